@@ -1,0 +1,1 @@
+"""All that runs on devices. Location says where code runs."""

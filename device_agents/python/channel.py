@@ -1,0 +1,79 @@
+"""JSON lines over two file descriptors, with time-outs.
+
+Native libraries print to file descriptor 1 whenever they like. A process that speaks a protocol there first
+moves it away (`stdio`), so that their chatter lands on stderr and cannot be mistaken for an answer.
+"""
+
+import json
+import os
+import select
+
+MAX_LINE_BYTES = 64 << 20
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    def __init__(self, read_fd, write_fd):
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._buffer = bytearray()
+
+    @classmethod
+    def stdio(cls):
+        """Take stdin and stdout for the protocol; what else writes to stdout goes to stderr from now on."""
+        write_fd = os.dup(1)
+        os.dup2(2, 1)
+        return cls(0, write_fd)
+
+    def send(self, message):
+        self.send_line(json.dumps(message, separators=(",", ":")).encode())
+
+    def send_line(self, line):
+        view = memoryview(line + b"\n")
+        try:
+            while view:
+                view = view[os.write(self._write_fd, view) :]
+        except BrokenPipeError:
+            raise Closed("the other side stopped reading") from None
+
+    def waiting(self, timeout_s):
+        """Sleep until there is something to receive, at most `timeout_s`; say whether there is."""
+        if self._buffer:
+            return True
+        ready, _, _ = select.select([self._read_fd], [], [], timeout_s)
+        return bool(ready)
+
+    def receive(self, timeout_s=None):
+        """One message. Raises Closed at the end of the stream, TimeoutError, ValueError if it is not JSON."""
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                return json.loads(line)
+            self._fill(timeout_s)
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise ValueError("a line longer than %d bytes" % MAX_LINE_BYTES)
+
+    def receive_bytes(self, count):
+        """Yield `count` raw bytes in pieces."""
+        while count:
+            if not self._buffer:
+                self._fill(None)
+            piece = bytes(self._buffer[:count])
+            del self._buffer[: len(piece)]
+            count -= len(piece)
+            yield piece
+
+    def _fill(self, timeout_s):
+        if timeout_s is not None:
+            ready, _, _ = select.select([self._read_fd], [], [], timeout_s)
+            if not ready:
+                raise TimeoutError("no answer within %g s" % timeout_s)
+        piece = os.read(self._read_fd, 1 << 18)
+        if not piece:
+            raise Closed("the other side closed the connection")
+        self._buffer += piece

@@ -1,0 +1,56 @@
+"""Energy windows, read from the device's own meters: idle, inferring, idle, inferring, ...
+
+    idle ──────┐          ┌── idle ────┐          ┌── ...
+               └ inferring ┘            └ inferring ┘
+    each window energy_window_s long (>= 10 s: meters lag and are coarse); gross is the inferring window,
+    net takes the idle power of the window before off.
+"""
+
+import importlib
+import pkgutil
+import time
+
+from . import meters
+from .meters import Unavailable
+
+
+def measure_energy(subjects, plan, journal, survives):
+    """Windows for every artifact with every meter that can be read; for the others the reason is journalled."""
+    for name in sorted(module.name for module in pkgutil.iter_modules(meters.__path__)):
+        module = importlib.import_module(meters.__name__ + "." + name)
+        try:
+            meter = module.open_meter()
+        except Unavailable as error:
+            journal.write("meter", meter=name, provenance="unavailable", reason=str(error))
+            continue
+        if not plan["energy_windows"]:
+            journal.write("meter", meter=name, provenance="unavailable", reason="not asked for; deploy --energy")
+            continue
+        journal.write("meter", meter=name, provenance=module.PROVENANCE)
+        for number in range(plan["energy_windows"]):
+            for subject in subjects:
+                survives(subject, journal, energy_window, subject, number, plan, journal, name, meter)
+
+
+def energy_window(subject, number, plan, journal, meter_name, meter):
+    window_s = plan["energy_window_s"]
+    if subject.worker is None:
+        return
+    idle_start = time.monotonic()
+    before_idle = meter.read()
+    time.sleep(window_s)
+    before = meter.read()
+    idle_s = time.monotonic() - idle_start
+    ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
+    after = meter.read()
+    journal.write(
+        "energy",
+        artifact=subject.index,
+        window=number,
+        meter=meter_name,
+        idle_s=idle_s,
+        idle_j=meter.joules(before_idle, before),
+        active_s=ran["duration_ns"] / 1e9,
+        active_j=meter.joules(before, after),
+        inferences=ran["inferences"],
+    )

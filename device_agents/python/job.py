@@ -1,0 +1,267 @@
+"""One job: the whole measurement on the device, top to bottom.
+
+    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows
+    (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget)
+
+Runs detached from whoever started it. Everything it learns goes to the journal at once; it keeps nothing else.
+"""
+
+import fcntl
+import json
+import math
+import random
+import signal
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import PROTOCOL, facts, golden, series
+from .energy import measure_energy
+from .journal import Journal
+from .process import WorkerFailed, WorkerProcess
+from .store import Store
+
+MAX_VALUES_PER_ROUND = 5000
+# A single inference is timed alone if it takes at least this many steps of the clock.
+MIN_CLOCK_STEPS = 100
+GATE_POLL_S = 1.0
+
+
+def main(arguments):
+    folder = Path(arguments[0])
+    store = Store(folder.parents[1])
+    job = json.loads((folder / "job.json").read_text())
+    with (store.root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(job, store, folder, Journal(folder / "journal.jsonl"))
+
+
+# Looked at between steps: an exception out of a signal handler could tear a journal line in two.
+STOP_ASKED = threading.Event()
+
+
+class Stopped(Exception):
+    """The host asked the job to end."""
+
+
+def run(job, store, folder, journal):
+    """Measure every artifact of a job. Always ends with an `end` line unless the process is killed."""
+    signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
+    plan = job["plan"]
+    journal.write("job", id=job["id"], protocol=PROTOCOL, python=sys.version.split()[0])
+    journal.write("facts", when="before", facts={**facts.static_facts(), **facts.momentary_facts()})
+    start_temperature_c = facts.temperature_c()
+    subjects = [Subject(index, spec, store, folder) for index, spec in enumerate(job["artifacts"])]
+    status = "done"
+    try:
+        subjects = [s for s in subjects if _survives(s, journal, check, s, plan, journal, store)]
+        subjects = [s for s in subjects if _survives(s, journal, measure_memory, s, plan, journal)]
+        gate(plan, start_temperature_c, journal)
+        subjects = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal)]
+        status = measure_latency(subjects, plan, journal)
+        measure_energy(subjects, plan, journal, _survives)
+    except Stopped:
+        status = "stopped"
+    finally:
+        for subject in subjects:
+            subject.close()
+    journal.write("facts", when="after", facts=facts.momentary_facts())
+    journal.write("end", status=status)
+
+
+class Subject:
+    """One artifact under measurement, and the worker that holds it."""
+
+    def __init__(self, index, spec, store, folder):
+        self.index = index
+        self.spec = spec
+        self.path = _with_suffix(store, spec)
+        self._folder = folder
+        self.worker = None
+        self.typical_ns = None
+        self.round_medians = []
+        self.values = 0
+        self.seconds = 0.0
+
+    def start_worker(self, purpose):
+        spec = self.spec
+        environment = {"OMP_NUM_THREADS": str(spec["options"]["threads"])}
+        return WorkerProcess(self._folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
+
+    def import_runtime(self, worker, timeout_s):
+        spec = self.spec
+        return worker.ask(
+            "runtime", timeout_s, name=spec["runtime"], folder=spec["runtime_folder"], options=spec["options"]
+        )
+
+    def close(self):
+        if self.worker:
+            self.worker.close()
+            self.worker = None
+
+
+def check(subject, plan, journal, store):
+    """Load the artifact and let it answer the golden inputs. One that answers wrongly is never timed."""
+    spec, timeout_s = subject.spec, plan["worker_timeout_s"]
+    subject.worker = subject.start_worker("latency")
+    runtime = subject.import_runtime(subject.worker, timeout_s)
+    loaded = subject.worker.ask("load", timeout_s, path=str(subject.path), options=spec["options"])
+    journal.write("loaded", artifact=subject.index, runtime=spec["runtime"], runtime_facts=runtime, **loaded)
+    expected = spec.get("golden")
+    if not expected:
+        return
+    inputs = str(store.blob(expected["inputs"]))
+    answer = subject.worker.ask("golden", timeout_s, inputs=inputs, count=expected["count"])
+    files = store.blob(expected["expected"]), store.blob(expected["reference"])
+    compared = golden.compare(answer["outputs"], *files, expected["count"])
+    passed = compared["relative_error"] <= expected["max_relative_error"]  # False for a NaN as well
+    journal.write("golden", artifact=subject.index, passed=passed, outputs=answer["outputs"], **_finite(compared))
+    if not passed:
+        raise WorkerFailed(
+            "wrong",
+            "relative error %.3g against the exporter's own outputs, allowed %.3g"
+            % (compared["relative_error"], expected["max_relative_error"]),
+        )
+
+
+def measure_memory(subject, plan, journal):
+    """The memory pass, in a process of its own: bare runtime, after loading, and while running."""
+    timeout_s = plan["worker_timeout_s"]
+    with subject.start_worker("memory") as worker:
+        subject.import_runtime(worker, timeout_s)
+        bare = worker.ask("memory", timeout_s)
+        resettable = worker.ask("reset_high_water", timeout_s)
+        worker.ask("load", timeout_s, path=str(subject.path), options=subject.spec["options"])
+        loaded = worker.ask("memory", timeout_s)
+        worker.ask("reset_high_water", timeout_s)
+        worker.ask("time", timeout_s, count=plan["memory_inferences"], block=1)
+        running = worker.ask("memory", timeout_s)
+    journal.write("memory", artifact=subject.index, bare=bare, loaded=loaded, running=running, reset=resettable)
+
+
+def gate(plan, start_temperature_c, journal):
+    """Wait until the device is as cool as it was when the job began, at most gate_max_s; say how it went."""
+    started = time.monotonic()
+    limit_c = None if start_temperature_c is None else start_temperature_c + plan["gate_margin_c"]
+    temperature_c = facts.temperature_c()
+    while limit_c is not None and temperature_c > limit_c and time.monotonic() - started < plan["gate_max_s"]:
+        time.sleep(GATE_POLL_S)
+        temperature_c = facts.temperature_c()
+    journal.write(
+        "gate",
+        waited_s=time.monotonic() - started,
+        limit_c=limit_c,
+        temperature_c=temperature_c,
+        open=limit_c is None or temperature_c <= limit_c,
+    )
+
+
+def warm_up(subject, plan, journal):
+    """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart."""
+    first = subject.worker.ask("time", plan["worker_timeout_s"], count=1, block=1)["values_ns"]
+    subject.typical_ns = first[0]
+    window_s = plan["round_s"] / 5
+    medians, spent_s, stationary = [], first[0] / 1e9, False
+    while not stationary and spent_s < plan["warmup_max_s"]:
+        block, count = _block_and_count(subject.typical_ns, window_s)
+        timed = _time(subject, plan, count, block)
+        subject.typical_ns = statistics.median(timed["values_ns"]) / block
+        medians.append(subject.typical_ns)
+        spent_s += sum(timed["values_ns"]) / 1e9
+        stationary = series.is_stationary(medians)
+        journal.write("warmup", artifact=subject.index, block=block, **timed)
+    journal.write("warm", artifact=subject.index, stationary=stationary, windows=len(medians), spent_s=spent_s)
+
+
+def measure_latency(subjects, plan, journal):
+    """Rounds in random order over the artifacts, until each is precise or the budget ends. Returns the status."""
+    order = random.Random(plan["seed"])
+    number = 0
+    while subjects and not all(_is_precise(subject, plan) for subject in subjects):
+        if all(subject.seconds >= plan["seconds_max"] for subject in subjects):
+            return "budget"
+        for subject in order.sample(subjects, len(subjects)):
+            if not _survives(subject, journal, measure_round, subject, number, plan, journal):
+                subjects.remove(subject)
+        number += 1
+    return "done"
+
+
+def measure_round(subject, number, plan, journal):
+    block, count = _block_and_count(subject.typical_ns, plan["round_s"])
+    timed = _time(subject, plan, count, block)
+    values_ns = timed["values_ns"]
+    settled = values_ns[series.cold_prefix(values_ns) :]
+    subject.round_medians.append(statistics.median(settled) / block)
+    subject.values += len(settled)
+    subject.seconds += sum(values_ns) / 1e9
+    now = {"temperature_c": facts.temperature_c(), "throttled": facts.throttled()}
+    journal.write("round", artifact=subject.index, round=number, block=block, **timed, **now)
+
+
+def _is_precise(subject, plan):
+    if len(subject.round_medians) < plan["rounds_min"] or subject.values < plan["values_min"]:
+        return False
+    if subject.seconds < plan["seconds_min"]:
+        return False
+    half = series.half_width(subject.round_medians)
+    return half is not None and half <= plan["precision"] * statistics.median(subject.round_medians)
+
+
+def _block_and_count(typical_ns, seconds):
+    """How many inferences a value covers, and how many values fill `seconds`.
+
+    A block above 1 only where one inference is too short for the clock.
+    """
+    if typical_ns >= MIN_CLOCK_STEPS * facts.clock_step_ns():
+        block = 1
+    else:
+        block = max(1, math.ceil(seconds * 1e9 / MAX_VALUES_PER_ROUND / typical_ns))
+    count = math.ceil(seconds * 1e9 / (typical_ns * block))
+    return block, min(max(count, 1), MAX_VALUES_PER_ROUND)
+
+
+def _time(subject, plan, count, block):
+    if STOP_ASKED.is_set():
+        raise Stopped
+    return subject.worker.ask("time", plan["worker_timeout_s"], count=count, block=block)
+
+
+def _survives(subject, journal, step, *arguments):
+    """Take one step with one artifact; an artifact that breaks is journalled and leaves the job, not the agent."""
+    if STOP_ASKED.is_set():
+        raise Stopped
+    try:
+        step(*arguments)
+    except WorkerFailed as failure:
+        subject.close()
+        journal.write(
+            "failed",
+            artifact=subject.index,
+            stage=step.__name__,
+            kind=failure.kind,
+            reason=failure.reason,
+            signal=failure.signal,
+        )
+        return False
+    return True
+
+
+def _with_suffix(store, spec):
+    """The artifact under a name with its suffix: some runtimes look at it."""
+    blob = store.blob(spec["sha256"])
+    path = blob.with_name(blob.name + spec["suffix"])
+    if not path.exists():
+        try:
+            path.symlink_to(blob.name)
+        except FileExistsError:
+            pass
+    return path
+
+
+def _finite(compared):
+    """JSON has no NaN: leave out what is none."""
+    return {name: value for name, value in compared.items() if math.isfinite(value)}
+

@@ -1,0 +1,21 @@
+"""The append-only lines that one job writes; the only thing that crosses from the device to the host."""
+
+import json
+import os
+import time
+
+
+class Journal:
+    """Every event is one line, on disk (fsync) before the job goes on."""
+
+    def __init__(self, path):
+        self._stream = path.open("ab")
+        self._count = 0
+
+    def write(self, event, **fields):
+        line = {"n": self._count, "t_ns": time.monotonic_ns(), "event": event}
+        line.update(fields)
+        self._stream.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._count += 1

@@ -1,0 +1,36 @@
+"""Is a runtime really here? Asked by loading a tiny model in a process of its own.
+
+An import proves nothing: tflite-runtime beside numpy 2 imports well and dies at the first model.
+"""
+
+import base64
+import importlib
+import tempfile
+from pathlib import Path
+
+from .process import WorkerFailed, WorkerProcess
+
+TIMEOUT_S = 120
+
+
+def look(store, name, options):
+    """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}."""
+    problem = None
+    for folder in ["", *map(str, store.installed(name))]:
+        try:
+            return {"folder": folder, "facts": _try(name, folder, options)}
+        except WorkerFailed as error:
+            problem = problem or error.reason
+    return {"problem": problem}
+
+
+def _try(name, folder, options):
+    runtime = importlib.import_module(".runtimes." + name.replace("-", "_"), __package__)
+    with tempfile.TemporaryDirectory(prefix="edgebench-") as scratch:
+        model = Path(scratch) / ("tiny" + runtime.SUFFIX)
+        model.write_bytes(base64.b64decode(runtime.TINY_MODEL))
+        with WorkerProcess(Path(scratch) / "stderr.txt") as worker:
+            facts = worker.ask("runtime", TIMEOUT_S, name=name, folder=folder, options=options)
+            if runtime.TINY_MODEL:
+                worker.ask("load", TIMEOUT_S, path=str(model), options=options)
+    return facts

@@ -1,0 +1,79 @@
+"""A worker seen from the job: start it, ask it, find out how it ended."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from .channel import Channel, Closed
+
+
+class WorkerFailed(Exception):
+    """What the artifact did to its worker. kind: error | crashed | timeout; signal: its name, if one ended it."""
+
+    def __init__(self, kind, reason, signal_name=None):
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.signal = signal_name
+
+
+def own_path():
+    """How to start another process of this agent: the zipapp or, in a checkout, the package."""
+    container = Path(__file__).parents[1]
+    return [str(container)] if container.is_file() else ["-m", __package__]
+
+
+class WorkerProcess:
+    def __init__(self, stderr_path, environment=None):
+        self._stderr_path = stderr_path
+        # stderr goes to a file: a pipe that nobody drains blocks a talkative runtime for ever.
+        with stderr_path.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, *own_path(), "worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **(environment or {})},
+            )
+        self.pid = self._process.pid
+        self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def ask(self, what, timeout_s, **arguments):
+        """Send one request and sleep until it is answered. Raises WorkerFailed for everything but an answer."""
+        try:
+            self._channel.send({"do": what, **arguments})
+            answer = self._channel.receive(timeout_s)
+        except TimeoutError:
+            self.close()
+            raise WorkerFailed("timeout", "no answer to '%s' within %g s" % (what, timeout_s)) from None
+        except Closed:
+            raise self._how_it_ended(what) from None
+        if "error" in answer:
+            raise WorkerFailed("error", answer["error"])
+        return answer["ok"]
+
+    def close(self):
+        """End the process if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def _how_it_ended(self, what):
+        code = self._process.wait()
+        lines = self._stderr_path.read_text(errors="replace").strip().splitlines()
+        said = "; last words: %s" % lines[-1][:500] if lines else ""
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (out of memory?)" if name == "SIGKILL" else ""
+            return WorkerFailed("crashed", "%s during '%s'%s%s" % (name, what, hint, said), name)
+        return WorkerFailed("crashed", "exit code %d during '%s'%s" % (code, what, said))

@@ -1,0 +1,19 @@
+"""One file per runtime; the file's name is what targets.yaml and records call it.
+
+    SUFFIX          of the files it loads
+    WHEELS          what deploy brings, without dependencies, where the device lacks it: {"package": "version rule"}
+    TINY_MODEL      a whole model of a few bytes, base64: what the probe loads; "" if there is none
+    facts(options)  import it and see that it has the device; {"version": ..., ...}
+    load(path, options) -> a session
+
+options: {"threads": n, "device": "cpu" | "cuda"}
+
+A session holds one loaded model, fed and ready:
+
+    inputs()        [{"name", "shape", "dtype", "bytes"}]
+    feed(i, data)   raw bytes of input i, in the model's own dtype and layout
+    invoke()        one inference, result in host memory; an attribute prebound to whatever is quickest, because
+                    each attribute look-up inside it would be charged to the model
+    logits()        the first output of the last inference as a flat list of floats, dequantised
+    notes()         what was really built: providers, delegates, operators left to a fallback
+"""

@@ -1,0 +1,23 @@
+"""tflite-runtime, the discontinued predecessor of LiteRT: where LiteRT has no wheel (32-bit ARM, old boards).
+
+2.14 dies with numpy 2, and on x86 it runs INT8 without XNNPACK, many times slower than LiteRT.
+"""
+
+from .litert import TINY_MODEL as TINY_MODEL
+from .litert import InterpreterSession, check_device, installed_version
+
+SUFFIX = ".tflite"
+WHEELS = {"tflite-runtime": "", "numpy": "<2"}
+
+
+def facts(options):
+    import tflite_runtime.interpreter  # noqa: F401
+
+    check_device(options)
+    return {"version": installed_version("tflite-runtime")}
+
+
+def load(path, options):
+    from tflite_runtime.interpreter import Interpreter
+
+    return InterpreterSession(Interpreter, path, options)

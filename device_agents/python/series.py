@@ -1,0 +1,81 @@
+"""Pure functions on series of latencies; the host reads records with the same ones.
+
+All values are positive numbers in any one unit of time.
+"""
+
+import math
+import statistics
+
+# Two-sided 95 % points of Student's t for 1..30 degrees of freedom.
+_T95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+
+
+def t95(freedom):
+    """Two-sided 95 % point of Student's t; within 0.002 beyond 30 degrees of freedom (z + (z^3+z)/4v)."""
+    if freedom <= len(_T95):
+        return _T95[freedom - 1]
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom)
+
+
+def half_width(round_medians):
+    """Half of the 95 % interval for the median, by the method of batch means over rounds.
+
+    Values inside a round are correlated; the medians of rounds, seconds apart and interleaved with other
+    artifacts, are nearly not (Law & Kelton, Simulation Modeling and Analysis, ch. 9). None below 3 rounds.
+    """
+    count = len(round_medians)
+    if count < 3:
+        return None
+    return t95(count - 1) * statistics.stdev(round_medians) / math.sqrt(count)
+
+
+def trend_z(values):
+    """Mann-Kendall statistic: |z| > 1.96 is a trend at the 5 % level (Mann 1945; Kendall 1975), ties corrected."""
+    count = len(values)
+    score = sum(
+        (values[later] > values[earlier]) - (values[later] < values[earlier])
+        for earlier in range(count)
+        for later in range(earlier + 1, count)
+    )
+    ties = [values.count(value) for value in set(values)]
+    variance = (count * (count - 1) * (2 * count + 5) - sum(t * (t - 1) * (2 * t + 5) for t in ties)) / 18
+    if variance <= 0 or score == 0:
+        return 0.0
+    return (score - math.copysign(1, score)) / math.sqrt(variance)
+
+
+WINDOWS = 10
+LEVEL_TOLERANCE = 0.02
+
+
+def is_stationary(window_medians):
+    """Whether warm-up is over: the last WINDOWS medians show no trend and their halves the same level.
+
+    Both are asked because either alone is fooled: a step leaves a weak trend, a slow slope a small step.
+    """
+    if len(window_medians) < WINDOWS:
+        return False
+    last = list(window_medians[-WINDOWS:])
+    first_half = statistics.median(last[: WINDOWS // 2])
+    second_half = statistics.median(last[WINDOWS // 2 :])
+    return abs(trend_z(last)) < 1.96 and abs(second_half / first_half - 1) <= LEVEL_TOLERANCE
+
+
+def cold_prefix(values):
+    """How many values at the start of a round belong to waking up: the leading run above the 90th percentile.
+
+    A worker that slept while others ran starts with cold caches and, on many boards, a low clock. By chance
+    alone such a run is 0.1 values long.
+    """
+    if len(values) < 10:
+        return 0
+    limit = sorted(values)[int(0.9 * len(values))]
+    length = 0
+    while values[length] > limit:
+        length += 1
+    return length

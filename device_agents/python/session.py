@@ -1,0 +1,191 @@
+"""Answers one host, for as long as the connection lasts. Everything that must outlive it is on disk."""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from . import PROTOCOL, facts, probe
+from .channel import Channel, Closed
+from .process import own_path
+from .store import Store
+
+POLL_S = 0.25
+
+
+def main(arguments):
+    """arguments: the folder that the agent may use."""
+    channel = Channel.stdio()
+    root = Path(arguments[0]).expanduser().absolute()
+    try:
+        session = Session(channel, Store(root))
+    except OSError as error:
+        channel.send({"hello": PROTOCOL, "error": "cannot write to %s: %s" % (root, error.strerror)})
+        return
+    channel.send({"hello": PROTOCOL, "python": platform.python_version(), "pid": os.getpid(), "root": str(root)})
+    try:
+        while True:
+            session.answer(channel.receive())
+    except Closed:
+        pass
+
+
+class Session:
+    def __init__(self, channel, store):
+        self._channel = channel
+        self._store = store
+
+    def answer(self, request):
+        handler = getattr(self, "do_" + str(request.pop("do", "")), None)
+        try:
+            if handler is None:
+                raise ValueError("unknown request")
+            self._channel.send({"ok": handler(**request)})
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            self._channel.send({"error": "%s: %s" % (type(error).__name__, error)})
+
+    def do_facts(self):
+        return {**facts.static_facts(), **facts.momentary_facts()}
+
+    def do_runtimes(self, names, options):
+        """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""
+        return {name: probe.look(self._store, name, options) for name in names}
+
+    def do_install(self, name, wheels):
+        return {"folder": str(self._store.install(name, wheels))}
+
+    def do_missing(self, blobs):
+        return self._store.missing(blobs)
+
+    def do_receive(self, blobs):
+        """Then the raw bytes of each blob follow, in this order."""
+        for sha256, size in blobs:
+            self._store.receive(sha256, self._channel.receive_bytes(size))
+
+    def do_start(self, job):
+        """Start the job in a session of its own, so that it outlives this connection. Once per job id."""
+        if not self._store.create_job(job):
+            return {"started": False}
+        busy = self._running_job()
+        folder = self._store.job_folder(job["id"])
+        if busy:
+            (folder / "job.json").unlink()
+            folder.rmdir()
+            raise ValueError("the device is busy with job %s" % busy)
+        with (folder / "stderr.txt").open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, *own_path(), "job", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        (folder / "pid").write_text("%d %s" % (process.pid, _start_time(process.pid)))
+        return {"started": True}
+
+    def do_tail(self, job, line):
+        """Send every journal line from number `line` on, until the job ends or the host says something.
+
+        The lines themselves are sent as they stand; the answer that follows them says how it ended:
+        ended, died (no process, no last line), or interrupted.
+        """
+        folder = self._store.job_folder(job)
+        if not folder.is_dir():
+            raise ValueError("no such job")
+        with _JournalReader(folder / "journal.jsonl", line) as reader:
+            while True:
+                alive = _alive(folder)
+                for entry in reader.lines():
+                    self._channel.send_line(entry)
+                if reader.ended:
+                    return {"tail": "ended"}
+                if not alive:
+                    return {"tail": "died", "stderr": _last_lines(folder / "stderr.txt")}
+                if self._channel.waiting(POLL_S):
+                    return {"tail": "interrupted"}
+
+    def do_stop(self, job):
+        """Ask a job to end after its present round."""
+        pid = _pid(self._store.job_folder(job))
+        if pid and _alive(self._store.job_folder(job)):
+            os.kill(pid, signal.SIGTERM)
+
+    def do_forget(self, job):
+        """Remove a job's files once the host has them."""
+        folder = self._store.job_folder(job)
+        if _alive(folder):
+            raise ValueError("job %s is still running" % job)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _running_job(self):
+        for folder in sorted((self._store.root / "jobs").iterdir()):
+            if _alive(folder):
+                return folder.name
+        return None
+
+
+class _JournalReader:
+    """The whole lines of a growing file, each once."""
+
+    def __init__(self, path, skip):
+        self._path = path
+        self._skip = skip
+        self._stream = None
+        self._rest = b""
+        self.ended = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._stream:
+            self._stream.close()
+
+    def lines(self):
+        if self._stream is None:
+            if not self._path.exists():
+                return
+            self._stream = self._path.open("rb")
+        *whole, self._rest = (self._rest + self._stream.read()).split(b"\n")
+        for line in whole:
+            if b'"event":"end"' in line[:200]:
+                self.ended = True
+            if self._skip:
+                self._skip -= 1
+            else:
+                yield line
+
+
+def _pid(folder):
+    try:
+        return int((folder / "pid").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _alive(folder):
+    """Whether the job's process is there: same pid and same start time, so that a reused pid does not count."""
+    try:
+        pid, started = (folder / "pid").read_text().split()
+    except (OSError, ValueError):
+        return False
+    return _start_time(pid) == started
+
+
+def _start_time(pid):
+    try:
+        fields = Path("/proc/%s/stat" % pid).read_text().rpartition(")")[2].split()
+    except OSError:
+        return "gone"
+    return "gone" if fields[0] == "Z" else fields[19]
+
+
+def _last_lines(path, count=5):
+    try:
+        return path.read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []
+

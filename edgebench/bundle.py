@@ -1,0 +1,172 @@
+"""Bundle and Artifact: what the exporters make and the devices run.
+
+A bundle is a folder:
+
+    bundle.json            this file's structures
+    onnx-fp32.onnx ...     the artifacts
+    golden/                golden inputs, the fp32 reference outputs, each artifact's own outputs on the host
+
+Golden files are raw little-endian numbers, already in the layout and dtype that the artifact takes, so that
+a device needs no array library to feed them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgebench.errors import BadFile
+
+SCHEMA_VERSION = 1
+# 1  2026-11  first
+
+Format = Literal["onnx", "tflite", "torch"]
+Precision = Literal["fp32", "fp16", "int8", "unknown"]
+
+FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch"}
+
+
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output: real value = (stored - zero_point) * scale where a scale is given."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: Literal["NCHW", "NHWC", "NC"]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the bundle, by its path inside it and its content."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an artifact must answer before it is timed.
+
+    inputs: `count` samples in the artifact's own input dtype and layout.
+    reference: the outputs of the network it came from, float32 [count, classes].
+    expected: the artifact's own outputs on the host, dequantised, float32 [count, classes].
+    max_relative_error: allowed rms(device - expected) / rms(expected).
+    """
+
+    count: int
+    inputs: FileRef
+    reference: FileRef
+    expected: FileRef
+    max_relative_error: float
+
+
+class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far the artifact is from the network it came from, over a whole test split, on the host."""
+
+    dataset: str
+    images: int
+    accuracy: float
+    parent_accuracy: float
+    top1_agreement: float
+    max_abs_diff: float
+    sqnr_db: float
+    runtime: str
+
+
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One exported file and what is needed to feed and trust it.
+
+    Everything behind `inputs` is absent for a file that did not come from our exporters.
+    """
+
+    name: str
+    format: Format
+    precision: Precision
+    content: FileRef
+    model: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    macs: int | None = None
+    parameters: int | None = None
+    golden: Golden | None = None
+    parity: Parity | None = None
+    notes: dict[str, str] = {}
+
+
+class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The artifacts of one model. `source` says which network: checkpoint digest, or the file it was read from."""
+
+    name: str
+    model: str
+    source: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    created: str
+    schema_version: int = SCHEMA_VERSION
+
+
+def file_ref(folder: Path, path: Path) -> FileRef:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileRef(file=path.relative_to(folder).as_posix(), sha256=digest, size_bytes=path.stat().st_size)
+
+
+def save(bundle: Bundle, folder: Path) -> Path:
+    """Write bundle.json last and by renaming, so that a folder with one is a whole bundle."""
+    path = folder / "bundle.json"
+    partial = path.with_suffix(".part")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(bundle), indent=1) + b"\n")
+    partial.replace(path)
+    return path
+
+
+def load(folder: Path) -> Bundle:
+    """Read a bundle and check that every file in it is the one that was exported."""
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise BadFile(str(folder), "there is no bundle.json in it", "Make a bundle with `edgebench export`")
+    try:
+        bundle = msgspec.json.decode(path.read_bytes(), type=Bundle)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise BadFile(str(path), f"it is not a bundle ({error})", "Export it again with `edgebench export`") from error
+    if bundle.schema_version > SCHEMA_VERSION:
+        raise BadFile(
+            str(path), f"it has schema {bundle.schema_version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
+        )
+    for artifact in bundle.artifacts:
+        for ref in files_of(artifact):
+            check_file(folder, ref)
+    return bundle
+
+
+def files_of(artifact: Artifact) -> list[FileRef]:
+    golden = artifact.golden
+    return [artifact.content] + ([golden.inputs, golden.reference, golden.expected] if golden else [])
+
+
+def check_file(folder: Path, ref: FileRef) -> Path:
+    """The path of one file of a bundle; refuses names that lead out of the folder and changed content."""
+    path = folder / ref.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BadFile(str(folder), f"bundle.json names '{ref.file}', outside the bundle", "Do not use this bundle")
+    if not path.is_file():
+        raise BadFile(str(path), "the bundle names it, but it is missing", "Export again with `edgebench export`")
+    if file_ref(folder, path).sha256 != ref.sha256:
+        raise BadFile(str(path), "its content is not what was exported", "Export again with `edgebench export`")
+    return path
+
+
+def loose_artifact(path: Path) -> Artifact:
+    """An artifact for a file that is not in a bundle: it can be timed, but not checked against its network."""
+    format_ = FORMAT_OF_SUFFIX.get(path.suffix)
+    if format_ is None:
+        known = ", ".join(FORMAT_OF_SUFFIX)
+        raise BadFile(str(path), f"'{path.suffix}' is no format that a target runs", f"Give a bundle or a file with one of: {known}")
+    if not path.is_file():
+        raise BadFile(str(path), "there is no such file", "Check the path")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{path.stem}-{path.suffix[1:]}").lstrip(".-")
+    return Artifact(name=name, format=format_, precision="unknown", content=file_ref(path.parent, path))

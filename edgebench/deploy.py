@@ -1,0 +1,267 @@
+"""deploy(): the whole measurement, host side.
+
+    results writable? ─ connect ─ runtimes ─ job (or the one left running) ─ send files ─ start ─ follow ─ records
+
+Everything that is measured happens in the agent (device_agents/python/job.py); the host sends, waits and keeps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from edgebench import __version__, bundle, journal, ledger, provision, record
+from edgebench.agent import Agent, Tail
+from edgebench.bundle import Artifact
+from edgebench.errors import AgentError, LinkLost, TargetError, UserError
+from edgebench.ledger import Ledger, OpenJob, Request
+from edgebench.plan import Plan
+from edgebench.progress import Progress, Silent, Step
+from edgebench.provision import RuntimePlace
+from edgebench.targets import Target
+from edgebench.transports import open_transport
+
+RECONNECT_S = 120.0
+RECONNECT_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """An artifact and the folder its files are in."""
+
+    artifact: Artifact
+    folder: Path
+
+
+def sources(paths: Iterable[Path]) -> list[Source]:
+    """The artifacts of bundles (folders) and of loose model files, every file checked, each name once."""
+    found: list[Source] = []
+    for path in paths:
+        if path.is_dir():
+            found += [Source(artifact, path) for artifact in bundle.load(path).artifacts]
+        else:
+            found.append(Source(bundle.loose_artifact(path), path.parent))
+    return _with_unique_names(found)
+
+
+def deploy(
+    target: Target,
+    wanted: Sequence[Source],
+    plan: Plan,
+    results: Path,
+    *,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Measure artifacts on a target; returns the paths of the saved records, in the order of the artifacts.
+
+    A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
+    being started again. Ctrl-C asks the job to stop and saves what there is.
+    """
+    progress = progress or Silent()
+    book = Ledger(results, target.name)
+    with _Link(target) as link:
+        _check_emulated(link.agent, target)
+        key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
+        job = book.open_job(key)
+        if job:
+            progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
+        else:
+            job = book.add(_request(key, target, plan, _placed(link.agent, target, wanted, progress)))
+        _start(link.agent, job, wanted, progress)
+        ending = _follow(link, job, progress)
+        died = "; ".join(ending.stderr) if ending.tail == "died" else None
+        records = journal.to_records(job.request, job.lines, agent_died=died, version=__version__)
+        paths = [record.save(one, results) for one in records]
+        link.agent.forget(job.request.id)
+    job.close()
+    return paths
+
+
+def _check_emulated(agent: Agent, target: Target) -> None:
+    if agent.facts().emulated and not target.emulated:
+        raise UserError(
+            f"target '{target.name}'", "the device says that it is an emulated machine",
+            "Add `emulated: true` to its entry: such times are never compared with real ones",
+        )  # fmt: skip
+
+
+def _placed(
+    agent: Agent, target: Target, wanted: Sequence[Source], progress: Progress
+) -> list[tuple[Source, RuntimePlace]]:
+    """Each artifact with the runtime that will run it there; those that none runs are said and left out."""
+    suffixes = {Path(source.artifact.content.file).suffix for source in wanted}
+    found = provision.find_runtimes(agent, target, sorted(suffixes), progress)
+    placed = []
+    for source in wanted:
+        place = found.places.get(Path(source.artifact.content.file).suffix)
+        if place:
+            placed.append((source, place))
+        else:
+            progress.say(f"Left out: {source.artifact.name}, no runtime for {source.artifact.format} on {target.name}")
+    if not placed:
+        raise UserError(f"target '{target.name}'", found.problem(), "`edgebench targets check` says what is missing")
+    return placed
+
+
+def _request(
+    key: str, target: Target, plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]]
+) -> Request:
+    created = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Request(
+        id=f"{created}-{key}",
+        key=key,
+        created=created,
+        target=target,
+        plan=plan,
+        artifacts=tuple(source.artifact for source, _ in placed),
+        specs=tuple(_spec(source.artifact, place, target) for source, place in placed),
+    )
+
+
+def _spec(artifact: Artifact, place: RuntimePlace, target: Target) -> dict[str, Any]:
+    """What the agent has to know of one artifact."""
+    golden = artifact.golden
+    return {
+        "name": artifact.name,
+        "sha256": artifact.content.sha256,
+        "suffix": Path(artifact.content.file).suffix,
+        "runtime": place.runtime,
+        "runtime_folder": place.folder,
+        "options": {"threads": target.threads, "device": target.device},
+        "golden": golden
+        and {
+            "count": golden.count,
+            "inputs": golden.inputs.sha256,
+            "expected": golden.expected.sha256,
+            "reference": golden.reference.sha256,
+            "max_relative_error": golden.max_relative_error,
+        },
+    }
+
+
+def _start(agent: Agent, job: OpenJob, wanted: Sequence[Source], progress: Progress) -> None:
+    """Send what the device does not have, and start the job there unless it runs or ran already."""
+    request = job.request
+    names = {artifact.name for artifact in request.artifacts}
+    files = {
+        ref.sha256: source.folder / ref.file
+        for source in wanted
+        if source.artifact.name in names
+        for ref in bundle.files_of(source.artifact)
+    }
+    missing = agent.missing(files)
+    if missing:
+        size = sum(files[sha256].stat().st_size for sha256 in missing)
+        with progress.step(f"Sending {len(missing)} files, {size / 1e6:.1f} MB", total=len(missing)) as step:
+            for sha256 in missing:
+                agent.send([(sha256, files[sha256])])
+                step.advance()
+    try:
+        begun = agent.start({"id": request.id, "plan": msgspec.to_builtins(request.plan), "artifacts": request.specs})
+    except AgentError:
+        job.close()  # refused: nothing was started that could be gone on with
+        raise
+    if begun and job.lines:
+        progress.say(f"{request.target.name} no longer knew the job; it begins anew")
+        job.forget_lines()
+
+
+def _follow(link: _Link, job: OpenJob, progress: Progress) -> Tail:
+    """Take in journal lines until the job has ended, over as many connections as it needs."""
+    request = job.request
+    total = len(request.artifacts) * request.plan.rounds_min
+    stopping = False
+    with progress.step(f"Measuring {len(request.artifacts)} artifacts on {request.target.name}", total=total) as step:
+        watch = _Watch(request, step, total)
+        for line in job.lines:
+            watch(line)
+        while True:
+            try:
+                for item in link.agent.tail(request.id, len(job.lines)):
+                    if isinstance(item, Tail):
+                        return item
+                    job.append(item)
+                    watch(item)
+            except LinkLost:
+                progress.say("The connection is lost; the job goes on there. Connecting again ...")
+                link.renew()
+            except KeyboardInterrupt:
+                if stopping:
+                    raise
+                stopping = True
+                progress.say("Stopping after this round; what is measured is saved. Ctrl-C again: leave it running")
+                link.renew()
+                link.agent.stop(request.id)
+
+
+class _Link:
+    """The connection to a target's agent, and how to get another one when it breaks."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.agent = self._connect()
+
+    def __enter__(self) -> _Link:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.agent.close()
+
+    def renew(self) -> None:
+        """Connect again, for at most RECONNECT_S; raises what the last try said."""
+        self.agent.close()
+        give_up = time.monotonic() + RECONNECT_S
+        while True:
+            try:
+                self.agent = self._connect()
+                return
+            except TargetError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(RECONNECT_PAUSE_S)
+
+    def _connect(self) -> Agent:
+        return Agent(open_transport(self._target), f"target '{self._target.name}'")
+
+
+class _Watch:
+    """Turns journal lines into what the progress bar says."""
+
+    def __init__(self, request: Request, step: Step, total: int) -> None:
+        self._request = request
+        self._step = step
+        self._left = total
+
+    def __call__(self, line: bytes) -> None:
+        entry = journal.decode(line, f"target '{self._request.target.name}'")
+        if isinstance(entry, journal.RoundLine):
+            self._left -= 1
+            self._step.advance(1 if self._left >= 0 else 0, f"round {entry.round + 1}")
+        elif isinstance(entry, journal.FailedLine):
+            name = self._request.artifacts[entry.artifact].name
+            self._step.advance(0, f"{name} failed: {entry.reason[:60]}")
+        else:
+            self._step.advance(0, entry.__struct_config__.tag or "")
+
+
+def _with_unique_names(found: list[Source]) -> list[Source]:
+    """Records are named after artifacts: a second one of the same name gets a number."""
+    seen: dict[str, int] = {}
+    unique = []
+    for source in found:
+        name = source.artifact.name
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            renamed = msgspec.structs.replace(source.artifact, name=f"{name}-{seen[name]}")
+            source = replace(source, artifact=renamed)
+        unique.append(source)
+    return unique

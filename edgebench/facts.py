@@ -1,0 +1,31 @@
+"""What a device says about itself, before and after a job."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A fact that the device could not read is absent. Source: device_agents/python/facts.py."""
+
+    model: str | None = None
+    emulated: bool | None = None
+    virtual_machine: bool | None = None
+    cpu: str | None = None
+    cpu_features: tuple[str, ...] = ()
+    cores: int | None = None
+    ram_bytes: int | None = None
+    os: str | None = None
+    kernel: str | None = None
+    machine: str | None = None
+    libc: str | None = None
+    python: str | None = None
+    clock_step_ns: int | None = None
+    governor: str | None = None
+    clock_hz: int | None = None
+    clock_max_hz: int | None = None
+    temperature_c: float | None = None
+    throttled: int | None = None
+    load_1min: float | None = None
+    available_bytes: int | None = None
+    uptime_s: float | None = None

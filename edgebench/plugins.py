@@ -1,0 +1,30 @@
+"""A plugin is one file; its name is what users type; the folder is the registry.
+
+`fashion_mnist_mini.py` is typed `fashion-mnist-mini`. Names that start with an underscore are helpers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from edgebench.errors import UnknownName
+
+
+def names(package: str) -> list[str]:
+    """Every name that `load` accepts, as users type it, sorted. Imports the package, not the plugins."""
+    folder = importlib.import_module(package)
+    return sorted(
+        module.name.replace("_", "-")
+        for module in pkgutil.iter_modules(folder.__path__)
+        if not module.name.startswith("_")
+    )
+
+
+def load(package: str, name: str, *, kind: str) -> ModuleType:
+    """Import one plugin; `kind` is the word for it in the error ("model", "data set", ...)."""
+    known = names(package)
+    if name not in known:
+        raise UnknownName(kind, name, known)
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")

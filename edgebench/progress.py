@@ -1,0 +1,83 @@
+"""How a long step says how far it is, without knowing whether anyone looks.
+
+Functions take a `Progress`; the command line passes `Terminal`, a script or a test passes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+
+class Step(Protocol):
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """`amount` in the unit of the step's total; `note` replaces the text behind the bar."""
+
+
+class Progress(Protocol):
+    def step(self, label: str, total: float | None = None) -> AbstractContextManager[Step]: ...
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+
+
+class _SilentStep:
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        pass
+
+
+class Silent:
+    @contextmanager
+    def step(self, label: str, total: float | None = None) -> Iterator[Step]:
+        yield _SilentStep()
+
+    def say(self, line: str) -> None:
+        pass
+
+
+class _BarStep:
+    def __init__(self, bars: RichProgress, label: str, total: float | None) -> None:
+        self._bars = bars
+        self._task = bars.add_task(label, total=total, note="")
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self._bars.update(self._task, advance=amount, note=note)
+        self._bars.refresh()
+
+
+class Terminal:
+    """Bars on a terminal, plain lines elsewhere.
+
+    Redraws only when something happened: a host that animates a spinner takes processor time from
+    the worker that is being measured on the same machine.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, label: str, total: float | None = None) -> Iterator[Step]:
+        if not self._console.is_terminal:
+            self._console.print(label)
+            yield _SilentStep()
+            return
+        bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self._console,
+            auto_refresh=False,
+        )
+        with bars:
+            yield _BarStep(bars, label, total)
+
+    def say(self, line: str) -> None:
+        self._console.print(line)

@@ -1,0 +1,187 @@
+"""Record: what one job measured for one artifact on one target; load, save, upgrade.
+
+Raw values and the facts to judge them. Statistics are computed when a record is read, never stored.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from edgebench.bundle import Artifact
+from edgebench.errors import BadFile, UserError
+from edgebench.facts import Facts
+from edgebench.plan import Plan
+
+SCHEMA_VERSION = 1
+# 1  2026-11  first
+
+Provenance = Literal["measured", "estimated", "modelled", "unavailable"]
+
+
+class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Values in ns, each over `block` inferences in a row, on the device's monotonic clock."""
+
+    start_ns: int
+    block: int
+    values_ns: tuple[int, ...]
+
+
+class Round(Series, frozen=True, omit_defaults=True):
+    """Rounds with the same number were measured one after the other over all artifacts of the job."""
+
+    number: int
+    temperature_c: float | None = None
+    throttled: int | None = None
+
+
+class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The device's answers to the golden inputs. outputs_base64: float32 [count, classes], dequantised.
+
+    relative_error: rms of the difference to the exporter's outputs over their rms; absent if not finite.
+    """
+
+    passed: bool
+    count: int
+    outputs_base64: str
+    relative_error: float | None
+    max_abs_diff: float | None
+    agreement_with_host: float | None
+    agreement_with_parent: float | None
+
+
+class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss.
+
+    bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
+    loading where `reset` says that the kernel allows it.
+    """
+
+    bare: dict[str, int]
+    loaded: dict[str, int]
+    running: dict[str, int]
+    reset: bool
+
+
+class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One idle window and the inferring window after it; joules by scope."""
+
+    idle_s: float
+    idle_j: dict[str, float]
+    active_s: float
+    active_j: dict[str, float]
+    inferences: int
+
+
+class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one meter said, and where its numbers come from; `reason` if there are none."""
+
+    meter: str
+    provenance: Provenance
+    reason: str = ""
+    windows: tuple[EnergyWindow, ...] = ()
+
+
+class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    facts: dict[str, str] = {}
+    notes: dict[str, Any] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the measurement ended.
+
+    status: complete | budget (ended before it was precise) | stopped | failed | agent-died.
+    kind, stage, reason, signal: of a failure.
+    """
+
+    status: Literal["complete", "budget", "stopped", "failed", "agent-died"]
+    stage: str = ""
+    kind: str = ""
+    reason: str = ""
+    signal: str = ""
+
+
+class MeasuredTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The target as it was at the time: targets.yaml may change later."""
+
+    name: str
+    transport: str
+    device: str
+    threads: int
+    emulated: bool
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A metric that was not measured is absent, never 0."""
+
+    schema_version: int
+    id: str
+    job: str
+    created: str
+    edgebench: str
+    target: MeasuredTarget
+    artifact: Artifact
+    plan: Plan
+    runtime: Runtime
+    outcome: Outcome
+    facts_before: Facts
+    facts_after: Facts | None = None
+    load_ns: int | None = None
+    first_inference_ns: int | None = None
+    golden: GoldenCheck | None = None
+    memory: Memory | None = None
+    warmup: tuple[Series, ...] = ()
+    stationary: bool | None = None
+    gate_open: bool | None = None
+    rounds: tuple[Round, ...] = ()
+    energy: tuple[EnergyReading, ...] = ()
+
+
+def save(record: Record, results: Path) -> Path:
+    """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.
+
+    Saving the same record again is fine: collecting a job twice must not fail the second time.
+    """
+    folder = results / record.target.name
+    path = folder / f"{record.id}.json"
+    data = msgspec.json.encode(record) + b"\n"
+    if path.exists():
+        if path.read_bytes() != data:
+            raise UserError(str(path), "another record has this name", "Move it away and deploy again")
+        return path
+    partial = path.with_suffix(".part")
+    partial.write_bytes(data)
+    os.link(partial, path)  # unlike a rename, fails if the name was taken meanwhile
+    partial.unlink()
+    return path
+
+
+def load(path: Path) -> Record:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadFile(str(path), f"cannot be read ({error.strerror})", "Check the path") from error
+    try:
+        content = msgspec.json.decode(data)
+        version = content["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise BadFile(
+                str(path), f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
+            )
+        return msgspec.convert(upgrade(content), Record)
+    except (msgspec.ValidationError, msgspec.DecodeError, KeyError, TypeError) as error:
+        raise BadFile(str(path), f"it is not a record ({error})", "Remove it, or name only records") from error
+
+
+def upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older record's content to SCHEMA_VERSION, one version at a time; there is only one so far."""
+    return content
+
+
+def load_target(results: Path, target: str) -> list[Record]:
+    """All records of one target, oldest first."""
+    return [load(path) for path in sorted((results / target).glob("*.json"))]

@@ -1,0 +1,49 @@
+"""This machine: the same agent, started without a network in between."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from edgebench.targets import Target
+
+
+def open_transport(target: Target) -> Local:
+    return Local(python=target.python or sys.executable, workdir=target.workdir or _default_workdir())
+
+
+def _default_workdir() -> str:
+    cache = os.environ.get("EDGEBENCH_CACHE")
+    return f"{cache}/agent" if cache else "~/.cache/edgebench/agent"
+
+
+class Local:
+    def __init__(self, python: str, workdir: str) -> None:
+        self.python = python
+        self.workdir = workdir
+
+    def connect(self) -> None:
+        pass
+
+    def put(self, source: Path, destination: str) -> None:
+        path = Path(destination).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + f".part-{os.getpid()}")
+        shutil.copyfile(source, partial)
+        partial.replace(path)
+
+    def run(self, script: str) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C is for edgebench, which then asks the job to stop.
+        return subprocess.Popen(
+            ["sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,125 @@
+"""A device over the system's `ssh`: its keys, configuration, jump hosts and host-key checks come with it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from edgebench.errors import BadFile, Unreachable, UserError
+from edgebench.targets import Target
+
+CONNECT_TIMEOUT_S = 10
+_SSH_FAILED = 255
+
+# What ssh says -> what was seen, what to do next. {host} and {destination} are filled in.
+_DIAGNOSES = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one known here",
+     "If the board was set up anew: ssh-keygen -R {host}, then connect once by hand with: {ssh}"),
+    ("Host key verification failed", "its host key is not known here yet",
+     "Connect once by hand and compare the fingerprint: {ssh}"),
+    ("Permission denied", "it does not let this user in", "Set up a key: ssh-copy-id {destination}"),
+    ("Could not resolve hostname", "no device of this name",
+     "Edit `host` in targets.yaml: its address, e.g. from your router or from `hostname -I` on the board"),
+    ("Connection refused", "the device is up but no ssh server answers",
+     "Enable ssh on the board (Raspberry Pi: sudo raspi-config, Interface Options, SSH)"),
+    ("timed out", "no answer", "Is it switched on and on this network? Is `host` in targets.yaml right?"),
+    ("No route to host", "no way there", "Is it switched on and on this network? Is `host` in targets.yaml right?"),
+    ("Network is unreachable", "this machine has no network", "Connect it, then try again"),
+)  # fmt: skip
+
+
+def open_transport(target: Target) -> Ssh:
+    where = f"target '{target.name}'"
+    if not target.host:
+        raise BadFile(where, "it has no `host`", "Add `host:` to its entry in targets.yaml")
+    if target.host.startswith("-") or target.user.startswith("-"):
+        raise BadFile(where, "`host` and `user` cannot start with '-'", "Mend its entry in targets.yaml")
+    options: list[str] = []
+    if target.ssh_config:
+        config = Path(target.ssh_config).expanduser()
+        if not config.is_file():
+            remedy = "Start it with `edgebench targets emulate rpi4`" if target.emulated else "Mend `ssh_config`"
+            raise Unreachable(where, f"there is no {config}", remedy)
+        options += ["-F", str(config)]
+    if target.port:
+        options += ["-p", str(target.port)]
+    destination = f"{target.user}@{target.host}" if target.user else target.host
+    workdir = target.workdir or "~/.cache/edgebench/agent"
+    return Ssh(where, options, destination, target.python or "python3", workdir)
+
+
+class Ssh:
+    def __init__(self, where: str, options: list[str], destination: str, python: str, workdir: str) -> None:
+        self.python = python
+        self.workdir = workdir
+        self._where = where
+        self._options = options
+        self._destination = destination
+        # One connection for all commands: a fresh handshake costs a weak board half a second.
+        self._sockets = tempfile.TemporaryDirectory(prefix="edgebench-ssh-")
+
+    def connect(self) -> None:
+        try:
+            answer = subprocess.run(self._command("true"), capture_output=True, stdin=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise UserError(self._where, "there is no `ssh` on this machine", "Install it (apt: openssh-client)") from None
+        if answer.returncode == _SSH_FAILED:
+            raise self.diagnose(answer.stderr.decode(errors="replace"))
+
+    def put(self, source: Path, destination: str) -> None:
+        path = remote_path(destination)
+        script = f"mkdir -p $(dirname {path}) && cat > {path}.part && mv {path}.part {path}"
+        with source.open("rb") as stream:
+            answer = subprocess.run(self._command(script), stdin=stream, capture_output=True)
+        if answer.returncode == _SSH_FAILED:
+            raise self.diagnose(answer.stderr.decode(errors="replace"))
+        if answer.returncode:
+            said = answer.stderr.decode(errors="replace").strip()
+            raise Unreachable(self._where, f"cannot write {destination} ({said})", "Free space there, or set `workdir`")
+
+    def run(self, script: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command(script),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def close(self) -> None:
+        subprocess.run(["ssh", *self._mux(), "-O", "exit", self._destination], capture_output=True)
+        self._sockets.cleanup()
+
+    def diagnose(self, stderr: str) -> Unreachable:
+        ssh = shlex.join(["ssh", *self._options, self._destination])
+        for sign, seen, remedy in _DIAGNOSES:
+            if sign.lower() in stderr.lower():
+                host = self._destination.rpartition("@")[2]
+                return Unreachable(
+                    self._where, f"{seen} ({self._destination})",
+                    remedy.format(host=host, destination=self._destination, ssh=ssh),
+                )  # fmt: skip
+        last = stderr.strip().splitlines()[-1] if stderr.strip() else "ssh gave no reason"
+        return Unreachable(self._where, last, f"Try it by hand: {ssh}")
+
+    def _command(self, script: str) -> list[str]:
+        return [
+            "ssh", *self._mux(), *self._options,
+            "-o", "BatchMode=yes",
+            "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}",
+            # A dropped link is noticed within 15 s instead of never.
+            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+            "--", self._destination, script,
+        ]  # fmt: skip
+
+    def _mux(self) -> list[str]:
+        return ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._sockets.name}/%C", "-o", "ControlPersist=30"]
+
+
+def remote_path(path: str) -> str:
+    """Quote a path for the remote shell, leaving a leading ~ to it."""
+    if path.startswith("~/"):
+        return "~/" + shlex.quote(path[2:])
+    return shlex.quote(path)
