@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -15,7 +16,6 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 import device_agents
-
 from device_agents.python import PROTOCOL
 from edgebench.errors import AgentError, LinkLost
 from edgebench.facts import Facts
@@ -66,17 +66,22 @@ class Agent:
     def __init__(self, transport: Transport, where: str) -> None:
         self.where = where
         self._transport = transport
+        self._noise = b""
         zipapp = build_zipapp()
         self.sha256 = hashlib.sha256(zipapp).hexdigest()
         self._path = f"{transport.workdir}/agent-{self.sha256[:16]}.pyz"
+        self._process: subprocess.Popen[bytes] | None = None
         transport.connect()
-        self._process = self._start()
-        first = self._first_line()
-        if first is None and self._exit_code() == EXIT_NO_AGENT:
-            self._bring(zipapp)
-            self._process = self._start()
-            first = self._first_line()
-        self._check_hello(first)
+        try:
+            hello = self._start()
+            if hello is None and self._exit_code() == EXIT_NO_AGENT:
+                self._hang_up()
+                self._bring(zipapp)
+                hello = self._start()
+            self._check_hello(hello)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._hang_up()
@@ -137,12 +142,14 @@ class Agent:
 
     # ------------------------------------------------------------------ connection
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> dict[str, Any] | None:
+        """Start a session; its hello, or None if it ended without one."""
         agent, python = remote_path(self._path), remote_path(self._transport.python)
-        return self._transport.run(
+        self._process = self._transport.run(
             f"[ -f {agent} ] || exit {EXIT_NO_AGENT}; command -v {python} >/dev/null || exit {EXIT_NO_PYTHON}; "
             f"exec {python} -I {agent} session {remote_path(self._transport.workdir)}"
         )
+        return self._first_line()
 
     def _bring(self, zipapp: bytes) -> None:
         source = Path(os.environ.get("TMPDIR", "/tmp")) / f"edgebench-agent-{os.getpid()}.pyz"
@@ -153,14 +160,12 @@ class Agent:
             source.unlink()
 
     def _first_line(self) -> dict[str, Any] | None:
-        """The hello; what a login script prints before it is noise and skipped."""
-        noise: list[bytes] = []
+        """What a login script prints before the hello is noise, and shown if no hello comes."""
         for line in self._stdout():
             if line.startswith(b'{"hello":'):
                 hello: dict[str, Any] = json.loads(line)
                 return hello
-            noise.append(line)
-        self._noise = b"".join(noise)
+            self._noise = (self._noise + line)[-2000:]
         return None
 
     def _check_hello(self, hello: dict[str, Any] | None) -> None:
@@ -170,27 +175,31 @@ class Agent:
                 raise AgentError(self.where, f"there is no '{python}'", "Install it (apt: python3), or set `python`")
             raise AgentError(self.where, f"the agent did not start: {self._last_words()}", f"Try: {python} --version")
         if hello["hello"] == 0:
-            raise AgentError(self.where, f"'{python}' is {hello['python']}", "The agent needs Python >= 3.9; set `python`")
+            raise AgentError(
+                self.where, f"'{python}' is {hello['python']}", "The agent needs Python >= 3.9; set `python`"
+            )
         if "error" in hello:
             raise AgentError(self.where, hello["error"], "Free space there, or set `workdir` in targets.yaml")
         if hello["hello"] != PROTOCOL:
             raise AgentError(self.where, f"it speaks protocol {hello['hello']}, not {PROTOCOL}", "Report this as a bug")
 
     def _exit_code(self) -> int:
+        assert self._process is not None
         return self._process.wait()
 
     def _hang_up(self) -> None:
+        if self._process is None:
+            return
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process = None
 
     # ------------------------------------------------------------------ messages
 
@@ -231,18 +240,20 @@ class Agent:
             raise AgentError(self.where, f"an answer that does not fit ({error})", "Report this as a bug") from error
 
     def _link_lost(self) -> LinkLost:
-        return LinkLost(self.where, f"the connection ended: {self._last_words()}", "The job goes on there; deploy again")
+        return LinkLost(
+            self.where, f"the connection ended: {self._last_words()}", "The job goes on there; deploy again"
+        )
 
     def _last_words(self) -> str:
-        self._process.wait()
-        stderr = self._process.stderr
-        said = (stderr.read() if stderr else b"").decode(errors="replace").strip()
-        return said.splitlines()[-1] if said else f"exit code {self._process.returncode}"
+        code = self._exit_code()
+        stderr = self._process.stderr if self._process else None
+        said = (self._noise + (stderr.read() if stderr else b"")).decode(errors="replace").strip()
+        return said.splitlines()[-1] if said else f"exit code {code}"
 
     def _stdin(self) -> io.BufferedWriter:
-        assert self._process.stdin is not None
+        assert self._process is not None and self._process.stdin is not None
         return self._process.stdin  # type: ignore[return-value]
 
     def _stdout(self) -> io.BufferedReader:
-        assert self._process.stdout is not None
+        assert self._process is not None and self._process.stdout is not None
         return self._process.stdout  # type: ignore[return-value]

@@ -21,6 +21,7 @@ from edgebench import __version__, bundle, journal, ledger, provision, record
 from edgebench.agent import Agent, Tail
 from edgebench.bundle import Artifact
 from edgebench.errors import AgentError, LinkLost, TargetError, UserError
+from edgebench.facts import Facts
 from edgebench.ledger import Ledger, OpenJob, Request
 from edgebench.plan import Plan
 from edgebench.progress import Progress, Silent, Step
@@ -67,7 +68,7 @@ def deploy(
     progress = progress or Silent()
     book = Ledger(results, target.name)
     with _Link(target) as link:
-        _check_emulated(link.agent, target)
+        _check_device(link.agent.facts(), target)
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
         job = book.open_job(key)
         if job:
@@ -84,8 +85,13 @@ def deploy(
     return paths
 
 
-def _check_emulated(agent: Agent, target: Target) -> None:
-    if agent.facts().emulated and not target.emulated:
+def _check_device(facts: Facts, target: Target) -> None:
+    if target.device == "cuda" and not facts.gpus:
+        raise UserError(
+            f"target '{target.name}'", "no GPU here: the NVIDIA driver shows none",
+            "Use a machine with one (`nvidia-smi` must list it), or another target",
+        )  # fmt: skip
+    if facts.emulated and not target.emulated:
         raise UserError(
             f"target '{target.name}'", "the device says that it is an emulated machine",
             "Add `emulated: true` to its entry: such times are never compared with real ones",
@@ -110,9 +116,7 @@ def _placed(
     return placed
 
 
-def _request(
-    key: str, target: Target, plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]]
-) -> Request:
+def _request(key: str, target: Target, plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]]) -> Request:
     created = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return Request(
         id=f"{created}-{key}",
@@ -250,7 +254,7 @@ class _Watch:
             name = self._request.artifacts[entry.artifact].name
             self._step.advance(0, f"{name} failed: {entry.reason[:60]}")
         else:
-            self._step.advance(0, entry.__struct_config__.tag or "")
+            self._step.advance(0, str(entry.__struct_config__.tag))
 
 
 def _with_unique_names(found: list[Source]) -> list[Source]:

@@ -14,6 +14,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     cpu: str | None = None
     cpu_features: tuple[str, ...] = ()
     cores: int | None = None
+    gpus: tuple[str, ...] = ()
     ram_bytes: int | None = None
     os: str | None = None
     kernel: str | None = None

@@ -19,6 +19,7 @@ from edgebench.record import (
     SCHEMA_VERSION,
     EnergyReading,
     EnergyWindow,
+    FailureKind,
     GoldenCheck,
     MeasuredTarget,
     Memory,
@@ -128,7 +129,7 @@ class EnergyLine(Line, tag="energy", frozen=True):
 class FailedLine(Line, tag="failed", frozen=True):
     artifact: int
     stage: str
-    kind: str
+    kind: FailureKind
     reason: str
     signal: str | None
 
@@ -144,7 +145,7 @@ AnyLine = (
 
 _LineT = TypeVar("_LineT", bound=Line)
 
-_DECODER = msgspec.json.Decoder(AnyLine)
+_DECODER: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
 
 
 def decode(line: bytes, where: str) -> AnyLine:
@@ -152,7 +153,9 @@ def decode(line: bytes, where: str) -> AnyLine:
         return _DECODER.decode(line)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise AgentError(
-            where, f"a journal line that does not fit the protocol ({error}): {line[:200]!r}", "Report this as a bug"
+            where,
+            f"a journal line that does not fit the protocol ({error}): {line[:200]!r}",
+            "Report this as a bug",
         ) from error
 
 
@@ -220,7 +223,10 @@ def _outcome(request: Request, own: list[AnyLine], rounds: tuple[Round, ...], ag
     if end.status == "stopped":
         return Outcome("stopped", reason=f"stopped by the user after {len(rounds)} rounds")
     if not stats.is_precise(rounds, request.plan):
-        return Outcome("budget", reason=f"not within +/-{request.plan.precision:.1%} after {request.plan.seconds_max:g} s")
+        return Outcome(
+            "budget",
+            reason=f"not within +/-{request.plan.precision:.1%} after {request.plan.seconds_max:g} s",
+        )
     return Outcome("complete")
 
 

@@ -1,7 +1,7 @@
 """Jobs that were started and whose records are not saved yet: how a killed host finds its way back.
 
-    results/<target>/.jobs/<job id>/request.json     what was asked, written before the job starts
-                                    journal.jsonl    the agent's lines as far as they have arrived
+results/<target>/.jobs/<job id>/request.json     what was asked, written before the job starts
+                                journal.jsonl    the agent's lines as far as they have arrived
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Ledger:
             trial.unlink()
         except OSError as error:
             raise UserError(
-                str(results), f"results cannot be written there ({error.strerror})", "Give another folder with --results"
+                str(results),
+                f"results cannot be written there ({error.strerror})",
+                "Give another folder with --results",
             ) from error
 
     def open_job(self, key: str) -> OpenJob | None:
@@ -78,7 +80,6 @@ class OpenJob:
         self.request = request
         self._journal = folder / "journal.jsonl"
         self.lines = self._whole_lines()
-        self._stream = self._journal.open("ab")
 
     def _whole_lines(self) -> list[bytes]:
         """What arrived before; a half line that a kill left is cut off and will be asked for again."""
@@ -89,16 +90,15 @@ class OpenJob:
         return whole.splitlines()
 
     def append(self, line: bytes) -> None:
-        self._stream.write(line + b"\n")
-        self._stream.flush()
+        with self._journal.open("ab") as stream:
+            stream.write(line + b"\n")
         self.lines.append(line)
 
     def forget_lines(self) -> None:
         """The device no longer knew the job and has begun it anew."""
-        self._stream.truncate(0)
+        self._journal.unlink(missing_ok=True)
         self.lines.clear()
 
     def close(self) -> None:
         """Everything is in records now, or nothing ever started."""
-        self._stream.close()
         shutil.rmtree(self._folder)

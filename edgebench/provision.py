@@ -53,13 +53,13 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
     candidates = {name: _runtime_module(name) for name in target.runtimes}
     wanted = [name for name, module in candidates.items() if module.SUFFIX in suffixes]
     found = Found({}, {})
-    looked = _look(agent, target, wanted)
+    looked = look(agent, target, wanted)
     for name in wanted:
         suffix = candidates[name].SUFFIX
         if suffix in found.places:
             continue
         here = looked[name]
-        if here.problem and candidates[name].WHEELS and target.device == "cpu":
+        if here.problem and can_bring(name, target):
             here = _bring(agent, target, name, candidates[name].WHEELS, here, progress)
         if here.problem:
             found.problems[name] = here.problem
@@ -68,12 +68,22 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
     return found
 
 
-def _look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, RuntimeOnDevice]:
+def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, RuntimeOnDevice]:
     return agent.runtimes(names, {"threads": target.threads, "device": target.device})
 
 
+def can_bring(name: str, target: Target) -> bool:
+    """Whether there are wheels to try; those of a GPU are gigabytes and stay the user's to install."""
+    return bool(_runtime_module(name).WHEELS) and target.device == "cpu"
+
+
 def _bring(
-    agent: Agent, target: Target, name: str, packages: Mapping[str, str], here: RuntimeOnDevice, progress: Progress
+    agent: Agent,
+    target: Target,
+    name: str,
+    packages: Mapping[str, str],
+    here: RuntimeOnDevice,
+    progress: Progress,
 ) -> RuntimeOnDevice:
     """Send and unpack a runtime; the answer of a second look, or the first one's problem if there is no wheel."""
     try:
@@ -89,7 +99,7 @@ def _bring(
             step.advance()
         agent.install(name, list(files))
         step.advance()
-    return _look(agent, target, [name])[name]
+    return look(agent, target, [name])[name]
 
 
 def _runtime_module(name: str) -> ModuleType:
@@ -157,7 +167,9 @@ def _download(requirement: str, platform: Platform, folder: Path) -> Path:
     said = answer.stderr.strip().splitlines() or ["pip gave no reason"]
     if "No matching distribution" in answer.stderr and "connection" not in answer.stderr.lower():
         raise NoWheel(
-            f"runtime '{requirement}'", f"there is no wheel for {platform.name}", "Use a newer system on the device"
+            f"runtime '{requirement}'",
+            f"there is no wheel for {platform.name}",
+            "Use a newer system on the device",
         )
     raise UserError(
         f"runtime '{requirement}'", f"its wheel cannot be downloaded ({said[-1]})",

@@ -5,7 +5,6 @@ Raw values and the facts to judge them. Statistics are computed when a record is
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +90,9 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: dict[str, Any] = {}
 
 
+FailureKind = Literal["wrong", "error", "crashed", "timeout"]
+
+
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the measurement ended.
 
@@ -100,7 +102,7 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     status: Literal["complete", "budget", "stopped", "failed", "agent-died"]
     stage: str = ""
-    kind: str = ""
+    kind: FailureKind | Literal[""] = ""
     reason: str = ""
     signal: str = ""
 
@@ -155,8 +157,7 @@ def save(record: Record, results: Path) -> Path:
         return path
     partial = path.with_suffix(".part")
     partial.write_bytes(data)
-    os.link(partial, path)  # unlike a rename, fails if the name was taken meanwhile
-    partial.unlink()
+    partial.rename(path)
     return path
 
 
@@ -170,7 +171,9 @@ def load(path: Path) -> Record:
         version = content["schema_version"]
         if version > SCHEMA_VERSION:
             raise BadFile(
-                str(path), f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
+                str(path),
+                f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}",
+                "Upgrade edgebench",
             )
         return msgspec.convert(upgrade(content), Record)
     except (msgspec.ValidationError, msgspec.DecodeError, KeyError, TypeError) as error:

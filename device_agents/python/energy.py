@@ -1,9 +1,9 @@
 """Energy windows, read from the device's own meters: idle, inferring, idle, inferring, ...
 
-    idle ──────┐          ┌── idle ────┐          ┌── ...
-               └ inferring ┘            └ inferring ┘
-    each window energy_window_s long (>= 10 s: meters lag and are coarse); gross is the inferring window,
-    net takes the idle power of the window before off.
+idle ──────┐          ┌── idle ────┐          ┌── ...
+           └ inferring ┘            └ inferring ┘
+each window energy_window_s long (>= 10 s: meters lag and are coarse); gross is the inferring window,
+net takes the idle power of the window before off.
 """
 
 import importlib

@@ -46,6 +46,7 @@ def static_facts():
             "cpu": cpu["name"],
             "cpu_features": sorted(_TELLING_FEATURES & cpu["flags"]),
             "cores": len(os.sched_getaffinity(0)),
+            "gpus": _gpus(),
             "ram_bytes": _meminfo().get("MemTotal"),
             "os": _os_name(),
             "kernel": platform.release(),
@@ -87,7 +88,8 @@ def temperature_c():
 
 def throttled():
     """Raspberry Pi's firmware bits (vcgencmd get_throttled): 0 under-voltage now, 1 clock capped, 2 throttled,
-    3 soft temperature limit; 16-19 the same since boot. None elsewhere."""
+    3 soft temperature limit; 16-19 the same since boot. None elsewhere.
+    """
     if not shutil.which("vcgencmd"):
         return None
     try:
@@ -131,6 +133,16 @@ def _cpu():
     part = fields.get("CPU part")
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
     return {"name": fields.get("model name") or _ARM_PARTS.get(part, part), "flags": flags}
+
+
+def _gpus():
+    """Names of NVIDIA GPUs that the driver shows; no library needed."""
+    names = []
+    for path in sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information")):
+        for line in (_text(path) or "").splitlines():
+            if line.startswith("Model:"):
+                names.append(line.partition(":")[2].strip())
+    return names
 
 
 def _meminfo():

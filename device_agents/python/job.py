@@ -6,6 +6,7 @@
 Runs detached from whoever started it. Everything it learns goes to the journal at once; it keeps nothing else.
 """
 
+import contextlib
 import fcntl
 import json
 import math
@@ -253,15 +254,11 @@ def _with_suffix(store, spec):
     """The artifact under a name with its suffix: some runtimes look at it."""
     blob = store.blob(spec["sha256"])
     path = blob.with_name(blob.name + spec["suffix"])
-    if not path.exists():
-        try:
-            path.symlink_to(blob.name)
-        except FileExistsError:
-            pass
+    with contextlib.suppress(FileExistsError):
+        path.symlink_to(blob.name)
     return path
 
 
 def _finite(compared):
     """JSON has no NaN: leave out what is none."""
     return {name: value for name, value in compared.items() if math.isfinite(value)}
-

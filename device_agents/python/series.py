@@ -3,8 +3,11 @@
 All values are positive numbers in any one unit of time.
 """
 
+from __future__ import annotations
+
 import math
 import statistics
+from collections.abc import Sequence
 
 # Two-sided 95 % points of Student's t for 1..30 degrees of freedom.
 _T95 = (
@@ -14,7 +17,7 @@ _T95 = (
 )  # fmt: skip
 
 
-def t95(freedom):
+def t95(freedom: int) -> float:
     """Two-sided 95 % point of Student's t; within 0.002 beyond 30 degrees of freedom (z + (z^3+z)/4v)."""
     if freedom <= len(_T95):
         return _T95[freedom - 1]
@@ -22,7 +25,7 @@ def t95(freedom):
     return z + (z**3 + z) / (4 * freedom)
 
 
-def half_width(round_medians):
+def half_width(round_medians: Sequence[float]) -> float | None:
     """Half of the 95 % interval for the median, by the method of batch means over rounds.
 
     Values inside a round are correlated; the medians of rounds, seconds apart and interleaved with other
@@ -34,7 +37,7 @@ def half_width(round_medians):
     return t95(count - 1) * statistics.stdev(round_medians) / math.sqrt(count)
 
 
-def trend_z(values):
+def trend_z(values: Sequence[float]) -> float:
     """Mann-Kendall statistic: |z| > 1.96 is a trend at the 5 % level (Mann 1945; Kendall 1975), ties corrected."""
     count = len(values)
     score = sum(
@@ -53,7 +56,7 @@ WINDOWS = 10
 LEVEL_TOLERANCE = 0.02
 
 
-def is_stationary(window_medians):
+def is_stationary(window_medians: Sequence[float]) -> bool:
     """Whether warm-up is over: the last WINDOWS medians show no trend and their halves the same level.
 
     Both are asked because either alone is fooled: a step leaves a weak trend, a slow slope a small step.
@@ -66,7 +69,7 @@ def is_stationary(window_medians):
     return abs(trend_z(last)) < 1.96 and abs(second_half / first_half - 1) <= LEVEL_TOLERANCE
 
 
-def cold_prefix(values):
+def cold_prefix(values: Sequence[float]) -> int:
     """How many values at the start of a round belong to waking up: the leading run above the 90th percentile.
 
     A worker that slept while others ran starts with cold caches and, on many boards, a low clock. By chance

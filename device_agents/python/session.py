@@ -188,4 +188,3 @@ def _last_lines(path, count=5):
         return path.read_text(errors="replace").splitlines()[-count:]
     except OSError:
         return []
-

@@ -91,6 +91,10 @@ def _hex(text):
 
 def _name(text):
     """A single path component: what comes from the host is still never joined unchecked."""
-    if not text or text.startswith(".") or set(text) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"):
+    if (
+        not text
+        or text.startswith(".")
+        or set(text) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    ):
         raise ValueError("not a plain name: %r" % text[:80])
     return text

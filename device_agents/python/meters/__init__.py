@@ -1,9 +1,9 @@
 """Meters that the device itself reads. One file per meter.
 
-    open_meter()     -> a meter; raises Unavailable with the reason
-    meter.read()     {scope: joules since some fixed moment}
-    meter.joules(before, after)   {scope: joules between two reads}
-    PROVENANCE       "measured" | "estimated" | "modelled"
+open_meter()     -> a meter; raises Unavailable with the reason
+meter.read()     {scope: joules since some fixed moment}
+meter.joules(before, after)   {scope: joules between two reads}
+PROVENANCE       "measured" | "estimated" | "modelled"
 """
 
 

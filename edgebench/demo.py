@@ -1,0 +1,43 @@
+"""demo(): the whole story on one small real example, on this machine.
+
+Real images that ship with edgebench, a network that trains in a minute, and the same agent that boards get.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgebench import compare, plan, record, report, targets
+from edgebench.compare import Comparison
+from edgebench.deploy import deploy, sources
+from edgebench.export import export
+from edgebench.progress import Progress
+from edgebench.prune import prune
+from edgebench.train import train
+
+MODEL = "ultralight"
+DATASET = "fashion-mnist-mini"
+
+
+def demo(folder: Path, *, progress: Progress) -> tuple[Comparison, Path]:
+    """Train, prune, export both networks, deploy to this machine's processor, compare; the report's path."""
+    dense = train(MODEL, DATASET, out=folder / "checkpoints" / "demo.safetensors", progress=progress)
+    pruned = prune(
+        dense.path,
+        method="channels",
+        ratio=0.3,
+        finetune=5,
+        out=folder / "checkpoints" / "demo-pruned.safetensors",
+        progress=progress,
+    )
+    bundles = [
+        export(source.path, int8=True, out=folder / "bundles" / source.path.stem, progress=progress).path
+        for source in (dense, pruned)
+    ]
+    target = targets.load("desktop-cpu", targets.find_file(None))
+    results = folder / "results"
+    paths = deploy(target, sources(bundles), plan.named("quick"), results, progress=progress)
+    comparison = compare.compare([record.load(path) for path in paths])
+    report_path = results / "report.html"
+    report.write(comparison, "html", report_path)
+    return comparison, report_path

@@ -1,0 +1,98 @@
+"""SI values as people read them; the only place that converts units."""
+
+from __future__ import annotations
+
+import math
+
+from edgebench.compare import Row
+from edgebench.stats import EnergyPerInference, Estimate, Ratio
+
+NOTHING = "-"
+
+
+def time(ns: float) -> str:
+    for limit, divisor, unit in ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
+        if ns < limit:
+            return f"{significant(ns / divisor)} {unit}"
+    return f"{significant(ns / 1e9)} s"
+
+
+def estimate(ns: Estimate | None) -> str:
+    """`50.3 µs ±0.4%`"""
+    if ns is None:
+        return NOTHING
+    return time(ns.value) if ns.relative is None else f"{time(ns.value)} ±{percent(ns.relative)}"
+
+
+def percent(fraction: float) -> str:
+    return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
+
+
+def size(count: int | None) -> str:
+    """Decimal units: 1 MB is 10^6 bytes."""
+    if count is None:
+        return NOTHING
+    if count < 1000:
+        return f"{count} B"
+    for limit, divisor, unit in ((1e6, 1e3, "kB"), (1e9, 1e6, "MB")):
+        if count < limit:
+            return f"{significant(count / divisor)} {unit}"
+    return f"{significant(count / 1e9)} GB"
+
+
+def joules(j: float) -> str:
+    for limit, divisor, unit in ((1e-3, 1e-6, "µJ"), (1, 1e-3, "mJ")):
+        if abs(j) < limit:
+            return f"{significant(j / divisor)} {unit}"
+    return f"{significant(j)} J"
+
+
+def energy(row: Row) -> str:
+    """Net energy of one inference per scope with its provenance, or that there is none."""
+    if not row.energy:
+        return "none"
+    return "; ".join(_energy(meter, one) for meter, one in row.energy)
+
+
+def _energy(meter: str, one: EnergyPerInference) -> str:
+    spread = "" if one.net_j.half_width is None else f" ±{joules(one.net_j.half_width)}"
+    return f"{joules(one.net_j.value)}{spread} net ({meter} {one.scope}, measured)"
+
+
+def rate(per_second: float | None) -> str:
+    return NOTHING if per_second is None else f"{significant(per_second)}/s"
+
+
+def ratio(row: Row) -> str:
+    if row.is_baseline:
+        return "baseline"
+    if row.ratio is None:
+        return NOTHING
+    return _ratio(row.ratio)
+
+
+def _ratio(value: Ratio) -> str:
+    """`0.41x (0.40-0.42)`; where the interval holds 1, the smallest difference that would have been seen."""
+    if value.low is None or value.high is None:
+        return f"{significant(value.value)}x (no interval)"
+    if not value.differs:
+        return f"same (within {math.sqrt(value.high / value.low) - 1:.1%})"
+    return f"{value.value:.2f}x ({value.low:.2f}-{value.high:.2f})"
+
+
+def accuracy(row: Row) -> str:
+    parity = row.record.artifact.parity
+    return f"{parity.accuracy:.2%}" if parity else NOTHING
+
+
+def agreement(row: Row) -> str:
+    parity = row.record.artifact.parity
+    return f"{parity.top1_agreement:.2%}" if parity else NOTHING
+
+
+def significant(value: float) -> str:
+    """Three significant digits, no exponent."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"

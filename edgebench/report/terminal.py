@@ -1,0 +1,75 @@
+"""The comparison on a terminal, 80 columns wide: two tables for each target, then the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edgebench.compare import Comparison, Row
+from edgebench.report import _format, _text
+from edgebench.stats import Estimate
+
+_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red"}
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.record.target.name == target]
+        console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
+        console.print(_latency_table(rows))
+        console.print(_quality_table(rows))
+        for number, row in enumerate(rows, start=1):
+            for reason in _text.reasons(row):
+                style = _STYLES[row.verdict.level]
+                console.print(f"[{style}]({number}) {row.verdict.level}[/]: {escape(reason)}", soft_wrap=False)
+    for note in _text.notes(comparison):
+        console.print(escape(note), style="dim")
+
+
+def _device(row: Row) -> str:
+    facts = row.record.facts_before
+    parts = [facts.model, facts.cpu, "EMULATED" if row.record.target.emulated else None]
+    threads = row.record.target.threads
+    return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
+
+
+def _latency_table(rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("artifact", overflow="fold")
+    for heading in ("p50", "p90", "p99", "rate", "time/baseline"):
+        table.add_column(heading, justify="right")
+    for number, row in enumerate(rows, start=1):
+        quantiles = [_two_lines(estimate) for estimate in (row.p50_ns, row.p90_ns, row.p99_ns)]
+        mark = f"[{_STYLES[row.verdict.level]}]({number})[/]"
+        rate, ratio = _format.rate(row.throughput_hz), _format.ratio(row).replace(" ", "\n", 1)
+        table.add_row(mark, escape(row.record.artifact.name), *quantiles, rate, ratio)
+    return table
+
+
+def _quality_table(rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("runtime")
+    for heading in ("accuracy", "agreement", "memory", "size", "energy"):
+        table.add_column(heading, justify="right")
+    for number, row in enumerate(rows, start=1):
+        runtime, size = row.record.runtime, row.record.artifact.content.size_bytes
+        table.add_row(
+            f"({number})",
+            f"{runtime.name} {runtime.facts.get('version', '')}",
+            _format.accuracy(row),
+            _format.agreement(row),
+            _text.memory(row),
+            _format.size(size),
+            _format.energy(row),
+        )
+    return table
+
+
+def _two_lines(estimate: Estimate | None) -> str:
+    """The interval under its value, so that three quantiles fit into 80 columns."""
+    return _format.estimate(estimate).replace(" ±", "\n[dim]±") + ("[/dim]" if estimate and estimate.half_width else "")

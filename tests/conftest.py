@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import array
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from device_agents.python.runtimes import litert, onnxruntime
+from edgebench import bundle, plan
+from edgebench.bundle import Artifact, FileRef, Golden
+from edgebench.plan import Plan
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test writes into the user's cache; subprocesses inherit it."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with real files: relu.onnx and relu.tflite work, the others do not."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "relu.onnx").write_bytes(base64.b64decode(onnxruntime.TINY_MODEL))
+    (folder / "relu.tflite").write_bytes(base64.b64decode(litert.TINY_MODEL))
+    (folder / "foreign.onnx").write_bytes(b"this is no network")
+    (folder / "truncated.tflite").write_bytes(base64.b64decode(litert.TINY_MODEL)[:300])
+    # INT_MIN / -1: raises SIGFPE on x86 inside the runtime.
+    (folder / "crash.onnx").write_bytes((DATA / "crash-sigfpe.onnx").read_bytes())
+    return folder
+
+
+@pytest.fixture
+def tiny_plan() -> Plan:
+    """The quick plan, quicker: every step of a job, no precision to speak of."""
+    return msgspec.structs.replace(
+        plan.named("quick"),
+        rounds_min=3,
+        values_min=3,
+        seconds_min=0.0,
+        seconds_max=0.3,
+        round_s=0.02,
+        warmup_max_s=0.2,
+    )
+
+
+@pytest.fixture
+def relu_bundle(tmp_path: Path) -> Path:
+    return make_relu_bundle(tmp_path / "relu-bundle", expected=[0.0, 1.0, 2.0])
+
+
+def make_relu_bundle(folder: Path, *, expected: list[float]) -> Path:
+    """A bundle of relu in both formats, with golden inputs -1, 1, 2 and the given `expected` outputs."""
+    golden = folder / "golden"
+    golden.mkdir(parents=True)
+    inputs = _write_floats(golden / "inputs.bin", [-1.0, 1.0, 2.0], folder)
+    outputs = _write_floats(golden / "expected.bin", expected, folder)
+    artifacts = []
+    for runtime, format_ in ((onnxruntime, "onnx"), (litert, "tflite")):
+        path = folder / f"{format_}-fp32{runtime.SUFFIX}"
+        path.write_bytes(base64.b64decode(runtime.TINY_MODEL))
+        artifacts.append(
+            Artifact(
+                name=f"relu-{format_}-fp32",
+                format=format_,
+                precision="fp32",
+                content=bundle.file_ref(folder, path),
+                golden=Golden(3, inputs, outputs, outputs, 1e-3),
+            )
+        )
+    bundle.save(bundle.Bundle("relu", "relu", {}, tuple(artifacts), "2026-11-20T00:00:00Z"), folder)
+    return folder
+
+
+def _write_floats(path: Path, values: list[float], folder: Path) -> FileRef:
+    path.write_bytes(array.array("f", values).tobytes())
+    return bundle.file_ref(folder, path)
+
+
+def run_cli(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real program, as typed, in an 80-column terminal."""
+    return subprocess.run(
+        cli_command(*arguments),
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def cli_command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", "from edgebench.cli import main; main()", *map(str, arguments)]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
