@@ -71,8 +71,8 @@ class Agent:
         self.sha256 = hashlib.sha256(zipapp).hexdigest()
         self._path = f"{transport.workdir}/agent-{self.sha256[:16]}.pyz"
         self._process: subprocess.Popen[bytes] | None = None
-        transport.connect()
         try:
+            transport.connect()
             hello = self._start()
             if hello is None and self._exit_code() == EXIT_NO_AGENT:
                 self._hang_up()

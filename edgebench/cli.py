@@ -234,7 +234,7 @@ def emulate(
     from edgebench import emulator
 
     if stop:
-        emulator.stop(board)
+        emulator.find(board).stop()
         _say(f"{board}-emulated is off")
         return
     machine = emulator.ensure_running(board, progress=_say)

@@ -25,7 +25,9 @@ def estimate(ns: Estimate | None) -> str:
 
 
 def percent(fraction: float) -> str:
-    return f"{fraction:.1%}" if fraction >= 0.001 else "<0.1%"
+    """Two significant digits: an interval's width is not known any better."""
+    digits = 0 if fraction >= 0.095 else 1 if fraction >= 0.0095 else 2
+    return f"{max(fraction, 0.0001):.{digits}%}"
 
 
 def size(count: int | None) -> str:

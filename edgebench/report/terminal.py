@@ -12,7 +12,7 @@ from edgebench.compare import Comparison, Row
 from edgebench.report import _format, _text
 from edgebench.stats import Estimate
 
-_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red"}
+_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -21,10 +21,9 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
         console.print(_latency_table(rows))
         console.print(_quality_table(rows))
-        for number, row in enumerate(rows, start=1):
-            for reason in _text.reasons(row):
-                style = _STYLES[row.verdict.level]
-                console.print(f"[{style}]({number}) {row.verdict.level}[/]: {escape(reason)}", soft_wrap=False)
+        for remark in _text.remarks(rows):
+            style = _STYLES[remark.level]
+            console.print(f"[{style}]{remark.rows} {remark.level}[/]: {escape(remark.text)}")
     for note in _text.notes(comparison):
         console.print(escape(note), style="dim")
 
@@ -37,30 +36,30 @@ def _device(row: Row) -> str:
 
 
 def _latency_table(rows: Sequence[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("artifact", overflow="fold")
-    for heading in ("p50", "p90", "p99", "rate", "time/baseline"):
+    for heading in ("p50", "p90", "p99", "time/baseline"):
         table.add_column(heading, justify="right")
     for number, row in enumerate(rows, start=1):
         quantiles = [_two_lines(estimate) for estimate in (row.p50_ns, row.p90_ns, row.p99_ns)]
         mark = f"[{_STYLES[row.verdict.level]}]({number})[/]"
-        rate, ratio = _format.rate(row.throughput_hz), _format.ratio(row).replace(" ", "\n", 1)
-        table.add_row(mark, escape(row.record.artifact.name), *quantiles, rate, ratio)
+        table.add_row(mark, escape(row.record.artifact.name), *quantiles, _format.ratio(row).replace(" ", "\n", 1))
     return table
 
 
 def _quality_table(rows: Sequence[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("runtime")
-    for heading in ("accuracy", "agreement", "memory", "size", "energy"):
+    for heading in ("rate", "accuracy", "agreement", "memory", "size", "energy"):
         table.add_column(heading, justify="right")
     for number, row in enumerate(rows, start=1):
         runtime, size = row.record.runtime, row.record.artifact.content.size_bytes
         table.add_row(
             f"({number})",
             f"{runtime.name} {runtime.facts.get('version', '')}",
+            _format.rate(row.throughput_hz),
             _format.accuracy(row),
             _format.agreement(row),
             _text.memory(row),

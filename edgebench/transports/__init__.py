@@ -1,6 +1,6 @@
 """A way to a device. One file each; the file's name is what `transport:` in targets.yaml says.
 
-    open_transport(target) -> Transport
+open_transport(target) -> Transport
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 import subprocess
 import tempfile
@@ -64,13 +65,15 @@ class Ssh:
         try:
             answer = subprocess.run(self._command("true"), capture_output=True, stdin=subprocess.DEVNULL)
         except FileNotFoundError:
-            raise UserError(self._where, "there is no `ssh` on this machine", "Install it (apt: openssh-client)") from None
+            raise UserError(
+                self._where, "there is no `ssh` on this machine", "Install it (apt: openssh-client)"
+            ) from None
         if answer.returncode == _SSH_FAILED:
             raise self.diagnose(answer.stderr.decode(errors="replace"))
 
     def put(self, source: Path, destination: str) -> None:
-        path = remote_path(destination)
-        script = f"mkdir -p $(dirname {path}) && cat > {path}.part && mv {path}.part {path}"
+        path, folder = remote_path(destination), remote_path(posixpath.dirname(destination))
+        script = f"mkdir -p {folder} && cat > {path}.part && mv {path}.part {path}"
         with source.open("rb") as stream:
             answer = subprocess.run(self._command(script), stdin=stream, capture_output=True)
         if answer.returncode == _SSH_FAILED:
@@ -115,7 +118,14 @@ class Ssh:
         ]  # fmt: skip
 
     def _mux(self) -> list[str]:
-        return ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._sockets.name}/%C", "-o", "ControlPersist=30"]
+        return [
+            "-o",
+            "ControlMaster=auto",
+            "-o",
+            f"ControlPath={self._sockets.name}/%C",
+            "-o",
+            "ControlPersist=30",
+        ]
 
 
 def remote_path(path: str) -> str:

@@ -1,0 +1,54 @@
+"""The boards that can be stood in for, and what tells them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgebench.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Board:
+    name: str
+    cpu: str
+    """QEMU's name for the core; it decides which instructions exist (the A72 has no dot product)."""
+    model: str
+    """What /proc/device-tree/model says on the real board."""
+    compatible: tuple[str, ...]
+    """The real board's; `linux,dummy-virt` is put behind them, so that nobody takes this for a board."""
+    revision: str
+    """The Raspberry Pi revision code in /proc/cpuinfo, for this much memory."""
+    clock_khz: tuple[int, int]
+    """Lowest and highest clock that the made-up cpufreq shows."""
+    suite: str = "bookworm"
+    memory_mib: int = 2048
+    cpus: int = 4
+
+
+_KNOWN = (
+    Board(
+        name="rpi4",
+        cpu="cortex-a72",
+        model="Raspberry Pi 4 Model B Rev 1.4",
+        compatible=("raspberrypi,4-model-b", "brcm,bcm2711"),
+        revision="b03114",
+        clock_khz=(600_000, 1_800_000),
+    ),
+    Board(
+        name="rpi5",
+        cpu="cortex-a76",
+        model="Raspberry Pi 5 Model B Rev 1.0",
+        compatible=("raspberrypi,5-model-b", "brcm,bcm2712"),
+        revision="b04170",
+        clock_khz=(1_500_000, 2_400_000),
+    ),
+)
+
+BOARDS = {board.name: board for board in _KNOWN}
+
+
+def find_board(name: str) -> Board:
+    try:
+        return BOARDS[name]
+    except KeyError:
+        raise UnknownName("emulated board", name, BOARDS) from None

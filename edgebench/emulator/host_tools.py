@@ -1,0 +1,82 @@
+"""The programs of this computer that the emulator calls: are they there, and what did they say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from edgebench.errors import UserError
+
+# Program -> Debian package.
+PACKAGES = {
+    "mmdebstrap": "mmdebstrap",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-img": "qemu-utils",
+    "fdtput": "device-tree-compiler",
+    "mke2fs": "e2fsprogs",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+}
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# mke2fs stands in /sbin, which is not on the path of ordinary users.
+_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+def missing_packages(*, building: bool) -> dict[str, str]:
+    """What is not installed -> the Debian package that brings it.
+
+    building: an image has to be made; else one stands in the cache and only has to be started.
+    """
+    needed = dict(PACKAGES)
+    if not building:
+        needed = {tool: needed[tool] for tool in ("qemu-system-aarch64", "qemu-img", "ssh")}
+    elif os.geteuid() != 0:
+        needed["fakeroot"] = "fakeroot"
+    missing = {tool: package for tool, package in needed.items() if not _find(tool)}
+    if building and not _KEYRING.exists():
+        missing[str(_KEYRING)] = "debian-archive-keyring"
+    return missing
+
+
+def require(*, building: bool) -> None:
+    missing = missing_packages(building=building)
+    if missing:
+        packages = " ".join(sorted(set(missing.values())))
+        raise UserError(
+            "emulated board",
+            f"not installed on this computer: {', '.join(missing)}",
+            f"On Debian: apt-get install --no-install-recommends {packages}",
+        )
+
+
+def run_tool(*command: str | Path, cwd: Path | None = None, remedy: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end; a failure becomes a UserError that quotes what the program complained about."""
+    words = [str(word) for word in command]
+    words[0] = _find(words[0]) or words[0]
+    try:
+        done = subprocess.run(words, cwd=cwd, text=True, errors="replace", capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError(words[0], "not installed on this computer", remedy) from None
+    if done.returncode:
+        seen = _complaint(done.stdout + done.stderr) or "no message"
+        raise UserError(Path(words[0]).name, f"exit code {done.returncode}: {seen}", remedy)
+    return done
+
+
+def last_lines(text: str, count: int) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-count:])
+
+
+def _complaint(text: str) -> str:
+    """The first error in apt's style, as the later ones only say that something failed; or the last lines."""
+    for line in text.splitlines():
+        if line.startswith("E: "):
+            return line
+    return last_lines(text, 5)
+
+
+def _find(tool: str) -> str | None:
+    return shutil.which(tool, path=_SEARCH_PATH)

@@ -1,0 +1,152 @@
+"""The charts of a comparison, as Vega-Lite specifications that carry their data.
+
+Emulated and real times are never in one chart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from edgebench import stats
+from edgebench.compare import Comparison, Row
+
+_WIDTH = 760
+_CURVE_POINTS = 200
+_COLOURS = ["#2c6fbb", "#d1495b", "#2e8b57", "#edae49", "#6a4c93", "#00798c", "#8d6e63", "#546e7a"]
+
+
+def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
+    """(heading, what it shows, specification) for everything that has data."""
+    found: list[tuple[str, str, Any]] = []
+    for emulated in (False, True):
+        rows = [row for row in comparison.rows if row.p50_ns and row.record.target.emulated == emulated]
+        if rows:
+            where = " (emulated clock, no device's times)" if emulated else ""
+            found.append((f"Latency{where}", _LATENCY_TEXT, _latency(rows)))
+            found.append((f"Every latency{where}", _CURVE_TEXT, _curves(rows)))
+            if not emulated and any(row.record.artifact.parity for row in rows):
+                found.append(("Accuracy against latency", _TRADE_TEXT, _trade(rows)))
+    if comparison.rows:
+        found.append(("Size of the files", "Bytes on disk (1 MB is 10^6).", _sizes(comparison.rows)))
+    return [(heading, text, chart.to_dict()) for heading, text, chart in found]
+
+
+_LATENCY_TEXT = "Bar: p50 with its 95 % interval. Tick marks: p90 and p99."
+_CURVE_TEXT = "Share of inferences that took at most so long; steep is steady. Log scale."
+_TRADE_TEXT = (
+    "Top-1 accuracy with its 95 % interval (Wilson) against p50. Up and left is better; area is the file's size."
+)
+
+
+def _label(row: Row) -> str:
+    return f"{row.record.artifact.name} · {row.record.target.name}"
+
+
+def _latency(rows: Sequence[Row]) -> Any:
+    data = []
+    for row in rows:
+        assert row.p50_ns and row.p90_ns and row.p99_ns
+        half = row.p50_ns.half_width or 0.0
+        data.append(
+            {
+                "artifact": _label(row),
+                "p50": row.p50_ns.value / 1e3,
+                "low": (row.p50_ns.value - half) / 1e3,
+                "high": (row.p50_ns.value + half) / 1e3,
+                "p90": row.p90_ns.value / 1e3,
+                "p99": row.p99_ns.value / 1e3,
+                "precision": row.record.artifact.precision,
+            }
+        )
+    base = alt.Chart(alt.InlineData(values=data)).encode(y=alt.Y("artifact:N", sort=None, title=None, axis=_LABELS))
+    tip = [alt.Tooltip(f"{name}:Q", format=".4~g", title=f"{name} µs") for name in ("p50", "low", "high", "p90", "p99")]
+    bars = base.mark_bar(height=14, cornerRadiusEnd=2).encode(
+        x=alt.X("p50:Q", title="latency of one inference, µs"),
+        color=alt.Color("precision:N", scale=alt.Scale(range=_COLOURS), title="precision"),
+        tooltip=[alt.Tooltip("artifact:N"), *tip],
+    )
+    interval = base.mark_rule(strokeWidth=2, color="#222").encode(x="low:Q", x2="high:Q")
+    ticks = [
+        base.mark_tick(thickness=2, size=14, color=colour).encode(x=f"{name}:Q", tooltip=tip)
+        for name, colour in (("p90", "#555"), ("p99", "#999"))
+    ]
+    return _sized(alt.layer(bars, interval, *ticks), height=34 * len(rows))
+
+
+def _curves(rows: Sequence[Row]) -> Any:
+    shares = np.unique(np.concatenate([np.linspace(0.001, 0.99, _CURVE_POINTS), np.linspace(0.99, 0.999, 20)]))
+    data = []
+    for row in rows:
+        pooled = np.concatenate([stats.settled_ns(round_) for round_ in row.record.rounds])
+        for share, value in zip(shares, np.quantile(pooled, shares), strict=True):
+            data.append({"artifact": _label(row), "share": round(float(share), 4), "us": float(f"{value / 1e3:.5g}")})
+    chart = (
+        alt.Chart(alt.InlineData(values=data))
+        .mark_line(strokeWidth=1.8)
+        .encode(
+            x=alt.X("us:Q", scale=alt.Scale(type="log", nice=False), title="latency of one inference, µs"),
+            y=alt.Y("share:Q", title="share of inferences", axis=alt.Axis(format="%")),
+            color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=_COLOURS), title=None, legend=_LEGEND),
+            tooltip=["artifact:N", alt.Tooltip("us:Q", title="µs"), alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return _sized(chart, height=260)
+
+
+def _trade(rows: Sequence[Row]) -> Any:
+    data = []
+    for row in rows:
+        parity = row.record.artifact.parity
+        if parity and row.p50_ns:
+            low, high = stats.wilson_interval(parity.accuracy * parity.images, parity.images)
+            data.append(
+                {
+                    "artifact": _label(row),
+                    "us": row.p50_ns.value / 1e3,
+                    "accuracy": parity.accuracy,
+                    "low": low,
+                    "high": high,
+                    "bytes": row.record.artifact.content.size_bytes,
+                }
+            )
+    base = alt.Chart(alt.InlineData(values=data)).encode(
+        x=alt.X("us:Q", title="p50, µs", scale=alt.Scale(type="log", nice=False, padding=30)),
+        color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=_COLOURS), title=None, legend=_LEGEND),
+    )
+    points = base.mark_circle(opacity=0.85).encode(
+        y=alt.Y("accuracy:Q", title="top-1 accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1%")),
+        size=alt.Size("bytes:Q", legend=None, scale=alt.Scale(range=[80, 500])),
+        tooltip=["artifact:N", alt.Tooltip("accuracy:Q", format=".2%"), alt.Tooltip("us:Q", format=".4~g")],
+    )
+    return _sized(alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), points), height=260)
+
+
+def _sizes(rows: Sequence[Row]) -> Any:
+    artifacts = {row.record.artifact.name: row.record.artifact for row in rows}
+    data = [
+        {"artifact": name, "kB": one.content.size_bytes / 1e3, "precision": one.precision}
+        for name, one in artifacts.items()
+    ]
+    chart = (
+        alt.Chart(alt.InlineData(values=data))
+        .mark_bar(height=14, cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("kB:Q", title="kB"),
+            y=alt.Y("artifact:N", sort=None, title=None, axis=_LABELS),
+            color=alt.Color("precision:N", scale=alt.Scale(range=_COLOURS), title="precision"),
+            tooltip=["artifact:N", alt.Tooltip("kB:Q", format=".4~g")],
+        )
+    )
+    return _sized(chart, height=26 * len(data))
+
+
+_LABELS = alt.Axis(labelLimit=320)
+_LEGEND = alt.Legend(orient="bottom", columns=2, labelLimit=300)
+
+
+def _sized(chart: Any, *, height: int) -> Any:
+    return chart.properties(width=_WIDTH, height=height).configure_view(strokeWidth=0).configure_axis(grid=True)

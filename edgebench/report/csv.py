@@ -1,0 +1,61 @@
+"""The comparison as CSV: one line per record, SI units in the column names, empty where nothing was measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from edgebench.compare import Comparison, Row
+from edgebench.stats import Estimate
+
+
+def render(comparison: Comparison) -> str:
+    out = io.StringIO()
+    lines = [_line(row) for row in comparison.rows]
+    writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["record"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def _line(row: Row) -> dict[str, Any]:
+    record, parity = row.record, row.record.artifact.parity
+    line = {
+        "record": record.id,
+        "target": record.target.name,
+        "emulated": record.target.emulated,
+        "artifact": record.artifact.name,
+        "format": record.artifact.format,
+        "precision": record.artifact.precision,
+        "runtime": record.runtime.name,
+        "runtime_version": record.runtime.facts.get("version"),
+        "threads": record.target.threads,
+        "verdict": row.verdict.level,
+        "reasons": " | ".join(reason.seen for reason in row.verdict.reasons),
+    }
+    for name, estimate in (("p50", row.p50_ns), ("p90", row.p90_ns), ("p99", row.p99_ns)):
+        line |= _seconds(name, estimate)
+    return line | {
+        "throughput_hz": row.throughput_hz,
+        "ratio_to_baseline": row.ratio and row.ratio.value,
+        "ratio_low": row.ratio and row.ratio.low,
+        "ratio_high": row.ratio and row.ratio.high,
+        "load_s": record.load_ns and record.load_ns / 1e9,
+        "first_inference_s": record.first_inference_ns and record.first_inference_ns / 1e9,
+        "accuracy": parity and parity.accuracy,
+        "accuracy_images": parity and parity.images,
+        "top1_agreement": parity and parity.top1_agreement,
+        "memory_high_water_bytes": row.high_water_bytes,
+        "size_bytes": record.artifact.content.size_bytes,
+        "macs": record.artifact.macs,
+        "parameters": record.artifact.parameters,
+        "energy": " | ".join(f"{meter}/{one.scope}: net {one.net_j.value:.6g} J" for meter, one in row.energy),
+        "no_energy": row.no_energy,
+    }
+
+
+def _seconds(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    value = estimate.value / 1e9 if estimate else None
+    half_width = estimate.half_width / 1e9 if estimate and estimate.half_width is not None else None
+    return {f"{name}_s": value, f"{name}_half_width_s": half_width}

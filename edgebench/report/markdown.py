@@ -1,0 +1,42 @@
+"""The comparison as Markdown tables, for a README or a paper's appendix."""
+
+from __future__ import annotations
+
+from edgebench.compare import Comparison, Row
+from edgebench.report import _format, _text
+
+_HEADINGS = (
+    "", "artifact", "target", "verdict", "p50", "p90", "p99", "rate", "time / baseline", "accuracy",
+    "agreement", "memory", "size", "energy",
+)  # fmt: skip
+
+
+def render(comparison: Comparison) -> str:
+    lines = [_line(_HEADINGS), _line(["---", "---", "---", "---", *["--:"] * (len(_HEADINGS) - 4)])]
+    lines += [_line([f"({number})", *_cells(row)]) for number, row in enumerate(comparison.rows, start=1)]
+    lines += [f"\n{remark.rows} {remark.level}: {remark.text}" for remark in _text.remarks(comparison.rows)]
+    lines += [f"\n{note}" for note in _text.notes(comparison)]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> list[str]:
+    record = row.record
+    return [
+        record.artifact.name,
+        record.target.name + (" (emulated)" if record.target.emulated else ""),
+        row.verdict.level,
+        _format.estimate(row.p50_ns),
+        _format.estimate(row.p90_ns),
+        _format.estimate(row.p99_ns),
+        _format.rate(row.throughput_hz),
+        _format.ratio(row),
+        _format.accuracy(row),
+        _format.agreement(row),
+        _text.memory(row),
+        _format.size(record.artifact.content.size_bytes),
+        _format.energy(row),
+    ]
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

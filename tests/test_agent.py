@@ -1,0 +1,175 @@
+"""The agent as the host sees it: the real zipapp, spoken to over pipes."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import device_agents
+from edgebench import agent
+from tests.conftest import sha256
+
+SOURCES = sorted((Path(device_agents.__file__).parent / "python").rglob("*.py"))
+OLDEST = (3, 9)
+
+
+def old_python() -> str | None:
+    """A Python 3.9 that runs; a name on the PATH may be a version manager's empty promise."""
+    for python in ["python3.9", *map(str, Path.home().glob(".pyenv/versions/3.9*/bin/python"))]:
+        if shutil.which(python) and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+OLD_PYTHON = old_python()
+
+
+class Session:
+    """A started agent; `ask` sends one request and returns the answer's line."""
+
+    def __init__(self, zipapp: Path, root: Path, python: str = sys.executable) -> None:
+        self.process = subprocess.Popen(
+            [python, "-I", str(zipapp), "session", str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.hello = self.line()
+
+    def line(self) -> Any:
+        assert self.process.stdout
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, raw: bytes = b"", **request: Any) -> Any:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(request).encode() + b"\n" + raw)
+        self.process.stdin.flush()
+        return self.line()
+
+    def close(self) -> None:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.close()
+        assert self.process.wait(timeout=20) == 0
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def zipapp(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.pyz"
+    path.write_bytes(agent.build_zipapp())
+    return path
+
+
+@pytest.fixture
+def session(zipapp: Path, tmp_path: Path) -> Iterator[Session]:
+    started = Session(zipapp, tmp_path / "root")
+    yield started
+    started.close()
+
+
+def test_the_zipapp_is_small_and_the_same_every_time() -> None:
+    assert len(agent.build_zipapp()) <= 64 << 10
+    assert agent.build_zipapp() == agent.build_zipapp()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_agent_imports_only_the_standard_library(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=OLDEST)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = {id(child) for function in functions for child in ast.walk(function)}
+    for node in ast.walk(tree):
+        if id(node) in inside:
+            continue
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        for name in names:
+            assert name.partition(".")[0] in sys.stdlib_module_names, f"{path.name} imports {name}"
+
+
+@pytest.mark.skipif(OLD_PYTHON is None, reason="there is no Python 3.9 here")
+def test_the_agent_runs_on_the_oldest_python(zipapp: Path, tmp_path: Path) -> None:
+    assert OLD_PYTHON
+    session = Session(zipapp, tmp_path / "root", OLD_PYTHON)
+    assert session.hello["python"].startswith("3.9")
+    assert session.ask(do="facts")["ok"]["kernel"]
+    looked = session.ask(do="runtimes", names=["onnxruntime"], options={"threads": 1, "device": "cpu"})["ok"]
+    assert "No module named" in looked["onnxruntime"]["problem"]
+    session.close()
+
+
+def test_hello_comes_first(session: Session, tmp_path: Path) -> None:
+    assert session.hello["hello"] == 1
+    assert session.hello["root"] == str(tmp_path / "root")
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_the_hello(zipapp: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = Session(zipapp, tmp_path / "file")
+    assert "cannot write" in said.hello["error"]
+    said.close()
+
+
+def test_unknown_and_malformed_requests_are_answered_and_survived(session: Session) -> None:
+    assert "unknown request" in session.ask(do="dance")["error"]
+    assert "error" in session.ask(do="missing")
+    assert "error" in session.ask(do="tail", job="no-such-job", line=0)
+    assert session.ask(do="missing", blobs={})["ok"] == []
+
+
+def test_a_blob_gets_its_name_only_if_its_content_is_right(session: Session, tmp_path: Path) -> None:
+    data = b"weights"
+    assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == [sha256(data)]
+    wrong = session.ask(b"wejghts", do="receive", blobs=[[sha256(data), len(data)]])
+    assert "another content" in wrong["error"]
+    assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == [sha256(data)]
+    assert session.ask(data, do="receive", blobs=[[sha256(data), len(data)]]) == {"ok": None}
+    assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == []
+    assert [p.name for p in (tmp_path / "root/blobs").iterdir()] == [sha256(data)]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/b", "", ".hidden", "a b"])
+def test_names_from_the_host_never_leave_the_folder(session: Session, name: str) -> None:
+    assert "not a plain name" in session.ask(do="tail", job=name, line=0)["error"]
+    assert "not a plain name" in session.ask(do="forget", job=name)["error"]
+    assert "not a plain name" in session.ask(do="install", name=name, wheels=[])["error"]
+    assert "not a sha256" in session.ask(b"x", do="receive", blobs=[[name, 1]])["error"]
+
+
+def test_a_wheel_is_unpacked_inside_its_own_folder(session: Session, tmp_path: Path) -> None:
+    wheel = tmp_path / "evil.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("package/__init__.py", "x = 1")
+        archive.writestr("../../outside.py", "x = 1")
+    data = wheel.read_bytes()
+    session.ask(data, do="receive", blobs=[[sha256(data), len(data)]])
+    folder = Path(session.ask(do="install", name="demo", wheels=[sha256(data)])["ok"]["folder"])
+    assert folder.parent == tmp_path / "root/runtimes"
+    assert (folder / "package/__init__.py").exists()
+    assert not list((tmp_path / "root").glob("outside.py")) and not list(tmp_path.glob("outside.py"))
+
+
+def test_what_a_library_prints_cannot_be_taken_for_an_answer(tmp_path: Path) -> None:
+    """A worker's file descriptor 1 belongs to the protocol: native and Python prints land on stderr."""
+    script = (
+        "import os, sys\n"
+        "from device_agents.python.channel import Channel\n"
+        "channel = Channel.stdio()\n"
+        "os.write(1, b'native noise\\n'); print('python noise', flush=True)\n"
+        "channel.send({'answer': 1})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=Path(__file__).parents[1])
+    assert done.stdout == b'{"answer":1}\n'
+    assert b"native noise" in done.stderr and b"python noise" in done.stderr
+
+
+def test_the_hash_is_the_version(tmp_path: Path) -> None:
+    assert hashlib.sha256(agent.build_zipapp()).hexdigest() == sha256(agent.build_zipapp())
+    assert os.path.commonpath([str(p) for p in SOURCES]).endswith("python")
