@@ -21,6 +21,7 @@ from edgebench.record import (
     EnergyWindow,
     FailureKind,
     GoldenCheck,
+    Load,
     MeasuredTarget,
     Memory,
     Outcome,
@@ -109,6 +110,13 @@ class RoundLine(Line, tag="round", frozen=True):
     throttled: int | None
 
 
+class LoadLine(Line, tag="load", frozen=True):
+    wall_s: float
+    own_s: float
+    busy_s: float
+    steal_s: float
+
+
 class MeterLine(Line, tag="meter", frozen=True):
     meter: str
     provenance: Provenance
@@ -140,7 +148,7 @@ class EndLine(Line, tag="end", frozen=True):
 
 AnyLine = (
     JobLine | FactsLine | LoadedLine | GoldenLine | MemoryLine | GateLine | WarmupLine | WarmLine | RoundLine
-    | MeterLine | EnergyLine | FailedLine | EndLine
+    | LoadLine | MeterLine | EnergyLine | FailedLine | EndLine
 )  # fmt: skip
 
 _LineT = TypeVar("_LineT", bound=Line)
@@ -179,6 +187,7 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
     memory = _last(own, MemoryLine)
     warm = _last(own, WarmLine)
     gate = _last(own, GateLine)
+    load = _last(own, LoadLine)
     rounds = tuple(
         Round(e.start_ns, e.block, tuple(e.values_ns), e.round, e.temperature_c, e.throttled)
         for e in own
@@ -208,6 +217,7 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
         warmup=tuple(Series(e.start_ns, e.block, tuple(e.values_ns)) for e in own if isinstance(e, WarmupLine)),
         stationary=warm.stationary if warm else None,
         gate_open=gate.open if gate else None,
+        load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s) if load else None,
         rounds=rounds,
         energy=_readings(own),
     )

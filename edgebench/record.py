@@ -65,6 +65,22 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reset: bool
 
 
+class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Processor seconds while latencies were measured: this job's, the whole machine's, and those that a
+    hypervisor took away (steal).
+    """
+
+    wall_s: float
+    own_s: float
+    busy_s: float
+    steal_s: float
+
+    @property
+    def others(self) -> float:
+        """Processors that something else kept busy, on average."""
+        return max(0.0, self.busy_s - self.own_s + self.steal_s) / self.wall_s
+
+
 class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One idle window and the inferring window after it; joules by scope."""
 
@@ -139,6 +155,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     warmup: tuple[Series, ...] = ()
     stationary: bool | None = None
     gate_open: bool | None = None
+    load: Load | None = None
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
 

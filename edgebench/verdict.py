@@ -23,7 +23,7 @@ _REMEDIES = {
     "timeout": "It hangs: try it alone, or give it a faster device",
 }
 DRIFT_LIMIT = 0.05
-LOAD_PER_CORE_LIMIT = 0.5
+OTHERS_LIMIT = 0.25
 _THROTTLE_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
@@ -118,10 +118,10 @@ def drifted(record: Record) -> Iterator[Reason]:
 
 
 def other_load(record: Record) -> Iterator[Reason]:
-    facts = record.facts_before
-    if facts.load_1min is not None and facts.cores and facts.load_1min > LOAD_PER_CORE_LIMIT * facts.cores:
+    load = record.load
+    if load is not None and load.others > OTHERS_LIMIT:
         yield Reason(
-            "suspect", f"other programs were running: load {facts.load_1min:.1f} on {facts.cores} cores",
+            "suspect", f"other programs kept {load.others:.2f} processors busy meanwhile",
             "Close them, or wait a minute",
         )  # fmt: skip
 

@@ -14,6 +14,8 @@ from pathlib import Path
 # Tests put a made-up /sys and /proc here.
 ROOT = Path(os.environ.get("EDGEBENCH_SYSROOT", "/"))
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+
 # What decides which INT8 and FP16 kernels a runtime can take.
 _TELLING_FEATURES = {
     "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8",
@@ -97,6 +99,24 @@ def throttled():
         return int(answer.stdout.strip().partition("=")[2], 16)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
+
+
+def machine_cpu_s():
+    """Seconds that all processors together have been busy, and that a hypervisor took (steal), since boot."""
+    words = (read("proc/stat") or "").split("\n", 1)[0].split()
+    if len(words) < 9:
+        return {}
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(word) / _TICKS for word in words[1:9])
+    return {"busy_s": user + nice + system + irq + softirq, "steal_s": steal}
+
+
+def process_cpu_s(pid):
+    """User and system seconds of one process so far; 0 if it is gone."""
+    try:
+        fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def clock_step_ns():

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import math
+import os
 import random
 import signal
 import statistics
@@ -61,7 +62,9 @@ def run(job, store, folder, journal):
         subjects = [s for s in subjects if _survives(s, journal, measure_memory, s, plan, journal)]
         gate(plan, start_temperature_c, journal)
         subjects = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal)]
+        before = processor_seconds(subjects)
         status = measure_latency(subjects, plan, journal)
+        journal_load(before, subjects, journal)
         measure_energy(subjects, plan, journal, _survives)
     except Stopped:
         status = "stopped"
@@ -188,6 +191,19 @@ def measure_latency(subjects, plan, journal):
                 subjects.remove(subject)
         number += 1
     return "done"
+
+
+def processor_seconds(subjects):
+    """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job."""
+    own = [os.getpid(), *(subject.worker.pid for subject in subjects)]
+    return {"wall_s": time.monotonic(), "own_s": sum(map(facts.process_cpu_s, own)), **facts.machine_cpu_s()}
+
+
+def journal_load(before, subjects, journal):
+    """How busy the machine was with anything else while latencies were measured."""
+    after = processor_seconds(subjects)
+    if subjects and "busy_s" in before:
+        journal.write("load", **{name: after[name] - before[name] for name in before})
 
 
 def measure_round(subject, number, plan, journal):
