@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,6 +28,10 @@ Format = Literal["onnx", "tflite", "torch"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
 
 FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch"}
+
+
+# Becomes part of file names, here and on devices: one plain path component.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +88,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Everything behind `inputs` is absent for a file that did not come from our exporters.
     """
 
-    name: str
+    name: Name
     format: Format
     precision: Precision
     content: FileRef
@@ -129,18 +133,33 @@ def load(folder: Path) -> Bundle:
     path = folder / "bundle.json"
     if not path.is_file():
         raise BadFile(str(folder), "there is no bundle.json in it", "Make a bundle with `edgebench export`")
-    try:
-        bundle = msgspec.json.decode(path.read_bytes(), type=Bundle)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise BadFile(str(path), f"it is not a bundle ({error})", "Export it again with `edgebench export`") from error
-    if bundle.schema_version > SCHEMA_VERSION:
-        raise BadFile(
-            str(path), f"it has schema {bundle.schema_version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
-        )
+    bundle = _decode(path)
     for artifact in bundle.artifacts:
         for ref in files_of(artifact):
             check_file(folder, ref)
     return bundle
+
+
+def _decode(path: Path) -> Bundle:
+    try:
+        content: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        # Before anything else: a newer bundle may hold what this version cannot know.
+        version = content["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise BadFile(
+                str(path), f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
+            )
+        return msgspec.convert(content, Bundle)
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
+        raise BadFile(str(path), f"it is not a bundle ({error})", "Export it again with `edgebench export`") from error
+
+
+def newest(folder: Path = Path("bundles")) -> Path:
+    """The bundle that was exported last."""
+    found = sorted(folder.glob("*/bundle.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise BadFile(str(folder), "there is no bundle in it", "Make one with `edgebench export`, or name a file")
+    return found[-1].parent
 
 
 def files_of(artifact: Artifact) -> list[FileRef]:
@@ -151,8 +170,8 @@ def files_of(artifact: Artifact) -> list[FileRef]:
 def check_file(folder: Path, ref: FileRef) -> Path:
     """The path of one file of a bundle; refuses names that lead out of the folder and changed content."""
     path = folder / ref.file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise BadFile(str(folder), f"bundle.json names '{ref.file}', outside the bundle", "Do not use this bundle")
+    if "\0" in ref.file or not path.resolve().is_relative_to(folder.resolve()):
+        raise BadFile(str(folder), f"bundle.json names {ref.file!r}, outside the bundle", "Do not use this bundle")
     if not path.is_file():
         raise BadFile(str(path), "the bundle names it, but it is missing", "Export again with `edgebench export`")
     if file_ref(folder, path).sha256 != ref.sha256:
@@ -165,7 +184,11 @@ def loose_artifact(path: Path) -> Artifact:
     format_ = FORMAT_OF_SUFFIX.get(path.suffix)
     if format_ is None:
         known = ", ".join(FORMAT_OF_SUFFIX)
-        raise BadFile(str(path), f"'{path.suffix}' is no format that a target runs", f"Give a bundle or a file with one of: {known}")
+        raise BadFile(
+            str(path),
+            f"'{path.suffix}' is no format that a target runs",
+            f"Give a bundle or a file with one of: {known}",
+        )
     if not path.is_file():
         raise BadFile(str(path), "there is no such file", "Check the path")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{path.stem}-{path.suffix[1:]}").lstrip(".-")

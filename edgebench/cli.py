@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.errors import UserError
+from edgebench import __version__
+from edgebench.errors import MissingPackage, UserError
 
 # `edgebench --help` answers at once: what a command needs is imported inside it.
 if TYPE_CHECKING:
@@ -44,15 +45,45 @@ TargetsFile = Annotated[
 ]
 _RESULTS = Path("results")
 
+# Not in the base install: which extra of pyproject.toml brings them.
+_EXTRA_OF_PACKAGE = {
+    "torch": "train",
+    "torchvision": "train",
+    "torch_pruning": "train",
+    "safetensors": "train",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "litert_torch": "export",
+    "ai_edge_quantizer": "export",
+    "ai_edge_litert": "export",
+    "onnx2tf": "tensorflow",
+    "tensorflow": "tensorflow",
+}
+
 
 def _example(*lines: str) -> str:
     return "[dim]Examples[/dim]\n\n" + "\n\n".join(lines)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        _say(f"edgebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """What comes before every command."""
+
+
 @app.command(epilog=_example("edgebench train ultralight --dataset fashion-mnist-mini"))
 def train(
-    model: Annotated[str, typer.Argument(help="A file of edgebench/models.")],
-    dataset: Annotated[str, typer.Option(help="A file of edgebench/data.")],
+    model: Annotated[str, typer.Argument(help="A network, e.g. ultralight.")],
+    dataset: Annotated[str, typer.Option(help="A data set, e.g. fashion-mnist-mini.")],
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The checkpoint's path.")] = None,
@@ -67,7 +98,7 @@ def train(
 @app.command(epilog=_example("edgebench prune checkpoints/ultralight.safetensors --ratio 0.3 --finetune 5"))
 def prune(
     checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train`.")],
-    method: Annotated[str, typer.Option(help="A file of edgebench/pruning.")] = "channels",
+    method: Annotated[str, typer.Option(help="How to choose what goes.")] = "channels",
     ratio: Annotated[float, typer.Option(help="Share of the channels to remove.", min=0.01, max=0.99)] = 0.3,
     finetune: Annotated[int, typer.Option(help="Epochs of training afterwards.", min=0)] = 5,
     out: Annotated[Path | None, typer.Option(help="The new checkpoint's path.")] = None,
@@ -178,7 +209,7 @@ def compare(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where checkpoints, bundles and results go.")] = Path(),
 ) -> None:
-    """Train, prune, export, measure on this machine and compare: the whole story in about three minutes."""
+    """Train, prune, export, measure on this machine and compare: the whole story in a minute or two."""
     from edgebench import demo
 
     comparison, report_path = demo.demo(folder, progress=_progress())
@@ -192,9 +223,10 @@ def targets(context: typer.Context, file: TargetsFile = None) -> None:
         list_targets(file)
 
 
-@targets_app.command("list")
+@targets_app.command("list", epilog=_example("edgebench targets list"))
 def list_targets(file: TargetsFile = None) -> None:
     """The devices in targets.yaml."""
+    from rich.markup import escape
     from rich.table import Table
 
     from edgebench import targets as targets_
@@ -204,9 +236,9 @@ def list_targets(file: TargetsFile = None) -> None:
     for heading in ("target", "transport", "device", "what it is"):
         table.add_column(heading)
     for name, entry in targets_.load_all(path).items():
-        table.add_row(name, entry.transport, entry.device, entry.description)
+        table.add_row(*map(escape, (name, entry.transport, entry.device, entry.description)))
     _console().print(table)
-    _console().print(f"[dim]from {path}[/dim]")
+    _console().print(f"[dim]from {escape(str(path))}[/dim]")
 
 
 @targets_app.command("check", epilog=_example("edgebench targets check desktop-cpu"))
@@ -220,7 +252,7 @@ def check_target(
 
     found = check.check(targets_.load(name, targets_.find_file(file)), progress=_progress())
     for line in found.lines():
-        _console().print(line, highlight=False)
+        _console().print(line, markup=False)
     if not found.ready:
         raise typer.Exit(EXIT_USER)
 
@@ -248,6 +280,12 @@ def main() -> None:
     except UserError as error:
         _complain(error)
         sys.exit(EXIT_USER)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF_PACKAGE:
+            raise
+        _complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
+        sys.exit(EXIT_USER)
 
 
 def _complain(error: UserError) -> None:
@@ -260,7 +298,7 @@ def _complain(error: UserError) -> None:
 
 
 def _show(comparison: Comparison, *, strict: bool) -> None:
-    from edgebench.report import terminal
+    from edgebench.report import _terminal as terminal
 
     terminal.show(comparison, _console())
     if strict and any(row.verdict.level != "valid" for row in comparison.rows):

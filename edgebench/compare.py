@@ -25,7 +25,7 @@ class Row:
     """One artifact on one target. An estimate is None where nothing was measured.
 
     ratio: median latency over the baseline's; `no_ratio` says why there is none. differences: conditions that
-    are not the baseline's. energy: per meter and scope; `no_energy` says why there is none.
+    are not the baseline's. energy: for each meter and scope; `no_energy` says why there is none.
     """
 
     record: Record
@@ -34,7 +34,7 @@ class Row:
     p90_ns: Estimate | None
     p99_ns: Estimate | None
     throughput_hz: float | None
-    energy: tuple[tuple[str, EnergyPerInference], ...]
+    energy: tuple[EnergyPerInference, ...]
     no_energy: str
     is_baseline: bool
     ratio: Ratio | None
@@ -100,7 +100,7 @@ def select(results: Path, named: Iterable[str]) -> list[Record]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Of records sorted by age, the last of each artifact; in the order of their jobs' artifacts."""
+    """Of records sorted by age, the last of each artifact; a model's files together."""
     latest: dict[str, Record] = {}
     for record in records:
         latest.pop(record.artifact.name, None)
@@ -118,8 +118,9 @@ def _reading_order(record: Record) -> tuple[str, str, int]:
 
 def _baseline(records: Sequence[Record], name: str | None) -> Record:
     if name is None:
-        measured = [record for record in records if record.rounds and not record.target.emulated]
-        return (measured or list(records))[0]
+        measured = [record for record in records if record.rounds]
+        real = [record for record in measured if not record.target.emulated]
+        return (real or measured or list(records))[0]
     for record in records:
         if name in (record.artifact.name, f"{record.target.name}/{record.artifact.name}"):
             return record
@@ -131,8 +132,9 @@ def _counterpart(record: Record, baseline: Record, records: Sequence[Record]) ->
     if record.target == baseline.target or not (record.target.emulated or baseline.target.emulated):
         return baseline
     own = [other for other in records if other.target == record.target]
-    same = [other for other in own if other.artifact.name == baseline.artifact.name]
-    return (same or own)[0]
+    measured = [other for other in own if other.rounds]
+    same = [other for other in measured if other.artifact.name == baseline.artifact.name]
+    return (same or measured or own)[0]
 
 
 def _row(record: Record, baseline: Record) -> Row:
@@ -154,8 +156,8 @@ def _row(record: Record, baseline: Record) -> Row:
     )
 
 
-def _energy(record: Record) -> tuple[tuple[tuple[str, EnergyPerInference], ...], str]:
-    found = tuple((r.meter, one) for r in record.energy for one in stats.energy_per_inference(r))
+def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
+    found = tuple(one for reading in record.energy for one in stats.energy_per_inference(reading))
     if found:
         return found, ""
     reasons = "; ".join(f"{reading.meter}: {reading.reason}" for reading in record.energy)
@@ -195,9 +197,17 @@ def _matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:
             continue
         sha256 = record.artifact.content.sha256
         other = first.setdefault(sha256, record)
-        if other.target.name != record.target.name:
+        if other.target.name != record.target.name and _same_questions(record, other):
             matches.append(_match(record, other))
     return tuple(matches)
+
+
+def _same_questions(record: Record, other: Record) -> bool:
+    """Whether both answered the same golden inputs."""
+    assert record.golden is not None and other.golden is not None
+    ours, theirs = record.artifact.golden, other.artifact.golden
+    same_inputs = (ours and ours.inputs.sha256) == (theirs and theirs.inputs.sha256)
+    return same_inputs and record.golden.count == other.golden.count
 
 
 def _match(record: Record, other: Record) -> OutputsMatch:

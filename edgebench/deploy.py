@@ -246,7 +246,8 @@ class _Watch:
         self._left = total
 
     def __call__(self, line: bytes) -> None:
-        entry = journal.decode(line, f"target '{self._request.target.name}'")
+        where, count = f"target '{self._request.target.name}'", len(self._request.artifacts)
+        entry = journal.decode(line, where, artifacts=count)
         if isinstance(entry, journal.RoundLine):
             self._left -= 1
             self._step.advance(1 if self._left >= 0 else 0, f"round {entry.round + 1}")

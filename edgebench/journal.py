@@ -7,7 +7,7 @@ with an error that shows it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from edgebench.facts import Facts
 from edgebench.ledger import Request
 from edgebench.record import (
     SCHEMA_VERSION,
+    Count,
     EnergyReading,
     EnergyWindow,
     FailureKind,
@@ -24,13 +25,17 @@ from edgebench.record import (
     Load,
     MeasuredTarget,
     Memory,
+    Nanoseconds,
     Outcome,
     Provenance,
     Record,
     Round,
     Runtime,
+    Seconds,
     Series,
 )
+
+Index = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Line(msgspec.Struct, frozen=True, tag_field="event", forbid_unknown_fields=True):
@@ -52,7 +57,7 @@ class FactsLine(Line, tag="facts", frozen=True):
 
 
 class LoadedLine(Line, tag="loaded", frozen=True):
-    artifact: int
+    artifact: Index
     runtime: str
     runtime_facts: dict[str, str]
     load_ns: int
@@ -62,7 +67,7 @@ class LoadedLine(Line, tag="loaded", frozen=True):
 
 
 class GoldenLine(Line, tag="golden", frozen=True):
-    artifact: int
+    artifact: Index
     passed: bool
     outputs: str
     relative_error: float | None = None
@@ -72,7 +77,7 @@ class GoldenLine(Line, tag="golden", frozen=True):
 
 
 class MemoryLine(Line, tag="memory", frozen=True):
-    artifact: int
+    artifact: Index
     bare: dict[str, int]
     loaded: dict[str, int]
     running: dict[str, int]
@@ -87,31 +92,31 @@ class GateLine(Line, tag="gate", frozen=True):
 
 
 class WarmupLine(Line, tag="warmup", frozen=True):
-    artifact: int
-    block: int
+    artifact: Index
+    block: Count
     start_ns: int
-    values_ns: list[int]
+    values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
 
 
 class WarmLine(Line, tag="warm", frozen=True):
-    artifact: int
+    artifact: Index
     stationary: bool
     windows: int
     spent_s: float
 
 
 class RoundLine(Line, tag="round", frozen=True):
-    artifact: int
+    artifact: Index
     round: int
-    block: int
+    block: Count
     start_ns: int
-    values_ns: list[int]
+    values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
     temperature_c: float | None
     throttled: int | None
 
 
 class LoadLine(Line, tag="load", frozen=True):
-    wall_s: float
+    wall_s: Seconds
     own_s: float
     busy_s: float
     steal_s: float
@@ -124,18 +129,18 @@ class MeterLine(Line, tag="meter", frozen=True):
 
 
 class EnergyLine(Line, tag="energy", frozen=True):
-    artifact: int
+    artifact: Index
     window: int
     meter: str
-    idle_s: float
+    idle_s: Seconds
     idle_j: dict[str, float]
-    active_s: float
+    active_s: Seconds
     active_j: dict[str, float]
-    inferences: int
+    inferences: Count
 
 
 class FailedLine(Line, tag="failed", frozen=True):
-    artifact: int
+    artifact: Index
     stage: str
     kind: FailureKind
     reason: str
@@ -156,15 +161,17 @@ _LineT = TypeVar("_LineT", bound=Line)
 _DECODER: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
 
 
-def decode(line: bytes, where: str) -> AnyLine:
+def decode(line: bytes, where: str, *, artifacts: int) -> AnyLine:
+    """One line of a job of so many artifacts. Raises AgentError for anything that is not one."""
     try:
-        return _DECODER.decode(line)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        entry = _DECODER.decode(line)
+        if getattr(entry, "artifact", 0) >= artifacts:
+            raise ValueError(f"it is about artifact {getattr(entry, 'artifact', None)} of {artifacts}")
+    except (msgspec.MsgspecError, ValueError) as error:
         raise AgentError(
-            where,
-            f"a journal line that does not fit the protocol ({error}): {line[:200]!r}",
-            "Report this as a bug",
+            where, f"a journal line that does not fit the protocol ({error}): {line[:200]!r}", "Report this as a bug"
         ) from error
+    return entry
 
 
 def to_records(request: Request, lines: Sequence[bytes], *, agent_died: str | None, version: str) -> list[Record]:
@@ -174,7 +181,7 @@ def to_records(request: Request, lines: Sequence[bytes], *, agent_died: str | No
     version: of edgebench.
     """
     where = f"target '{request.target.name}', job {request.id}"
-    entries = [decode(line, where) for line in lines]
+    entries = [decode(line, where, artifacts=len(request.artifacts)) for line in lines]
     return [_record(request, index, entries, agent_died, version) for index in range(len(request.artifacts))]
 
 
@@ -232,7 +239,7 @@ def _outcome(request: Request, own: list[AnyLine], rounds: tuple[Round, ...], ag
         return Outcome("agent-died", reason=agent_died or "the agent's process ended without a last line")
     if end.status == "stopped":
         return Outcome("stopped", reason=f"stopped by the user after {len(rounds)} rounds")
-    if not stats.is_precise(rounds, request.plan):
+    if not stats.is_enough(rounds, request.plan):
         return Outcome(
             "budget",
             reason=f"not within +/-{request.plan.precision:.1%} after {request.plan.seconds_max:g} s",

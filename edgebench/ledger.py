@@ -58,7 +58,10 @@ class Ledger:
     def open_job(self, key: str) -> OpenJob | None:
         """The unfinished job that asked the same, if there is one."""
         for path in sorted(self._folder.glob("*/request.json"), reverse=True):
-            request = msgspec.json.decode(path.read_bytes(), type=Request)
+            try:
+                request = msgspec.json.decode(path.read_bytes(), type=Request)
+            except (msgspec.MsgspecError, ValueError):
+                continue  # another version's; this one cannot have asked it
             if request.key == key:
                 return OpenJob(path.parent, request)
         return None

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
@@ -43,10 +44,10 @@ class Silent:
 class _BarStep:
     def __init__(self, bars: RichProgress, label: str, total: float | None) -> None:
         self._bars = bars
-        self._task = bars.add_task(label, total=total, note="")
+        self._task = bars.add_task(escape(label), total=total, note="")
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        self._bars.update(self._task, advance=amount, note=note)
+        self._bars.update(self._task, advance=amount, note=escape(note))
         self._bars.refresh()
 
 
@@ -63,7 +64,7 @@ class Terminal:
     @contextmanager
     def step(self, label: str, total: float | None = None) -> Iterator[Step]:
         if not self._console.is_terminal:
-            self._console.print(label)
+            self._console.print(escape(label))
             yield _SilentStep()
             return
         bars = RichProgress(
@@ -80,4 +81,4 @@ class Terminal:
             yield _BarStep(bars, label, total)
 
     def say(self, line: str) -> None:
-        self._console.print(line)
+        self._console.print(line, markup=False, highlight=False)

@@ -69,6 +69,9 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
 
 
 def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, RuntimeOnDevice]:
+    """What the device says of each runtime. Raises UnknownName here, where the listing is."""
+    for name in names:
+        _runtime_module(name)
     return agent.runtimes(names, {"threads": target.threads, "device": target.device})
 
 

@@ -6,7 +6,7 @@ Raw values and the facts to judge them. Statistics are computed when a record is
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,12 +21,17 @@ SCHEMA_VERSION = 1
 Provenance = Literal["measured", "estimated", "modelled", "unavailable"]
 
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Nanoseconds = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Values in ns, each over `block` inferences in a row, on the device's monotonic clock."""
 
     start_ns: int
-    block: int
-    values_ns: tuple[int, ...]
+    block: Count
+    values_ns: Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
 
 
 class Round(Series, frozen=True, omit_defaults=True):
@@ -70,7 +75,7 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hypervisor took away (steal).
     """
 
-    wall_s: float
+    wall_s: Seconds
     own_s: float
     busy_s: float
     steal_s: float
@@ -84,11 +89,11 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One idle window and the inferring window after it; joules by scope."""
 
-    idle_s: float
+    idle_s: Seconds
     idle_j: dict[str, float]
-    active_s: float
+    active_s: Seconds
     active_j: dict[str, float]
-    inferences: int
+    inferences: Count
 
 
 class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,7 +198,7 @@ def load(path: Path) -> Record:
                 "Upgrade edgebench",
             )
         return msgspec.convert(upgrade(content), Record)
-    except (msgspec.ValidationError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
         raise BadFile(str(path), f"it is not a record ({error})", "Remove it, or name only records") from error
 
 

@@ -11,14 +11,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from device_agents.python import series
 from edgebench.plan import Plan
-from edgebench.record import EnergyReading, Record, Round
+from edgebench.record import EnergyReading, Provenance, Record, Round
 
-# A quantile q of one round needs this many values beyond it to mean anything.
-_TAIL_VALUES = 1
+# A quantile q of one round needs this many values beyond it to mean anything (10 x 0.1 is less than 1 in binary).
+_TAIL_VALUES = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,16 @@ def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
         return None
     pooled = np.concatenate([settled_ns(round_) for round_ in rounds])
     value = float(np.quantile(pooled, q))
-    enough = all(len(round_.values_ns) * (1 - q) >= _TAIL_VALUES for round_ in rounds)
+    enough = all(len(settled_ns(round_)) * (1 - q) >= _TAIL_VALUES for round_ in rounds)
     return Estimate(value, series.half_width(round_quantiles_ns(rounds, q)) if enough else None)
 
 
-def is_precise(rounds: Sequence[Round], plan: Plan) -> bool:
-    """Whether the plan's rule for the median was met; the agent stops by the same one."""
-    median = latency_ns(rounds, 0.5)
-    half = series.half_width(round_quantiles_ns(rounds, 0.5)) if rounds else None
-    return median is not None and half is not None and half <= plan.precision * median.value
+def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
+    """Whether the plan's stop rule was met; the agent stops by the same one."""
+    medians = round_quantiles_ns(rounds, 0.5)
+    values = sum(len(settled_ns(round_)) for round_ in rounds)
+    seconds = sum(sum(round_.values_ns) for round_ in rounds) / 1e9
+    return series.is_enough(medians, values, seconds, msgspec.to_builtins(plan))
 
 
 def throughput_hz(rounds: Sequence[Round]) -> float | None:
@@ -126,9 +128,11 @@ def _ratio(log_ratio: float, half: float | None, *, paired: bool) -> Ratio:
 
 @dataclass(frozen=True)
 class EnergyPerInference:
-    """Joules for one inference: gross, and net of the idle power of the window before; with their scope."""
+    """Joules for one inference: gross, and net of the idle power of the window before."""
 
+    meter: str
     scope: str
+    provenance: Provenance
     gross_j: Estimate
     net_j: Estimate
 
@@ -143,7 +147,7 @@ def energy_per_inference(reading: EnergyReading) -> list[EnergyPerInference]:
             (window.active_j[scope] - window.idle_j[scope] / window.idle_s * window.active_s) / window.inferences
             for window in reading.windows
         ]
-        found.append(EnergyPerInference(scope, _mean(gross), _mean(net)))
+        found.append(EnergyPerInference(reading.meter, scope, reading.provenance, _mean(gross), _mean(net)))
     return found
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
+from edgebench.bundle import Name
 from edgebench.errors import BadFile, UnknownName
 
 # Beside the package in a checkout, inside it when installed.
@@ -18,17 +19,17 @@ _SHIPPED = (Path(__file__).parents[1] / "targets.yaml", Path(__file__).parent / 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of targets.yaml; the keys are explained there."""
 
-    name: str
+    name: Name
     transport: str
     description: str = ""
     host: str = ""
     user: str = ""
-    port: int | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     ssh_config: str = ""
     python: str = ""
     workdir: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: int = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch")
     emulated: bool = False
 
@@ -49,7 +50,7 @@ def load_all(path: Path) -> dict[str, Target]:
     """Every target of a file. An unknown key is an error: a misspelt `threads` must not measure something else."""
     try:
         entries = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise BadFile(str(path), f"it is not YAML ({error})", "Mend the file") from error
     if not isinstance(entries, dict):
         raise BadFile(str(path), "it holds no targets", "Write entries of the form `name:` with indented keys")

@@ -91,13 +91,13 @@ def gate_stayed_shut(record: Record) -> Iterator[Reason]:
 
 
 def throttled(record: Record) -> Iterator[Reason]:
-    """The live bits seen in any round, and the since-boot bits that appeared during the job."""
+    """The live bits seen after any round or at the end, and the since-boot bits that appeared during the job."""
     seen = 0
     for round_ in record.rounds:
         seen |= round_.throttled or 0
     before = record.facts_before.throttled or 0
-    appeared = ((record.facts_after.throttled if record.facts_after else None) or 0) & ~before
-    bits = (seen | appeared >> 16) & 0xF
+    after = (record.facts_after.throttled if record.facts_after else None) or 0
+    bits = (seen | after | (after & ~before) >> 16) & 0xF
     if bits:
         names = ", ".join(name for bit, name in _THROTTLE_BITS.items() if bits >> bit & 1)
         yield Reason("invalid", f"the board reported: {names}", "A 3 A supply, a short cable, a heat sink")

@@ -16,7 +16,7 @@ from .meters import Unavailable
 
 def measure_energy(subjects, plan, journal, survives):
     """Windows for every artifact with every meter that can be read; for the others the reason is journalled."""
-    for name in sorted(module.name for module in pkgutil.iter_modules(meters.__path__)):
+    for name in sorted(one.name for one in pkgutil.iter_modules(meters.__path__) if not one.name.startswith("_")):
         module = importlib.import_module(meters.__name__ + "." + name)
         try:
             meter = module.open_meter()

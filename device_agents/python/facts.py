@@ -152,7 +152,8 @@ def _cpu():
         fields.setdefault(key.strip(), value.strip())
     part = fields.get("CPU part")
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
-    return {"name": fields.get("model name") or _ARM_PARTS.get(part, part), "flags": flags}
+    # The part first: 32-bit ARM kernels have a model name as well, and it names no processor.
+    return {"name": _ARM_PARTS.get(part) or fields.get("model name") or part, "flags": flags}
 
 
 def _gpus():

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import resource
 import signal
 import statistics
 import sys
@@ -89,6 +90,9 @@ class Subject:
         self.values = 0
         self.seconds = 0.0
 
+    def is_done(self, plan):
+        return series.is_enough(self.round_medians, self.values, self.seconds, plan)
+
     def start_worker(self, purpose):
         spec = self.spec
         environment = {"OMP_NUM_THREADS": str(spec["options"]["threads"])}
@@ -150,7 +154,7 @@ def gate(plan, start_temperature_c, journal):
     started = time.monotonic()
     limit_c = None if start_temperature_c is None else start_temperature_c + plan["gate_margin_c"]
     temperature_c = facts.temperature_c()
-    while limit_c is not None and temperature_c > limit_c and time.monotonic() - started < plan["gate_max_s"]:
+    while _is_hotter(temperature_c, limit_c) and time.monotonic() - started < plan["gate_max_s"]:
         time.sleep(GATE_POLL_S)
         temperature_c = facts.temperature_c()
     journal.write(
@@ -158,8 +162,13 @@ def gate(plan, start_temperature_c, journal):
         waited_s=time.monotonic() - started,
         limit_c=limit_c,
         temperature_c=temperature_c,
-        open=limit_c is None or temperature_c <= limit_c,
+        open=not _is_hotter(temperature_c, limit_c),
     )
+
+
+def _is_hotter(temperature_c, limit_c):
+    """False where there is no sensor, or no longer one."""
+    return None not in (temperature_c, limit_c) and temperature_c > limit_c
 
 
 def warm_up(subject, plan, journal):
@@ -183,7 +192,7 @@ def measure_latency(subjects, plan, journal):
     """Rounds in random order over the artifacts, until each is precise or the budget ends. Returns the status."""
     order = random.Random(plan["seed"])
     number = 0
-    while subjects and not all(_is_precise(subject, plan) for subject in subjects):
+    while subjects and not all(subject.is_done(plan) for subject in subjects):
         if all(subject.seconds >= plan["seconds_max"] for subject in subjects):
             return "budget"
         for subject in order.sample(subjects, len(subjects)):
@@ -195,8 +204,11 @@ def measure_latency(subjects, plan, journal):
 
 def processor_seconds(subjects):
     """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job."""
-    own = [os.getpid(), *(subject.worker.pid for subject in subjects)]
-    return {"wall_s": time.monotonic(), "own_s": sum(map(facts.process_cpu_s, own)), **facts.machine_cpu_s()}
+    alive = [os.getpid(), *(subject.worker.pid for subject in subjects)]
+    # Workers that broke meanwhile are counted among the children that have ended.
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
+    return {"wall_s": time.monotonic(), "own_s": own_s, **facts.machine_cpu_s()}
 
 
 def journal_load(before, subjects, journal):
@@ -216,15 +228,6 @@ def measure_round(subject, number, plan, journal):
     subject.seconds += sum(values_ns) / 1e9
     now = {"temperature_c": facts.temperature_c(), "throttled": facts.throttled()}
     journal.write("round", artifact=subject.index, round=number, block=block, **timed, **now)
-
-
-def _is_precise(subject, plan):
-    if len(subject.round_medians) < plan["rounds_min"] or subject.values < plan["values_min"]:
-        return False
-    if subject.seconds < plan["seconds_min"]:
-        return False
-    half = series.half_width(subject.round_medians)
-    return half is not None and half <= plan["precision"] * statistics.median(subject.round_medians)
 
 
 def _block_and_count(typical_ns, seconds):

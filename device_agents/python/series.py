@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 # Two-sided 95 % points of Student's t for 1..30 degrees of freedom.
 _T95 = (
@@ -18,11 +18,11 @@ _T95 = (
 
 
 def t95(freedom: int) -> float:
-    """Two-sided 95 % point of Student's t; within 0.002 beyond 30 degrees of freedom (z + (z^3+z)/4v)."""
+    """Two-sided 95 % point of Student's t; beyond 30 degrees of freedom the first terms of Cornish and Fisher."""
     if freedom <= len(_T95):
         return _T95[freedom - 1]
     z = 1.959964
-    return z + (z**3 + z) / (4 * freedom)
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def half_width(round_medians: Sequence[float]) -> float | None:
@@ -50,6 +50,14 @@ def trend_z(values: Sequence[float]) -> float:
     if variance <= 0 or score == 0:
         return 0.0
     return (score - math.copysign(1, score)) / math.sqrt(variance)
+
+
+def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, float]) -> bool:
+    """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision."""
+    if len(round_medians) < plan["rounds_min"] or values < plan["values_min"] or seconds < plan["seconds_min"]:
+        return False
+    half = half_width(round_medians)
+    return half is not None and half <= plan["precision"] * statistics.median(round_medians)
 
 
 WINDOWS = 10

@@ -44,7 +44,7 @@ class Session:
             if handler is None:
                 raise ValueError("unknown request")
             self._channel.send({"ok": handler(**request)})
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
             self._channel.send({"error": "%s: %s" % (type(error).__name__, error)})
 
     def do_facts(self):

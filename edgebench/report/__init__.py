@@ -17,7 +17,7 @@ def write(comparison: Comparison, form: str, path: Path) -> None:
     text: str = plugins.load("edgebench.report", form, kind="report").render(comparison)
     partial = path.with_name(path.name + ".part")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise UserError(str(path), f"cannot be written ({error.strerror})", "Give another path") from error

@@ -53,12 +53,12 @@ def energy(row: Row) -> str:
     """Net energy of one inference per scope with its provenance, or that there is none."""
     if not row.energy:
         return "none"
-    return "; ".join(_energy(meter, one) for meter, one in row.energy)
+    return "; ".join(_energy(one) for one in row.energy)
 
 
-def _energy(meter: str, one: EnergyPerInference) -> str:
+def _energy(one: EnergyPerInference) -> str:
     spread = "" if one.net_j.half_width is None else f" ±{joules(one.net_j.half_width)}"
-    return f"{joules(one.net_j.value)}{spread} net ({meter} {one.scope}, measured)"
+    return f"{joules(one.net_j.value)}{spread} net ({one.meter} {one.scope}, {one.provenance})"
 
 
 def rate(per_second: float | None) -> str:
@@ -78,8 +78,11 @@ def _ratio(value: Ratio) -> str:
     if value.low is None or value.high is None:
         return f"{significant(value.value)}x (no interval)"
     if not value.differs:
-        return f"same (within {math.sqrt(value.high / value.low) - 1:.1%})"
-    return f"{value.value:.2f}x ({value.low:.2f}-{value.high:.2f})"
+        return f"same (within {percent(math.sqrt(value.high / value.low) - 1)})"
+    # Enough decimals that what differs from 1 does not read as 1.
+    nearest = min(abs(end - 1) for end in (value.low, value.high))
+    digits = 2 if nearest >= 0.005 and value.low >= 0.1 else 4
+    return "{0:.{d}f}x ({1:.{d}f}-{2:.{d}f})".format(value.value, value.low, value.high, d=digits)
 
 
 def accuracy(row: Row) -> str:

@@ -50,7 +50,9 @@ def _line(row: Row) -> dict[str, Any]:
         "size_bytes": record.artifact.content.size_bytes,
         "macs": record.artifact.macs,
         "parameters": record.artifact.parameters,
-        "energy": " | ".join(f"{meter}/{one.scope}: net {one.net_j.value:.6g} J" for meter, one in row.energy),
+        "energy": " | ".join(
+            f"{one.meter}/{one.scope} ({one.provenance}): net {one.net_j.value:.6g} J" for one in row.energy
+        ),
         "no_energy": row.no_energy,
     }
 

@@ -27,7 +27,7 @@ def render(comparison: Comparison) -> str:
     )
     environment.globals.update(fmt=_format, text=_text)
     drawn = [(heading, explained, _script_safe(spec)) for heading, explained, spec in charts(comparison)]
-    return environment.from_string(_TEMPLATE.read_text()).render(
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         rows=comparison.rows,

@@ -1,8 +1,8 @@
 """Meters that the device itself reads. One file per meter.
 
 open_meter()     -> a meter; raises Unavailable with the reason
-meter.read()     {scope: joules since some fixed moment}
-meter.joules(before, after)   {scope: joules between two reads}
+meter.read()     a reading, in whatever form the meter has
+meter.joules(before, after)   {scope: joules between two readings}
 PROVENANCE       "measured" | "estimated" | "modelled"
 """
 

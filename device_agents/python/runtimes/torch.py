@@ -32,6 +32,9 @@ class _Session:
         import torch
 
         torch.set_num_threads(options["threads"])
+        # TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
         self._torch = torch
         self._device = torch.device(options["device"])
         program = torch.export.load(path)

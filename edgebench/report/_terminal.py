@@ -58,7 +58,7 @@ def _quality_table(rows: Sequence[Row]) -> Table:
         runtime, size = row.record.runtime, row.record.artifact.content.size_bytes
         table.add_row(
             f"({number})",
-            f"{runtime.name} {runtime.facts.get('version', '')}",
+            escape(f"{runtime.name} {runtime.facts.get('version', '')}"),
             _format.rate(row.throughput_hz),
             _format.accuracy(row),
             _format.agreement(row),

@@ -1,0 +1,453 @@
+"""What the agent reads of a device, over made-up /proc and /sys trees."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from device_agents.python import facts, job, meters
+from device_agents.python.meters import rapl
+from edgebench.facts import Facts
+
+PI_4 = {
+    "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
+    "proc/device-tree/compatible": "raspberrypi,4-model-b\0brcm,bcm2711\0",
+    "proc/cpuinfo": (
+        "processor\t: 0\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\n"
+        "CPU implementer\t: 0x41\nCPU part\t: 0xd08\n\nprocessor\t: 1\nCPU part\t: 0xd08\n"
+        "Revision\t: c03114\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n"
+    ),
+    "proc/meminfo": "MemTotal:        3885396 kB\nMemFree:  100 kB\nMemAvailable:    3200000 kB\nHugePages_Total:  0\n",
+    "proc/uptime": "12345.67 40000.00\n",
+    "etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux"\n',
+    "sys/class/thermal/thermal_zone0/temp": "48686\n",
+    "sys/devices/system/cpu/cpufreq/policy0/scaling_governor": "ondemand\n",
+    "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq": "600000\n",
+    "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq": "1800000\n",
+}
+XEON = {
+    "sys/class/dmi/id/product_name": "PowerEdge R750\n",
+    "proc/cpuinfo": (
+        "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz\n"
+        "flags\t\t: fpu sse2 avx2 fma avx512f avx512_vnni hypervisor\n"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty machine; no vcgencmd on it."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    monkeypatch.setattr(facts, "ROOT", folder)
+    monkeypatch.setattr(rapl, "ROOT", folder)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return folder
+
+
+def plant(root: Path, files: Mapping[str, str]) -> None:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def all_facts() -> Facts:
+    """As the host reads them: over JSON, strictly."""
+    told = json.dumps({**facts.static_facts(), **facts.momentary_facts()})
+    return msgspec.json.decode(told, type=Facts)
+
+
+# ------------------------------------------------------------------ what a device is
+
+
+def test_a_raspberry_pi_says_what_it_is(root: Path) -> None:
+    plant(root, PI_4)
+    known = all_facts()
+    assert known.model == "Raspberry Pi 4 Model B Rev 1.4"
+    assert known.cpu == "Cortex-A72" and known.cpu_features == ("asimd",)
+    assert known.emulated is False and known.virtual_machine is False
+    assert known.ram_bytes == 3885396 * 1024 and known.available_bytes == 3200000 * 1024
+    assert known.os == "Debian GNU/Linux 13 (trixie)"
+    assert (known.governor, known.clock_hz, known.clock_max_hz) == ("ondemand", 600_000_000, 1_800_000_000)
+    assert known.temperature_c == 48.686 and known.uptime_s == 12345.67
+
+
+def test_a_raspberry_pi_5_has_dot_products(root: Path) -> None:
+    plant(root, {"proc/cpuinfo": "Features\t: fp asimd aes fphp asimdhp asimddp\nCPU part\t: 0xd0b\n"})
+    assert all_facts().cpu == "Cortex-A76"
+    assert set(all_facts().cpu_features) == {"asimd", "asimdhp", "asimddp"}
+
+
+def test_a_part_that_is_not_in_the_table_is_said_by_its_number(root: Path) -> None:
+    plant(root, {"proc/cpuinfo": "CPU part\t: 0xfff\n"})
+    assert all_facts().cpu == "0xfff"
+
+
+def test_a_32_bit_kernel_names_the_core_as_well(root: Path) -> None:
+    cpuinfo = "model name\t: ARMv7 Processor rev 3 (v7l)\nFeatures\t: half neon\nCPU part\t: 0xd08\n"
+    plant(root, {"proc/cpuinfo": cpuinfo})
+    assert "Cortex-A72" in str(all_facts().cpu)
+
+
+def test_a_server_says_its_processor_and_that_it_is_virtual(root: Path) -> None:
+    plant(root, XEON)
+    known = all_facts()
+    assert known.model == "PowerEdge R750" and known.cpu == "Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz"
+    assert set(known.cpu_features) == {"avx2", "fma", "avx512f", "avx512_vnni"}
+    assert known.virtual_machine is True and known.emulated is False
+
+
+def test_an_emulated_board_gives_itself_away_whatever_its_model_says(root: Path) -> None:
+    plant(root, {**PI_4, "proc/device-tree/compatible": "raspberrypi,4-model-b\0linux,dummy-virt\0"})
+    assert all_facts().emulated is True and all_facts().model == "Raspberry Pi 4 Model B Rev 1.4"
+
+
+def test_gpus_are_what_the_driver_shows(root: Path) -> None:
+    plant(root, {"proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H200\nIRQ:   \t\t 52\n"})
+    assert all_facts().gpus == ("NVIDIA H200",)
+
+
+def test_what_cannot_be_read_is_left_out(root: Path) -> None:
+    told = {**facts.static_facts(), **facts.momentary_facts()}
+    unknown = {"model", "cpu", "ram_bytes", "os", "governor", "clock_hz", "temperature_c", "throttled", "uptime_s"}
+    assert not unknown & told.keys()
+    assert None not in told.values()
+    assert told["gpus"] == [] and told["cores"] >= 1 and told["clock_step_ns"] > 0
+    all_facts()
+
+
+def test_files_full_of_nonsense_are_left_out_as_well(root: Path) -> None:
+    plant(root, {name: "\x7fELF nonsense" for name in PI_4 if not name.endswith(("model", "uptime"))})
+    known = all_facts()
+    assert (known.ram_bytes, known.clock_hz, known.temperature_c, known.os) == (None, None, None, None)
+
+
+def test_cores_with_governors_of_their_own_are_all_said(root: Path) -> None:
+    per_core = {}
+    for core, (governor, clock_khz) in enumerate([("schedutil", 408000), ("performance", 2400000)]):
+        folder = f"sys/devices/system/cpu/cpu{core}/cpufreq"
+        per_core |= {f"{folder}/scaling_governor": governor, f"{folder}/scaling_cur_freq": str(clock_khz)}
+    plant(root, per_core)
+    assert all_facts().governor == "performance,schedutil" and all_facts().clock_hz == 2_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("machine", "pointer_bytes", "said"),
+    [("aarch64", 4, "armv7l"), ("aarch64", 8, "aarch64"), ("armv7l", 4, "armv7l"), ("x86_64", 8, "x86_64")],
+)
+def test_a_32_bit_userland_on_a_64_bit_kernel_needs_32_bit_wheels(
+    machine: str, pointer_bytes: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = struct.calcsize
+    monkeypatch.setattr(facts.platform, "machine", lambda: machine)
+    monkeypatch.setattr(facts.struct, "calcsize", lambda code: pointer_bytes if code == "P" else real(code))
+    assert facts.static_facts()["machine"] == said
+
+
+def test_a_system_without_glibc_says_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(facts.os, "confstr", unknown)
+    assert "libc" not in facts.static_facts()
+
+
+def test_the_agent_reads_the_tree_that_the_environment_names(root: Path) -> None:
+    """As it is started for real; the other tests replace the folder that was read at import."""
+    plant(root, PI_4)
+    script = "import json; from device_agents.python import facts; print(json.dumps(facts.static_facts()))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "EDGEBENCH_SYSROOT": str(root), "PYTHONPATH": str(Path(facts.__file__).parents[2])},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+
+
+# ------------------------------------------------------------------ temperature
+
+
+def test_the_hottest_zone_counts(root: Path) -> None:
+    plant(root, {f"sys/class/thermal/thermal_zone{n}/temp": t for n, t in enumerate(["41000", "55500\n", "-2000"])})
+    assert facts.temperature_c() == 55.5
+
+
+def test_a_zone_that_cannot_be_read_does_not_hide_the_others(root: Path) -> None:
+    plant(root, {"sys/class/thermal/thermal_zone0/temp": "", "sys/class/thermal/thermal_zone1/temp": "40000"})
+    assert facts.temperature_c() == 40
+    plant(root, {"sys/class/thermal/thermal_zone1/temp": "-5000"})
+    assert facts.temperature_c() == -5
+
+
+def test_without_zones_the_hottest_hwmon_sensor_counts(root: Path) -> None:
+    plant(root, {"sys/class/hwmon/hwmon1/temp1_input": "61000", "sys/class/hwmon/hwmon1/temp2_input": "65000"})
+    assert facts.temperature_c() == 65
+    plant(root, {"sys/class/thermal/thermal_zone0/temp": "30000"})
+    assert facts.temperature_c() == 30
+
+
+def test_without_any_sensor_there_is_no_temperature() -> None:
+    assert facts.temperature_c() is None
+
+
+class Notebook:
+    """Takes journal lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def write(self, event: str, **fields: Any) -> None:
+        self.lines.append({"event": event, **fields})
+
+
+GATE = {"gate_margin_c": 3.0, "gate_max_s": 0.0}
+
+
+@pytest.mark.parametrize(("now", "is_open"), [("44000", False), ("42900", True), (None, True)])
+def test_the_gate_is_open_if_the_device_is_as_cool_as_before(now: str | None, is_open: bool, root: Path) -> None:
+    if now:
+        plant(root, {"sys/class/thermal/thermal_zone0/temp": now})
+    notebook = Notebook()
+    job.gate(GATE, 40.0 if now else None, notebook)
+    assert notebook.lines[0]["open"] is is_open
+    assert notebook.lines[0]["limit_c"] == (43.0 if now else None)
+
+
+def test_a_sensor_that_stops_answering_does_not_end_the_job() -> None:
+    """thermal_zone*/temp may answer EAGAIN or EINVAL at any moment."""
+    notebook = Notebook()
+    job.gate(GATE, 40.0, notebook)
+    assert notebook.lines[0]["temperature_c"] is None
+
+
+# ------------------------------------------------------------------ processor time
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def stat(*seconds: float) -> dict[str, str]:
+    """/proc/stat with: user nice system idle iowait irq softirq steal guest guest_nice, in s."""
+    ticks = " ".join(str(round(second * TICKS)) for second in seconds)
+    return {"proc/stat": f"cpu  {ticks}\ncpu0 {ticks}\nintr 12345\n"}
+
+
+def test_busy_is_everything_but_waiting_and_guests_are_not_counted_twice(root: Path) -> None:
+    plant(root, stat(10, 1, 5, 1000, 50, 0.5, 0.25, 3, 7, 0))
+    assert facts.machine_cpu_s() == {"busy_s": 16.75, "steal_s": 3}
+
+
+@pytest.mark.parametrize("content", [None, "", "intr 1\n", "cpu 1 2 3\n"])
+def test_a_machine_without_proc_stat_says_nothing_of_its_load(content: str | None, root: Path) -> None:
+    if content is not None:
+        plant(root, {"proc/stat": content})
+    assert facts.machine_cpu_s() == {}
+    notebook = Notebook()
+    job.journal_load(job.processor_seconds([]), [Subject(1)], notebook)
+    assert notebook.lines == []
+
+
+def test_a_process_is_charged_for_what_it_used_and_a_gone_one_for_nothing() -> None:
+    own = os.times()
+    assert facts.process_cpu_s(os.getpid()) == pytest.approx(own.user + own.system, abs=0.5)
+    assert facts.process_cpu_s(2**22 + 1) == 0
+
+
+class Subject:
+    """An artifact whose worker is the process of that number."""
+
+    def __init__(self, pid: int) -> None:
+        self.worker = type("Worker", (), {"pid": pid})
+
+
+def load_of(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[Subject],
+    after: list[Subject],
+    used_s: dict[int, list[float]],
+) -> dict[str, Any]:
+    """The load line of a job during which the machine was busy for 10 s and each worker used its seconds."""
+    readings = {pid: iter(seconds) for pid, seconds in used_s.items()}
+    monkeypatch.setattr(facts, "process_cpu_s", lambda pid: next(readings[pid], 0.0) if pid in readings else 0.0)
+    plant(root, stat(100, 0, 0, 0, 0, 0, 0, 0))
+    first = job.processor_seconds(before)
+    plant(root, stat(110, 0, 0, 0, 0, 0, 0, 1))
+    notebook = Notebook()
+    job.journal_load(first, after, notebook)
+    return notebook.lines[0]
+
+
+def test_the_load_of_a_job_is_what_changed_while_it_measured(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = Subject(101), Subject(102)
+    line = load_of(root, monkeypatch, [one, two], [one, two], {101: [2, 7], 102: [1, 5]})
+    assert (line["own_s"], line["busy_s"], line["steal_s"]) == pytest.approx((9, 10, 1))
+    assert line["wall_s"] >= 0
+
+
+def test_a_worker_that_broke_meanwhile_does_not_count_as_another_program(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had used 6 s in its warm-up; afterwards it is one of the children that have ended."""
+    one, two = Subject(101), Subject(102)
+    ended = iter([SimpleNamespace(ru_utime=0.0, ru_stime=0.0), SimpleNamespace(ru_utime=5.5, ru_stime=0.5)])
+    monkeypatch.setattr(job.resource, "getrusage", lambda who: next(ended))
+    line = load_of(root, monkeypatch, [one, two], [one], {101: [2, 11], 102: [6]})
+    assert line["own_s"] == pytest.approx(9)
+
+
+# ------------------------------------------------------------------ throttle bits
+
+
+def install_vcgencmd(tmp_path: Path, body: str) -> None:
+    program = tmp_path / "bin/vcgencmd"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+
+
+def test_throttle_bits_are_what_the_firmware_says(tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, '[ "$1" = get_throttled ] && echo throttled=0x50005')
+    assert facts.throttled() == 0x50005
+    assert all_facts().throttled == 0x50005
+
+
+def test_no_throttle_bits_are_zero_and_not_unknown(tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, "echo throttled=0x0")
+    assert facts.throttled() == 0
+    assert facts.momentary_facts()["throttled"] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["echo VCHI initialization failed; exit 255", 'echo error=1 error_msg="Command not registered"', "echo", "exit 1"],
+)
+def test_a_firmware_that_does_not_answer_is_unknown(body: str, tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, body)
+    assert facts.throttled() is None
+
+
+def test_a_machine_without_vcgencmd_has_no_throttle_bits() -> None:
+    assert facts.throttled() is None and "throttled" not in facts.momentary_facts()
+
+
+# ------------------------------------------------------------------ RAPL
+
+ZONES = "sys/class/powercap"
+RANGE_UJ = 262_143_328_850
+
+
+def zone(path: str, name: str, energy_uj: int = 0, range_uj: int = RANGE_UJ) -> dict[str, str]:
+    folder = f"{ZONES}/{path}"
+    return {
+        f"{folder}/name": f"{name}\n",
+        f"{folder}/energy_uj": f"{energy_uj}\n",
+        f"{folder}/max_energy_range_uj": f"{range_uj}\n",
+    }
+
+
+LAPTOP = {
+    **zone("intel-rapl:0", "package-0", 1_000_000),
+    **zone("intel-rapl:0/intel-rapl:0:0", "core", 400_000),
+    **zone("intel-rapl:0/intel-rapl:0:1", "uncore", 100_000),
+    **zone("intel-rapl:1", "psys", 9_000_000),
+}
+SERVER = {
+    **zone("intel-rapl:0", "package-0", 1_000_000),
+    **zone("intel-rapl:0/intel-rapl:0:0", "dram", 200_000, 65_712_999_613),
+    **zone("intel-rapl:1", "package-1", 5_000_000),
+    **zone("intel-rapl:1/intel-rapl:1:0", "dram", 300_000, 65_712_999_613),
+}
+
+
+def joules(root: Path, before: Mapping[str, str], after: Mapping[str, int]) -> dict[str, float]:
+    """What the meter says when the counters of these zones have moved to these values, in µJ."""
+    plant(root, before)
+    meter = rapl.open_meter()
+    first = meter.read()
+    plant(root, {f"{ZONES}/{path}/energy_uj": str(value) for path, value in after.items()})
+    return meter.joules(first, meter.read())
+
+
+def test_rapl_counts_the_package_and_never_adds_what_contains_it_or_is_inside(root: Path) -> None:
+    moved = {"intel-rapl:0": 3_500_000, "intel-rapl:0/intel-rapl:0:0": 2_000_000, "intel-rapl:1": 99_000_000}
+    assert joules(root, LAPTOP, moved) == {"cpu_package": 2.5}
+
+
+def test_rapl_adds_packages_and_keeps_dram_apart(root: Path) -> None:
+    moved = {
+        "intel-rapl:0": 3_000_000,
+        "intel-rapl:1": 6_000_000,
+        "intel-rapl:0/intel-rapl:0:0": 700_000,
+        "intel-rapl:1/intel-rapl:1:0": 550_000,
+    }
+    assert joules(root, SERVER, moved) == pytest.approx({"cpu_package": 3.0, "dram": 0.75})
+
+
+def test_a_counter_that_wrapped_is_mended_by_its_own_range(root: Path) -> None:
+    before = {
+        **zone("intel-rapl:0", "package-0", RANGE_UJ - 1_000_000),
+        **zone("intel-rapl:0/intel-rapl:0:0", "dram", 5_000_000, 65_712_999_613),
+    }
+    moved = {"intel-rapl:0": 4_000_000, "intel-rapl:0/intel-rapl:0:0": 1_000_000}
+    assert joules(root, before, moved) == pytest.approx({"cpu_package": 5.0, "dram": 65_712.999_613 - 4})
+
+
+def test_a_counter_that_stood_still_is_zero_joules(root: Path) -> None:
+    assert joules(root, LAPTOP, {}) == {"cpu_package": 0}
+
+
+def test_the_memory_mapped_twin_of_a_package_is_not_counted_twice(root: Path) -> None:
+    """Newer Intel kernels list package-0 once more under intel-rapl-mmio."""
+    twice = {**LAPTOP, **zone("intel-rapl-mmio:0", "package-0", 1_000_000)}
+    assert joules(root, twice, {"intel-rapl:0": 2_000_000, "intel-rapl-mmio:0": 2_000_000}) == {"cpu_package": 1.0}
+
+
+def test_rapl_is_measured() -> None:
+    assert rapl.PROVENANCE == "measured"
+
+
+def test_without_rapl_the_reason_is_said() -> None:
+    with pytest.raises(meters.Unavailable, match="no RAPL counters in /sys/class/powercap"):
+        rapl.open_meter()
+
+
+def test_a_machine_with_psys_only_has_no_package(root: Path) -> None:
+    plant(root, zone("intel-rapl:0", "psys"))
+    with pytest.raises(meters.Unavailable, match="no package zone"):
+        rapl.open_meter()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied"), "readable by root only; sudo chmod a\\+r"),
+        (OSError(61, "No data available"), "cannot be read: .*No data available"),
+    ],
+)
+def test_counters_that_cannot_be_read_say_why_and_how_to_mend_it(
+    error: OSError, said: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads everything: the refusal is made up."""
+    plant(root, LAPTOP)
+    real = Path.read_text
+
+    def refuse(path: Path, *arguments: Any, **keywords: Any) -> str:
+        if path.name == "energy_uj":
+            raise error
+        return real(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(meters.Unavailable, match=said):
+        rapl.open_meter()

@@ -1,0 +1,180 @@
+"""The statistics that the agent decides by, against tables, hand-computed examples and seeded simulations."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device_agents.python import series
+
+# On a busy machine: no deadlines, and the same examples on every run.
+PATIENT = settings(deadline=None, derandomize=True)
+
+# Two-sided 95 % points, from the t table of NIST's e-Handbook, section 1.3.6.7.2 (column 0.975).
+T_TABLE = {1: 12.706, 2: 4.303, 5: 2.571, 10: 2.228, 20: 2.086, 30: 2.042}
+# The same, to the fourth decimal (scipy.stats.t.ppf(0.975, v), scipy 1.17).
+T_31_TO_38 = {31: 2.0395, 32: 2.0369, 35: 2.0301, 38: 2.0244}
+T_BEYOND_38 = {40: 2.0211, 50: 2.0086, 60: 2.0003, 80: 1.9901, 100: 1.9840, 1000: 1.9623}
+
+
+@pytest.mark.parametrize(("freedom", "expected"), T_TABLE.items())
+def test_t95_is_the_tables_value_up_to_30(freedom: int, expected: float) -> None:
+    assert series.t95(freedom) == expected
+
+
+@pytest.mark.parametrize(("freedom", "expected"), [*T_31_TO_38.items(), *T_BEYOND_38.items()])
+def test_t95_is_within_0_0005_beyond_30(freedom: int, expected: float) -> None:
+    assert series.t95(freedom) == pytest.approx(expected, abs=0.0005)
+
+
+def test_t95_has_no_jump_where_its_table_ends() -> None:
+    assert series.t95(30) - series.t95(31) < 1.5 * (series.t95(29) - series.t95(30))
+
+
+def test_t95_falls_to_the_normal_point() -> None:
+    points = [series.t95(freedom) for freedom in range(1, 2000)]
+    assert all(later < earlier for earlier, later in zip(points, points[1:], strict=False))
+    assert points[-1] == pytest.approx(1.960, abs=0.002)
+
+
+def test_half_width_is_t_times_the_standard_error() -> None:
+    # stdev of 1 2 3 4 5 is sqrt(2.5); t(4) = 2.776
+    assert series.half_width([1, 2, 3, 4, 5]) == pytest.approx(2.776 * math.sqrt(2.5) / math.sqrt(5))
+    assert series.half_width([7.0, 7.0, 7.0]) == 0
+
+
+@pytest.mark.parametrize("medians", [[], [1.0], [1.0, 2.0]])
+def test_fewer_than_three_rounds_have_no_interval(medians: list[float]) -> None:
+    assert series.half_width(medians) is None
+
+
+def test_trend_z_is_the_hand_computed_value() -> None:
+    # 1 2 3 4 5: S = 10, var = 5*4*15/18 = 16.667, z = 9/4.0825
+    assert series.trend_z([1, 2, 3, 4, 5]) == pytest.approx(2.2045, abs=1e-4)
+    # 23 24 29 6 29 24 24 29 23, with ties of 2, 3 and 3:
+    # S = 5 + 1 - 4 + 5 - 3 + 0 + 0 - 1 = 3, var = (9*8*23 - 2*1*9 - 3*2*11 - 3*2*11)/18 = 1506/18, z = 2/9.1469
+    assert series.trend_z([23, 24, 29, 6, 29, 24, 24, 29, 23]) == pytest.approx(0.21865, abs=1e-5)
+
+
+def test_trend_z_of_nothing_that_moves_is_zero() -> None:
+    assert series.trend_z([4, 4, 4, 4, 4, 4]) == 0
+    assert series.trend_z([3]) == 0
+    assert series.trend_z([1, 2, 2, 1]) == 0
+
+
+@PATIENT
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=15))
+def test_a_trend_backwards_is_the_opposite_trend(values: list[int]) -> None:
+    assert series.trend_z(values[::-1]) == pytest.approx(-series.trend_z(values))
+
+
+# ------------------------------------------------------------------ warm-up
+
+
+def noise(count: int, seed: int, sigma: float = 0.005) -> list[float]:
+    source = random.Random(seed)
+    return [source.gauss(1, sigma) for _ in range(count)]
+
+
+def first_stationary(medians: Sequence[float]) -> int | None:
+    """After how many windows the warm-up loop of the agent would end."""
+    for count in range(1, len(medians) + 1):
+        if series.is_stationary(medians[:count]):
+            return count
+    return None
+
+
+def test_fewer_windows_than_the_test_needs_are_never_stationary() -> None:
+    assert not any(series.is_stationary([1.0] * count) for count in range(series.WINDOWS))
+    assert series.is_stationary([1.0] * series.WINDOWS)
+
+
+@pytest.mark.parametrize(("constant", "left"), [(3, 0.005), (5, 0.01), (10, 0.02)])
+def test_the_end_of_a_decaying_warm_up_is_found(constant: float, left: float) -> None:
+    """It starts at twice the level. In nine runs of ten no more than `left` of it comes into the rounds."""
+    remains = []
+    for seed in range(100):
+        decay = [math.exp(-window / constant) for window in range(200)]
+        medians = [level * (1 + extra) for level, extra in zip(noise(200, seed), decay, strict=True)]
+        count = first_stationary(medians)
+        assert count is not None, "it never ended"
+        remains.append(decay[count])
+    assert sorted(remains)[90] < left
+
+
+@pytest.mark.parametrize("height", [1.1, 1.5, 0.8])
+@pytest.mark.parametrize("ago", [3, 4, 5, 6, 7])
+def test_a_step_among_the_last_windows_keeps_warm_up_going(height: float, ago: int) -> None:
+    for seed in range(100):
+        medians = noise(series.WINDOWS, seed)
+        stepped = [height * value for value in medians[:-ago]] + medians[-ago:]
+        assert not series.is_stationary(stepped), seed
+
+
+@pytest.mark.parametrize("height", [1.1, 1.5, 0.8])
+def test_the_end_of_a_step_is_found(height: float) -> None:
+    """In nine runs of ten warm-up is over when as many windows lie behind the step as are looked at, and half again."""
+    ends = []
+    for seed in range(100):
+        medians = noise(60, seed)
+        ends.append(first_stationary([height * value for value in medians[:12]] + medians[12:]) or 60)
+    assert sorted(ends)[90] < 12 + 1.5 * series.WINDOWS
+
+
+@pytest.mark.parametrize("slope", [0.005, 0.01, -0.005, -0.01])
+def test_a_slow_slope_does_not_pass_for_a_level(slope: float) -> None:
+    """0.5 % per window under 0.5 % of noise: the halves differ by little, the trend gives it away."""
+    passed = sum(
+        series.is_stationary([level * (1 + slope * window) for window, level in enumerate(noise(10, seed))])
+        for seed in range(500)
+    )
+    assert passed <= 25
+
+
+def test_a_steady_device_is_rarely_called_unsteady() -> None:
+    """The trend test's own level is 5 %; noise of 1 % adds little through the halves. Both bounds can fail."""
+    refused = sum(not series.is_stationary(noise(series.WINDOWS, seed, sigma=0.01)) for seed in range(2000))
+    assert 0.02 <= refused / 2000 <= 0.10
+
+
+# ------------------------------------------------------------------ the cold start of a round
+
+positive = st.integers(1, 10**9)
+
+
+@PATIENT
+@given(st.lists(positive, min_size=1, max_size=200))
+def test_a_cold_prefix_is_at_most_a_tenth_and_above_everything_else_typical(values: list[int]) -> None:
+    cold = series.cold_prefix(values)
+    assert 0 <= cold <= len(values) / 10
+    limit = sorted(values)[int(0.9 * len(values))]
+    assert all(value > limit for value in values[:cold])
+    assert values[cold] <= limit or len(values) < 10
+
+
+@PATIENT
+@given(st.lists(positive, min_size=10, max_size=200), st.integers(2, 1000))
+def test_a_cold_prefix_does_not_depend_on_the_unit(values: list[int], factor: int) -> None:
+    assert series.cold_prefix([value * factor for value in values]) == series.cold_prefix(values)
+
+
+@PATIENT
+@given(st.lists(positive, max_size=9))
+def test_short_rounds_have_no_cold_prefix(values: list[int]) -> None:
+    assert series.cold_prefix(values) == 0
+
+
+def test_slow_first_values_are_cold_and_a_slow_one_later_is_not() -> None:
+    steady = [100, 101, 99, 100, 102, 98, 100, 101, 99, 100] * 4
+    assert series.cold_prefix([900, 400, 200, *steady]) == 3
+    assert series.cold_prefix([100, 900, *steady]) == 0
+
+
+def test_by_chance_a_cold_prefix_is_a_tenth_of_a_value_long() -> None:
+    lengths = [series.cold_prefix(noise(100, seed)) for seed in range(3000)]
+    assert sum(lengths) / len(lengths) == pytest.approx(0.11, abs=0.03)
