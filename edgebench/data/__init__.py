@@ -1,0 +1,127 @@
+"""Data sets, one file each: the file's name is what users type.
+
+A plugin has one function:
+
+    def load() -> Dataset        raises UserError if the files are not there and cannot be fetched
+
+and everything else (splits, preprocessing, what is shown to a quantizer) is decided here, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgebench import plugins
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    UInt8Array = NDArray[np.uint8]
+    Int64Array = NDArray[np.int64]
+    Float32Array = NDArray[np.float32]
+
+CALIBRATION_IMAGES = 256
+
+
+class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stored bytes -> network input: (byte / 255 - mean) / std, per channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, images: UInt8Array) -> Float32Array:
+        """uint8 [N, H, W, C] -> float32 [N, C, H, W], contiguous."""
+        import numpy as np
+
+        # One multiplication and one addition per channel, in float32, so that every user of it gets the same bits.
+        scale = (1.0 / (255.0 * np.asarray(self.std, np.float64))).astype(np.float32)
+        shift = (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
+        return np.ascontiguousarray((images.astype(np.float32) * scale + shift).transpose(0, 3, 1, 2))
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: uint8 [N, H, W, C]; labels: int64 [N], 0 <= label < number of classes."""
+
+    images: UInt8Array
+    labels: Int64Array
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype.name != "uint8":
+            raise ValueError(f"images must be uint8 [N, H, W, C], not {self.images.dtype} {self.images.shape}")
+        if self.labels.dtype.name != "int64" or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Any) -> Split:
+        return Split(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The official test split is `test`; `validation` was cut from the official training split.
+
+    flip: a mirrored image is still of its class (clothes yes, digits no).
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    flip: bool
+    licence: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width), as networks see one image."""
+        height, width, channels = self.train.images.shape[1:]
+        return channels, height, width
+
+    def calibration(self, count: int = CALIBRATION_IMAGES) -> Split:
+        """What a quantizer may look at to find its ranges: images of the training split, never the test split."""
+        return balanced(self.train, count)
+
+
+def balanced(split: Split, count: int) -> Split:
+    """`count` images of a split, as evenly over the classes as it has them, in a fixed order."""
+    return split.take(balanced_index(split.labels, count))
+
+
+def balanced_index(labels: Int64Array, count: int) -> Int64Array:
+    """Where the first image of every class stands, then the second of every class, and so on: `count` of them."""
+    import numpy as np
+
+    seen = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    turn = np.empty(len(labels), np.int64)
+    for position, label in enumerate(labels):
+        turn[position] = seen[label]
+        seen[label] += 1
+    return np.lexsort((labels, turn))[:count].astype(np.int64)
+
+
+def hold_out(official: Split, per_class: int) -> tuple[Split, Split]:
+    """Cut a validation split off a training split: the last `per_class` images of every class."""
+    import numpy as np
+
+    held = np.zeros(len(official), bool)
+    for label in np.unique(official.labels):
+        held[np.flatnonzero(official.labels == label)[-per_class:]] = True
+    return official.take(~held), official.take(held)
+
+
+def names() -> list[str]:
+    return plugins.names("edgebench.data")
+
+
+def load(name: str) -> Dataset:
+    """Raises UnknownName for a name that is no file here."""
+    dataset: Dataset = plugins.load("edgebench.data", name, kind="data set").load()
+    return dataset

@@ -1,0 +1,67 @@
+"""The images that an export is judged by, and what the parent answers to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporters._worker import Ran, Run
+
+if TYPE_CHECKING:
+    from edgebench.data import Float32Array, Int64Array, Preprocessing, Split
+    from exporters._process import Workers
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images in a file, with the parent's answers.
+
+    file: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without.
+    golden: indices of those that become golden inputs.
+    """
+
+    file: Path
+    preprocessing: Preprocessing | None
+    reference: Float32Array
+    golden: Int64Array
+    labels: Int64Array | None = None
+
+    def answers(self, plugin: str, artifact: Path, workers: Workers) -> tuple[Float32Array, Ran]:
+        """What an artifact says to all of them, asked in a process of its own. Raises Failed."""
+        import numpy as np
+
+        out = artifact.with_name(f"{artifact.name}.{self.file.stem}.answers.npy")
+        ran = workers.run(plugin, Run(str(artifact), str(self.file), self.preprocessing, str(out)))
+        return np.load(out, allow_pickle=False), ran
+
+    def network_input(self, index: Int64Array) -> Float32Array:
+        """float32 [n, C, H, W]."""
+        import numpy as np
+
+        images = np.load(self.file, mmap_mode="r", allow_pickle=False)[index]
+        return self.preprocessing.apply(images) if self.preprocessing else np.ascontiguousarray(images)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """test: the official test split (or random numbers where no data set is known); selection: the validation split.
+
+    calibration: .npy of uint8 [N, H, W, C], from a training split.
+    """
+
+    dataset: str
+    test: Samples
+    selection: Samples | None = None
+    calibration: Path | None = None
+    calibration_note: str = ""
+    preprocessing: Preprocessing | None = None
+
+
+def keep(folder: Path, name: str, split: Split) -> Path:
+    """Put a split's images where worker processes can read them."""
+    import numpy as np
+
+    path = folder / f"{name}.npy"
+    np.save(path, split.images, allow_pickle=False)
+    return path

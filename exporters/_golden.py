@@ -1,0 +1,57 @@
+"""Golden files: inputs as the artifact takes them, its own outputs, and what the network it came from said."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.bundle import FileRef, Golden, Precision, TensorSpec
+from exporters._parity import to_stored
+
+if TYPE_CHECKING:
+    from edgebench.data import Float32Array
+
+COUNT = 32
+MAX_BYTES = 8_000_000
+MAX_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
+
+
+def count(input_shape: tuple[int, ...]) -> int:
+    """How many golden inputs: 32, or as many as fit into 8 MB as float32."""
+    size = 4
+    for length in input_shape:
+        size *= length
+    return max(1, min(COUNT, MAX_BYTES // size))
+
+
+def write(
+    folder: Path,
+    name: str,
+    precision: Precision,
+    spec: TensorSpec,
+    *,
+    images: Float32Array,
+    expected: Float32Array,
+    reference: Float32Array,
+) -> Golden:
+    """folder: the bundle's. name: of the artifact's file. images: float32 [N, C, H, W], preprocessed."""
+    (folder / "golden").mkdir(exist_ok=True)
+    stored = to_stored(images, spec)
+    return Golden(
+        count=len(images),
+        inputs=_put(folder, f"{name}.input.bin", stored.astype(stored.dtype.newbyteorder("<")).tobytes()),
+        reference=_put(folder, "reference.bin", reference.astype("<f4").tobytes()),
+        expected=_put(folder, f"{name}.expected.bin", expected.astype("<f4").tobytes()),
+        max_relative_error=MAX_RELATIVE_ERROR[precision],
+    )
+
+
+def _put(folder: Path, name: str, content: bytes) -> FileRef:
+    """Write by renaming: all artifacts share the reference, and are written by several threads."""
+    path = folder / "golden" / name
+    partial = path.with_name(f".{name}.{threading.get_ident()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return FileRef(f"golden/{name}", hashlib.sha256(content).hexdigest(), len(content))

@@ -1,0 +1,173 @@
+"""Make the artifacts of one export: convert with all plugins side by side, choose between candidates, check each."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench import bundle
+from edgebench.bundle import Artifact, Parity, Precision
+from edgebench.errors import UserError
+from edgebench.progress import Step
+from exporters import Choice, Job, Made, _parent
+from exporters import _golden as golden
+from exporters import _parity as parity
+from exporters._evidence import Evidence
+from exporters._parent import Parent
+from exporters._process import Workers
+from exporters._worker import Ran
+
+if TYPE_CHECKING:
+    from edgebench.data import Float32Array
+
+# Beyond these an artifact is not a less exact copy of its parent, it is another network: something broke.
+LARGEST_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}
+LEAST_AGREEMENT_INT8 = 0.5
+
+
+@dataclass(frozen=True)
+class Making:
+    """One export. part: the bundle's folder while it is not whole; scratch: for everything else."""
+
+    parent: Parent
+    part: Path
+    scratch: Path
+    workers: Workers
+    step: Step
+    _ready: Future[Evidence] = field(default_factory=Future)
+
+    def all(self, choices: list[Choice]) -> list[Artifact]:
+        """The artifacts, in the order of `choices`. The first failure ends everything that still runs.
+
+        The converters import their libraries while this process lets the parent answer to the images.
+        """
+        plugins = list(dict.fromkeys(choice.plugin for choice in choices))
+        with ThreadPoolExecutor(len(plugins)) as pool:
+            try:
+                running = [pool.submit(self._plugin, p, [c for c in choices if c.plugin == p]) for p in plugins]
+                self._ready.set_result(_parent.evidence(self.parent, self.scratch, self.workers))
+                done, _ = wait(running, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            except BaseException:
+                self._ready.cancel()
+                self.workers.stop()
+                raise
+        made = {artifact.name: artifact for future in running for artifact in future.result()}
+        return [made[self._name(choice)] for choice in choices]
+
+    def _name(self, choice: Choice) -> str:
+        return f"{self.parent.name}-{choice.name}"
+
+    def _plugin(self, plugin: str, choices: list[Choice]) -> list[Artifact]:
+        """All of one plugin: convert them in one worker, then load, choose and check each in one of its own."""
+        output = self.scratch / plugin
+        output.mkdir()
+        candidates: dict[Precision, list[Made]] = {choice.precision: [] for choice in choices}
+        with self.workers.start("convert", plugin) as worker:
+            evidence = self._ready.result()
+            job = Job(
+                source=str(self.parent.path),
+                kind=self.parent.kind,
+                precisions=tuple(candidates),
+                folder=str(output),
+                calibration=str(evidence.calibration or ""),
+                preprocessing=evidence.preprocessing,
+            )
+            for line in worker.answers(job):
+                assert line.made is not None
+                if not candidates[line.made.precision]:
+                    self.step.advance(1, f"{plugin}-{line.made.precision} converted")
+                candidates[line.made.precision].append(line.made)
+        artifacts = []
+        for choice in choices:
+            best, notes = self._best(candidates[choice.precision], choice, evidence)
+            artifacts.append(self._checked(best, notes, choice, evidence))
+            self.step.advance(1, f"{choice.name} checked")
+        return artifacts
+
+    def _best(self, candidates: list[Made], choice: Choice, evidence: Evidence) -> tuple[Made, dict[str, str]]:
+        """The candidate that agrees with the parent on most images of the validation split; ties go to the first."""
+        notes = {"exporter": choice.plugin}
+        if choice.precision == "int8":
+            notes["calibration"] = evidence.calibration_note
+        if len(candidates) == 1 or evidence.selection is None:
+            return candidates[0], notes
+        scores = []
+        for made in candidates:
+            answers, _ = evidence.selection.answers(choice.plugin, Path(made.file), self.workers)
+            scores.append(parity.agreement(answers, evidence.selection.reference))
+            notes[f"agreement_{made.method}"] = f"{scores[-1]:.4f} on {len(answers)} validation images"
+        best = candidates[scores.index(max(scores))]
+        return best, notes | {"method": best.method}
+
+    def _checked(self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence) -> Artifact:
+        """Run the file over the whole test split, compare, and put it into the bundle with its golden files."""
+        test = evidence.test
+        answers, ran = test.answers(choice.plugin, Path(made.file), self.workers)
+        self._refuse_stranger(answers, test.reference, choice)
+        content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
+        shutil.copyfile(made.file, content)
+        return Artifact(
+            name=self._name(choice),
+            format=choice.exporter.FORMAT,
+            precision=choice.precision,
+            content=bundle.file_ref(self.part, content),
+            model=self.parent.model,
+            inputs=ran.inputs,
+            outputs=ran.outputs,
+            macs=self.parent.macs,
+            parameters=self.parent.parameters,
+            golden=golden.write(
+                self.part,
+                choice.name,
+                choice.precision,
+                ran.inputs[0],
+                images=test.network_input(test.golden),
+                expected=answers[test.golden],
+                reference=test.reference[test.golden],
+            ),
+            parity=_parity(answers, evidence, ran),
+            notes=notes,
+        )
+
+    def _refuse_stranger(self, answers: Float32Array, reference: Float32Array, choice: Choice) -> None:
+        import numpy as np
+
+        if answers.shape != reference.shape:
+            seen = f"it answers {list(answers.shape[1:])} numbers, the network it came from {list(reference.shape[1:])}"
+        elif not np.isfinite(answers).all():
+            seen = "some of its answers are not numbers"
+        elif choice.precision == "int8":
+            agreement = parity.agreement(answers, reference)
+            if agreement >= LEAST_AGREEMENT_INT8:
+                return
+            seen = f"it agrees with the network it came from on only {agreement:.1%} of {len(answers)} images"
+        else:
+            error, largest = parity.relative_error(answers, reference), LARGEST_RELATIVE_ERROR[choice.precision]
+            if error <= largest:
+                return
+            seen = (
+                f"its answers to {len(answers)} images differ from those of the network it came from by {error:.2g} "
+                f"of their size, {choice.precision} may differ by {largest:g}"
+            )
+        raise UserError(self._name(choice), seen, "Leave it out with --formats, and report the network to edgebench")
+
+
+def _parity(answers: Float32Array, evidence: Evidence, ran: Ran) -> Parity | None:
+    labels, reference = evidence.test.labels, evidence.test.reference
+    if labels is None:
+        return None
+    return Parity(
+        dataset=evidence.dataset,
+        images=len(answers),
+        accuracy=parity.accuracy(answers, labels),
+        parent_accuracy=parity.accuracy(reference, labels),
+        top1_agreement=parity.agreement(answers, reference),
+        max_abs_diff=float(abs(answers - reference).max()),
+        sqnr_db=parity.sqnr_db(answers, reference),
+        runtime=ran.runtime,
+    )

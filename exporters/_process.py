@@ -1,0 +1,131 @@
+"""Start a worker, give it a task, read its answers, and say clearly how it died if it did."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+import exporters
+from edgebench.errors import UserError
+from exporters._onnx_graph import OnnxFacts
+from exporters._worker import Line, Ran, Run
+
+ROOT = Path(exporters.__file__).parents[1]
+
+
+class Failed(Exception):
+    """A worker did not do its task. seen: what happened, in one line."""
+
+    def __init__(self, seen: str, log: Path) -> None:
+        super().__init__(seen)
+        self.seen = seen
+        self.log = log
+
+
+class Workers:
+    """Starts processes that keep their logs in `folder`, and can end all that still run (Ctrl-C, or one failed)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    @contextmanager
+    def start(self, action: str, plugin: str) -> Iterator[Worker]:
+        with self._lock:
+            if self._stopped:
+                raise Failed("it was stopped", self._folder)
+            worker = Worker(action, plugin, self._folder / f"{plugin}.log")
+            self._running.add(worker)
+        try:
+            yield worker
+        finally:
+            worker.close()
+            self._running.discard(worker)
+
+    def run(self, plugin: str, task: Run) -> Ran:
+        """Load one artifact in a process of its own and let it answer."""
+        ran = None
+        with self.start("run", plugin) as worker:
+            for line in worker.answers(task):
+                ran = line.ran
+        if ran is None:
+            raise Failed("the process ended without an answer", self._folder / f"{plugin}.log")
+        return ran
+
+    def inspect(self, path: Path) -> OnnxFacts:
+        """Look into an .onnx file of someone else: what crashes on it is a process that nobody misses."""
+        with self.start("inspect", "onnx") as worker:
+            for line in worker.answers(Run(str(path))):
+                if line.facts is not None:
+                    return line.facts
+        raise Failed("the process ended without an answer", self._folder / "onnx.log")
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for worker in running:
+            worker.kill()
+
+
+class Worker:
+    """A started process. It imports its libraries at once and then waits for the task."""
+
+    def __init__(self, action: str, plugin: str, log: Path) -> None:
+        self._log = log
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+            "PYTHONIOENCODING": "utf-8",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "",  # converting needs no GPU, and TensorFlow would take all of its memory
+        }
+        # -P: a file called onnx.py in the user's folder must not be taken for the library.
+        command = [sys.executable, "-P", "-m", "exporters._worker", action, plugin]
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment
+            )
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        self.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None and not stream.closed:
+                stream.close()
+
+    def answers(self, task: exporters.Job | Run) -> Iterator[Line]:
+        """Send the task; every answer as it comes. Raises Failed, or the UserError that the worker raised."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(task))
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died; what it said, or its exit status, is read below
+        for raw in self._process.stdout:
+            line = msgspec.json.decode(raw, type=Line)
+            if line.failed is None:
+                yield line
+            elif line.failed.user:
+                raise UserError(line.failed.where, line.failed.seen, line.failed.remedy)
+            else:
+                raise Failed(f"{line.failed.where}: {line.failed.seen}", self._log)
+        status = self._process.wait()
+        if status < 0:
+            raise Failed(f"the process was ended by {signal.Signals(-status).name}", self._log)
+        if status:
+            raise Failed(f"the process ended with status {status}", self._log)

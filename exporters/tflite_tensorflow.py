@@ -1,0 +1,134 @@
+"""TFLite of any .onnx file, and of checkpoints that litert-torch does not take: onnx2tf, TensorFlow, ai-edge-quantizer.
+
+Slower to start than `tflite` and much heavier to install (the extra `tensorflow`). onnx2tf makes channels-last inputs
+of channels-first ones. fp16 and INT8 are made of the float32 file just as in `tflite`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from exporters import Job, Made, onnx, tflite
+from exporters.tflite import open_artifact
+
+FORMAT = "tflite"
+SUFFIX = ".tflite"
+SOURCES = ("checkpoint", "onnx")
+PRECISIONS = ("fp32", "fp16", "int8")
+PACKAGES = (
+    "onnx",
+    "tensorflow",
+    "tf_keras",
+    "onnx2tf",
+    "onnx_graphsurgeon",
+    "onnxsim",
+    "sng4onnx",
+    "ai_edge_quantizer",
+)
+EXTRA = "tensorflow"
+
+# onnx2tf fetches this file from GitHub for three-channel inputs, unless it lies in the working folder.
+PROBE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
+NEVER_NEGATIVE = ("Relu", "Sigmoid", "Clip")
+
+
+def warm() -> None:
+    """Not TensorFlow: a checkpoint is read first, and torch's compiler crashes if TensorFlow was there before it."""
+    import onnxsim  # noqa: F401
+
+
+def convert(job: Job) -> Iterator[Made]:
+    folder = Path(job.folder)
+    source = Path(job.source)
+    if job.kind == "checkpoint":
+        source = folder / "source.onnx"
+        onnx.from_checkpoint(Path(job.source), source)
+    float32 = folder / "tflite-fp32.tflite"
+    _from_onnx(source, float32)
+    yield from tflite.precisions_of(float32, job)
+
+
+def _from_onnx(source: Path, out: Path) -> None:
+    import numpy as np
+    import onnx2tf
+    import onnxsim
+    import tensorflow
+    from onnx import load, save
+
+    spec = onnx.open_artifact(source).inputs[0]
+    # Simplified here: onnx2tf calls the program `onnxsim`, which is not on the path unless the environment is active.
+    model, _ = onnxsim.simplify(load(str(source)), overwrite_input_shapes={spec.name: list(spec.shape)})
+    pad_before_pooling(model)
+    prepared = out.with_suffix(".onnx")
+    save(model, str(prepared))
+    os.chdir(out.parent)
+    # What onnx2tf compares its layers' answers on; any images do.
+    probe = np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
+    np.save(PROBE_FILE, probe, allow_pickle=False)
+    saved = out.with_suffix(".saved-model")
+    try:
+        onnx2tf.convert(
+            input_onnx_file_path=str(prepared),
+            output_folder_path=str(saved),
+            not_use_onnxsim=True,
+            batch_size=1,
+            keep_shape_absolutely_input_names=[spec.name] if spec.layout == "NHWC" else None,
+            non_verbose=True,
+        )
+    except SystemExit as stop:
+        raise RuntimeError("onnx2tf gave this network up") from stop
+    # Not onnx2tf's own .tflite file: it has no signature, and the quantizer needs one.
+    out.write_bytes(tensorflow.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
+
+
+def pad_before_pooling(model: Any) -> int:
+    """Turn MaxPool(pads) behind a never negative layer into Pad(0) + MaxPool, in place; how many were turned.
+
+    onnx2tf pads with the lowest float, in an operation (PADV2) that XNNPACK does not take: the network would run in two
+    parts. TensorFlow's own quantizer even makes a scale of 1e36 of it, which crashes LiteRT. Behind a layer whose
+    answers are >= 0, zeros pad just as well.
+    """
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    producers = {output: node for node in graph.node for output in node.output}
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants |= {
+        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
+        for node in graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    nodes = []
+    turned = 0
+    for node in graph.node:
+        pads = next((a for a in node.attribute if a.name == "pads" and any(a.ints)), None)
+        if node.op_type == "MaxPool" and pads and _never_negative(producers.get(node.input[0]), constants):
+            padded, sizes, zero = (f"{node.output[0]}_{part}" for part in ("padded", "pads", "zero"))
+            top, left, bottom, right = pads.ints
+            sizes_of_all_axes = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+            graph.initializer.append(numpy_helper.from_array(sizes_of_all_axes, sizes))
+            graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), zero))
+            nodes.append(helper.make_node("Pad", [node.input[0], sizes, zero], [padded], mode="constant"))
+            node.input[0] = padded
+            node.attribute.remove(pads)
+            turned += 1
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return turned
+
+
+def _never_negative(node: Any, constants: dict[str, Any]) -> bool:
+    if node is None or node.op_type not in NEVER_NEGATIVE:
+        return False
+    if node.op_type != "Clip":
+        return True
+    lowest = constants.get(node.input[1]) if len(node.input) > 1 else None
+    return lowest is not None and bool(lowest >= 0)
+
+
+__all__ = ["convert", "open_artifact", "pad_before_pooling", "warm"]
