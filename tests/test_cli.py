@@ -14,7 +14,6 @@ import click
 import pytest
 import typer
 from rich.console import Console
-from rich.errors import MarkupError
 from typer.testing import CliRunner
 
 import edgebench

@@ -14,19 +14,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
 import exporters
 from edgebench import bundle, checkpoint, data, training
-from edgebench.bundle import Artifact, TensorSpec
+from edgebench.bundle import Artifact
 from edgebench.data import Dataset, Split
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
-from edgebench.export import Exported, export, wanted
+from edgebench.export import Exported, export
 from edgebench.progress import Silent
 from edgebench.train import train
-from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters import _process as process
 
@@ -544,99 +542,6 @@ def test_names_that_cannot_be_made(
     )
     with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[export\]'"):
         export(dense.path, formats=["tflite-fp32"], out=tmp_path / "x")
-
-
-def test_what_is_made_without_being_named() -> None:
-    @dataclasses.dataclass
-    class Source:
-        kind: str
-        calibration: str | None
-
-    mine, theirs, bare = Source("checkpoint", "d"), Source("onnx", "d"), Source("onnx", None)
-    four = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"]
-    assert wanted(mine, None, int8=False) == ALL
-    assert wanted(mine, None, int8=True) == four
-    assert wanted(mine, ["tflite-fp32", " torch-fp32"], int8=True) == ["tflite-fp32", "torch-fp32", "tflite-int8"]
-    assert wanted(theirs, None, int8=False) == ALL[:5]
-    assert wanted(bare, None, int8=False) == ["onnx-fp32", "tflite-fp32", "tflite-fp16"]
-
-
-@pytest.mark.parametrize("plugin", exporters.plugins.names("exporters"))
-def test_every_exporter_keeps_the_contract(plugin: str) -> None:
-    exporter = exporters.load(plugin)
-    assert exporter.FORMAT in ("onnx", "tflite", "torch")
-    assert bundle.FORMAT_OF_SUFFIX[exporter.SUFFIX] == exporter.FORMAT
-    assert set(exporter.SOURCES) <= {"checkpoint", "onnx"}
-    assert exporter.PACKAGES
-    assert all(callable(getattr(exporter, name)) for name in ("warm", "convert", "open_artifact"))
-
-
-def test_naming_formats_imports_no_heavy_library() -> None:
-    code = (
-        "import sys, edgebench.export, exporters; "
-        "exporters.choose(exporters.formats('checkpoint'), 'checkpoint'); "
-        "print([name for name in ('torch', 'onnx', 'tensorflow', 'litert_torch') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_max_pooling_with_pads_is_turned_only_where_zeros_are_the_lowest() -> None:
-    import onnx
-    import onnxruntime
-    from onnx import TensorProto, helper
-
-    from exporters.tflite_tensorflow import pad_before_pooling
-
-    def network(first: str) -> onnx.ModelProto:
-        nodes = [
-            helper.make_node(first, ["x"], ["a"]),
-            helper.make_node("MaxPool", ["a"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
-        ]
-        image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 7, 5])
-        answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-        graph = helper.make_graph(nodes, "g", [image], [answer])
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-    def answer(model: onnx.ModelProto, image: np.ndarray) -> np.ndarray:
-        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": image})[0]
-
-    image = np.random.default_rng(0).standard_normal((1, 2, 7, 5)).astype(np.float32) - 1
-    for first, turned in (("Relu", 1), ("Sigmoid", 1), ("Tanh", 0)):
-        model = network(first)
-        before = answer(model, image)
-        assert pad_before_pooling(model) == turned
-        assert np.array_equal(answer(model, image), before)
-        assert [node.op_type for node in model.graph.node].count("Pad") == turned
-
-
-def test_numbers_are_quantised_as_the_runtime_reads_them() -> None:
-    spec = TensorSpec("x", (1, 2, 2, 1), "int8", "NHWC", scale=0.5, zero_point=-3)
-    images = np.array([[[[0.0, 0.24], [100.0, -100.0]]]], np.float32)
-    stored = parity.to_stored(images, spec)
-    assert stored.reshape(-1).tolist() == [-3, -3, 127, -128]
-    assert parity.from_stored(stored, spec).reshape(-1).tolist() == [0.0, 0.0, 65.0, -62.5]
-    assert parity.to_stored(images, as_float(spec, "float16")).dtype == np.float16
-
-
-def as_float(spec: TensorSpec, dtype: str) -> TensorSpec:
-    return msgspec.structs.replace(spec, dtype=dtype, scale=None, zero_point=None)
-
-
-def test_comparing_answers() -> None:
-    reference = np.array([[1, 0], [0, 1], [3, 0], [0, 4]], np.float32)
-    answers = reference.copy()
-    answers[0] = [0, 1]
-    assert parity.agreement(answers, reference) == 0.75
-    assert parity.accuracy(answers, np.array([1, 1, 0, 0])) == 0.75
-    assert parity.sqnr_db(reference, reference) == parity.SQNR_CEILING_DB
-    assert parity.sqnr_db(reference * 1.1, reference) == pytest.approx(20, abs=1e-3)
-
-
-def test_golden_files_of_large_inputs_stay_small() -> None:
-    assert golden.count((1, 28, 28)) == 32
-    assert golden.count((3, 224, 224)) == 13
-    assert golden.count((3, 4096, 4096)) == 1
 
 
 def test_nothing_in_a_bundle_names_this_machines_folders(exported: Exported) -> None:
