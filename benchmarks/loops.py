@@ -6,6 +6,7 @@ import array
 import base64
 import hashlib
 import importlib.util
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,7 +48,8 @@ class WorkerLoop:
         self.outputs = array.array("f", base64.b64decode(answer["outputs"])).tolist()
 
     def time(self, count: int) -> list[int]:
-        values: list[int] = self._worker.ask("time", TIMEOUT_S, count=count, block=1)["values_ns"]
+        _, line = self._worker.time(TIMEOUT_S, count=count, block=1)
+        values: list[int] = json.loads(line)["values_ns"]
         return values
 
     def close(self) -> None:

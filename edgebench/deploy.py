@@ -117,7 +117,8 @@ def _placed(
 
 
 def _request(key: str, target: Target, plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]]) -> Request:
-    created = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    # With milliseconds: records are named after it, and a small job takes less than a second.
+    created = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
     return Request(
         id=f"{created}-{key}",
         key=key,

@@ -17,7 +17,6 @@ from edgebench.export import wanted
 from exporters import _golden as golden
 from exporters import _parity as parity
 
-
 ALL = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-fp16", "tflite-int8", "torch-fp32", "torch-fp16"]
 
 

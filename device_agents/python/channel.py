@@ -48,12 +48,18 @@ class Channel:
 
     def receive(self, timeout_s=None):
         """One message. Raises Closed at the end of the stream, TimeoutError, ValueError if it is not JSON."""
+        return json.loads(self.receive_line(timeout_s))
+
+    def receive_line(self, timeout_s=None):
+        """One line as it came, without its end."""
+        searched = 0
         while True:
-            end = self._buffer.find(b"\n")
+            end = self._buffer.find(b"\n", searched)
             if end >= 0:
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 1]
-                return json.loads(line)
+                return line
+            searched = len(self._buffer)
             self._fill(timeout_s)
             if len(self._buffer) > MAX_LINE_BYTES:
                 raise ValueError("a line longer than %d bytes" % MAX_LINE_BYTES)

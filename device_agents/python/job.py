@@ -14,7 +14,6 @@ import os
 import random
 import resource
 import signal
-import statistics
 import sys
 import threading
 import time
@@ -26,7 +25,7 @@ from .journal import Journal
 from .process import WorkerFailed, WorkerProcess
 from .store import Store
 
-MAX_VALUES_PER_ROUND = 5000
+MAX_VALUES_PER_ROUND = 20_000
 # A single inference is timed alone if it takes at least this many steps of the clock.
 MIN_CLOCK_STEPS = 100
 GATE_POLL_S = 1.0
@@ -144,7 +143,7 @@ def measure_memory(subject, plan, journal):
         worker.ask("load", timeout_s, path=str(subject.path), options=subject.spec["options"])
         loaded = worker.ask("memory", timeout_s)
         worker.ask("reset_high_water", timeout_s)
-        worker.ask("time", timeout_s, count=plan["memory_inferences"], block=1)
+        worker.time(timeout_s, count=plan["memory_inferences"], block=1)
         running = worker.ask("memory", timeout_s)
     journal.write("memory", artifact=subject.index, bare=bare, loaded=loaded, running=running, reset=resettable)
 
@@ -173,18 +172,18 @@ def _is_hotter(temperature_c, limit_c):
 
 def warm_up(subject, plan, journal):
     """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart."""
-    first = subject.worker.ask("time", plan["worker_timeout_s"], count=1, block=1)["values_ns"]
-    subject.typical_ns = first[0]
+    first, _ = subject.worker.time(plan["worker_timeout_s"], count=1, block=1)
+    subject.typical_ns = first["median_ns"]
     window_s = plan["round_s"] / 5
-    medians, spent_s, stationary = [], first[0] / 1e9, False
+    medians, spent_s, stationary = [], first["sum_ns"] / 1e9, False
     while not stationary and spent_s < plan["warmup_max_s"]:
         block, count = _block_and_count(subject.typical_ns, window_s)
-        timed = _time(subject, plan, count, block)
-        subject.typical_ns = statistics.median(timed["values_ns"]) / block
+        timed, values = _time(subject, plan, count, block)
+        subject.typical_ns = timed["median_ns"] / block
         medians.append(subject.typical_ns)
-        spent_s += sum(timed["values_ns"]) / 1e9
+        spent_s += timed["sum_ns"] / 1e9
         stationary = series.is_stationary(medians)
-        journal.write("warmup", artifact=subject.index, block=block, **timed)
+        journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
     journal.write("warm", artifact=subject.index, stationary=stationary, windows=len(medians), spent_s=spent_s)
 
 
@@ -220,14 +219,12 @@ def journal_load(before, subjects, journal):
 
 def measure_round(subject, number, plan, journal):
     block, count = _block_and_count(subject.typical_ns, plan["round_s"])
-    timed = _time(subject, plan, count, block)
-    values_ns = timed["values_ns"]
-    settled = values_ns[series.cold_prefix(values_ns) :]
-    subject.round_medians.append(statistics.median(settled) / block)
-    subject.values += len(settled)
-    subject.seconds += sum(values_ns) / 1e9
-    now = {"temperature_c": facts.temperature_c(), "throttled": facts.throttled()}
-    journal.write("round", artifact=subject.index, round=number, block=block, **timed, **now)
+    timed, values = _time(subject, plan, count, block)
+    subject.round_medians.append(timed["median_ns"] / block)
+    subject.values += timed["settled"]
+    subject.seconds += timed["sum_ns"] / 1e9
+    now = {"start_ns": timed["start_ns"], "temperature_c": facts.temperature_c(), "throttled": facts.throttled()}
+    journal.write("round", values, artifact=subject.index, round=number, block=block, **now)
 
 
 def _block_and_count(typical_ns, seconds):
@@ -246,7 +243,7 @@ def _block_and_count(typical_ns, seconds):
 def _time(subject, plan, count, block):
     if STOP_ASKED.is_set():
         raise Stopped
-    return subject.worker.ask("time", plan["worker_timeout_s"], count=count, block=block)
+    return subject.worker.time(plan["worker_timeout_s"], count=count, block=block)
 
 
 def _survives(subject, journal, step, *arguments):

@@ -1,5 +1,6 @@
 """A worker seen from the job: start it, ask it, find out how it ended."""
 
+import json
 import os
 import signal
 import subprocess
@@ -48,17 +49,26 @@ class WorkerProcess:
 
     def ask(self, what, timeout_s, **arguments):
         """Send one request and sleep until it is answered. Raises WorkerFailed for everything but an answer."""
+        answer = json.loads(self._exchange(what, timeout_s, {"do": what, **arguments}))
+        if "error" in answer:
+            raise WorkerFailed("error", answer["error"])
+        return answer["ok"]
+
+    def time(self, timeout_s, count, block):
+        """Timed values: what the worker says of them, and the JSON object with `values_ns` as it came."""
+        said = self.ask("time", timeout_s, count=count, block=block)
+        return said, self._exchange("time", timeout_s)
+
+    def _exchange(self, what, timeout_s, request=None):
         try:
-            self._channel.send({"do": what, **arguments})
-            answer = self._channel.receive(timeout_s)
+            if request:
+                self._channel.send(request)
+            return self._channel.receive_line(timeout_s)
         except TimeoutError:
             self.close()
             raise WorkerFailed("timeout", "no answer to '%s' within %g s" % (what, timeout_s)) from None
         except Closed:
             raise self._how_it_ended(what) from None
-        if "error" in answer:
-            raise WorkerFailed("error", answer["error"])
-        return answer["ok"]
 
     def close(self):
         """End the process if it has not ended."""

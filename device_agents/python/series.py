@@ -6,7 +6,6 @@ All values are positive numbers in any one unit of time.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 
 # Two-sided 95 % points of Student's t for 1..30 degrees of freedom.
@@ -25,6 +24,13 @@ def t95(freedom: int) -> float:
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
+def median(values: Sequence[float]) -> float:
+    """Own, as the worker runs it: the library's module would count as memory of the runtime."""
+    ranked = sorted(values)
+    middle = len(ranked) // 2
+    return ranked[middle] if len(ranked) % 2 else (ranked[middle - 1] + ranked[middle]) / 2
+
+
 def half_width(round_medians: Sequence[float]) -> float | None:
     """Half of the 95 % interval for the median, by the method of batch means over rounds.
 
@@ -34,7 +40,9 @@ def half_width(round_medians: Sequence[float]) -> float | None:
     count = len(round_medians)
     if count < 3:
         return None
-    return t95(count - 1) * statistics.stdev(round_medians) / math.sqrt(count)
+    mean = math.fsum(round_medians) / count
+    variance = math.fsum((value - mean) ** 2 for value in round_medians) / (count - 1)
+    return t95(count - 1) * math.sqrt(variance / count)
 
 
 def trend_z(values: Sequence[float]) -> float:
@@ -57,7 +65,7 @@ def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan:
     if len(round_medians) < plan["rounds_min"] or values < plan["values_min"] or seconds < plan["seconds_min"]:
         return False
     half = half_width(round_medians)
-    return half is not None and half <= plan["precision"] * statistics.median(round_medians)
+    return half is not None and half <= plan["precision"] * median(round_medians)
 
 
 WINDOWS = 10
@@ -72,8 +80,8 @@ def is_stationary(window_medians: Sequence[float]) -> bool:
     if len(window_medians) < WINDOWS:
         return False
     last = list(window_medians[-WINDOWS:])
-    first_half = statistics.median(last[: WINDOWS // 2])
-    second_half = statistics.median(last[WINDOWS // 2 :])
+    first_half = median(last[: WINDOWS // 2])
+    second_half = median(last[WINDOWS // 2 :])
     return abs(trend_z(last)) < 1.96 and abs(second_half / first_half - 1) <= LEVEL_TOLERANCE
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from . import PROTOCOL, facts, probe
@@ -101,6 +102,7 @@ class Session:
                 for entry in reader.lines():
                     self._channel.send_line(entry)
                 if reader.ended:
+                    _wait_for_end(folder)
                     return {"tail": "ended"}
                 if not alive:
                     return {"tail": "died", "stderr": _last_lines(folder / "stderr.txt")}
@@ -173,6 +175,13 @@ def _alive(folder):
     except (OSError, ValueError):
         return False
     return _start_time(pid) == started
+
+
+def _wait_for_end(folder):
+    """The last line is written before the process is gone; whoever reads it may want to start the next job."""
+    give_up = time.monotonic() + 5
+    while _alive(folder) and time.monotonic() < give_up:
+        time.sleep(0.02)
 
 
 def _start_time(pid):

@@ -12,6 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
+from . import series
 from .channel import Channel, Closed
 
 LOGITS = "f"  # outputs are compared as float32
@@ -31,11 +32,18 @@ def main(arguments):
                 channel.send({"error": "%s: %s" % (type(error).__name__, str(error).strip()[:2000])})
             else:
                 channel.send({"ok": answer})
+                if worker.values_ns is not None:
+                    channel.send({"values_ns": worker.values_ns})
+                    worker.values_ns = None
     except Closed:
         pass
 
 
 class Worker:
+    def __init__(self):
+        # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
+        self.values_ns = None
+
     def do_runtime(self, name, folder, options):
         """Import the runtime, from `folder` where the agent brought it. Returns its facts."""
         if folder:
@@ -79,7 +87,10 @@ class Worker:
         return {"outputs": base64.b64encode(outputs.tobytes()).decode()}
 
     def do_time(self, count, block):
-        """`count` timed values in ns, each over `block` inferences in a row."""
+        """`count` timed values in ns, each over `block` inferences in a row; they follow on a line of their own.
+
+        Returns what the job has to know of them: their number and median after the cold start, and their sum.
+        """
         clock = time.perf_counter_ns
         invoke = self._session.invoke
         values = [0] * count
@@ -96,7 +107,14 @@ class Worker:
                 for _ in repeats:
                     invoke()
                 values[index] = clock() - before
-        return {"start_ns": started, "values_ns": values}
+        self.values_ns = values
+        settled = values[series.cold_prefix(values) :]
+        return {
+            "start_ns": started,
+            "median_ns": series.median(settled),
+            "settled": len(settled),
+            "sum_ns": sum(values),
+        }
 
     def do_run_for(self, seconds):
         """Infer for at least `seconds`, for an energy window. Returns the exact count and duration."""
