@@ -247,16 +247,15 @@ class _Watch:
         self._left = total
 
     def __call__(self, line: bytes) -> None:
-        where, count = f"target '{self._request.target.name}'", len(self._request.artifacts)
-        entry = journal.decode(line, where, artifacts=count)
-        if isinstance(entry, journal.RoundLine):
+        entry = journal.glance(line)
+        if entry.event == "round":
             self._left -= 1
             self._step.advance(1 if self._left >= 0 else 0, f"round {entry.round + 1}")
-        elif isinstance(entry, journal.FailedLine):
+        elif entry.event == "failed" and 0 <= entry.artifact < len(self._request.artifacts):
             name = self._request.artifacts[entry.artifact].name
             self._step.advance(0, f"{name} failed: {entry.reason[:60]}")
         else:
-            self._step.advance(0, str(entry.__struct_config__.tag))
+            self._step.advance(0, entry.event)
 
 
 def _with_unique_names(found: list[Source]) -> list[Source]:

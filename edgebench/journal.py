@@ -174,6 +174,29 @@ def decode(line: bytes, where: str, *, artifacts: int) -> AnyLine:
     return entry
 
 
+class Glance(msgspec.Struct, frozen=True):
+    """What a progress bar wants of a line."""
+
+    event: str = ""
+    artifact: int = 0
+    round: int = 0
+    reason: str = ""
+
+
+_GLANCER = msgspec.json.Decoder(Glance)
+
+
+def glance(line: bytes) -> Glance:
+    """A quick look that leaves the values unread: this machine may be the one that is being measured.
+
+    A line that does not fit is nothing to look at here; `decode` will say what is wrong with it.
+    """
+    try:
+        return _GLANCER.decode(line)
+    except (msgspec.MsgspecError, ValueError):
+        return Glance()
+
+
 def to_records(request: Request, lines: Sequence[bytes], *, agent_died: str | None, version: str) -> list[Record]:
     """One record per artifact of the job.
 

@@ -3,6 +3,7 @@
 A fact that cannot be read is left out. Nothing here needs root.
 """
 
+import functools
 import os
 import platform
 import shutil
@@ -81,11 +82,18 @@ def momentary_facts():
 
 def temperature_c():
     """The hottest thermal zone or, without zones, the hottest hwmon sensor, in degrees Celsius; None without either."""
-    for pattern in ("sys/class/thermal/thermal_zone*/temp", "sys/class/hwmon/hwmon*/temp*_input"):
-        readings = [text for text in map(_text, sorted(ROOT.glob(pattern))) if text and text.lstrip("-").isdigit()]
+    for files in _sensors(ROOT):
+        readings = [text for text in map(_text, files) if text and text.lstrip("-").isdigit()]
         if readings:
             return max(int(text) for text in readings) / 1000
     return None
+
+
+@functools.lru_cache(maxsize=1)
+def _sensors(root):
+    """Thermal zones and hwmon sensors; looked for once, as a temperature is read after every round."""
+    patterns = ("sys/class/thermal/thermal_zone*/temp", "sys/class/hwmon/hwmon*/temp*_input")
+    return [sorted(root.glob(pattern)) for pattern in patterns]
 
 
 def throttled():
