@@ -89,7 +89,7 @@ class Overhead:
     @property
     def half_width(self) -> float | None:
         """None below three pairs."""
-        return series.half_width([statistics.median(round_.ratio for round_ in pair) for pair in self.pairs])
+        return series.mean_half_width([statistics.median(round_.ratio for round_ in pair) for pair in self.pairs])
 
     @property
     def gate(self) -> float | None:

@@ -1,7 +1,8 @@
 """Pure functions on the raw values of records. Times are in ns; intervals are two-sided 95 %.
 
-The interval of a quantile is that of the method of batch means over rounds (see device_agents/python/series.py):
-values inside a round are correlated, so their number says nothing about how well the quantile is known.
+A latency is the median over rounds of each round's own quantile, with the distribution-free interval of that median
+(device_agents/python/series.py: median_interval). Values inside a round are correlated, so their number says nothing
+about how well the quantile is known; and a round that something slowed as a whole does not move it.
 """
 
 from __future__ import annotations
@@ -18,16 +19,22 @@ from device_agents.python import series
 from edgebench.plan import Plan
 from edgebench.record import EnergyReading, Provenance, Record, Round
 
+_Z95 = 1.959964
 # A quantile q of one round needs this many values beyond it to mean anything (10 x 0.1 is less than 1 in binary).
 _TAIL_VALUES = 1 - 1e-9
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the half-width of its 95 % interval; None where there are too few rounds or values."""
+    """A value with its 95 % interval; low and high are None where there are too few rounds or values."""
 
     value: float
-    half_width: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     @property
     def relative(self) -> float | None:
@@ -45,13 +52,13 @@ def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:
 
 
 def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
-    """Quantile q of the latency over all rounds, in ns."""
+    """Quantile q of the latency in ns: the median of the rounds' quantiles."""
     if not rounds:
         return None
-    pooled = np.concatenate([settled_ns(round_) for round_ in rounds])
-    value = float(np.quantile(pooled, q))
+    quantiles = round_quantiles_ns(rounds, q)
     enough = all(len(settled_ns(round_)) * (1 - q) >= _TAIL_VALUES for round_ in rounds)
-    return Estimate(value, series.half_width(round_quantiles_ns(rounds, q)) if enough else None)
+    interval = series.median_interval(quantiles) if enough else None
+    return Estimate(series.median(quantiles), *(interval or ()))
 
 
 def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
@@ -90,18 +97,18 @@ class Ratio:
 def latency_ratio(record: Record, baseline: Record) -> Ratio | None:
     """Median latency of `record` over that of `baseline`.
 
-    In one job the rounds are paired: what slowed one round slowed both. Otherwise Welch's interval on the
-    logarithms of the round medians (Welch 1947).
+    In one job the rounds are paired: what slowed one round slowed both, and the ratio is the median of the rounds'
+    ratios. Otherwise it is the shift of Hodges and Lehmann (1963) between the logarithms of the round medians.
     """
     own, base = _log_medians(record), _log_medians(baseline)
     if not own or not base:
         return None
     common = sorted(own.keys() & base.keys())
-    if record.job == baseline.job and len(common) >= 3:
+    if record.job == baseline.job and common:
         differences = [own[number] - base[number] for number in common]
-        return _ratio(statistics.mean(differences), series.half_width(differences), paired=True)
-    left, right = list(own.values()), list(base.values())
-    return _ratio(statistics.mean(left) - statistics.mean(right), _welch_half_width(left, right), paired=False)
+        return _ratio(series.median(differences), series.median_interval(differences), paired=True)
+    shift, interval = _shift(list(own.values()), list(base.values()))
+    return _ratio(shift, interval, paired=False)
 
 
 def _log_medians(record: Record) -> dict[int, float]:
@@ -109,20 +116,22 @@ def _log_medians(record: Record) -> dict[int, float]:
     return {round_.number: math.log(median) for round_, median in zip(record.rounds, medians, strict=True)}
 
 
-def _welch_half_width(left: list[float], right: list[float]) -> float | None:
-    if len(left) < 3 or len(right) < 3:
-        return None
-    a = statistics.variance(left) / len(left)
-    b = statistics.variance(right) / len(right)
-    if a + b == 0:
-        return 0.0
-    freedom = (a + b) ** 2 / (a**2 / (len(left) - 1) + b**2 / (len(right) - 1))
-    return series.t95(int(freedom)) * math.sqrt(a + b)
+def _shift(left: list[float], right: list[float]) -> tuple[float, tuple[float, float] | None]:
+    """The median of all pairwise differences, and the interval that inverts the rank-sum test of Mann and Whitney.
+
+    Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 4.3, large samples; None below 6 values a side.
+    """
+    differences = np.sort(np.subtract.outer(left, right), axis=None)
+    shift = float(np.median(differences))
+    n, m = len(left), len(right)
+    if min(n, m) < 6:
+        return shift, None
+    k = max(1, math.floor(n * m / 2 - _Z95 * math.sqrt(n * m * (n + m + 1) / 12)))
+    return shift, (float(differences[k - 1]), float(differences[n * m - k]))
 
 
-def _ratio(log_ratio: float, half: float | None, *, paired: bool) -> Ratio:
-    low = None if half is None else math.exp(log_ratio - half)
-    high = None if half is None else math.exp(log_ratio + half)
+def _ratio(log_ratio: float, interval: tuple[float, float] | None, *, paired: bool) -> Ratio:
+    low, high = (math.exp(end) for end in interval) if interval else (None, None)
     return Ratio(math.exp(log_ratio), low, high, paired)
 
 
@@ -152,12 +161,13 @@ def energy_per_inference(reading: EnergyReading) -> list[EnergyPerInference]:
 
 
 def _mean(values: list[float]) -> Estimate:
-    return Estimate(statistics.mean(values), series.half_width(values))
+    mean, half = statistics.mean(values), series.mean_half_width(values)
+    return Estimate(mean) if half is None else Estimate(mean, mean - half, mean + half)
 
 
 def wilson_interval(successes: float, count: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson 1927), as fractions."""
-    z = 1.959964
+    z = _Z95
     share = successes / count
     centre = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))

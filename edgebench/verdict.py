@@ -24,6 +24,8 @@ _REMEDIES = {
 }
 DRIFT_LIMIT = 0.05
 OTHERS_LIMIT = 0.25
+SLOW_ROUND = 0.1
+SLOW_SHARE = 0.1
 _THROTTLE_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
@@ -57,9 +59,11 @@ def did_not_complete(record: Record) -> Iterator[Reason]:
         yield Reason("invalid", outcome.reason, "Deploy again and let it end")
     elif outcome.status == "budget":
         median = stats.latency_ns(record.rounds, 0.5)
-        shown = f"+/-{median.relative:.1%}" if median and median.relative is not None else "unknown"
+        reached = f"{len(record.rounds)} rounds give p50 no interval"
+        if median is not None and median.relative is not None:
+            reached = f"p50 is known to +/-{median.relative:.1%}"
         yield Reason(
-            "suspect", f"p50 is known to {shown}, asked for +/-{record.plan.precision:.1%}",
+            "suspect", f"{reached}, asked for +/-{record.plan.precision:.1%}",
             "Close other programs, or give it longer: --plan default",
         )  # fmt: skip
 
@@ -117,6 +121,20 @@ def drifted(record: Record) -> Iterator[Reason]:
         )
 
 
+def unsteady(record: Record) -> Iterator[Reason]:
+    """Rounds that were slowed as a whole: the median over rounds leaves them out, the reader should know of them."""
+    medians = stats.round_quantiles_ns(record.rounds, 0.5)
+    if not medians:
+        return
+    typical = statistics.median(medians)
+    slow = [median / typical - 1 for median in medians if median / typical - 1 > SLOW_ROUND]
+    if len(slow) > SLOW_SHARE * len(medians):
+        yield Reason(
+            "suspect", f"{len(slow)} of {len(medians)} rounds were slower by {statistics.median(slow):.0%}",
+            "Something slows the whole device now and then: another program, or its clock",
+        )  # fmt: skip
+
+
 def other_load(record: Record) -> Iterator[Reason]:
     load = record.load
     if load is not None and load.others > OTHERS_LIMIT:
@@ -133,5 +151,6 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     gate_stayed_shut,
     throttled,
     drifted,
+    unsteady,
     other_load,
 )

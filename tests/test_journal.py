@@ -182,7 +182,7 @@ def test_no_round_at_all_is_not_complete() -> None:
 
 def test_host_and_agent_agree_when_a_job_is_precise(tmp_path: Path) -> None:
     """Rounds of unequal length, with an interval that is as wide as the plan allows to a hair."""
-    plan = msgspec.structs.replace(PLAN, precision=0.00352, seconds_min=0.0)
+    plan = msgspec.structs.replace(PLAN, precision=0.0051, seconds_min=0.0)
     many, few = [99_000] * 1000, [100_000] * 10
     lines = [
         event("round", artifact=0, round=n, block=1, start_ns=n, values_ns=v, temperature_c=None, throttled=None)

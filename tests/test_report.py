@@ -170,9 +170,9 @@ def test_csv_parses_back_to_the_values_in_si_units() -> None:
     lines = parsed(COMPARISON)
     assert [line["artifact"] for line in lines] == [row.record.artifact.name for row in COMPARISON.rows]
     first = COMPARISON.rows[0]
-    assert first.p50_ns is not None and first.p50_ns.half_width is not None
+    assert first.p50_ns is not None and first.p50_ns.low is not None
     assert float(lines[0]["p50_s"]) == pytest.approx(first.p50_ns.value / 1e9)
-    assert float(lines[0]["p50_half_width_s"]) == pytest.approx(first.p50_ns.half_width / 1e9)
+    assert float(lines[0]["p50_low_s"]) == pytest.approx(first.p50_ns.low / 1e9)
     assert float(lines[0]["load_s"]) == 0.003 and float(lines[0]["first_inference_s"]) == 0.0002
     assert float(lines[0]["throughput_hz"]) == pytest.approx(20_000, rel=1e-3)
     assert (lines[0]["size_bytes"], lines[0]["memory_high_water_bytes"]) == ("400000", "30000000")
@@ -184,7 +184,7 @@ def test_csv_parses_back_to_the_values_in_si_units() -> None:
 
 def test_csv_is_empty_where_nothing_was_measured() -> None:
     line = parsed(COMPARISON)[2]
-    unmeasured = ("p50_s", "p99_half_width_s", "throughput_hz", "ratio_low", "load_s", "accuracy", "energy", "macs")
+    unmeasured = ("p50_s", "p99_high_s", "throughput_hz", "ratio_low", "load_s", "accuracy", "energy", "macs")
     assert {line[column] for column in (*unmeasured, "memory_high_water_bytes")} == {""}
     assert line["verdict"] == "invalid" and "SIGFPE" in line["reasons"] and line["no_energy"]
 

@@ -42,15 +42,34 @@ def test_t95_falls_to_the_normal_point() -> None:
     assert points[-1] == pytest.approx(1.960, abs=0.002)
 
 
-def test_half_width_is_t_times_the_standard_error() -> None:
+@pytest.mark.parametrize(
+    ("count", "k"), [(6, 1), (7, 1), (8, 1), (9, 2), (10, 2), (11, 2), (12, 3), (15, 4), (20, 6), (25, 8), (50, 18)]
+)
+def test_the_interval_of_a_median_is_the_tables_order_statistics(count: int, k: int) -> None:
+    """k of the sign test's two-sided 5 % table."""
+    shuffled = random.Random(count).sample(range(1, count + 1), count)
+    assert series.median_interval(shuffled) == (k, count + 1 - k)
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_fewer_than_six_rounds_have_no_interval_of_their_median(count: int) -> None:
+    assert series.median_interval([1.0] * count) is None
+
+
+@pytest.mark.parametrize(("values", "expected"), [([3], 3), ([3, 1], 2), ([5, 1, 3], 3), ([4, 1, 3, 2], 2.5)])
+def test_median(values: list[int], expected: float) -> None:
+    assert series.median(values) == expected
+
+
+def test_mean_half_width_is_t_times_the_standard_error() -> None:
     # stdev of 1 2 3 4 5 is sqrt(2.5); t(4) = 2.776
-    assert series.half_width([1, 2, 3, 4, 5]) == pytest.approx(2.776 * math.sqrt(2.5) / math.sqrt(5))
-    assert series.half_width([7.0, 7.0, 7.0]) == 0
+    assert series.mean_half_width([1, 2, 3, 4, 5]) == pytest.approx(2.776 * math.sqrt(2.5) / math.sqrt(5))
+    assert series.mean_half_width([7.0, 7.0, 7.0]) == 0
 
 
 @pytest.mark.parametrize("medians", [[], [1.0], [1.0, 2.0]])
 def test_fewer_than_three_rounds_have_no_interval(medians: list[float]) -> None:
-    assert series.half_width(medians) is None
+    assert series.mean_half_width(medians) is None
 
 
 def test_trend_z_is_the_hand_computed_value() -> None:

@@ -24,13 +24,22 @@ def plain(number: int, *values_ns: int, block: int = 1) -> Round:
 # ------------------------------------------------------------------ quantiles and their intervals
 
 
-def test_the_median_is_that_of_all_values_and_its_interval_that_of_the_rounds() -> None:
-    rounds = (plain(0, 10, 11, 12), plain(1, 20, 21, 22), plain(2, 29, 30, 31, 32, 33))
+def test_the_median_and_its_interval_are_those_of_the_rounds_medians() -> None:
+    rounds = tuple(plain(number, *(10 * number + step for step in range(1, 2 * number + 4))) for number in range(6))
+    medians = [2, 13, 24, 35, 46, 57]
+    assert stats.round_quantiles_ns(rounds, 0.5) == medians
     median = stats.latency_ns(rounds, 0.5)
-    # the sixth of eleven values; round medians 11 21 31: stdev 10, t(2) = 4.303
-    assert median == Estimate(22.0, pytest.approx(4.303 * 10 / math.sqrt(3)))
-    assert median.relative == pytest.approx(4.303 * 10 / math.sqrt(3) / 22)
-    assert stats.round_quantiles_ns(rounds, 0.5) == [11, 21, 31]
+    assert median == Estimate(29.5, 2, 57)
+    assert median.half_width == 27.5 and median.relative == pytest.approx(27.5 / 29.5)
+
+
+def test_a_round_that_was_slowed_as_a_whole_moves_neither_value_nor_interval() -> None:
+    steady = [1000 + step for step in range(29)]
+    clean, hit = (
+        stats.latency_ns(make_rounds([*steady, 1029]), 0.5),
+        stats.latency_ns(make_rounds([*steady, 1400]), 0.5),
+    )
+    assert clean == hit and clean is not None and clean.relative is not None and clean.relative < 0.01
 
 
 def test_quantiles_of_1_to_101_are_where_they_are_by_definition() -> None:
@@ -80,16 +89,16 @@ def test_two_rounds_have_a_value_but_no_interval() -> None:
 
 def test_a_quantile_beyond_the_values_of_a_round_has_no_interval() -> None:
     """40 values a round: p90 has four beyond it, p99 not even one."""
-    rounds = make_rounds([1000, 1001, 999, 1000], values=40)
+    rounds = make_rounds([1000, 1001, 999, 1000, 1001, 999], values=40)
     p90, p99 = stats.latency_ns(rounds, 0.9), stats.latency_ns(rounds, 0.99)
     assert p90 is not None and p90.half_width is not None
     assert p99 is not None and p99.half_width is None
-    many = stats.latency_ns(make_rounds([1000, 1001, 999, 1000], values=100), 0.99)
+    many = stats.latency_ns(make_rounds([1000, 1001, 999, 1000, 1001, 999], values=100), 0.99)
     assert many is not None and many.half_width is not None
 
 
 def test_ten_values_are_enough_for_p90() -> None:
-    found = stats.latency_ns(make_rounds([1000, 1001, 999, 1000], values=10), 0.9)
+    found = stats.latency_ns(make_rounds([1000, 1001, 999, 1000, 1001, 999], values=10), 0.9)
     assert found is not None and found.half_width is not None
 
 
@@ -133,7 +142,8 @@ def test_the_interval_of_the_median_covers_the_truth_as_often_as_it_says() -> No
     for rounds in autocorrelated_experiments():
         median = stats.latency_ns(rounds, 0.5)
         assert median is not None and median.half_width is not None
-        covered += abs(median.value - TRUE_MEDIAN_NS) <= median.half_width
+        assert median.low is not None and median.high is not None
+        covered += median.low <= TRUE_MEDIAN_NS <= median.high
         pooled = np.concatenate([round_.values_ns for round_ in rounds])
         standard_error = math.sqrt(math.pi / 2) * pooled.std() / math.sqrt(len(pooled))
         naive += abs(float(np.median(pooled)) - TRUE_MEDIAN_NS) <= 1.96 * standard_error
@@ -170,31 +180,46 @@ def test_rounds_are_paired_by_their_numbers() -> None:
     assert ratio is not None and ratio.paired and ratio.value == pytest.approx(3, rel=1e-4)
 
 
-def test_two_common_rounds_are_not_enough_to_pair() -> None:
-    one = make_record("one-onnx-fp32", rounds=make_rounds([100, 101, 102, 100]))
-    two = make_record("two-onnx-fp32", rounds=make_rounds([200, 201]))
+@pytest.mark.parametrize("job", ["a", "b"])
+def test_five_rounds_are_not_enough_for_the_interval_of_a_ratio(job: str) -> None:
+    one = make_record("one-onnx-fp32", rounds=make_rounds([100, 101, 102, 100, 101]), job="a")
+    two = make_record("two-onnx-fp32", rounds=make_rounds([200, 201, 203, 200, 201]), job=job)
     ratio = stats.latency_ratio(two, one)
-    assert ratio is not None and not ratio.paired
+    assert ratio is not None and ratio.paired is (job == "a")
     assert ratio.value == pytest.approx(2, rel=0.02)
     assert (ratio.low, ratio.high, ratio.differs) == (None, None, None)
 
 
-def test_the_unpaired_ratio_is_the_hand_computed_one_of_welch() -> None:
-    """Log medians 0.0 0.1 0.2 against 1.0 1.2 1.4 1.6, each round a single value."""
-    left = [plain(number, round(1e9 * math.exp(log))) for number, log in enumerate((0.0, 0.1, 0.2))]
-    right = [plain(number, round(1e9 * math.exp(log))) for number, log in enumerate((1.0, 1.2, 1.4, 1.6))]
+def test_the_unpaired_ratio_is_the_hand_computed_shift_of_hodges_and_lehmann() -> None:
+    """Log medians 0.0 0.1 ... 0.5 against 1.01 1.02 ... 1.06, each round a single value."""
+    left = [plain(number, round(1e9 * math.exp(0.1 * number))) for number in range(6)]
+    right = [plain(number, round(1e9 * math.exp(1.01 + 0.01 * number))) for number in range(6)]
     ratio = stats.latency_ratio(make_record(rounds=left, job="a"), make_record(rounds=right, job="b"))
-    # variances 0.01 and 0.0667; a = 0.01/3, b = 0.0667/4; sqrt(a + b) = 0.141421;
-    # freedom = 0.02^2 / (a^2/2 + b^2/3) = 4.0e-4 / (5.5556e-6 + 9.2593e-5) = 4.075 -> 4, t = 2.776
-    half = 2.776 * 0.141421
+    # The 36 differences, in six groups of six around 0.1 n - 1.035; their median lies between groups 3 and 4:
+    # (0.2 - 1.01 + 0.3 - 1.06) / 2. k = floor(18 - 1.96 sqrt(36 * 13 / 12)) = floor(5.76) = 5.
     assert ratio is not None and not ratio.paired
-    assert ratio.value == pytest.approx(math.exp(0.1 - 1.3))
-    assert ratio.low == pytest.approx(math.exp(-1.2 - half), rel=1e-5)
-    assert ratio.high == pytest.approx(math.exp(-1.2 + half), rel=1e-5)
+    assert math.log(ratio.value) == pytest.approx(-0.785, abs=1e-6)
+    assert ratio.low is not None and math.log(ratio.low) == pytest.approx(0.0 - 1.02, abs=1e-6)
+    assert ratio.high is not None and math.log(ratio.high) == pytest.approx(0.5 - 1.05, abs=1e-6)
+
+
+def test_the_unpaired_interval_covers_the_truth_as_often_as_it_says() -> None:
+    source = np.random.default_rng(7)
+    covered = 0
+    for _ in range(EXPERIMENTS):
+        own, base = (source.standard_t(3, size=10) * 0.02 + level for level in (math.log(2), 0.0))
+        records = [
+            make_record(rounds=[plain(n, round(1e6 * math.exp(log))) for n, log in enumerate(logs)], job=job)
+            for job, logs in (("a", own), ("b", base))
+        ]
+        ratio = stats.latency_ratio(*records)
+        assert ratio is not None and ratio.low is not None and ratio.high is not None
+        covered += ratio.low <= 2 <= ratio.high
+    assert 0.91 <= covered / EXPERIMENTS <= 0.99
 
 
 def test_equal_rounds_of_two_jobs_have_a_ratio_without_width() -> None:
-    same = [plain(number, 5000) for number in range(4)]
+    same = [plain(number, 5000) for number in range(6)]
     ratio = stats.latency_ratio(make_record(rounds=same, job="a"), make_record(rounds=same, job="b"))
     assert ratio == Ratio(1.0, 1.0, 1.0, False)
 
@@ -225,15 +250,15 @@ def test_energy_is_gross_and_net_of_the_idle_power_before() -> None:
     """Idle 2 W; 10 s of inferring at 5 W with 1000 inferences: 50 mJ gross, 30 mJ net."""
     (one,) = stats.energy_per_inference(make_reading(idle_w=2.0, active_w=(5.0, 5.0, 5.0)))
     assert one.scope == "cpu_package"
-    assert one.gross_j == Estimate(pytest.approx(0.050), pytest.approx(0, abs=1e-12))
-    assert one.net_j == Estimate(pytest.approx(0.030), pytest.approx(0, abs=1e-12))
+    assert one.gross_j.value == pytest.approx(0.050) and one.gross_j.half_width == pytest.approx(0, abs=1e-12)
+    assert one.net_j.value == pytest.approx(0.030) and one.net_j.half_width == pytest.approx(0, abs=1e-12)
 
 
 def test_the_idle_power_counts_for_as_long_as_the_inferring_took() -> None:
     window = EnergyWindow(idle_s=4.0, idle_j={"all": 8.0}, active_s=10.0, active_j={"all": 50.0}, inferences=100)
     (one,) = stats.energy_per_inference(EnergyReading("m", "measured", windows=(window,)))
-    assert one.gross_j == Estimate(0.5, None)
-    assert one.net_j == Estimate(pytest.approx((50 - 2 * 10) / 100), None)
+    assert one.gross_j == Estimate(0.5)
+    assert one.net_j == Estimate(pytest.approx((50 - 2 * 10) / 100))
 
 
 def test_the_interval_of_the_energy_is_that_between_windows() -> None:

@@ -50,13 +50,12 @@ def _latency(rows: Sequence[Row]) -> Any:
     data = []
     for row in rows:
         assert row.p50_ns and row.p90_ns and row.p99_ns
-        half = row.p50_ns.half_width or 0.0
         data.append(
             {
                 "artifact": _label(row),
                 "p50": row.p50_ns.value / 1e3,
-                "low": (row.p50_ns.value - half) / 1e3,
-                "high": (row.p50_ns.value + half) / 1e3,
+                "low": (row.p50_ns.low or row.p50_ns.value) / 1e3,
+                "high": (row.p50_ns.high or row.p50_ns.value) / 1e3,
                 "p90": row.p90_ns.value / 1e3,
                 "p99": row.p99_ns.value / 1e3,
                 "precision": row.record.artifact.precision,

@@ -58,6 +58,6 @@ def _line(row: Row) -> dict[str, Any]:
 
 
 def _seconds(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    value = estimate.value / 1e9 if estimate else None
-    half_width = estimate.half_width / 1e9 if estimate and estimate.half_width is not None else None
-    return {f"{name}_s": value, f"{name}_half_width_s": half_width}
+    ends = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    columns = (f"{name}_s", f"{name}_low_s", f"{name}_high_s")
+    return {column: None if end is None else end / 1e9 for column, end in zip(columns, ends, strict=True)}
