@@ -172,6 +172,12 @@ def test_one_slow_round_in_a_dozen_is_left_out_and_two_are_said() -> None:
     assert (reason.level, reason.seen) == ("suspect", "2 of 12 rounds were slower by 70%")
 
 
+def test_an_emulators_processor_time_is_no_load() -> None:
+    load = Load(wall_s=10.0, own_s=10.0, busy_s=30.0, steal_s=0.0)
+    assert verdict.judge(make_record(load=load)).level == "suspect"
+    assert verdict.judge(make_record(load=load, emulated=True)).level == "valid"
+
+
 def test_four_rounds_are_too_few_to_see_a_drift_and_five_are_not() -> None:
     assert verdict.judge(make_record(rounds=make_rounds([50_000, 50_000, 60_000, 60_000]))).level == "valid"
     assert verdict.judge(make_record(rounds=make_rounds([50_000, 50_000, 60_000, 60_000, 60_000]))).level == "suspect"
