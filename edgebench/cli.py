@@ -83,7 +83,7 @@ def common(
 @app.command(epilog=_example("edgebench train ultralight --dataset fashion-mnist-mini"))
 def train(
     model: Annotated[str, typer.Argument(help="A network, e.g. ultralight.")],
-    dataset: Annotated[str, typer.Option(help="A data set, e.g. fashion-mnist-mini.")],
+    dataset: Annotated[str, typer.Option(help="A data set.")] = "fashion-mnist-mini",
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The checkpoint's path.")] = None,

@@ -106,13 +106,14 @@ def _placed(
     found = provision.find_runtimes(agent, target, sorted(suffixes), progress)
     placed = []
     for source in wanted:
-        place = found.places.get(Path(source.artifact.content.file).suffix)
-        if place:
-            placed.append((source, place))
+        suffix = Path(source.artifact.content.file).suffix
+        if suffix in found.places:
+            placed.append((source, found.places[suffix]))
         else:
-            progress.say(f"Left out: {source.artifact.name}, no runtime for {source.artifact.format} on {target.name}")
+            progress.say(f"Left out: {source.artifact.name} ({found.problem(suffix)})")
     if not placed:
-        raise UserError(f"target '{target.name}'", found.problem(), "`edgebench targets check` says what is missing")
+        problems = "; ".join(found.problem(suffix) for suffix in sorted(suffixes))
+        raise UserError(f"target '{target.name}'", problems, "`edgebench targets check` says what is missing")
     return placed
 
 

@@ -42,10 +42,10 @@ class Found:
     """The runtime for each suffix that can be run, and why each of the others cannot."""
 
     places: dict[str, RuntimePlace]
-    problems: dict[str, str]
+    problems: dict[str, list[str]]
 
-    def problem(self) -> str:
-        return "; ".join(f"{runtime}: {problem}" for runtime, problem in self.problems.items()) or "no runtime fits"
+    def problem(self, suffix: str) -> str:
+        return "; ".join(self.problems.get(suffix, [])) or f"none of its runtimes reads {suffix}"
 
 
 def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress) -> Found:
@@ -62,7 +62,7 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
         if here.problem and can_bring(name, target):
             here = _bring(agent, target, name, candidates[name].WHEELS, here, progress)
         if here.problem:
-            found.problems[name] = here.problem
+            found.problems.setdefault(suffix, []).append(f"{name}: {here.problem}")
         else:
             found.places[suffix] = RuntimePlace(name, here.folder)
     return found
@@ -171,7 +171,7 @@ def _download(requirement: str, platform: Platform, folder: Path) -> Path:
     if "No matching distribution" in answer.stderr and "connection" not in answer.stderr.lower():
         raise NoWheel(
             f"runtime '{requirement}'",
-            f"there is no wheel for {platform.name}",
+            f"pip finds no wheel for {platform.name} (is this machine, not the device, online?)",
             "Use a newer system on the device",
         )
     raise UserError(
