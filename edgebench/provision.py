@@ -53,7 +53,8 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
     candidates = {name: _runtime_module(name) for name in target.runtimes}
     wanted = [name for name, module in candidates.items() if module.SUFFIX in suffixes]
     found = Found({}, {})
-    looked = look(agent, target, wanted)
+    with progress.step(f"Looking for runtimes on {target.name}"):
+        looked = look(agent, target, wanted)
     for name in wanted:
         suffix = candidates[name].SUFFIX
         if suffix in found.places:
@@ -90,7 +91,8 @@ def _bring(
 ) -> RuntimeOnDevice:
     """Send and unpack a runtime; the answer of a second look, or the first one's problem if there is no wheel."""
     try:
-        wheels = wheels_for(packages, agent.facts())
+        with progress.step(f"Finding {name} for {target.name}"):
+            wheels = wheels_for(packages, agent.facts())
     except NoWheel as error:
         return RuntimeOnDevice(problem=f"{here.problem}; {error.seen}")
     files = {_sha256(wheel): wheel for wheel in wheels}
