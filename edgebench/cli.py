@@ -217,6 +217,20 @@ def demo(
     _say(f"\nReport: {report_path}")
 
 
+@app.command(epilog=_example("edgebench models --input 3x224x224 --classes 100"))
+def models(
+    shape: Annotated[str, typer.Option("--input", help="Channels x height x width.")] = "3x32x32",
+    classes: Annotated[int, typer.Option(help="How many.", min=2)] = 10,
+) -> None:
+    """The networks that can be trained, with parameters, MACs and bytes for an input."""
+    from edgebench import models
+    from edgebench.report import _listing
+
+    with _progress().step("Building each network without memory"):
+        listed = models.listing(models.parse_shape(shape), classes)
+    _console().print(_listing.table(listed))
+
+
 @targets_app.callback(epilog=_example("edgebench targets", "edgebench targets check rpi4"))
 def targets(context: typer.Context, file: TargetsFile = None) -> None:
     if context.invoked_subcommand is None:

@@ -343,3 +343,16 @@ def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path) -> Non
     assert "is not installed" in squeezed(done.stderr)
     assert "pip install 'edgebench[train]'" in squeezed(done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_the_networks_are_listed_with_their_exact_counts(tmp_path: Path) -> None:
+    done = run_cli("models", "--input", "1x28x28", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line.split() for line in done.stdout.splitlines() if line.startswith("ultralight ")]
+    assert line[1:4] == ["101,930", "342,464", "421,066"]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_shape_that_is_none_is_told(tmp_path: Path) -> None:
+    done = run_cli("models", "--input", "3x32", cwd=tmp_path)
+    assert done.returncode == 1 and "3x32x32" in done.stderr
