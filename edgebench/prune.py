@@ -83,7 +83,7 @@ def prune(
         seed = int(about.recipe.get("seed", 0))
         tuning = training.Recipe(epochs=finetune, seed=seed, learning_rate=FINETUNE_LEARNING_RATE, flip=images.flip)
         training.fit(network, images, tuning, label=f"fine-tune {path.stem}", progress=progress)
-        recipe = tuning.recorded()
+        recipe = tuning.recorded() | {"split_sha256": data.split_hash(images)}
     step = PruningStep(
         method=method,
         ratio=ratio,

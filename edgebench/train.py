@@ -46,7 +46,7 @@ def train(
             input_shape=images.input_shape,
             class_names=images.class_names,
             preprocessing=images.preprocessing,
-            recipe=recipe.recorded(),
+            recipe=recipe.recorded() | {"split_sha256": data.split_hash(images)},
             size=models.count(network, images.input_shape),
             metrics=training.evaluate(network, images.test, images.preprocessing),
         ),

@@ -65,6 +65,7 @@ def test_training_learns_and_records_what_it_did(quick: Dataset, tmp_path: Path)
     assert about.metrics.accuracy > 0.5, "chance is 0.1"
     assert about.metrics.test_images == 500
     assert (about.recipe["seed"], about.recipe["epochs"], about.recipe["optimiser"]) == (3, 6, "adamw")
+    assert about.recipe["split_sha256"] == data.split_hash(data.load(about.dataset))
     assert about.size == models.Size(101_930, 342_464, 407_720)
     assert progress.advanced == progress.totals == {"train ultralight": 30}
     assert any("loss" in note and "accuracy" in note for note in progress.notes)

@@ -9,7 +9,10 @@ and everything else (splits, preprocessing, what is shown to a quantizer) is dec
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,22 +48,34 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Split:
-    """images: uint8 [N, H, W, C]; labels: int64 [N], 0 <= label < number of classes."""
+    """images: uint8 [N, H, W, C]; labels: int64 [N], 0 <= label < number of classes.
+
+    index: int64 [N], where each image stands in the official split it was taken from; None: all of it, in its order.
+    """
 
     images: UInt8Array
     labels: Int64Array
+    index: Int64Array | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype.name != "uint8":
             raise ValueError(f"images must be uint8 [N, H, W, C], not {self.images.dtype} {self.images.shape}")
         if self.labels.dtype.name != "int64" or self.labels.shape != self.images.shape[:1]:
             raise ValueError(f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {self.labels.shape}")
+        if self.index is not None and (self.index.dtype.name, self.index.shape) != ("int64", self.labels.shape):
+            raise ValueError(f"index must be int64 [{len(self.images)}], not {self.index.dtype} {self.index.shape}")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: Any) -> Split:
-        return Split(self.images[index], self.labels[index])
+        return Split(self.images[index], self.labels[index], self.positions()[index])
+
+    def positions(self) -> Int64Array:
+        """`index`, spelled out where it is None."""
+        import numpy as np
+
+        return np.arange(len(self), dtype=np.int64) if self.index is None else self.index
 
 
 @dataclass(frozen=True)
@@ -99,11 +114,11 @@ def balanced_index(labels: Int64Array, count: int) -> Int64Array:
     """Where the first image of every class stands, then the second of every class, and so on: `count` of them."""
     import numpy as np
 
-    seen = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    by_class = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
     turn = np.empty(len(labels), np.int64)
-    for position, label in enumerate(labels):
-        turn[position] = seen[label]
-        seen[label] += 1
+    turn[by_class] = np.arange(len(labels)) - first
     return np.lexsort((labels, turn))[:count].astype(np.int64)
 
 
@@ -115,6 +130,22 @@ def hold_out(official: Split, per_class: int) -> tuple[Split, Split]:
     for label in np.unique(official.labels):
         held[np.flatnonzero(official.labels == label)[-per_class:]] = True
     return official.take(~held), official.take(held)
+
+
+def split_hash(dataset: Dataset) -> str:
+    """sha256 over which official image stands where in each split, and its label: equal only for equal splits."""
+    digest = hashlib.sha256()
+    for name, split in (("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test)):
+        digest.update(f"{name} {len(split)}\n".encode())
+        digest.update(split.positions().astype("<i8").tobytes())
+        digest.update(split.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def folder() -> Path:
+    """Where data sets are kept: $EDGEBENCH_DATA, else `data` in the user's cache."""
+    cache = Path(os.environ.get("EDGEBENCH_CACHE") or "~/.cache/edgebench")
+    return Path(os.environ.get("EDGEBENCH_DATA") or cache / "data").expanduser()
 
 
 def names() -> list[str]:
