@@ -7,7 +7,6 @@ file names all that inference needs, and the agent proves it by loading a model.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from edgebench import plugins
+from edgebench import cache, plugins
 from edgebench.agent import Agent, RuntimeOnDevice
 from edgebench.errors import UserError
 from edgebench.facts import Facts
@@ -115,14 +114,10 @@ class NoWheel(UserError):
     """The package has no wheel for this machine, Python and libc."""
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("EDGEBENCH_CACHE", "~/.cache/edgebench")).expanduser()
-
-
 def wheels_for(packages: Mapping[str, str], facts: Facts) -> list[Path]:
     """One uncompressed wheel per {package: version rule}, for the device of `facts`; from the cache where it is."""
     platform = Platform(facts)
-    folder = cache_folder() / "wheels" / platform.name
+    folder = cache.folder() / "wheels" / platform.name
     folder.mkdir(parents=True, exist_ok=True)
     return [_wheel(package + rule, platform, folder) for package, rule in packages.items()]
 

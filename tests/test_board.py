@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgebench import agent, compare, deploy, emulator, provision, record, targets, verdict
+from edgebench import agent, compare, deploy, emulator, record, targets, verdict
+from edgebench import cache as cache_
 from edgebench.emulator.machine import Machine
 from edgebench.errors import UserError
 from edgebench.plan import Plan
@@ -27,7 +28,7 @@ from tests.conftest import make_relu_bundle, run_cli
 pytestmark = [pytest.mark.board, pytest.mark.slow]
 
 # Before the `cache` fixture hides it: images and wheels take a minute, and all runs share them.
-USERS_CACHE = provision.cache_folder()
+USERS_CACHE = cache_.folder()
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_check_says_what_is_there(machine: Machine, tmp_path: Path) -> None:
 
 def test_the_shipped_targets_name_the_machine_that_emulate_makes() -> None:
     entry = targets.load("rpi4-emulated", targets.find_file(None))
-    machine = emulator.find("rpi4", root=Path("~/.cache/edgebench").expanduser())
-    assert Path(entry.ssh_config).expanduser() == machine.ssh_config
+    machine = emulator.find("rpi4")
+    assert Path(entry.ssh_config.replace("{cache}", str(cache_.folder()))) == machine.ssh_config
     assert entry.host == machine.host_alias and entry.emulated
     assert shutil.which("ssh") and os.environ["EDGEBENCH_CACHE"]

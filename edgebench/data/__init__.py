@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import plugins
+from edgebench import cache, plugins
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,8 +144,7 @@ def split_hash(dataset: Dataset) -> str:
 
 def folder() -> Path:
     """Where data sets are kept: $EDGEBENCH_DATA, else `data` in the user's cache."""
-    cache = Path(os.environ.get("EDGEBENCH_CACHE") or "~/.cache/edgebench")
-    return Path(os.environ.get("EDGEBENCH_DATA") or cache / "data").expanduser()
+    return Path(os.environ.get("EDGEBENCH_DATA") or cache.folder() / "data").expanduser()
 
 
 def names() -> list[str]:

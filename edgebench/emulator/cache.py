@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgebench import cache
 from edgebench.emulator.boards import Board
 
 Say = Callable[[str], None]
@@ -28,8 +28,7 @@ _FOLDER = Path(__file__).parent
 
 
 def board_folder(board: Board, root: Path | None = None) -> Path:
-    base = root or Path(os.environ.get("EDGEBENCH_CACHE") or "~/.cache/edgebench")
-    return base.expanduser().resolve() / "boards" / board.name
+    return (root or cache.folder()).expanduser().resolve() / "boards" / board.name
 
 
 def image_key(board: Board, qemu_version: str) -> str:

@@ -8,16 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edgebench import cache
 from edgebench.targets import Target
 
 
 def open_transport(target: Target) -> Local:
-    return Local(python=target.python or sys.executable, workdir=target.workdir or _default_workdir())
-
-
-def _default_workdir() -> str:
-    cache = os.environ.get("EDGEBENCH_CACHE")
-    return f"{cache}/agent" if cache else "~/.cache/edgebench/agent"
+    return Local(python=target.python or sys.executable, workdir=target.workdir or str(cache.folder() / "agent"))
 
 
 class Local:

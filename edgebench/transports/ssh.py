@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from edgebench import cache
 from edgebench.errors import BadFile, Unreachable, UserError
 from edgebench.targets import Target
 
@@ -39,7 +40,7 @@ def open_transport(target: Target) -> Ssh:
         raise BadFile(where, "`host` and `user` cannot start with '-'", "Mend its entry in targets.yaml")
     options: list[str] = []
     if target.ssh_config:
-        config = Path(target.ssh_config).expanduser()
+        config = Path(target.ssh_config.replace("{cache}", str(cache.folder()))).expanduser()
         if not config.is_file():
             remedy = "Start it with `edgebench targets emulate rpi4`" if target.emulated else "Mend `ssh_config`"
             raise Unreachable(where, f"there is no {config}", remedy)
