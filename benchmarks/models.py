@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from edgebench import cache
 from edgebench.errors import UserError
-from edgebench.provision import cache_folder
 
 # In the file names: another recipe makes other files.
 RECIPE = 1
@@ -36,7 +36,7 @@ class Model:
 
 
 def folder() -> Path:
-    path = cache_folder() / "benchmarks"
+    path = cache.folder() / "benchmarks"
     path.mkdir(parents=True, exist_ok=True)
     return path
 
