@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: help venv demo test check board clean
 
 help:
-	@echo "make demo     the whole story on a small real example (about three minutes)"
+	@echo "make demo     the whole story on a small real example (a minute or two)"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, mypy and the quick tests"
 	@echo "make board    an emulated Raspberry Pi 4 (needs Debian's qemu-system-arm, mmdebstrap; see README)"
