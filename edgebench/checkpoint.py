@@ -12,7 +12,6 @@ is ever unpickled. Reading the metadata needs neither torch nor safetensors.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,16 +20,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import __version__, models
+from edgebench import __version__, models, output
 from edgebench.data import Preprocessing
 from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.history import Metrics, PruningStep, Training
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # 1  2026-11  first
+# 2  2026-11  `training` says all of every training; it was `recipe`, the choices of the last one
 
 FOLDER = Path("checkpoints")
 SUFFIX = ".safetensors"
@@ -44,42 +45,32 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """On the whole official test split. loss: mean cross-entropy in nats."""
-
-    accuracy: float
-    loss: float
-    test_images: int
-
-
-class PruningStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One physical shrinking. parent: digest of the checkpoint that went in."""
-
-    method: str
-    ratio: float
-    finetune_epochs: int
-    before: models.Size
-    after: models.Size
-    parent: str
-    parent_accuracy: float
-
-
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the weights are. recipe: how they were trained last, seed included."""
+    """What the weights are. metrics: on the whole official test split. training, pruning: oldest first."""
 
     model: str
     dataset: str
     input_shape: models.InputShape
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
-    recipe: dict[str, str | int | float | bool]
     size: models.Size
     metrics: Metrics
     arguments: dict[str, Any] = {}
+    training: tuple[Training, ...] = ()
     pruning: tuple[PruningStep, ...] = ()
     created: str = msgspec.field(default_factory=now)
     edgebench: str = __version__
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def seed(self) -> int:
+        """Of the last training: what is done next goes on with it."""
+        return self.training[-1].seed if self.training else 0
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether weights were made zeros that have to stay zeros."""
+        return any(step.form == "baked" for step in self.pruning)
 
 
 @dataclass(frozen=True)
@@ -115,10 +106,11 @@ class Checkpoint:
             with torch.device("meta"):
                 model = models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
             _resize(model, tensors)
+            _pad(model, about.pruning)
             model.load_state_dict(tensors, strict=True, assign=True)
         except UnknownName:
             raise
-        except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, msgspec.ValidationError) as error:
             raise BadFile(
                 str(self.path), f"its tensors do not fit the model '{about.model}' ({error})", _ADVICE
             ) from error
@@ -136,7 +128,8 @@ def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
     start = _digest_position(raw, path)
     raw[start : start + 64] = digest.encode()
 
-    _write(path, raw)
+    output.make_folder(path.parent)
+    output.write(path, raw)
     return Checkpoint(path, digest, about)
 
 
@@ -151,10 +144,20 @@ def load(path: Path) -> Checkpoint:
             raise BadFile(
                 str(path), f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
             )
-        about = msgspec.convert(known, Metadata)
+        about = msgspec.convert(_upgrade(known), Metadata)
     except (KeyError, TypeError, msgspec.ValidationError, msgspec.DecodeError) as error:
         raise BadFile(str(path), f"it is not a checkpoint of edgebench ({error})", _ADVICE) from error
     return Checkpoint(path, digest, about)
+
+
+def _upgrade(known: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of any older schema -> of this one."""
+    if known.get("schema_version") == 1:
+        recipe = known.pop("recipe")
+        split = recipe.pop("split_sha256", "")
+        known["training"] = [{"recipe": recipe, "seed": recipe.pop("seed", 0), "split_sha256": split}]
+        known["schema_version"] = 2
+    return known
 
 
 def newest(folder: Path = FOLDER) -> Path:
@@ -180,24 +183,9 @@ def new_path(name: str, out: Path | None) -> Path:
         while path.exists():
             path = folder / f"{name}-{number}{SUFFIX}"
             number += 1
-    _write(path, b"")
+    output.make_folder(path.parent)
+    output.check(path)
     return path
-
-
-def _write(path: Path, raw: bytes | bytearray) -> None:
-    """Under another name first, then renamed. Nothing to write: only see whether it would work."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(raw)
-        if raw:
-            partial.replace(path)
-        else:
-            partial.unlink()
-    except OSError as error:
-        raise UserError(
-            str(path), f"it cannot be written ({error.strerror})", "Name another file with --out"
-        ) from error
 
 
 def _read(path: Path) -> tuple[bytes, str]:
@@ -206,6 +194,11 @@ def _read(path: Path) -> tuple[bytes, str]:
         raw = path.read_bytes()
     except OSError as error:
         raise BadFile(str(path), f"it cannot be read ({error.strerror})", "Check the path") from error
+    return raw, verified_digest(raw, path)
+
+
+def verified_digest(raw: bytes, path: Path) -> str:
+    """The digest in a checkpoint's bytes. Raises BadFile, which names `path`, if they are not those it was made of."""
     _header(raw, path)
     start = _digest_position(raw, path)
     claimed = raw[start : start + 64].decode()
@@ -214,7 +207,7 @@ def _read(path: Path) -> tuple[bytes, str]:
     digest.update(raw[start + 64 :])
     if digest.hexdigest() != claimed:
         raise BadFile(str(path), "its content was changed or damaged after it was written", _ADVICE)
-    return raw, claimed
+    return claimed
 
 
 def _header(raw: bytes | bytearray, path: Path) -> dict[str, Any]:
@@ -257,6 +250,7 @@ def _resize(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
                 multiplier = module.out_channels // module.in_channels
                 module.groups = outputs // multiplier
             module.in_channels, module.out_channels = inputs_per_group * module.groups, outputs
+            module.kernel_size = tuple(tensors[prefix + "weight"].shape[2:])
             reshape(module, prefix)
         elif isinstance(module, nn.Linear):
             module.out_features, module.in_features = tensors[prefix + "weight"].shape
@@ -265,3 +259,11 @@ def _resize(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
             name = "weight" if module.affine else "running_mean"
             module.num_features = tensors[prefix + name].shape[0]
             reshape(module, prefix)
+
+
+def _pad(model: nn.Module, steps: tuple[PruningStep, ...]) -> None:
+    """Kernels that were cut to their live taps have another padding, which no tensor's shape tells."""
+    for step in steps:
+        cut = msgspec.convert(step.options.get("padding", {}), dict[str, tuple[int, int]])
+        for name, padding in cut.items():
+            model.get_submodule(name).padding = padding  # type: ignore[assignment]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edgebench import cache, plugins
+from edgebench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,20 +31,50 @@ if TYPE_CHECKING:
 CALIBRATION_IMAGES = 256
 
 
-class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Stored bytes -> network input: (byte / 255 - mean) / std, per channel."""
+class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Stored bytes -> network input: (byte / 255 - mean) / std, per channel.
+
+    resize: (height, width) of the input where it is not that of the images.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: tuple[int, int] | None = None
 
     def apply(self, images: UInt8Array) -> Float32Array:
         """uint8 [N, H, W, C] -> float32 [N, C, H, W], contiguous."""
         import numpy as np
 
+        pixels = images.astype(np.float32)
+        if self.resize and self.resize != images.shape[1:3]:
+            pixels = _resized(pixels, *self.resize)
+
         # One multiplication and one addition per channel, in float32, so that every user of it gets the same bits.
         scale = (1.0 / (255.0 * np.asarray(self.std, np.float64))).astype(np.float32)
         shift = (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
-        return np.ascontiguousarray((images.astype(np.float32) * scale + shift).transpose(0, 3, 1, 2))
+        return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2))
+
+
+def _resized(pixels: Float32Array, height: int, width: int) -> Float32Array:
+    """Bilinear on [N, H, W, C], pixel centres at half numbers, edges repeated; as torch without antialiasing."""
+    return _stretched(_stretched(pixels, 1, height), 2, width)
+
+
+def _stretched(pixels: Float32Array, axis: int, size: int) -> Float32Array:
+    """Each new pixel is a mean of the two old ones that its centre lies between."""
+    import numpy as np
+
+    old = pixels.shape[axis]
+    centre = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
+    lower = centre.astype(np.int64)
+    upper = np.minimum(lower + 1, old - 1)
+    share = (centre - lower).astype(np.float32).reshape(-1, *[1] * (pixels.ndim - 1 - axis))
+    first: Float32Array = pixels.take(lower, axis)
+    second = pixels.take(upper, axis)
+    second -= first
+    second *= share
+    first += second
+    return first
 
 
 @dataclass(frozen=True)
@@ -98,7 +129,7 @@ class Dataset:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width), as networks see one image."""
         height, width, channels = self.train.images.shape[1:]
-        return channels, height, width
+        return channels, *(self.preprocessing.resize or (height, width))
 
     def calibration(self, count: int = CALIBRATION_IMAGES) -> Split:
         """What a quantizer may look at to find its ranges: images of the training split, never the test split."""
@@ -152,6 +183,37 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Dataset:
-    """Raises UnknownName for a name that is no file here."""
-    dataset: Dataset = plugins.load("edgebench.data", name, kind="data set").load()
-    return dataset
+    """A data set; `NAME@TRAIN` or `NAME@TRAIN,TEST` for so many of its training and test images only.
+
+    The images of a part are balanced over the classes and always the same, and the part's name stays with all that is
+    made from it: a network that was trained on `cifar10@10000` is pruned and calibrated on the same 10,000 images.
+    Raises UnknownName for a name that is no file here, UserError for a part that it does not have.
+    """
+    dataset: Dataset = plugins.load("edgebench.data", plain_name(name), kind="data set").load()
+    return _part(dataset, name, name.partition("@")[2]) if "@" in name else dataset
+
+
+def plain_name(name: str) -> str:
+    """Of a data set or of a part of it: the data set's."""
+    return name.partition("@")[0]
+
+
+def _part(whole: Dataset, name: str, parts: str) -> Dataset:
+    train, comma, test = parts.partition(",")
+    return replace(
+        whole,
+        name=name,
+        train=_some(whole.train, train, whole, name),
+        test=_some(whole.test, test, whole, name) if comma else whole.test,
+    )
+
+
+def _some(split: Split, text: str, whole: Dataset, name: str) -> Split:
+    least, most = len(whole.class_names), len(split)
+    if not (text.isdecimal() and least <= int(text) <= most):
+        raise UserError(
+            f"data set '{name}'",
+            f"'{text}' is no number of images between {least:,} and {most:,}",
+            f"Write {whole.name}@TRAIN or {whole.name}@TRAIN,TEST",
+        )
+    return balanced(split, int(text))

@@ -1,9 +1,9 @@
 """Data sets that torchvision reads: it knows their addresses, their formats and their archives' checksums.
 
-    missing files ──> download (torchvision: md5 of every archive) ──> check every file ──> read ──> hold out
+    missing files ──> fetch archives (resumed, md5) ──> torchvision extracts ──> check every file ──> read ──> hold out
 
-A file is checked each time it is read: an archive or an extracted file that an interrupted download left behind is
-never taken for whole. Archives that are complete are not fetched again.
+A file is checked each time it is read: an extracted file that an interruption left behind is never taken for whole.
+Archives that are complete are not fetched again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench import data
+from edgebench.data._download import fetch, has_md5, one_line
 from edgebench.errors import BadFile, MissingPackage, UserError
 
 
@@ -39,11 +40,17 @@ class Source:
 
 @dataclass(frozen=True)
 class _Place:
-    """Paths -> md5, None where it is not known. Whole archives are enough: torchvision extracts them."""
+    """files: path -> md5, None where it is not known. Whole archives are enough: torchvision extracts them."""
 
     files: Mapping[Path, str | None]
-    archives: Mapping[Path, str]
-    address: str
+    archives: tuple[_Archive, ...]
+
+
+@dataclass(frozen=True)
+class _Archive:
+    path: Path
+    md5: str
+    addresses: tuple[str, ...]
 
 
 def load(source: Source) -> data.Dataset:
@@ -81,23 +88,12 @@ def require_md5(path: Path, md5: str) -> None:
         raise BadFile(str(path), seen, "Delete it and try again: it is made anew")
 
 
-def has_md5(path: Path, md5: str) -> bool:
-    import hashlib
-
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == md5
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def _place(source: Source, reader: Any) -> _Place:
     root = data.folder()
     if hasattr(reader, "train_list"):  # the CIFARs: one archive of pickles, whose md5s must be right before unpickling
         listed = (*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"]))
         files = {root / reader.base_folder / name: md5 for name, md5 in listed}
-        return _Place(files, {root / reader.filename: reader.tgz_md5}, reader.url)
+        return _Place(files, (_Archive(root / reader.filename, reader.tgz_md5, (reader.url,)),))
     raw = root / source.reader / "raw"
     prefixes = (
         ("train", "t10k") if source.part is None else (f"emnist-{source.part}-train", f"emnist-{source.part}-test")
@@ -106,8 +102,12 @@ def _place(source: Source, reader: Any) -> _Place:
     names = [f"{prefix}-{kind}" for prefix in prefixes for kind in kinds]
     idx = {raw / name: source.checksums.get(name) for name in names}
     if source.part is None:
-        return _Place(idx, {raw / name: md5 for name, md5 in reader.resources}, reader.mirrors[0])
-    return _Place(idx, {raw / Path(reader.url).name: reader.md5}, reader.url)
+        named = (
+            _Archive(raw / name, md5, tuple(mirror + name for mirror in reader.mirrors))
+            for name, md5 in reader.resources
+        )
+        return _Place(idx, tuple(named))
+    return _Place(idx, (_Archive(raw / Path(reader.url).name, reader.md5, (reader.url,)),))
 
 
 def _open(source: Source, reader: Any, *, train: bool, download: bool = False) -> Any:
@@ -117,17 +117,19 @@ def _open(source: Source, reader: Any, *, train: bool, download: bool = False) -
 
 def _download(source: Source, reader: Any, place: _Place) -> None:
     try:
+        for archive in place.archives:
+            if not (archive.path.is_file() and has_md5(archive.path, archive.md5)):
+                fetch(archive.addresses, archive.path, archive.md5)
         for train in (True, False):
             _open(source, reader, train=train, download=True)
-    except Exception as error:  # torchvision raises what it meets: RuntimeError, urllib's errors, zlib's, ...
-        cut = [path.name for path, md5 in place.archives.items() if path.is_file() and not has_md5(path, md5)]
-        damaged = f"; {', '.join(cut)} there is cut short, or another file" if cut else ""
-        folder = next(iter(place.archives)).parent
+    except Exception as error:  # torchvision raises what it meets in an archive: RuntimeError, zlib's, ...
+        folder = place.archives[0].path.parent
+        wanted = ", ".join(archive.path.name for archive in place.archives)
         raise UserError(
             f"data set {source.name}",
-            f"it is not complete in {data.folder()} and could not be downloaded ({one_line(error)}){damaged}",
-            f"Try again, or copy {', '.join(path.name for path in place.archives)} from {place.address} into {folder}, "
-            "name another folder in EDGEBENCH_DATA, or use fashion-mnist-mini, which ships with edgebench",
+            f"it is not complete in {data.folder()} and could not be downloaded ({one_line(error)})",
+            f"Try again (it goes on where it stopped), or copy {wanted} from {place.archives[0].addresses[0]} into "
+            f"{folder}, name another folder in EDGEBENCH_DATA, or use fashion-mnist-mini, which ships with edgebench",
         ) from error
 
 

@@ -1,16 +1,16 @@
 """OctMNIST: 97,477 training, 10,832 validation and 1,000 test images of retinas (OCT), 28x28, 4 classes.
 
 Yang et al. 2023, MedMNIST v2, doi:10.1038/s41597-022-01721-8, CC BY 4.0. One file, octmnist.npz; the splits are its
-own. If it is not there, the package medmnist downloads it, where that is installed.
+own. It is the file that the package medmnist downloads; the package itself is not needed to read it.
 """
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from edgebench import data
-from edgebench.data._torchvision import one_line, require_md5
+from edgebench.data._download import NotFetched, fetch, one_line
+from edgebench.data._torchvision import require_md5
 from edgebench.errors import BadFile, UserError
 
 CLASS_NAMES = ("choroidal neovascularization", "diabetic macular edema", "drusen", "normal")
@@ -49,17 +49,12 @@ def load() -> data.Dataset:
 
 
 def _download(path: Path) -> None:
-    remedy = f"copy octmnist.npz from {ADDRESS} into {path.parent}, or name another folder in EDGEBENCH_DATA"
     try:
-        medmnist = importlib.import_module("medmnist")
-    except ModuleNotFoundError as error:
-        seen = f"octmnist.npz is not in {path.parent}, and the package 'medmnist', which downloads it, is not installed"
-        raise UserError("data set octmnist", seen, f"pip install medmnist, {remedy}") from error
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        medmnist.OCTMNIST(split="test", download=True, root=str(path.parent))
-        path.stat()
-    except Exception as error:  # medmnist raises RuntimeError for everything, numpy what a broken file makes it raise
-        path.unlink(missing_ok=True)
-        seen = f"octmnist.npz is not in {path.parent} and could not be downloaded ({one_line(error)})"
-        raise UserError("data set octmnist", seen, f"Try again, or {remedy}") from error
+        fetch([ADDRESS], path, MD5)
+    except (NotFetched, OSError) as error:
+        raise UserError(
+            "data set octmnist",
+            f"octmnist.npz is not in {path.parent} and could not be downloaded ({one_line(error)})",
+            f"Try again (it goes on where it stopped), copy octmnist.npz from {ADDRESS} into {path.parent}, or name "
+            "another folder in EDGEBENCH_DATA",
+        ) from error

@@ -94,7 +94,7 @@ def count(model: nn.Module, input_shape: InputShape) -> Size:
 
     macs = sum(
         _products(layer, output)
-        for layer, _, output in _run(model, input_shape)
+        for layer, _, output in layer_calls(model, input_shape)
         if isinstance(layer, nn.Conv2d | nn.Linear)
     )
     held = [*model.parameters(), *model.buffers()]
@@ -106,7 +106,7 @@ def count(model: nn.Module, input_shape: InputShape) -> Size:
 
 
 def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
-    """MACs of one image as ptflops 0.7.5 counts them (github.com/sovrasov/flops-counter.pytorch), study 000's tool.
+    """MACs of one image by ptflops 0.7.5 (github.com/sovrasov/flops-counter.pytorch), the UltraLight study's tool.
 
     `count`'s, and one for each bias added, value activated and value pooled, and two for each value normalised. It
     counts layers and then functions, so a layer that calls a function that it knows (ReLU and the pools do, ReLU6 does
@@ -134,7 +134,7 @@ def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
             return called(*args, **(kwargs or {}))
 
     with Functions():
-        calls = _run(model, input_shape)
+        calls = layer_calls(model, input_shape)
     for layer, entered, output in calls:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             macs += _products(layer, output) + (output.numel() if layer.bias is not None else 0)
@@ -147,15 +147,7 @@ def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
     return macs
 
 
-def _products(layer: nn.Conv2d | nn.Linear, output: torch.Tensor) -> int:
-    """A convolution uses every weight once per output pixel, a linear layer once per output row."""
-    from torch import nn
-
-    positions = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[0].numel() // output.shape[-1]
-    return positions * layer.weight.numel()
-
-
-def _run(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
+def layer_calls(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
     """Each layer's call for one image of zeros, with what entered and what left it; the model stays as it was.
 
     Layers, not what contains them. The tensors are on the meta device, that is shapes only.
@@ -179,3 +171,11 @@ def _run(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Module, tor
         for hook in hooks:
             hook.remove()
     return calls
+
+
+def _products(layer: nn.Conv2d | nn.Linear, output: torch.Tensor) -> int:
+    """A convolution uses every weight once per output pixel, a linear layer once per output row."""
+    from torch import nn
+
+    positions = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[0].numel() // output.shape[-1]
+    return positions * layer.weight.numel()

@@ -1,4 +1,4 @@
-"""EfficientNet-B4 (Tan and Le 2019, arXiv:1905.11946; studies: section 4.1).
+"""EfficientNet-B4 (Tan and Le 2019, arXiv:1905.11946; docs/studies.md, cifar100-profile).
 
 17,727,916 parameters and 1,502,097,632 MACs at 3x224x224 and 100 classes: the size of the study, which is smaller than
 the 380x380 that this network was designed for.

@@ -1,4 +1,4 @@
-"""The residual squeeze-excitation network under 20k parameters (studies: section 6.1).
+"""The residual squeeze-excitation network under 20k parameters (docs/studies.md, light-cnn).
 
 14,240 parameters at 3x32x32 and 10 classes: `res-se` with depthwise-separable convolutions and logits directly
 behind the global average; 23,200 with hidden=128.

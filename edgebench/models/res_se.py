@@ -1,4 +1,4 @@
-"""Residual blocks with squeeze-excitation: the improved network of the CIFAR-10 study (studies: section 6.1).
+"""Residual blocks with squeeze-excitation: the improved network of the lightweight-CNN study (see docs/studies.md).
 
 83,344 parameters at 3x32x32 and 10 classes; 83,920 with the normalisations' statistics, which are no parameters.
 The study says "<30k"; `res-se-30k` is.

@@ -1,4 +1,6 @@
-"""ResNet18 with its ImageNet stem on small images (He et al. 2016, arXiv:1512.03385; studies: sections 2.1 and 5.1).
+"""ResNet18 with its ImageNet stem on small images (He et al. 2016, arXiv:1512.03385).
+
+In docs/studies.md: ultralight and approx-compression.
 
 11,175,370 parameters and 33,010,944 MACs at 1x28x28, 11,181,642 and 37,016,576 at 3x32x32; 11,227,812 with 100
 classes. Five strides leave 1x1 maps, so at these sizes 62 % of the weights only ever meet padding.

@@ -1,4 +1,4 @@
-"""What the slides of the CSE 407 study describe and did not measure (studies: section 2.1).
+"""What the slides of the UltraLight study describe and did not measure (docs/studies.md, ultralight).
 
 Depthwise-separable blocks, batch normalisation, global average pooling. 13,898 parameters and 1,515,968 MACs at
 1x28x28, 14,186 and 2,274,560 at 3x32x32; with widths 32-64-128-256 49,290 and 49,866 parameters. Where it pools is

@@ -1,4 +1,4 @@
-"""VGG-16 with a small head (Simonyan and Zisserman 2015, arXiv:1409.1556; the PLOS study, studies: section 3.1).
+"""VGG-16 with a small head (Simonyan and Zisserman 2015, arXiv:1409.1556; the PLOS study, docs/studies.md, plos-mlp).
 
 torchvision's 13 convolutions, then 512-512-K with dropout. At 32x32 the maps end as 1x1: 15,245,130 parameters at
 3x32x32 and 10 classes, 15,270,654 at 1x32x32 and 62, 15,240,900 at 1x32x32 and 4. The published code also keeps

@@ -1,9 +1,26 @@
 """How networks are trained: one loop for training and for fine-tuning, and the evaluation beside it.
 
-Recipe: every choice of a training, as it is written into the checkpoint. fit: run it. logits: what a network answers.
+recipe: every choice of a training, by name or from a file. fit: run it. logits: what a network answers.
 evaluate: how often that is right.
 """
 
-from edgebench.training.loop import Recipe, device, evaluate, fit, logits
+from edgebench.training.cost import Costing, costing, emissions_g
+from edgebench.training.evaluation import evaluate, logits
+from edgebench.training.loop import fit
+from edgebench.training.placement import device
+from edgebench.training.recipes import Recipe, names, recipe
+from edgebench.training.state import state_path
 
-__all__ = ["Recipe", "device", "evaluate", "fit", "logits"]
+__all__ = [
+    "Costing",
+    "Recipe",
+    "costing",
+    "device",
+    "emissions_g",
+    "evaluate",
+    "fit",
+    "logits",
+    "names",
+    "recipe",
+    "state_path",
+]

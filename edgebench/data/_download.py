@@ -1,0 +1,79 @@
+"""Fetching a file that can be fetched again: resumed where it stopped, and there only when its checksum is right."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 18
+TIMEOUT_S = 30.0
+PARTIAL_CONTENT = 206
+RANGE_NOT_SATISFIABLE = 416
+
+
+class NotFetched(Exception):
+    """Why, in one line. What arrived stays in the .part file."""
+
+
+def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
+    """Make `path` the file with this checksum, from the first address that has it. Raises NotFetched, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    problems = []
+    for address in addresses:
+        try:
+            _take(address, part)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            problems.append(one_line(error))
+            continue
+        if has_md5(part, md5):
+            part.replace(path)
+            return
+        # Not a shorter form of the file: there is nothing to go on from.
+        part.unlink()
+        problems.append(f"{address} sends another file than the official one")
+    raise NotFetched("; ".join(dict.fromkeys(problems)))
+
+
+def has_md5(path: Path, md5: str) -> bool:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == md5
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _take(address: str, part: Path) -> None:
+    """Append what is missing, as often as something arrives before the connection breaks."""
+    while True:
+        held = part.stat().st_size if part.exists() else 0
+        try:
+            if _append(address, part, held):
+                return
+            raise ConnectionError(f"{address} broke off")
+        except (OSError, http.client.HTTPException):
+            if not part.exists() or part.stat().st_size <= held:
+                raise
+
+
+def _append(address: str, part: Path, held: int) -> bool:
+    """Whether the server has sent all that it wanted to send."""
+    request = urllib.request.Request(address, headers={"Range": f"bytes={held}-"} if held else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if held and error.code == RANGE_NOT_SATISFIABLE:  # all of it is here, or something else is
+            return True
+        raise
+    with answer, part.open("ab" if answer.status == PARTIAL_CONTENT else "wb") as stream:
+        expected = answer.length
+        written = 0
+        while chunk := answer.read(CHUNK_BYTES):
+            stream.write(chunk)
+            written += len(chunk)
+    return expected is None or written == expected

@@ -1,0 +1,54 @@
+"""finetune: a checkpoint -> the same network, trained further: the control that pruning is to be compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+
+from edgebench import checkpoint, data, pruning, training
+from edgebench.checkpoint import Checkpoint
+from edgebench.progress import Progress, Silent
+from edgebench.training import Costing, Recipe
+
+
+def finetune(
+    source: Path,
+    *,
+    recipe: str | Path | Recipe = "finetune",
+    epochs: int | None = None,
+    costing: Costing = Costing(),  # noqa: B008  (it is frozen)
+    out: Path | None = None,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> Checkpoint:
+    """Train on with the parent's data, seed and zeros, test, save.
+
+    recipe: a name, a file, or one that is made already; epochs: instead of its number. out: see
+    `checkpoint.new_path`; without it the checkpoint is `checkpoints/<source>-finetuned.safetensors`.
+    """
+    tuning = training.recipe(recipe, epochs)
+    parent = checkpoint.load(source)
+    path = checkpoint.new_path(f"{parent.name}-finetuned", out)
+    about = parent.about
+    images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
+    network = parent.build()
+    state = training.state_path(path)
+    run = training.fit(
+        network,
+        images,
+        tuning,
+        seed=about.seed,
+        label=f"fine-tune {path.stem}",
+        progress=progress,
+        sparsity=pruning.keep_zeros(about.input_shape) if about.has_zeros else None,
+        state=state,
+        parent=parent.digest,
+        costing=costing,
+    )
+    metrics = training.evaluate(network, images.test, about.preprocessing)
+    grown = msgspec.structs.replace(about, training=(*about.training, run), metrics=metrics, created=checkpoint.now())
+    made = checkpoint.save(network, grown, path)
+    state.unlink(missing_ok=True)
+    progress.say(f"{path}: accuracy {about.metrics.accuracy:.2%} -> {metrics.accuracy:.2%}")
+    return made

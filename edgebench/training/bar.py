@@ -1,0 +1,29 @@
+"""The progress of many short steps: shown a few times a second, however many there are."""
+
+from __future__ import annotations
+
+import time
+
+from edgebench.progress import Step
+
+REDRAW_S = 0.1
+
+
+class Bar:
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._waiting = 0
+        self._note = ""
+        self._shown = time.monotonic()
+
+    def advance(self, amount: int = 1) -> None:
+        self._waiting += amount
+        if time.monotonic() - self._shown >= REDRAW_S:
+            self.show(self._note)
+
+    def show(self, note: str) -> None:
+        """Now, and with a new text behind it."""
+        self._note = note
+        self._step.advance(self._waiting, note)
+        self._waiting = 0
+        self._shown = time.monotonic()
