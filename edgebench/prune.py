@@ -1,19 +1,27 @@
-"""prune: a checkpoint -> a smaller checkpoint, fine-tuned."""
+"""prune: a checkpoint -> a smaller or sparser checkpoint, fine-tuned."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import checkpoint, data, models, plugins, pruning, training
-from edgebench.checkpoint import Checkpoint, PruningStep
+from edgebench import checkpoint, data, models, pruning, sparsity, training
+from edgebench.checkpoint import Checkpoint
 from edgebench.errors import UserError
+from edgebench.history import PruningStep
 from edgebench.progress import Progress, Silent
+from edgebench.pruning import Request, _effect
 
-# Fine-tuning starts from weights that are nearly right: a lower peak than training from nothing.
-FINETUNE_LEARNING_RATE = 4e-3
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgebench.models import InputShape
+    from edgebench.training.sparse import Sparsity
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,12 @@ class Pruned:
     def __str__(self) -> str:
         before, after = self.step.before, self.step.after
         metrics = self.checkpoint.about.metrics
+        tuned = f" -> {metrics.accuracy:.2%} (fine-tuned)" if self.step.finetune_epochs else ""
         return (
             f"{self.path}: {before.parameters:,} -> {after.parameters:,} parameters, "
+            f"{self.step.nonzero:,} of {self.step.weights:,} weights not zero, "
             f"{before.macs:,} -> {after.macs:,} MACs, {self.size_bytes_before:,} -> {self.size_bytes_after:,} bytes, "
-            f"accuracy {self.step.parent_accuracy:.2%} -> {self.accuracy_before_finetune:.2%} (cut) "
-            f"-> {metrics.accuracy:.2%} (fine-tuned)"
+            f"accuracy {self.step.parent_accuracy:.2%} -> {self.accuracy_before_finetune:.2%} (cut){tuned}"
         )
 
 
@@ -45,51 +54,52 @@ def prune(
     source: Path,
     *,
     method: str = "channels",
-    ratio: float = 0.3,
-    finetune: int = 5,
+    ratio: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    recipe: str | Path | training.Recipe = "finetune",
+    finetune: int | None = None,
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Pruned:
-    """Remove a part of a network physically, fine-tune for `finetune` epochs, test, save.
+    """Remove a part of a network or make weights zero, fine-tune, test, save.
 
-    out: see `checkpoint.new_path`; without it the checkpoint is `checkpoints/<source>-pruned.safetensors`.
-    Raises UserError if the method left parameters and MACs as they were: that is not structured pruning.
+    ratio, options: as the method says, with its own defaults. recipe: of the fine-tuning: a name, a file, or one that
+    is made already. finetune: epochs, instead of the recipe's; a lossless method is not fine-tuned. out: see
+    `checkpoint.new_path`; without it the checkpoint is `checkpoints/<source>-<method>.safetensors`. Raises UserError if
+    the method had no effect of its own kind.
     """
-    if not 0 < ratio < 1:
-        raise UserError("--ratio", f"{ratio:g} is not between 0 and 1", "Give the part to remove, for example 0.3")
-    if finetune < 0:
-        raise UserError("--finetune", f"{finetune} epochs", "Give 0 or more")
-    plugins.load("edgebench.pruning", method, kind="pruning method")
+    options = options or {}
+    pruning.settings(method, ratio, options)
+    tuning = _tuning(method, recipe, finetune)
     parent = checkpoint.load(source)
-    path = checkpoint.new_path(f"{parent.name}-pruned", out)
+    path = checkpoint.new_path(f"{parent.name}-{method}", out)
     about = parent.about
-    images = data.load(about.dataset)
-    network = parent.build()
+    shape = about.input_shape
+    seed = about.seed
+    images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
 
-    before = models.count(network, about.input_shape)
-    pruning.apply(method, network, ratio, about.input_shape)
-    after = models.count(network, about.input_shape)
-    if after.parameters >= before.parameters or after.macs >= before.macs:
-        raise UserError(
-            str(source),
-            f"pruning method '{method}' at ratio {ratio:g} left {after.parameters:,} of {before.parameters:,} "
-            f"parameters and {after.macs:,} of {before.macs:,} MACs, so nothing was removed structurally",
-            "Give a higher --ratio, or a network with more channels",
+    dense, network = parent.build(), parent.build()
+    pruning.apply(method, network, ratio, shape, seed=seed, **options)
+    _refuse_no_effect(str(source), method, dense, network, shape)
+    cut = metrics = training.evaluate(network, images.test, about.preprocessing)
+
+    trainings = about.training
+    if tuning:
+        tuned = training.fit(
+            network,
+            images,
+            tuning,
+            seed=seed,
+            label=f"fine-tune {path.stem}",
+            progress=progress,
+            sparsity=_zeros(about, method, ratio, options, seed),
+            parent=parent.digest,
         )
-    cut = training.evaluate(network, images.test, about.preprocessing)
-
-    recipe = dict(about.recipe)
-    if finetune:
-        seed = int(about.recipe.get("seed", 0))
-        tuning = training.Recipe(epochs=finetune, seed=seed, learning_rate=FINETUNE_LEARNING_RATE, flip=images.flip)
-        training.fit(network, images, tuning, label=f"fine-tune {path.stem}", progress=progress)
-        recipe = tuning.recorded() | {"split_sha256": data.split_hash(images)}
-    step = PruningStep(
-        method=method,
-        ratio=ratio,
-        finetune_epochs=finetune,
-        before=before,
-        after=after,
+        trainings = (*trainings, tuned)
+        metrics = training.evaluate(network, images.test, about.preprocessing)
+    step = msgspec.structs.replace(
+        _step(dense, network, shape, method, ratio, options),
+        finetune_epochs=trainings[-1].epochs if tuning else 0,
         parent=parent.digest,
         parent_accuracy=about.metrics.accuracy,
     )
@@ -97,9 +107,9 @@ def prune(
         network,
         msgspec.structs.replace(
             about,
-            recipe=recipe,
-            size=after,
-            metrics=training.evaluate(network, images.test, about.preprocessing) if finetune else cut,
+            training=trainings,
+            size=step.after,
+            metrics=metrics,
             pruning=(*about.pruning, step),
             created=checkpoint.now(),
         ),
@@ -108,3 +118,99 @@ def prune(
     result = Pruned(made, step, cut.accuracy, source.stat().st_size, path.stat().st_size)
     progress.say(str(result))
     return result
+
+
+def before_training(
+    model: str,
+    input_shape: InputShape,
+    classes: int,
+    asked: Request,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> tuple[Sparsity, PruningStep]:
+    """What keeps the zeros of a network that is sparse from its first step on, and what its checkpoint says of it.
+
+    Raises what `pruning.apply` raises, before any training. The step has no parent.
+    """
+    import torch
+
+    method, ratio, options = asked.method, asked.ratio, asked.options
+    zeros = pruning.sparsity(method, ratio, input_shape, seed=seed, form=asked.form, **options)
+    with torch.random.fork_rng():
+        network = models.build(model, input_shape, classes, **(arguments or {}))
+    pruning.apply(method, network, ratio, input_shape, seed=seed, **options)
+    return zeros, _step(network, network, input_shape, method, ratio, options)
+
+
+def _step(
+    dense: nn.Module,
+    network: nn.Module,
+    input_shape: InputShape,
+    method: str,
+    ratio: float | None,
+    options: Mapping[str, Any],
+) -> PruningStep:
+    """Without a parent. Where no ratio was asked for, it is the share of the weights that went."""
+    chosen = pruning.settings(method, ratio, options)
+    asked = chosen.pop("ratio", None)
+    left = sparsity.table(network, input_shape).total
+    weights = sparsity.table(dense, input_shape).total.weights
+    known = {name: value for name, value in chosen.items() if value is not None}
+    return PruningStep(
+        method=method,
+        ratio=1 - left.nonzero / weights if asked is None else asked,
+        finetune_epochs=0,
+        before=models.count(dense, input_shape),
+        after=models.count(network, input_shape),
+        parent="",
+        parent_accuracy=None,
+        form="smaller" if pruning.is_structured(method) else "baked",
+        options=known | _moved_padding(dense, network),
+        weights=left.weights,
+        nonzero=left.nonzero,
+    )
+
+
+def _tuning(method: str, recipe: str | Path | training.Recipe, epochs: int | None) -> training.Recipe | None:
+    """What to fine-tune with, if at all."""
+    if epochs is not None and epochs < 0:
+        raise UserError("--finetune", f"{epochs} epochs", "Give 0 or more")
+    if pruning.is_lossless(method):
+        if epochs:
+            raise UserError("--finetune", f"'{method}' changes no answer, so there is nothing to mend", "Leave it out")
+        return None
+    return None if epochs == 0 else training.recipe(recipe, epochs)
+
+
+def _zeros(
+    about: checkpoint.Metadata, method: str, ratio: float | None, options: Mapping[str, Any], seed: int
+) -> Sparsity | None:
+    """What keeps zeros during the fine-tuning: those of this pruning, and those of earlier ones."""
+    if pruning.moves_zeros(method):
+        return pruning.sparsity(method, ratio, about.input_shape, seed=seed, **options)
+    if pruning.is_structured(method) and not about.has_zeros:
+        return None
+    return pruning.keep_zeros(about.input_shape)
+
+
+def _refuse_no_effect(source: str, method: str, dense: nn.Module, network: nn.Module, shape: InputShape) -> None:
+    if not pruning.is_structured(method):
+        _effect.refuse_no_new_zeros(source, method, dense, network, shape)
+        return
+    _effect.refuse_nothing_removed(source, method, dense, network, shape)
+    if pruning.is_lossless(method):
+        _effect.refuse_other_answers(source, method, dense, network, shape)
+
+
+def _moved_padding(dense: nn.Module, network: nn.Module) -> dict[str, Any]:
+    """`{"padding": {layer: [rows, columns]}}` of cut kernels: `checkpoint.build` cannot tell it from shapes."""
+    from torch import nn
+
+    known = {name: layer.padding for name, layer in dense.named_modules() if isinstance(layer, nn.Conv2d)}
+    moved = {
+        name: layer.padding
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d) and layer.padding != known[name]
+    }
+    return {"padding": moved} if moved else {}
