@@ -1,0 +1,125 @@
+"""evaluate: a checkpoint -> how right it is on a whole split, how well it knows that, and what it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from edgebench import checkpoint, data, training
+from edgebench.checkpoint import Checkpoint
+from edgebench.errors import UnknownName, UserError
+from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName
+from edgebench.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from edgebench.data import Split
+    from edgebench.evaluation.measures import Array
+
+__all__ = ["Evaluation", "evaluate"]
+
+TOP = 5
+NO_PICTURES = "no pictures were asked for"
+
+
+def evaluate(
+    source: Path,
+    *,
+    split: SplitName = "test",
+    images: int | None = None,
+    pictures: bool = True,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> Evaluation:
+    """Ask a network for every image of a split.
+
+    images: only so many of them, evenly over the classes. pictures: Grad-CAM and t-SNE as well (seconds longer).
+    Raises UserError if the answers are no numbers, or the data set is not the one it was trained on.
+    """
+    import numpy as np
+
+    from edgebench.evaluation import features, gradcam, measures, parameters
+
+    _check(split, images)
+    opened = checkpoint.load(source)
+    about = opened.about
+    chosen = _chosen(opened, split, images)
+    network = opened.build().to(training.device())
+
+    with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images"):
+        logits = training.logits(network, chosen.images, about.preprocessing).astype(np.float64)
+    _check_finite(logits, source)
+    logs = measures.log_probabilities(logits)
+    probabilities = np.exp(logs)
+    grad_cam, tsne = GradCam(reason=NO_PICTURES), Embedding(reason=NO_PICTURES)
+    if pictures:
+        with progress.step("Grad-CAM and t-SNE"):
+            grad_cam = gradcam.of_a_few(network, chosen, about.preprocessing, probabilities)
+            tsne = features.embedded(network, chosen, about.preprocessing)
+
+    classes = len(about.class_names)
+    return Evaluation(
+        checkpoint=opened.digest,
+        model=about.model,
+        dataset=about.dataset,
+        split=split,
+        class_names=about.class_names,
+        confusion=tuple(map(tuple, measures.confusion(chosen.labels, logits.argmax(1), classes).tolist())),
+        top5_right=measures.in_top(logits, chosen.labels, TOP) if classes > TOP else None,
+        nll=measures.negative_log_likelihood(logs, chosen.labels),
+        brier=measures.brier(probabilities, chosen.labels),
+        reliability=_bins(probabilities, chosen.labels),
+        roc=tuple(_roc(logs[:, label], chosen.labels == label) for label in range(classes)),
+        parameters=parameters.count(network),
+        grad_cam=grad_cam,
+        tsne=tsne,
+    )
+
+
+def _check(split: str, images: int | None) -> None:
+    if split not in get_args(SplitName):
+        raise UnknownName("split", split, get_args(SplitName))
+    if images is not None and images < 1:
+        raise UserError("images", f"{images} is no number of images", "Give 1 or more, or leave it out")
+
+
+def _chosen(opened: Checkpoint, split: SplitName, images: int | None) -> Split:
+    about = opened.about
+    dataset = replace(data.load(about.dataset), preprocessing=about.preprocessing)
+    if (dataset.class_names, dataset.input_shape) != (about.class_names, about.input_shape):
+        raise UserError(
+            str(opened.path),
+            f"it was trained on other images or classes than '{about.dataset}' has here",
+            "Train it again on this data set",
+        )
+    whole: Split = getattr(dataset, split)
+    return whole if images is None or images >= len(whole) else data.balanced(whole, images)
+
+
+def _check_finite(logits: Array, source: Path) -> None:
+    import numpy as np
+
+    finite = np.isfinite(logits).all(1)
+    if not finite.all():
+        raise UserError(
+            str(source),
+            f"its answers to {int((~finite).sum())} of {len(logits)} images are no numbers",
+            "Train it again with a lower learning rate",
+        )
+
+
+def _bins(probabilities: Array, labels: Array) -> tuple[Bin, ...]:
+    from edgebench.evaluation import measures
+
+    columns = measures.reliability(probabilities.max(1), probabilities.argmax(1) == labels)
+    return tuple(Bin(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _roc(scores: Array, positive: Array) -> Roc:
+    """scores: logarithms of probabilities, in which tiny ones still differ."""
+    from edgebench.evaluation import roc
+
+    if positive.all() or not positive.any():
+        return Roc()
+    whole = roc.curve(scores, positive)
+    false_positive, true_positive = roc.thinned(*whole)
+    return Roc(tuple(false_positive.tolist()), tuple(true_positive.tolist()), roc.area(*whole))

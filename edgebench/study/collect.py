@@ -1,0 +1,86 @@
+"""Reads what a study's steps and jobs left in its store."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from edgebench import checkpoint, record, sparsity, stats
+from edgebench.audit import Evidence
+from edgebench.audit.evidence import run_of
+from edgebench.evaluate import Evaluation
+from edgebench.record import Record
+from edgebench.study import intact, measuring
+from edgebench.study.file import Study
+from edgebench.study.matrix import Cell, Matrix
+from edgebench.study.results import Results, Run, Variant
+from edgebench.study.store import EVALUATION, NETWORK, PACKED, SPARSITY, Store
+
+# By the sha256 of the file that was measured.
+Records = dict[str, list[Record]]
+
+
+def collect(name: str, study: Study, matrix: Matrix, store: Store, *, subset: bool) -> Results:
+    """Variants of which nothing could be made are left out."""
+    records = _records(store)
+    made = intact.digests(matrix, store)
+    runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    axes = {}
+    for cell in matrix.cells:
+        if cell.reading in made:
+            runs[cell.part, cell.label].append(_run(cell, matrix, store, records))
+            axes[cell.part, cell.label] = cell.axes
+    variants = tuple(Variant(label, axes[part, label], tuple(found)) for (part, label), found in runs.items())
+    return Results(name, study.title, study.source, variants, study.published, subset, _bands(records.values()))
+
+
+def evidence(results: Results, store: Store) -> Evidence:
+    """For the audit: with the records of the identical copies, which show what no difference looks like."""
+    labelled = [(f"{variant.label} s{run.seed}", run) for variant in results.variants for run in variant.runs]
+    return Evidence(
+        checkpoints=tuple(run.checkpoint for _, run in labelled),
+        runs=tuple(run_of(run.checkpoint, label) for label, run in labelled),
+        records=tuple(one for records in _records(store).values() for one in records),
+        published=tuple(results.published or ()),
+    )
+
+
+def _run(cell: Cell, matrix: Matrix, store: Store, records: Records) -> Run:
+    network = store.path(matrix.steps[cell.network]) / NETWORK
+    reading = matrix.steps[cell.reading]
+    opened = checkpoint.load(network)
+    bundled = measuring.bundled(cell, opened.digest, store) if cell.seed == 0 else None
+    hashes = [artifact.content.sha256 for artifact in bundled.artifacts] if bundled else []
+    return Run(
+        seed=cell.seed,
+        checkpoint=opened,
+        file_bytes=network.stat().st_size,
+        evaluation=msgspec.json.decode(store.read(reading, EVALUATION), type=Evaluation),
+        sparsity=msgspec.json.decode(store.read(reading, SPARSITY), type=tuple[sparsity.Row, ...]),
+        packed_bytes=msgspec.json.decode(store.read(reading, PACKED), type=dict[str, int]),
+        records=tuple(one for sha256 in hashes for one in records.get(sha256, []) if not measuring.is_copy(one)),
+    )
+
+
+def _records(store: Store) -> Records:
+    """The newest job of each target last."""
+    found: Records = defaultdict(list)
+    folder = store.folder / measuring.RECORDS
+    for target in sorted(path.name for path in folder.glob("*") if path.is_dir()):
+        for one in record.load_target(folder, target):
+            found[one.artifact.content.sha256].append(one)
+    return found
+
+
+def _bands(records: Iterable[list[Record]]) -> dict[str, float]:
+    """Job -> latency of the slower of its two identical files over that of the other, where both were timed."""
+    bands = {}
+    for of_one_file in records:
+        for copy in filter(measuring.is_copy, of_one_file):
+            for one in of_one_file:
+                ratio = stats.latency_ratio(copy, one) if one.job == copy.job and one.id != copy.id else None
+                if ratio:
+                    bands[copy.job] = max(ratio.value, 1 / ratio.value)
+    return bands

@@ -1,0 +1,58 @@
+"""One factor at a time: what each change to the reference does to the accuracy."""
+
+from __future__ import annotations
+
+from edgebench import stats
+from edgebench.report._format import NOTHING
+from edgebench.stats import Estimate
+from edgebench.study.figures import _values
+from edgebench.study.results import Results, Section, Table, Variant
+
+HEADING = "Ablation"
+COLUMNS = (
+    "part",
+    "reference",
+    "changed",
+    "n seeds in common",
+    "change of test accuracy, points",
+    "95 % interval, points",
+)
+TEXT = (
+    "Reference: the first variant of each part, network and data set. Each row differs from it in what is named. The "
+    "difference is taken seed by seed; its interval is Student's over the seeds, and one seed has none (n = 1, no "
+    "interval). An interval that holds 0 shows no change."
+)
+
+
+def render(results: Results) -> Section:
+    compared = [
+        (reference, label, variant, differences)
+        for (_, reference), *others in _values.families(results).values()
+        for label, variant in others
+        if (differences := _by_seed(reference, variant))
+    ]
+    if not compared:
+        return Section(HEADING, "No part of this study has a second variant of a network on the same data.")
+    from edgebench.study.figures import _charts
+
+    rows = []
+    bars = []
+    for reference, label, variant, differences in compared:
+        change = stats.mean(differences)
+        part, name = str(variant.axes.get("part", "")), str(reference.axes.get("variant", reference.label))
+        rows.append((part, name, label, str(len(differences)), f"{change.value:+.2f}", _interval(change)))
+        bars.append(_charts.Bar(label, change.value, change.low, change.high))
+    drawn = _charts.bars(bars, value="change of test accuracy against the reference, points")
+    return Section(HEADING, TEXT, Table(COLUMNS, tuple(rows)), _charts.alone(drawn))
+
+
+def _by_seed(reference: Variant, variant: Variant) -> list[float]:
+    """Differences in points, for the seeds that both have."""
+    base = {run.seed: _values.accuracy_percent(run) for run in reference.runs}
+    return [_values.accuracy_percent(run) - base[run.seed] for run in variant.runs if run.seed in base]
+
+
+def _interval(change: Estimate) -> str:
+    if change.low is None or change.high is None:
+        return f"{NOTHING} (n = 1, no interval)"
+    return f"{change.low:+.2f} to {change.high:+.2f}"
