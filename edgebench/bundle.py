@@ -24,18 +24,21 @@ from edgebench.errors import BadFile
 SCHEMA_VERSION = 1
 # 1  2026-11  first
 
-Format = Literal["onnx", "tflite", "torch"]
+Format = Literal["onnx", "tflite", "torch", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
 
-FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch"}
+FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch", ".sim": "simulated"}
 
 
 # Becomes part of file names, here and on devices: one plain path component.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 
 
-class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input or output: real value = (stored - zero_point) * scale where a scale is given."""
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One input or output: real value = (stored - zero_point) * scale where a scale is given.
+
+    folded: an input that takes raw images, 0 to 255; the file itself begins with the preprocessing.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -43,6 +46,12 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layout: Literal["NCHW", "NHWC", "NC"]
     scale: float | None = None
     zero_point: int | None = None
+    folded: bool = False
+
+
+def raw(spec: TensorSpec) -> TensorSpec:
+    """The input of a file with folded preprocessing: its numbers are bytes of images and stand for nothing else."""
+    return msgspec.structs.replace(spec, folded=True, scale=None, zero_point=None)
 
 
 class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""export: a checkpoint, or an .onnx file, -> a bundle of artifacts, each checked against the network it came from.
+"""export: a trained network -> a bundle of artifacts, each checked against the network it came from.
 
     main process         open the source ─ the parent's answers ─┐                        ┌─ write the bundle
     converter (ONNX)     import libraries ──── wait ─────────────┴─ convert ─┐            │
@@ -11,23 +11,36 @@ the figures in the bundle come from the whole test split, which nothing was chos
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 import exporters
 from edgebench import bundle, checkpoint
 from edgebench.bundle import Artifact, Bundle
-from edgebench.errors import UserError
+from edgebench.errors import BadFile, UserError
+from edgebench.models import InputShape
 from edgebench.progress import Progress, Silent
+from exporters import Choice, Source, _cache, _material, _opening, _publishing, _refusals
+from exporters._cache import Cache
+from exporters._candidates import CANDIDATE
 from exporters._making import Making
-from exporters._parent import Parent, open_parent
+from exporters._material import Material
+from exporters._parent import Given, Parent
 from exporters._process import Failed, Workers
 
 FOLDER = Path("bundles")
 INT8_FORMATS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
+KINDS: dict[Source, str] = {
+    "checkpoint": "a checkpoint",
+    "module": "code",
+    "onnx": "an .onnx file",
+    "keras": "a Keras network",
+}
 
 
 @dataclass(frozen=True)
@@ -37,59 +50,143 @@ class Exported:
 
 
 def export(
-    source: Path | None = None,
+    source: Path | str | None = None,
     *,
     formats: Sequence[str] | None = None,
     int8: bool = False,
+    weights: Path | None = None,
+    input_shape: InputShape | None = None,
+    dataset: str | None = None,
     calibration: str | None = None,
+    preprocessing: str | None = None,
+    fold: bool = False,
+    max_drop: float | None = None,
+    cache: Path | None = None,
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Exported:
-    """Make a bundle.
+    """Make a bundle. Raises UserError, and then leaves what was there before.
 
-    source: a .safetensors checkpoint or an .onnx file; the newest checkpoint if it is left out.
+    source: a .safetensors checkpoint, an .onnx, .keras or .h5 file, a SavedModel folder, or `package.module:callable`,
+    which returns a torch.nn.Module; the newest checkpoint if it is left out.
     formats: names like `onnx-int8`. Without them, `int8` makes fp32 and INT8 of ONNX and TFLite, and without that
     either, everything that can be made from the source. With both, `int8` adds the INT8 of every format named.
-    calibration: data set that INT8 ranges are found on; a checkpoint's own by default. An .onnx file needs one for
-    INT8 and for accuracies: its images are prepared as that data set prescribes.
+    weights: state dict (.safetensors, or .pt without code in it) for a callable's network.
+    input_shape: of a callable's network, or of an .onnx file that leaves it open.
+    dataset: what the network is tested on; calibration: what INT8 ranges are found on. A checkpoint has its own; other
+    sources need one of both for INT8 and for accuracies.
+    preprocessing: how images become such a network's input, a name of `exporters._preprocessing.NAMES`; what the data
+    set prescribes if it is left out, which is refused where another one is clearly right.
+    fold: the files take images as bytes, and begin with the preprocessing.
+    max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
+    fewest layers that bring it under this stay float.
+    cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
     out: the bundle's folder, `bundles/<source's name>` by default; a bundle that is there is replaced when this one is
     whole.
     """
-    source = checkpoint.newest() if source is None else source
-    folder = FOLDER / source.stem if out is None else out
-    _refuse_foreign(folder)
-    with tempfile.TemporaryDirectory(prefix="edgebench-export-") as scratch:
-        workers = Workers(Path(scratch))
-        parent = open_parent(source, calibration, workers)
+    if max_drop is not None and not 0 <= max_drop < 100:
+        raise UserError("--max-drop", f"{max_drop:g} is no number of points of accuracy", "Give for example 0.3")
+    given = Given(
+        source=str(checkpoint.newest() if source is None else source),
+        weights=weights,
+        input_shape=input_shape,
+        dataset=dataset,
+        calibration=calibration,
+        preprocessing=preprocessing,
+    )
+    folder = FOLDER / given.name if out is None else out
+    _publishing.refuse_foreign(folder)
+    drop = None if max_drop is None else max_drop / 100
+    with _scratch() as scratch, _publishing.room(folder.parent, scratch):
+        workers = Workers(scratch)
+        parent = _opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8), parent.kind)
-        if any(choice.precision == "int8" for choice in choices) and not parent.calibration:
-            raise UserError(
-                str(source),
-                "INT8 needs a calibration set, and an .onnx file does not say which data it is for",
-                "Name one: --calibration fashion-mnist-mini",
-            )
-        part = _part(folder)
-        try:
-            with progress.step(f"export {parent.name}", total=2 * len(choices)) as step:
-                artifacts = Making(parent, part, Path(scratch), workers, step).all(choices)
-        except Failed as failure:
-            shutil.rmtree(part, ignore_errors=True)
-            raise _explained(failure, source, folder) from failure
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-    made = Bundle(folder.name, parent.model, parent.source, tuple(artifacts), checkpoint.now())
-    bundle.save(made, part)
-    _publish(part, folder)
-    for artifact in artifacts:
-        progress.say(describe(artifact))
-    found = artifacts[0].parity
-    if parent.kind == "onnx" and found is not None and found.parent_accuracy < 2 / artifacts[0].outputs[0].shape[-1]:
-        progress.say(
-            f"{source} itself is right on only {found.parent_accuracy:.1%} of the test images of {found.dataset}: "
-            "it may be for other data, or want them prepared otherwise, and then its INT8 files are worth no more"
-        )
+        material = _material.load(parent)
+        _refuse_unusable(parent, material, choices, fold=fold)
+        with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
+            store = Cache(cache, _cache.basis(parent, material, fold=fold, max_drop=drop) if cache else {})
+            artifacts = _from_cache(store, choices, parent, part, progress)
+            step.advance(2 * len(artifacts), "from the cache")
+            missing = [choice for choice in choices if choice.name not in artifacts]
+            try:
+                new = Making(parent, material, part, scratch, workers, step, drop, fold).all(missing)
+            except Failed as failure:
+                raise _refusals.explained(failure, parent.where, choices, folder) from failure
+            for choice, artifact in zip(missing, new, strict=True):
+                artifacts[choice.name] = artifact
+                store.keep(choice, artifact, part)
+            whole = tuple(artifacts[choice.name] for choice in choices)
+            made = Bundle(folder.name, parent.model, parent.source, whole, checkpoint.now())
+            bundle.save(made, part)
+    for line in _summary(parent, made):
+        progress.say(line)
     return Exported(folder, made)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="edgebench-export-") as folder:
+        yield Path(folder)
+
+
+def _refuse_unusable(parent: Parent, material: Material | None, choices: list[Choice], *, fold: bool) -> None:
+    """Raises UserError for what cannot be made without images, or without these."""
+    if material is None and any(choice.precision == "int8" for choice in choices):
+        raise UserError(
+            parent.where,
+            f"INT8 is made and judged on images, and nothing in {KINDS[parent.kind]} says which data it is for",
+            "Name one: --calibration fashion-mnist-mini",
+        )
+    if not fold:
+        return
+    if material is None:
+        raise UserError(
+            parent.where, "there is no preprocessing to fold into a file, no data set is named", "Name one: --dataset"
+        )
+    if material.preprocessing.resize is not None:
+        raise UserError(
+            "--fold-preprocessing",
+            f"the images of {material.images.name} are resized for this network, which no file does",
+            "Leave it out, or use a data set of the network's input size",
+        )
+
+
+def _from_cache(
+    store: Cache, choices: list[Choice], parent: Parent, part: Path, progress: Progress
+) -> dict[str, Artifact]:
+    """By the choices' names; says what was taken, and what was damaged."""
+    found: dict[str, Artifact] = {}
+    damaged = []
+    for choice in choices:
+        try:
+            artifact = store.take(choice, part)
+        except BadFile:
+            damaged.append(choice.name)
+        else:
+            if artifact is not None:
+                name = f"{parent.name}-{choice.name}"
+                found[choice.name] = msgspec.structs.replace(artifact, name=name, model=parent.model)
+    if found:
+        progress.say(f"from the cache: {', '.join(found)}")
+    if damaged:
+        progress.say(f"damaged in the cache, made anew: {', '.join(damaged)}")
+    return found
+
+
+def _summary(parent: Parent, made: Bundle) -> Iterator[str]:
+    for artifact in made.artifacts:
+        yield describe(artifact)
+        yield from candidates(artifact)
+    if parent.zeros_note:
+        yield f"{parent.name}: {parent.zeros_note}"
+    first = made.artifacts[0]
+    found = first.parity
+    if parent.kind != "checkpoint" and found is not None and found.parent_accuracy < 2 / first.outputs[0].shape[-1]:
+        yield (
+            f"{parent.where} itself is right on only {found.parent_accuracy:.1%} of the test images of "
+            f"{found.dataset}: it may be for other data, or want them prepared otherwise, and then its INT8 files are "
+            "worth no more"
+        )
 
 
 def wanted(parent: Parent, formats: Sequence[str] | None, *, int8: bool) -> list[str]:
@@ -101,58 +198,27 @@ def wanted(parent: Parent, formats: Sequence[str] | None, *, int8: bool) -> list
             names += [name for name in added if name in known]
         return names
     if int8:
-        return list(INT8_FORMATS)
+        return [name for name in INT8_FORMATS if name in known]
     plain = [name for name in known if name.count("-") == 1]
     return [name for name in plain if parent.calibration or not name.endswith("-int8")]
 
 
 def describe(artifact: Artifact) -> str:
+    from edgebench.stats import wilson_interval
+
     size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
     found = artifact.parity
     if found is None:
         return f"{size}; not checked on images, no data set was named"
+    low, high = wilson_interval(found.accuracy * found.images, found.images)
     return (
-        f"{size}, accuracy {found.accuracy:.2%} (parent {found.parent_accuracy:.2%}), "
+        f"{size}, accuracy {found.accuracy:.2%} ({low:.1%} to {high:.1%}, parent {found.parent_accuracy:.2%}), "
         f"agrees with it on {found.top1_agreement:.2%} of {found.images}"
     )
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """A bundle may be replaced, anything else may not."""
-    empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not empty and not (folder / "bundle.json").is_file():
-        raise UserError(str(folder), "it is there and is not a bundle", "Name another folder with --out")
-
-
-def _part(folder: Path) -> Path:
-    """A new folder beside the final one: renaming works only within a file system."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        part.chmod(0o755)
-    except OSError as error:
-        raise UserError(
-            str(folder.parent), f"it cannot be written ({error.strerror})", "Name another folder with --out"
-        ) from error
-    return part
-
-
-def _publish(part: Path, folder: Path) -> None:
-    """Put the whole new bundle in the place of the old one, which is only then deleted."""
-    old = part.with_suffix(".old")
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _explained(failure: Failed, source: Path, folder: Path) -> UserError:
-    """The converter's log outlives the export, so that its reason can be read."""
-    log = folder.with_name(f"{folder.name}-{failure.log.name}")
-    if failure.log.is_file():
-        shutil.copyfile(failure.log, log)
-    return UserError(
-        f"export of {source}",
-        f"{failure.log.stem}: {failure.seen}",
-        f"Its log is {log}; leave the format out with --formats",
-    )
+def candidates(artifact: Artifact) -> list[str]:
+    """The INT8 files that this one was chosen from, a line each; at most 80 columns wide."""
+    found = {name.removeprefix(CANDIDATE): text for name, text in artifact.notes.items() if name.startswith(CANDIDATE)}
+    width = max(map(len, found), default=0)
+    return [f"  {label:<{width}}  {text}" for label, text in found.items()]

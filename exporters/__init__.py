@@ -4,29 +4,32 @@ What a user types is `<file name>-<precision>`: `onnx-int8`, `tflite-fp16`. A pl
 
     FORMAT        what the device sees: "onnx", "tflite" or "torch"
     SUFFIX        of its files
-    SOURCES       what it reads: "checkpoint", "onnx", or both
+    SOURCES       what it reads, some of: "checkpoint", "module", "onnx", "keras"
     PRECISIONS    what it makes
     PACKAGES      what must be installed, and EXTRA, the extra of edgebench that installs it
 
     warm()                    import the heavy libraries
-    convert(job) -> Made...   write the files; several for one precision are candidates, of which the best is kept
+    convert(job) -> Made...   write the files; INT8 in every scheme of the job, of which the best is kept
     open_artifact(path)       -> Opened: load one file in its host runtime
+    fold(path, out, preprocessing) -> str    the same file for raw images, uint8; says how that was done
 
 Importing a plugin is cheap: the libraries are imported inside the functions, which run in `exporters._worker`, so that
 neither their start-up time nor a crash of native code reaches the command line. NCHW against NHWC is settled in
 `open_artifact`, which states the layout, and in `exporters._parity`, which obeys it; nowhere else.
 
-Helpers (underscore): _process starts workers, _worker is one, _parity compares answers, _golden writes golden files,
-_onnx_graph reads ONNX files of others.
+Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
+artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _parity compares answers.
+Of INT8, _ranges finds what eight bits are spread over, _onnx_int8 and _tflite_int8 write, _candidates chooses.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
@@ -34,15 +37,29 @@ from edgebench import plugins
 from edgebench.bundle import Format, Precision, TensorSpec
 from edgebench.data import Preprocessing
 from edgebench.errors import MissingPackage, UnknownName, UserError
+from exporters._foreign import Foreign
 
-Source = Literal["checkpoint", "onnx"]
+Source = Literal["checkpoint", "module", "onnx", "keras"]
+
+
+class Scheme(msgspec.Struct, frozen=True):
+    """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay."""
+
+    ranges: str
+    float_layers: tuple[str, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """Part of a file's name: the same for the same scheme."""
+        return f"{self.ranges}-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:8]}"
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a converter gets.
+    """What a converter gets, once or several times in one process.
 
-    source: the checkpoint or .onnx file. folder: where to write. calibration: an .npy file of uint8 [N, H, W, C], or ""
-    if there is no calibration set; preprocessing makes network input of it.
+    source: the checkpoint or .onnx file; foreign: a network of another kind. folder: where to write, and where what was
+    made for an earlier job still is. calibration: an .npy file of uint8 [N, H, W, C], or "" if there is no calibration
+    set; preprocessing makes network input of it. schemes: the INT8 files to make.
     """
 
     source: str
@@ -51,14 +68,23 @@ class Job(msgspec.Struct, frozen=True):
     folder: str
     calibration: str = ""
     preprocessing: Preprocessing | None = None
+    schemes: tuple[Scheme, ...] = ()
+    foreign: Foreign | None = None
 
 
 class Made(msgspec.Struct, frozen=True):
-    """One file. method: what distinguishes it from the other candidates of its precision."""
+    """One file. scheme: what distinguishes it from the other candidates of its precision.
+
+    layers: what may stay float, in the order in which it runs. float_starts: layers at the input that may be faster as
+    float. notes: what a user should know about this file.
+    """
 
     precision: Precision
     file: str
-    method: str = ""
+    scheme: Scheme | None = None
+    layers: tuple[str, ...] = ()
+    float_starts: tuple[tuple[str, ...], ...] = ()
+    notes: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -82,6 +108,7 @@ class Exporter(Protocol):
     def warm(self) -> None: ...
     def convert(self, job: Job) -> Iterator[Made]: ...
     def open_artifact(self, path: Path) -> Opened: ...
+    def fold(self, path: Path, out: Path, preprocessing: Preprocessing) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +140,7 @@ def choose(names: list[str], source: Source) -> list[Choice]:
     Raises UnknownName, MissingPackage, or UserError for a format that this kind of source cannot become.
     """
     known = {choice.name: choice for choice in _choices(source)}
-    elsewhere = {choice.name for kind in ("checkpoint", "onnx") for choice in _choices(kind)}
+    elsewhere = {choice.name for kind in get_args(Source) for choice in _choices(kind)}
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:

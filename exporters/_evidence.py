@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgebench.bundle import TensorSpec
+from exporters._parity import to_layout, to_stored
 from exporters._worker import Ran, Run
 
 if TYPE_CHECKING:
@@ -27,32 +29,50 @@ class Samples:
     golden: Int64Array
     labels: Int64Array | None = None
 
-    def answers(self, plugin: str, artifact: Path, workers: Workers) -> tuple[Float32Array, Ran]:
-        """What an artifact says to all of them, asked in a process of its own. Raises Failed."""
+    def answers(
+        self, plugin: str, artifact: Path, workers: Workers, *, folded: bool = False
+    ) -> tuple[Float32Array, Ran]:
+        """What an artifact says to all of them, asked in a process of its own. Raises Failed.
+
+        folded: whether the preprocessing is in the artifact.
+        """
         import numpy as np
 
         out = artifact.with_name(f"{artifact.name}.{self.file.stem}.answers.npy")
-        ran = workers.run(plugin, Run(str(artifact), str(self.file), self.preprocessing, str(out)))
+        ran = workers.run(plugin, Run(str(artifact), str(self.file), self.preprocessing, str(out), folded))
         return np.load(out, allow_pickle=False), ran
 
-    def network_input(self, index: Int64Array) -> Float32Array:
-        """float32 [n, C, H, W]."""
+    def take(self, index: Int64Array, name: str) -> Samples:
+        """Some of them, in a file of their own beside this one."""
+        import numpy as np
+
+        assert self.labels is not None
+        file = self.file.with_name(f"{name}.npy")
+        np.save(file, np.load(self.file, mmap_mode="r", allow_pickle=False)[index], allow_pickle=False)
+        return Samples(file, self.preprocessing, self.reference[index], index[:0], self.labels[index])
+
+    def stored(self, index: Int64Array, spec: TensorSpec) -> Any:
+        """Some of them as an artifact takes them, [n, ...]."""
         import numpy as np
 
         images = np.load(self.file, mmap_mode="r", allow_pickle=False)[index]
-        return self.preprocessing.apply(images) if self.preprocessing else np.ascontiguousarray(images)
+        if spec.folded:
+            return to_layout(images.transpose(0, 3, 1, 2), spec)
+        return to_stored(self.preprocessing.apply(images) if self.preprocessing else images, spec)
 
 
 @dataclass(frozen=True)
 class Evidence:
     """test: the official test split (or random numbers where no data set is known); selection: the validation split.
 
-    calibration: .npy of uint8 [N, H, W, C], from a training split.
+    ranking: a part of the selection, for what is only compared. calibration: .npy of uint8 [N, H, W, C], from the
+    training split.
     """
 
     dataset: str
     test: Samples
     selection: Samples | None = None
+    ranking: Samples | None = None
     calibration: Path | None = None
     calibration_note: str = ""
     preprocessing: Preprocessing | None = None

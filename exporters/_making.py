@@ -12,13 +12,15 @@ from edgebench import bundle
 from edgebench.bundle import Artifact, Parity, Precision
 from edgebench.errors import UserError
 from edgebench.progress import Step
-from exporters import Choice, Job, Made, _parent
+from exporters import Choice, Job, Made, _asking, _candidates
 from exporters import _golden as golden
 from exporters import _parity as parity
+from exporters._candidates import Choosing
 from exporters._evidence import Evidence
+from exporters._material import Material
 from exporters._parent import Parent
-from exporters._process import Workers
-from exporters._worker import Ran
+from exporters._process import Worker, Workers
+from exporters._worker import Fold, Ran
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array
@@ -30,13 +32,20 @@ LEAST_AGREEMENT_INT8 = 0.5
 
 @dataclass(frozen=True)
 class Making:
-    """One export. part: the bundle's folder while it is not whole; scratch: for everything else."""
+    """One export. part: the bundle's folder while it is not whole; scratch: for everything else.
+
+    material: None where no data set is known. max_drop: of accuracy, as a fraction, that INT8 may cost. fold: whether
+    the files take raw images.
+    """
 
     parent: Parent
+    material: Material | None
     part: Path
     scratch: Path
     workers: Workers
     step: Step
+    max_drop: float | None = None
+    fold: bool = False
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> list[Artifact]:
@@ -44,11 +53,13 @@ class Making:
 
         The converters import their libraries while this process lets the parent answer to the images.
         """
+        if not choices:
+            return []
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
         with ThreadPoolExecutor(len(plugins)) as pool:
             try:
                 running = [pool.submit(self._plugin, p, [c for c in choices if c.plugin == p]) for p in plugins]
-                self._ready.set_result(_parent.evidence(self.parent, self.scratch, self.workers))
+                self._ready.set_result(_asking.evidence(self.parent, self.material, self.scratch, self.workers))
                 done, _ = wait(running, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
@@ -63,54 +74,58 @@ class Making:
         return f"{self.parent.name}-{choice.name}"
 
     def _plugin(self, plugin: str, choices: list[Choice]) -> list[Artifact]:
-        """All of one plugin: convert them in one worker, then load, choose and check each in one of its own."""
+        """All of one plugin: convert them in one worker, choose, then load and check each in one of its own."""
         output = self.scratch / plugin
         output.mkdir()
-        candidates: dict[Precision, list[Made]] = {choice.precision: [] for choice in choices}
+        artifacts = []
         with self.workers.start("convert", plugin) as worker:
             evidence = self._ready.result()
             job = Job(
                 source=str(self.parent.path),
                 kind=self.parent.kind,
-                precisions=tuple(candidates),
+                precisions=tuple(choice.precision for choice in choices),
                 folder=str(output),
                 calibration=str(evidence.calibration or ""),
                 preprocessing=evidence.preprocessing,
+                schemes=_candidates.SCHEMES,
+                foreign=self.parent.foreign,
             )
-            for line in worker.answers(job):
-                assert line.made is not None
-                if not candidates[line.made.precision]:
-                    self.step.advance(1, f"{plugin}-{line.made.precision} converted")
-                candidates[line.made.precision].append(line.made)
-        artifacts = []
-        for choice in choices:
-            best, notes = self._best(candidates[choice.precision], choice, evidence)
-            artifacts.append(self._checked(best, notes, choice, evidence))
+            candidates = self._converted(worker, job, plugin)
+            chosen = []
+            for choice in choices:
+                made, *others = candidates[choice.precision]
+                notes = {"exporter": plugin} | made.notes
+                if self.parent.zeros_note:
+                    notes["zeros"] = self.parent.zeros_note
+                if made.scheme is not None:
+                    choosing = Choosing(choice, job, worker, self.workers, evidence)
+                    made, why = choosing.best([made, *others], self.max_drop)
+                    notes |= why
+                chosen.append((choice, made, notes))
+        for choice, made, notes in chosen:
+            artifacts.append(self._checked(made, notes, choice, evidence))
             self.step.advance(1, f"{choice.name} checked")
         return artifacts
 
-    def _best(self, candidates: list[Made], choice: Choice, evidence: Evidence) -> tuple[Made, dict[str, str]]:
-        """The candidate that agrees with the parent on most images of the validation split; ties go to the first."""
-        notes = {"exporter": choice.plugin}
-        if choice.precision == "int8":
-            notes["calibration"] = evidence.calibration_note
-        if len(candidates) == 1 or evidence.selection is None:
-            return candidates[0], notes
-        scores = []
-        for made in candidates:
-            answers, _ = evidence.selection.answers(choice.plugin, Path(made.file), self.workers)
-            scores.append(parity.agreement(answers, evidence.selection.reference))
-            notes[f"agreement_{made.method}"] = f"{scores[-1]:.4f} on {len(answers)} validation images"
-        best = candidates[scores.index(max(scores))]
-        return best, notes | {"method": best.method}
+    def _converted(self, worker: Worker, job: Job, plugin: str) -> dict[Precision, list[Made]]:
+        candidates: dict[Precision, list[Made]] = {precision: [] for precision in job.precisions}
+        for line in worker.answers(job):
+            assert line.made is not None
+            if not candidates[line.made.precision]:
+                self.step.advance(1, f"{plugin}-{line.made.precision} converted")
+            candidates[line.made.precision].append(line.made)
+        return candidates
 
     def _checked(self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence) -> Artifact:
         """Run the file over the whole test split, compare, and put it into the bundle with its golden files."""
-        test = evidence.test
-        answers, ran = test.answers(choice.plugin, Path(made.file), self.workers)
+        test, file = evidence.test, Path(made.file)
+        if self.fold:
+            file, how = self._folded(file, choice, evidence)
+            notes |= {"preprocessing": how}
+        answers, ran = test.answers(choice.plugin, file, self.workers, folded=self.fold)
         self._refuse_stranger(answers, test.reference, choice)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
-        shutil.copyfile(made.file, content)
+        shutil.copyfile(file, content)
         return Artifact(
             name=self._name(choice),
             format=choice.exporter.FORMAT,
@@ -125,14 +140,19 @@ class Making:
                 self.part,
                 choice.name,
                 choice.precision,
-                ran.inputs[0],
-                images=test.network_input(test.golden),
+                stored=test.stored(test.golden, ran.inputs[0]),
                 expected=answers[test.golden],
                 reference=test.reference[test.golden],
             ),
             parity=_parity(answers, evidence, ran),
             notes=notes,
         )
+
+    def _folded(self, file: Path, choice: Choice, evidence: Evidence) -> tuple[Path, str]:
+        """The same file for raw images, and how it prepares them."""
+        assert evidence.preprocessing is not None
+        out = file.with_name(f"folded-{choice.precision}{choice.exporter.SUFFIX}")
+        return out, self.workers.fold(choice.plugin, Fold(str(file), str(out), evidence.preprocessing))
 
     def _refuse_stranger(self, answers: Float32Array, reference: Float32Array, choice: Choice) -> None:
         import numpy as np

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from edgebench.errors import BadFile, UserError
 from exporters import Opened
+from exporters._facts import Facts
 
 
-class OnnxFacts(msgspec.Struct, frozen=True):
-    """input_shape: (channels, height, width), or (features,). macs: as `models.Size` counts them."""
+def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[int, ...], sized: Path) -> Facts:
+    """given: (channels, height, width) if the user said; sized: where the file with these goes, if it leaves them open.
 
-    input_shape: tuple[int, ...]
-    parameters: int
-    macs: int
-    sha256: str
-
-
-def inspect(path: Path, opened: Opened) -> OnnxFacts:
-    """opened: the file, already loaded in its runtime. Raises UserError for what export cannot start from."""
+    Raises UserError for what export cannot start from.
+    """
     import onnx
-    from onnx import shape_inference
+    from onnx import numpy_helper
 
     where = str(path)
+    opened = open_artifact(path)  # before all else: a damaged file fails, or crashes, here
+    model = onnx.load(where)
+    _refuse_others(where, opened, [node.op_type for node in model.graph.node])
+    digest = _sha256(path, model)
+    if _set_size(where, model, given):
+        onnx.save(model, str(sized))
+        opened = open_artifact(sized)
+    inferred = _inferred(where, model)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes = _shapes(inferred)
+    numbers = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
+    source = opened.inputs[0]
+    return Facts(
+        input_shape=(source.shape[3], *source.shape[1:3]) if source.layout == "NHWC" else source.shape[1:],
+        parameters=sum(prod(tensor.dims) for tensor in numbers),
+        macs=sum(_macs(node, weights, shapes) for node in model.graph.node),
+        zeros=sum(int((numpy_helper.to_array(tensor) == 0).sum()) for tensor in numbers),
+        sha256=digest,
+    )
+
+
+def _refuse_others(where: str, opened: Opened, kinds: list[str]) -> None:
+    """Raises UserError for what is no float32 classifier of images."""
     if len(opened.inputs) != 1 or len(opened.outputs) != 1:
         raise UserError(
             where,
@@ -44,29 +62,53 @@ def inspect(path: Path, opened: Opened) -> OnnxFacts:
             f"its input is {list(source.shape)} and its output {list(sink.shape)}",
             "Export reads image classifiers: [1, C, H, W] or [1, features] in, [1, classes] out",
         )
-    model = onnx.load(where)
-    kinds = [node.op_type for node in model.graph.node]
     quantised = [kind for kind in kinds if "QuantizeLinear" in kind or kind.startswith("QLinear")]
     if quantised:
         raise UserError(
             where, f"it is quantised already ({quantised[0]})", "Deploy it as it is: `edgebench deploy FILE.onnx`"
         )
+
+
+def _sha256(path: Path, model: Any) -> str:
+    """Of the file, and of the weights that it keeps in others. model: with all of them."""
+    import onnx
+
+    digest = hashlib.sha256(path.read_bytes())
+    stored = onnx.load(str(path), load_external_data=False)
+    for tensor, loaded in zip(stored.graph.initializer, model.graph.initializer, strict=True):
+        if onnx.external_data_helper.uses_external_data(tensor):
+            digest.update(loaded.raw_data)
+    return digest.hexdigest()
+
+
+def _set_size(where: str, model: Any, given: tuple[int, ...]) -> bool:
+    """Write the given size into the input, where it is open; whether anything was. The batch may stay open."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    (port,) = (one for one in model.graph.input if one.name not in names)
+    dims = list(port.type.tensor_type.shape.dim)
+    sizes = [dim.dim_value or dim.dim_param or "?" for dim in dims]
+    is_open = any(not dim.dim_value for dim in dims[1:])
+    if not is_open and not given:
+        return False
+    shown = f"its input is [{', '.join(map(str, sizes))}]"
+    if not given:
+        raise UserError(where, f"{shown}: it takes images of any size", "Say which one: --input 3x224x224")
+    channels, height, width = given
+    for wanted in ((channels, height, width), (height, width, channels)):
+        if len(dims) == 4 and all(dim.dim_value in (0, size) for dim, size in zip(dims[1:], wanted, strict=True)):
+            for dim, size in zip(dims[1:], wanted, strict=True):
+                dim.dim_value = size
+            return is_open
+    raise UserError("--input", f"{shown} in {where}, which is not {'x'.join(map(str, given))}", "Leave --input out")
+
+
+def _inferred(where: str, model: Any) -> Any:
+    from onnx import shape_inference
+
     try:
-        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        return shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # onnx raises its own and pybind's types
         raise BadFile(where, f"the shapes in it do not fit ({error})", "Export it again from its source") from error
-    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    shape = source.shape[1:]
-    if source.layout == "NHWC":
-        shape = (source.shape[3], source.shape[1], source.shape[2])
-    shapes = _shapes(inferred)
-    numbers = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
-    return OnnxFacts(
-        input_shape=shape,
-        parameters=sum(_product(tensor.dims) for tensor in numbers),
-        macs=sum(_macs(node, weights, shapes) for node in model.graph.node),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
@@ -78,18 +120,11 @@ def _macs(node: Any, weights: dict[str, tuple[int, ...]], shapes: dict[str, tupl
     """Convolutions and products with a weight, one image."""
     if len(node.input) < 2 or node.input[1] not in weights:
         return 0
-    weight, answer = _product(weights[node.input[1]]), shapes.get(node.output[0], ())
+    weight, answer = prod(weights[node.input[1]]), shapes.get(node.output[0], ())
     if node.op_type == "Conv":
-        return weight * _product(answer[2:])
+        return weight * prod(answer[2:])
     if node.op_type == "Gemm":
         return weight
     if node.op_type == "MatMul":
-        return weight * _product(answer[1:-1])
+        return weight * prod(answer[1:-1])
     return 0
-
-
-def _product(sizes: Any) -> int:
-    result = 1
-    for size in sizes:
-        result *= int(size)
-    return result

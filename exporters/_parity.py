@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.bundle import TensorSpec
 from edgebench.errors import UserError
 
 if TYPE_CHECKING:
-    from edgebench.data import Float32Array, Int64Array
+    from edgebench.data import Float32Array, Int64Array, Preprocessing
 
 # Identical answers have no noise; JSON has no infinity.
 SQNR_CEILING_DB = 300.0
+
+
+def each_image(file: Path, preprocessing: Preprocessing | None) -> Iterator[Float32Array]:
+    """float32 [1, C, H, W], one after the other; what `file` holds: see `_evidence.Samples`."""
+    import numpy as np
+
+    images = np.load(file, mmap_mode="r", allow_pickle=False)
+    for position in range(len(images)):
+        image = images[position : position + 1]
+        yield preprocessing.apply(image) if preprocessing else np.array(image)
+
+
+def each_stored(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec) -> Iterator[Any]:
+    """One image after the other as an artifact takes it, [1, ...]."""
+    import numpy as np
+
+    if spec.folded:
+        images = np.load(file, mmap_mode="r", allow_pickle=False)
+        for position in range(len(images)):
+            yield to_layout(images[position : position + 1].transpose(0, 3, 1, 2), spec)
+    else:
+        for image in each_image(file, preprocessing):
+            yield to_stored(image, spec)
 
 
 def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:
@@ -61,6 +86,22 @@ def agreement(answers: Float32Array, reference: Float32Array) -> float:
 
 def accuracy(answers: Float32Array, labels: Int64Array) -> float:
     return float((answers.argmax(1) == labels).mean())
+
+
+def divergence(answers: Float32Array, reference: Float32Array) -> float:
+    """Mean Kullback-Leibler divergence of the classes' probabilities from those of the reference, in nats.
+
+    Finer than counting images, and unlike a difference of logits not ruled by a few that are large anyway.
+    """
+    import numpy as np
+
+    def logs(values: Float32Array) -> Float32Array:
+        shifted = values.astype(np.float64) - values.max(1, keepdims=True)
+        result: Float32Array = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        return result
+
+    wanted = logs(reference)
+    return float((np.exp(wanted) * (wanted - logs(answers))).sum(1).mean())
 
 
 def relative_error(answers: Float32Array, reference: Float32Array) -> float:

@@ -8,15 +8,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 import exporters
 from edgebench.errors import UserError
-from exporters._onnx_graph import OnnxFacts
-from exporters._worker import Line, Ran, Run
+from edgebench.inspection import Looked
+from exporters._facts import Facts
+from exporters._foreign import Foreign, ForeignRun
+from exporters._inspect import Look
+from exporters._worker import Fold, Inspect, Line, Race, Ran, Run
 
 ROOT = Path(exporters.__file__).parents[1]
 
@@ -54,21 +57,43 @@ class Workers:
 
     def run(self, plugin: str, task: Run) -> Ran:
         """Load one artifact in a process of its own and let it answer."""
-        ran = None
         with self.start("run", plugin) as worker:
-            for line in worker.answers(task):
-                ran = line.ran
-        if ran is None:
-            raise Failed("the process ended without an answer", self._folder / f"{plugin}.log")
-        return ran
+            (line,) = worker.answers(task)
+        assert line.ran is not None
+        return line.ran
 
-    def inspect(self, path: Path) -> OnnxFacts:
+    def race(self, plugin: str, task: Race) -> tuple[float, ...]:
+        """The files' median latencies, in seconds."""
+        with self.start("race", plugin) as worker:
+            (line,) = worker.answers(task)
+        return line.latencies_s
+
+    def fold(self, plugin: str, task: Fold) -> str:
+        """Put the preprocessing into an artifact; how that was done."""
+        with self.start("fold", plugin) as worker:
+            (line,) = worker.answers(task)
+        return line.folded
+
+    def inspect(self, task: Inspect) -> Facts:
         """Look into an .onnx file of someone else: what crashes on it is a process that nobody misses."""
         with self.start("inspect", "onnx") as worker:
-            for line in worker.answers(Run(str(path))):
-                if line.facts is not None:
-                    return line.facts
-        raise Failed("the process ended without an answer", self._folder / "onnx.log")
+            (line,) = worker.answers(task)
+        assert line.facts is not None
+        return line.facts
+
+    def look_at(self, foreign: Foreign) -> Facts:
+        """The same for a network of another kind."""
+        with self.start("look-at", foreign.plugin) as worker:
+            (line,) = worker.answers(foreign)
+        assert line.facts is not None
+        return line.facts
+
+    def look(self, task: Look) -> Looked:
+        """One look at a stranger's file."""
+        with self.start("look", task.format) as worker:
+            (line,) = worker.answers(task)
+        assert line.looked is not None
+        return line.looked
 
     def stop(self) -> None:
         with self._lock:
@@ -105,19 +130,24 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None and not stream.closed:
-                stream.close()
+                with suppress(BrokenPipeError):  # of a task that it did not live to read
+                    stream.close()
 
-    def answers(self, task: exporters.Job | Run) -> Iterator[Line]:
+    def answers(
+        self, task: exporters.Job | Run | Race | Look | Fold | Inspect | Foreign | ForeignRun
+    ) -> Iterator[Line]:
         """Send the task; every answer as it comes. Raises Failed, or the UserError that the worker raised."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(msgspec.json.encode(task))
-            self._process.stdin.close()
+            self._process.stdin.write(msgspec.json.encode(task) + b"\n")
+            self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it died; what it said, or its exit status, is read below
         for raw in self._process.stdout:
             line = msgspec.json.decode(raw, type=Line)
+            if line.done:
+                return
             if line.failed is None:
                 yield line
             elif line.failed.user:
@@ -129,3 +159,4 @@ class Worker:
             raise Failed(f"the process was ended by {signal.Signals(-status).name}", self._log)
         if status:
             raise Failed(f"the process ended with status {status}", self._log)
+        raise Failed("the process ended without an answer", self._log)

@@ -1,6 +1,6 @@
-"""A worker process: one task as JSON on stdin, JSON lines back.
+"""A worker process: tasks as JSON lines on stdin, JSON lines back, the last one of each task `{"done": true}`.
 
-    python -m exporters._worker convert|run|inspect PLUGIN
+    python -m exporters._worker convert|run|race|fold|inspect|look|look-at|ask PLUGIN
 
 Native libraries print to file descriptor 1; so it is kept for the answers under another number and then pointed at
 stderr, which the parent sends to a log file.
@@ -8,38 +8,79 @@ stderr, which the parent sends to a log file.
 
 from __future__ import annotations
 
+import itertools
 import os
+import statistics
 import sys
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 import exporters
-from edgebench.bundle import TensorSpec
+from edgebench.bundle import TensorSpec, raw
 from edgebench.data import Preprocessing
 from edgebench.errors import UserError
-from exporters._onnx_graph import OnnxFacts, inspect
+from edgebench.inspection import Looked
+from exporters import _foreign
+from exporters._facts import Facts
+from exporters._foreign import ASKED_TWICE, Foreign, ForeignRun
+from exporters._inspect import Look, look
+from exporters._onnx_graph import inspect
+
+RACE_TURN = 5
 
 
 class Run(msgspec.Struct, frozen=True):
     """Load `artifact` and let it answer.
 
     images: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without; without any, the artifact is
-    only loaded. answers: .npy to write, float32 [N, classes].
+    only loaded. answers: .npy to write, float32 [N, classes]. folded: it takes the images as they are.
     """
 
     artifact: str
     images: str = ""
     preprocessing: Preprocessing | None = None
     answers: str = ""
+    folded: bool = False
 
 
 class Ran(msgspec.Struct, frozen=True):
+    """repeat_error: how far the answers to the first images were off, relative, when they came a second time."""
+
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     runtime: str
+    repeat_error: float = 0.0
+
+
+class Fold(msgspec.Struct, frozen=True):
+    """Put the preprocessing into a file."""
+
+    artifact: str
+    out: str
+    preprocessing: Preprocessing
+
+
+class Inspect(msgspec.Struct, frozen=True):
+    """Look into an .onnx file. input_shape: (channels, height, width), or () if the user did not say.
+
+    sized: .onnx to write with these sizes, if the file leaves them open.
+    """
+
+    artifact: str
+    input_shape: tuple[int, ...]
+    sized: str
+
+
+class Race(msgspec.Struct, frozen=True):
+    """Time these files against one another, for about so many seconds each."""
+
+    artifacts: tuple[str, ...]
+    seconds: float
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -56,8 +97,12 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     made: exporters.Made | None = None
     ran: Ran | None = None
-    facts: OnnxFacts | None = None
+    facts: Facts | None = None
+    folded: str = ""
+    looked: Looked | None = None
+    latencies_s: tuple[float, ...] = ()
     failed: Failure | None = None
+    done: bool = False
 
 
 def main(action: str, plugin: str) -> int:
@@ -65,49 +110,99 @@ def main(action: str, plugin: str) -> int:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
-    def answer(**line: Any) -> None:
-        answers.write(msgspec.json.encode(Line(**line)) + b"\n")
+    def answer(line: Line) -> None:
+        answers.write(msgspec.json.encode(line) + b"\n")
 
     try:
         exporter = exporters.load(plugin)
         if action == "convert":
             exporter.warm()  # while the parent still prepares the job
-            for made in exporter.convert(msgspec.json.decode(sys.stdin.buffer.read(), type=exporters.Job)):
-                answer(made=made)
-        elif action == "inspect":
-            path = Path(msgspec.json.decode(sys.stdin.buffer.read(), type=Run).artifact)
-            answer(facts=inspect(path, exporter.open_artifact(path)))
-        else:
-            answer(ran=run(exporter, msgspec.json.decode(sys.stdin.buffer.read(), type=Run)))
+        for task in sys.stdin.buffer:
+            for line in perform(action, exporter, task):
+                answer(line)
+            answer(Line(done=True))
     except UserError as error:
-        answer(failed=Failure(True, error.where, error.seen, error.remedy))
+        answer(Line(failed=Failure(True, error.where, error.seen, error.remedy)))
         return 1
     except Exception as error:  # the parent says whose fault it is; the log has the traceback
         import traceback
 
         traceback.print_exc()
         text = str(error).strip().splitlines() or [""]
-        answer(failed=Failure(False, type(error).__name__, text[0][:300], ""))
+        answer(Line(failed=Failure(False, type(error).__name__, text[0][:300], "")))
         return 1
     return 0
 
 
+def perform(action: str, exporter: exporters.Exporter, task: bytes) -> Iterator[Line]:
+    if action == "convert":
+        for made in exporter.convert(msgspec.json.decode(task, type=exporters.Job)):
+            yield Line(made=made)
+    elif action == "race":
+        yield Line(latencies_s=race(exporter, msgspec.json.decode(task, type=Race)))
+    elif action == "look":
+        yield Line(looked=look(msgspec.json.decode(task, type=Look)))
+    elif action == "inspect":
+        file = msgspec.json.decode(task, type=Inspect)
+        yield Line(facts=inspect(Path(file.artifact), exporter.open_artifact, file.input_shape, Path(file.sized)))
+    elif action == "look-at":
+        yield Line(facts=_foreign.look(msgspec.json.decode(task, type=Foreign)))
+    elif action == "ask":
+        yield Line(ran=Ran((), (), "", _foreign.run(msgspec.json.decode(task, type=ForeignRun))))
+    elif action == "fold":
+        fold = msgspec.json.decode(task, type=Fold)
+        yield Line(folded=exporter.fold(Path(fold.artifact), Path(fold.out), fold.preprocessing))
+    else:
+        yield Line(ran=run(exporter, msgspec.json.decode(task, type=Run)))
+
+
 def run(exporter: exporters.Exporter, task: Run) -> Ran:
     opened = exporter.open_artifact(Path(task.artifact))
+    inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else opened.inputs
+    repeat_error = 0.0
     if task.images:
         import numpy as np
 
-        from exporters._parity import from_stored, to_stored
+        from exporters._parity import each_stored, from_stored, relative_error
 
-        images = np.load(task.images, mmap_mode="r", allow_pickle=False)
-        results = []
-        for position in range(len(images)):
-            image = images[position : position + 1]
-            prepared = task.preprocessing.apply(image) if task.preprocessing else np.array(image)
-            stored = opened.run(to_stored(prepared, opened.inputs[0]))
-            results.append(from_stored(stored, opened.outputs[0]))
-        np.save(task.answers, np.concatenate(results), allow_pickle=False)
-    return Ran(opened.inputs, opened.outputs, opened.runtime)
+        def answers(count: int | None) -> Any:
+            images = itertools.islice(each_stored(Path(task.images), task.preprocessing, inputs[0]), count)
+            return np.concatenate([from_stored(opened.run(image), opened.outputs[0]) for image in images])
+
+        first = answers(None)
+        repeat_error = relative_error(answers(ASKED_TWICE), first[:ASKED_TWICE])
+        np.save(task.answers, first, allow_pickle=False)
+    return Ran(inputs, opened.outputs, opened.runtime, repeat_error)
+
+
+def race(exporter: exporters.Exporter, task: Race) -> tuple[float, ...]:
+    """Median processor time of one inference of each file, in seconds: one thread, taking turns of a few inferences.
+
+    Not wall time: other programs must not decide which file is kept. The first inference of a turn meets caches that
+    the others have filled, and is not counted.
+    """
+    opened = [exporter.open_artifact(Path(artifact)) for artifact in task.artifacts]
+    inputs = [random_input(one.inputs[0]) for one in opened]
+    times_s: list[list[float]] = [[] for _ in opened]
+    started = time.perf_counter()
+    while time.perf_counter() - started < task.seconds * len(opened):
+        for one, image, mine in zip(opened, inputs, times_s, strict=True):
+            one.run(image)
+            for _ in range(RACE_TURN):
+                before = time.thread_time()
+                one.run(image)
+                mine.append(time.thread_time() - before)
+    return tuple(statistics.median(mine) for mine in times_s)
+
+
+def random_input(spec: TensorSpec) -> Any:
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    if spec.dtype.startswith("float"):
+        return random.standard_normal(spec.shape).astype(spec.dtype)
+    limits = np.iinfo(spec.dtype)
+    return random.integers(limits.min, limits.max, spec.shape, spec.dtype, endpoint=True)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,35 @@
-"""ONNX: float32, and INT8 with quantise/dequantise nodes, for onnxruntime >= 1.16.
+"""ONNX: float32, fp16 and INT8 with quantise/dequantise nodes, for onnxruntime >= 1.16.
 
 Float32 is traced (`dynamo=False`), opset 17 and IR version 8, unused domains removed: that is what old runtimes on
-boards still load. INT8 is unsigned activations, signed weights, per channel: onnxruntime fuses all of it on x86 and
-ARM, where signed activations stay half unfused on x86. Which way of finding the ranges is better depends on the
-network, so both are made and the better one is kept.
+boards still load. fp16 keeps float32 inputs and outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgebench.bundle import TensorSpec
-from exporters import Job, Made, Opened
+from edgebench.data import Preprocessing
+from exporters import Job, Made, Opened, _modules, _onnx_folding, _onnx_int8
+from exporters._parity import each_image, to_layout
+from exporters._ranges import Histogram
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = "onnx"
 SUFFIX = ".onnx"
-SOURCES = ("checkpoint", "onnx")
-PRECISIONS = ("fp32", "int8")
+SOURCES = ("checkpoint", "module", "onnx")
+PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("onnx", "onnxruntime")
 EXTRA = "export"
 
 OPSET = 17
 IR_VERSION = 8
-CALIBRATION_BATCH = 16
-INT8_METHODS: dict[str, dict[str, Any]] = {"minmax": {}, "moving-average": {"CalibMovingAverage": True}}
+FP16_ARITHMETIC = "half the bytes; CPU runtimes widen it and compute in fp32"
 
 
 def warm() -> None:
@@ -34,27 +38,43 @@ def warm() -> None:
 
 
 def convert(job: Job) -> Iterator[Made]:
-    folder = Path(job.folder)
-    float32 = folder / "onnx-fp32.onnx"
-    if job.kind == "checkpoint":
-        from_checkpoint(Path(job.source), float32)
-    else:
-        _copy(Path(job.source), float32)
+    float32 = float32_of(job)
     if "fp32" in job.precisions:
         yield Made("fp32", str(float32))
+    if "fp16" in job.precisions:
+        out = float32.with_name("onnx-fp16.onnx")
+        _halve(float32, out)
+        yield Made("fp16", str(out), notes={"arithmetic": FP16_ARITHMETIC})
     if "int8" in job.precisions:
-        yield from _quantise(job, float32, folder)
+        yield from _quantise(job, float32)
+
+
+def float32_of(job: Job) -> Path:
+    """The file that all others are made of; made once for all jobs of a folder."""
+    float32 = Path(job.folder) / "onnx-fp32.onnx"
+    if not float32.exists():
+        if job.kind == "checkpoint":
+            from_checkpoint(Path(job.source), float32)
+        elif job.foreign is not None:
+            _trace(_modules.load(job.foreign), job.foreign.input_shape, float32)
+        else:
+            _copy(Path(job.source), float32)
+    return float32
 
 
 def from_checkpoint(source: Path, out: Path) -> None:
-    import torch
-
     from edgebench import checkpoint
 
     opened = checkpoint.load(source)
+    _trace(opened.build(), opened.about.input_shape, out)
+
+
+def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> None:
+    import torch
+
     torch.onnx.export(
-        opened.build(),
-        (torch.zeros(1, *opened.about.input_shape),),
+        network,
+        (torch.zeros(1, *input_shape),),
         str(out),
         dynamo=False,
         opset_version=OPSET,
@@ -89,49 +109,32 @@ def _copy(source: Path, out: Path) -> None:
         out.write_bytes(source.read_bytes())
 
 
-def _quantise(job: Job, float32: Path, folder: Path) -> Iterator[Made]:
-    import numpy as np
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    from exporters._parity import to_layout
-
-    spec = open_artifact(float32).inputs[0]
-    assert job.preprocessing is not None
-    images = to_layout(job.preprocessing.apply(np.load(job.calibration, allow_pickle=False)), spec)
-    step = CALIBRATION_BATCH if _dynamic_batch(float32) else 1
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches = iter([{spec.name: images[i : i + step]} for i in range(0, len(images), step)])
-
-        def get_next(self) -> Any:
-            return next(self.batches, None)
-
-    # Without this step, tensors that tracing shared between layers keep convolutions from being fused.
-    prepared = folder / "onnx-prepared.onnx"
-    quant_pre_process(str(float32), str(prepared), skip_symbolic_shape=True)
-    for method, options in INT8_METHODS.items():
-        out = folder / f"onnx-int8.{method}.onnx"
-        quantize_static(
-            str(prepared),
-            str(out),
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            extra_options=options,
-        )
-        make_loadable(out)
-        yield Made("int8", str(out), method)
-
-
-def _dynamic_batch(path: Path) -> bool:
+def _halve(float32: Path, out: Path) -> None:
     import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = onnx.load(str(path), load_external_data=False)
-    return not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    onnx.save(convert_float_to_float16(onnx.load(str(float32)), keep_io_types=True), str(out))
+    make_loadable(out)
+
+
+def _quantise(job: Job, float32: Path) -> Iterator[Made]:
+    prepared = float32.with_name("onnx-prepared.onnx")
+    if not prepared.exists():
+        _onnx_int8.prepare(float32, prepared)
+    layers, float_starts = _onnx_int8.layers(prepared), _onnx_int8.float_starts(prepared)
+    assert job.preprocessing is not None
+    seen = _observed(prepared, Path(job.calibration), job.preprocessing)
+    for scheme in job.schemes:
+        out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
+        _onnx_int8.quantise(prepared, out, seen, scheme)
+        make_loadable(out)
+        yield Made("int8", str(out), scheme, layers, float_starts)
+
+
+@cache
+def _observed(prepared: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
+    (spec,) = open_artifact(prepared).inputs
+    return _onnx_int8.observe(prepared, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
 
 
 def open_artifact(path: Path) -> Opened:
@@ -148,6 +151,12 @@ def open_artifact(path: Path) -> Opened:
         return session.run([outputs[0].name], {inputs[0].name: stored})[0]
 
     return Opened(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run)
+
+
+def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
+    how = _onnx_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
+    make_loadable(out)
+    return how
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -7,21 +7,25 @@ its float32 file. Inputs are channels last (NHWC), as TFLite runtimes expect.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebench.bundle import TensorSpec
 from edgebench.data import Preprocessing
-from exporters import Job, Made, Opened
+from exporters import Job, Made, Opened, _modules, _tflite_folding, _tflite_int8
+from exporters._parity import each_image, to_layout
+from exporters._ranges import Histogram
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = "tflite"
 SUFFIX = ".tflite"
-SOURCES = ("checkpoint",)
+SOURCES = ("checkpoint", "module")
 PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = ("torch", "litert_torch", "ai_edge_quantizer", "ai_edge_litert")
 EXTRA = "export"
-
-INT8_METHODS = ("minmax", "moving-average")
 
 
 def warm() -> None:
@@ -31,19 +35,27 @@ def warm() -> None:
 
 def convert(job: Job) -> Iterator[Made]:
     float32 = Path(job.folder) / "tflite-fp32.tflite"
-    _from_checkpoint(Path(job.source), float32)
+    if not float32.exists():
+        if job.foreign is not None:
+            _convert(_modules.load(job.foreign), job.foreign.input_shape, float32)
+        else:
+            _from_checkpoint(Path(job.source), float32)
     yield from precisions_of(float32, job)
 
 
 def _from_checkpoint(source: Path, out: Path) -> None:
-    import litert_torch
-    import torch
-
     from edgebench import checkpoint
 
     opened = checkpoint.load(source)
-    channels, height, width = opened.about.input_shape
-    network = litert_torch.to_channel_last_io(opened.build(), args=[0]).eval()
+    _convert(opened.build(), opened.about.input_shape, out)
+
+
+def _convert(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> None:
+    import litert_torch
+    import torch
+
+    channels, height, width = input_shape
+    network = litert_torch.to_channel_last_io(network, args=[0]).eval()
     litert_torch.convert(network, (torch.zeros(1, height, width, channels),)).export(str(out))
 
 
@@ -56,10 +68,18 @@ def precisions_of(float32: Path, job: Job) -> Iterator[Made]:
         yield Made("fp16", str(_halve(float32, folder / "tflite-fp16.tflite")))
     if "int8" in job.precisions:
         assert job.preprocessing is not None
-        for method in INT8_METHODS:
-            out = folder / f"tflite-int8.{method}.tflite"
-            _quantise(float32, out, method, Path(job.calibration), job.preprocessing)
-            yield Made("int8", str(out), method)
+        layers = tuple(_tflite_int8.layers(float32))
+        seen = _observed(float32, Path(job.calibration), job.preprocessing)
+        for scheme in job.schemes:
+            out = folder / f"tflite-int8-{scheme.slug}.tflite"
+            _tflite_int8.quantise(float32, out, seen, scheme)
+            yield Made("int8", str(out), scheme, layers)
+
+
+@cache
+def _observed(float32: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
+    (spec,) = open_artifact(float32).inputs
+    return _tflite_int8.observe(float32, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
 
 
 def _halve(float32: Path, out: Path) -> Path:
@@ -79,38 +99,6 @@ def _halve(float32: Path, out: Path) -> Path:
     return out
 
 
-def _quantise(float32: Path, out: Path, method: str, calibration: Path, preprocessing: Preprocessing) -> None:
-    import numpy as np
-    from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
-    from ai_edge_quantizer.utils import qsv_utils
-
-    from exporters._parity import to_layout
-
-    signature, argument = _signature(float32)
-    spec = open_artifact(float32).inputs[0]
-    images = to_layout(preprocessing.apply(np.load(calibration, allow_pickle=False)), spec)
-    samples = {signature: [{argument: image[None]} for image in images]}
-    update = {"minmax": qsv_utils.min_max_update, "moving-average": qsv_utils.moving_average_update}[method]
-    wanted = recipe.static_wi8_ai8()
-    # The quantizer's own `calibrate` offers only the moving average; its two halves are called apart.
-    rules = recipe_manager.RecipeManager()
-    rules.load_quantization_recipe(wanted)
-    ranges = calibrator.Calibrator(str(float32), num_threads=1, qsv_update_func=update)
-    ranges.calibrate(samples, rules)
-    maker = quantizer.Quantizer(str(float32))
-    maker.load_quantization_recipe(wanted)
-    maker.quantize(ranges.get_model_qsvs(), enable_progress_report=False).export_model(str(out), overwrite=True)
-
-
-def _signature(path: Path) -> tuple[str, str]:
-    """Name of the file's signature and of its one argument."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    ((name, tensors),) = Interpreter(str(path)).get_signature_list().items()
-    (argument,) = tensors["inputs"]
-    return name, argument
-
-
 def open_artifact(path: Path) -> Opened:
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
@@ -126,6 +114,10 @@ def open_artifact(path: Path) -> Opened:
         return interpreter.get_tensor(sink["index"])
 
     return Opened((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run)
+
+
+def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
+    return _tflite_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from exporters import Job, Made, onnx, tflite
-from exporters.tflite import open_artifact
+from exporters.tflite import fold, open_artifact
 
 FORMAT = "tflite"
 SUFFIX = ".tflite"
-SOURCES = ("checkpoint", "onnx")
+SOURCES = ("checkpoint", "module", "onnx")
 PRECISIONS = ("fp32", "fp16", "int8")
 PACKAGES = (
     "onnx",
@@ -41,13 +41,9 @@ def warm() -> None:
 
 
 def convert(job: Job) -> Iterator[Made]:
-    folder = Path(job.folder)
-    source = Path(job.source)
-    if job.kind == "checkpoint":
-        source = folder / "source.onnx"
-        onnx.from_checkpoint(Path(job.source), source)
-    float32 = folder / "tflite-fp32.tflite"
-    _from_onnx(source, float32)
+    float32 = Path(job.folder) / "tflite-fp32.tflite"
+    if not float32.exists():
+        _from_onnx(onnx.float32_of(job), float32)
     yield from tflite.precisions_of(float32, job)
 
 
@@ -131,4 +127,4 @@ def _never_negative(node: Any, constants: dict[str, Any]) -> bool:
     return lowest is not None and bool(lowest >= 0)
 
 
-__all__ = ["convert", "open_artifact", "pad_before_pooling", "warm"]
+__all__ = ["convert", "fold", "open_artifact", "pad_before_pooling", "warm"]

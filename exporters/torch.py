@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebench.bundle import TensorSpec
-from exporters import Job, Made, Opened
+from edgebench.data import Preprocessing
+from exporters import Job, Made, Opened, _modules
+from exporters._folding import AS_OPERATORS, coefficients
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 FORMAT = "torch"
 SUFFIX = ".pt2"
-SOURCES = ("checkpoint",)
+SOURCES = ("checkpoint", "module")
 PRECISIONS = ("fp32", "fp16")
 PACKAGES = ("torch",)
 EXTRA = "train"
@@ -27,20 +33,55 @@ def warm() -> None:
 def convert(job: Job) -> Iterator[Made]:
     import torch
 
-    from edgebench import checkpoint
-
-    opened = checkpoint.load(Path(job.source))
     for precision in job.precisions:
-        network = opened.build()
-        example = torch.zeros(1, *opened.about.input_shape)
+        network, input_shape = _network(job)
+        example = torch.zeros(1, *input_shape)
         if precision == "fp16":
             network, example = network.half(), example.half()
         out = Path(job.folder) / f"torch-{precision}.pt2"
-        program = torch.export.export(network, (example,))
-        for node in program.graph.nodes:
-            node.meta.pop("stack_trace", None)  # names folders of this machine
-        torch.export.save(program, str(out))
+        _save(network, example, out)
         yield Made(precision, str(out))
+
+
+def _network(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
+    from edgebench import checkpoint
+
+    if job.foreign is not None:
+        return _modules.load(job.foreign), job.foreign.input_shape
+    opened = checkpoint.load(Path(job.source))
+    return opened.build(), opened.about.input_shape
+
+
+def _save(network: nn.Module, example: torch.Tensor, out: Path) -> None:
+    import torch
+
+    program = torch.export.export(network, (example,))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names folders of this machine
+    torch.export.save(program, str(out))
+
+
+def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
+    import torch
+
+    (spec,) = open_artifact(path).inputs
+    scale, shift = (torch.from_numpy(numbers) for numbers in coefficients(preprocessing, spec))
+    network = torch.export.load(str(path)).module()
+
+    class Folded(torch.nn.Module):
+        """Prepares an image, then asks the network."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("scale", scale)
+            self.register_buffer("shift", shift)
+
+        def forward(self, image: torch.Tensor) -> Any:
+            return self.network((image.float() * self.scale + self.shift).to(getattr(torch, spec.dtype)))
+
+    _save(Folded(), torch.zeros(spec.shape, dtype=torch.uint8), out)
+    return AS_OPERATORS
 
 
 def open_artifact(path: Path) -> Opened:

@@ -1,0 +1,202 @@
+"""inspect: what is in an .onnx or .tflite file, whoever made it.
+
+    main process                       hash, bundle beside it ─────────────┬─ put together
+    one process: read the file         versions, layers, MACs, memory ─────┤
+    one process: load and run it       does it run; what runs as integers ─┤
+    one process: run it beside fp32    error of each layer ────────────────┘  (files of a bundle that has both)
+
+A stranger's file can take native code down, and then takes a process with it that nobody misses. Only if that is the
+first one, there is nothing to tell.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from msgspec.structs import replace
+
+from edgebench import bundle
+from edgebench.bundle import Artifact
+from edgebench.errors import BadFile, MissingPackage, UserError
+from edgebench.inspection import Errors, Format, Inspection, Layer, Loaded, Looked, Network, RunsAs, plain
+from edgebench.progress import Progress, Silent
+from exporters._inspect import GoldenInputs, Look, Sibling
+from exporters._process import Failed, Workers
+
+LARGEST_FILE_BYTES = 2**31 - 1  # both formats end there; what is larger keeps its weights beside it
+_PACKAGES = {"onnx": (("onnx", "export"), ("onnxruntime", "runtimes")), "tflite": (("ai_edge_litert", "runtimes"),)}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the bundle in the file's folder knows about it. sibling: to compare its layers with."""
+
+    artifact: Artifact | None = None
+    source: dict[str, str] = field(default_factory=dict)
+    sibling: Sibling | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def inspect(
+    path: Path,
+    *,
+    shape: tuple[int, ...] = (),
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> Inspection:
+    """Look into one file. shape: of its first input, where the file leaves sizes open (.onnx only).
+
+    Raises UserError if its content is not what its name says. What its runtime finds wrong with it is a remark.
+    """
+    loose = _checked(path, shape)
+    format_ = cast(Format, loose.format)
+    known = known_of(path, loose.content.sha256)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgebench-inspect-") as scratch,
+        progress.step(f"Looking into {path.name}"),
+    ):
+        workers = Workers(Path(scratch))
+        task = Look(str(path.absolute()), format_, "read", scratch, shape, known.sibling)
+        network = _read(path, workers, task)
+        loaded = _load(workers, task)
+        errors, broken = _compare(workers, task) if known.sibling else (Errors({}, 0), ())
+    remarks = [*known.remarks, *network.remarks, *_quietly_quantised(network, loaded), *broken]
+    if loaded.problem:
+        remarks.append(f"{loaded.runtime} does not run it: {loaded.problem}")
+    return Inspection(
+        file=plain(path.name),
+        format=format_,
+        size_bytes=loose.content.size_bytes,
+        sha256=loose.content.sha256,
+        runtime=loaded.runtime,
+        network=replace(_joined(network, loaded, errors), remarks=tuple(remarks)),
+        artifact=known.artifact,
+        source=known.source,
+        compared_images=errors.images,
+    )
+
+
+def parse_shape(text: str | None) -> tuple[int, ...]:
+    """`1x3x224x224` -> (1, 3, 224, 224). Raises UserError."""
+    if text is None:
+        return ()
+    sizes = text.lower().split("x")
+    if not all(size.isdecimal() and 0 < int(size) < 2**31 for size in sizes):
+        raise UserError("--shape", f"'{text}' is no shape", "Write sizes with x between them, e.g. 1x3x224x224")
+    return tuple(map(int, sizes))
+
+
+def as_json(found: Inspection) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+
+
+def known_of(path: Path, sha256: str) -> Known:
+    """Nothing, unless the bundle.json beside the file names its content; a damaged bundle is remarked."""
+    if not (path.parent / "bundle.json").is_file():
+        return Known()
+    try:
+        made = bundle.load(path.parent)
+    except BadFile as error:
+        return Known(remarks=(plain(f"the bundle that it lies in is not used: {error}"),))
+    artifact = next((one for one in made.artifacts if one.content.sha256 == sha256), None)
+    if artifact is None:
+        return Known(remarks=("the bundle in its folder does not know it",))
+    siblings = [one for one in made.artifacts if one.format == artifact.format and one.precision == "fp32"]
+    sibling = None
+    if siblings and siblings[0] != artifact:
+        inputs, own = _golden(path.parent, siblings[0]), _golden(path.parent, artifact)
+        if inputs and own:
+            sibling = Sibling(str((path.parent / siblings[0].content.file).absolute()), inputs, own)
+    return Known(artifact, made.source, sibling)
+
+
+def _checked(path: Path, shape: tuple[int, ...]) -> Artifact:
+    """Everything that can be refused before a process is started."""
+    loose = bundle.loose_artifact(path)
+    if loose.format not in _PACKAGES:
+        raise BadFile(str(path), f"'{path.suffix}' is no format that inspect reads", "Give an .onnx or .tflite file")
+    if shape and loose.format != "onnx":
+        raise UserError("--shape", "a .tflite file is stored with all of its sizes", "Leave it out")
+    if not 0 < loose.content.size_bytes <= LARGEST_FILE_BYTES:
+        raise BadFile(
+            str(path),
+            f"it has {loose.content.size_bytes:,} bytes; such a file has 1 to {LARGEST_FILE_BYTES:,}",
+            "Export it again; ONNX keeps larger weights in a file beside it",
+        )
+    for package, extra in _PACKAGES[loose.format]:
+        if importlib.util.find_spec(package) is None:
+            raise MissingPackage(f"inspecting {path.suffix} files", package, extra)
+    return loose
+
+
+def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:
+    golden = artifact.golden
+    if golden is None or len(artifact.inputs) != 1:
+        return None
+    (spec,) = artifact.inputs
+    return GoldenInputs(str((folder / golden.inputs.file).absolute()), golden.count, spec.shape, spec.dtype)
+
+
+def _read(path: Path, workers: Workers, task: Look) -> Network:
+    try:
+        return cast(Network, workers.look(task))
+    except Failed as failure:
+        raise BadFile(
+            str(path), f"it cannot be read ({plain(failure.seen)})", "Do not load it anywhere else either"
+        ) from failure
+
+
+def _load(workers: Workers, task: Look) -> Loaded:
+    try:
+        return cast(Loaded, workers.look(replace(task, step="load")))
+    except Failed as failure:
+        runtime = {"onnx": "onnxruntime", "tflite": "LiteRT"}[task.format]
+        return Loaded(runtime, f"{plain(failure.seen)}, and it takes along whatever loads it")
+
+
+def _compare(workers: Workers, task: Look) -> tuple[Errors, tuple[str, ...]]:
+    """And why there are no errors."""
+    try:
+        found: Looked = workers.look(replace(task, step="compare"))
+        return cast(Errors, found), ()
+    except Failed as failure:
+        return Errors({}, 0), (f"its layers cannot be compared with the float32 file's: {plain(failure.seen)}",)
+
+
+def _joined(network: Network, loaded: Loaded, errors: Errors) -> Network:
+    """The layers as the file says, as the runtime runs them, and how far off they are."""
+    memory = network.memory
+    if memory and loaded.arena_bytes:
+        memory = replace(memory, arena_bytes=loaded.arena_bytes)
+    layers = tuple(
+        replace(_as_run(layer, loaded), sqnr_db=errors.sqnr_db.get(layer.number)) for layer in network.layers
+    )
+    return replace(network, layers=layers, memory=memory)
+
+
+def _quietly_quantised(network: Network, loaded: Loaded) -> list[str]:
+    """Weights that the file keeps float, and the runtime rounds to integers because everything around them is."""
+    found = [
+        layer.name
+        for layer in network.layers
+        if layer.macs and not layer.scales and loaded.runs_as.get(layer.number, RunsAs("", False)).integer
+    ]
+    return [f"{loaded.runtime} runs on integers what the file keeps float: {', '.join(found)}"] if found else []
+
+
+def _as_run(layer: Layer, loaded: Loaded) -> Layer:
+    """Integers in the file are integers for the runtime only if it fuses what is around the operator."""
+    runs_as = loaded.runs_as.get(layer.number)
+    if runs_as is None:
+        return layer
+    layer = replace(layer, runs_as=runs_as.operator)
+    if runs_as.integer and layer.arithmetic == "float":
+        return replace(layer, arithmetic="integer", why_float="")
+    if not runs_as.integer and layer.arithmetic == "integer":
+        why = f"{loaded.runtime} does not fuse the quantise and dequantise nodes around it"
+        return replace(layer, arithmetic="float", why_float=why)
+    return layer

@@ -1,0 +1,153 @@
+"""What the parent answers: in this process if it is a checkpoint, in a worker if it is anyone else's network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench import checkpoint, data
+from edgebench.errors import BadFile, UserError
+from exporters import _golden as golden
+from exporters import _parity as parity
+from exporters import _preprocessing
+from exporters._evidence import Evidence, Samples, keep
+from exporters._foreign import ASKED_TWICE, ForeignRun
+from exporters._process import Failed, Worker, Workers
+from exporters._worker import Run
+
+if TYPE_CHECKING:
+    from edgebench.data import Float32Array, Preprocessing
+    from exporters._material import Material
+    from exporters._parent import Parent
+
+    Answer = Callable[[Path, Preprocessing | None], Float32Array]
+    Ask = Callable[[Path, Preprocessing | None], tuple[Float32Array, float]]
+
+RANDOM_SEED = 0
+RANKING_IMAGES = 256
+# Relative: what threads and batches of other sizes do to sums stays far below, dropout far above.
+LARGEST_REPEAT_ERROR = 1e-3
+
+
+def evidence(parent: Parent, material: Material | None, folder: Path, workers: Workers) -> Evidence:
+    """Let the parent answer to the images of its data set; files go to `folder`.
+
+    Raises UserError if it answers differently each time, or wants its images prepared otherwise.
+    """
+    with _asking(parent, workers) as answer:
+        if material is None:
+            return _random_evidence(parent, folder, answer)
+        images = material.images
+        selection = _samples(folder, "validation", images.validation, material.preprocessing, answer)
+        ranking = selection.take(data.balanced_index(images.validation.labels, RANKING_IMAGES), "ranking")
+        if parent.preprocessing_is_guessed:
+            assert ranking.labels is not None
+            _preprocessing.refuse_wrong(
+                parent.where,
+                images.name,
+                material.preprocessing,
+                ranking.reference,
+                ranking.labels,
+                lambda other: answer(ranking.file, other),
+            )
+        return Evidence(
+            dataset=images.name,
+            test=_samples(folder, "test", images.test, material.preprocessing, answer),
+            selection=selection,
+            ranking=ranking,
+            calibration=keep(folder, "calibration", material.calibration),
+            calibration_note=material.note,
+            preprocessing=material.preprocessing,
+        )
+
+
+def _samples(folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer) -> Samples:
+    height, width, channels = split.images.shape[1:]
+    file = keep(folder, name, split)
+    chosen = data.balanced_index(split.labels, golden.count((channels, height, width)))
+    return Samples(file, preprocessing, answer(file, preprocessing), chosen, split.labels)
+
+
+def _random_evidence(parent: Parent, folder: Path, answer: Answer) -> Evidence:
+    """Without a data set only exact copies can be judged: normal random numbers tell whether answers are the same."""
+    import numpy as np
+
+    count = golden.count(parent.input_shape)
+    file = folder / "random.npy"
+    numbers = np.random.default_rng(RANDOM_SEED).standard_normal((count, *parent.input_shape), np.float32)
+    np.save(file, numbers, allow_pickle=False)
+    return Evidence(dataset="", test=Samples(file, None, answer(file, None), np.arange(count)))
+
+
+@contextmanager
+def _asking(parent: Parent, workers: Workers) -> Iterator[Answer]:
+    """A function from a file of images to answers, which were the same when some were asked for again."""
+    with _asker(parent, workers) as ask:
+
+        def answer(file: Path, preprocessing: Preprocessing | None) -> Float32Array:
+            answers, repeat_error = ask(file, preprocessing)
+            if not repeat_error <= LARGEST_REPEAT_ERROR:
+                raise UserError(
+                    parent.where,
+                    f"asked twice about the same images it answers differently, by {repeat_error:.0%} of their size",
+                    "Export it in evaluation mode: no dropout, nothing drawn at random",
+                )
+            return answers
+
+        yield answer
+
+
+@contextmanager
+def _asker(parent: Parent, workers: Workers) -> Iterator[Ask]:
+    """A checkpoint answers here, anyone else's network in one worker."""
+    if parent.kind == "checkpoint":
+        yield _ask_checkpoint(parent.path)
+    elif parent.foreign is not None:
+        with workers.start("ask", parent.foreign.plugin) as worker:
+            yield _ask_worker(parent, worker)
+    else:
+        with workers.start("run", "onnx") as worker:
+            yield _ask_worker(parent, worker)
+
+
+def _ask_checkpoint(path: Path) -> Ask:
+    import numpy as np
+
+    from edgebench import training
+
+    model = checkpoint.load(path).build()
+
+    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
+        assert preprocessing is not None
+        images = np.load(file, allow_pickle=False)
+        answers = training.logits(model, images, preprocessing)
+        again = training.logits(model, images[:ASKED_TWICE], preprocessing)
+        return answers, parity.relative_error(again, answers[:ASKED_TWICE])
+
+    return ask
+
+
+def _ask_worker(parent: Parent, worker: Worker) -> Ask:
+    import numpy as np
+
+    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
+        out = file.with_suffix(".parent.npy")
+        task: Run | ForeignRun
+        if parent.foreign is None:
+            task = Run(str(parent.path), str(file), preprocessing, str(out))
+        else:
+            task = ForeignRun(parent.foreign, str(file), preprocessing, str(out))
+        try:
+            (line,) = worker.answers(task)
+        except Failed as failure:
+            runner = "onnxruntime" if parent.foreign is None else "this machine"
+            raise BadFile(
+                parent.where, f"{runner} loads it but cannot run it ({failure.seen})", "Export it again from its source"
+            ) from failure
+        assert line.ran is not None
+        answers: Float32Array = np.load(out, allow_pickle=False)
+        return answers, line.ran.repeat_error
+
+    return ask

@@ -1,0 +1,180 @@
+"""A torch.nn.Module of the user's own code, named `package.module:callable`. Only for worker processes: code runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench import models
+from edgebench.errors import BadFile, UserError
+from exporters._facts import Facts
+from exporters._foreign import Foreign
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from edgebench.data import Float32Array
+
+SAFE, PICKLED = (".safetensors",), (".pt", ".pth", ".bin")
+
+
+def look(foreign: Foreign) -> Facts:
+    """Import it, give it its weights, run it once. Raises UserError for what export cannot start from."""
+    import torch
+
+    module = _made(foreign)
+    if foreign.weights:
+        _fill(module, Path(foreign.weights))
+    torch.save(module.state_dict(), foreign.held)
+    module.eval()
+    parameters = list(module.parameters())
+    if not parameters:
+        raise UserError(foreign.source, "the network has no parameters", "Return the network that was trained")
+    shape = foreign.input_shape
+    with torch.inference_mode():
+        try:
+            answer = module(torch.zeros(2, *shape))
+        except Exception as error:
+            raise _own(
+                foreign, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
+            ) from error
+    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2:
+        seen = f"a tensor of {list(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise UserError(
+            foreign.source,
+            f"for two images it answers {seen}",
+            "Export reads image classifiers: [N, C, H, W] in, [N, classes] out",
+        )
+    size = models.count(module, shape)  # type: ignore[arg-type]
+    return Facts(
+        input_shape=shape,
+        parameters=size.parameters,
+        macs=size.macs,
+        zeros=sum(int((tensor == 0).sum()) for tensor in parameters),
+    )
+
+
+def load(foreign: Foreign) -> nn.Module:
+    """With the weights that `look` found, in evaluation mode."""
+    module = _made(foreign)
+    module.load_state_dict(_pickled(Path(foreign.held)))
+    return module.eval()
+
+
+def network(foreign: Foreign) -> Callable[[Float32Array], Float32Array]:
+    import torch
+
+    module = load(foreign)
+
+    def answers(images: Float32Array) -> Float32Array:
+        with torch.inference_mode():
+            result: Float32Array = module(torch.from_numpy(images)).float().numpy()
+        return result
+
+    return answers
+
+
+def _made(foreign: Foreign) -> nn.Module:
+    import torch
+    from torch import nn
+
+    name, _, attribute = foreign.source.partition(":")
+    torch.manual_seed(0)
+    with _importing_from(foreign.folder):
+        try:
+            make = getattr(importlib.import_module(name), attribute)
+        except Exception as error:
+            raise _own(foreign, "it cannot be imported", error, "Run edgebench where `import` finds it") from error
+        try:
+            module = make()
+        except Exception as error:
+            raise _own(foreign, "calling it failed", error, "Name a callable that needs no arguments") from error
+    if not isinstance(module, nn.Module):
+        raise UserError(
+            foreign.source,
+            f"calling it gives a {type(module).__name__}",
+            "Name a callable that returns a torch.nn.Module",
+        )
+    return module.cpu().float()
+
+
+@contextmanager
+def _importing_from(folder: str) -> Iterator[None]:
+    """First on the path, as for a script of the user's; edgebench's own libraries are imported by then."""
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _own(foreign: Foreign, seen: str, error: Exception, remedy: str) -> UserError:
+    """The user's code raised: its own words, and where."""
+    import traceback
+
+    text = (str(error).strip().splitlines() or [""])[0][:300]
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return UserError(
+        foreign.source,
+        f"{seen} ({type(error).__name__}: {text}, {Path(last.filename).name} line {last.lineno})",
+        remedy,
+    )
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    """Raises BadFile for weights that are not this network's."""
+    try:
+        missing, unexpected = module.load_state_dict(_state(path), strict=False)
+    except RuntimeError as error:  # shapes; the first line only says the class
+        lines = str(error).strip().splitlines()
+        raise BadFile(
+            str(path),
+            f"its weights do not fit the network ({lines[min(1, len(lines) - 1)].strip()})",
+            "Check --weights",
+        ) from error
+    for names, words in ((missing, "it lacks"), (unexpected, "the network has no")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise BadFile(
+                str(path), f"{words} '{names[0]}'{more}", "Give the state dict of this network with --weights"
+            )
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    """A state dict, alone in its file or under the key "state_dict" of a training's checkpoint."""
+    import torch
+
+    if path.suffix in SAFE:
+        import safetensors.torch
+
+        try:
+            return safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise BadFile(str(path), f"it is not a safetensors file ({error})", "Check --weights") from error
+    held: Any = _pickled(path)
+    if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
+        held = held["state_dict"]
+    if not isinstance(held, dict) or not all(isinstance(one, torch.Tensor) for one in held.values()):
+        raise BadFile(
+            str(path), "it holds something else than named tensors", "Save torch.save(network.state_dict(), FILE)"
+        )
+    return held
+
+
+def _pickled(path: Path) -> Any:
+    """Tensors and plain containers; a pickle that names code is not opened."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zipfile and torch have errors of their own
+        raise BadFile(
+            str(path),
+            "it is no file of plain tensors: damaged, or it holds code, which is never run",
+            "Save torch.save(network.state_dict(), FILE), or a .safetensors file",
+        ) from error

@@ -1,0 +1,139 @@
+"""INT8 of a float32 .onnx file: what its tensors hold, and the file with quantise and dequantise nodes.
+
+Activations are unsigned, weights signed and per channel: onnxruntime fuses all of it on x86 and ARM, where signed
+activations stay half unfused on x86. Any layer may stay float; what only follows float layers then stays float too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters import Scheme
+from exporters._ranges import METHODS, Histogram, minmax
+
+if TYPE_CHECKING:
+    from edgebench.data import Float32Array
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# Their integer kernels look up one byte at a time; on large maps, and between float layers, they are faster as float.
+SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish")
+# Of a network with these: its stem, or its stem and first block (a squeeze-and-excite block has two more layers).
+FLOAT_STEMS = (1, 2, 4)
+OLDEST_OPSET = 13  # the first whose dequantise nodes know channels
+NEWER_OPSET = 17
+
+
+def prepare(float32: Path, out: Path) -> None:
+    """Fold normalisations and give each layer tensors and a name of its own.
+
+    Without the folding, tensors that tracing shared between layers keep convolutions from being fused.
+    """
+    import onnx
+    from onnx import version_converter
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    quant_pre_process(str(float32), str(out), skip_symbolic_shape=True)
+    model = onnx.load(str(out))
+    if next(entry.version for entry in model.opset_import if entry.domain == "") < OLDEST_OPSET:
+        model = version_converter.convert_version(model, NEWER_OPSET)
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    onnx.save(model, str(out))
+
+
+def layers(prepared: Path) -> tuple[str, ...]:
+    """Names of the nodes with weights, in the order in which they run."""
+    graph = _graph(prepared)
+    weights = {tensor.name for tensor in graph.initializer}
+    return tuple(
+        node.name for node in graph.node if node.op_type in LAYERS and any(name in weights for name in node.input)
+    )
+
+
+def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
+    """Layers at the input that may be faster as float; none in most networks."""
+    if not any(node.op_type in SLOW_ACTIVATIONS for node in _graph(prepared).node):
+        return ()
+    named = layers(prepared)
+    return tuple(named[:count] for count in FLOAT_STEMS if count < len(named))
+
+
+def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
+    """What each float tensor of the network held. images: [1, ...], in the network's own layout."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(prepared)))
+    source = model.graph.input[0].name
+    known = {value.name for value in model.graph.output}
+    added = [value for value in model.graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    model.graph.output.extend(value for value in added if value.name not in known)
+    names = [value.name for value in model.graph.output]
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    exposed = prepared.with_suffix(".exposed.onnx")
+    onnx.save(model, str(exposed))
+    session = onnxruntime.InferenceSession(str(exposed), options, providers=["CPUExecutionProvider"])
+    seen = {name: Histogram() for name in [source, *names]}
+    for image in images:
+        seen[source].add(image)
+        for name, values in zip(names, session.run(names, {source: image}), strict=True):
+            seen[name].add(values)
+    return seen
+
+
+def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Scheme) -> None:
+    import numpy as np
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    model = load_model_with_shape_infer(prepared)
+    source = model.graph.input[0].name
+    ranges = {}
+    for name, histogram in seen.items():
+        # The ends of the input are those of a byte: nothing there is an outlier.
+        method = minmax if name == source else METHODS[scheme.ranges]
+        ranges[name] = tuple(np.array(end, np.float32) for end in method(histogram))
+    quantizer = QDQQuantizer(
+        model,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
+        nodes_to_quantize=[],
+        nodes_to_exclude=float_nodes(model.graph, scheme.float_layers),
+        op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
+        extra_options={},
+    )
+    quantizer.quantize_model()
+    quantizer.model.save_model_to_file(str(out), False)
+
+
+def float_nodes(graph: Any, float_layers: tuple[str, ...]) -> list[str]:
+    """These layers, and the nodes between and behind them that get numbers from nothing else."""
+    constants = {tensor.name for tensor in graph.initializer}
+    float_tensors: set[str] = set()
+    nodes = []
+    for node in graph.node:
+        given = [name for name in node.input if name and name not in constants]
+        follows = bool(given) and all(name in float_tensors for name in given) and node.op_type not in LAYERS
+        if node.op_type == "Constant":
+            constants.update(node.output)
+        elif follows or node.name in float_layers:
+            float_tensors.update(node.output)
+            nodes.append(node.name)
+    return nodes
+
+
+def _graph(path: Path) -> Any:
+    import onnx
+
+    return onnx.load(str(path), load_external_data=False).graph

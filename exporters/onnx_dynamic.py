@@ -1,0 +1,41 @@
+"""ONNX with dynamic INT8, as PyTorch's `quantize_dynamic` does it: for studies that call this INT8.
+
+Only the weights of linear layers are bytes. Activations are float in the file; onnxruntime finds their ranges anew for
+every image. Convolutions stay float: their dynamic kernels are slower than the float ones. No calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporters import Job, Made, _onnx_int8, onnx
+from exporters.onnx import fold, open_artifact
+
+FORMAT = "onnx"
+SUFFIX = ".onnx"
+SOURCES = ("checkpoint", "module", "onnx")
+PRECISIONS = ("int8",)
+PACKAGES = ("onnx", "onnxruntime")
+EXTRA = "export"
+
+NOTES = {"quantisation": "dynamic: weights of linear layers INT8, activations and all other layers float"}
+
+
+def warm() -> None:
+    onnx.warm()
+
+
+def convert(job: Job) -> Iterator[Made]:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    folder = Path(job.folder)
+    prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
+    _onnx_int8.prepare(onnx.float32_of(job), prepared)
+    # The library turns each Gemm into MatMul and Add first.
+    quantize_dynamic(prepared, out, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
+    onnx.make_loadable(out)
+    yield Made("int8", str(out), notes=NOTES)
+
+
+__all__ = ["convert", "fold", "open_artifact", "warm"]

@@ -1,0 +1,32 @@
+"""TFLite of Keras files and SavedModel folders, by TensorFlow's own converter.
+
+fp16 and INT8 are made of its float32 file just as in `tflite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporters import Job, Made, tflite
+from exporters.tflite import fold, open_artifact
+
+FORMAT = "tflite"
+SUFFIX = ".tflite"
+SOURCES = ("keras",)
+PRECISIONS = ("fp32", "fp16", "int8")
+PACKAGES = ("tensorflow", "ai_edge_quantizer", "ai_edge_litert")
+EXTRA = "tensorflow"
+
+
+def warm() -> None:
+    import ai_edge_quantizer  # noqa: F401
+
+
+def convert(job: Job) -> Iterator[Made]:
+    """`_keras.look` has converted it already, in the process in which the source was opened."""
+    assert job.foreign is not None
+    yield from tflite.precisions_of(Path(job.foreign.held), job)
+
+
+__all__ = ["convert", "fold", "open_artifact", "warm"]
