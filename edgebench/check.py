@@ -50,6 +50,9 @@ class Checked:
                 yield f"  {name:12} not there; `edgebench deploy` brings it"
             else:
                 yield f"  {name:12} not there: {here.problem}"
+        for name, meter in facts.meters.items():
+            readable = f"readable{'; ' if meter.note else ''}{meter.note}" if meter.available else f"no: {meter.note}"
+            yield f"  energy       {name} {readable}"
         for hint in self.hints:
             yield f"  hint: {hint}"
         yield "ready" if self.ready else "not ready: no runtime works on it"

@@ -160,8 +160,9 @@ def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
     found = tuple(one for reading in record.energy for one in stats.energy_per_inference(reading))
     if found:
         return found, ""
-    reasons = "; ".join(f"{reading.meter}: {reading.reason}" for reading in record.energy)
-    return (), reasons or "no meter was asked"
+    asked = {reading.meter: reading.reason for reading in record.energy}
+    missing = {name: one.note for name, one in record.facts_before.meters.items() if not one.available}
+    return (), "; ".join(f"{name}: {why}" for name, why in (asked or missing).items()) or "no meter was asked"
 
 
 def _differences(record: Record, baseline: Record) -> tuple[str, ...]:

@@ -5,6 +5,13 @@ from __future__ import annotations
 import msgspec
 
 
+class MeterFound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a meter of the device can be read; note: why not and how to mend it, or what to know of it."""
+
+    available: bool
+    note: str = ""
+
+
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A fact that the device could not read is absent. Source: device_agents/python/facts.py."""
 
@@ -30,3 +37,4 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     load_1min: float | None = None
     available_bytes: int | None = None
     uptime_s: float | None = None
+    meters: dict[str, MeterFound] = {}

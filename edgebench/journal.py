@@ -283,18 +283,25 @@ def _golden_check(line: GoldenLine, spec: dict[str, Any]) -> GoldenCheck:
 
 
 def _readings(own: list[AnyLine]) -> tuple[EnergyReading, ...]:
-    """One reading per meter; a meter whose windows never came (the job ended before) says so."""
+    """One reading per meter. One that stopped answering has the windows before that, and says why there are no more;
+    one whose windows never came (the job ended before) says so.
+    """
+    said: dict[str, list[MeterLine]] = {}
+    for entry in own:
+        if isinstance(entry, MeterLine):
+            said.setdefault(entry.meter, []).append(entry)
     readings = []
-    for meter in (entry for entry in own if isinstance(entry, MeterLine)):
+    for meter, lines in said.items():
         windows = tuple(
             EnergyWindow(e.idle_s, e.idle_j, e.active_s, e.active_j, e.inferences)
             for e in own
-            if isinstance(e, EnergyLine) and e.meter == meter.meter
+            if isinstance(e, EnergyLine) and e.meter == meter
         )
-        if meter.provenance != "unavailable" and not windows:
-            readings.append(EnergyReading(meter.meter, "unavailable", "the job ended before its windows"))
+        reason = lines[-1].reason
+        if windows:
+            readings.append(EnergyReading(meter, lines[0].provenance, reason, windows))
         else:
-            readings.append(EnergyReading(meter.meter, meter.provenance, meter.reason, windows))
+            readings.append(EnergyReading(meter, "unavailable", reason or "the job ended before its windows"))
     return tuple(readings)
 
 

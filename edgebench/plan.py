@@ -31,6 +31,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     energy_window_s: float = 10.0
     # Longest wait for one answer of a worker; a model that hangs ends as a failed record.
     worker_timeout_s: float = 300.0
+    # A fresh worker after so many rounds: where a process's memory came to lie moves all of its rounds alike, so that
+    # rounds of one process agree better with one another than with the truth. 0: one worker for all rounds.
+    rounds_per_process: int = 0
+    # Temperature and throttle bits after every round. Off only to find out what looking costs (`selftest`).
+    sampling: bool = True
     seed: int = 0
 
 
@@ -69,5 +74,6 @@ PRESETS = (
         precision=0.01,
         warmup_max_s=10.0,
         memory_inferences=50,
+        rounds_per_process=2,
     ),
 )

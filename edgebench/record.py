@@ -97,12 +97,21 @@ class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one meter said, and where its numbers come from; `reason` if there are none."""
+    """What one meter said, and where its numbers come from; `reason` if there are none, or no more.
+
+    Windows and `unavailable` exclude each other, and what is not there has a reason.
+    """
 
     meter: str
     provenance: Provenance
     reason: str = ""
     windows: tuple[EnergyWindow, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.provenance == "unavailable") == bool(self.windows):
+            raise ValueError(f"meter {self.meter} is {self.provenance} and has {len(self.windows)} windows")
+        if not self.windows and not self.reason:
+            raise ValueError(f"meter {self.meter} has no energy and no reason")
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -106,8 +106,8 @@ def latency_ratio(record: Record, baseline: Record) -> Ratio | None:
     common = sorted(own.keys() & base.keys())
     if record.job == baseline.job and common:
         differences = [own[number] - base[number] for number in common]
-        return _ratio(series.median(differences), series.median_interval(differences), paired=True)
-    shift, interval = _shift(list(own.values()), list(base.values()))
+        return _ratio(series.median(differences), series.median_interval(differences, cautious=True), paired=True)
+    shift, interval = shift_of(list(own.values()), list(base.values()))
     return _ratio(shift, interval, paired=False)
 
 
@@ -116,17 +116,19 @@ def _log_medians(record: Record) -> dict[int, float]:
     return {round_.number: math.log(median) for round_, median in zip(record.rounds, medians, strict=True)}
 
 
-def _shift(left: list[float], right: list[float]) -> tuple[float, tuple[float, float] | None]:
+def shift_of(left: Sequence[float], right: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
     """The median of all pairwise differences, and the interval that inverts the rank-sum test of Mann and Whitney.
 
     Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 4.3, large samples; None below 6 values a side.
+    Wider, as the interval of a median is, where rounds resemble the rounds before them.
     """
     differences = np.sort(np.subtract.outer(left, right), axis=None)
     shift = float(np.median(differences))
     n, m = len(left), len(right)
     if min(n, m) < 6:
         return shift, None
-    k = max(1, math.floor(n * m / 2 - _Z95 * math.sqrt(n * m * (n + m + 1) / 12)))
+    widening = (1 / series.effective_count(left) + 1 / series.effective_count(right)) / (1 / n + 1 / m)
+    k = max(1, math.floor(n * m / 2 - _Z95 * math.sqrt(widening * n * m * (n + m + 1) / 12)))
     return shift, (float(differences[k - 1]), float(differences[n * m - k]))
 
 
@@ -156,13 +158,24 @@ def energy_per_inference(reading: EnergyReading) -> list[EnergyPerInference]:
             (window.active_j[scope] - window.idle_j[scope] / window.idle_s * window.active_s) / window.inferences
             for window in reading.windows
         ]
-        found.append(EnergyPerInference(reading.meter, scope, reading.provenance, _mean(gross), _mean(net)))
+        found.append(EnergyPerInference(reading.meter, scope, reading.provenance, mean(gross), mean(net)))
     return found
 
 
-def _mean(values: list[float]) -> Estimate:
-    mean, half = statistics.mean(values), series.mean_half_width(values)
-    return Estimate(mean) if half is None else Estimate(mean, mean - half, mean + half)
+def mean(values: Sequence[float]) -> Estimate:
+    """With Student's t-interval, from two values on; they are independent of one another (windows, seeds)."""
+    centre, half = statistics.mean(values), series.mean_half_width(values)
+    return Estimate(centre) if half is None else Estimate(centre, centre - half, centre + half)
+
+
+def proportion_difference(first: float, second: float, first_count: int, second_count: int) -> Estimate:
+    """First - second of two observed shares, with Newcombe's interval (1998, method 10) for independent samples."""
+    (low1, high1) = wilson_interval(first * first_count, first_count)
+    (low2, high2) = wilson_interval(second * second_count, second_count)
+    difference = first - second
+    below = math.hypot(first - low1, high2 - second)
+    above = math.hypot(high1 - first, second - low2)
+    return Estimate(difference, difference - below, difference + above)
 
 
 def wilson_interval(successes: float, count: int) -> tuple[float, float]:

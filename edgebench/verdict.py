@@ -23,6 +23,8 @@ _REMEDIES = {
     "timeout": "It hangs: try it alone, or give it a faster device",
 }
 DRIFT_LIMIT = 0.05
+# A steady trend (Mann-Kendall, one in a thousand by chance) counts as a drift from the plan's precision on.
+STEADY_TREND_Z = 3.3
 OTHERS_LIMIT = 0.25
 SLOW_ROUND = 0.1
 SLOW_SHARE = 0.1
@@ -113,7 +115,8 @@ def drifted(record: Record) -> Iterator[Reason]:
         return
     half = len(medians) // 2
     change = statistics.median(medians[half:]) / statistics.median(medians[:half]) - 1
-    if abs(change) > DRIFT_LIMIT:
+    is_steady_trend = abs(series.trend_z(medians)) > STEADY_TREND_Z
+    if abs(change) > (record.plan.precision if is_steady_trend else DRIFT_LIMIT):
         yield Reason(
             "suspect",
             f"p50 moved by {change:+.1%} from the first half to the second",

@@ -8,15 +8,17 @@ net takes the idle power of the window before off.
 
 import importlib
 import pkgutil
-import time
 
 from . import meters
+from .device import MACHINE
 from .meters import Unavailable
 
 
-def measure_energy(subjects, plan, journal, survives):
+def measure_energy(subjects, plan, journal, survives, device=MACHINE):
     """Windows for every artifact with every meter that can be read; for the others the reason is journalled."""
     for name in sorted(one.name for one in pkgutil.iter_modules(meters.__path__) if not one.name.startswith("_")):
+        if not device.has_meter(name):
+            continue
         module = importlib.import_module(meters.__name__ + "." + name)
         try:
             meter = module.open_meter()
@@ -27,20 +29,25 @@ def measure_energy(subjects, plan, journal, survives):
             journal.write("meter", meter=name, provenance="unavailable", reason="not asked for; deploy --energy")
             continue
         journal.write("meter", meter=name, provenance=module.PROVENANCE)
-        for number in range(plan["energy_windows"]):
-            for subject in subjects:
-                survives(subject, journal, energy_window, subject, number, plan, journal, name, meter)
+        try:
+            for number in range(plan["energy_windows"]):
+                for subject in subjects:
+                    survives(subject, journal, energy_window, subject, number, plan, journal, name, meter, device)
+        except Unavailable as error:  # the windows before this one are whole
+            journal.write("meter", meter=name, provenance="unavailable", reason=str(error))
+        finally:
+            getattr(meter, "close", lambda: None)()
 
 
-def energy_window(subject, number, plan, journal, meter_name, meter):
+def energy_window(subject, number, plan, journal, meter_name, meter, device):
     window_s = plan["energy_window_s"]
     if subject.worker is None:
         return
-    idle_start = time.monotonic()
+    idle_start = device.now_s()
     before_idle = meter.read()
-    time.sleep(window_s)
+    device.sleep(window_s)
     before = meter.read()
-    idle_s = time.monotonic() - idle_start
+    idle_s = device.now_s() - idle_start
     ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
     after = meter.read()
     journal.write(

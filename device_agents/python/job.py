@@ -1,12 +1,12 @@
 """One job: the whole measurement on the device, top to bottom.
 
     golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows
-    (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget)
+    (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget;
+                                                     in fresh processes every few rounds, if the plan says so)
 
 Runs detached from whoever started it. Everything it learns goes to the journal at once; it keeps nothing else.
 """
 
-import contextlib
 import fcntl
 import json
 import math
@@ -16,14 +16,15 @@ import resource
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
-from . import PROTOCOL, facts, golden, series
+from . import PROTOCOL, facts, golden, meters, series
+from .device import MACHINE, device_of
 from .energy import measure_energy
 from .journal import Journal
-from .process import WorkerFailed, WorkerProcess
+from .process import WorkerFailed
 from .store import Store
+from .subject import Subject
 
 MAX_VALUES_PER_ROUND = 20_000
 # A single inference is timed alone if it takes at least this many steps of the clock.
@@ -53,74 +54,39 @@ def run(job, store, folder, journal):
     signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
     plan = job["plan"]
     journal.write("job", id=job["id"], protocol=PROTOCOL, python=sys.version.split()[0])
-    journal.write("facts", when="before", facts={**facts.static_facts(), **facts.momentary_facts()})
-    start_temperature_c = facts.temperature_c()
     subjects = [Subject(index, spec, store, folder) for index, spec in enumerate(job["artifacts"])]
+    device = device_of(subjects, folder)
+    known = {**device.static_facts(), **device.momentary_facts(), "meters": meters.probe(device.has_meter)}
+    journal.write("facts", when="before", facts=known)
+    start_temperature_c = device.temperature_c()
     status = "done"
     try:
         subjects = [s for s in subjects if _survives(s, journal, check, s, plan, journal, store)]
         subjects = [s for s in subjects if _survives(s, journal, measure_memory, s, plan, journal)]
-        gate(plan, start_temperature_c, journal)
-        subjects = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal)]
-        before = processor_seconds(subjects)
-        status = measure_latency(subjects, plan, journal)
-        journal_load(before, subjects, journal)
-        measure_energy(subjects, plan, journal, _survives)
+        gate(plan, start_temperature_c, journal, device)
+        subjects = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal, device)]
+        before = processor_seconds(subjects, device)
+        status = measure_latency(subjects, plan, journal, store, device)
+        journal_load(before, subjects, journal, device)
+        measure_energy(subjects, plan, journal, _survives, device)
     except Stopped:
         status = "stopped"
     finally:
         for subject in subjects:
             subject.close()
-    journal.write("facts", when="after", facts=facts.momentary_facts())
+    journal.write("facts", when="after", facts=device.momentary_facts())
     journal.write("end", status=status)
-
-
-class Subject:
-    """One artifact under measurement, and the worker that holds it."""
-
-    def __init__(self, index, spec, store, folder):
-        self.index = index
-        self.spec = spec
-        self.path = _with_suffix(store, spec)
-        self._folder = folder
-        self.worker = None
-        self.typical_ns = None
-        self.round_medians = []
-        self.values = 0
-        self.seconds = 0.0
-
-    def is_done(self, plan):
-        return series.is_enough(self.round_medians, self.values, self.seconds, plan)
-
-    def start_worker(self, purpose):
-        spec = self.spec
-        environment = {"OMP_NUM_THREADS": str(spec["options"]["threads"])}
-        return WorkerProcess(self._folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
-
-    def import_runtime(self, worker, timeout_s):
-        spec = self.spec
-        return worker.ask(
-            "runtime", timeout_s, name=spec["runtime"], folder=spec["runtime_folder"], options=spec["options"]
-        )
-
-    def close(self):
-        if self.worker:
-            self.worker.close()
-            self.worker = None
 
 
 def check(subject, plan, journal, store):
     """Load the artifact and let it answer the golden inputs. One that answers wrongly is never timed."""
-    spec, timeout_s = subject.spec, plan["worker_timeout_s"]
-    subject.worker = subject.start_worker("latency")
-    runtime = subject.import_runtime(subject.worker, timeout_s)
-    loaded = subject.worker.ask("load", timeout_s, path=str(subject.path), options=spec["options"])
+    spec = subject.spec
+    runtime, loaded = subject.load(plan)
     journal.write("loaded", artifact=subject.index, runtime=spec["runtime"], runtime_facts=runtime, **loaded)
     expected = spec.get("golden")
     if not expected:
         return
-    inputs = str(store.blob(expected["inputs"]))
-    answer = subject.worker.ask("golden", timeout_s, inputs=inputs, count=expected["count"])
+    answer = subject.answer_golden(plan, store)
     files = store.blob(expected["expected"]), store.blob(expected["reference"])
     compared = golden.compare(answer["outputs"], *files, expected["count"])
     passed = compared["relative_error"] <= expected["max_relative_error"]  # False for a NaN as well
@@ -148,17 +114,17 @@ def measure_memory(subject, plan, journal):
     journal.write("memory", artifact=subject.index, bare=bare, loaded=loaded, running=running, reset=resettable)
 
 
-def gate(plan, start_temperature_c, journal):
+def gate(plan, start_temperature_c, journal, device=MACHINE):
     """Wait until the device is as cool as it was when the job began, at most gate_max_s; say how it went."""
-    started = time.monotonic()
+    started_s = device.now_s()
     limit_c = None if start_temperature_c is None else start_temperature_c + plan["gate_margin_c"]
-    temperature_c = facts.temperature_c()
-    while _is_hotter(temperature_c, limit_c) and time.monotonic() - started < plan["gate_max_s"]:
-        time.sleep(GATE_POLL_S)
-        temperature_c = facts.temperature_c()
+    temperature_c = device.temperature_c()
+    while _is_hotter(temperature_c, limit_c) and device.now_s() - started_s < plan["gate_max_s"]:
+        device.sleep(GATE_POLL_S)
+        temperature_c = device.temperature_c()
     journal.write(
         "gate",
-        waited_s=time.monotonic() - started,
+        waited_s=device.now_s() - started_s,
         limit_c=limit_c,
         temperature_c=temperature_c,
         open=not _is_hotter(temperature_c, limit_c),
@@ -170,72 +136,105 @@ def _is_hotter(temperature_c, limit_c):
     return None not in (temperature_c, limit_c) and temperature_c > limit_c
 
 
-def warm_up(subject, plan, journal):
-    """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart."""
+def warm_up(subject, plan, journal, device):
+    """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart.
+
+    Then for as long again: what noise hides of a decay that looks level, a share s of it, is a share s * s by then.
+    """
     first, _ = subject.worker.time(plan["worker_timeout_s"], count=1, block=1)
-    subject.typical_ns = first["median_ns"]
-    window_s = plan["round_s"] / 5
+    subject.typical_ns = max(first["median_ns"], device.clock_step_ns())
     medians, spent_s, stationary = [], first["sum_ns"] / 1e9, False
     while not stationary and spent_s < plan["warmup_max_s"]:
-        block, count = _block_and_count(subject.typical_ns, window_s)
-        timed, values = _time(subject, plan, count, block)
-        subject.typical_ns = timed["median_ns"] / block
+        spent_s += run_window(subject, plan, journal, device)
         medians.append(subject.typical_ns)
-        spent_s += timed["sum_ns"] / 1e9
         stationary = series.is_stationary(medians)
-        journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
     journal.write("warm", artifact=subject.index, stationary=stationary, windows=len(medians), spent_s=spent_s)
+    # A device that does not settle is not waited for any longer: its record is suspect in any case.
+    subject.warmup_s = 2 * spent_s if stationary else 0.0
+    stay_warm(subject, plan, journal, device, subject.warmup_s - spent_s)
 
 
-def measure_latency(subjects, plan, journal):
+def renew(subject, plan, journal, store, device):
+    """Go on in a fresh process, warmed up for as long as the first one was."""
+    subject.close()
+    subject.load(plan)
+    if subject.spec.get("golden"):
+        subject.answer_golden(plan, store)
+    stay_warm(subject, plan, journal, device, subject.warmup_s)
+
+
+def stay_warm(subject, plan, journal, device, seconds):
+    spent_s = 0.0
+    while spent_s < seconds:
+        spent_s += run_window(subject, plan, journal, device)
+
+
+def run_window(subject, plan, journal, device):
+    """A fifth of a round, kept apart from the rounds; returns the seconds that it took."""
+    block, count = block_and_count(subject.typical_ns, plan["round_s"] / 5, device.clock_step_ns())
+    timed, values = _time(subject, plan, count, block)
+    subject.typical_ns = timed["median_ns"] / block
+    journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
+    return timed["sum_ns"] / 1e9
+
+
+def measure_latency(subjects, plan, journal, store, device):
     """Rounds in random order over the artifacts, until each is precise or the budget ends. Returns the status."""
     order = random.Random(plan["seed"])
     number = 0
     while subjects and not all(subject.is_done(plan) for subject in subjects):
         if all(subject.seconds >= plan["seconds_max"] for subject in subjects):
             return "budget"
+        if number and plan["rounds_per_process"] and number % plan["rounds_per_process"] == 0:
+            for subject in list(subjects):
+                if not _survives(subject, journal, renew, subject, plan, journal, store, device):
+                    subjects.remove(subject)
         for subject in order.sample(subjects, len(subjects)):
-            if not _survives(subject, journal, measure_round, subject, number, plan, journal):
+            if not _survives(subject, journal, measure_round, subject, number, plan, journal, device):
                 subjects.remove(subject)
         number += 1
     return "done"
 
 
-def processor_seconds(subjects):
+def processor_seconds(subjects, device=MACHINE):
     """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job."""
     alive = [os.getpid(), *(subject.worker.pid for subject in subjects)]
     # Workers that broke meanwhile are counted among the children that have ended.
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
-    return {"wall_s": time.monotonic(), "own_s": own_s, **facts.machine_cpu_s()}
+    return {"wall_s": device.now_s(), "own_s": own_s, **device.machine_cpu_s()}
 
 
-def journal_load(before, subjects, journal):
+def journal_load(before, subjects, journal, device=MACHINE):
     """How busy the machine was with anything else while latencies were measured."""
-    after = processor_seconds(subjects)
+    after = processor_seconds(subjects, device)
     if subjects and "busy_s" in before:
         journal.write("load", **{name: after[name] - before[name] for name in before})
 
 
-def measure_round(subject, number, plan, journal):
-    block, count = _block_and_count(subject.typical_ns, plan["round_s"])
+def measure_round(subject, number, plan, journal, device):
+    block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns())
     timed, values = _time(subject, plan, count, block)
     subject.round_medians.append(timed["median_ns"] / block)
     subject.values += timed["settled"]
     subject.seconds += timed["sum_ns"] / 1e9
-    now = {"start_ns": timed["start_ns"], "temperature_c": facts.temperature_c(), "throttled": facts.throttled()}
-    journal.write("round", values, artifact=subject.index, round=number, block=block, **now)
+    seen = dict.fromkeys(("temperature_c", "throttled"))
+    if plan["sampling"]:
+        seen = {"temperature_c": device.temperature_c(), "throttled": device.throttled()}
+    start_ns = timed["start_ns"]
+    journal.write("round", values, artifact=subject.index, round=number, block=block, start_ns=start_ns, **seen)
 
 
-def _block_and_count(typical_ns, seconds):
+def block_and_count(typical_ns, seconds, clock_step_ns):
     """How many inferences a value covers, and how many values fill `seconds`.
 
     A block above 1 only where one inference is too short for the clock.
     """
-    if typical_ns >= MIN_CLOCK_STEPS * facts.clock_step_ns():
+    resolved_ns = MIN_CLOCK_STEPS * clock_step_ns
+    if typical_ns >= resolved_ns:
         block = 1
     else:
-        block = max(1, math.ceil(seconds * 1e9 / MAX_VALUES_PER_ROUND / typical_ns))
+        block = math.ceil(max(resolved_ns, seconds * 1e9 / MAX_VALUES_PER_ROUND) / typical_ns)
     count = math.ceil(seconds * 1e9 / (typical_ns * block))
     return block, min(max(count, 1), MAX_VALUES_PER_ROUND)
 
@@ -264,15 +263,6 @@ def _survives(subject, journal, step, *arguments):
         )
         return False
     return True
-
-
-def _with_suffix(store, spec):
-    """The artifact under a name with its suffix: some runtimes look at it."""
-    blob = store.blob(spec["sha256"])
-    path = blob.with_name(blob.name + spec["suffix"])
-    with contextlib.suppress(FileExistsError):
-        path.symlink_to(blob.name)
-    return path
 
 
 def _finite(compared):

@@ -4,10 +4,10 @@ An import proves nothing: tflite-runtime beside numpy 2 imports well and dies at
 """
 
 import base64
-import importlib
 import tempfile
 from pathlib import Path
 
+from . import runtimes
 from .process import WorkerFailed, WorkerProcess
 
 TIMEOUT_S = 120
@@ -25,7 +25,7 @@ def look(store, name, options):
 
 
 def _try(name, folder, options):
-    runtime = importlib.import_module(".runtimes." + name.replace("-", "_"), __package__)
+    runtime = runtimes.module(name)
     with tempfile.TemporaryDirectory(prefix="edgebench-") as scratch:
         model = Path(scratch) / ("tiny" + runtime.SUFFIX)
         model.write_bytes(base64.b64decode(runtime.TINY_MODEL))

@@ -5,6 +5,7 @@ All values are positive numbers in any one unit of time.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,9 @@ _T95 = (
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
     2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
+# No series of rounds is so long that more than this could be told from a drift.
+MAX_RESEMBLANCE = 0.9
+EFFECTIVE_ROUNDS_MIN = 6
 
 
 def t95(freedom: int) -> float:
@@ -32,34 +36,79 @@ def median(values: Sequence[float]) -> float:
 
 
 def mean_half_width(values: Sequence[float]) -> float | None:
-    """Half of the 95 % interval for the mean of independent values (Student's t); None below 3 values."""
+    """Half of the 95 % interval for the mean of independent values (Student's t); None below 2 values."""
     count = len(values)
-    if count < 3:
+    if count < 2:
         return None
     mean = math.fsum(values) / count
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
     return t95(count - 1) * math.sqrt(variance / count)
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval for the median of independent values by order statistics; None below 6 values.
+def median_interval(values: Sequence[float], *, cautious: bool = False) -> tuple[float, float] | None:
+    """The 95 % interval for the median of values in the order of their time, by order statistics; None below 6 values.
 
-    Distribution-free (Conover, Practical Nonparametric Statistics, 3.2): the k-th smallest and k-th largest, with the
-    largest k for which a fair coin shows fewer than k heads in so many throws with a probability of at most 2.5 %.
+    Distribution-free, from the sign test (Conover, Practical Nonparametric Statistics, 3.2), between two order
+    statistics where the exact ranks lie between, and wider for values that resemble their predecessors: ranks as far
+    from the middle as for `effective_count` independent values. cautious: out to whole ranks, which cover 95 to 99 %;
+    whoever decides by an interval whether there is a difference is wrong in one case of twenty at the most.
 
-    Used on one figure per round. Values inside a round are correlated, so their number says nothing; rounds, seconds
-    apart and interleaved with other artifacts, are nearly independent. Now and then something slows a whole round by
-    a third: such rounds move a mean and its interval, but not this one.
+    Used on one figure per round. Values inside a round are correlated, so their number says nothing; rounds are nearly
+    independent. Now and then something slows a whole round by a third: such rounds move a mean and its interval, but
+    not this one.
     """
     count = len(values)
-    below, k = 1, 0  # below: number of outcomes of `count` throws with at most k heads
-    while below <= 0.025 * 2**count:
+    rank = _outer_rank(count)
+    if rank is None:
+        return None
+    middle = (count + 1) / 2
+    rank = max(1.0, middle - (middle - rank) * math.sqrt(count / effective_count(values)))
+    if cautious:
+        rank = math.floor(rank)
+    ranked = sorted(values)
+    return _at_rank(ranked, rank), _at_rank(ranked, count + 1 - rank)
+
+
+def _outer_rank(count: int) -> float | None:
+    """Where the 95 % interval for the median of so many independent values begins: its rank, from 1; None below 6.
+
+    Whole ranks give 95 to 99 %; in between as Hettmansperger and Sheather (Statistics and Probability Letters 4, 1986)
+    interpolate.
+    """
+    outcomes, k = 1, 0  # of `count` throws of a fair coin, those with at most k heads
+    while outcomes <= 0.025 * 2**count:
         k += 1
-        below += math.comb(count, k)
+        outcomes += math.comb(count, k)
     if k == 0:
         return None
+    narrow = 1 - 2 * outcomes / 2**count
+    wide = narrow + 2 * math.comb(count, k) / 2**count
+    share = (wide - 0.95) / (wide - narrow)
+    return k + (count - k) * share / (k + (count - 2 * k) * share)
+
+
+def _at_rank(ranked: Sequence[float], rank: float) -> float:
+    below = math.floor(rank)
+    above = min(below + 1, len(ranked))
+    return ranked[below - 1] + (rank - below) * (ranked[above - 1] - ranked[below - 1])
+
+
+def effective_count(values: Sequence[float]) -> float:
+    """How many independent values would say as much of their median: n (1 - r) / (1 + r).
+
+    r: how much a value resembles its predecessor (lag-1 autocorrelation of the ranks). In short series it comes out too
+    low, by 1/n if there is none (Marriott and Pope, Biometrika 41, 1954); half of that is put back, as much again comes
+    of leaving out negative r. Series that alternate count in full.
+    """
+    count = len(values)
     ranked = sorted(values)
-    return ranked[k - 1], ranked[count - k]
+    ranks = [(bisect.bisect_left(ranked, value) + bisect.bisect_right(ranked, value) - count) / 2 for value in values]
+    variance = sum(rank * rank for rank in ranks)
+    if count < 6 or not variance:
+        return count
+    resemblance = sum(later * earlier for later, earlier in zip(ranks[1:], ranks)) / variance
+    r = min(max(resemblance + 0.5 / count, 0.0), MAX_RESEMBLANCE)
+    return count * (1 - r) / (1 + r)
 
 
 def trend_z(values: Sequence[float]) -> float:
@@ -78,39 +127,64 @@ def trend_z(values: Sequence[float]) -> float:
 
 
 def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, float]) -> bool:
-    """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision."""
-    if len(round_medians) < plan["rounds_min"] or values < plan["values_min"] or seconds < plan["seconds_min"]:
+    """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision.
+
+    Known also from the first two thirds of the rounds: whoever looks after every round and stops at the first narrow
+    interval stops at one that is narrow by chance.
+    """
+    count = len(round_medians)
+    if count < plan["rounds_min"] or values < plan["values_min"] or seconds < plan["seconds_min"]:
         return False
+    earlier = max(EFFECTIVE_ROUNDS_MIN, 2 * count // 3)
+    return all(_is_precise(part, plan["precision"]) for part in (round_medians, round_medians[:earlier]))
+
+
+def _is_precise(round_medians: Sequence[float], precision: float) -> bool:
     interval = median_interval(round_medians)
-    return interval is not None and (interval[1] - interval[0]) / 2 <= plan["precision"] * median(round_medians)
+    if interval is None or effective_count(round_medians) < EFFECTIVE_ROUNDS_MIN:
+        return False
+    return (interval[1] - interval[0]) / 2 <= precision * median(round_medians)
 
 
 WINDOWS = 10
 LEVEL_TOLERANCE = 0.02
+SLOPE_TOLERANCE = 0.005
 
 
 def is_stationary(window_medians: Sequence[float]) -> bool:
     """Whether warm-up is over: the last WINDOWS medians show no trend and their halves the same level.
 
-    Both are asked because either alone is fooled: a step leaves a weak trend, a slow slope a small step.
+    Both are asked because either alone is fooled: a step leaves a weak trend, a slow slope a small step. A decay too
+    slow for so few windows shows in the last third of all of them, where a trend counts if the level changes with it.
     """
     if len(window_medians) < WINDOWS:
         return False
-    last = list(window_medians[-WINDOWS:])
-    first_half = median(last[: WINDOWS // 2])
-    second_half = median(last[WINDOWS // 2 :])
-    return abs(trend_z(last)) < 1.96 and abs(second_half / first_half - 1) <= LEVEL_TOLERANCE
+    last = window_medians[-WINDOWS:]
+    if _has_trend(last) or _level_change(last) > LEVEL_TOLERANCE:
+        return False
+    last_third = window_medians[2 * len(window_medians) // 3 :]
+    return not (_has_trend(last_third) and _level_change(last_third) > SLOPE_TOLERANCE)
+
+
+def _has_trend(values: Sequence[float]) -> bool:
+    return abs(trend_z(values)) >= 1.96
+
+
+def _level_change(values: Sequence[float]) -> float:
+    """From the first half to the second, as a fraction."""
+    half = len(values) // 2
+    return abs(median(values[half:]) / median(values[:half]) - 1)
 
 
 def cold_prefix(values: Sequence[float]) -> int:
-    """How many values at the start of a round belong to waking up: the leading run above the 90th percentile.
+    """How many values at the start of a round belong to waking up: the leading run above the upper quartile.
 
     A worker that slept while others ran starts with cold caches and, on many boards, a low clock. By chance
-    alone such a run is 0.1 values long.
+    alone such a run is a third of a value long. Only what stands out of the noise is found: a lower limit finds more.
     """
     if len(values) < 10:
         return 0
-    limit = sorted(values)[int(0.9 * len(values))]
+    limit = sorted(values)[int(0.75 * len(values))]
     length = 0
     while values[length] > limit:
         length += 1

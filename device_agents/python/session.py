@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from . import PROTOCOL, facts, probe
+from . import PROTOCOL, facts, meters, probe
 from .channel import Channel, Closed
+from .device import MACHINE
 from .process import own_path
 from .store import Store
 
@@ -49,7 +50,7 @@ class Session:
             self._channel.send({"error": "%s: %s" % (type(error).__name__, error)})
 
     def do_facts(self):
-        return {**facts.static_facts(), **facts.momentary_facts()}
+        return {**facts.static_facts(), **facts.momentary_facts(), "meters": meters.probe(MACHINE.has_meter)}
 
     def do_runtimes(self, names, options):
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""

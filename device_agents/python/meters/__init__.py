@@ -1,11 +1,33 @@
 """Meters that the device itself reads. One file per meter.
 
-open_meter()     -> a meter; raises Unavailable with the reason
+open_meter()     -> a meter; raises Unavailable with the reason and the cure. Starts nothing: `probe` opens all of them
 meter.read()     a reading, in whatever form the meter has
-meter.joules(before, after)   {scope: joules between two readings}
+meter.joules(before, after)   {scope: joules between two readings}; both raise Unavailable for a reading that is none
+meter.close()    for those that run a thread (_sampler.py); may be absent
+meter.note       what a reader should know of a meter that works; may be absent
 PROVENANCE       "measured" | "estimated" | "modelled"
 """
+
+import importlib
+import pkgutil
 
 
 class Unavailable(Exception):
     """Why this meter cannot be read here; the text is a reason and, where there is one, the cure."""
+
+
+def probe(has_meter):
+    """{meter: {"available", "note"}} of all meters that a device can have: a note says why not, and the cure.
+
+    has_meter: whether one of this name is worth a look on the device (device.py).
+    """
+    known = sorted(one.name for one in pkgutil.iter_modules(__path__) if not one.name.startswith("_"))
+    return {name: _look(name) for name in known if has_meter(name)}
+
+
+def _look(name):
+    try:
+        meter = importlib.import_module(__name__ + "." + name).open_meter()
+    except Unavailable as reason:
+        return {"available": False, "note": str(reason)}
+    return {"available": True, "note": getattr(meter, "note", "")}

@@ -1,14 +1,20 @@
 """Intel and AMD processors' energy counters (RAPL) through powercap sysfs.
 
 Source: Linux Documentation/power/powercap/powercap.rst. Scopes: cpu_package is the sum over packages; dram is
-outside of it on servers. psys contains the packages and is never added to them; core and uncore are inside.
+outside of it on servers (AMD has none). psys contains the packages and is never added to them; core and uncore are
+inside. intel-rapl-mmio shows the same packages through another window: it is used where it is the only one.
 """
+
+import time
 
 from ..facts import ROOT
 from . import Unavailable
+from ._sysfs import text
 
 PROVENANCE = "measured"
 ZONES = "sys/class/powercap"
+# No package and no memory of one draws more: a counter may have started again twice in range / so much.
+MOST_W = {"cpu_package": 500, "dram": 100}
 
 
 def open_meter():
@@ -16,51 +22,88 @@ def open_meter():
 
 
 def _zones():
-    """{path of the zone: scope} of the packages and their DRAM."""
+    """{path of the zone: scope} of the packages and their DRAM, each physical counter once."""
     folder = ROOT / ZONES
-    packages = [p for p in sorted(folder.glob("intel-rapl:*")) if p.name.count(":") == 1]
+    top = _top_zones(folder, "intel-rapl") or _top_zones(folder, "intel-rapl-mmio")
+    if not top:
+        raise Unavailable(_why_none())
+    packages = [zone for zone in top if text(zone / "name").startswith("package")]
     if not packages:
-        raise Unavailable("no RAPL counters in /%s (none on ARM, and usually hidden in virtual machines)" % ZONES)
+        raise Unavailable("RAPL has no package zone here (%s only)" % ", ".join(text(zone / "name") for zone in top))
     zones = {}
     for package in packages:
-        if _text(package / "name").startswith("package"):
-            zones[package] = "cpu_package"
-            for part in sorted(package.glob("intel-rapl:*")):
-                if _text(part / "name") == "dram":
-                    zones[part] = "dram"
-    if not zones:
-        raise Unavailable("RAPL has no package zone here")
+        zones[package] = "cpu_package"
+        for part in sorted(package.glob(package.name + ":*")):
+            if text(part / "name") == "dram":
+                zones[part] = "dram"
     for zone in zones:
-        try:
-            (zone / "energy_uj").read_text()
-        except PermissionError:
-            raise Unavailable("RAPL is readable by root only; sudo chmod a+r %s/*/energy_uj" % folder) from None
-        except OSError as error:
-            raise Unavailable("RAPL cannot be read: %s" % error) from None
-    return zones
+        _try(zone)
+    return {zone: scope for zone, scope in zones.items() if not _is_mirror(zone, zones)}
+
+
+def _top_zones(folder, control):
+    return [zone for zone in sorted(folder.glob(control + ":*")) if zone.name.count(":") == 1]
+
+
+def _why_none():
+    reason = "no RAPL counters in /%s" % ZONES
+    if (ROOT / ".dockerenv").exists() or (ROOT / "run/.containerenv").exists():
+        return reason + ": containers hide them; run outside, or docker run --security-opt systempaths=unconfined"
+    return reason + " (none on ARM, and usually hidden in virtual machines)"
+
+
+def _try(zone):
+    try:
+        _counter(zone)
+    except PermissionError:
+        cure = "sudo chmod a+r /%s/*/energy_uj /%s/*/*/energy_uj (until it restarts)" % (ZONES, ZONES)
+        raise Unavailable("RAPL is readable by root only; " + cure) from None
+    except (OSError, ValueError) as error:
+        raise Unavailable("RAPL cannot be read: %s" % error) from None
+
+
+def _is_mirror(zone, zones):
+    """Some processors of several dies show one counter under several packages: its value lies between two reads of
+    an earlier zone.
+    """
+    for earlier, scope in zones.items():
+        if earlier == zone:
+            return False
+        if scope == zones[zone] and _counter(earlier) <= _counter(zone) <= _counter(earlier):
+            return True
+    return False
 
 
 class Rapl:
     def __init__(self, zones):
         self._zones = zones
-        self._range_uj = {zone: int(_text(zone / "max_energy_range_uj") or 0) for zone in zones}
+        self._range_uj = {zone: int(text(zone / "max_energy_range_uj") or 0) for zone in zones}
 
     def read(self):
-        return {zone: int((zone / "energy_uj").read_text()) for zone in self._zones}
+        try:
+            return time.monotonic(), {zone: _counter(zone) for zone in self._zones}
+        except (OSError, ValueError) as error:
+            raise Unavailable("RAPL cannot be read any more: %s" % error) from None
 
     def joules(self, before, after):
-        """One wrap per zone is mended; at 300 W a counter takes 15 minutes to wrap, a window is seconds."""
+        """One wrap per zone is mended; windows in which there may have been two are refused."""
         totals = {}
         for zone, scope in self._zones.items():
-            difference = after[zone] - before[zone]
-            if difference < 0:
-                difference += self._range_uj[zone]
+            difference = after[1][zone] - before[1][zone] + self._wrapped_uj(zone, before, after)
             totals[scope] = totals.get(scope, 0) + difference / 1e6
         return totals
 
+    def _wrapped_uj(self, zone, before, after):
+        """What to add for a counter that started again."""
+        range_uj, span_s = self._range_uj[zone], after[0] - before[0]
+        if range_uj and span_s * MOST_W[self._zones[zone]] * 1e6 > range_uj:
+            raise Unavailable("its counter may have started again more than once in %.0f s" % span_s)
+        if after[1][zone] >= before[1][zone]:
+            return 0
+        if not range_uj:
+            raise Unavailable("its counter went back, and the kernel does not say where it starts again")
+        return range_uj
 
-def _text(path):
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+
+def _counter(zone):
+    return int((zone / "energy_uj").read_text())

@@ -16,4 +16,16 @@ A session holds one loaded model, fed and ready:
                     each attribute look-up inside it would be charged to the model
     logits()        the first output of the last inference as a flat list of floats, dequantised
     notes()         what was really built: providers, delegates, operators left to a fallback
+
+A runtime whose device is not the machine that the agent runs on (simulated) has two functions more:
+
+    clock_ns()      what inferences are timed by, in ns; else time.perf_counter_ns
+    open_device(paths, folder) -> a device   (device.Machine says what it can do); folder: the job's
 """
+
+import importlib
+
+
+def module(name):
+    """The runtime that targets.yaml and records call so."""
+    return importlib.import_module("." + name.replace("-", "_"), __package__)

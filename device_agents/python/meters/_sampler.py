@@ -1,0 +1,83 @@
+"""For meters that show power, not energy: a thread looks at them and adds up joules.
+
+    point     ──•────•────•──   trapezoids between values
+    average   ──┐    ┌────┐     a value holds since the one before it
+
+It sleeps between its looks, and runs in idle windows as well: what it costs is part of the baseline.
+"""
+
+import threading
+import time
+
+from . import Unavailable
+
+# Silence for longer than so many periods is a hole in the energy. The least is for a busy board.
+GAP_PERIODS = 10
+GAP_MIN_S = 1.0
+
+
+class Sampler:
+    """power_w() -> {scope: W} or OSError; asked every period_s from the first `read` on."""
+
+    def __init__(self, power_w, period_s, kind, note=""):
+        self.note = note
+        self._power_w = power_w
+        self._period_s = period_s
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = None
+        self._last = None
+        self._joules = {}
+        self._problem = None
+
+    def read(self):
+        """{scope: joules so far}."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._look()
+            self._thread.start()
+        else:
+            self._look()
+        with self._lock:
+            if self._problem:
+                raise Unavailable(self._problem)
+            return dict(self._joules)
+
+    def joules(self, before, after):
+        return {scope: after[scope] - before[scope] for scope in after}
+
+    def close(self):
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self):
+        while not self._ended.wait(self._period_s):
+            self._look()
+
+    def _look(self):
+        """One value, added up. The first problem ends all: a window with a hole in it is none."""
+        with self._lock:
+            if self._problem:
+                return
+            try:
+                now_s, watts = time.monotonic(), self._power_w()
+            except (OSError, ValueError) as error:
+                self._problem = "it stopped answering: %s" % error
+                return
+            if self._last:
+                self._add(now_s, watts)
+            else:
+                self._joules = {scope: 0.0 for scope in watts}
+            self._last = now_s, watts
+
+    def _add(self, now_s, watts):
+        then_s, watts_then = self._last
+        span_s = now_s - then_s
+        if span_s > max(GAP_PERIODS * self._period_s, GAP_MIN_S):
+            self._problem = "no value for %.1f s: the device is too busy to read it" % span_s
+            return
+        for scope, power_w in watts.items():
+            mean_w = (power_w + watts_then[scope]) / 2 if self._kind == "point" else power_w
+            self._joules[scope] += mean_w * span_s

@@ -1,0 +1,89 @@
+"""INA2xx power monitors and ChargerLAB Power-Z meters with a kernel driver.
+
+Source: Linux Documentation/hwmon/{ina2xx,ina238,powerz}.rst. Their values are averages over `update_interval`.
+What an INA2xx is wired into only its owner knows: the scope is `rail:` and the label of the device tree, or the
+chip's name.
+"""
+
+from .. import facts
+from . import Unavailable
+from ._sampler import Sampler
+from ._sysfs import text
+
+PROVENANCE = "measured"
+CHIPS = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina234", "ina237", "ina238", "ina260", "powerz"}
+# Where the kernel does not say: 12 bit, and 16 of them averaged.
+PERIOD_S = 0.035
+# ina2xx takes a shunt of so many micro-ohms until it is told; usual boards have 100000.
+DEFAULT_SHUNT = "10000"
+
+
+def open_meter():
+    sensors = _sensors()
+    if not sensors:
+        raise Unavailable(
+            "no INA2xx or Power-Z among the kernel's sensors; for one on I2C bus 1 at 0x40: "
+            "echo ina226 0x40 | sudo tee /sys/bus/i2c/devices/i2c-1/new_device"
+        )
+    hwmon = Hwmon(sensors)
+    try:
+        hwmon.power_w()
+    except (OSError, ValueError) as error:
+        raise Unavailable("the sensor cannot be read: %s" % error) from None
+    return Sampler(hwmon.power_w, _period_s(sensors), "average", _note(sensors))
+
+
+def _sensors():
+    """{scope: folder}, a prime behind scopes that would be the same."""
+    sensors = {}
+    for folder in sorted((facts.ROOT / "sys/class/hwmon").glob("hwmon*")):
+        if text(folder / "name") in CHIPS:
+            scope = "rail:" + (text(folder / "label") or text(folder / "name"))
+            while scope in sensors:
+                scope += "'"
+            sensors[scope] = folder
+    return sensors
+
+
+class Hwmon:
+    """The kernel numbers sensors anew when a driver is loaded again: after an error they are looked for once more."""
+
+    def __init__(self, sensors):
+        self._sensors = sensors
+
+    def power_w(self):
+        try:
+            return self._read()
+        except OSError:
+            again = _sensors()
+            if again.keys() != self._sensors.keys():
+                raise
+            self._sensors = again
+            return self._read()
+
+    def _read(self):
+        return {scope: _power_w(folder) for scope, folder in self._sensors.items()}
+
+
+def _power_w(folder):
+    """power1 is in microwatts; bus voltage (in1; in0 of a Power-Z) in mV; current in mA, signed."""
+    if (folder / "power1_input").exists():
+        return int((folder / "power1_input").read_text()) / 1e6
+    voltage = "in0_input" if text(folder / "name") == "powerz" else "in1_input"
+    return int((folder / voltage).read_text()) * int((folder / "curr1_input").read_text()) / 1e6
+
+
+def _period_s(sensors):
+    """Of the slowest; update_interval is in ms."""
+    given = [text(folder / "update_interval") for folder in sensors.values()]
+    return max([PERIOD_S] + [int(one) / 1000 for one in given if one.isdigit()])
+
+
+def _note(sensors):
+    doubtful = [scope for scope, folder in sensors.items() if text(folder / "shunt_resistor") == DEFAULT_SHUNT]
+    if not doubtful:
+        return ""
+    return (
+        "%s: the shunt is still the driver's 0.01 ohm; for a board with 0.1 ohm readings are 10 times too high: "
+        "echo 100000 | sudo tee %s" % (", ".join(doubtful), sensors[doubtful[0]] / "shunt_resistor")
+    )

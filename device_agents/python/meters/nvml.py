@@ -1,0 +1,108 @@
+"""NVIDIA GPUs, through the driver's own library: their energy counter (Volta and newer), or else their power.
+
+Source: NVIDIA's NVML reference. The counter is in mJ since the driver was loaded and moves every 20 to 100 ms; power
+is in mW, on most GPUs an average over a second. The scope is the whole board, whoever uses it: gpu_board, with a
+number behind it where there are several.
+"""
+
+import ctypes
+import time
+
+from . import Unavailable
+from ._sampler import Sampler
+
+PROVENANCE = "measured"
+LIBRARY = "libnvidia-ml.so.1"
+NOT_SUPPORTED = 3
+# A counter that stood still for so long is broken: an idle board draws watts.
+STILL_S = 1.0
+POWER_PERIOD_S = 0.1
+
+
+def open_meter():
+    boards = Boards(_load())
+    try:
+        boards.energies_j()
+    except NotSupported:
+        return _open_power(boards)
+    return Nvml(boards)
+
+
+def _open_power(boards):
+    note = "no energy counter on this GPU: its power is looked at every %.1f s" % POWER_PERIOD_S
+    try:
+        boards.powers_w()
+    except NotSupported:
+        raise Unavailable("this GPU tells neither energy nor power") from None
+    return Sampler(boards.powers_w, POWER_PERIOD_S, "average", note)
+
+
+def _load():
+    try:
+        return ctypes.CDLL(LIBRARY)
+    except OSError:
+        raise Unavailable("no %s: no NVIDIA GPU, or its driver is not installed" % LIBRARY) from None
+
+
+class NotSupported(OSError):
+    """This GPU has no such reading."""
+
+
+class Boards:
+    def __init__(self, library):
+        self._library = library
+        self._handles = {}
+        try:
+            self._call("nvmlInit_v2")
+            count = ctypes.c_uint()
+            self._call("nvmlDeviceGetCount_v2", ctypes.byref(count))
+            for index in range(count.value):
+                handle = ctypes.c_void_p()
+                self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
+                self._handles["gpu_board" if count.value == 1 else "gpu_board:%d" % index] = handle
+        except OSError as error:
+            raise Unavailable("the NVIDIA driver does not answer: %s" % error) from None
+        if not self._handles:
+            raise Unavailable("the NVIDIA driver shows no GPU")
+
+    def energies_j(self):
+        return self._each("nvmlDeviceGetTotalEnergyConsumption", ctypes.c_ulonglong)
+
+    def powers_w(self):
+        return self._each("nvmlDeviceGetPowerUsage", ctypes.c_uint)
+
+    def _each(self, function, type_):
+        """{scope: value}, thousandths made whole."""
+        found = {}
+        for scope, handle in self._handles.items():
+            value = type_()
+            self._call(function, handle, ctypes.byref(value))
+            found[scope] = value.value / 1000
+        return found
+
+    def _call(self, function, *arguments):
+        code = getattr(self._library, function)(*arguments)
+        if code == NOT_SUPPORTED:
+            raise NotSupported("%s is not supported" % function)
+        if code:
+            raise OSError("%s failed with code %d" % (function, code))
+
+
+class Nvml:
+    def __init__(self, boards):
+        self._boards = boards
+
+    def read(self):
+        try:
+            return time.monotonic(), self._boards.energies_j()
+        except OSError as error:
+            raise Unavailable(str(error)) from None
+
+    def joules(self, before, after):
+        """A counter that went back, or stood still, is none."""
+        moved = {scope: after[1][scope] - before[1][scope] for scope in after[1]}
+        if min(moved.values()) < 0:
+            raise Unavailable("its counter went back: the driver was loaded anew meanwhile")
+        if min(moved.values()) == 0 and after[0] - before[0] > STILL_S:
+            raise Unavailable("its counter stood still for %.1f s" % (after[0] - before[0]))
+        return moved

@@ -1,0 +1,52 @@
+"""The power chip of a Raspberry Pi 5: voltage and current of twelve rails, through the firmware.
+
+What the 5 V rail feeds directly (USB, HATs, the fan) it does not see: the sum is scope soc_rails, not the board. One
+question is a process of some milliseconds, and values are of an instant, hence five a second.
+Source: `vcgencmd pmic_read_adc`.
+"""
+
+import re
+import shutil
+import subprocess
+
+from . import Unavailable
+from ._sampler import Sampler
+
+PROVENANCE = "measured"
+PERIOD_S = 0.2
+TIMEOUT_S = 2
+_READING = re.compile(r"^\s*(\w+)_([AV])\s+(?:current|volt)\(\d+\)=(-?[\d.]+)[AV]\s*$", re.MULTILINE)
+EXTERNAL = "no sensor for what the board draws; put a meter into its supply: edgebench meters"
+
+
+def open_meter():
+    if not shutil.which("vcgencmd"):
+        raise Unavailable("no vcgencmd here: only a Raspberry Pi has it (apt: raspi-utils)")
+    try:
+        power_w()
+    except OSError as error:
+        raise Unavailable(str(error)) from None
+    return Sampler(power_w, PERIOD_S, "point")
+
+
+def power_w():
+    """{"soc_rails": W}. Raises OSError with the reason."""
+    try:
+        done = subprocess.run(["vcgencmd", "pmic_read_adc"], capture_output=True, text=True, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise OSError("vcgencmd gave no answer for %d s" % TIMEOUT_S) from None
+    said = (done.stdout + done.stderr).strip()
+    if "VCHI" in said or "vcio" in said:
+        raise OSError("vcgencmd may not ask the firmware; sudo usermod -aG video $USER, then log in again")
+    rails = parse(done.stdout)
+    if not rails:
+        raise OSError("%s (vcgencmd: %s)" % (EXTERNAL, said.splitlines()[0] if said else "no answer"))
+    return {"soc_rails": sum(volts * amperes for volts, amperes in rails.values())}
+
+
+def parse(text):
+    """{rail: (V, A)} of the rails with both. Voltage and current are paired by name: their numbers do not match."""
+    values = {(name, unit): float(value) for name, unit, value in _READING.findall(text)}
+    return {
+        name: (values[name, "V"], values[name, "A"]) for name, unit in values if unit == "A" and (name, "V") in values
+    }

@@ -1,0 +1,246 @@
+"""A device that does not exist: how fast, noisy, warm and hungry it is, is prescribed.
+
+A prescription is one JSON file, of suffix .sim: what an inference takes (Model), and under "device" the device that it
+runs on (Board). What is not given has the value below, and a device of which nothing is given is a clean one.
+
+Time is the device's own. It passes while something runs or sleeps there, so that a minute of it takes milliseconds.
+Job and workers share the device's state through a small mapped file; one of them runs at a time.
+The same job gives the same values: every process draws from the seed and its own number.
+"""
+
+import ctypes
+import functools
+import json
+import math
+import mmap
+import os
+import random
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Optional
+
+UNDER_VOLTAGE, THROTTLED = 1 << 0, 1 << 2  # Raspberry Pi's bits; the same since boot are 16 higher
+SINCE_BOOT = 16
+HYSTERESIS_C = 3.0
+# Names the file of the state that job, workers and meters share; without it a process has a device of its own.
+STATE = "EDGEBENCH_SIMULATION"
+
+
+@dataclass(frozen=True)
+class Board:
+    """Factors multiply latencies; wander is the standard deviation of a logarithm, with the time it remembers."""
+
+    seed: int = 0
+    clock_step_ns: int = 40
+    clock_skew_ppm: float = 0.0
+    idle_w: float = 2.0
+    active_w: float = 4.0
+    ambient_c: float = 25.0
+    warmth_c_per_w: float = 5.0
+    cooling_s: float = 60.0
+    throttle_c: float = 80.0
+    throttle_factor: float = 1.5
+    under_voltage_at_s: Optional[float] = None
+    under_voltage_s: float = 0.5
+    under_voltage_factor: float = 1.2
+    drift_per_hour: float = 0.0
+    wander: float = 0.0
+    wander_s: float = 1.0
+    # Another program: for so long, so often (mean of an exponential distribution), so much slower. 0: never.
+    busy_every_s: float = 0.0
+    busy_s: float = 0.2
+    busy_factor: float = 1.35
+
+
+@dataclass(frozen=True)
+class Model:
+    """noise, wander, placement: standard deviations of logarithms; of one inference, over time, between processes.
+
+    startup: slower by the excess at first, decaying with busy time; waking: the same after others ran.
+    answers: the outputs for inputs 0, 1, 2, ...; an input is one byte.
+    """
+
+    latency_ns: int
+    noise: float = 0.01
+    wander: float = 0.0
+    wander_s: float = 1.0
+    placement: float = 0.0
+    outlier_share: float = 0.0
+    outlier_factor: float = 5.0
+    startup_excess: float = 0.0
+    startup_s: float = 0.5
+    waking_excess: float = 0.0
+    waking_s: float = 0.005
+    load_s: float = 0.01
+    answers: List[List[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.0, 1.0]])
+    device: Board = Board()
+
+
+def read(path):
+    """The Model of a file. Raises ValueError for what is not one."""
+    try:
+        content = json.loads(Path(path).read_text())
+        board = Board(**content.pop("device", {}))
+        model = Model(device=board, **content)
+        if min(model.latency_ns, board.clock_step_ns, board.cooling_s, board.wander_s, model.wander_s) <= 0:
+            raise ValueError("latency, clock step and time constants are above 0")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError("this is no prescription of a simulated device: %s" % error) from None
+    return model
+
+
+class State(ctypes.Structure):
+    """What the processes of a job have to share of a device; zeros before it is switched on."""
+
+    _fields_ = [
+        ("now_s", ctypes.c_double),
+        ("joules", ctypes.c_double),
+        ("warmth_c", ctypes.c_double),  # above the temperature of an idle device
+        ("wander", ctypes.c_double),
+        ("wander_at_s", ctypes.c_double),
+        ("busy_at_s", ctypes.c_double),
+        ("clock_skew", ctypes.c_double),
+        ("clock_step_ns", ctypes.c_int64),
+        ("throttled", ctypes.c_int64),
+        ("processes", ctypes.c_int64),
+        ("board", ctypes.c_int64),
+    ]
+
+    def clock_ns(self):
+        """The device's clock: too fast by its skew, read in whole steps."""
+        now_ns = int(self.now_s * 1e9 * (1 + self.clock_skew))
+        return now_ns - now_ns % (self.clock_step_ns or 1)
+
+
+@functools.lru_cache(maxsize=1)
+def state():
+    """The state of this process's device: shared with the job that it belongs to, if it belongs to one."""
+    path = os.environ.get(STATE)
+    if path is None:
+        return State()
+    with Path(path).open("r+b") as stream:
+        return State.from_buffer(mmap.mmap(stream.fileno(), ctypes.sizeof(State)))
+
+
+def create_state(path):
+    """A device that is off, for this process and those that it starts."""
+    Path(path).write_bytes(bytes(ctypes.sizeof(State)))
+    os.environ[STATE] = str(path)
+    state.cache_clear()
+
+
+class Device:
+    """The device as one process sees it. Raises ValueError if another one described it differently."""
+
+    def __init__(self, board):
+        self.board = board
+        self._state = state()
+        self.random = random.Random("%d %d" % (board.seed, self._state.processes))
+        fingerprint = zlib.crc32(repr(board).encode())
+        if not self._state.processes:
+            self._switch_on(fingerprint)
+        if self._state.board != fingerprint:
+            raise ValueError("its device is not that of the first artifact; the artifacts of a job share one")
+        self._state.processes += 1
+
+    def _switch_on(self, fingerprint):
+        board, state = self.board, self._state
+        state.board = fingerprint
+        state.clock_skew = board.clock_skew_ppm * 1e-6
+        state.clock_step_ns = board.clock_step_ns
+        state.wander = self.random.gauss(0, board.wander)
+        state.busy_at_s = self._pause_s()
+
+    # ------------------------------------------------------------------ what runs on it
+
+    def spend(self, seconds, watts):
+        """Let time pass at a power: the device warms up or cools down, throttles, uses energy."""
+        board, state = self.board, self._state
+        state.now_s += seconds
+        state.joules += seconds * watts
+        settled_c = (watts - board.idle_w) * board.warmth_c_per_w
+        state.warmth_c = settled_c + (state.warmth_c - settled_c) * math.exp(-seconds / board.cooling_s)
+        state.throttled = self._bits()
+
+    def infer(self, seconds):
+        """Run something that takes so long on an undisturbed device."""
+        self.spend(seconds * self._slowness(), self.board.active_w)
+
+    def _bits(self):
+        board, bits = self.board, self._state.throttled
+        limit_c = board.throttle_c - (HYSTERESIS_C if bits & THROTTLED else 0)
+        live = THROTTLED if self._celsius() >= limit_c else 0
+        if self._supply_is_low():
+            live |= UNDER_VOLTAGE
+        return bits >> SINCE_BOOT << SINCE_BOOT | live << SINCE_BOOT | live
+
+    def _supply_is_low(self):
+        start_s = self.board.under_voltage_at_s
+        return start_s is not None and start_s <= self._state.now_s < start_s + self.board.under_voltage_s
+
+    def _slowness(self):
+        board, state = self.board, self._state
+        factor = 1 + board.drift_per_hour * state.now_s / 3600
+        if state.throttled & THROTTLED:
+            factor *= board.throttle_factor
+        if state.throttled & UNDER_VOLTAGE:
+            factor *= board.under_voltage_factor
+        if board.wander:
+            elapsed_s = state.now_s - state.wander_at_s
+            state.wander = wandered(state.wander, elapsed_s, board.wander, board.wander_s, self.random)
+            state.wander_at_s = state.now_s
+            factor *= math.exp(state.wander)
+        return factor * self._busy_factor()
+
+    def _busy_factor(self):
+        board, state = self.board, self._state
+        if not board.busy_every_s:
+            return 1.0
+        while state.now_s >= state.busy_at_s + board.busy_s:
+            state.busy_at_s += board.busy_s + self._pause_s()
+        return board.busy_factor if state.now_s >= state.busy_at_s else 1.0
+
+    def _pause_s(self):
+        every_s = self.board.busy_every_s
+        return self.random.expovariate(1 / every_s) if every_s else 0.0
+
+    def _celsius(self):
+        return self.board.ambient_c + self.board.idle_w * self.board.warmth_c_per_w + self._state.warmth_c
+
+    # ------------------------------------------------------------------ what it says of itself (device.Machine)
+
+    def now_s(self):
+        return self._state.now_s
+
+    def sleep(self, seconds):
+        self.spend(seconds, self.board.idle_w)
+
+    def clock_step_ns(self):
+        return self.board.clock_step_ns
+
+    def temperature_c(self):
+        return round(self._celsius(), 1)
+
+    def throttled(self):
+        return self._state.throttled
+
+    def static_facts(self):
+        return {"model": "simulated device", "cpu": "simulated", "clock_step_ns": self.board.clock_step_ns}
+
+    def momentary_facts(self):
+        state = {"temperature_c": self.temperature_c(), "throttled": self.throttled()}
+        return {"governor": "performance", "uptime_s": self._state.now_s, **state}
+
+    def machine_cpu_s(self):
+        """Nothing is known: what the real machine did meanwhile is no load of this one."""
+        return {}
+
+    def has_meter(self, name):
+        return name == "simulated"
+
+
+def wandered(value, elapsed_s, size, memory_s, source):
+    """An Ornstein-Uhlenbeck process, `elapsed_s` later: autocorrelated over memory_s, of standard deviation `size`."""
+    kept = math.exp(-elapsed_s / memory_s)
+    return kept * value + math.sqrt(1 - kept * kept) * source.gauss(0, size)

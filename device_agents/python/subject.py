@@ -1,0 +1,63 @@
+"""One artifact of a job, and the worker that holds it."""
+
+import contextlib
+
+from . import series
+from .process import WorkerProcess
+
+
+class Subject:
+    """What a job knows of an artifact while it measures it."""
+
+    def __init__(self, index, spec, store, folder):
+        self.index = index
+        self.spec = spec
+        self.path = _with_suffix(store, spec)
+        self._folder = folder
+        self.worker = None
+        self.typical_ns = None
+        self.warmup_s = 0.0
+        self.round_medians = []
+        self.values = 0
+        self.seconds = 0.0
+
+    def is_done(self, plan):
+        return series.is_enough(self.round_medians, self.values, self.seconds, plan)
+
+    def start_worker(self, purpose):
+        spec = self.spec
+        environment = {"OMP_NUM_THREADS": str(spec["options"]["threads"])}
+        return WorkerProcess(self._folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
+
+    def import_runtime(self, worker, timeout_s):
+        spec = self.spec
+        return worker.ask(
+            "runtime", timeout_s, name=spec["runtime"], folder=spec["runtime_folder"], options=spec["options"]
+        )
+
+    def load(self, plan):
+        """Start the worker that is timed; what it says of its runtime, and of loading the artifact."""
+        timeout_s = plan["worker_timeout_s"]
+        self.worker = self.start_worker("latency")
+        runtime = self.import_runtime(self.worker, timeout_s)
+        return runtime, self.worker.ask("load", timeout_s, path=str(self.path), options=self.spec["options"])
+
+    def answer_golden(self, plan, store):
+        """The worker's answers to the golden inputs; the last of them stays fed."""
+        inputs = str(store.blob(self.spec["golden"]["inputs"]))
+        count = self.spec["golden"]["count"]
+        return self.worker.ask("golden", plan["worker_timeout_s"], inputs=inputs, count=count)
+
+    def close(self):
+        if self.worker:
+            self.worker.close()
+            self.worker = None
+
+
+def _with_suffix(store, spec):
+    """The artifact under a name with its suffix: some runtimes look at it."""
+    blob = store.blob(spec["sha256"])
+    path = blob.with_name(blob.name + spec["suffix"])
+    with contextlib.suppress(FileExistsError):
+        path.symlink_to(blob.name)
+    return path

@@ -1,0 +1,49 @@
+"""Meters that this machine reads: USB and serial power meters between a supply and a board. One file per meter.
+
+DESCRIPTION         what it is, as `edgebench meters` lists it
+SCOPE               what its joules cover: "board_input" where it sits in the supply
+find()              -> the ports of those that are plugged in; None where a port does not tell what is behind it
+open_meter(port, volts=None)    -> a Meter; raises UserError with the remedy. volts: of the supply, for a meter that
+                    sees current only
+
+Counters of this machine's own processor, GPU or board are read by the agent's meters (device_agents/python/meters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgebench.meters._integration import Sensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value. t_s: this machine's monotonic clock when it arrived; voltage and current where the meter says them."""
+
+    t_s: float
+    power_w: float
+    voltage_v: float | None = None
+    current_a: float | None = None
+
+
+@dataclass
+class Tally:
+    """What a meter said that became no sample: said twice, or garbled or lost on the way."""
+
+    duplicates: int = 0
+    dropped: int = 0
+
+
+class Meter(Protocol):
+    """sensor: how it sees power. note: what a reader should know of its values, once there are some."""
+
+    sensor: Sensor
+    tally: Tally
+    note: str
+
+    def samples(self) -> Iterator[Sample]:
+        """Values as they come, without end. Raises UserError when the meter falls silent or starts anew."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,69 @@
+"""What a user found out about a meter without a specification: two readings beside true power.
+
+true = gain * shown + offset. The file is `meters.yaml` beside the results, one entry per meter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from edgebench import yaml_file
+from edgebench.errors import UserError
+from edgebench.meters import Sample
+from edgebench.meters._integration import Accuracy
+
+FILE = Path("meters.yaml")
+# The two powers must be so far apart, or the gain is a guess.
+APART = 1.5
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """date: ISO 8601. error: limit of the reference's own error, a fraction, from the reference's datasheet."""
+
+    date: str
+    gain: Positive
+    offset_w: float
+    error: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+    def apply(self, sample: Sample) -> Sample:
+        """The sample with its power mended; voltage and current stay as shown."""
+        return dataclasses.replace(sample, power_w=self.gain * sample.power_w + self.offset_w)
+
+    def accuracy(self) -> Accuracy:
+        return Accuracy(self.error, 0.0, f"user_calibration:{self.date}")
+
+
+def from_two_points(shown_w: tuple[float, float], true_w: tuple[float, float], error: float, date: str) -> Calibration:
+    """Raises UserError for points that say nothing."""
+    low, high = sorted(zip(shown_w, true_w, strict=True))
+    usable = all(math.isfinite(value) and value > 0 for value in (*low, *high)) and high[0] > low[0]
+    if not usable or high[1] < APART * low[1]:
+        raise UserError(
+            "calibration",
+            f"the points {low[0]:g}:{low[1]:g} and {high[0]:g}:{high[1]:g} W are no two different loads",
+            f"Take two loads whose powers differ by a factor of {APART:g} or more, such as 10 and 4.7 ohm at 5 V",
+        )
+    gain = (high[1] - low[1]) / (high[0] - low[0])
+    return Calibration(date, gain, low[1] - gain * low[0], error)
+
+
+def load(file: Path = FILE) -> dict[str, Calibration]:
+    """By the meter's name; empty where there is no file."""
+    return yaml_file.load(file, dict[str, Calibration]) if file.exists() else {}
+
+
+def save(meter: str, calibration: Calibration, file: Path = FILE) -> None:
+    """Replaces the meter's entry and keeps the others; by renaming, so that a full disk loses nothing."""
+    import yaml
+
+    known = {**load(file), meter: calibration}
+    partial = file.with_name(file.name + ".part")
+    partial.write_text(yaml.safe_dump(msgspec.to_builtins(known), sort_keys=True))
+    partial.replace(file)

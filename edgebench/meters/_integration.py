@@ -1,0 +1,268 @@
+"""The joules of a window, out of what a meter said around it, and the error that its kind of sampling leaves.
+
+         a                        b
+───┬─────┼──┬───────┬────────┬────┼───┬───    ┬ a value
+counter   E(b) - E(a), a straight line between reads
+average   a value holds since the one before it
+point     trapezoids: a straight line from value to value
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["counter", "average", "point"]
+Flag = Literal["gap", "saturated", "edge_extrapolated", "wrapped", "short_window"]
+Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+# A value that is so many periods late leaves a gap; more than this share of a window in gaps makes it worthless.
+GAP_PERIODS = 3.0
+GAP_SHARE = 0.02
+# Shorter windows are measured, and flagged (MLPerf Tiny asks for 10 s).
+WINDOW_MIN_S = 10.0
+# What is so close to a window is beside it.
+BESIDE_S = 2.0
+# Slower point meters miss whole bursts of a network's layers: their values tell nothing of what is between them.
+DENSE_PERIOD_S = 0.011
+
+
+class Refused(Exception):
+    """Why a window has no energy. code: outside | gaps | reset | saturated; the text says it in numbers."""
+
+    def __init__(self, code: Literal["outside", "gaps", "reset", "saturated"], text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Limits that a datasheet or a calibration gives, taken as rectangular. source: which of them.
+
+    gain: a fraction of the reading; offset_w: at any reading.
+    """
+
+    gain: float
+    offset_w: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """How a meter sees power.
+
+    period_s: between new values. latency_s: a value arrives so late at most. step: of a value, W (J for a counter).
+    max_w: readings from here on are saturated. wraps_at_j: where a counter starts again from 0. accuracy: None where
+    nobody states it.
+    """
+
+    kind: Kind
+    period_s: float
+    latency_s: float = 0.0
+    step: float = 0.0
+    max_w: float = math.inf
+    wraps_at_j: float | None = None
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True)
+class WindowEnergy:
+    """u_window_j: what sampling, edges and clocks leave open in this one window; u_systematic_j: what the meter's
+    accuracy does, the same in every window, None if nobody states it. Both are standard uncertainties (k = 1).
+    """
+
+    energy_j: float
+    duration_s: float
+    u_window_j: float
+    u_systematic_j: float | None
+    values: int
+    max_gap_s: float
+    flags: frozenset[Flag]
+
+    @property
+    def mean_w(self) -> float:
+        return self.energy_j / self.duration_s
+
+    @property
+    def u95_j(self) -> float:
+        """Both together, k = 2."""
+        return 2 * math.hypot(self.u_window_j, self.u_systematic_j or 0.0)
+
+
+def integrate(
+    times_s: Floats,
+    values: Floats,
+    start_s: float,
+    end_s: float,
+    sensor: Sensor,
+    *,
+    u_edge_s: float = 0.0,
+    beside_w: float | None = None,
+) -> WindowEnergy:
+    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter).
+
+    u_edge_s: standard uncertainty of the two instants on that clock. beside_w: power right before and after the
+    window where it is known, as idle power is: an interval that an edge divides is then divided by it instead of
+    evenly. Raises Refused.
+    """
+    times_s, values = _in_order(times_s, values)
+    flags: set[Flag] = set()
+    if end_s - start_s < WINDOW_MIN_S:
+        flags.add("short_window")
+    if sensor.kind == "counter":
+        values = _unwrapped(values, sensor, flags)
+    _check_cover(times_s, start_s, end_s, sensor, flags)
+    inside = (times_s > start_s) & (times_s <= end_s)
+    max_gap_s = _check_gaps(times_s, start_s, end_s, sensor, flags)
+    if sensor.kind != "counter" and (values[inside] >= sensor.max_w).any():
+        raise Refused("saturated", f"readings at the meter's limit of {sensor.max_w:g} W")
+    if sensor.kind == "point":
+        energy_j, u_sampling_j, step_w = _trapezoids(times_s, values, start_s, end_s, sensor)
+    else:
+        energy_j, u_sampling_j, step_w = _steps(times_s, values, start_s, end_s, sensor, beside_w)
+    u_clock_j = math.sqrt(2) * step_w * math.hypot(u_edge_s, sensor.latency_s / math.sqrt(3))
+    return WindowEnergy(
+        energy_j=energy_j,
+        duration_s=end_s - start_s,
+        u_window_j=math.hypot(u_sampling_j, u_clock_j),
+        u_systematic_j=_systematic_j(energy_j, end_s - start_s, sensor.accuracy),
+        values=int(inside.sum()),
+        max_gap_s=max_gap_s,
+        flags=frozenset(flags),
+    )
+
+
+def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Sorted by time, without values that are no numbers, one value for one instant."""
+    finite = np.isfinite(values)
+    times_s, first = np.unique(times_s[finite], return_index=True)
+    return times_s, values[finite][first]
+
+
+def _unwrapped(joules: Floats, sensor: Sensor, flags: set[Flag]) -> Floats:
+    """A counter that only grows: each step back is one start from 0, where the counter is known to do that."""
+    back = np.diff(joules) < 0
+    if not back.any():
+        return joules
+    if sensor.wraps_at_j is None:
+        raise Refused("reset", "the counter went back: the meter or its driver started anew")
+    flags.add("wrapped")
+    return joules + sensor.wraps_at_j * np.concatenate([[0], np.cumsum(back)])
+
+
+def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> None:
+    """Values on both sides of both edges; a point meter may miss an edge by a period."""
+    if len(times_s) < 2:
+        raise Refused("outside", f"{len(times_s)} values in and around the window")
+    first_s, last_s = float(times_s[0]), float(times_s[-1])
+    missing_s = max(first_s - start_s, end_s - last_s)
+    if sensor.kind == "average":
+        missing_s = max(first_s - sensor.period_s - start_s, end_s - last_s)
+    if missing_s <= 0:
+        return
+    if sensor.kind != "point" or missing_s > sensor.period_s:
+        raise Refused("outside", f"the meter's values miss {missing_s:.2f} s of the window")
+    flags.add("edge_extrapolated")
+
+
+def _check_gaps(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> float:
+    """The longest wait between values in the window. A counter loses nothing in a gap."""
+    waits_s = np.diff(times_s)
+    overlap_s = np.minimum(times_s[1:], end_s) - np.maximum(times_s[:-1], start_s)
+    inside = overlap_s > 0
+    gaps = inside & (waits_s > GAP_PERIODS * sensor.period_s)
+    if sensor.kind != "counter" and gaps.any():
+        share = float(overlap_s[gaps].sum()) / (end_s - start_s)
+        if share > GAP_SHARE:
+            raise Refused("gaps", f"the meter was silent for {share:.0%} of the window")
+        flags.add("gap")
+    return float(waits_s[inside].max(initial=0.0))
+
+
+def _trapezoids(
+    times_s: Floats, powers_w: Floats, start_s: float, end_s: float, sensor: Sensor
+) -> tuple[float, float, float]:
+    """Energy, uncertainty of sampling, and the step of power at the edges, of a point meter.
+
+    Where values are dense, each jump d between two of them happened at an unknown instant: d^2 / 12 if it is uniform,
+    twice that because both ends of a burst may err alike. Slower meters see bursts by chance: their values are
+    independent draws, whose variance is d^2 / 2 (von Neumann 1941).
+    """
+    inside = (times_s > start_s) & (times_s < end_s)
+    at_edges_w = np.interp([start_s, end_s], times_s, powers_w)
+    knots_s = np.concatenate([[start_s], times_s[inside], [end_s]])
+    knots_w = np.concatenate([at_edges_w[:1], powers_w[inside], at_edges_w[1:]])
+    energy_j = float(np.trapezoid(knots_w, knots_s))
+    around = (times_s >= start_s - sensor.period_s) & (times_s <= end_s + sensor.period_s)
+    jumps_j = np.diff(powers_w[around]) * np.diff(times_s[around])
+    share = 1 / 6 if sensor.period_s <= DENSE_PERIOD_S else 1 / 2
+    u_step_j = sensor.step / math.sqrt(12) * (end_s - start_s) / math.sqrt(max(inside.sum(), 1))
+    u_sampling_j = math.hypot(math.sqrt(share * float((jumps_j**2).sum())), u_step_j)
+    return energy_j, u_sampling_j, _step_w(times_s, powers_w, start_s, end_s, energy_j / (end_s - start_s))
+
+
+def _steps(
+    times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, beside_w: float | None
+) -> tuple[float, float, float]:
+    """The same of a counter, or of a meter whose values are averages."""
+    if sensor.kind == "counter":
+        ends_s, energies_j = times_s, values - values[0]
+    else:
+        ends_s = np.concatenate([[times_s[0] - sensor.period_s], times_s])
+        energies_j = np.concatenate([[0.0], np.cumsum(values * np.diff(ends_s))])
+    powers_w = np.diff(energies_j) / np.diff(ends_s)
+    first = int(np.searchsorted(ends_s, start_s, side="right")) - 1
+    last = int(np.searchsorted(ends_s, end_s))
+    if beside_w is None:
+        at_start_j, at_end_j = np.interp([start_s, end_s], ends_s, energies_j)
+        energy_j = float(at_end_j - at_start_j)
+        u_edges_j = _u_split_j(ends_s, powers_w, start_s) + _u_split_j(ends_s, powers_w, end_s)
+    else:
+        outside_s = (start_s - ends_s[first]) + (ends_s[last] - end_s)
+        energy_j = float(energies_j[last] - energies_j[first] - beside_w * outside_s)
+        u_edges_j = 0.0
+    u_reading_j = _u_counter_j(powers_w, sensor) if sensor.kind == "counter" else _u_average_j(end_s - start_s, sensor)
+    step_w = _step_w(ends_s[1:], powers_w, start_s, end_s, energy_j / (end_s - start_s))
+    return energy_j, math.hypot(u_edges_j, u_reading_j), step_w
+
+
+def _u_split_j(ends_s: Floats, powers_w: Floats, edge_s: float) -> float:
+    """Of dividing evenly the interval that an edge falls into.
+
+    If power stepped at the edge, the share is wrong by f (1 - f) of the interval times the step (f: the part inside),
+    at both edges to the same side. Taken as it is, not as a limit: within an interval the step may be larger than
+    the values beside it show.
+    """
+    index = min(int(np.searchsorted(ends_s, edge_s)), len(powers_w)) - 1
+    if index < 0:
+        return 0.0
+    length_s = float(ends_s[index + 1] - ends_s[index])
+    inside = float(ends_s[index + 1] - edge_s) / length_s
+    around_w = powers_w[max(index - 1, 0) : index + 2]
+    return inside * (1 - inside) * length_s * float(np.ptp(around_w))
+
+
+def _u_counter_j(powers_w: Floats, sensor: Sensor) -> float:
+    """Two reads, each of a whole number of steps and up to a period old."""
+    typical_w = float(np.median(powers_w))
+    return math.hypot(sensor.step / math.sqrt(6), sensor.period_s * typical_w * math.sqrt(2 / 12))
+
+
+def _u_average_j(duration_s: float, sensor: Sensor) -> float:
+    return sensor.step / math.sqrt(12) * math.sqrt(duration_s * sensor.period_s)
+
+
+def _step_w(times_s: Floats, powers_w: Floats, start_s: float, end_s: float, mean_w: float) -> float:
+    """How far power inside a window is from power beside it: what an edge at a wrong instant is charged with."""
+    before = (times_s > start_s - BESIDE_S) & (times_s <= start_s)
+    after = (times_s > end_s) & (times_s <= end_s + BESIDE_S)
+    return float(np.abs(powers_w[before | after] - mean_w).max(initial=0.0))
+
+
+def _systematic_j(energy_j: float, duration_s: float, accuracy: Accuracy | None) -> float | None:
+    if accuracy is None:
+        return None
+    return math.hypot(accuracy.gain * energy_j, accuracy.offset_w * duration_s) / math.sqrt(3)

@@ -1,0 +1,182 @@
+"""INA219 and INA226 behind a microcontroller that prints lines: ebcsv/1, and five conventions of public sketches.
+
+    #ebcsv 1 cols=ms,V,mA avg_ms=68 kind=avg    a header that says what follows; comments begin with #
+    123456,5.120,640.2*01                       *HH: exclusive or of the characters before it, if given
+
+Without a header the columns are guessed from their number:
+
+    millis,busV,shunt_mV,loadV,mA     millis,loadV,mA     busV,shunt_mV,loadV,mA     5.12 V,0.64 A     millis mA mW
+
+and lines `Bus Voltage: 5.12 V`, as Adafruit's example prints them, up to an empty line. A value's instant is when its
+line arrived; the board's own milliseconds say whether it started anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import re
+import time
+from collections.abc import Iterator
+
+from edgebench.errors import UserError
+from edgebench.meters import Sample, Tally
+from edgebench.meters._integration import Sensor
+from edgebench.meters._serial import SILENCE_S, Port
+
+DESCRIPTION = "INA219/INA226 on a microcontroller that prints lines (USB; --port /dev/ttyUSB0)"
+SCOPE = "board_input"
+SENSOR = Sensor("average", 0.1, latency_s=0.02)
+
+HEADER = re.compile(r"^#ebcsv 1\b.*\bcols=(\S+)")
+LABELLED = re.compile(r"^(bus|load|shunt) voltage:\s*(\S+)\s*m?V$|^(current|power):\s*(\S+)\s*m[AW]$", re.IGNORECASE)
+WITH_UNITS = re.compile(r"^(\S+)\s*V\s*,\s*(\S+)\s*A$")
+GUESSED = {5: ("ms", "busV", "shunt_mV", "V", "mA"), 3: ("ms", "V", "mA"), 4: ("busV", "shunt_mV", "V", "mA")}
+COLUMNS = {"ms", "V", "busV", "shunt_mV", "mA", "mW", "A", "W"}
+# millis() starts again from 0 after 49.7 days. A longer step than MAX_STEP_MS is a garbled line; two are a new start.
+WRAP_MS = 2**32
+MAX_STEP_MS = 60_000
+
+
+class Restarted(Exception):
+    """The board's own clock went back."""
+
+
+class Lines:
+    """What lines become: {column: number}, or None for one that says nothing (yet)."""
+
+    def __init__(self) -> None:
+        self._columns: tuple[str, ...] | None = None
+        self._labelled: dict[str, float] = {}
+        self._last_ms: float | None = None
+        self._was_odd = False
+        self.guessed = False
+
+    def take(self, line: str) -> dict[str, float] | None:
+        """Raises ValueError for a line that is garbled or no measurement, Restarted."""
+        line = line.strip()
+        if line.startswith("#"):
+            self._take_header(line)
+            return None
+        if not line or LABELLED.match(line):
+            return self._take_labelled(line)
+        values = self._values(_checked(line))
+        if not all(math.isfinite(value) for value in values.values()):
+            raise ValueError("a value that is no number")
+        self._check_clock(values.get("ms"))
+        return values
+
+    def _take_header(self, line: str) -> None:
+        header = HEADER.match(line)
+        if header:
+            columns = tuple(header[1].split(","))
+            if set(columns) <= COLUMNS:
+                self._columns = columns
+
+    def _take_labelled(self, line: str) -> dict[str, float] | None:
+        found = LABELLED.match(line)
+        if found:
+            name = (found[1] or found[3]).lower()
+            column = {"bus": "busV", "load": "V", "shunt": "shunt_mV", "current": "mA", "power": "mW"}[name]
+            self._labelled[column] = float(found[2] or found[4])
+            return None
+        whole, self._labelled = self._labelled, {}
+        return whole if "mA" in whole and whole.keys() & {"V", "busV", "mW"} else None
+
+    def _values(self, line: str) -> dict[str, float]:
+        with_units = WITH_UNITS.match(line)
+        if with_units:
+            return {"V": float(with_units[1]), "A": float(with_units[2])}
+        words = line.split(",") if "," in line else line.split()
+        columns = self._columns
+        if columns is None:
+            columns = GUESSED.get(len(words)) if "," in line else ("ms", "mA", "mW")
+        if columns is None or len(words) != len(columns):
+            raise ValueError(f"{len(words)} columns")
+        values = {name: float(word) for name, word in zip(columns, words, strict=True)}
+        self.guessed = self._columns is None
+        return values
+
+    def _check_clock(self, now_ms: float | None) -> None:
+        """Raises ValueError for an instant that does not follow the last one, Restarted for the second such."""
+        if now_ms is None:
+            return
+        odd = self._last_ms is not None and (now_ms - self._last_ms) % WRAP_MS > MAX_STEP_MS
+        if odd and self._was_odd:
+            raise Restarted
+        self._was_odd = odd
+        if odd:
+            raise ValueError("a clock that jumped")
+        self._last_ms = now_ms
+
+
+def _checked(line: str) -> str:
+    """The line without its checksum. Raises ValueError if it does not fit."""
+    text, star, given = line.partition("*")
+    if star and functools.reduce(operator.xor, text.encode(), 0) != int(given, 16):
+        raise ValueError("a wrong checksum")
+    return text
+
+
+def power(values: dict[str, float]) -> tuple[float, float | None, float]:
+    """(W, V, A). The load's voltage if there is one, else the bus voltage."""
+    volts = values.get("V", values.get("busV"))
+    amperes = values["A"] if "A" in values else values["mA"] / 1e3
+    if "W" in values or "mW" in values:
+        return (values["W"] if "W" in values else values["mW"] / 1e3), volts, amperes
+    if volts is None:
+        raise ValueError("neither voltage nor power")
+    return volts * amperes, volts, amperes
+
+
+def find() -> None:
+    """Not possible: a microcontroller's port does not say what runs on it."""
+
+
+class CsvSerial:
+    def __init__(self, port: Port) -> None:
+        self.sensor = SENSOR
+        self.tally = Tally()
+        self._port = port
+        self._lines = Lines()
+
+    @property
+    def note(self) -> str:
+        return "its columns are guessed from their number: print an ebcsv header" if self._lines.guessed else ""
+
+    def samples(self) -> Iterator[Sample]:
+        heard_s = time.monotonic()
+        for now_s, line in self._whole_lines():
+            try:
+                values = self._lines.take(line) if line is not None else None
+                told = power(values) if values else None
+            except (ValueError, KeyError):
+                self.tally.dropped += 1
+                continue
+            except Restarted:
+                raise UserError(self._port.where, "the board started anew", "Check its supply, then again") from None
+            if told:
+                heard_s = now_s
+                yield Sample(now_s, *told)
+            elif now_s - heard_s > SILENCE_S:
+                raise self._port.silent()
+
+    def _whole_lines(self) -> Iterator[tuple[float, str | None]]:
+        """(when it arrived, line); None when nothing came. The first is the end of one that began before."""
+        buffer, first = b"", True
+        while True:
+            buffer += self._port.read()
+            now_s = time.monotonic()
+            *lines, buffer = buffer.split(b"\n")
+            for line in lines[1:] if first else lines:
+                yield now_s, line.decode("ascii", "replace")
+            first = first and not lines
+            yield now_s, None
+
+    def close(self) -> None:
+        self._port.close()
+
+
+def open_meter(port: str, volts: float | None = None) -> CsvSerial:
+    return CsvSerial(Port(port, 115200, "csv-serial"))

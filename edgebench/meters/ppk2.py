@@ -1,0 +1,142 @@
+"""Nordic Power Profiler Kit II as an ampere meter: 100,000 values a second, up to 1 A, so not for a Raspberry Pi 4.
+
+It sees current only: the voltage is the supply's, given or assumed, and known to 1 % at best. Values are averaged over
+10 ms here. Each word of its stream has a count modulo 64: lost ones are noticed unless exactly 64 are lost.
+Source: Nordic's nRF Connect application and the format that it speaks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgebench.errors import UserError
+from edgebench.meters import Sample, Tally
+from edgebench.meters._integration import Accuracy, Sensor
+from edgebench.meters._serial import SILENCE_S, Port, ports_of
+
+DESCRIPTION = "Nordic PPK2, up to 1 A (USB)"
+SCOPE = "board_input"
+RATE_HZ = 100_000
+BIN = 1000  # words to one value
+ASSUMED_V = 5.0
+MAX_A = 1.0
+# Limit of what is not known of a voltage that nobody measures.
+SUPPLY_ERROR_V = 0.05
+
+METADATA, AMPERE_METER, POWER_ON, START, STOP = b"\x19", b"\x11\x01", b"\x0c\x01", b"\x06", b"\x07"
+RANGES = 5
+KEYS = ("R", "GS", "GI", "O", "S", "I", "UG")
+DEFAULTS = {"R": (1031.64, 101.65, 10.15, 0.94, 0.043), "GS": (0.0,) * 5, "GI": (1.0,) * 5, "UG": (1.0,) * 5}
+# What a step of the converter is at the shunt, in V.
+ADC_STEP_V = 1.8 / 163840
+
+
+@dataclass(frozen=True)
+class Modifiers:
+    """Of each range, from the meter's own metadata. values: [key][range]."""
+
+    values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
+    supply_v: float
+
+
+def parse_metadata(text: str) -> Modifiers:
+    """Lines of `key: value` up to END. ValueError: it is not whole. A resistance of 0 has its default."""
+    if "END" not in text:
+        raise ValueError("the metadata have no end")
+    pairs = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    values = {}
+    for key in KEYS:
+        default = DEFAULTS.get(key, (0.0,) * RANGES)
+        values[key] = np.array([float(pairs.get(f"{key}{index}", default[index])) for index in range(RANGES)])
+    values["R"] = np.where(values["R"] > 0, values["R"], DEFAULTS["R"])
+    return Modifiers(values, float(pairs.get("VDD", 0)) / 1000)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """currents_a, logic: of each word. lost: words that are missing before and between them, modulo 64."""
+
+    currents_a: np.ndarray[tuple[int], np.dtype[np.float64]]
+    logic: np.ndarray[tuple[int], np.dtype[np.uint32]]
+    lost: int
+    last_count: int | None
+
+
+def decode(data: bytes, modifiers: Modifiers, last_count: int | None = None) -> Decoded:
+    """Whole words of 4 bytes, little-endian: bits 0-13 converter / 4, 14-16 range, 18-23 count, 24-31 logic inputs."""
+    words = np.frombuffer(data, "<u4")
+    adc = (words & 0x3FFF).astype(np.float64) * 4
+    ranges = np.minimum(words >> 14 & 7, RANGES - 1)
+    counts = (words >> 18 & 63).astype(np.int64)
+    m = {key: values[ranges] for key, values in modifiers.values.items()}
+    raw = (adc - m["O"]) * ADC_STEP_V / m["R"]
+    currents_a = m["UG"] * (raw * (m["GS"] * raw + m["GI"]) + m["S"] * modifiers.supply_v + m["I"])
+    before = counts[:1] - 1 if last_count is None else [last_count]
+    steps = np.diff(np.concatenate([before, counts])) % 64
+    lost = int(((steps - 1) % 64).sum())
+    return Decoded(currents_a, (words >> 24).astype(np.uint32), lost, int(counts[-1]) if len(counts) else last_count)
+
+
+def find() -> list[str]:
+    return ports_of(lambda vendor, product, name: vendor == 0x1915 and name == "PPK2")
+
+
+class Ppk2:
+    def __init__(self, port: Port, volts: float) -> None:
+        accuracy = Accuracy(SUPPLY_ERROR_V / volts, 0.0, f"a supply of {volts:g} V, +/-{SUPPLY_ERROR_V * 1e3:g} mV")
+        self.sensor = Sensor("average", BIN / RATE_HZ, latency_s=0.02, max_w=MAX_A * volts, accuracy=accuracy)
+        self.tally = Tally()
+        self.note = f"it sees current only: power is for a supply of {volts:g} V, --volts says another"
+        self._port = port
+        self._volts = volts
+
+    def samples(self) -> Iterator[Sample]:
+        modifiers = self._begin()
+        data, count = b"", None
+        heard_s = time.monotonic()
+        while True:
+            arrived = self._port.read()
+            now_s = time.monotonic()
+            if arrived:
+                heard_s = now_s
+            elif now_s - heard_s > SILENCE_S:
+                raise self._port.silent()
+            data += arrived
+            bins = len(data) // (4 * BIN)
+            for index in range(bins):
+                decoded = decode(data[4 * BIN * index :][: 4 * BIN], modifiers, count)
+                count = decoded.last_count
+                self.tally.dropped += decoded.lost
+                amperes = float(decoded.currents_a.mean())
+                yield Sample(now_s - (bins - 1 - index) * BIN / RATE_HZ, amperes * self._volts, None, amperes)
+            data = data[4 * BIN * bins :]
+
+    def _begin(self) -> Modifiers:
+        """Metadata first: while it streams they would be hidden in it."""
+        self._port.write(STOP)
+        while self._port.read():
+            pass
+        self._port.write(METADATA)
+        text, asked_s = b"", time.monotonic()
+        while b"END" not in text:
+            if time.monotonic() - asked_s > SILENCE_S:
+                raise self._port.silent()
+            text += self._port.read()
+        for order in (AMPERE_METER, POWER_ON, START):
+            self._port.write(order)
+        return parse_metadata(text.decode("ascii", "replace"))
+
+    def close(self) -> None:
+        """The stream ends; what it feeds stays on."""
+        with contextlib.suppress(UserError):  # it may have been pulled out
+            self._port.write(STOP)
+        self._port.close()
+
+
+def open_meter(port: str, volts: float | None = None) -> Ppk2:
+    return Ppk2(Port(port, 115200, "ppk2"), ASSUMED_V if volts is None else volts)

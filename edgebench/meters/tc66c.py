@@ -1,0 +1,115 @@
+"""RDTech TC66 and TC66C, USB-C power meters on a USB serial port.
+
+Asked with `getva` it answers 192 bytes: three blocks, each with its name and a CRC-16, encrypted with a key that is
+the same in all of them. About ten answers a second; whether they are averages nobody says, nor how accurate they are.
+Source: the sigrok project's notes on the TC series.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgebench.errors import MissingPackage
+from edgebench.meters import Sample, Tally
+from edgebench.meters._integration import Sensor
+from edgebench.meters._serial import Port, answers
+
+DESCRIPTION = "RDTech TC66, TC66C (USB; --port /dev/ttyACM0)"
+SCOPE = "board_input"
+POLL_S = 0.1
+SENSOR = Sensor("point", POLL_S, latency_s=POLL_S, step=1e-4)
+
+QUESTION = b"getva"
+SIZE, BLOCK = 192, 64
+NAMES = (b"pac1", b"pac2", b"pac3")
+KEY = bytes.fromhex("5821fa5601b2f02687ff1204622a4fb086f40260816f9a0ba7f106619ab87288")
+
+
+@dataclass(frozen=True)
+class Reading:
+    model: str
+    firmware: str
+    serial_number: int
+    voltage_v: float
+    current_a: float
+    power_w: float
+    temperature_c: int
+
+
+def decrypt(data: bytes) -> bytes:
+    """AES-256 without chaining: any 16 bytes on their own."""
+    try:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    except ModuleNotFoundError as error:
+        raise MissingPackage("meter tc66c", "cryptography", "meters") from error
+    return Cipher(algorithms.AES(KEY), modes.ECB()).decryptor().update(data)
+
+
+def split(buffer: bytes) -> tuple[bytes | None, bytes]:
+    """The first whole answer, decrypted, and what follows it."""
+    for start in range(len(buffer) - SIZE + 1):
+        if decrypt(buffer[start : start + 16]).startswith(NAMES[0]):
+            blocks = decrypt(buffer[start : start + SIZE])
+            if all(_is_whole(blocks[BLOCK * index :][:BLOCK], name) for index, name in enumerate(NAMES)):
+                return blocks, buffer[start + SIZE :]
+    return None, buffer
+
+
+def _is_whole(block: bytes, name: bytes) -> bool:
+    return block.startswith(name) and struct.unpack_from("<I", block, BLOCK - 4)[0] == crc16(block[: BLOCK - 4])
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16/MODBUS: polynomial 0x8005 reflected, from 0xFFFF."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    return crc
+
+
+def parse(blocks: bytes) -> Reading:
+    """Of an answer that `split` found."""
+    (serial_number,) = struct.unpack_from("<I", blocks, 12)
+    voltage, current, power = struct.unpack_from("<III", blocks, 48)
+    below_zero, degrees = struct.unpack_from("<II", blocks, BLOCK + 24)
+    return Reading(
+        model=blocks[4:8].decode("ascii", "replace").strip("\0"),
+        firmware=blocks[8:12].decode("ascii", "replace").strip("\0"),
+        serial_number=serial_number,
+        voltage_v=voltage * 1e-4,
+        current_a=current * 1e-5,
+        power_w=power * 1e-4,
+        temperature_c=-degrees if below_zero else degrees,
+    )
+
+
+def find() -> None:
+    """Not possible: its USB numbers are those of the serial chip, which others have as well."""
+
+
+class Tc66c:
+    def __init__(self, port: Port) -> None:
+        self.sensor = SENSOR
+        self.tally = Tally()
+        self.note = "nobody states its accuracy: edgebench meters calibrate tc66c"
+        self._port = port
+
+    def samples(self) -> Iterator[Sample]:
+        for now_s, blocks in answers(self._port, QUESTION, split, POLL_S):
+            if blocks is None:
+                self.tally.dropped += 1
+            else:
+                reading = parse(blocks)
+                yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a)
+
+    def close(self) -> None:
+        self._port.close()
+
+
+def open_meter(port: str, volts: float | None = None) -> Tc66c:
+    decrypt(bytes(16))  # says that the package is missing before anything is asked
+    return Tc66c(Port(port, 115200, "tc66c"))

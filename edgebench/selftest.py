@@ -1,0 +1,197 @@
+"""selftest(): what the numbers of a device can tell, found by comparing a file with itself.
+
+    clock ─ link ─ the same file twice in one job, job after job, device looked at between rounds or left alone
+
+Identical files have a ratio of 1. What their intervals reach out to is what a difference has to exceed there.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from device_agents.python.job import MIN_CLOCK_STEPS
+from edgebench import plugins, provision, record, simulated, stats
+from edgebench.agent import Agent
+from edgebench.deploy import deploy, sources
+from edgebench.errors import UserError
+from edgebench.plan import Plan
+from edgebench.progress import Progress
+from edgebench.record import Record
+from edgebench.stats import Estimate, Ratio
+from edgebench.targets import Target
+from edgebench.transports import open_transport
+
+ROUND_TRIPS = 20
+# A device on which identical files differ by more is of no use to a study of compression.
+USELESS = 0.05
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One file measured twice in one job; sampled: the device was looked at after every round, as always."""
+
+    first: Record
+    twin: Record
+    sampled: bool
+
+    @property
+    def ratio(self) -> Ratio:
+        ratio = stats.latency_ratio(self.twin, self.first)
+        assert ratio is not None  # both have rounds: _pair saw to it
+        return ratio
+
+    @property
+    def reach(self) -> float:
+        """How far from 1 the interval of the ratio reaches, as a fraction; infinite without an interval."""
+        ratio = self.ratio
+        if ratio.low is None or ratio.high is None:
+            return math.inf
+        return math.exp(max(abs(math.log(ratio.low)), abs(math.log(ratio.high)))) - 1
+
+    @property
+    def precise(self) -> bool:
+        return self.first.outcome.status == self.twin.outcome.status == "complete"
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    target: str
+    plan: Plan
+    round_trips_s: tuple[float, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def detectable(self) -> float:
+        """The least difference that is none of the device's own making in four jobs of five, as a fraction."""
+        reaches = sorted(pair.reach for pair in self.pairs)
+        return reaches[math.ceil(0.8 * len(reaches)) - 1]
+
+    @property
+    def useless(self) -> bool:
+        return self.detectable > USELESS
+
+    @property
+    def observer(self) -> Estimate:
+        """What being looked at between rounds adds to a latency, as a fraction; with an interval from six jobs on."""
+        on, off = ([_log_p50(pair.first) for pair in self.pairs if pair.sampled is asked] for asked in (True, False))
+        shift, interval = stats.shift_of(on, off)
+        return Estimate(math.expm1(shift), *(map(math.expm1, interval) if interval else ()))
+
+    @property
+    def between_jobs(self) -> float:
+        """Standard deviation of the same file's p50 from job to job, as a fraction: fresh processes, other times."""
+        return statistics.stdev(_log_p50(pair.first) for pair in self.pairs)
+
+    def lines(self) -> Iterator[str]:
+        """For a terminal of 80 columns."""
+        jobs, trips_ms = len(self.pairs), [1e3 * trip_s for trip_s in self.round_trips_s]
+        called = sum(bool(pair.ratio.differs) for pair in self.pairs)
+        imprecise = sum(not pair.precise for pair in self.pairs)
+        first = self.pairs[0].first
+        yield f"{self.target}: {first.artifact.name} against itself, {jobs} jobs of plan {self.plan.preset}"
+        step_ns = first.facts_before.clock_step_ns
+        if step_ns:
+            alone_us = MIN_CLOCK_STEPS * step_ns / 1e3
+            yield f"  clock           {step_ns} ns a reading; below {alone_us:.3g} µs it times blocks"
+        yield f"  link            {statistics.median(trips_ms):.2f} ms a round trip, at most {max(trips_ms):.2f} ms"
+        yield f"  noise           p50 known to ±{self._noise():.2%}; from job to job ±{self.between_jobs:.2%}"
+        yield f"  sampling        {_signed(self.observer)} on the latency"
+        yield f"  A/A             {called} of {jobs} jobs call a difference where there is none"
+        yield f"  not precise     {imprecise} of {jobs} jobs within {self.plan.seconds_max:g} s"
+        yield f"  can tell        differences above {self.detectable:.2%}, inside one job"
+        if self.useless:
+            yield f"  too noisy: below {USELESS:.0%} nothing can be told apart here with this plan"
+
+    def _noise(self) -> float:
+        latencies = [stats.latency_ns(pair.first.rounds, 0.5) for pair in self.pairs]
+        return statistics.median(one.relative or math.inf for one in latencies if one is not None)
+
+
+def selftest(target: Target, plan: Plan, *, file: Path | None = None, runs: int = 6, progress: Progress) -> SelfTest:
+    """Compare a file with itself in `runs` jobs with sampling and `runs` without, by turns.
+
+    file: something that the target runs; by default its runtime's own tiny model, or an artifact of a simulated device.
+    """
+    trips_s, runtime = _reach(target, progress)
+    pairs = []
+    with tempfile.TemporaryDirectory(prefix="edgebench-") as scratch:
+        folder = Path(scratch)
+        with progress.step(f"Comparing a file with itself on {target.name}", total=2 * runs) as step:
+            for number in range(2 * runs):
+                path = file or _own_file(runtime, folder, number)
+                pairs.append(_pair(target, path, plan, folder / "results", sampled=number % 2 == 0))
+                step.advance()
+    return SelfTest(target.name, plan, tuple(trips_s), tuple(pairs))
+
+
+def _reach(target: Target, progress: Progress) -> tuple[list[float], str]:
+    """Round trips of the smallest request in s, and the first of the target's runtimes that works."""
+    with progress.step(f"Reaching {target.name}"):
+        agent = Agent(open_transport(target), f"target '{target.name}'")
+        try:
+            trips_s = [_round_trip_s(agent) for _ in range(ROUND_TRIPS)]
+            return trips_s, _working_runtime(agent, target)
+        finally:
+            agent.close()
+
+
+def _working_runtime(agent: Agent, target: Target) -> str:
+    problems = []
+    for name in target.runtimes:
+        here = provision.look(agent, target, [name])[name]
+        if not here.problem:
+            return name
+        problems.append(f"{name}: {here.problem}")
+    raise UserError(f"target '{target.name}'", "; ".join(problems), "`edgebench targets check` says what is missing")
+
+
+def _round_trip_s(agent: Agent) -> float:
+    started = time.perf_counter()
+    agent.missing({})
+    return time.perf_counter() - started
+
+
+def _own_file(runtime: str, folder: Path, number: int) -> Path:
+    """A file of the runtime's own; for a simulated device one that draws other noise in every job."""
+    if runtime == "simulated":
+        return simulated.write_bundle(folder / str(number), {"net": simulated.network("clean", seed=number)})
+    module = plugins.load("device_agents.python.runtimes", runtime, kind="runtime")
+    path = folder / f"tiny{module.SUFFIX}"
+    path.write_bytes(base64.b64decode(module.TINY_MODEL))
+    return path
+
+
+def _pair(target: Target, path: Path, plan: Plan, results: Path, *, sampled: bool) -> Pair:
+    """One job of the file, or of the first artifact of a bundle, and the same again."""
+    found = sources([path, path])
+    wanted = [found[0], found[len(found) // 2]]
+    asked = msgspec.structs.replace(plan, sampling=sampled)
+    first, twin = (record.load(saved) for saved in deploy(target, wanted, asked, results))
+    for one in (first, twin):
+        if not one.rounds:
+            raise UserError(
+                f"target '{target.name}'", f"{one.artifact.name} was not measured: {one.outcome.reason}",
+                "Try another file, or `edgebench targets check`",
+            )  # fmt: skip
+    return Pair(first, twin, sampled)
+
+
+def _log_p50(one: Record) -> float:
+    latency = stats.latency_ns(one.rounds, 0.5)
+    assert latency is not None
+    return math.log(latency.value)
+
+
+def _signed(share: Estimate) -> str:
+    if share.low is None or share.high is None:
+        return f"{share.value:+.2%}"
+    return f"{share.value:+.2%} ({share.low:+.2%} to {share.high:+.2%})"
