@@ -7,17 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebench import plugins
+from edgebench import output, plugins
 from edgebench.compare import Comparison
-from edgebench.errors import UserError
 
 
 def write(comparison: Comparison, form: str, path: Path) -> None:
     """Render a comparison and write it to `path`, by renaming."""
     text: str = plugins.load("edgebench.report", form, kind="report").render(comparison)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(str(path), f"cannot be written ({error.strerror})", "Give another path") from error
+    output.write(path, text)

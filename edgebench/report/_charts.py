@@ -13,10 +13,9 @@ import numpy as np
 
 from edgebench import stats
 from edgebench.compare import Comparison, Row
+from edgebench.report._style import COLOURS, LABELS, LEGEND, sized
 
-_WIDTH = 760
 _CURVE_POINTS = 200
-_COLOURS = ["#2c6fbb", "#d1495b", "#2e8b57", "#edae49", "#6a4c93", "#00798c", "#8d6e63", "#546e7a"]
 
 
 def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
@@ -61,11 +60,11 @@ def _latency(rows: Sequence[Row]) -> Any:
                 "precision": row.record.artifact.precision,
             }
         )
-    base = alt.Chart(alt.InlineData(values=data)).encode(y=alt.Y("artifact:N", sort=None, title=None, axis=_LABELS))
+    base = alt.Chart(alt.InlineData(values=data)).encode(y=alt.Y("artifact:N", sort=None, title=None, axis=LABELS))
     tip = [alt.Tooltip(f"{name}:Q", format=".4~g", title=f"{name} µs") for name in ("p50", "low", "high", "p90", "p99")]
     bars = base.mark_bar(height=14, cornerRadiusEnd=2).encode(
         x=alt.X("p50:Q", title="latency of one inference, µs"),
-        color=alt.Color("precision:N", scale=alt.Scale(range=_COLOURS), title="precision"),
+        color=alt.Color("precision:N", scale=alt.Scale(range=COLOURS), title="precision"),
         tooltip=[alt.Tooltip("artifact:N"), *tip],
     )
     interval = base.mark_rule(strokeWidth=2, color="#222").encode(x="low:Q", x2="high:Q")
@@ -73,7 +72,7 @@ def _latency(rows: Sequence[Row]) -> Any:
         base.mark_tick(thickness=2, size=14, color=colour).encode(x=f"{name}:Q", tooltip=tip)
         for name, colour in (("p90", "#555"), ("p99", "#999"))
     ]
-    return _sized(alt.layer(bars, interval, *ticks), height=34 * len(rows))
+    return sized(alt.layer(bars, interval, *ticks), height=34 * len(rows))
 
 
 def _curves(rows: Sequence[Row]) -> Any:
@@ -89,11 +88,11 @@ def _curves(rows: Sequence[Row]) -> Any:
         .encode(
             x=alt.X("us:Q", scale=alt.Scale(type="log", nice=False), title="latency of one inference, µs"),
             y=alt.Y("share:Q", title="share of inferences", axis=alt.Axis(format="%")),
-            color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=_COLOURS), title=None, legend=_LEGEND),
+            color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=COLOURS), title=None, legend=LEGEND),
             tooltip=["artifact:N", alt.Tooltip("us:Q", title="µs"), alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return _sized(chart, height=260)
+    return sized(chart, height=260)
 
 
 def _trade(rows: Sequence[Row]) -> Any:
@@ -114,14 +113,14 @@ def _trade(rows: Sequence[Row]) -> Any:
             )
     base = alt.Chart(alt.InlineData(values=data)).encode(
         x=alt.X("us:Q", title="p50, µs", scale=alt.Scale(type="log", nice=False, padding=30)),
-        color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=_COLOURS), title=None, legend=_LEGEND),
+        color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=COLOURS), title=None, legend=LEGEND),
     )
     points = base.mark_circle(opacity=0.85).encode(
         y=alt.Y("accuracy:Q", title="top-1 accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1%")),
         size=alt.Size("bytes:Q", legend=None, scale=alt.Scale(range=[80, 500])),
         tooltip=["artifact:N", alt.Tooltip("accuracy:Q", format=".2%"), alt.Tooltip("us:Q", format=".4~g")],
     )
-    return _sized(alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), points), height=260)
+    return sized(alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), points), height=260)
 
 
 def _sizes(rows: Sequence[Row]) -> Any:
@@ -135,17 +134,9 @@ def _sizes(rows: Sequence[Row]) -> Any:
         .mark_bar(height=14, cornerRadiusEnd=2)
         .encode(
             x=alt.X("kB:Q", title="kB"),
-            y=alt.Y("artifact:N", sort=None, title=None, axis=_LABELS),
-            color=alt.Color("precision:N", scale=alt.Scale(range=_COLOURS), title="precision"),
+            y=alt.Y("artifact:N", sort=None, title=None, axis=LABELS),
+            color=alt.Color("precision:N", scale=alt.Scale(range=COLOURS), title="precision"),
             tooltip=["artifact:N", alt.Tooltip("kB:Q", format=".4~g")],
         )
     )
-    return _sized(chart, height=26 * len(data))
-
-
-_LABELS = alt.Axis(labelLimit=320)
-_LEGEND = alt.Legend(orient="bottom", columns=2, labelLimit=300)
-
-
-def _sized(chart: Any, *, height: int) -> Any:
-    return chart.properties(width=_WIDTH, height=height).configure_view(strokeWidth=0).configure_axis(grid=True)
+    return sized(chart, height=26 * len(data))

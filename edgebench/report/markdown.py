@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.compare import Comparison, Row
-from edgebench.report import _format, _text
+from edgebench.report import _format, _markdown, _text
 
 _HEADINGS = (
     "", "artifact", "target", "verdict", "p50", "p90", "p99", "rate", "time / baseline", "accuracy",
@@ -12,8 +12,8 @@ _HEADINGS = (
 
 
 def render(comparison: Comparison) -> str:
-    lines = [_line(_HEADINGS), _line(["---", "---", "---", "---", *["--:"] * (len(_HEADINGS) - 4)])]
-    lines += [_line([f"({number})", *_cells(row)]) for number, row in enumerate(comparison.rows, start=1)]
+    rows = [[f"({number})", *_cells(row)] for number, row in enumerate(comparison.rows, start=1)]
+    lines = _markdown.table(_HEADINGS, rows, left=4)
     lines += [f"\n{remark.rows} {remark.level}: {remark.text}" for remark in _text.remarks(comparison.rows)]
     lines += [f"\n{note}" for note in _text.notes(comparison)]
     return "\n".join(lines) + "\n"
@@ -36,7 +36,3 @@ def _cells(row: Row) -> list[str]:
         _format.size(record.artifact.content.size_bytes),
         _format.energy(row),
     ]
-
-
-def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,92 @@
+"""The command line: parse, call, print. What a command does is in the module of edgebench of its name.
+
+`edgebench --help` answers at once: what a command needs is imported inside it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from edgebench import __version__
+from edgebench.cli import audit, evaluate, inspect, measure, meters, network, selftest, study, targets
+from edgebench.cli._terminal import EXIT_USER, say
+from edgebench.errors import MissingPackage, UserError
+
+app = typer.Typer(
+    help="Export a trained network for edge devices, run it there, and say what it costs.",
+    epilog="A first look: edgebench demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.add_typer(network.app)
+app.add_typer(evaluate.app)
+app.add_typer(measure.app)
+app.add_typer(selftest.app)
+app.add_typer(inspect.app)
+app.add_typer(audit.app)
+app.add_typer(study.app, name="study")
+app.add_typer(targets.app, name="targets")
+app.add_typer(meters.app, name="meters")
+
+# Not in the base install: which extra of pyproject.toml brings them.
+_EXTRA_OF_PACKAGE = {
+    "torch": "train",
+    "torchvision": "train",
+    "torch_pruning": "train",
+    "safetensors": "train",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "litert_torch": "export",
+    "ai_edge_quantizer": "export",
+    "ai_edge_litert": "export",
+    "onnx2tf": "tensorflow",
+    "tensorflow": "tensorflow",
+    "codecarbon": "carbon",
+    "zstandard": "pack",
+    "sklearn": "studies",
+    "ray": "ray",
+}
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        say(f"edgebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """What comes before every command."""
+
+
+def main() -> None:
+    """Run a command; the one place where errors become messages and exit codes."""
+    try:
+        app()
+    except UserError as error:
+        _complain(error)
+        sys.exit(EXIT_USER)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF_PACKAGE:
+            raise
+        _complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
+        sys.exit(EXIT_USER)
+
+
+def _complain(error: UserError) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[red]error:[/red] {escape(error.where)}: {escape(error.seen)}")
+    console.print(f"       {escape(error.remedy)}")

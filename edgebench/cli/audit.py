@@ -1,0 +1,110 @@
+"""The command that looks for known mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgebench.cli._terminal import EXIT_UNTRUSTED, console, example, say
+
+if TYPE_CHECKING:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    from edgebench.audit import Finding
+    from edgebench.emissions import Emission
+
+app = typer.Typer()
+
+_STYLES = {"wrong": "red", "doubtful": "yellow"}
+
+
+@app.command(
+    epilog=example(
+        "edgebench audit results checkpoints",
+        "edgebench audit emissions.csv",
+        "edgebench audit studies/ultralight.yaml --only operations-mixed",
+        "edgebench audit --list",
+    )
+)
+def audit(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders, records, checkpoints, emissions.csv, studies.", show_default=False),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A detector; may be given again.", show_default=False)] = None,
+    list_detectors: Annotated[bool, typer.Option("--list", help="Say what is looked for, and end.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 for what is doubtful, too.")] = False,
+) -> None:
+    """Look for the known mistakes of compression and green AI studies.
+
+    Exits with 3 if something is wrong, with 0 if nothing is, with 1 if a file cannot be read.
+    """
+    from edgebench import audit as auditor
+    from edgebench.audit.gather import gather
+
+    if list_detectors:
+        for name in auditor.names():
+            say(name)
+            console().print(_indented(auditor.summary(name)))
+        return
+    if not paths:
+        raise typer.BadParameter("name what to look at: a folder or a file")
+    evidence = gather(paths)
+    findings = auditor.audit(evidence, only or ())
+    if evidence.emissions:
+        console().print(_emissions_table(evidence.emissions))
+    _print(findings)
+    looked = len(only or auditor.names())
+    say(f"{looked} detector{'s' * (looked != 1)} looked, {len(findings)} finding{'s' * (len(findings) != 1)}")
+    if any(strict or finding.level == "wrong" for finding in findings):
+        raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    """Together for each place, in the order in which the places first came up."""
+    from rich.markup import escape
+
+    terminal = console()
+    for where in dict.fromkeys(finding.where for finding in findings):
+        terminal.print(f"[bold]{escape(where)}[/bold]")
+        for finding in findings:
+            if finding.where == where:
+                style = _STYLES[finding.level]
+                said = f"[{style}]{finding.level}[/] ({finding.detector}): {escape(finding.seen)}"
+                terminal.print(_indented(f"{said}\n[dim]{escape(finding.remedy)}[/dim]"))
+        terminal.print()
+
+
+def _indented(text: str) -> Padding:
+    from rich.padding import Padding
+
+    return Padding(text, (0, 0, 0, 2), expand=False)
+
+
+def _emissions_table(emissions: Sequence[Emission]) -> Table:
+    """What follows from the numbers of each run, whatever its columns say."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgebench.emissions import INTENSITY_G_PER_KWH
+
+    made = Table(box=None, pad_edge=False, header_style="dim", caption_justify="left")
+    made.add_column("run", overflow="fold")
+    co2 = f"g CO2 at\n{INTENSITY_G_PER_KWH}"
+    for heading in ("energy\nWh", "implied\ng/kWh", co2, "cpu\nmean W", "gpu\nmean W", "modelled\nat least"):
+        made.add_column(heading, justify="right")
+    for one in emissions:
+        made.add_row(
+            escape(one.name),
+            f"{one.energy_kwh * 1000:.2f}",
+            f"{one.intensity_g_per_kwh:.1f}",
+            f"{one.emissions_g():.2f}",
+            f"{one.mean_power_w('cpu'):.2f}",
+            f"{one.mean_power_w('gpu'):.2f}",
+            f"{one.modelled_share:.0%}",
+        )
+    return made

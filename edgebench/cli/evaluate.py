@@ -1,0 +1,52 @@
+"""The command that looks closely at one network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from edgebench.cli._terminal import console, example, progress, say
+
+if TYPE_CHECKING:
+    from edgebench.evaluation import SplitName
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "edgebench evaluate checkpoints/ultralight.safetensors",
+        "edgebench evaluate checkpoints/ultralight.safetensors --html ultralight.html --csv ultralight.csv",
+    )
+)
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train` or `edgebench prune`.")],
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    html: Annotated[Path | None, typer.Option(help="Write a report with charts and pictures.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every number, one a line.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all of it, for other programs.")] = None,
+) -> None:
+    """How right a network is, on which classes, and whether it knows when it is not."""
+    from edgebench import checkpoint as checkpoint_
+    from edgebench import evaluation, output
+    from edgebench.evaluate import evaluate as run
+    from edgebench.evaluation import listing
+    from edgebench.report import _evaluation
+    from edgebench.study import report
+
+    for path in (html, csv, json):
+        if path:
+            output.check(path)
+    made = run(checkpoint, split=cast("SplitName", split), pictures=bool(html or json), progress=progress())
+    console().print(*_evaluation.tables(made), sep="\n\n")
+    if html:
+        report.write_evaluation(checkpoint_.load(checkpoint), made, html)
+        say(str(html))
+    if csv:
+        listing.write_csv(made, csv)
+        say(str(csv))
+    if json:
+        evaluation.save(made, json)
+        say(str(json))

@@ -1,0 +1,49 @@
+"""The command that looks into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebench.cli._terminal import console, example, progress, say
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "edgebench inspect bundles/ultralight/onnx-int8.onnx --svg layers.svg",
+        "edgebench inspect downloaded.onnx --shape 1x3x224x224 --csv layers.csv",
+    )
+)
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .onnx or .tflite file, of anyone.")],
+    shape: Annotated[
+        str | None, typer.Option(help="Of the first input, where a .onnx file leaves it open: 1x3x224x224.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything that was found.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of sizes and errors per layer.")] = None,
+) -> None:
+    """What is in a file: operators, precisions, MACs, memory, layer by layer, and how far off they are."""
+    from edgebench import inspect, output
+    from edgebench.report import _inspection
+
+    for path in (json, csv, svg):
+        if path:
+            output.check(path)
+    found = inspect.inspect(file, shape=inspect.parse_shape(shape), progress=progress())
+    _inspection.show(found, console())
+    if json:
+        output.write(json, inspect.as_json(found))
+    if csv:
+        output.write(csv, _inspection.layers_csv(found))
+    if svg:
+        from edgebench.report import _inspection_chart
+
+        output.write(svg, _inspection_chart.svg(found))
+    for path in (json, csv, svg):
+        if path:
+            say(str(path))

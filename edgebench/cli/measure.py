@@ -1,0 +1,173 @@
+"""Commands that make files, measure them on devices and compare what came back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgebench.cli._terminal import (
+    EXIT_INTERRUPTED,
+    EXIT_UNTRUSTED,
+    RESULTS,
+    Results,
+    TargetsFile,
+    console,
+    example,
+    progress,
+    say,
+)
+
+if TYPE_CHECKING:
+    from edgebench.compare import Comparison
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "edgebench export --int8 --max-drop 0.3",
+        "edgebench export checkpoints/ultralight.safetensors --formats tflite-int8,onnx-fp32",
+        "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
+        "edgebench export my.models:make --weights best.pt --dataset cifar10",
+    )
+)
+def export(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A checkpoint (default: the newest), .onnx, .keras or .h5 file, SavedModel, package.module:callable.",
+            show_default=False,
+        ),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="fp32 and INT8 files of ONNX and TFLite.")] = False,
+    formats: Annotated[str | None, typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="State dict for a callable's network.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Where the source leaves it open, e.g. 3x32x32.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set that the network is tested on.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Data set for INT8, if it is another.")] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Of images, if not the data set's: 0..1, 0..255, -1..1, imagenet.")
+    ] = None,
+    fold: Annotated[
+        bool, typer.Option("--fold-preprocessing", help="Files that take images as bytes, 0 to 255.")
+    ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(metavar="POINTS", help="Of accuracy that INT8 may lose; layers stay float until it holds."),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything anew.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
+) -> None:
+    """Write ONNX and TFLite files, each checked against the network it came from."""
+    from edgebench import cache, models
+    from edgebench.export import export as run
+
+    exported = run(
+        source,
+        formats=formats.split(",") if formats else None,
+        int8=int8,
+        weights=weights,
+        input_shape=models.parse_shape(input_) if input_ else None,
+        dataset=dataset,
+        calibration=calibration,
+        preprocessing=preprocessing,
+        fold=fold,
+        max_drop=max_drop,
+        cache=None if no_cache else cache.folder() / "export",
+        out=out,
+        progress=progress(),
+    )
+    say(str(exported.path))
+
+
+@app.command(
+    epilog=example(
+        "edgebench deploy --target rpi4",
+        "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
+    )
+)
+def deploy(
+    target: Annotated[str, typer.Option(help="A name of targets.yaml.")],
+    what: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Bundles and .onnx / .tflite files; by default the newest bundle.", show_default=False),
+    ] = None,
+    preset: Annotated[str, typer.Option("--plan", help="How hard to measure: quick or default.")] = "default",
+    energy: Annotated[bool, typer.Option("--energy", help="Energy windows as well (minutes longer).")] = False,
+    results: Results = RESULTS,
+    targets: TargetsFile = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
+) -> None:
+    """Measure files on a device and save one record each.
+
+    Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
+    """
+    from edgebench import bundle, compare, deploy, plan, record
+    from edgebench import targets as targets_
+
+    chosen = plan.named(preset)
+    paths = deploy.deploy(
+        targets_.load(target, targets_.find_file(targets)),
+        deploy.sources(what or [bundle.newest()]),
+        plan.with_energy(chosen) if energy else chosen,
+        results,
+        progress=progress(),
+    )
+    records = [record.load(path) for path in paths]
+    _show(compare.compare(records), strict=strict)
+    if any(one.outcome.status == "stopped" for one in records):
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@app.command(
+    epilog=example(
+        "edgebench compare",
+        "edgebench compare desktop-cpu rpi4 --baseline desktop-cpu/ultralight-onnx-fp32 --html report.html",
+    )
+)
+def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Targets (newest records) and record files; by default all targets.", show_default=False),
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="An artifact, or target/artifact; default: the first.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with charts.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write tables for a README or a paper.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one line per record, SI units.")] = None,
+    results: Results = RESULTS,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
+) -> None:
+    """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline."""
+    from edgebench import compare, report
+
+    selected = compare.select(results, names or [])
+    comparison = compare.compare(selected, baseline=baseline)
+    for form, path in (("html", html), ("markdown", markdown), ("csv", csv)):
+        if path:
+            report.write(comparison, form, path)
+            say(str(path))
+    _show(comparison, strict=strict)
+
+
+@app.command(epilog=example("edgebench demo"))
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where checkpoints, bundles and results go.")] = Path(),
+) -> None:
+    """Train, prune, export, measure on this machine and compare: the whole story in a minute or two."""
+    from edgebench import demo
+
+    comparison, report_path = demo.demo(folder, progress=progress())
+    _show(comparison, strict=False)
+    say(f"\nReport: {report_path}")
+
+
+def _show(comparison: Comparison, *, strict: bool) -> None:
+    from edgebench.report import _terminal as terminal
+
+    terminal.show(comparison, console())
+    if strict and any(row.verdict.level != "valid" for row in comparison.rows):
+        raise typer.Exit(EXIT_UNTRUSTED)

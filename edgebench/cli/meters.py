@@ -1,0 +1,123 @@
+"""Commands about power meters."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgebench.cli._terminal import EXIT_USAGE, console, example, say
+
+if TYPE_CHECKING:
+    from edgebench.meters._integration import WindowEnergy
+
+app = typer.Typer(
+    help="List, watch and calibrate what measures energy here.",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+)
+CalibrationFile = Annotated[Path, typer.Option("--calibrations", help="File of what users found out about meters.")]
+FILE = Path("meters.yaml")
+
+
+@app.callback(epilog=example("edgebench meters", "edgebench meters watch rapl --seconds 10"))
+def meters(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_meters()
+
+
+@app.command("list", epilog=example("edgebench meters list"))
+def list_meters() -> None:
+    """This machine's energy counters and the meters on its ports, or why there are none."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgebench.errors import MissingPackage
+    from edgebench.meters import _serial, _watch
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("meter", "what it is", "found"):
+        table.add_column(heading, overflow="fold")
+    for one in _watch.listing():
+        found = ", ".join(one.ports) or ("yes" if one.available else "no")
+        table.add_row(*map(escape, (one.name, one.what, f"{found}: {one.note}" if one.note else found)))
+    console().print(table)
+    try:
+        ports = _serial.ports()
+    except MissingPackage as missing:
+        say(f"Serial ports: {missing.seen}. {missing.remedy}")
+    else:
+        say(f"Serial ports: {', '.join(ports) or 'none'}")
+
+
+@app.command("watch", epilog=example("edgebench meters watch rapl", "edgebench meters watch um25c --port /dev/rfcomm0"))
+def watch_meter(
+    name: Annotated[str, typer.Argument(help="A name of `edgebench meters`.")],
+    port: Annotated[str | None, typer.Option(help="Where it is, if it cannot be found.")] = None,
+    volts: Annotated[float | None, typer.Option(min=0.1, help="Of the supply, for meters of current only.")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="End after so long; without it, with Ctrl-C.", show_default=False)
+    ] = math.inf,
+    calibrations: CalibrationFile = FILE,
+) -> None:
+    """Power as a meter shows it now, once a second, and the energy so far."""
+    from edgebench.meters import _watch
+
+    said = ""
+    try:
+        for shown in _watch.watch(name, port=port, volts=volts, seconds=seconds, calibrations=calibrations):
+            scopes = ", ".join(
+                f"{scope} {power_w:.3f} W ({shown.energy_j[scope]:.1f} J)" for scope, power_w in shown.power_w.items()
+            )
+            say(f"{shown.seconds:7.1f} s  {scopes}")
+            if shown.note != said:
+                said = shown.note
+                say(f"  note: {said}")
+            if shown.window:
+                say(_whole(shown.window))
+    except KeyboardInterrupt:
+        say("")
+
+
+def _whole(window: WindowEnergy) -> str:
+    """Energy with both of its errors, k = 2."""
+    line = f"{window.duration_s:7.1f} s  {window.energy_j:.2f} J ± {2 * window.u_window_j:.2g} J by sampling"
+    if window.u_systematic_j is None:
+        line += "; the meter's own accuracy is not known"
+    else:
+        line += f", ± {2 * window.u_systematic_j:.2g} J by the meter"
+    return line + "".join(f"; {flag.replace('_', ' ')}" for flag in sorted(window.flags))
+
+
+@app.command("calibrate", epilog=example("edgebench meters calibrate um25c --point 2.61:2.54 --point 5.43:5.31"))
+def calibrate(
+    name: Annotated[str, typer.Argument(help="A meter on a port.")],
+    point: Annotated[list[str], typer.Option(metavar="SHOWN:TRUE", help="Watts; twice, for two different loads.")],
+    error: Annotated[float, typer.Option(min=0, max=99, help="Limit of the reference's own error, in percent.")] = 1.0,
+    calibrations: CalibrationFile = FILE,
+) -> None:
+    """Mend a meter by two loads of known power, such as resistors and a multimeter that states its accuracy."""
+    from datetime import UTC, datetime
+
+    from edgebench import plugins
+    from edgebench.meters import _calibration
+
+    plugins.load("edgebench.meters", name, kind="meter")
+    (shown_low, true_low), (shown_high, true_high) = _points(point)
+    made = _calibration.from_two_points(
+        (shown_low, shown_high), (true_low, true_high), error / 100, f"{datetime.now(UTC):%Y-%m-%d}"
+    )
+    _calibration.save(name, made, calibrations)
+    say(f"{name}: true = {made.gain:.5g} x shown {made.offset_w:+.4g} W, written to {calibrations}")
+
+
+def _points(texts: list[str]) -> list[tuple[float, float]]:
+    try:
+        (low, high) = [tuple(map(float, text.split(":"))) for text in texts]
+        (shown_low, true_low), (shown_high, true_high) = low, high
+    except ValueError:
+        say("Give --point SHOWN:TRUE twice, in watts, such as --point 2.61:2.54")
+        raise typer.Exit(EXIT_USAGE) from None
+    return [(shown_low, true_low), (shown_high, true_high)]

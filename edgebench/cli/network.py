@@ -1,0 +1,188 @@
+"""Commands that make and change networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgebench.cli._terminal import console, example, named_values, progress, say
+
+if TYPE_CHECKING:
+    from edgebench.pruning import Request
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "edgebench train ultralight --dataset fashion-mnist-mini",
+        "edgebench train mlp-small --dataset mnist --recipe plos-mlp --seeds 10",
+        "edgebench train mlp-small --dataset mnist@10000 --method set --ratio 0.8",
+    )
+)
+def train(
+    model: Annotated[str, typer.Argument(help="A network, e.g. ultralight.")],
+    dataset: Annotated[str, typer.Option(help="A data set; mnist@10000: so many images.")] = "fashion-mnist-mini",
+    recipe: Annotated[str, typer.Option(help="How to train: a name, or a .yaml file.")] = "default",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How many trainings, from --seed on.", min=1)] = 1,
+    argument: Annotated[list[str], typer.Option(help="NAME=VALUE, of the network.", show_default=False)] = [],  # noqa: B006
+    teacher: Annotated[Path | None, typer.Option(help="A checkpoint, for --recipe distil.")] = None,
+    branches_from: Annotated[
+        list[Path], typer.Option(help="A checkpoint for each branch, e.g. of dual-cnn.", show_default=False)
+    ] = [],  # noqa: B006
+    method: Annotated[str | None, typer.Option(help="Pruning from the first step on, e.g. set.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Share of the weights that are zeros.")] = None,
+    option: Annotated[list[str], typer.Option(help="NAME=VALUE, of the method.", show_default=False)] = [],  # noqa: B006
+    hooks: Annotated[bool, typer.Option("--hooks", help="Multiply by masks; else zeros are written.")] = False,
+    carbon: Annotated[bool, typer.Option(help="Model the energy of what has no counter (codecarbon).")] = False,
+    intensity: Annotated[
+        float | None, typer.Option("--intensity", help="Grams of CO2 per kWh; else the world's mean.", min=0)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The checkpoint's path.")] = None,
+) -> None:
+    """Train a network and save a checkpoint. After a kill, the same command goes on."""
+    from edgebench import training
+    from edgebench.train import train as run
+    from edgebench.train import train_seeds
+
+    options: dict[str, Any] = {
+        "recipe": recipe,
+        "epochs": epochs,
+        "seed": seed,
+        "pruning": _zeros(method, ratio, option, hooks=hooks),
+        "arguments": named_values("--argument", argument, "branches=1"),
+        "teacher": teacher,
+        "branches_from": tuple(branches_from),
+        "costing": training.costing(carbon=carbon, intensity_g_per_kwh=intensity),
+        "out": out,
+        "progress": progress(),
+    }
+    trained = [run(model, dataset, **options)] if seeds == 1 else train_seeds(model, dataset, seeds=seeds, **options)
+    for one in trained:
+        say(str(one.path))
+
+
+@app.command(epilog=example("edgebench finetune checkpoints/ultralight.safetensors --epochs 5"))
+def finetune(
+    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train`.")],
+    recipe: Annotated[str, typer.Option(help="How to train: a name, or a .yaml file.")] = "finetune",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="The new checkpoint's path.")] = None,
+) -> None:
+    """Train a network further. What pruning has to be compared with: the dense network with the same epochs."""
+    from edgebench.finetune import finetune as run
+
+    say(str(run(checkpoint, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
+
+
+@app.command(
+    epilog=example(
+        "edgebench prune checkpoints/ultralight.safetensors --ratio 0.3 --finetune 5",
+        "edgebench prune checkpoints/resnet18.safetensors --method channels --option criterion=l1 --option round_to=8",
+        "edgebench prune checkpoints/resnet18.safetensors --method dead-taps",
+    )
+)
+def prune(
+    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train`.")],
+    method: Annotated[str, typer.Option(help="How to choose what goes.")] = "channels",
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="Share to remove, of channels or weights; else the method's own.", min=0.01, max=0.99),
+    ] = None,
+    option: Annotated[list[str], typer.Option(help="NAME=VALUE, of the method.", show_default=False)] = [],  # noqa: B006
+    recipe: Annotated[str, typer.Option(help="How to fine-tune: a name, or a .yaml file.")] = "finetune",
+    finetune: Annotated[int | None, typer.Option(help="Epochs of it, instead of the recipe's; 0: none.", min=0)] = None,
+    out: Annotated[Path | None, typer.Option(help="The new checkpoint's path.")] = None,
+) -> None:
+    """Remove channels, dead taps or single weights from a network, fine-tune, and save a new checkpoint."""
+    from edgebench.prune import prune as run
+
+    pruned = run(
+        checkpoint,
+        method=method,
+        ratio=ratio,
+        options=named_values("--option", option, "criterion=l1"),
+        recipe=recipe,
+        finetune=finetune,
+        out=out,
+        progress=progress(),
+    )
+    say(str(pruned.path))
+
+
+@app.command(epilog=example("edgebench sparsity checkpoints/resnet18-l1-global.safetensors --csv layers.csv"))
+def sparsity(
+    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train` or `edgebench prune`.")],
+    csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
+) -> None:
+    """Zeros layer by layer: of all weights, and of those that ever meet anything but padding."""
+    from edgebench import sparsity
+    from edgebench.report import _sparsity
+
+    made = sparsity.table_of(checkpoint)
+    console().print(_sparsity.table(made))
+    say(f"\n{_sparsity.summary(made)}")
+    if csv:
+        sparsity.write_csv(made, csv)
+        say(str(csv))
+
+
+@app.command(
+    epilog=example(
+        "edgebench pack checkpoints/resnet18-l1-global.safetensors",
+        "edgebench pack checkpoints/resnet18-l1-global.safetensors --format bitmask --out resnet18.edgepack",
+        "edgebench pack resnet18.edgepack --unpack",
+    )
+)
+def pack(
+    file: Annotated[Path, typer.Argument(help="A checkpoint; with --unpack a packed file.")],
+    format_: Annotated[str | None, typer.Option("--format", help="Only this; --out's is huffman by default.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Also with weights that share 2^BITS values: lossy.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the packed file, or with --unpack the checkpoint.")] = None,
+    unpack: Annotated[bool, typer.Option("--unpack", help="Make the checkpoint again.")] = False,
+) -> None:
+    """How small a checkpoint becomes when its zeros are not stored; nothing about it gets faster."""
+    from edgebench import pack
+    from edgebench.errors import UserError
+    from edgebench.report import _packing
+
+    if bits is not None and (unpack or out):
+        raise UserError("--bits", "what is lossy is counted, not written", "Leave --bits out, or --out and --unpack")
+    if unpack:
+        say(str(pack.unpack(file, out).path))
+    elif out:
+        say(str(pack.write(file, out, format_ or pack.DEFAULT_FORMAT)))
+    else:
+        with progress().step("Packing, and unpacking to compare"):
+            found = pack.sizes(file, [format_] if format_ else None, shared_bits=bits)
+        console().print(_packing.table(found))
+
+
+@app.command(epilog=example("edgebench models --input 3x224x224 --classes 100"))
+def models(
+    shape: Annotated[str, typer.Option("--input", help="Channels x height x width.")] = "3x32x32",
+    classes: Annotated[int, typer.Option(help="How many.", min=2)] = 10,
+) -> None:
+    """The networks that can be trained, with parameters, MACs and bytes for an input."""
+    from edgebench import models
+    from edgebench.report import _listing
+
+    with progress().step("Building each network without memory"):
+        listed = models.listing(models.parse_shape(shape), classes)
+    console().print(_listing.table(listed))
+
+
+def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> Request | None:
+    from edgebench import pruning
+    from edgebench.errors import UserError
+
+    if method is None:
+        if ratio is not None or option or hooks:
+            raise UserError("--method", "it is not given, and --ratio, --option or --hooks is", "Add --method set")
+        return None
+    options = named_values("--option", option, "zeta=0.3")
+    return pruning.Request(method, ratio, options, "hooks" if hooks else "baked")

@@ -1,0 +1,57 @@
+"""The command that asks what the numbers of a device are good for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebench.cli._terminal import EXIT_UNTRUSTED, TargetsFile, console, example, progress, say
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=example(
+        "edgebench selftest --target desktop-cpu",
+        "edgebench selftest --target rpi4 model.onnx --runs 3",
+        "edgebench selftest --example simulated-boards",
+    )
+)
+def selftest(
+    file: Annotated[
+        Path | None, typer.Argument(help="A file or bundle; by default a tiny one.", show_default=False)
+    ] = None,
+    target: Annotated[str, typer.Option(help="A name of targets.yaml.")] = "desktop-cpu",
+    preset: Annotated[str, typer.Option("--plan", help="How hard to measure: quick or default.")] = "default",
+    runs: Annotated[int, typer.Option(help="Jobs with the device looked at between rounds, and without.", min=1)] = 6,
+    example_folder: Annotated[
+        Path | None,
+        typer.Option("--example", help="Write bundles for the simulated target here, and end.", show_default=False),
+    ] = None,
+    targets: TargetsFile = None,
+) -> None:
+    """Compare a file with itself on a device: its noise, and what difference it can tell.
+
+    Exits with 3 if the device is too noisy for the plan.
+    """
+    from edgebench import plan, simulated
+    from edgebench import selftest as selftest_
+    from edgebench import targets as targets_
+
+    if example_folder:
+        for path in simulated.write_examples(example_folder):
+            say(f"edgebench deploy --target simulated {path}")
+        return
+    found = selftest_.selftest(
+        targets_.load(target, targets_.find_file(targets)),
+        plan.named(preset),
+        file=file,
+        runs=runs,
+        progress=progress(),
+    )
+    for line in found.lines():
+        console().print(line, markup=False)
+    if found.useless:
+        raise typer.Exit(EXIT_UNTRUSTED)

@@ -1,0 +1,71 @@
+"""Commands about devices."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgebench.cli._terminal import EXIT_USER, TargetsFile, console, example, progress, say
+
+app = typer.Typer(
+    help="List, check and emulate the devices of targets.yaml.",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(epilog=example("edgebench targets", "edgebench targets check rpi4"))
+def targets(context: typer.Context, file: TargetsFile = None) -> None:
+    if context.invoked_subcommand is None:
+        list_targets(file)
+
+
+@app.command("list", epilog=example("edgebench targets list"))
+def list_targets(file: TargetsFile = None) -> None:
+    """The devices in targets.yaml."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgebench import targets as targets_
+
+    path = targets_.find_file(file)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("target", "transport", "device", "what it is"):
+        table.add_column(heading)
+    for name, entry in targets_.load_all(path).items():
+        table.add_row(*map(escape, (name, entry.transport, entry.device, entry.description)))
+    console().print(table)
+    console().print(f"[dim]from {escape(str(path))}[/dim]")
+
+
+@app.command("check", epilog=example("edgebench targets check desktop-cpu"))
+def check_target(
+    name: Annotated[str, typer.Argument(help="A name of targets.yaml.")],
+    file: TargetsFile = None,
+) -> None:
+    """Reach a device and say what it is, what is missing and how to mend it."""
+    from edgebench import check
+    from edgebench import targets as targets_
+
+    found = check.check(targets_.load(name, targets_.find_file(file)), progress=progress())
+    for line in found.lines():
+        console().print(line, markup=False)
+    if not found.ready:
+        raise typer.Exit(EXIT_USER)
+
+
+@app.command("emulate", epilog=example("edgebench targets emulate rpi4"))
+def emulate(
+    board: Annotated[str, typer.Argument(help="rpi4 or rpi5.")],
+    stop: Annotated[bool, typer.Option("--stop", help="Switch it off.")] = False,
+) -> None:
+    """Make and start an emulated ARM board behind a real ssh server (Debian packages; half a minute, once)."""
+    from edgebench import emulator
+
+    if stop:
+        emulator.find(board).stop()
+        say(f"{board}-emulated is off")
+        return
+    machine = emulator.ensure_running(board, progress=say)
+    say(f"{board}-emulated is up. By hand: ssh -F {machine.ssh_config} {machine.host_alias}")
