@@ -156,7 +156,8 @@ def test_a_lost_link_is_taken_up_again(machine: Machine, board: Target, tiny_pla
     assert cut and cut[0] < 32
     for one in records:
         assert one.outcome.status == "complete"
-        assert [round_.number for round_ in one.rounds] == list(range(16))
+        assert len(one.rounds) >= 16
+        assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds)))
 
 
 def test_check_says_what_is_there(machine: Machine, tmp_path: Path) -> None:

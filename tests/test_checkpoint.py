@@ -25,7 +25,6 @@ def tiny_metadata(**changes: object) -> Metadata:
         input_shape=SHAPE,
         class_names=("a", "b", "c"),
         preprocessing=Preprocessing(mean=(0.25,), std=(0.5,)),
-        recipe={"epochs": 1, "seed": 0, "learning_rate": 1e-3},
         size=models.Size(parameters=1, macs=1, weights_bytes=4),
         metrics=Metrics(accuracy=0.5, loss=1.0, test_images=10),
         arguments={"widths": [2, 3, 4]},

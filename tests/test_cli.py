@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -343,6 +345,15 @@ def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path) -> Non
     assert "is not installed" in squeezed(done.stderr)
     assert "pip install 'edgebench[train]'" in squeezed(done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_every_optional_package_has_an_extra_that_brings_it() -> None:
+    written = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    extras = written["project"]["optional-dependencies"]
+    names = {"sklearn": "scikit-learn"}
+    for package, extra in cli._EXTRA_OF_PACKAGE.items():
+        brought = {re.split(r"[\[>=;\s]", one)[0] for one in extras[extra]}
+        assert names.get(package, package.replace("_", "-")) in brought | {"onnxruntime", "ai-edge-litert"}, package
 
 
 def test_the_networks_are_listed_with_their_exact_counts(tmp_path: Path) -> None:

@@ -39,16 +39,17 @@ def test_a_bundle_becomes_one_complete_record_per_artifact(relu_bundle: Path, ti
         assert one.memory is not None
         assert one.memory.bare["rss_bytes"] < one.memory.running["high_water_bytes"]
         assert one.facts_before.kernel and one.facts_after is not None
-        assert one.energy[0].meter == "rapl"
+        assert "rapl" in {reading.meter for reading in one.energy}
     assert records[0].job == records[1].job
 
 
 def test_rounds_interleave_the_artifacts_in_random_order(relu_bundle: Path, tiny_plan: Plan, tmp_path: Path) -> None:
     plan = msgspec.structs.replace(tiny_plan, rounds_min=12, seconds_max=60.0, precision=10.0)
     onnx, tflite = measure([relu_bundle], plan, tmp_path / "results")
-    assert [r.number for r in onnx.rounds] == [r.number for r in tflite.rounds] == list(range(12))
+    count = len(onnx.rounds)
+    assert [r.number for r in onnx.rounds] == [r.number for r in tflite.rounds] == list(range(count)) and count >= 12
     first = [a.start_ns < b.start_ns for a, b in zip(onnx.rounds, tflite.rounds, strict=True)]
-    assert 0 < sum(first) < 12  # neither always goes first
+    assert 0 < sum(first) < count  # neither always goes first
     # and a round of one lies between two rounds of the other
     for a, b in zip(onnx.rounds, tflite.rounds[1:], strict=False):
         assert a.start_ns < b.start_ns

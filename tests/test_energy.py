@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from device_agents.python import energy, meters
+from device_agents.python import device, energy, meters
 from edgebench import compare, deploy, record, stats
 from edgebench.plan import Plan
 from edgebench.record import Record
@@ -40,8 +40,8 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 0.0
         self.j = 0.0
-        monkeypatch.setattr(energy.time, "monotonic", lambda: self.now_s)
-        monkeypatch.setattr(energy.time, "sleep", lambda seconds: self.pass_time(seconds, 2.0))
+        monkeypatch.setattr(device.time, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr(device.time, "sleep", lambda seconds: self.pass_time(seconds, 2.0))
 
     def pass_time(self, seconds: float, watts: float) -> None:
         self.now_s += seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -34,7 +35,9 @@ for library in ("torch", "onnx", "onnxruntime", "litert_torch", "ai_edge_quantiz
     if not exporters.importlib.util.find_spec(library):
         pytest.skip(f"needs {library}", allow_module_level=True)
 
-ALL = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-fp16", "tflite-int8", "torch-fp32", "torch-fp16"]
+ALL = [
+    "onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-fp16", "tflite-int8", "torch-fp32", "torch-fp16",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,7 @@ def test_each_artifact_is_the_network_it_came_from(
 def test_sizes_are_what_the_precision_says(exported: Exported) -> None:
     size = {name: artifact.content.size_bytes for name, artifact in by_name(exported).items()}
     assert size["onnx-int8"] < 0.3 * size["onnx-fp32"]
+    assert size["onnx-fp16"] < 0.55 * size["onnx-fp32"]
     assert size["tflite-int8"] < 0.3 * size["tflite-fp32"]
     assert size["tflite-fp16"] < 0.55 * size["tflite-fp32"]
     assert size["torch-fp16"] < 0.6 * size["torch-fp32"]
@@ -163,16 +167,22 @@ def test_int8_takes_and_gives_bytes_on_tflite(exported: Exported) -> None:
     assert ends == pytest.approx([(0 - 0.286) / 0.353, (1 - 0.286) / 0.353], abs=0.05)
 
 
-def test_both_int8_candidates_were_compared_on_other_images(exported: Exported) -> None:
+def test_all_int8_candidates_were_compared_on_other_images(exported: Exported, mini: Dataset) -> None:
+    seen = hashlib.sha256(mini.calibration().images.tobytes()).hexdigest()
     for name in ("onnx-int8", "tflite-int8"):
         notes = by_name(exported)[name].notes
         scores = {
-            key.removeprefix("agreement_"): float(value.split()[0]) for key, value in notes.items() if "agree" in key
+            key.removeprefix("candidate_"): float(text.split()[1].rstrip("%,"))
+            for key, text in notes.items()
+            if key.startswith("candidate_")
         }
-        assert set(scores) == {"minmax", "moving-average"}
-        assert scores[notes["method"]] == max(scores.values())
-        assert notes["agreement_minmax"].endswith("500 validation images")
-        assert notes["calibration"] == "256 images of the training split of fashion-mnist-mini"
+        assert list(scores) == ["minmax", "average", "most-images", "percentile", "entropy", "mse"]
+        assert scores[notes["ranges"]] == max(scores.values())
+        assert notes[f"candidate_{notes['ranges']}"].endswith("chosen")
+        assert notes["chosen_on"] == "500 images of the validation split"
+        assert notes["calibration"].startswith("256 images of the training split of fashion-mnist-mini")
+        assert notes["calibration"].endswith(seen)
+        assert "float_layers" not in notes
 
 
 def test_every_convolution_of_onnx_int8_runs_as_integers(exported: Exported, tmp_path: Path) -> None:
@@ -206,7 +216,7 @@ def test_onnx_int8_has_unsigned_activations_and_signed_weights_per_channel(expor
 def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:
     import onnx
 
-    for name in ("onnx-fp32.onnx", "onnx-int8.onnx"):
+    for name in ("onnx-fp32.onnx", "onnx-fp16.onnx", "onnx-int8.onnx"):
         model = onnx.load(exported.path / name)
         assert model.ir_version <= 8
         assert {entry.domain: entry.version for entry in model.opset_import} == {"": 17}
@@ -242,7 +252,7 @@ def test_another_calibration_set_is_used(
     made = export(dense.path, formats=["onnx-int8"], calibration="dim", out=folder / "dim")
     after = by_name(made)["onnx-int8"]
     assert after.content != by_name(exported)["onnx-int8"].content
-    assert after.notes["calibration"].endswith("dim")
+    assert "the training split of dim" in after.notes["calibration"]
     assert after.parity is not None
     assert after.parity.dataset == "fashion-mnist-mini"
 
@@ -316,7 +326,7 @@ def test_an_onnx_file_of_someone_else(coloured: Dataset, tmp_path: Path, monkeyp
         nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
         nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 10 * 6, 6),
     )  # fmt: skip
-    training.fit(network, coloured, training.Recipe(epochs=8, seed=0), label="train", progress=Silent())
+    training.fit(network, coloured, training.recipe("default", 8), seed=0, label="train", progress=Silent())
     accuracy = training.evaluate(network, coloured.test, coloured.preprocessing).accuracy
     assert accuracy > 0.95
     source = tmp_path / "theirs.onnx"
@@ -334,7 +344,7 @@ def test_an_onnx_file_of_someone_else(coloured: Dataset, tmp_path: Path, monkeyp
         assert artifact.parity is not None
         assert artifact.parity.parent_accuracy == accuracy
         assert artifact.parity.top1_agreement >= 0.98
-    assert made.bundle.artifacts[2].inputs[0].shape == (1, 20, 12, 3)
+    assert made.bundle.artifacts[3].inputs[0].shape == (1, 20, 12, 3)
     from ai_edge_litert.interpreter import Interpreter
 
     for name in ("tflite-fp32", "tflite-int8"):

@@ -63,7 +63,6 @@ def about(name: str, shape: models.InputShape, size: models.Size) -> Metadata:
         input_shape=shape,
         class_names=tuple("abcde"),
         preprocessing=Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3),
-        recipe={},
         size=size,
         metrics=Metrics(accuracy=0.2, loss=1.6, test_images=1),
     )
@@ -209,7 +208,7 @@ def test_checkpoints_bring_networks_back(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_without_a_third_of_the_channels(name: str, shape: models.InputShape, parameters: int, macs: int) -> None:
-    """What study 000 would have had, had it removed its 30 % (section 2.1)."""
+    """What the UltraLight study would have had, had it removed its 30 %."""
     model = models.build(name, shape, 10)
     pruning.apply("channels", model, 0.3, shape)
     size = models.count(model, shape)

@@ -21,9 +21,11 @@ import device_agents.python.meters as meters
 import exporters
 from device_agents.python import energy
 from edgebench import compare, plugins
+from edgebench.audit import Evidence
 from edgebench.bundle import FORMAT_OF_SUFFIX, Format, Precision
 from edgebench.errors import UnknownName
 from edgebench.record import Provenance
+from edgebench.study.results import Results
 from edgebench.targets import Target
 from edgebench.transports import Transport
 from tests.records import make_record
@@ -34,9 +36,14 @@ REGISTRIES = {
     "edgebench.models": "model",
     "edgebench.data": "data set",
     "edgebench.pruning": "pruning method",
+    "edgebench.packing": "packing format",
+    "edgebench.audit.detectors": "detector",
+    "edgebench.study.figures": "figure",
+    "edgebench.study.places": "place",
     "exporters": "export format",
     "device_agents.python.runtimes": "runtime",
     "device_agents.python.meters": "meter",
+    "edgebench.meters": "meter",
 }
 AGENT = Path(meters.__file__).parents[1]
 
@@ -206,8 +213,38 @@ def test_a_data_set_loads_without_arguments(name: str) -> None:
 
 
 @every("edgebench.pruning")
-def test_a_pruning_method_takes_model_ratio_and_shape(name: str) -> None:
-    assert parameters(load("edgebench.pruning", name).prune) == ["model", "ratio", "input_shape"]
+def test_a_pruning_method_removes_parts_or_says_what_is_kept(name: str) -> None:
+    method = load("edgebench.pruning", name)
+    if hasattr(method, "shrink"):
+        assert parameters(method.shrink) == ["model", "input_shape"] and not hasattr(method, "masks")
+    else:
+        assert parameters(method.masks) == ["model", "input_shape", "seed"]
+
+
+@every("edgebench.packing")
+def test_a_packing_format_packs_and_unpacks(name: str) -> None:
+    format_ = load("edgebench.packing", name)
+    assert parameters(format_.pack) == ["array"] and parameters(format_.unpack) == ["packed", "shape"]
+
+
+@every("edgebench.audit.detectors")
+def test_a_detector_looks_at_evidence(name: str) -> None:
+    detector = load("edgebench.audit.detectors", name)
+    assert parameters(detector.find) == ["evidence"]
+    assert list(detector.find(Evidence())) == []
+
+
+@every("edgebench.study.figures")
+def test_a_figure_shows_results_or_nothing(name: str) -> None:
+    figure = load("edgebench.study.figures", name)
+    assert parameters(figure.render) == ["results"]
+    section = figure.render(Results("empty", "Empty", "nobody", ()))
+    assert section is None or (section.heading and section.text)
+
+
+@every("edgebench.study.places")
+def test_a_place_opens_at_an_address(name: str) -> None:
+    assert parameters(load("edgebench.study.places", name).open_place) == ["address", "jobs"]
 
 
 @every("exporters")
@@ -234,4 +271,5 @@ def test_importing_every_plugin_imports_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(json.load(io.StringIO(done.stdout)))
     heavy = {"torch", "tensorflow", "onnx", "onnxruntime", "ai_edge_litert", "litert_torch", "torchvision", "scipy"}
+    heavy |= {"sklearn", "ray", "codecarbon", "zstandard", "altair"}
     assert not loaded & heavy

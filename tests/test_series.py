@@ -46,9 +46,23 @@ def test_t95_falls_to_the_normal_point() -> None:
     ("count", "k"), [(6, 1), (7, 1), (8, 1), (9, 2), (10, 2), (11, 2), (12, 3), (15, 4), (20, 6), (25, 8), (50, 18)]
 )
 def test_the_interval_of_a_median_is_the_tables_order_statistics(count: int, k: int) -> None:
-    """k of the sign test's two-sided 5 % table."""
-    shuffled = random.Random(count).sample(range(1, count + 1), count)
-    assert series.median_interval(shuffled) == (k, count + 1 - k)
+    """Between the k-th of the sign test's two-sided 5 % table, which covers too much, and the next."""
+    interval = series.median_interval(alternating(count))
+    assert interval is not None
+    assert k <= interval[0] < k + 1
+    assert interval[0] + interval[1] == pytest.approx(count + 1)
+
+
+def alternating(count: int) -> list[int]:
+    """1 to `count`, small and large by turns: no value resembles its predecessor."""
+    return [value for pair in zip(range(1, count + 1), range(count, 0, -1), strict=True) for value in pair][:count]
+
+
+@pytest.mark.parametrize(("count", "low"), [(6, 1.3571), (10, 2.6577), (20, 6.2352)])
+def test_the_interval_of_a_median_is_hettmansperger_and_sheathers(count: int, low: float) -> None:
+    """Of 10: ranks 2 and 3 cover 0.97852 and 0.89063, I = 0.02852 / 0.08789 = 0.3244, and 2 + 8 I / (2 + 6 I)."""
+    interval = series.median_interval(alternating(count))
+    assert interval is not None and interval[0] == pytest.approx(low, abs=1e-3)
 
 
 @pytest.mark.parametrize("count", range(6))
@@ -65,11 +79,13 @@ def test_mean_half_width_is_t_times_the_standard_error() -> None:
     # stdev of 1 2 3 4 5 is sqrt(2.5); t(4) = 2.776
     assert series.mean_half_width([1, 2, 3, 4, 5]) == pytest.approx(2.776 * math.sqrt(2.5) / math.sqrt(5))
     assert series.mean_half_width([7.0, 7.0, 7.0]) == 0
+    # t(1) * sqrt(2) / sqrt(2): wide, and valid
+    assert series.mean_half_width([1.0, 3.0]) == pytest.approx(12.706)
 
 
-@pytest.mark.parametrize("medians", [[], [1.0], [1.0, 2.0]])
-def test_fewer_than_three_rounds_have_no_interval(medians: list[float]) -> None:
-    assert series.mean_half_width(medians) is None
+@pytest.mark.parametrize("values", [[], [1.0]])
+def test_one_value_has_no_interval_of_its_mean(values: list[float]) -> None:
+    assert series.mean_half_width(values) is None
 
 
 def test_trend_z_is_the_hand_computed_value() -> None:
@@ -90,6 +106,87 @@ def test_trend_z_of_nothing_that_moves_is_zero() -> None:
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=15))
 def test_a_trend_backwards_is_the_opposite_trend(values: list[int]) -> None:
     assert series.trend_z(values[::-1]) == pytest.approx(-series.trend_z(values))
+
+
+@pytest.mark.parametrize(("count", "k"), [(6, 1), (9, 2), (10, 2), (12, 3), (25, 8), (50, 18)])
+def test_a_cautious_interval_is_the_tables_order_statistics(count: int, k: int) -> None:
+    assert series.median_interval(alternating(count), cautious=True) == (k, count + 1 - k)
+
+
+# ------------------------------------------------------------------ how many independent values there are
+
+
+def autocorrelated(count: int, phi: float, seed: int) -> list[float]:
+    """AR(1) of standard deviation 1 around 0."""
+    source = random.Random(seed)
+    values = [source.gauss(0, 1)]
+    while len(values) < count:
+        values.append(phi * values[-1] + source.gauss(0, math.sqrt(1 - phi**2)))
+    return values
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.3, 0.6, 0.8])
+def test_the_effective_count_of_a_long_series_is_that_of_its_autocorrelation(phi: float) -> None:
+    """The ranks of a Gaussian series are correlated by 6/pi asin(phi/2), a little less than its values."""
+    r = 6 / math.pi * math.asin(phi / 2)
+    assert series.effective_count(autocorrelated(2000, phi, 5)) == pytest.approx(2000 * (1 - r) / (1 + r), rel=0.15)
+
+
+def test_short_independent_series_are_not_taken_for_less_on_the_whole() -> None:
+    counts = sorted(series.effective_count(autocorrelated(14, 0.0, seed)) for seed in range(500))
+    assert counts[250] > 12 and counts[50] < 10
+
+
+def test_values_that_alternate_or_are_all_equal_count_in_full() -> None:
+    assert series.effective_count(alternating(20)) == 20
+    assert series.effective_count([3.0] * 20) == 20
+    assert series.effective_count([1, 2, 3]) == 3
+
+
+@pytest.mark.parametrize(("phi", "least"), [(0.0, 0.93), (0.3, 0.92), (0.5, 0.88)])
+def test_the_interval_covers_the_median_of_values_that_resemble_their_predecessors(phi: float, least: float) -> None:
+    """Of 24 rounds. The order statistics alone cover it in 96, 89 and 80 %."""
+    covered = 0
+    for seed in range(1000):
+        interval = series.median_interval(autocorrelated(24, phi, seed))
+        assert interval is not None
+        covered += interval[0] <= 0 <= interval[1]
+    assert least <= covered / 1000 <= 0.98
+
+
+# ------------------------------------------------------------------ the stop rule
+
+STOP = {"rounds_min": 6, "values_min": 0, "seconds_min": 0.0, "precision": 0.01}
+
+
+def is_enough(medians: Sequence[float]) -> bool:
+    return series.is_enough(medians, 1000, 10.0, STOP)
+
+
+def test_an_interval_that_is_narrow_by_chance_does_not_stop_a_measurement() -> None:
+    """Sixteen rounds know the median to 0.1 %; two thirds of them did not."""
+    wide, narrow = [0.96, 1.04, 0.97, 1.03, 0.95, 1.05], [0.999, 1.001] * 10
+    medians = [*wide, *narrow[:10]]
+    assert series.median_interval(medians) == (0.999, 1.001)
+    assert not is_enough(medians)
+    assert is_enough([*wide, *narrow])
+
+
+def test_rounds_that_resemble_one_another_are_not_enough_however_close() -> None:
+    assert is_enough([1 + 0.0001 * step for step in alternating(20)])
+    assert not is_enough([1 + 0.0001 * step for step in range(20)])
+
+
+def test_the_interval_at_which_a_measurement_stops_still_covers_the_truth() -> None:
+    """Rounds of 2 % noise, looked at after each of them, as the agent does."""
+    covered = 0
+    for seed in range(300):
+        medians = noise(100, seed, sigma=0.02)
+        count = next((count for count in range(6, 100) if is_enough(medians[:count])), 100)
+        interval = series.median_interval(medians[:count])
+        assert interval is not None
+        covered += interval[0] <= 1 <= interval[1]
+    assert 0.92 <= covered / 300 <= 0.985
 
 
 # ------------------------------------------------------------------ warm-up
@@ -124,6 +221,14 @@ def test_the_end_of_a_decaying_warm_up_is_found(constant: float, left: float) ->
         assert count is not None, "it never ended"
         remains.append(decay[count])
     assert sorted(remains)[90] < left
+
+
+def test_a_decay_that_is_slow_for_the_windows_looked_at_does_not_pass_for_a_level() -> None:
+    """Over ten windows it falls by a quarter of what is left of it: the last third of all windows shows it."""
+    for seed in range(30):
+        medians = [level * (1 + math.exp(-window / 30)) for window, level in enumerate(noise(300, seed))]
+        count = first_stationary(medians)
+        assert count is not None and math.exp(-count / 30) < 0.005
 
 
 @pytest.mark.parametrize("height", [1.1, 1.5, 0.8])
@@ -168,10 +273,10 @@ positive = st.integers(1, 10**9)
 
 @PATIENT
 @given(st.lists(positive, min_size=1, max_size=200))
-def test_a_cold_prefix_is_at_most_a_tenth_and_above_everything_else_typical(values: list[int]) -> None:
+def test_a_cold_prefix_is_at_most_a_quarter_and_above_everything_else_typical(values: list[int]) -> None:
     cold = series.cold_prefix(values)
-    assert 0 <= cold <= len(values) / 10
-    limit = sorted(values)[int(0.9 * len(values))]
+    assert 0 <= cold <= len(values) / 4
+    limit = sorted(values)[int(0.75 * len(values))]
     assert all(value > limit for value in values[:cold])
     assert values[cold] <= limit or len(values) < 10
 
@@ -194,6 +299,6 @@ def test_slow_first_values_are_cold_and_a_slow_one_later_is_not() -> None:
     assert series.cold_prefix([100, 900, *steady]) == 0
 
 
-def test_by_chance_a_cold_prefix_is_a_tenth_of_a_value_long() -> None:
+def test_by_chance_a_cold_prefix_is_a_third_of_a_value_long() -> None:
     lengths = [series.cold_prefix(noise(100, seed)) for seed in range(3000)]
-    assert sum(lengths) / len(lengths) == pytest.approx(0.11, abs=0.03)
+    assert sum(lengths) / len(lengths) == pytest.approx(0.33, abs=0.05)

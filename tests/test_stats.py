@@ -34,7 +34,7 @@ def test_the_median_and_its_interval_are_those_of_the_rounds_medians() -> None:
 
 
 def test_a_round_that_was_slowed_as_a_whole_moves_neither_value_nor_interval() -> None:
-    steady = [1000 + step for step in range(29)]
+    steady = random.Random(1).sample(range(1000, 1029), 29)
     clean, hit = (
         stats.latency_ns(make_rounds([*steady, 1029]), 0.5),
         stats.latency_ns(make_rounds([*steady, 1400]), 0.5),
@@ -191,9 +191,10 @@ def test_five_rounds_are_not_enough_for_the_interval_of_a_ratio(job: str) -> Non
 
 
 def test_the_unpaired_ratio_is_the_hand_computed_shift_of_hodges_and_lehmann() -> None:
-    """Log medians 0.0 0.1 ... 0.5 against 1.01 1.02 ... 1.06, each round a single value."""
-    left = [plain(number, round(1e9 * math.exp(0.1 * number))) for number in range(6)]
-    right = [plain(number, round(1e9 * math.exp(1.01 + 0.01 * number))) for number in range(6)]
+    """Log medians 0.0 0.1 ... 0.5 against 1.01 1.02 ... 1.06, each round a single value; small and large by turns."""
+    steps = (0, 5, 1, 4, 2, 3)
+    left = [plain(number, round(1e9 * math.exp(0.1 * step))) for number, step in enumerate(steps)]
+    right = [plain(number, round(1e9 * math.exp(1.01 + 0.01 * step))) for number, step in enumerate(steps)]
     ratio = stats.latency_ratio(make_record(rounds=left, job="a"), make_record(rounds=right, job="b"))
     # The 36 differences, in six groups of six around 0.1 n - 1.035; their median lies between groups 3 and 4:
     # (0.2 - 1.01 + 0.3 - 1.06) / 2. k = floor(18 - 1.96 sqrt(36 * 13 / 12)) = floor(5.76) = 5.
@@ -216,6 +217,16 @@ def test_the_unpaired_interval_covers_the_truth_as_often_as_it_says() -> None:
         assert ratio is not None and ratio.low is not None and ratio.high is not None
         covered += ratio.low <= 2 <= ratio.high
     assert 0.91 <= covered / EXPERIMENTS <= 0.99
+
+
+def test_rounds_that_resemble_their_predecessors_widen_the_interval_of_two_jobs() -> None:
+    rising = [plain(number, 10_000 + 100 * number) for number in range(10)]
+    mixed = [plain(number, 10_000 + 100 * step) for number, step in enumerate((0, 9, 1, 8, 2, 7, 3, 6, 4, 5))]
+    base = make_record(rounds=mixed, job="b")
+    wide, narrow = (stats.latency_ratio(make_record(rounds=rounds, job="a"), base) for rounds in (rising, mixed))
+    assert wide and narrow and wide.low and narrow.low and wide.high and narrow.high
+    assert wide.value == narrow.value
+    assert wide.high / wide.low > narrow.high / narrow.low
 
 
 def test_equal_rounds_of_two_jobs_have_a_ratio_without_width() -> None:

@@ -35,9 +35,9 @@ def test_what_a_shipped_target_names_exists(target: Target) -> None:
     assert set(target.runtimes) <= set(plugins.names("device_agents.python.runtimes"))
 
 
-def test_only_the_emulated_target_is_emulated() -> None:
+def test_only_targets_that_are_no_devices_are_emulated() -> None:
     known = targets.load_all(SHIPPED)
-    assert [name for name, target in known.items() if target.emulated] == ["rpi4-emulated"]
+    assert [name for name, target in known.items() if target.emulated] == ["rpi4-emulated", "simulated"]
 
 
 def test_every_key_is_explained_in_the_file() -> None:
@@ -50,7 +50,7 @@ def test_every_key_is_explained_in_the_file() -> None:
 def test_the_defaults_are_one_thread_of_the_processor(tmp_path: Path) -> None:
     (target,) = load("mine:\n  transport: local\n", tmp_path).values()
     assert (target.name, target.device, target.threads, target.emulated) == ("mine", "cpu", 1, False)
-    assert set(target.runtimes) == set(plugins.names("device_agents.python.runtimes"))
+    assert set(target.runtimes) == set(plugins.names("device_agents.python.runtimes")) - {"simulated"}
 
 
 # ------------------------------------------------------------------ which file

@@ -166,6 +166,17 @@ def test_a_drift_below_the_limit_is_none() -> None:
     assert verdict.judge(record).level == "valid"
 
 
+def test_a_steady_trend_is_a_drift_from_the_precision_on() -> None:
+    """Sixteen rounds, each slower than the one before; in another order they are no trend."""
+    rising = [50_000.0 * (1 + 0.005 * number) for number in range(16)]
+    reason = only_reason(verdict.judge(make_record(rounds=make_rounds(rising))))
+    assert (reason.level, reason.seen) == ("suspect", "p50 moved by +3.9% from the first half to the second")
+    by_turns = [value for pair in zip(rising[:8], rising[8:], strict=True) for value in pair]
+    assert verdict.judge(make_record(rounds=make_rounds(by_turns))).level == "valid"
+    slight = [50_000.0 * (1 + 0.001 * number) for number in range(16)]
+    assert verdict.judge(make_record(rounds=make_rounds(slight))).level == "valid"
+
+
 def test_one_slow_round_in_a_dozen_is_left_out_and_two_are_said() -> None:
     assert verdict.judge(make_record(rounds=make_rounds([50_000] * 11 + [90_000]))).level == "valid"
     reason = only_reason(verdict.judge(make_record(rounds=make_rounds([50_000] * 10 + [90_000, 80_000]))))
