@@ -1,0 +1,146 @@
+"""How well the energy of a window is known: integration and clock alignment against a made-up truth.
+
+A load that a device switches on for ten seconds (3 W idle; bursts of 3 W on top, 60 ms apart with 10 % jitter, on for
+60 % of the time) is seen by a meter on another machine, whose clock is 50 ms off and runs 100 ppm apart. The device
+says when its window began and ended on its own clock; the exchanges of the two clocks take milliseconds each way.
+
+`python -m benchmarks.energy` prints the table; no hardware and no waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.report import print_table
+from edgebench.meters import _clock, _integration
+from edgebench.meters._clock import Exchange
+from edgebench.meters._integration import Floats, Sensor
+
+WINDOW_S = 10.0
+IDLE_W, BURST_W = 3.0, 3.0
+PERIOD_S, JITTER, DUTY = 0.06, 0.1, 0.6
+CLOCK_OFFSET_S, CLOCK_DRIFT = 0.05, 100e-6
+# One way of a message: this much at least, and as much again on average as the network takes.
+WAY_MIN_S, WAY_MORE_S = 0.3e-3, 2e-3
+MARGIN_S = 30.0
+
+SENSORS = {
+    "100 Hz point": Sensor("point", 0.01, latency_s=2e-3),
+    "2 Hz averaging": Sensor("average", 0.5, latency_s=0.1),
+    "10 Hz point": Sensor("point", 0.1, latency_s=2e-3),
+    "100 Hz counter": Sensor("counter", 0.01, latency_s=2e-3, step=1e-3),
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """Power in steps, on the meter's clock: watts[i] holds from starts_s[i] on."""
+
+    starts_s: Floats
+    watts: Floats
+
+    def power_w(self, at_s: Floats) -> Floats:
+        return self.watts[np.searchsorted(self.starts_s, at_s, side="right") - 1]
+
+    def joules(self, at_s: Floats) -> Floats:
+        """Since the first step; exact."""
+        so_far_j = np.concatenate([[0.0], np.cumsum(self.watts[:-1] * np.diff(self.starts_s))])
+        return np.interp(at_s, self.starts_s, so_far_j)
+
+
+def make_load(rng: np.random.Generator, start_s: float, end_s: float) -> Load:
+    """Idle, bursts between the two instants, idle."""
+    count = int(2 * (end_s - start_s) / PERIOD_S)
+    periods_s = PERIOD_S * (1 + JITTER * rng.standard_normal(count))
+    begins_s = start_s + np.concatenate([[0.0], np.cumsum(periods_s)])[:-1]
+    edges_s = np.ravel(np.column_stack([begins_s, begins_s + DUTY * periods_s]))
+    watts = np.tile([IDLE_W + BURST_W, IDLE_W], count)
+    within = edges_s < end_s
+    starts_s = np.concatenate([[start_s - 2 * MARGIN_S], edges_s[within], [end_s, end_s + 2 * MARGIN_S]])
+    return Load(starts_s, np.concatenate([[IDLE_W], watts[within], [IDLE_W, IDLE_W]]))
+
+
+def observe(
+    rng: np.random.Generator, load: Load, sensor: Sensor, start_s: float, end_s: float
+) -> tuple[Floats, Floats]:
+    """(times_s, values) as they arrive at the reader."""
+    first_s = start_s - 2 - sensor.period_s * rng.random()
+    ticks_s = np.arange(first_s, end_s + 2, sensor.period_s)
+    if sensor.kind == "point":
+        values = load.power_w(ticks_s)
+    elif sensor.kind == "average":
+        values = (load.joules(ticks_s) - load.joules(ticks_s - sensor.period_s)) / sensor.period_s
+    else:
+        values = np.floor(load.joules(ticks_s) / sensor.step) * sensor.step
+    return ticks_s + sensor.latency_s * rng.random(len(ticks_s)), values
+
+
+def exchanges(rng: np.random.Generator, at_s: float, count: int = 16) -> Iterator[Exchange]:
+    for number in range(count):
+        there_s, back_s = WAY_MIN_S + rng.exponential(WAY_MORE_S, size=2)
+        t1_s = at_s + 0.05 * number
+        t2_s, t4_s = t1_s + there_s, t1_s + there_s + 100e-6 + back_s
+        here = int(t1_s * 1e9), int(t4_s * 1e9)
+        other = int(device_s(t2_s) * 1e9), int(device_s(t2_s + 100e-6) * 1e9)
+        yield Exchange(here[0], other[0], other[1], here[1])
+
+
+def device_s(here_s: float) -> float:
+    return here_s * (1 + CLOCK_DRIFT) + CLOCK_OFFSET_S
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Errors as fractions of the true energy."""
+
+    error: float
+    stated_u95: float
+
+
+def trial(seed: int, sensor: Sensor, *, idle_known: bool = True) -> Trial:
+    """One window: made up, seen, aligned and integrated. idle_known: from the idle window that comes before it."""
+    rng = np.random.default_rng(seed)
+    start_s = 1000.0 + rng.random()
+    end_s = start_s + WINDOW_S
+    load = make_load(rng, start_s, end_s)
+    times_s, values = observe(rng, load, sensor, start_s, end_s)
+    alignment = _clock.align(list(exchanges(rng, start_s - MARGIN_S)), list(exchanges(rng, end_s + MARGIN_S - 1.0)))
+    told_ns = [int(device_s(instant_s) * 1e9) for instant_s in (start_s, end_s)]
+    here_s = [alignment.here_s(instant_ns) for instant_ns in told_ns]
+    u_edge_s = max(alignment.u_s(instant_ns) for instant_ns in told_ns)
+    found = _integration.integrate(
+        times_s, values, *here_s, sensor, u_edge_s=u_edge_s, beside_w=IDLE_W if idle_known else None
+    )
+    true_j = float(np.diff(load.joules(np.array([start_s, end_s])))[0])
+    return Trial(found.energy_j / true_j - 1, found.u95_j / true_j)
+
+
+def row(name: str, trials: list[Trial]) -> list[str]:
+    errors = np.abs([one.error for one in trials])
+    stated = np.array([one.stated_u95 for one in trials])
+    return [
+        name,
+        f"{np.median(errors):.2%}",
+        f"{np.quantile(errors, 0.95):.2%}",
+        f"{errors.max():.2%}",
+        f"{np.median(stated):.2%}",
+        f"{(errors > stated).mean():.1%}",
+    ]
+
+
+def main(count: int = 1000) -> None:
+    header = ["meter", "error, median", "p95", "largest", "stated ±, median", "stated too small"]
+    print(
+        f"{count} windows of {WINDOW_S:g} s, clocks {CLOCK_OFFSET_S * 1e3:g} ms and {CLOCK_DRIFT * 1e6:g} ppm apart\n"
+    )
+    rows = [row(name, [trial(seed, sensor) for seed in range(count)]) for name, sensor in SENSORS.items()]
+    averaging = SENSORS["2 Hz averaging"]
+    evenly = [trial(seed, averaging, idle_known=False) for seed in range(count)]
+    print_table(header, [*rows, row("2 Hz averaging, idle power unknown", evenly)])
+
+
+if __name__ == "__main__":
+    main()

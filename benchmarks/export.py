@@ -1,0 +1,144 @@
+"""How fast INT8 files are against the float32 files of the same network, and how right.
+
+Speed: four networks on images of 224 x 224, random weights, one thread, processor time; the files of a network and
+format take turns in one process. `plain` is INT8 everywhere with the extremes as ranges; `float start` leaves the first
+layers float, which export tries where integer activations are slow. With --checkpoints: what export makes of trained
+networks, over the whole test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from benchmarks import report
+from edgebench import checkpoint, models
+from edgebench.checkpoint import Metadata
+from edgebench.data import Preprocessing
+from edgebench.errors import UserError
+from edgebench.export import export
+from edgebench.history import Metrics
+from exporters import Job, Scheme
+from exporters._process import Workers
+from exporters._worker import Race
+
+NETWORKS = ("resnet18", "mobilenetv2", "vgg16", "efficientnet-b0")
+SHAPE = (3, 224, 224)
+CLASSES = tuple("abcdefghij")
+PREPROCESSING = Preprocessing((0.5,) * 3, (0.25,) * 3)
+CALIBRATION_IMAGES = 4
+PLUGINS = ("onnx", "tflite")
+SPEED_HEADER = ("network", "format", "file", "processor ms", "times as fast as fp32")
+ACCURACY_HEADER = ("file", "bytes", "accuracy", "of fp32", "agreement", "images", "ranges", "float layers")
+
+
+def speed(network: str, plugin: str, folder: Path, seconds: float) -> list[list[str]]:
+    workers = Workers(folder)
+    names, files = zip(*_files(network, plugin, folder, workers), strict=True)
+    latencies = workers.race(plugin, Race(files, seconds))
+    return [
+        [network, plugin, name, f"{latency * 1e3:.2f}", f"{latencies[0] / latency:.2f}"]
+        for name, latency in zip(names, latencies, strict=True)
+    ]
+
+
+def _files(network: str, plugin: str, folder: Path, workers: Workers) -> list[tuple[str, str]]:
+    """(name, path): float32 first, then INT8 in every form that export would try."""
+    plain = Scheme("minmax")
+    job = Job(
+        source=str(_random_network(network, folder)),
+        kind="checkpoint",
+        precisions=("fp32", "int8"),
+        folder=str(folder),
+        calibration=str(_random_images(folder)),
+        preprocessing=PREPROCESSING,
+        schemes=(plain,),
+    )
+    with workers.start("convert", plugin) as converter:
+        float32, int8 = (line.made for line in converter.answers(job))
+        assert float32 and int8
+        files = [("fp32", float32.file), ("int8, plain", int8.file)]
+        for layers in int8.float_starts:
+            scheme = Scheme(plain.ranges, layers)
+            again = msgspec.structs.replace(job, precisions=("int8",), schemes=(scheme,))
+            (line,) = converter.answers(again)
+            assert line.made
+            files.append((f"int8, float start of {len(layers)}", line.made.file))
+    return files
+
+
+def _random_network(name: str, folder: Path) -> Path:
+    import torch
+
+    torch.manual_seed(0)
+    network = models.build(name, SHAPE, len(CLASSES)).eval()
+    about = Metadata(
+        model=name,
+        dataset="random",
+        input_shape=SHAPE,
+        class_names=CLASSES,
+        preprocessing=PREPROCESSING,
+        size=models.count(network, SHAPE),
+        metrics=Metrics(0, 0, 0),
+    )
+    return checkpoint.save(network, about, folder / f"{name}.safetensors").path
+
+
+def _random_images(folder: Path) -> Path:
+    path = folder / "calibration.npy"
+    channels, height, width = SHAPE
+    np.save(path, np.random.default_rng(0).integers(0, 256, (CALIBRATION_IMAGES, height, width, channels), np.uint8))
+    return path
+
+
+def accuracy(source: Path, max_drop: float | None, folder: Path) -> list[list[str]]:
+    formats = [f"{plugin}-int8" for plugin in PLUGINS]
+    made = export(source, formats=formats, max_drop=max_drop, out=folder / source.stem)
+    rows = []
+    for artifact in made.bundle.artifacts:
+        found = artifact.parity
+        assert found
+        rows.append(
+            [
+                artifact.name, f"{artifact.content.size_bytes:,}", f"{found.accuracy:.2%}",
+                f"{found.parent_accuracy:.2%}", f"{found.top1_agreement:.2%}", f"{found.images:,}",
+                artifact.notes["ranges"], artifact.notes.get("float_layers", "0").partition(";")[0],
+            ]
+        )  # fmt: skip
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="*", default=NETWORKS, help="for the speed; none to leave it out")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each file")
+    parser.add_argument("--checkpoints", nargs="*", type=Path, default=[], help="trained networks, for the accuracy")
+    parser.add_argument("--max-drop", type=float, help="as for `edgebench export`")
+    chosen = parser.parse_args(arguments)
+    print(report.conditions() + "\n")
+    try:
+        rows = []
+        for network in chosen.networks:
+            for plugin in PLUGINS:
+                with tempfile.TemporaryDirectory() as folder:
+                    rows += speed(network, plugin, Path(folder), chosen.seconds)
+        if rows:
+            report.print_table(SPEED_HEADER, rows)
+        with tempfile.TemporaryDirectory() as folder:
+            rows = [row for path in chosen.checkpoints for row in accuracy(path, chosen.max_drop, Path(folder))]
+        if rows:
+            report.print_table(ACCURACY_HEADER, rows)
+    except UserError as error:
+        print(f"{error.where}: {error.seen}. {error.remedy}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
