@@ -18,6 +18,7 @@ from edgebench.progress import Progress
 from edgebench.study import file, matrix, places
 from edgebench.study.matrix import Matrix, Step
 from edgebench.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
+from tests.conftest import sha256
 
 DATASET = "fashion-mnist-mini@200,100"
 
@@ -72,15 +73,15 @@ def expand(path: Path, *, subset: bool = False, only: tuple[str, ...] = ()) -> M
     return matrix.expand(matrix.parts(file.load(path), subset=subset, only=only))
 
 
-def networks(folder: Path) -> dict[str, bytes]:
-    """Weights by step; the metadata holds times."""
+def networks(folder: Path) -> dict[str, str]:
+    """A hash of the weights by step; the metadata holds times."""
     import safetensors.torch
 
-    return {
-        path.parent.name: b"".join(t.numpy().tobytes() for _, t in sorted(safetensors.torch.load_file(path).items()))
-        for path in folder.rglob(NETWORK)
-        if ".part" not in path.parent.name
-    }
+    def digest(path: Path) -> str:
+        return sha256(b"".join(t.numpy().tobytes() for _, t in sorted(safetensors.torch.load_file(path).items())))
+
+    paths = [path for path in folder.rglob(NETWORK) if ".part" not in path.parent.name]
+    return {path.parent.name: digest(path) for path in paths}
 
 
 def metadata(model: str = "mlp-small", *, dataset: str = DATASET, accuracy: float = 0.8, **keys: Any) -> Metadata:
