@@ -15,8 +15,10 @@ from edgebench import stats
 from edgebench.errors import AgentError
 from edgebench.facts import Facts
 from edgebench.ledger import Request
+from edgebench.plan import Plan
 from edgebench.record import (
     SCHEMA_VERSION,
+    Cooling,
     Count,
     EnergyReading,
     EnergyWindow,
@@ -85,9 +87,11 @@ class MemoryLine(Line, tag="memory", frozen=True):
 
 
 class GateLine(Line, tag="gate", frozen=True):
+    artifacts: list[Index] | None
     waited_s: float
     limit_c: float | None
-    temperature_c: float | None
+    limit_hz: int | None
+    curve: Annotated[list[tuple[float, float | None, int | None]], msgspec.Meta(min_length=1)]
     open: bool
 
 
@@ -113,6 +117,9 @@ class RoundLine(Line, tag="round", frozen=True):
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
     temperature_c: float | None
     throttled: int | None
+    clock_hz: int | None
+    duration_ns: Nanoseconds
+    missed: int | None
 
 
 class LoadLine(Line, tag="load", frozen=True):
@@ -120,6 +127,7 @@ class LoadLine(Line, tag="load", frozen=True):
     own_s: float
     busy_s: float
     steal_s: float
+    clocks_s: dict[str, dict[str, float]]
 
 
 class MeterLine(Line, tag="meter", frozen=True):
@@ -216,10 +224,20 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
     golden = _last(own, GoldenLine)
     memory = _last(own, MemoryLine)
     warm = _last(own, WarmLine)
-    gate = _last(own, GateLine)
+    gate = _last([e for e in own if not isinstance(e, GateLine) or index in (e.artifacts or [index])], GateLine)
     load = _last(own, LoadLine)
     rounds = tuple(
-        Round(e.start_ns, e.block, tuple(e.values_ns), e.round, e.temperature_c, e.throttled)
+        Round(
+            start_ns=e.start_ns,
+            block=e.block,
+            values_ns=tuple(e.values_ns),
+            number=e.round,
+            temperature_c=e.temperature_c,
+            throttled=e.throttled,
+            clock_hz=e.clock_hz,
+            duration_ns=e.duration_ns,
+            missed=e.missed,
+        )
         for e in own
         if isinstance(e, RoundLine)
     )
@@ -247,7 +265,8 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
         warmup=tuple(Series(e.start_ns, e.block, tuple(e.values_ns)) for e in own if isinstance(e, WarmupLine)),
         stationary=warm.stationary if warm else None,
         gate_open=gate.open if gate else None,
-        load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s) if load else None,
+        cooling=Cooling(gate.waited_s, gate.limit_c, gate.limit_hz, tuple(gate.curve)) if gate else None,
+        load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s, load.clocks_s) if load else None,
         rounds=rounds,
         energy=_readings(own),
     )
@@ -265,9 +284,13 @@ def _outcome(request: Request, own: list[AnyLine], rounds: tuple[Round, ...], ag
     if not stats.is_enough(rounds, request.plan):
         return Outcome(
             "budget",
-            reason=f"not within +/-{request.plan.precision:.1%} after {request.plan.seconds_max:g} s",
+            reason=f"not {_aim(request.plan)} after {request.plan.seconds_max:g} s",
         )
     return Outcome("complete")
+
+
+def _aim(plan: Plan) -> str:
+    return "all of its rounds" if plan.precision is None else f"within +/-{plan.precision:.1%}"
 
 
 def _golden_check(line: GoldenLine, spec: dict[str, Any]) -> GoldenCheck:

@@ -35,11 +35,24 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Round(Series, frozen=True, omit_defaults=True):
-    """Rounds with the same number were measured one after the other over all artifacts of the job."""
+    """Rounds with the same number were measured one after the other over all artifacts of the job.
+
+    throttled: bits of any look during the round.
+    """
 
     number: int
     temperature_c: float | None = None
     throttled: int | None = None
+    # The lowest that was seen while it was timed, once a second.
+    clock_hz: int | None = None
+    # From its first inference to its last, on the device's clock.
+    duration_ns: Nanoseconds | None = None
+    # Of a plan with a pace: inferences that were not done when the next was due.
+    missed: int | None = None
+
+    @property
+    def inferences(self) -> int:
+        return self.block * len(self.values_ns)
 
 
 class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,18 +85,31 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Processor seconds while latencies were measured: this job's, the whole machine's, and those that a
-    hypervisor took away (steal).
+    hypervisor took away (steal). clocks_s: for each group of processors {clock in Hz: seconds at it}.
     """
 
     wall_s: Seconds
     own_s: float
     busy_s: float
     steal_s: float
+    clocks_s: dict[str, dict[str, float]] = {}
 
     @property
     def others(self) -> float:
         """Processors that something else kept busy, on average."""
         return max(0.0, self.busy_s - self.own_s + self.steal_s) / self.wall_s
+
+
+class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the device came back to the condition that it began in, before anything was timed.
+
+    curve: (seconds, degrees Celsius, clock limit in Hz), once a second; the limits are what it had to come back to.
+    """
+
+    waited_s: float
+    limit_c: float | None
+    limit_hz: int | None
+    curve: tuple[tuple[float, float | None, int | None], ...]
 
 
 class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,6 +195,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     warmup: tuple[Series, ...] = ()
     stationary: bool | None = None
     gate_open: bool | None = None
+    cooling: Cooling | None = None
     load: Load | None = None
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()

@@ -42,8 +42,11 @@ class Estimate:
 
 
 def settled_ns(round_: Round) -> np.ndarray:
-    """Latencies of one inference in a round, without the cold start of the worker's waking up. Float [values]."""
-    cold = series.cold_prefix(round_.values_ns)
+    """Latencies of one inference in a round, without the cold start of the worker's waking up. Float [values].
+
+    With a pace (`missed` is counted) every inference begins cold: all of them count.
+    """
+    cold = series.cold_prefix(round_.values_ns) if round_.missed is None else 0
     return np.asarray(round_.values_ns[cold:], dtype=float) / round_.block
 
 
@@ -65,7 +68,7 @@ def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
     """Whether the plan's stop rule was met; the agent stops by the same one."""
     medians = round_quantiles_ns(rounds, 0.5)
     values = sum(len(settled_ns(round_)) for round_ in rounds)
-    seconds = sum(sum(round_.values_ns) for round_ in rounds) / 1e9
+    seconds = sum(round_.duration_ns or sum(round_.values_ns) for round_ in rounds) / 1e9
     return series.is_enough(medians, values, seconds, msgspec.to_builtins(plan))
 
 
@@ -75,6 +78,24 @@ def throughput_hz(rounds: Sequence[Round]) -> float | None:
         return None
     pooled = np.concatenate([settled_ns(round_) for round_ in rounds])
     return 1e9 / float(pooled.mean())
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Rounds as MLPerf counts them: whole inferences over whole windows, the median of the windows."""
+
+    count: int
+    shortest_s: float
+    least_inferences: int
+    rate_hz: float
+
+
+def windows(rounds: Sequence[Round]) -> Windows:
+    """Of at least one round."""
+    seconds = [(round_.duration_ns or sum(round_.values_ns)) / 1e9 for round_ in rounds]
+    rates_hz = [round_.inferences / long for round_, long in zip(rounds, seconds, strict=True)]
+    least = min(round_.inferences for round_ in rounds)
+    return Windows(len(rounds), min(seconds), least, statistics.median(rates_hz))
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,9 @@ class WorkerProcess:
             raise WorkerFailed("error", answer["error"])
         return answer["ok"]
 
-    def time(self, timeout_s, count, block):
+    def time(self, timeout_s, **asked):
         """Timed values: what the worker says of them, and the JSON object with `values_ns` as it came."""
-        said = self.ask("time", timeout_s, count=count, block=block)
+        said = self.ask("time", timeout_s, **asked)
         return said, self._exchange("time", timeout_s)
 
     def _exchange(self, what, timeout_s, request=None):

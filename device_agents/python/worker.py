@@ -42,6 +42,7 @@ class Worker:
     def __init__(self):
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
         self.values_ns = None
+        self._period_ns = 0
 
     def do_runtime(self, name, folder, options):
         """Import the runtime, from `folder` where the agent brought it. Returns its facts."""
@@ -86,35 +87,75 @@ class Worker:
             outputs.extend(self._session.logits())
         return {"outputs": base64.b64encode(outputs.tobytes()).decode()}
 
-    def do_time(self, count, block):
+    def do_pace(self, period_ns):
+        """From now on an inference begins every `period_ns`, and the worker sleeps in between."""
+        self._period_ns = period_ns
+
+    def do_time(self, count, block, least_s=0.0):
         """`count` timed values in ns, each over `block` inferences in a row; they follow on a line of their own.
 
-        Returns what the job has to know of them: their number and median after the cold start, and their sum.
+        And more of them until they have lasted for `least_s`. Returns what the job has to know of them: their number
+        and median after the cold start, their sum, how long it all took and how many came too late for their pace.
         """
         clock = self._clock_ns
-        invoke = self._session.invoke
+        fill = self._paced if self._period_ns else self._one_by_one if block == 1 else self._in_blocks(block)
         values = [0] * count
         started = clock()
-        if block == 1:
-            for index in range(count):
-                before = clock()
-                invoke()
-                values[index] = clock() - before
-        else:
+        missed = fill(values)
+        end = started + int(least_s * 1e9)
+        while clock() < end:
+            more = [0] * max(1, count // 100)
+            fill(more)
+            values += more
+        duration_ns = clock() - started
+        self.values_ns = values
+        # With a pace every inference begins cold: that is what is measured.
+        settled = values if self._period_ns else values[series.cold_prefix(values) :]
+        return {
+            "start_ns": started,
+            "duration_ns": duration_ns,
+            "median_ns": series.median(settled),
+            "settled": len(settled),
+            "sum_ns": sum(values),
+            "missed": missed,
+        }
+
+    def _one_by_one(self, values):
+        clock, invoke = self._clock_ns, self._session.invoke
+        for index in range(len(values)):
+            before = clock()
+            invoke()
+            values[index] = clock() - before
+
+    def _in_blocks(self, block):
+        def fill(values):
+            clock, invoke = self._clock_ns, self._session.invoke
             repeats = range(block)
-            for index in range(count):
+            for index in range(len(values)):
                 before = clock()
                 for _ in repeats:
                     invoke()
                 values[index] = clock() - before
-        self.values_ns = values
-        settled = values[series.cold_prefix(values) :]
-        return {
-            "start_ns": started,
-            "median_ns": series.median(settled),
-            "settled": len(settled),
-            "sum_ns": sum(values),
-        }
+
+        return fill
+
+    def _paced(self, values):
+        """Returns how many inferences were not done when the next was due; what is late shifts what follows."""
+        clock, invoke = self._clock_ns, self._session.invoke
+        sleep = getattr(self._session, "sleep", time.sleep)
+        missed, due = 0, clock()
+        for index in range(len(values)):
+            early_ns = due - clock()
+            if early_ns > 0:
+                sleep(early_ns / 1e9)
+            before = clock()
+            invoke()
+            done = clock()
+            values[index] = done - before
+            due += self._period_ns
+            if done > due:
+                missed, due = missed + 1, done
+        return missed
 
     def do_run_for(self, seconds):
         """Infer for at least `seconds`, for an energy window. Returns the exact count and duration."""
@@ -123,10 +164,21 @@ class Worker:
         started = clock()
         end = started + int(seconds * 1e9)
         count = 0
+        if self._period_ns:
+            count = max(1, round(seconds * 1e9 / self._period_ns))
+            self._paced([0] * count)
+            self._sleep_until(end)
         while clock() < end:
             invoke()
             count += 1
         return {"inferences": count, "duration_ns": clock() - started}
+
+    def _sleep_until(self, end_ns):
+        """The rest of the last period belongs to its inference."""
+        left_ns = end_ns - self._clock_ns()
+        while left_ns > 0:
+            getattr(self._session, "sleep", time.sleep)(left_ns / 1e9)
+            left_ns = end_ns - self._clock_ns()
 
     def do_memory(self):
         """This process in bytes: rss now, its high-water mark since the last reset, pss and uss."""

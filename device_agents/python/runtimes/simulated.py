@@ -75,6 +75,9 @@ class _Session:
         factor *= 1 + model.waking_excess * math.exp(-self._awake_s / model.waking_s)
         return self._latency_s * factor
 
+    def sleep(self, seconds):
+        self._device.sleep(seconds)
+
     def inputs(self):
         return [{"name": "number", "shape": [1], "dtype": "uint8", "bytes": 1}]
 
