@@ -167,11 +167,12 @@ def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
 
 def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
     """Conditions that a fair comparison holds equal and that are not equal here."""
-    conditions = {
-        "threads": (record.target.threads, baseline.target.threads),
+    conditions: dict[str, tuple[object, object]] = {
+        "threads": (_threads(record), _threads(baseline)),
         "plan": (record.plan.preset, baseline.plan.preset),
     }
     if record.target.name == baseline.target.name:
+        conditions["processors"] = record.runtime.cpus or None, baseline.runtime.cpus or None
         own, base = record.facts_before, baseline.facts_before
         conditions |= {
             "device": (own.model, base.model),
@@ -187,6 +188,11 @@ def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
         for name, (own, base) in conditions.items()
         if None not in (own, base) and own != base
     )
+
+
+def _threads(record: Record) -> int:
+    """As it ran where that is known, else as it was asked for."""
+    return record.runtime.threads or record.target.threads
 
 
 def _matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:

@@ -140,7 +140,7 @@ def _spec(artifact: Artifact, place: RuntimePlace, target: Target) -> dict[str, 
         "suffix": Path(artifact.content.file).suffix,
         "runtime": place.runtime,
         "runtime_folder": place.folder,
-        "options": {"threads": target.threads, "device": target.device},
+        "options": {"threads": target.threads, "device": target.device, "cpus": target.cpus},
         "golden": golden
         and {
             "count": golden.count,

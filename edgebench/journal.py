@@ -66,6 +66,8 @@ class LoadedLine(Line, tag="loaded", frozen=True):
     first_inference_ns: int
     inputs: list[dict[str, Any]]
     notes: dict[str, Any]
+    threads: Count
+    cpus: list[int]
 
 
 class GoldenLine(Line, tag="golden", frozen=True):
@@ -254,6 +256,8 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
             name=request.specs[index]["runtime"],
             facts=loaded.runtime_facts if loaded else {},
             notes=loaded.notes if loaded else {},
+            threads=loaded.threads if loaded else None,
+            cpus=tuple(loaded.cpus) if loaded else (),
         ),
         outcome=_outcome(request, own, rounds, agent_died),
         facts_before=facts.get("before", Facts()),

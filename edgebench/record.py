@@ -71,7 +71,8 @@ class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss.
+    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss; of a GPU what the driver says
+    that it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
 
     bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
     loading where `reset` says that the kernel allows it.
@@ -81,6 +82,25 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loaded: dict[str, int]
     running: dict[str, int]
     reset: bool
+
+    @property
+    def parts(self) -> MemoryParts | None:
+        """What the high-water mark is made of; None where it was not told."""
+        bare, loaded = self.bare.get("rss_bytes"), self.loaded.get("rss_bytes")
+        most = self.running.get("high_water_bytes")
+        if bare is None or loaded is None or most is None:
+            return None
+        return MemoryParts(bare, max(0, loaded - bare), max(0, most - max(loaded, bare)))
+
+
+class MemoryParts(msgspec.Struct, frozen=True):
+    """In bytes, resident: the runtime without a model; what loading added (weights as they lie in memory, and the first
+    inference's buffers); what inferring added at most.
+    """
+
+    runtime: int
+    weights: int
+    working_set: int
 
 
 class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,12 +161,16 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
+
     name: str
     facts: dict[str, str] = {}
     notes: dict[str, Any] = {}
+    threads: int | None = None
+    cpus: tuple[int, ...] = ()
 
 
-FailureKind = Literal["wrong", "error", "crashed", "timeout"]
+FailureKind = Literal["wrong", "error", "fallback", "crashed", "timeout"]
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

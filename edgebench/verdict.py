@@ -20,6 +20,7 @@ Level = Literal["valid", "suspect", "invalid"]
 _REMEDIES = {
     "wrong": "It answers differently here than where it was exported: update the runtime, or export it again",
     "error": "The runtime refuses it: export it again, or for an older runtime",
+    "fallback": "Export it without them (inspect shows which), or measure it on the CPU: it was not timed like that",
     "crashed": "It takes its runtime down: export it again, and do not load it in an application",
     "timeout": "It hangs: try it alone, or give it a faster device",
 }
@@ -189,6 +190,23 @@ def slow_clock(record: Record) -> Iterator[Reason]:
         )
 
 
+def other_threads(record: Record) -> Iterator[Reason]:
+    """As it ran, not as it was asked for."""
+    runtime, asked = record.runtime, record.target.threads
+    if record.target.device != "cpu" or runtime.threads is None:
+        return
+    if runtime.threads > asked:
+        yield Reason(
+            "suspect", f"{asked} threads were asked for, {runtime.name} started {runtime.threads}",
+            "Compare it with records of as many threads only",
+        )  # fmt: skip
+    elif runtime.cpus and asked > len(runtime.cpus):
+        yield Reason(
+            "suspect", f"{asked} threads shared {len(runtime.cpus)} processors",
+            "Lower `threads`, or widen `cpus`, in targets.yaml",
+        )  # fmt: skip
+
+
 def on_battery(record: Record) -> Iterator[Reason]:
     ends = (record.facts_before, record.facts_after)
     if any(facts is not None and facts.on_battery for facts in ends):
@@ -278,6 +296,7 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     gate_stayed_shut,
     throttled,
     slow_clock,
+    other_threads,
     on_battery,
     drifted,
     unsteady,

@@ -41,6 +41,7 @@ def of(artifact: int, typical_ns: int, rounds: int = 6) -> Lines:
     """Everything that an agent says of an artifact that goes well."""
     memory = {"rss_bytes": 1000 + artifact, "high_water_bytes": 2000 + artifact}
     loaded = {"load_ns": 100 + artifact, "first_inference_ns": 50 + artifact, "inputs": [], "notes": {"n": artifact}}
+    loaded |= {"threads": 2, "cpus": [0, 1, 2, 3]}
     golden = {"passed": True, "outputs": "AAAA", "relative_error": 0.0, "max_abs_diff": 0.0}
     line: Lines = [
         event("loaded", runtime="x", runtime_facts={"version": f"1.{artifact}"}, **loaded),
@@ -112,7 +113,7 @@ def test_what_was_not_measured_is_absent() -> None:
     assert (one.golden, one.memory, one.stationary, one.gate_open, one.rounds) == (None, None, None, None, ())
 
 
-LOADED = {"load_ns": 7, "first_inference_ns": 8, "inputs": [], "notes": {}}
+LOADED = {"load_ns": 7, "first_inference_ns": 8, "inputs": [], "notes": {}, "threads": 1, "cpus": [0]}
 
 
 # ------------------------------------------------------------------ outcomes

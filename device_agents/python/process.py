@@ -11,7 +11,10 @@ from .channel import Channel, Closed
 
 
 class WorkerFailed(Exception):
-    """What the artifact did to its worker. kind: error | crashed | timeout; signal: its name, if one ended it."""
+    """What the artifact did to its worker.
+
+    kind: error | fallback | crashed | timeout; signal: its name, if one ended it.
+    """
 
     def __init__(self, kind, reason, signal_name=None):
         super().__init__(reason)
@@ -51,7 +54,7 @@ class WorkerProcess:
         """Send one request and sleep until it is answered. Raises WorkerFailed for everything but an answer."""
         answer = json.loads(self._exchange(what, timeout_s, {"do": what, **arguments}))
         if "error" in answer:
-            raise WorkerFailed("error", answer["error"])
+            raise WorkerFailed(answer["kind"], answer["error"])
         return answer["ok"]
 
     def time(self, timeout_s, **asked):

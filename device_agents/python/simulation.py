@@ -63,7 +63,7 @@ class Model:
     """noise, wander, placement: standard deviations of logarithms; of one inference, over time, between processes.
 
     startup: slower by the excess at first, decaying with busy time; waking: the same after others ran.
-    answers: the outputs for inputs 0, 1, 2, ...; an input is one byte.
+    answers: the outputs for inputs 0, 1, 2, ...; an input is one byte. fallback_nodes: that no accelerator takes.
     """
 
     latency_ns: int
@@ -78,6 +78,8 @@ class Model:
     waking_excess: float = 0.0
     waking_s: float = 0.005
     load_s: float = 0.01
+    nodes: int = 10
+    fallback_nodes: int = 0
     answers: List[List[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.0, 1.0]])
     device: Board = Board()
 

@@ -6,6 +6,7 @@ It answers requests from its job and sleeps in between.
 import array
 import base64
 import gc
+import os
 import sys
 import time
 import traceback
@@ -28,7 +29,8 @@ def main(arguments):
                 answer = getattr(worker, "do_" + request.pop("do"))(**request)
             except Exception as error:  # whatever a runtime raises is a finding about the artifact
                 traceback.print_exc()
-                channel.send({"error": "%s: %s" % (type(error).__name__, str(error).strip()[:2000])})
+                said = "%s: %s" % (type(error).__name__, str(error).strip()[:2000])
+                channel.send({"error": said, "kind": getattr(error, "kind", "error")})
             else:
                 channel.send({"ok": answer})
                 if worker.values_ns is not None:
@@ -45,16 +47,26 @@ class Worker:
         self._period_ns = 0
 
     def do_runtime(self, name, folder, options):
-        """Import the runtime, from `folder` where the agent brought it. Returns its facts."""
+        """Import the runtime, from `folder` where the agent brought it. Returns its facts.
+
+        Pinned before that, as threads inherit it from the one that starts them.
+        """
+        if options.get("cpus"):
+            _pin(options["cpus"])
         if folder:
             sys.path.insert(0, folder)
         self._runtime = runtimes.module(name)
+        self._device = options["device"]
         self._clock_ns = getattr(self._runtime, "clock_ns", time.perf_counter_ns)
         return self._runtime.facts(options)
 
     def do_load(self, path, options):
-        """Load the model and run it once on zeros or on made-up input. Returns times in ns and what was built."""
+        """Load the model and run it once on zeros or on made-up input. Returns times in ns and what was built.
+
+        threads: those that loading and inferring started, and this one, which works as well; cpus: where they may run.
+        """
         clock = self._clock_ns
+        others = _threads()
         started = clock()
         self._session = self._runtime.load(path, options)
         loaded = clock()
@@ -62,11 +74,14 @@ class Worker:
             self._session.feed(index, _made_up(spec))
         ready = clock()
         self._session.invoke()
+        inferred = clock()
         return {
             "load_ns": loaded - started,
-            "first_inference_ns": clock() - ready,
+            "first_inference_ns": inferred - ready,
             "inputs": self._session.inputs(),
             "notes": self._session.notes(),
+            "threads": 1 + len(_threads() - others),
+            "cpus": sorted(os.sched_getaffinity(0)),
         }
 
     def do_golden(self, inputs, count):
@@ -181,7 +196,10 @@ class Worker:
             left_ns = end_ns - self._clock_ns()
 
     def do_memory(self):
-        """This process in bytes: rss now, its high-water mark since the last reset, pss and uss."""
+        """This process in bytes: rss now, its high-water mark since the last reset, pss and uss.
+
+        And of a GPU what its driver and the runtime's allocator say that it holds (gpu_memory.py).
+        """
         status = _kilobytes("/proc/self/status")
         rollup = _kilobytes("/proc/self/smaps_rollup")
         sizes = {
@@ -189,16 +207,40 @@ class Worker:
             "high_water_bytes": status.get("VmHWM"),
             "pss_bytes": rollup.get("Pss"),
             "uss_bytes": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0) if rollup else None,
+            **self._gpu_memory(),
         }
         return {name: size for name, size in sizes.items() if size is not None}
 
+    def _gpu_memory(self):
+        if self._device == "cpu":
+            return {}
+        from . import gpu_memory  # a process without a GPU shall not carry it
+
+        allocated = getattr(self._runtime, "gpu_allocated", dict)()
+        return {"gpu_process_bytes": gpu_memory.process_bytes(os.getpid()), **allocated}
+
     def do_reset_high_water(self):
-        """Let VmHWM start again from the present size (Linux >= 4.0); False where the kernel refuses."""
+        """Let VmHWM start again from the present size (Linux >= 4.0); False where the kernel refuses.
+
+        The allocator's own mark as well, if there is one.
+        """
+        getattr(self._runtime, "reset_gpu_high_water", bool)()
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             return False
         return True
+
+
+def _pin(cpus):
+    here = sorted(os.sched_getaffinity(0))
+    if not set(cpus) <= set(here):
+        raise ValueError("there are processors %s, not %s: mend `cpus`" % (here, list(cpus)))
+    os.sched_setaffinity(0, cpus)
+
+
+def _threads():
+    return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
 def _made_up(spec):

@@ -50,8 +50,10 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 f"{name} is emulated: its times count instructions of an emulator, are no device's times, and are "
                 "compared with nothing but its own."
             )
+    if any(map(memory_parts, comparison.rows)):
+        yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
     for row in comparison.rows:
-        for said in of_plan(row.record):
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record))):
             yield f"{row.record.artifact.name} on {row.record.target.name}: {said}."
     for why in dict.fromkeys(row.no_energy for row in comparison.rows if row.no_energy):
         yield f"No energy: {why}."
@@ -102,13 +104,29 @@ def memory(row: Row) -> str:
     return _format.size(row.high_water_bytes)
 
 
+def memory_parts(row: Row) -> str:
+    """`44+3.2+1.0`, in MB: the bare runtime, what loading added, what inferring added; empty if it is not known."""
+    parts = row.record.memory.parts if row.record.memory else None
+    if parts is None:
+        return ""
+    return f"{parts.runtime / 1e6:.0f}+{parts.weights / 1e6:.1f}+{parts.working_set / 1e6:.1f}"
+
+
+def gpu_memory(record: Record) -> str:
+    """What the GPU's driver and the runtime's allocator say; empty without a GPU."""
+    running = record.memory.running if record.memory else {}
+    names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
+    said = [f"{_format.size(running[key])} {name}" for key, name in names.items() if key in running]
+    return f"GPU memory {', '.join(said)}" if said else ""
+
+
 def facts(row: Row) -> list[tuple[str, str]]:
     """The conditions on a target, as (name, value)."""
-    facts, target = row.record.facts_before, row.record.target
+    facts = row.record.facts_before
     known: dict[str, str | None] = {
         "device": facts.model,
         "processor": facts.cpu and f"{facts.cpu}, {facts.cores} cores {' '.join(facts.cpu_features)}",
-        "threads": str(target.threads),
+        "threads": _threads(row.record),
         "governor": facts.governor,
         "clock": _clock(row.record),
         "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
@@ -122,6 +140,15 @@ def facts(row: Row) -> list[tuple[str, str]]:
         "edgebench": row.record.edgebench,
     }
     return [(name, value) for name, value in known.items() if value]
+
+
+def _threads(record: Record) -> str:
+    """As asked and as seen."""
+    runtime = record.runtime
+    if runtime.threads is None:
+        return str(record.target.threads)
+    cpus = ", ".join(map(str, runtime.cpus))
+    return f"{record.target.threads} asked for, {runtime.threads} started, on processors {cpus}"
 
 
 def _clock(record: Record) -> str | None:

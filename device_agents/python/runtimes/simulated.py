@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from .. import simulation
+from . import Fallback
 from .litert import check_device
 
 SUFFIX = ".sim"
@@ -36,7 +37,10 @@ def clock_ns():
 
 
 def load(path, options):
-    return _Session(simulation.read(path))
+    model = simulation.read(path)
+    if model.fallback_nodes:
+        raise Fallback("%d of %d nodes would run elsewhere" % (model.fallback_nodes, model.nodes))
+    return _Session(model)
 
 
 class _Session:
@@ -89,4 +93,4 @@ class _Session:
         return answers[self._input % len(answers)]
 
     def notes(self):
-        return {}
+        return {"nodes": {"simulated": self._model.nodes}}
