@@ -40,6 +40,12 @@ class Row:
     ratio: Ratio | None
     no_ratio: str
     differences: tuple[str, ...]
+    accuracy_change: Estimate | None = None
+    """On the device, against the baseline's there, image by image."""
+
+    @property
+    def device_accuracy(self) -> Estimate | None:
+        return stats.accuracy(self.record.answers) if self.record.answers else None
 
     @property
     def high_water_bytes(self) -> int | None:
@@ -153,7 +159,14 @@ def _row(record: Record, baseline: Record) -> Row:
         ratio=ratio,
         no_ratio="" if ratio else "one of the two has no rounds",
         differences=_differences(record, baseline),
+        accuracy_change=_accuracy_change(record, baseline),
     )
+
+
+def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
+    if record is baseline or record.answers is None or baseline.answers is None:
+        return None
+    return stats.accuracy_difference(record.answers, baseline.answers)
 
 
 def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:

@@ -11,13 +11,14 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from edgebench import stats
+from edgebench import scoring, stats
 from edgebench.errors import AgentError
 from edgebench.facts import Facts
-from edgebench.ledger import Request
+from edgebench.ledger import Request, Test
 from edgebench.plan import Plan
 from edgebench.record import (
     SCHEMA_VERSION,
+    Answers,
     Cooling,
     Count,
     EnergyReading,
@@ -149,6 +150,12 @@ class EnergyLine(Line, tag="energy", frozen=True):
     inferences: Count
 
 
+class AnswersLine(Line, tag="answers", frozen=True):
+    artifact: Index
+    piece: Index
+    classes: list[Annotated[int, msgspec.Meta(ge=0, lt=65536)]]
+
+
 class FailedLine(Line, tag="failed", frozen=True):
     artifact: Index
     stage: str
@@ -163,7 +170,7 @@ class EndLine(Line, tag="end", frozen=True):
 
 AnyLine = (
     JobLine | FactsLine | LoadedLine | GoldenLine | MemoryLine | GateLine | WarmupLine | WarmLine | RoundLine
-    | LoadLine | MeterLine | EnergyLine | FailedLine | EndLine
+    | LoadLine | MeterLine | EnergyLine | AnswersLine | FailedLine | EndLine
 )  # fmt: skip
 
 _LineT = TypeVar("_LineT", bound=Line)
@@ -273,6 +280,7 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
         load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s, load.clocks_s) if load else None,
         rounds=rounds,
         energy=_readings(own),
+        answers=_answers(own, request.tests.get(artifact.name)),
     )
 
 
@@ -330,6 +338,18 @@ def _readings(own: list[AnyLine]) -> tuple[EnergyReading, ...]:
         else:
             readings.append(EnergyReading(meter, "unavailable", reason or "the job ended before its windows"))
     return tuple(readings)
+
+
+def _answers(own: list[AnyLine], test: Test | None) -> Answers | None:
+    """None unless the whole test set was answered: a part of it has another accuracy."""
+    if test is None:
+        return None
+    pieces = {entry.piece: entry.classes for entry in own if isinstance(entry, AnswersLine)}
+    counts = [len(pieces.get(number, ())) for number in range(len(test.pieces))]
+    if counts != [count for _, count in test.pieces]:
+        return None
+    classes = [class_ for number in range(len(counts)) for class_ in pieces[number]]
+    return Answers(test.dataset, len(classes), scoring.classes(classes), test.labels_base64)
 
 
 def _last(entries: Sequence[AnyLine], type_: type[_LineT]) -> _LineT | None:

@@ -160,6 +160,18 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"meter {self.meter} has no energy and no reason")
 
 
+class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file that was timed answered to a whole test set, on the device: a class for each image, and its label.
+
+    Both uint16, little-endian, base64.
+    """
+
+    dataset: str
+    images: Count
+    classes_base64: str
+    labels_base64: str
+
+
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
 
@@ -223,6 +235,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     load: Load | None = None
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
+    answers: Answers | None = None
 
 
 def save(record: Record, results: Path) -> Path:

@@ -30,6 +30,7 @@ STEADY_TREND_Z = 3.3
 OTHERS_LIMIT = 0.25
 SLOW_ROUND = 0.1
 SLOW_SHARE = 0.1
+ACCURACY_LIMIT = 0.005
 # Of a round's time, what belongs to no inference: reading the clock takes a few percent of the shortest ones.
 STILL_LIMIT = 0.1
 LOWERED_CLOCK = 0.9
@@ -120,6 +121,28 @@ def answers_unchecked(record: Record) -> Iterator[Reason]:
             "its answers were not checked: no golden inputs",
             "Deploy a bundle from `edgebench export`",
         )
+
+
+def other_accuracy(record: Record) -> Iterator[Reason]:
+    """The same file on the same images: only roundings may differ between the host and here."""
+    parity, answers = record.artifact.parity, record.answers
+    if parity is None or answers is None:
+        return
+    here = stats.accuracy(answers)
+    if abs(here.value - parity.accuracy) > ACCURACY_LIMIT:
+        yield Reason(
+            "suspect",
+            f"it is right on {here.value:.2%} of the test images here, on the host on {parity.accuracy:.2%}",
+            "The runtimes compute it differently: update the older one, then export and deploy again",
+        )
+
+
+def not_scored(record: Record) -> Iterator[Reason]:
+    if record.plan.accuracy and record.answers is None and record.outcome.status in ("complete", "budget"):
+        yield Reason(
+            "suspect", "its accuracy was asked for, and the device did not answer the whole test set",
+            "Deploy again with --accuracy",
+        )  # fmt: skip
 
 
 def never_warm(record: Record) -> Iterator[Reason]:
@@ -292,6 +315,8 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     too_few_values,
     short_window,
     answers_unchecked,
+    other_accuracy,
+    not_scored,
     never_warm,
     gate_stayed_shut,
     throttled,

@@ -1,6 +1,6 @@
 """One job: the whole measurement on the device, top to bottom.
 
-    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows
+    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows ─ test set
     (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget;
                                                      in fresh processes every few rounds, if the plan says so)
 
@@ -19,6 +19,7 @@ import threading
 from pathlib import Path
 
 from . import PROTOCOL, facts, golden, meters, series
+from .accuracy import measure_accuracy
 from .device import MACHINE, device_of
 from .energy import measure_energy
 from .gate import Condition, gate
@@ -70,6 +71,7 @@ def run(job, store, folder, journal):
             gate(plan, start, journal, device)
             status = measure_latency(subjects, plan, journal, store, device)
         measure_energy(subjects, plan, journal, _survives, device)
+        measure_accuracy(subjects, plan, journal, store, _survives)
     except Stopped:
         status = "stopped"
     finally:

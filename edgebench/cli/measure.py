@@ -104,6 +104,9 @@ def deploy(
     ] = None,
     preset: Annotated[str, typer.Option("--plan", help=PLANS)] = "default",
     energy: Annotated[bool, typer.Option("--energy", help="Energy windows as well (minutes longer).")] = False,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Let the device answer the whole test set as well.")
+    ] = False,
     results: Results = RESULTS,
     targets: TargetsFile = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
@@ -116,6 +119,8 @@ def deploy(
     from edgebench import targets as targets_
 
     chosen = plan.named(preset)
+    if accuracy:
+        chosen = plan.with_accuracy(chosen)
     paths = deploy.deploy(
         targets_.load(target, targets_.find_file(targets)),
         deploy.sources(what or [bundle.newest()]),

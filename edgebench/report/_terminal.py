@@ -60,7 +60,7 @@ def _quality_table(rows: Sequence[Row]) -> Table:
             f"({number})",
             escape(f"{runtime.name} {runtime.facts.get('version', '')}"),
             _format.rate(row.throughput_hz),
-            _format.accuracy(row),
+            _format.accuracy(row).replace(" ", "\n"),
             _format.agreement(row),
             _text.memory(row) + _under(_text.memory_parts(row)),
             _format.size(size),

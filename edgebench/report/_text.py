@@ -53,7 +53,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
     if any(map(memory_parts, comparison.rows)):
         yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
     for row in comparison.rows:
-        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record))):
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
             yield f"{row.record.artifact.name} on {row.record.target.name}: {said}."
     for why in dict.fromkeys(row.no_energy for row in comparison.rows if row.no_energy):
         yield f"No energy: {why}."
@@ -118,6 +118,26 @@ def gpu_memory(record: Record) -> str:
     names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
     said = [f"{_format.size(running[key])} {name}" for key, name in names.items() if key in running]
     return f"GPU memory {', '.join(said)}" if said else ""
+
+
+def accuracy(row: Row) -> str:
+    """On the device, next to the host's, and against the baseline's; empty if it was not asked there."""
+    found, answers, parity = row.device_accuracy, row.record.answers, row.record.artifact.parity
+    if found is None or answers is None or found.low is None or found.high is None:
+        return ""
+    said = (
+        f"right there on {found.value:.2%} of the {answers.images} test images of {answers.dataset} "
+        f"({found.low:.2%} to {found.high:.2%})"
+    )
+    if parity is not None:
+        said += f", on the host on {parity.accuracy:.2%}"
+    change = row.accuracy_change
+    if change is not None and change.low is not None and change.high is not None:
+        said += (
+            f"; {100 * change.value:+.2f} points against the baseline ({100 * change.low:+.2f} to "
+            f"{100 * change.high:+.2f}, image by image)"
+        )
+    return said
 
 
 def facts(row: Row) -> list[tuple[str, str]]:
