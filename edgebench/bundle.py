@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgebench.data import Preprocessing
 from edgebench.errors import BadFile
 
 SCHEMA_VERSION = 1
@@ -108,6 +109,8 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: int | None = None
     golden: Golden | None = None
     parity: Parity | None = None
+    # How images become its input, up to the input's own scale and layout.
+    preprocessing: Preprocessing | None = None
     notes: dict[str, str] = {}
 
 

@@ -40,6 +40,12 @@ class Row:
     ratio: Ratio | None
     no_ratio: str
     differences: tuple[str, ...]
+    accuracy_change: Estimate | None = None
+    """On the device, against the baseline's there, image by image."""
+
+    @property
+    def device_accuracy(self) -> Estimate | None:
+        return stats.accuracy(self.record.answers) if self.record.answers else None
 
     @property
     def high_water_bytes(self) -> int | None:
@@ -153,7 +159,14 @@ def _row(record: Record, baseline: Record) -> Row:
         ratio=ratio,
         no_ratio="" if ratio else "one of the two has no rounds",
         differences=_differences(record, baseline),
+        accuracy_change=_accuracy_change(record, baseline),
     )
+
+
+def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
+    if record is baseline or record.answers is None or baseline.answers is None:
+        return None
+    return stats.accuracy_difference(record.answers, baseline.answers)
 
 
 def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
@@ -167,11 +180,12 @@ def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
 
 def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
     """Conditions that a fair comparison holds equal and that are not equal here."""
-    conditions = {
-        "threads": (record.target.threads, baseline.target.threads),
+    conditions: dict[str, tuple[object, object]] = {
+        "threads": (_threads(record), _threads(baseline)),
         "plan": (record.plan.preset, baseline.plan.preset),
     }
     if record.target.name == baseline.target.name:
+        conditions["processors"] = record.runtime.cpus or None, baseline.runtime.cpus or None
         own, base = record.facts_before, baseline.facts_before
         conditions |= {
             "device": (own.model, base.model),
@@ -187,6 +201,11 @@ def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
         for name, (own, base) in conditions.items()
         if None not in (own, base) and own != base
     )
+
+
+def _threads(record: Record) -> int:
+    """As it ran where that is known, else as it was asked for."""
+    return record.runtime.threads or record.target.threads
 
 
 def _matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:

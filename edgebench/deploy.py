@@ -8,7 +8,7 @@ Everything that is measured happens in the agent (device_agents/python/job.py); 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from edgebench import __version__, bundle, journal, ledger, provision, record
+from edgebench import __version__, bundle, journal, ledger, provision, record, scoring
 from edgebench.agent import Agent, Tail
 from edgebench.bundle import Artifact
 from edgebench.errors import AgentError, LinkLost, TargetError, UserError
@@ -26,6 +26,7 @@ from edgebench.ledger import Ledger, OpenJob, Request
 from edgebench.plan import Plan
 from edgebench.progress import Progress, Silent, Step
 from edgebench.provision import RuntimePlace
+from edgebench.scoring import TestSet
 from edgebench.targets import Target
 from edgebench.transports import open_transport
 
@@ -67,6 +68,7 @@ def deploy(
     """
     progress = progress or Silent()
     book = Ledger(results, target.name)
+    tests = _test_sets(wanted, progress) if plan.accuracy else {}
     with _Link(target) as link:
         _check_device(link.agent.facts(), target)
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
@@ -74,8 +76,8 @@ def deploy(
         if job:
             progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
         else:
-            job = book.add(_request(key, target, plan, _placed(link.agent, target, wanted, progress)))
-        _start(link.agent, job, wanted, progress)
+            job = book.add(_request(key, target, plan, _placed(link.agent, target, wanted, progress), tests))
+        _start(link.agent, job, wanted, tests, progress)
         ending = _follow(link, job, progress)
         died = "; ".join(ending.stderr) if ending.tail == "died" else None
         records = journal.to_records(job.request, job.lines, agent_died=died, version=__version__)
@@ -83,6 +85,16 @@ def deploy(
         link.agent.forget(job.request.id)
     job.close()
     return paths
+
+
+def _test_sets(wanted: Sequence[Source], progress: Progress) -> dict[str, TestSet]:
+    """By the artifacts' names."""
+    with progress.step("Preparing the test images", total=len(wanted)) as step:
+        found = {}
+        for source in wanted:
+            found[source.artifact.name] = scoring.test_set(source.artifact)
+            step.advance()
+    return found
 
 
 def _check_device(facts: Facts, target: Target) -> None:
@@ -117,7 +129,13 @@ def _placed(
     return placed
 
 
-def _request(key: str, target: Target, plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]]) -> Request:
+def _request(
+    key: str,
+    target: Target,
+    plan: Plan,
+    placed: Sequence[tuple[Source, RuntimePlace]],
+    tests: Mapping[str, TestSet],
+) -> Request:
     # With milliseconds: records are named after it, and a small job takes less than a second.
     created = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
     return Request(
@@ -127,11 +145,12 @@ def _request(key: str, target: Target, plan: Plan, placed: Sequence[tuple[Source
         target=target,
         plan=plan,
         artifacts=tuple(source.artifact for source, _ in placed),
-        specs=tuple(_spec(source.artifact, place, target) for source, place in placed),
+        specs=tuple(_spec(source.artifact, place, target, tests) for source, place in placed),
+        tests={name: one.test for name, one in tests.items()},
     )
 
 
-def _spec(artifact: Artifact, place: RuntimePlace, target: Target) -> dict[str, Any]:
+def _spec(artifact: Artifact, place: RuntimePlace, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
     """What the agent has to know of one artifact."""
     golden = artifact.golden
     return {
@@ -140,7 +159,7 @@ def _spec(artifact: Artifact, place: RuntimePlace, target: Target) -> dict[str, 
         "suffix": Path(artifact.content.file).suffix,
         "runtime": place.runtime,
         "runtime_folder": place.folder,
-        "options": {"threads": target.threads, "device": target.device},
+        "options": {"threads": target.threads, "device": target.device, "cpus": target.cpus},
         "golden": golden
         and {
             "count": golden.count,
@@ -149,10 +168,13 @@ def _spec(artifact: Artifact, place: RuntimePlace, target: Target) -> dict[str, 
             "reference": golden.reference.sha256,
             "max_relative_error": golden.max_relative_error,
         },
+        "test": tests[artifact.name].test.pieces if tests else None,
     }
 
 
-def _start(agent: Agent, job: OpenJob, wanted: Sequence[Source], progress: Progress) -> None:
+def _start(
+    agent: Agent, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], progress: Progress
+) -> None:
     """Send what the device does not have, and start the job there unless it runs or ran already."""
     request = job.request
     names = {artifact.name for artifact in request.artifacts}
@@ -162,6 +184,8 @@ def _start(agent: Agent, job: OpenJob, wanted: Sequence[Source], progress: Progr
         if source.artifact.name in names
         for ref in bundle.files_of(source.artifact)
     }
+    for name in names & tests.keys():
+        files |= tests[name].files
     missing = agent.missing(files)
     if missing:
         size = sum(files[sha256].stat().st_size for sha256 in missing)

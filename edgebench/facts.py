@@ -34,6 +34,8 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     clock_max_hz: int | None = None
     temperature_c: float | None = None
     throttled: int | None = None
+    on_battery: bool | None = None
+    supply_a: float | None = None
     load_1min: float | None = None
     available_bytes: int | None = None
     uptime_s: float | None = None

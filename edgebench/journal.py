@@ -11,12 +11,15 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from edgebench import stats
+from edgebench import scoring, stats
 from edgebench.errors import AgentError
 from edgebench.facts import Facts
-from edgebench.ledger import Request
+from edgebench.ledger import Request, Test
+from edgebench.plan import Plan
 from edgebench.record import (
     SCHEMA_VERSION,
+    Answers,
+    Cooling,
     Count,
     EnergyReading,
     EnergyWindow,
@@ -64,6 +67,8 @@ class LoadedLine(Line, tag="loaded", frozen=True):
     first_inference_ns: int
     inputs: list[dict[str, Any]]
     notes: dict[str, Any]
+    threads: Count
+    cpus: list[int]
 
 
 class GoldenLine(Line, tag="golden", frozen=True):
@@ -85,9 +90,11 @@ class MemoryLine(Line, tag="memory", frozen=True):
 
 
 class GateLine(Line, tag="gate", frozen=True):
+    artifacts: list[Index] | None
     waited_s: float
     limit_c: float | None
-    temperature_c: float | None
+    limit_hz: int | None
+    curve: Annotated[list[tuple[float, float | None, int | None]], msgspec.Meta(min_length=1)]
     open: bool
 
 
@@ -113,6 +120,9 @@ class RoundLine(Line, tag="round", frozen=True):
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
     temperature_c: float | None
     throttled: int | None
+    clock_hz: int | None
+    duration_ns: Nanoseconds
+    missed: int | None
 
 
 class LoadLine(Line, tag="load", frozen=True):
@@ -120,6 +130,7 @@ class LoadLine(Line, tag="load", frozen=True):
     own_s: float
     busy_s: float
     steal_s: float
+    clocks_s: dict[str, dict[str, float]]
 
 
 class MeterLine(Line, tag="meter", frozen=True):
@@ -139,6 +150,12 @@ class EnergyLine(Line, tag="energy", frozen=True):
     inferences: Count
 
 
+class AnswersLine(Line, tag="answers", frozen=True):
+    artifact: Index
+    piece: Index
+    classes: list[Annotated[int, msgspec.Meta(ge=0, lt=65536)]]
+
+
 class FailedLine(Line, tag="failed", frozen=True):
     artifact: Index
     stage: str
@@ -153,7 +170,7 @@ class EndLine(Line, tag="end", frozen=True):
 
 AnyLine = (
     JobLine | FactsLine | LoadedLine | GoldenLine | MemoryLine | GateLine | WarmupLine | WarmLine | RoundLine
-    | LoadLine | MeterLine | EnergyLine | FailedLine | EndLine
+    | LoadLine | MeterLine | EnergyLine | AnswersLine | FailedLine | EndLine
 )  # fmt: skip
 
 _LineT = TypeVar("_LineT", bound=Line)
@@ -216,10 +233,20 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
     golden = _last(own, GoldenLine)
     memory = _last(own, MemoryLine)
     warm = _last(own, WarmLine)
-    gate = _last(own, GateLine)
+    gate = _last([e for e in own if not isinstance(e, GateLine) or index in (e.artifacts or [index])], GateLine)
     load = _last(own, LoadLine)
     rounds = tuple(
-        Round(e.start_ns, e.block, tuple(e.values_ns), e.round, e.temperature_c, e.throttled)
+        Round(
+            start_ns=e.start_ns,
+            block=e.block,
+            values_ns=tuple(e.values_ns),
+            number=e.round,
+            temperature_c=e.temperature_c,
+            throttled=e.throttled,
+            clock_hz=e.clock_hz,
+            duration_ns=e.duration_ns,
+            missed=e.missed,
+        )
         for e in own
         if isinstance(e, RoundLine)
     )
@@ -236,6 +263,8 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
             name=request.specs[index]["runtime"],
             facts=loaded.runtime_facts if loaded else {},
             notes=loaded.notes if loaded else {},
+            threads=loaded.threads if loaded else None,
+            cpus=tuple(loaded.cpus) if loaded else (),
         ),
         outcome=_outcome(request, own, rounds, agent_died),
         facts_before=facts.get("before", Facts()),
@@ -247,9 +276,11 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
         warmup=tuple(Series(e.start_ns, e.block, tuple(e.values_ns)) for e in own if isinstance(e, WarmupLine)),
         stationary=warm.stationary if warm else None,
         gate_open=gate.open if gate else None,
-        load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s) if load else None,
+        cooling=Cooling(gate.waited_s, gate.limit_c, gate.limit_hz, tuple(gate.curve)) if gate else None,
+        load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s, load.clocks_s) if load else None,
         rounds=rounds,
         energy=_readings(own),
+        answers=_answers(own, request.tests.get(artifact.name)),
     )
 
 
@@ -265,9 +296,13 @@ def _outcome(request: Request, own: list[AnyLine], rounds: tuple[Round, ...], ag
     if not stats.is_enough(rounds, request.plan):
         return Outcome(
             "budget",
-            reason=f"not within +/-{request.plan.precision:.1%} after {request.plan.seconds_max:g} s",
+            reason=f"not {_aim(request.plan)} after {request.plan.seconds_max:g} s",
         )
     return Outcome("complete")
+
+
+def _aim(plan: Plan) -> str:
+    return "all of its rounds" if plan.precision is None else f"within +/-{plan.precision:.1%}"
 
 
 def _golden_check(line: GoldenLine, spec: dict[str, Any]) -> GoldenCheck:
@@ -303,6 +338,18 @@ def _readings(own: list[AnyLine]) -> tuple[EnergyReading, ...]:
         else:
             readings.append(EnergyReading(meter, "unavailable", reason or "the job ended before its windows"))
     return tuple(readings)
+
+
+def _answers(own: list[AnyLine], test: Test | None) -> Answers | None:
+    """None unless the whole test set was answered: a part of it has another accuracy."""
+    if test is None:
+        return None
+    pieces = {entry.piece: entry.classes for entry in own if isinstance(entry, AnswersLine)}
+    counts = [len(pieces.get(number, ())) for number in range(len(test.pieces))]
+    if counts != [count for _, count in test.pieces]:
+        return None
+    classes = [class_ for number in range(len(counts)) for class_ in pieces[number]]
+    return Answers(test.dataset, len(classes), scoring.classes(classes), test.labels_base64)
 
 
 def _last(entries: Sequence[AnyLine], type_: type[_LineT]) -> _LineT | None:

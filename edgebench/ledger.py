@@ -20,8 +20,21 @@ from edgebench.plan import Plan
 from edgebench.targets import Target
 
 
+class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole test set: labels (uint16, little-endian, base64), and the (sha256, images) of its pieces."""
+
+    __test__ = False  # it is no test of pytest's
+
+    dataset: str
+    labels_base64: str
+    pieces: tuple[tuple[str, int], ...]
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One job as the host asked for it. `artifacts` and `specs` (what the agent gets) are in the same order."""
+    """One job as the host asked for it. `artifacts` and `specs` (what the agent gets) are in the same order.
+
+    tests: {artifact's name: what it is asked on the device}.
+    """
 
     id: str
     key: str
@@ -30,6 +43,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: Plan
     artifacts: tuple[Artifact, ...]
     specs: tuple[dict[str, Any], ...]
+    tests: dict[str, Test] = {}
 
 
 def job_key(target: Target, plan: Plan, artifacts: list[Artifact], agent_sha256: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-from edgebench.errors import UnknownName
+from edgebench.errors import UnknownName, UserError
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,7 +14,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A round times each artifact for about `round_s`; rounds go on until every artifact has `rounds_min` rounds,
     `values_min` values, `seconds_min` seconds and a 95 % interval of the median no wider than
-    +/- `precision` (a fraction of the median), or has used `seconds_max`.
+    +/- `precision` (a fraction of the median), or has used `seconds_max`. precision None: it does not matter.
     """
 
     preset: str
@@ -21,10 +23,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds_min: float
     seconds_max: float
     round_s: float
-    precision: float
+    precision: float | None
     warmup_max_s: float
     memory_inferences: int
-    # The gate before the rounds: not hotter than at the start plus the margin, waited for at most so long.
+    # Warm-up ends where the medians of windows of this length are level.
+    warmup_window_s: float = 0.04
+    # The gate before the rounds: not hotter than at the start plus the margin, the clock as high as then, and nothing
+    # throttled, waited for at most so long.
     gate_margin_c: float = 3.0
     gate_max_s: float = 60.0
     energy_windows: int = 0
@@ -34,16 +39,55 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # A fresh worker after so many rounds: where a process's memory came to lie moves all of its rounds alike, so that
     # rounds of one process agree better with one another than with the truth. 0: one worker for all rounds.
     rounds_per_process: int = 0
-    # Temperature and throttle bits after every round. Off only to find out what looking costs (`selftest`).
+    # Every round lasts for at least so long on the device's clock, and holds so many inferences.
+    window_s_min: float = 0.0
+    window_inferences_min: int = 0
+    # One artifact after the other, each from a cool device, as heat is what is looked for.
+    sustained: bool = False
+    # Inferences a second, each when it is due, asleep in between; None: one right after the other.
+    duty_hz: float | None = None
+    # Temperature, clock and throttle bits once a second. Off only to find out what looking costs (`selftest`).
     sampling: bool = True
+    # Let the device answer the whole test set as well.
+    accuracy: bool = False
     seed: int = 0
 
 
 def named(name: str) -> Plan:
+    if name.startswith(DUTY):
+        return duty(name)
     for plan in PRESETS:
         if plan.preset == name:
             return plan
-    raise UnknownName("plan", name, [plan.preset for plan in PRESETS])
+    raise UnknownName("plan", name, [*(plan.preset for plan in PRESETS), f"{DUTY}N"])
+
+
+def duty(name: str) -> Plan:
+    """`duty:N`: N inferences a second, as an application would ask for them. Raises UserError for what is no rate."""
+    try:
+        rate_hz = float(name.removeprefix(DUTY))
+    except ValueError:
+        rate_hz = math.nan
+    if not LEAST_DUTY_HZ <= rate_hz <= MOST_DUTY_HZ:
+        raise UserError(
+            "--plan", f"'{name}' names no rate from {LEAST_DUTY_HZ:g} to {MOST_DUTY_HZ:g} inferences a second",
+            "Write for example duty:5",
+        )  # fmt: skip
+    # Ten inferences and a second: the least of which a round's median means something.
+    round_s = max(1.0, 10 / rate_hz)
+    return Plan(
+        preset=name,
+        rounds_min=10,
+        values_min=100,
+        seconds_min=10 * round_s,
+        seconds_max=30 * round_s,
+        round_s=round_s,
+        precision=0.03,
+        warmup_max_s=5 * round_s,
+        warmup_window_s=round_s / 5,
+        memory_inferences=50,
+        duty_hz=rate_hz,
+    )
 
 
 def with_energy(plan: Plan) -> Plan:
@@ -51,6 +95,12 @@ def with_energy(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=10.0)
 
 
+def with_accuracy(plan: Plan) -> Plan:
+    return msgspec.structs.replace(plan, accuracy=True)
+
+
+DUTY = "duty:"
+LEAST_DUTY_HZ, MOST_DUTY_HZ = 0.1, 1000.0
 PRESETS = (
     Plan(
         preset="quick",
@@ -61,6 +111,7 @@ PRESETS = (
         round_s=0.1,
         precision=0.03,
         warmup_max_s=2.0,
+        warmup_window_s=0.02,
         memory_inferences=20,
         gate_max_s=20.0,
     ),
@@ -75,5 +126,35 @@ PRESETS = (
         warmup_max_s=10.0,
         memory_inferences=50,
         rounds_per_process=2,
+    ),
+    # MLPerf Tiny's performance mode: five windows of ten seconds and ten inferences or more; the median counts.
+    Plan(
+        preset="mlperf",
+        rounds_min=5,
+        values_min=5,
+        seconds_min=50.0,
+        seconds_max=3600.0,
+        round_s=10.0,
+        precision=None,
+        warmup_max_s=60.0,
+        memory_inferences=10,
+        gate_max_s=120.0,
+        rounds_per_process=1,
+        window_s_min=10.0,
+        window_inferences_min=10,
+    ),
+    # What is left after ten minutes without a rest, and when the device began to throttle.
+    Plan(
+        preset="sustained",
+        rounds_min=1,
+        values_min=1,
+        seconds_min=600.0,
+        seconds_max=600.0,
+        round_s=2.0,
+        precision=None,
+        warmup_max_s=5.0,
+        memory_inferences=50,
+        gate_max_s=300.0,
+        sustained=True,
     ),
 )

@@ -72,7 +72,7 @@ def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, Runtim
     """What the device says of each runtime. Raises UnknownName here, where the listing is."""
     for name in names:
         _runtime_module(name)
-    return agent.runtimes(names, {"threads": target.threads, "device": target.device})
+    return agent.runtimes(names, {"threads": target.threads, "device": target.device, "cpus": target.cpus})
 
 
 def can_bring(name: str, target: Target) -> bool:

@@ -35,11 +35,24 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Round(Series, frozen=True, omit_defaults=True):
-    """Rounds with the same number were measured one after the other over all artifacts of the job."""
+    """Rounds with the same number were measured one after the other over all artifacts of the job.
+
+    throttled: bits of any look during the round.
+    """
 
     number: int
     temperature_c: float | None = None
     throttled: int | None = None
+    # The lowest that was seen while it was timed, once a second.
+    clock_hz: int | None = None
+    # From its first inference to its last, on the device's clock.
+    duration_ns: Nanoseconds | None = None
+    # Of a plan with a pace: inferences that were not done when the next was due.
+    missed: int | None = None
+
+    @property
+    def inferences(self) -> int:
+        return self.block * len(self.values_ns)
 
 
 class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +71,8 @@ class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss.
+    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss; of a GPU what the driver says
+    that it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
 
     bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
     loading where `reset` says that the kernel allows it.
@@ -69,21 +83,53 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     running: dict[str, int]
     reset: bool
 
+    @property
+    def parts(self) -> MemoryParts | None:
+        """What the high-water mark is made of; None where it was not told."""
+        bare, loaded = self.bare.get("rss_bytes"), self.loaded.get("rss_bytes")
+        most = self.running.get("high_water_bytes")
+        if bare is None or loaded is None or most is None:
+            return None
+        return MemoryParts(bare, max(0, loaded - bare), max(0, most - max(loaded, bare)))
+
+
+class MemoryParts(msgspec.Struct, frozen=True):
+    """In bytes, resident: the runtime without a model; what loading added (weights as they lie in memory, and the first
+    inference's buffers); what inferring added at most.
+    """
+
+    runtime: int
+    weights: int
+    working_set: int
+
 
 class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Processor seconds while latencies were measured: this job's, the whole machine's, and those that a
-    hypervisor took away (steal).
+    hypervisor took away (steal). clocks_s: for each group of processors {clock in Hz: seconds at it}.
     """
 
     wall_s: Seconds
     own_s: float
     busy_s: float
     steal_s: float
+    clocks_s: dict[str, dict[str, float]] = {}
 
     @property
     def others(self) -> float:
         """Processors that something else kept busy, on average."""
         return max(0.0, self.busy_s - self.own_s + self.steal_s) / self.wall_s
+
+
+class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the device came back to the condition that it began in, before anything was timed.
+
+    curve: (seconds, degrees Celsius, clock limit in Hz), once a second; the limits are what it had to come back to.
+    """
+
+    waited_s: float
+    limit_c: float | None
+    limit_hz: int | None
+    curve: tuple[tuple[float, float | None, int | None], ...]
 
 
 class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,13 +160,29 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"meter {self.meter} has no energy and no reason")
 
 
+class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file that was timed answered to a whole test set, on the device: a class for each image, and its label.
+
+    Both uint16, little-endian, base64.
+    """
+
+    dataset: str
+    images: Count
+    classes_base64: str
+    labels_base64: str
+
+
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
+
     name: str
     facts: dict[str, str] = {}
     notes: dict[str, Any] = {}
+    threads: int | None = None
+    cpus: tuple[int, ...] = ()
 
 
-FailureKind = Literal["wrong", "error", "crashed", "timeout"]
+FailureKind = Literal["wrong", "error", "fallback", "crashed", "timeout"]
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,9 +231,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     warmup: tuple[Series, ...] = ()
     stationary: bool | None = None
     gate_open: bool | None = None
+    cooling: Cooling | None = None
     load: Load | None = None
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
+    answers: Answers | None = None
 
 
 def save(record: Record, results: Path) -> Path:

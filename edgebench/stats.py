@@ -7,6 +7,7 @@ about how well the quantile is known; and a round that something slowed as a who
 
 from __future__ import annotations
 
+import base64
 import math
 import statistics
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 from device_agents.python import series
 from edgebench.plan import Plan
-from edgebench.record import EnergyReading, Provenance, Record, Round
+from edgebench.record import Answers, EnergyReading, Provenance, Record, Round
 
 _Z95 = 1.959964
 # A quantile q of one round needs this many values beyond it to mean anything (10 x 0.1 is less than 1 in binary).
@@ -42,8 +43,11 @@ class Estimate:
 
 
 def settled_ns(round_: Round) -> np.ndarray:
-    """Latencies of one inference in a round, without the cold start of the worker's waking up. Float [values]."""
-    cold = series.cold_prefix(round_.values_ns)
+    """Latencies of one inference in a round, without the cold start of the worker's waking up. Float [values].
+
+    With a pace (`missed` is counted) every inference begins cold: all of them count.
+    """
+    cold = series.cold_prefix(round_.values_ns) if round_.missed is None else 0
     return np.asarray(round_.values_ns[cold:], dtype=float) / round_.block
 
 
@@ -65,7 +69,7 @@ def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
     """Whether the plan's stop rule was met; the agent stops by the same one."""
     medians = round_quantiles_ns(rounds, 0.5)
     values = sum(len(settled_ns(round_)) for round_ in rounds)
-    seconds = sum(sum(round_.values_ns) for round_ in rounds) / 1e9
+    seconds = sum(round_.duration_ns or sum(round_.values_ns) for round_ in rounds) / 1e9
     return series.is_enough(medians, values, seconds, msgspec.to_builtins(plan))
 
 
@@ -75,6 +79,24 @@ def throughput_hz(rounds: Sequence[Round]) -> float | None:
         return None
     pooled = np.concatenate([settled_ns(round_) for round_ in rounds])
     return 1e9 / float(pooled.mean())
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Rounds as MLPerf counts them: whole inferences over whole windows, the median of the windows."""
+
+    count: int
+    shortest_s: float
+    least_inferences: int
+    rate_hz: float
+
+
+def windows(rounds: Sequence[Round]) -> Windows:
+    """Of at least one round."""
+    seconds = [(round_.duration_ns or sum(round_.values_ns)) / 1e9 for round_ in rounds]
+    rates_hz = [round_.inferences / long for round_, long in zip(rounds, seconds, strict=True)]
+    least = min(round_.inferences for round_ in rounds)
+    return Windows(len(rounds), min(seconds), least, statistics.median(rates_hz))
 
 
 @dataclass(frozen=True)
@@ -185,3 +207,32 @@ def wilson_interval(successes: float, count: int) -> tuple[float, float]:
     centre = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return (centre - spread) / (1 + z * z / count), (centre + spread) / (1 + z * z / count)
+
+
+def _right(answers: Answers) -> np.ndarray:
+    """For each image whether it was told; bool [images]."""
+    told, labels = (
+        np.frombuffer(base64.b64decode(text), "<u2") for text in (answers.classes_base64, answers.labels_base64)
+    )
+    right: np.ndarray = told == labels
+    return right
+
+
+def accuracy(answers: Answers) -> Estimate:
+    """Share of the test images that the device told, with Wilson's interval."""
+    right = _right(answers)
+    return Estimate(float(right.mean()), *wilson_interval(int(right.sum()), len(right)))
+
+
+def accuracy_difference(answers: Answers, baseline: Answers) -> Estimate | None:
+    """Accuracy less the baseline's, image by image; None if they were not asked about the same images.
+
+    Interval: Agresti and Min (Statistics in Medicine 24, 2005), for matched pairs.
+    """
+    if (answers.dataset, answers.labels_base64) != (baseline.dataset, baseline.labels_base64):
+        return None
+    own, base = _right(answers), _right(baseline)
+    won, lost, count = int((own & ~base).sum()), int((base & ~own).sum()), len(own)
+    centre = (won - lost) / (count + 2)
+    half = _Z95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (count + 2)) / (count + 2)
+    return Estimate((won - lost) / count, centre - half, centre + half)

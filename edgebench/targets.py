@@ -30,6 +30,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workdir: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    cpus: tuple[Annotated[int, msgspec.Meta(ge=0, le=4095)], ...] = ()
     runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch")
     emulated: bool = False
 

@@ -145,6 +145,7 @@ class Making:
                 reference=test.reference[test.golden],
             ),
             parity=_parity(answers, evidence, ran),
+            preprocessing=evidence.preprocessing,
             notes=notes,
         )
 

@@ -65,6 +65,7 @@ def tiny_plan() -> Plan:
         seconds_max=0.3,
         round_s=0.02,
         warmup_max_s=0.2,
+        warmup_window_s=0.004,
     )
 
 

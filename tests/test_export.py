@@ -15,16 +15,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 import exporters
-from edgebench import bundle, checkpoint, data, training
+from edgebench import bundle, checkpoint, data, deploy, plan, record, stats, training
 from edgebench.bundle import Artifact
 from edgebench.data import Dataset, Split
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
 from edgebench.export import Exported, export
 from edgebench.progress import Silent
+from edgebench.targets import Target
 from edgebench.train import train
 from exporters import _parity as parity
 from exporters import _process as process
@@ -211,6 +213,19 @@ def test_onnx_int8_has_unsigned_activations_and_signed_weights_per_channel(expor
         if node.op_type == "DequantizeLinear" and node.input[0] in tensors and len(tensors[node.input[0]].dims) == 4:
             assert tensors[node.input[0]].data_type == onnx.TensorProto.INT8
             assert tensors[node.input[1]].dims[0] == tensors[node.input[0]].dims[0] > 1
+
+
+def test_a_device_scores_what_the_exporter_did(exported: Exported, folder: Path) -> None:
+    """Through the agent, with its own reading of the inputs: the same file is right on the same images."""
+    formats = ("onnx-fp32", "onnx-int8", "tflite-int8")
+    wanted = [one for one in deploy.sources([exported.path]) if one.artifact.name.removeprefix("dense-") in formats]
+    here = Target(name="here", transport="local", runtimes=("onnxruntime", "litert"))
+    how = msgspec.structs.replace(plan.with_accuracy(plan.named("quick")), seconds_min=0.0, seconds_max=0.2)
+    for path in deploy.deploy(here, wanted, how, folder / "results"):
+        one = record.load(path)
+        assert one.answers is not None and one.artifact.parity is not None, one.outcome
+        assert one.answers.images == one.artifact.parity.images
+        assert stats.accuracy(one.answers).value == pytest.approx(one.artifact.parity.accuracy, abs=1e-9)
 
 
 def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from device_agents.python import facts, job, meters
+from device_agents.python import facts, firmware, gate, job, meters, watch
 from device_agents.python.meters import rapl
 from edgebench.facts import Facts
 
@@ -213,24 +214,111 @@ class Notebook:
         self.lines.append({"event": event, **fields})
 
 
-GATE = {"gate_margin_c": 3.0, "gate_max_s": 0.0}
+class Board:
+    """A device that cools by a degree a second, whose clock limit and bits come and go; its time is its own."""
+
+    def __init__(self, celsius: float | None, *, limits_hz: tuple[int | None, ...] = (None,), bits: int = 0) -> None:
+        self._celsius, self._limits_hz, self._bits, self._now_s = celsius, limits_hz, bits, 0.0
+
+    def now_s(self) -> float:
+        return self._now_s
+
+    def sleep(self, seconds: float) -> None:
+        self._now_s += seconds
+
+    def temperature_c(self) -> float | None:
+        return None if self._celsius is None else self._celsius - self._now_s
+
+    def clock_limit_hz(self) -> int | None:
+        return self._limits_hz[min(int(self._now_s), len(self._limits_hz) - 1)]
+
+    def throttled(self) -> int:
+        return self._bits if self._now_s < 2 else self._bits & 0xF0000
 
 
-@pytest.mark.parametrize(("now", "is_open"), [("44000", False), ("42900", True), (None, True)])
-def test_the_gate_is_open_if_the_device_is_as_cool_as_before(now: str | None, is_open: bool, root: Path) -> None:
-    if now:
-        plant(root, {"sys/class/thermal/thermal_zone0/temp": now})
-    notebook = Notebook()
-    job.gate(GATE, 40.0 if now else None, notebook)
-    assert notebook.lines[0]["open"] is is_open
-    assert notebook.lines[0]["limit_c"] == (43.0 if now else None)
+def through_gate(board: Board, celsius: float | None = 40.0, *, limit_hz: int | None = None, s: float = 5) -> Any:
+    notebook, start = Notebook(), SimpleNamespace(temperature_c=celsius, clock_limit_hz=limit_hz)
+    gate.gate({"gate_margin_c": 3.0, "gate_max_s": s}, start, notebook, board)
+    (line,) = notebook.lines
+    return line
+
+
+def test_the_gate_waits_until_the_device_is_as_cool_as_before_and_keeps_the_curve() -> None:
+    line = through_gate(Board(45.0))
+    assert (line["open"], line["waited_s"], line["limit_c"]) == (True, 2.0, 43.0)
+    assert line["curve"] == [[0.0, 45.0, None], [1.0, 44.0, None], [2.0, 43.0, None]]
+
+
+def test_the_gate_gives_up_and_says_where_it_was() -> None:
+    line = through_gate(Board(60.0))
+    assert (line["open"], line["waited_s"], line["curve"][-1]) == (False, 5.0, [5.0, 55.0, None])
+
+
+def test_the_gate_waits_for_the_clock_as_well() -> None:
+    cool, fast = 40.0, 1_800_000_000
+    line = through_gate(Board(cool, limits_hz=(fast // 2, fast // 2, fast)), limit_hz=fast)
+    assert (line["open"], line["waited_s"], line["curve"][-1][2]) == (True, 2.0, fast)
+    assert through_gate(Board(cool, limits_hz=(fast // 2,)), limit_hz=fast)["open"] is False
+    assert through_gate(Board(cool, limits_hz=(round(0.995 * fast),)), limit_hz=fast)["waited_s"] == 0
+
+
+def test_the_gate_waits_while_anything_is_throttled_but_not_for_what_was() -> None:
+    assert through_gate(Board(40.0, bits=0x4))["waited_s"] == 2.0
+    assert through_gate(Board(40.0, bits=0x40000))["waited_s"] == 0
 
 
 def test_a_sensor_that_stops_answering_does_not_end_the_job() -> None:
     """thermal_zone*/temp may answer EAGAIN or EINVAL at any moment."""
-    notebook = Notebook()
-    job.gate(GATE, 40.0, notebook)
-    assert notebook.lines[0]["temperature_c"] is None
+    line = through_gate(Board(None))
+    assert line["open"] and line["curve"] == [[0.0, None, None]]
+    assert through_gate(Board(50.0), None)["open"]
+
+
+# ------------------------------------------------------------------ looked at once a second
+
+
+class Sick:
+    """Its bits and clock are those of a list, one look after the other."""
+
+    def __init__(self, bits: list[int | None], clocks_hz: list[int | None]) -> None:
+        self._bits, self._clocks_hz = iter(bits), iter(clocks_hz)
+
+    def throttled(self) -> int | None:
+        return next(self._bits)
+
+    def clock_hz(self) -> int | None:
+        return next(self._clocks_hz)
+
+    def temperature_c(self) -> float:
+        return 50.0
+
+
+def test_a_round_has_the_bits_of_every_look_and_the_lowest_clock_of_its_own() -> None:
+    watched = watch.Watch(Sick([0, 4, 0, 1, 0], [600, 1800, 1500, 600, 900]))
+    watched._look()  # before the round, with a clock that idles
+    watched.begin()
+    watched._look()
+    watched._look()
+    assert watched.take() == {"throttled": 4, "clock_hz": 1500, "temperature_c": 50.0}
+    watched._look()
+    watched.begin()
+    assert watched.take() == {"throttled": 1, "clock_hz": None, "temperature_c": 50.0}
+    assert watched.take()["throttled"] is None
+
+
+def test_a_device_that_tells_nothing_is_watched_for_nothing() -> None:
+    watched = watch.Watch(Sick([None], [None]))
+    watched.begin()
+    watched._look()
+    assert watched.take() == {"throttled": None, "clock_hz": None, "temperature_c": 50.0}
+
+
+def test_the_watch_looks_by_itself_and_ends_with_its_rounds() -> None:
+    looks = threading.Event()
+    device = SimpleNamespace(throttled=lambda: looks.set(), clock_hz=lambda: None, temperature_c=lambda: None)
+    with watch.Watch(device, period_s=0.001) as watched:
+        assert looks.wait(10)
+    assert not watched._thread.is_alive()
 
 
 # ------------------------------------------------------------------ processor time
@@ -337,6 +425,72 @@ def test_no_throttle_bits_are_zero_and_not_unknown(tmp_path: Path) -> None:
 def test_a_firmware_that_does_not_answer_is_unknown(body: str, tmp_path: Path) -> None:
     install_vcgencmd(tmp_path, body)
     assert facts.throttled() is None
+
+
+def mailbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: list[int]) -> list[tuple[int, ...]]:
+    """A firmware that answers a property message with these numbers; what it was asked."""
+    asked = []
+
+    def ioctl(handle: int, request: int, message: bytearray, mutate: bool) -> int:
+        assert request == {8: 0xC0086400, 4: 0xC0046400}[struct.calcsize("P")] and mutate
+        asked.append(struct.unpack("=7I", message))
+        message[:] = struct.pack("=7I", *answer)
+        return 0
+
+    (tmp_path / "vcio").touch()
+    monkeypatch.setattr(firmware, "MAILBOX", str(tmp_path / "vcio"))
+    monkeypatch.setattr(firmware.fcntl, "ioctl", ioctl)
+    return asked
+
+
+def test_the_firmware_is_asked_through_its_mailbox_where_that_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = mailbox(monkeypatch, tmp_path, [28, 0x80000000, 0x30046, 4, 0x80000004, 0x50005, 0])
+    assert facts.throttled() == 0x50005
+    assert asked == [(28, 0, 0x30046, 4, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    "answer", [[28, 0x80000001, 0x30046, 4, 0x80000004, 5, 0], [28, 0x80000000, 0x30046, 4, 0, 5, 0]]
+)
+def test_a_mailbox_that_does_not_answer_is_not_believed(
+    answer: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mailbox(monkeypatch, tmp_path, answer)
+    assert facts.throttled() is None
+    install_vcgencmd(tmp_path, "echo throttled=0x4")
+    assert facts.throttled() == 4
+
+
+def test_the_kernels_own_alarm_is_a_low_supply(root: Path, tmp_path: Path) -> None:
+    plant(root, {"sys/class/hwmon/hwmon3/name": "rpi_volt\n", "sys/class/hwmon/hwmon3/in0_lcrit_alarm": "1\n"})
+    assert facts.throttled() == 1
+    install_vcgencmd(tmp_path, "echo throttled=0x50000")
+    assert facts.throttled() == 0x50001
+    plant(root, {"sys/class/hwmon/hwmon3/in0_lcrit_alarm": "0\n"})
+    assert facts.throttled() == 0x50000
+
+
+def test_what_feeds_a_device(root: Path) -> None:
+    assert all_facts().on_battery is None and all_facts().supply_a is None
+    (root / "proc/device-tree/chosen/power").mkdir(parents=True)
+    (root / "proc/device-tree/chosen/power/max_current").write_bytes((5000).to_bytes(4, "big"))
+    assert all_facts().supply_a == 5
+    plant(root, {"sys/class/power_supply/BAT0/type": "Battery\n", "sys/class/power_supply/BAT0/status": "Charging\n"})
+    assert all_facts().on_battery is False
+    plant(root, {"sys/class/power_supply/BAT0/status": "Discharging\n"})
+    assert all_facts().on_battery is True
+
+
+def test_how_long_the_clock_had_which_value(root: Path) -> None:
+    assert facts.clocks_s() == {}
+    plant(root, {**PI_4, "sys/devices/system/cpu/cpufreq/policy0/stats/time_in_state": "600000 1000\n1800000 50\n"})
+    facts._policies.cache_clear()
+    before = facts.clocks_s()
+    assert before == {"policy0": {600_000_000: 10.0, 1_800_000_000: 0.5}}
+    plant(root, {"sys/devices/system/cpu/cpufreq/policy0/stats/time_in_state": "600000 1000\n1800000 250\n"})
+    assert job._clocks_spent(before, facts.clocks_s()) == {"policy0": {"1800000000": 2.0}}
 
 
 def test_a_machine_without_vcgencmd_has_no_throttle_bits() -> None:

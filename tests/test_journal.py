@@ -41,6 +41,7 @@ def of(artifact: int, typical_ns: int, rounds: int = 6) -> Lines:
     """Everything that an agent says of an artifact that goes well."""
     memory = {"rss_bytes": 1000 + artifact, "high_water_bytes": 2000 + artifact}
     loaded = {"load_ns": 100 + artifact, "first_inference_ns": 50 + artifact, "inputs": [], "notes": {"n": artifact}}
+    loaded |= {"threads": 2, "cpus": [0, 1, 2, 3]}
     golden = {"passed": True, "outputs": "AAAA", "relative_error": 0.0, "max_abs_diff": 0.0}
     line: Lines = [
         event("loaded", runtime="x", runtime_facts={"version": f"1.{artifact}"}, **loaded),
@@ -53,7 +54,8 @@ def of(artifact: int, typical_ns: int, rounds: int = 6) -> Lines:
     for number in range(rounds):
         values_ns = [typical_ns + step for step in range(10)]
         round_ = {"round": number, "block": 1, "start_ns": 1000 * number + artifact, "values_ns": values_ns}
-        line.append(event("round", temperature_c=41.5, throttled=None, **round_))
+        seen = {"temperature_c": 41.5, "throttled": None, "clock_hz": 1_800_000_000}
+        line.append(event("round", duration_ns=10 * typical_ns + 100, missed=None, **seen, **round_))
     return [{**one, "artifact": artifact} for one in line]
 
 
@@ -61,10 +63,10 @@ START: Lines = [
     event("job", id="20261120T100000Z-abc", protocol=1, python="3.11.2"),
     event("facts", when="before", facts={"cores": 4, "kernel": "6.12", "load_1min": 0.0}),
 ]
-GATE = event("gate", waited_s=0.0, limit_c=None, temperature_c=None, open=True)
+GATE = event("gate", artifacts=None, waited_s=0.0, limit_c=44.5, limit_hz=None, curve=[[0.0, 41.5, None]], open=True)
 NO_METER = event("meter", meter="rapl", provenance="unavailable", reason="none here")
 AFTER = event("facts", when="after", facts={"load_1min": 0.9})
-LOAD = event("load", wall_s=2.0, own_s=1.9, busy_s=2.2, steal_s=0.1)
+LOAD = event("load", wall_s=2.0, own_s=1.9, busy_s=2.2, steal_s=0.1, clocks_s={"policy0": {"1800000000": 1.9}})
 DONE: Lines = [LOAD, NO_METER, AFTER, event("end", status="done")]
 
 
@@ -111,7 +113,7 @@ def test_what_was_not_measured_is_absent() -> None:
     assert (one.golden, one.memory, one.stationary, one.gate_open, one.rounds) == (None, None, None, None, ())
 
 
-LOADED = {"load_ns": 7, "first_inference_ns": 8, "inputs": [], "notes": {}}
+LOADED = {"load_ns": 7, "first_inference_ns": 8, "inputs": [], "notes": {}, "threads": 1, "cpus": [0]}
 
 
 # ------------------------------------------------------------------ outcomes
@@ -184,14 +186,16 @@ def test_host_and_agent_agree_when_a_job_is_precise(tmp_path: Path) -> None:
     """Rounds of unequal length, with an interval that is as wide as the plan allows to a hair."""
     plan = msgspec.structs.replace(PLAN, precision=0.0051, seconds_min=0.0)
     many, few = [99_000] * 1000, [100_000] * 10
+    seen = {"temperature_c": None, "throttled": None, "clock_hz": None, "missed": None}
     lines = [
-        event("round", artifact=0, round=n, block=1, start_ns=n, values_ns=v, temperature_c=None, throttled=None)
+        event("round", artifact=0, round=n, block=1, start_ns=n, values_ns=v, duration_ns=sum(v), **seen)
         for n, v in enumerate([few, many] * 5 + [few])
     ]
 
     subject = agent_job.Subject(0, {"sha256": "0" * 64, "suffix": ".onnx"}, Store(tmp_path), tmp_path)
     subject.round_medians = [float(line["values_ns"][0]) for line in lines]
     subject.values = sum(len(line["values_ns"]) for line in lines)
+    subject.seconds = sum(line["duration_ns"] for line in lines) / 1e9
     assert subject.is_done(msgspec.to_builtins(plan))
     one, _ = records([*START, *lines, *DONE], plan=plan)
     assert stats.is_enough(one.rounds, plan)
@@ -261,7 +265,7 @@ def test_every_line_is_decoded_strictly(line: bytes) -> None:
         b'{"n":0,"t_ns":1,"event":"party"}',
         b'{"n":0,"t_ns":1,"event":"end"}',
         b'{"n":0,"t_ns":1,"event":"end","status":"done"',
-        b'{"n":0,"t_ns":1,"event":"gate","waited_s":NaN,"limit_c":null,"temperature_c":null,"open":true}',
+        b'{"n":0,"t_ns":1,"event":"gate","artifacts":null,"waited_s":NaN,"limit_c":null,"limit_hz":null,"curve":[[0,null,null]],"open":true}',
     ],
 )
 def test_a_line_that_does_not_fit_ends_the_run_and_is_shown(line: bytes) -> None:

@@ -6,6 +6,7 @@ It is this machine, unless the job's runtime brings a device of its own (`open_d
 import time
 
 from . import facts, runtimes
+from .watch import Watch
 
 
 class Machine:
@@ -31,6 +32,19 @@ class Machine:
 
     def throttled(self):
         return facts.throttled()
+
+    def clock_hz(self):
+        return facts.clock_hz()
+
+    def clock_limit_hz(self):
+        return facts.clock_limit_hz()
+
+    def clocks_s(self):
+        return facts.clocks_s()
+
+    def watch(self):
+        """Looks at it while rounds are timed (watch.py)."""
+        return Watch(self)
 
     def machine_cpu_s(self):
         return facts.machine_cpu_s()

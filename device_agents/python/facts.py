@@ -6,11 +6,11 @@ A fact that cannot be read is left out. Nothing here needs root.
 import functools
 import os
 import platform
-import shutil
 import struct
-import subprocess
 import time
 from pathlib import Path
+
+from . import firmware
 
 # Tests put a made-up /sys and /proc here.
 ROOT = Path(os.environ.get("EDGEBENCH_SYSROOT", "/"))
@@ -63,16 +63,17 @@ def static_facts():
 
 def momentary_facts():
     """What changes: read before and after every job."""
-    policies = sorted((ROOT / "sys/devices/system/cpu/cpufreq").glob("policy*"))
-    policies = policies or sorted((ROOT / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq"))
-    governors = sorted({g for g in (_text(p / "scaling_governor") for p in policies) if g})
+    governors = sorted({g for g in (_text(p / "scaling_governor") for p in _policies(ROOT)) if g})
+    on_battery, supply_a = _power()
     return _known(
         {
             "governor": ",".join(governors) or None,
-            "clock_hz": _highest(policies, "scaling_cur_freq"),
-            "clock_max_hz": _highest(policies, "scaling_max_freq"),
+            "clock_hz": clock_hz(),
+            "clock_max_hz": clock_limit_hz(),
             "temperature_c": temperature_c(),
             "throttled": throttled(),
+            "on_battery": on_battery,
+            "supply_a": supply_a,
             "load_1min": os.getloadavg()[0],
             "available_bytes": _meminfo().get("MemAvailable"),
             "uptime_s": _uptime_s(),
@@ -96,17 +97,67 @@ def _sensors(root):
     return [sorted(root.glob(pattern)) for pattern in patterns]
 
 
+UNDER_VOLTAGE = 1
+
+
 def throttled():
-    """Raspberry Pi's firmware bits (vcgencmd get_throttled): 0 under-voltage now, 1 clock capped, 2 throttled,
-    3 soft temperature limit; 16-19 the same since boot. None elsewhere.
-    """
-    if not shutil.which("vcgencmd"):
-        return None
+    """Throttle bits as firmware.throttled() has them, and the kernel's own alarm of a low supply; None without both."""
+    bits, alarm = firmware.throttled(), _supply_alarm(ROOT)
+    is_low = alarm and _text(alarm) == "1"
+    if bits is None:
+        return None if alarm is None else int(is_low)
+    return bits | UNDER_VOLTAGE if is_low else bits
+
+
+@functools.lru_cache(maxsize=1)
+def _supply_alarm(root):
+    """Where raspberrypi-hwmon says that the supply is below 4.63 V; None elsewhere."""
+    for name in sorted(root.glob("sys/class/hwmon/hwmon*/name")):
+        if _text(name) == "rpi_volt":
+            return name.with_name("in0_lcrit_alarm")
+    return None
+
+
+def clock_hz():
+    """The highest present clock of all processors; None where the kernel does not tell."""
+    return _highest(_policies(ROOT), "scaling_cur_freq")
+
+
+def clock_limit_hz():
+    """What the highest clock may be at present: heat and a weak supply lower it."""
+    return _highest(_policies(ROOT), "scaling_max_freq")
+
+
+def clocks_s():
+    """For each group of processors {clock in Hz: seconds at it since boot}; empty where the kernel does not count."""
+    found = {}
+    for policy in _policies(ROOT):
+        lines = (_text(policy / "stats/time_in_state") or "").splitlines()
+        # cpufreq counts in hundredths of a second, whatever the kernel's own ticks are.
+        times = {int(khz) * 1000: int(count) / 100 for khz, count in map(str.split, lines)}
+        if times:
+            found[policy.name] = times
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _policies(root):
+    cpus = root / "sys/devices/system/cpu"
+    return sorted((cpus / "cpufreq").glob("policy*")) or sorted(cpus.glob("cpu[0-9]*/cpufreq"))
+
+
+def _power():
+    """What feeds it: (on a battery?, amperes that a Raspberry Pi 5's supply promises); None where it is unknown."""
+    supplies = sorted(ROOT.glob("sys/class/power_supply/*/type"))
+    kinds = {_text(kind): kind.parent for kind in supplies}
+    on_battery = None
+    if "Battery" in kinds:
+        on_battery = _text(kinds["Battery"] / "status") == "Discharging"
     try:
-        answer = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
-        return int(answer.stdout.strip().partition("=")[2], 16)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
+        (milliamperes,) = struct.unpack(">I", (ROOT / "proc/device-tree/chosen/power/max_current").read_bytes())
+    except (OSError, struct.error):
+        return on_battery, None
+    return on_battery, milliamperes / 1000
 
 
 def machine_cpu_s():

@@ -1,6 +1,6 @@
 """One job: the whole measurement on the device, top to bottom.
 
-    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows
+    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows ─ test set
     (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget;
                                                      in fresh processes every few rounds, if the plan says so)
 
@@ -19,17 +19,19 @@ import threading
 from pathlib import Path
 
 from . import PROTOCOL, facts, golden, meters, series
+from .accuracy import measure_accuracy
 from .device import MACHINE, device_of
 from .energy import measure_energy
+from .gate import Condition, gate
 from .journal import Journal
 from .process import WorkerFailed
 from .store import Store
 from .subject import Subject
+from .watch import Blind
 
 MAX_VALUES_PER_ROUND = 20_000
 # A single inference is timed alone if it takes at least this many steps of the clock.
 MIN_CLOCK_STEPS = 100
-GATE_POLL_S = 1.0
 
 
 def main(arguments):
@@ -58,17 +60,18 @@ def run(job, store, folder, journal):
     device = device_of(subjects, folder)
     known = {**device.static_facts(), **device.momentary_facts(), "meters": meters.probe(device.has_meter)}
     journal.write("facts", when="before", facts=known)
-    start_temperature_c = device.temperature_c()
+    start = Condition(device)
     status = "done"
     try:
         subjects = [s for s in subjects if _survives(s, journal, check, s, plan, journal, store)]
         subjects = [s for s in subjects if _survives(s, journal, measure_memory, s, plan, journal)]
-        gate(plan, start_temperature_c, journal, device)
-        subjects = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal, device)]
-        before = processor_seconds(subjects, device)
-        status = measure_latency(subjects, plan, journal, store, device)
-        journal_load(before, subjects, journal, device)
+        if plan["sustained"]:
+            status = measure_one_by_one(subjects, start, plan, journal, store, device)
+        else:
+            gate(plan, start, journal, device)
+            status = measure_latency(subjects, plan, journal, store, device)
         measure_energy(subjects, plan, journal, _survives, device)
+        measure_accuracy(subjects, plan, journal, store, _survives)
     except Stopped:
         status = "stopped"
     finally:
@@ -114,34 +117,12 @@ def measure_memory(subject, plan, journal):
     journal.write("memory", artifact=subject.index, bare=bare, loaded=loaded, running=running, reset=resettable)
 
 
-def gate(plan, start_temperature_c, journal, device=MACHINE):
-    """Wait until the device is as cool as it was when the job began, at most gate_max_s; say how it went."""
-    started_s = device.now_s()
-    limit_c = None if start_temperature_c is None else start_temperature_c + plan["gate_margin_c"]
-    temperature_c = device.temperature_c()
-    while _is_hotter(temperature_c, limit_c) and device.now_s() - started_s < plan["gate_max_s"]:
-        device.sleep(GATE_POLL_S)
-        temperature_c = device.temperature_c()
-    journal.write(
-        "gate",
-        waited_s=device.now_s() - started_s,
-        limit_c=limit_c,
-        temperature_c=temperature_c,
-        open=not _is_hotter(temperature_c, limit_c),
-    )
-
-
-def _is_hotter(temperature_c, limit_c):
-    """False where there is no sensor, or no longer one."""
-    return None not in (temperature_c, limit_c) and temperature_c > limit_c
-
-
 def warm_up(subject, plan, journal, device):
     """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart.
 
     Then for as long again: what noise hides of a decay that looks level, a share s of it, is a share s * s by then.
     """
-    first, _ = subject.worker.time(plan["worker_timeout_s"], count=1, block=1)
+    first, _ = _time(subject, plan, 1, 1)
     subject.typical_ns = max(first["median_ns"], device.clock_step_ns())
     medians, spent_s, stationary = [], first["sum_ns"] / 1e9, False
     while not stationary and spent_s < plan["warmup_max_s"]:
@@ -170,15 +151,37 @@ def stay_warm(subject, plan, journal, device, seconds):
 
 
 def run_window(subject, plan, journal, device):
-    """A fifth of a round, kept apart from the rounds; returns the seconds that it took."""
-    block, count = block_and_count(subject.typical_ns, plan["round_s"] / 5, device.clock_step_ns())
+    """Short, and kept apart from the rounds; returns the seconds that it took."""
+    block, count = block_and_count(subject.typical_ns, plan["warmup_window_s"], device.clock_step_ns(), plan["duty_hz"])
     timed, values = _time(subject, plan, count, block)
     subject.typical_ns = timed["median_ns"] / block
     journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
-    return timed["sum_ns"] / 1e9
+    return timed["duration_ns"] / 1e9
+
+
+def measure_one_by_one(subjects, start, plan, journal, store, device):
+    """Each artifact alone, from the condition that the device started in. Returns the status."""
+    statuses = []
+    for subject in list(subjects):
+        gate(plan, start, journal, device, [subject])
+        alone = [subject]
+        statuses.append(measure_latency(alone, plan, journal, store, device))
+        if not alone:
+            subjects.remove(subject)
+    return next((status for status in statuses if status != "done"), "done")
 
 
 def measure_latency(subjects, plan, journal, store, device):
+    """Warm up, then time in rounds; those that break leave `subjects`. Returns the status."""
+    subjects[:] = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal, device)]
+    before = processor_seconds(subjects, device)
+    with device.watch() if plan["sampling"] else Blind() as watch:
+        status = measure_rounds(subjects, plan, journal, store, device, watch)
+    journal_load(before, subjects, journal, device)
+    return status
+
+
+def measure_rounds(subjects, plan, journal, store, device, watch):
     """Rounds in random order over the artifacts, until each is precise or the budget ends. Returns the status."""
     order = random.Random(plan["seed"])
     number = 0
@@ -190,46 +193,68 @@ def measure_latency(subjects, plan, journal, store, device):
                 if not _survives(subject, journal, renew, subject, plan, journal, store, device):
                     subjects.remove(subject)
         for subject in order.sample(subjects, len(subjects)):
-            if not _survives(subject, journal, measure_round, subject, number, plan, journal, device):
+            if not _survives(subject, journal, measure_round, subject, number, plan, journal, device, watch):
                 subjects.remove(subject)
         number += 1
     return "done"
 
 
 def processor_seconds(subjects, device=MACHINE):
-    """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job."""
+    """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job.
+
+    And for how long its clocks have had each of their values.
+    """
     alive = [os.getpid(), *(subject.worker.pid for subject in subjects)]
     # Workers that broke meanwhile are counted among the children that have ended.
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
-    return {"wall_s": device.now_s(), "own_s": own_s, **device.machine_cpu_s()}
+    return {"wall_s": device.now_s(), "own_s": own_s, "clocks_s": device.clocks_s(), **device.machine_cpu_s()}
 
 
 def journal_load(before, subjects, journal, device=MACHINE):
     """How busy the machine was with anything else while latencies were measured."""
     after = processor_seconds(subjects, device)
     if subjects and "busy_s" in before:
-        journal.write("load", **{name: after[name] - before[name] for name in before})
+        spent = {name: after[name] - before[name] for name in ("wall_s", "own_s", "busy_s", "steal_s")}
+        journal.write("load", **spent, clocks_s=_clocks_spent(before["clocks_s"], after["clocks_s"]))
 
 
-def measure_round(subject, number, plan, journal, device):
-    block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns())
-    timed, values = _time(subject, plan, count, block)
+def _clocks_spent(before, after):
+    """Seconds at each clock, of each group of processors; a clock that was not used is left out."""
+    spent = {}
+    for group, times in after.items():
+        gone = {hz: round(seconds - before.get(group, {}).get(hz, 0.0), 2) for hz, seconds in times.items()}
+        spent[group] = {str(hz): seconds for hz, seconds in gone.items() if seconds > 0}
+    return spent
+
+
+def measure_round(subject, number, plan, journal, device, watch):
+    block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns(), plan["duty_hz"])
+    watch.begin()
+    timed, values = _time(subject, plan, max(count, plan["window_inferences_min"]), block, plan["window_s_min"])
     subject.round_medians.append(timed["median_ns"] / block)
     subject.values += timed["settled"]
-    subject.seconds += timed["sum_ns"] / 1e9
-    seen = dict.fromkeys(("temperature_c", "throttled"))
-    if plan["sampling"]:
-        seen = {"temperature_c": device.temperature_c(), "throttled": device.throttled()}
-    start_ns = timed["start_ns"]
-    journal.write("round", values, artifact=subject.index, round=number, block=block, start_ns=start_ns, **seen)
+    subject.seconds += timed["duration_ns"] / 1e9
+    journal.write(
+        "round",
+        values,
+        artifact=subject.index,
+        round=number,
+        block=block,
+        start_ns=timed["start_ns"],
+        duration_ns=timed["duration_ns"],
+        missed=timed["missed"],
+        **watch.take(),
+    )
 
 
-def block_and_count(typical_ns, seconds, clock_step_ns):
+def block_and_count(typical_ns, seconds, clock_step_ns, duty_hz=None):
     """How many inferences a value covers, and how many values fill `seconds`.
 
-    A block above 1 only where one inference is too short for the clock.
+    A block above 1 only where one inference is too short for the clock. With a pace it is each inference that counts.
     """
+    if duty_hz:
+        return 1, max(2, round(seconds * duty_hz))
     resolved_ns = MIN_CLOCK_STEPS * clock_step_ns
     if typical_ns >= resolved_ns:
         block = 1
@@ -239,10 +264,10 @@ def block_and_count(typical_ns, seconds, clock_step_ns):
     return block, min(max(count, 1), MAX_VALUES_PER_ROUND)
 
 
-def _time(subject, plan, count, block):
+def _time(subject, plan, count, block, least_s=0.0):
     if STOP_ASKED.is_set():
         raise Stopped
-    return subject.worker.time(plan["worker_timeout_s"], count=count, block=block)
+    return subject.worker.time(plan["worker_timeout_s"], count=count, block=block, least_s=least_s)
 
 
 def _survives(subject, journal, step, *arguments):

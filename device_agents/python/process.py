@@ -11,7 +11,10 @@ from .channel import Channel, Closed
 
 
 class WorkerFailed(Exception):
-    """What the artifact did to its worker. kind: error | crashed | timeout; signal: its name, if one ended it."""
+    """What the artifact did to its worker.
+
+    kind: error | fallback | crashed | timeout; signal: its name, if one ended it.
+    """
 
     def __init__(self, kind, reason, signal_name=None):
         super().__init__(reason)
@@ -51,12 +54,12 @@ class WorkerProcess:
         """Send one request and sleep until it is answered. Raises WorkerFailed for everything but an answer."""
         answer = json.loads(self._exchange(what, timeout_s, {"do": what, **arguments}))
         if "error" in answer:
-            raise WorkerFailed("error", answer["error"])
+            raise WorkerFailed(answer["kind"], answer["error"])
         return answer["ok"]
 
-    def time(self, timeout_s, count, block):
+    def time(self, timeout_s, **asked):
         """Timed values: what the worker says of them, and the JSON object with `values_ns` as it came."""
-        said = self.ask("time", timeout_s, count=count, block=block)
+        said = self.ask("time", timeout_s, **asked)
         return said, self._exchange("time", timeout_s)
 
     def _exchange(self, what, timeout_s, request=None):

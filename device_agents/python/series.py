@@ -126,8 +126,8 @@ def trend_z(values: Sequence[float]) -> float:
     return (score - math.copysign(1, score)) / math.sqrt(variance)
 
 
-def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, float]) -> bool:
-    """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision.
+def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, float | None]) -> bool:
+    """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision, if it has one.
 
     Known also from the first two thirds of the rounds: whoever looks after every round and stops at the first narrow
     interval stops at one that is narrow by chance.
@@ -135,6 +135,8 @@ def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan:
     count = len(round_medians)
     if count < plan["rounds_min"] or values < plan["values_min"] or seconds < plan["seconds_min"]:
         return False
+    if plan["precision"] is None:
+        return True
     earlier = max(EFFECTIVE_ROUNDS_MIN, 2 * count // 3)
     return all(_is_precise(part, plan["precision"]) for part in (round_medians, round_medians[:earlier]))
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional
 
+from .watch import PERIOD_S
+
 UNDER_VOLTAGE, THROTTLED = 1 << 0, 1 << 2  # Raspberry Pi's bits; the same since boot are 16 higher
 SINCE_BOOT = 16
 HYSTERESIS_C = 3.0
@@ -41,9 +43,12 @@ class Board:
     cooling_s: float = 60.0
     throttle_c: float = 80.0
     throttle_factor: float = 1.5
+    clock_hz: int = 1_500_000_000
     under_voltage_at_s: Optional[float] = None
     under_voltage_s: float = 0.5
     under_voltage_factor: float = 1.2
+    # A kernel that clears the bits since boot, as raspberrypi-hwmon does: those of right now are all that is left.
+    forgets: bool = False
     drift_per_hour: float = 0.0
     wander: float = 0.0
     wander_s: float = 1.0
@@ -58,7 +63,7 @@ class Model:
     """noise, wander, placement: standard deviations of logarithms; of one inference, over time, between processes.
 
     startup: slower by the excess at first, decaying with busy time; waking: the same after others ran.
-    answers: the outputs for inputs 0, 1, 2, ...; an input is one byte.
+    answers: the outputs for inputs 0, 1, 2, ...; an input is one byte. fallback_nodes: that no accelerator takes.
     """
 
     latency_ns: int
@@ -73,6 +78,8 @@ class Model:
     waking_excess: float = 0.0
     waking_s: float = 0.005
     load_s: float = 0.01
+    nodes: int = 10
+    fallback_nodes: int = 0
     answers: List[List[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.0, 1.0]])
     device: Board = Board()
 
@@ -103,6 +110,8 @@ class State(ctypes.Structure):
         ("clock_skew", ctypes.c_double),
         ("clock_step_ns", ctypes.c_int64),
         ("throttled", ctypes.c_int64),
+        ("watched", ctypes.c_int64),
+        ("watched_at_s", ctypes.c_double),
         ("processes", ctypes.c_int64),
         ("board", ctypes.c_int64),
     ]
@@ -162,6 +171,9 @@ class Device:
         settled_c = (watts - board.idle_w) * board.warmth_c_per_w
         state.warmth_c = settled_c + (state.warmth_c - settled_c) * math.exp(-seconds / board.cooling_s)
         state.throttled = self._bits()
+        if state.now_s >= state.watched_at_s + PERIOD_S:
+            state.watched |= state.throttled
+            state.watched_at_s = state.now_s
 
     def infer(self, seconds):
         """Run something that takes so long on an undisturbed device."""
@@ -173,6 +185,8 @@ class Device:
         live = THROTTLED if self._celsius() >= limit_c else 0
         if self._supply_is_low():
             live |= UNDER_VOLTAGE
+        if board.forgets:
+            return live
         return bits >> SINCE_BOOT << SINCE_BOOT | live << SINCE_BOOT | live
 
     def _supply_is_low(self):
@@ -225,12 +239,25 @@ class Device:
     def throttled(self):
         return self._state.throttled
 
+    def clock_hz(self):
+        return round(self.board.clock_hz / (self.board.throttle_factor if self.throttled() & THROTTLED else 1))
+
+    def clock_limit_hz(self):
+        return self.board.clock_hz
+
+    def clocks_s(self):
+        return {}
+
+    def watch(self):
+        return Watched(self, self._state)
+
     def static_facts(self):
         return {"model": "simulated device", "cpu": "simulated", "clock_step_ns": self.board.clock_step_ns}
 
     def momentary_facts(self):
         state = {"temperature_c": self.temperature_c(), "throttled": self.throttled()}
-        return {"governor": "performance", "uptime_s": self._state.now_s, **state}
+        clocks = {"clock_hz": self.clock_hz(), "clock_max_hz": self.clock_limit_hz()}
+        return {"governor": "performance", "uptime_s": self._state.now_s, **clocks, **state}
 
     def machine_cpu_s(self):
         """Nothing is known: what the real machine did meanwhile is no load of this one."""
@@ -238,6 +265,31 @@ class Device:
 
     def has_meter(self, name):
         return name == "simulated"
+
+
+class Watched:
+    """watch.Watch on the device's own time: its looks are taken where that time is spent."""
+
+    def __init__(self, device, state):
+        self._device = device
+        self._state = state
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def begin(self):
+        pass
+
+    def take(self):
+        bits, self._state.watched = self._state.watched | self._device.throttled(), 0
+        return {
+            "throttled": bits,
+            "clock_hz": self._device.clock_hz(),
+            "temperature_c": self._device.temperature_c(),
+        }
 
 
 def wandered(value, elapsed_s, size, memory_s, source):

@@ -40,7 +40,10 @@ class Subject:
         timeout_s = plan["worker_timeout_s"]
         self.worker = self.start_worker("latency")
         runtime = self.import_runtime(self.worker, timeout_s)
-        return runtime, self.worker.ask("load", timeout_s, path=str(self.path), options=self.spec["options"])
+        loaded = self.worker.ask("load", timeout_s, path=str(self.path), options=self.spec["options"])
+        if plan["duty_hz"]:
+            self.worker.ask("pace", timeout_s, period_ns=round(1e9 / plan["duty_hz"]))
+        return runtime, loaded
 
     def answer_golden(self, plan, store):
         """The worker's answers to the golden inputs; the last of them stays fed."""

@@ -6,6 +6,7 @@ It answers requests from its job and sleeps in between.
 import array
 import base64
 import gc
+import os
 import sys
 import time
 import traceback
@@ -28,7 +29,8 @@ def main(arguments):
                 answer = getattr(worker, "do_" + request.pop("do"))(**request)
             except Exception as error:  # whatever a runtime raises is a finding about the artifact
                 traceback.print_exc()
-                channel.send({"error": "%s: %s" % (type(error).__name__, str(error).strip()[:2000])})
+                said = "%s: %s" % (type(error).__name__, str(error).strip()[:2000])
+                channel.send({"error": said, "kind": getattr(error, "kind", "error")})
             else:
                 channel.send({"ok": answer})
                 if worker.values_ns is not None:
@@ -42,18 +44,29 @@ class Worker:
     def __init__(self):
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
         self.values_ns = None
+        self._period_ns = 0
 
     def do_runtime(self, name, folder, options):
-        """Import the runtime, from `folder` where the agent brought it. Returns its facts."""
+        """Import the runtime, from `folder` where the agent brought it. Returns its facts.
+
+        Pinned before that, as threads inherit it from the one that starts them.
+        """
+        if options.get("cpus"):
+            _pin(options["cpus"])
         if folder:
             sys.path.insert(0, folder)
         self._runtime = runtimes.module(name)
+        self._device = options["device"]
         self._clock_ns = getattr(self._runtime, "clock_ns", time.perf_counter_ns)
         return self._runtime.facts(options)
 
     def do_load(self, path, options):
-        """Load the model and run it once on zeros or on made-up input. Returns times in ns and what was built."""
+        """Load the model and run it once on zeros or on made-up input. Returns times in ns and what was built.
+
+        threads: those that loading and inferring started, and this one, which works as well; cpus: where they may run.
+        """
         clock = self._clock_ns
+        others = _threads()
         started = clock()
         self._session = self._runtime.load(path, options)
         loaded = clock()
@@ -61,11 +74,14 @@ class Worker:
             self._session.feed(index, _made_up(spec))
         ready = clock()
         self._session.invoke()
+        inferred = clock()
         return {
             "load_ns": loaded - started,
-            "first_inference_ns": clock() - ready,
+            "first_inference_ns": inferred - ready,
             "inputs": self._session.inputs(),
             "notes": self._session.notes(),
+            "threads": 1 + len(_threads() - others),
+            "cpus": sorted(os.sched_getaffinity(0)),
         }
 
     def do_golden(self, inputs, count):
@@ -74,47 +90,95 @@ class Worker:
         inputs: a file of `count` samples in the model's own dtype and layout; the last one stays fed, so
         that what is timed afterwards is a real image.
         """
-        samples = Path(inputs).read_bytes()
-        size = len(samples) // count
-        expected = self._session.inputs()[0]["bytes"]
-        if size != expected:
-            raise ValueError("a golden sample has %d bytes, the model takes %d" % (size, expected))
         outputs = array.array(LOGITS)
-        for index in range(count):
-            self._session.feed(0, samples[index * size : (index + 1) * size])
-            self._session.invoke()
-            outputs.extend(self._session.logits())
+        for logits in self._answers(inputs, count):
+            outputs.extend(logits)
         return {"outputs": base64.b64encode(outputs.tobytes()).decode()}
 
-    def do_time(self, count, block):
+    def do_classify(self, inputs, count):
+        """Run each of `count` samples once. Returns where its largest output is, the first if there are several."""
+        return [logits.index(max(logits)) for logits in self._answers(inputs, count)]
+
+    def _answers(self, inputs, count):
+        size = self._session.inputs()[0]["bytes"]
+        with Path(inputs).open("rb") as stream:
+            held = os.fstat(stream.fileno()).st_size
+            if held != count * size:
+                raise ValueError("a sample has %d bytes, the model takes %d" % (held // count, size))
+            for _ in range(count):
+                self._session.feed(0, stream.read(size))
+                self._session.invoke()
+                yield self._session.logits()
+
+    def do_pace(self, period_ns):
+        """From now on an inference begins every `period_ns`, and the worker sleeps in between."""
+        self._period_ns = period_ns
+
+    def do_time(self, count, block, least_s=0.0):
         """`count` timed values in ns, each over `block` inferences in a row; they follow on a line of their own.
 
-        Returns what the job has to know of them: their number and median after the cold start, and their sum.
+        And more of them until they have lasted for `least_s`. Returns what the job has to know of them: their number
+        and median after the cold start, their sum, how long it all took and how many came too late for their pace.
         """
         clock = self._clock_ns
-        invoke = self._session.invoke
+        fill = self._paced if self._period_ns else self._one_by_one if block == 1 else self._in_blocks(block)
         values = [0] * count
         started = clock()
-        if block == 1:
-            for index in range(count):
-                before = clock()
-                invoke()
-                values[index] = clock() - before
-        else:
+        missed = fill(values)
+        end = started + int(least_s * 1e9)
+        while clock() < end:
+            more = [0] * max(1, count // 100)
+            fill(more)
+            values += more
+        duration_ns = clock() - started
+        self.values_ns = values
+        # With a pace every inference begins cold: that is what is measured.
+        settled = values if self._period_ns else values[series.cold_prefix(values) :]
+        return {
+            "start_ns": started,
+            "duration_ns": duration_ns,
+            "median_ns": series.median(settled),
+            "settled": len(settled),
+            "sum_ns": sum(values),
+            "missed": missed,
+        }
+
+    def _one_by_one(self, values):
+        clock, invoke = self._clock_ns, self._session.invoke
+        for index in range(len(values)):
+            before = clock()
+            invoke()
+            values[index] = clock() - before
+
+    def _in_blocks(self, block):
+        def fill(values):
+            clock, invoke = self._clock_ns, self._session.invoke
             repeats = range(block)
-            for index in range(count):
+            for index in range(len(values)):
                 before = clock()
                 for _ in repeats:
                     invoke()
                 values[index] = clock() - before
-        self.values_ns = values
-        settled = values[series.cold_prefix(values) :]
-        return {
-            "start_ns": started,
-            "median_ns": series.median(settled),
-            "settled": len(settled),
-            "sum_ns": sum(values),
-        }
+
+        return fill
+
+    def _paced(self, values):
+        """Returns how many inferences were not done when the next was due; what is late shifts what follows."""
+        clock, invoke = self._clock_ns, self._session.invoke
+        sleep = getattr(self._session, "sleep", time.sleep)
+        missed, due = 0, clock()
+        for index in range(len(values)):
+            early_ns = due - clock()
+            if early_ns > 0:
+                sleep(early_ns / 1e9)
+            before = clock()
+            invoke()
+            done = clock()
+            values[index] = done - before
+            due += self._period_ns
+            if done > due:
+                missed, due = missed + 1, done
+        return missed
 
     def do_run_for(self, seconds):
         """Infer for at least `seconds`, for an energy window. Returns the exact count and duration."""
@@ -123,13 +187,27 @@ class Worker:
         started = clock()
         end = started + int(seconds * 1e9)
         count = 0
+        if self._period_ns:
+            count = max(1, round(seconds * 1e9 / self._period_ns))
+            self._paced([0] * count)
+            self._sleep_until(end)
         while clock() < end:
             invoke()
             count += 1
         return {"inferences": count, "duration_ns": clock() - started}
 
+    def _sleep_until(self, end_ns):
+        """The rest of the last period belongs to its inference."""
+        left_ns = end_ns - self._clock_ns()
+        while left_ns > 0:
+            getattr(self._session, "sleep", time.sleep)(left_ns / 1e9)
+            left_ns = end_ns - self._clock_ns()
+
     def do_memory(self):
-        """This process in bytes: rss now, its high-water mark since the last reset, pss and uss."""
+        """This process in bytes: rss now, its high-water mark since the last reset, pss and uss.
+
+        And of a GPU what its driver and the runtime's allocator say that it holds (gpu_memory.py).
+        """
         status = _kilobytes("/proc/self/status")
         rollup = _kilobytes("/proc/self/smaps_rollup")
         sizes = {
@@ -137,16 +215,40 @@ class Worker:
             "high_water_bytes": status.get("VmHWM"),
             "pss_bytes": rollup.get("Pss"),
             "uss_bytes": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0) if rollup else None,
+            **self._gpu_memory(),
         }
         return {name: size for name, size in sizes.items() if size is not None}
 
+    def _gpu_memory(self):
+        if self._device == "cpu":
+            return {}
+        from . import gpu_memory  # a process without a GPU shall not carry it
+
+        allocated = getattr(self._runtime, "gpu_allocated", dict)()
+        return {"gpu_process_bytes": gpu_memory.process_bytes(os.getpid()), **allocated}
+
     def do_reset_high_water(self):
-        """Let VmHWM start again from the present size (Linux >= 4.0); False where the kernel refuses."""
+        """Let VmHWM start again from the present size (Linux >= 4.0); False where the kernel refuses.
+
+        The allocator's own mark as well, if there is one.
+        """
+        getattr(self._runtime, "reset_gpu_high_water", bool)()
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             return False
         return True
+
+
+def _pin(cpus):
+    here = sorted(os.sched_getaffinity(0))
+    if not set(cpus) <= set(here):
+        raise ValueError("there are processors %s, not %s: mend `cpus`" % (here, list(cpus)))
+    os.sched_setaffinity(0, cpus)
+
+
+def _threads():
+    return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
 def _made_up(spec):

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+PLANS = (
+    "How to measure: quick; default; mlperf (5 windows of 10 s); sustained (10 minutes without a rest: when it "
+    "throttles, what is left); duty:N (N inferences a second)."
+)
+
 
 @app.command(
     epilog=example(
@@ -88,6 +93,7 @@ def export(
     epilog=example(
         "edgebench deploy --target rpi4",
         "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
+        "edgebench deploy --target rpi4 model.tflite --plan duty:5",
     )
 )
 def deploy(
@@ -96,8 +102,11 @@ def deploy(
         list[Path] | None,
         typer.Argument(help="Bundles and .onnx / .tflite files; by default the newest bundle.", show_default=False),
     ] = None,
-    preset: Annotated[str, typer.Option("--plan", help="How hard to measure: quick or default.")] = "default",
+    preset: Annotated[str, typer.Option("--plan", help=PLANS)] = "default",
     energy: Annotated[bool, typer.Option("--energy", help="Energy windows as well (minutes longer).")] = False,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="Let the device answer the whole test set as well.")
+    ] = False,
     results: Results = RESULTS,
     targets: TargetsFile = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
@@ -110,6 +119,8 @@ def deploy(
     from edgebench import targets as targets_
 
     chosen = plan.named(preset)
+    if accuracy:
+        chosen = plan.with_accuracy(chosen)
     paths = deploy.deploy(
         targets_.load(target, targets_.find_file(targets)),
         deploy.sources(what or [bundle.newest()]),

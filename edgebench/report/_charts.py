@@ -27,6 +27,8 @@ def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
             where = " (emulated clock, no device's times)" if emulated else ""
             found.append((f"Latency{where}", _LATENCY_TEXT, _latency(rows)))
             found.append((f"Every latency{where}", _CURVE_TEXT, _curves(rows)))
+            if any(row.record.plan.sustained for row in rows):
+                found.append((f"Latency over time{where}", _TIME_TEXT, _over_time(rows)))
             if not emulated and any(row.record.artifact.parity for row in rows):
                 found.append(("Accuracy against latency", _TRADE_TEXT, _trade(rows)))
     if comparison.rows:
@@ -36,6 +38,7 @@ def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
 
 _LATENCY_TEXT = "Bar: p50 with its 95 % interval. Tick marks: p90 and p99."
 _CURVE_TEXT = "Share of inferences that took at most so long; steep is steady. Log scale."
+_TIME_TEXT = "Median of every two seconds of work without a rest, from the first inference on."
 _TRADE_TEXT = (
     "Top-1 accuracy with its 95 % interval (Wilson) against p50. Up and left is better; area is the file's size."
 )
@@ -93,6 +96,35 @@ def _curves(rows: Sequence[Row]) -> Any:
         )
     )
     return sized(chart, height=260)
+
+
+def _over_time(rows: Sequence[Row]) -> Any:
+    data = []
+    for row in rows:
+        record = row.record
+        if record.plan.sustained:
+            started_ns = min(one.start_ns for one in (*record.warmup, *record.rounds))
+            medians = stats.round_quantiles_ns(record.rounds, 0.5)
+            for round_, median_ns in zip(record.rounds, medians, strict=True):
+                data.append(
+                    {
+                        "artifact": _label(row),
+                        "s": round((round_.start_ns - started_ns) / 1e9, 1),
+                        "us": float(f"{median_ns / 1e3:.5g}"),
+                        "celsius": round_.temperature_c,
+                    }
+                )
+    chart = (
+        alt.Chart(alt.InlineData(values=data))
+        .mark_line(strokeWidth=1.8)
+        .encode(
+            x=alt.X("s:Q", title="s since the first inference"),
+            y=alt.Y("us:Q", title="p50, µs", scale=alt.Scale(zero=False)),
+            color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=COLOURS), title=None, legend=LEGEND),
+            tooltip=["artifact:N", "s:Q", alt.Tooltip("us:Q", title="µs"), alt.Tooltip("celsius:Q", title="°C")],
+        )
+    )
+    return sized(chart, height=220)
 
 
 def _trade(rows: Sequence[Row]) -> Any:

@@ -86,6 +86,10 @@ def _ratio(value: Ratio) -> str:
 
 
 def accuracy(row: Row) -> str:
+    """On the device if it was asked there, with half its interval; else the file's on the host."""
+    found = row.device_accuracy
+    if found is not None and found.half_width is not None:
+        return f"{found.value:.2%} ±{found.half_width:.1%}"
     parity = row.record.artifact.parity
     return f"{parity.accuracy:.2%}" if parity else NOTHING
 

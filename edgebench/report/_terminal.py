@@ -60,13 +60,17 @@ def _quality_table(rows: Sequence[Row]) -> Table:
             f"({number})",
             escape(f"{runtime.name} {runtime.facts.get('version', '')}"),
             _format.rate(row.throughput_hz),
-            _format.accuracy(row),
+            _format.accuracy(row).replace(" ", "\n"),
             _format.agreement(row),
-            _text.memory(row),
+            _text.memory(row) + _under(_text.memory_parts(row)),
             _format.size(size),
             _format.energy(row),
         )
     return table
+
+
+def _under(text: str) -> str:
+    return f"\n[dim]{text}[/dim]" if text else ""
 
 
 def _two_lines(estimate: Estimate | None) -> str:

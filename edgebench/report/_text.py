@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgebench import behaviour, stats
 from edgebench.compare import Comparison, OutputsMatch, Row
+from edgebench.facts import Facts
+from edgebench.record import Record
 from edgebench.report import _format
 
 
@@ -47,10 +50,44 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 f"{name} is emulated: its times count instructions of an emulator, are no device's times, and are "
                 "compared with nothing but its own."
             )
+    if any(map(memory_parts, comparison.rows)):
+        yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
+    for row in comparison.rows:
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
+            yield f"{row.record.artifact.name} on {row.record.target.name}: {said}."
     for why in dict.fromkeys(row.no_energy for row in comparison.rows if row.no_energy):
         yield f"No energy: {why}."
     for match in comparison.outputs:
         yield outputs(match)
+
+
+def of_plan(record: Record) -> Iterator[str]:
+    """What a plan finds that the columns do not hold."""
+    plan = record.plan
+    if plan.window_s_min and record.rounds:
+        found = stats.windows(record.rounds)
+        yield (
+            f"{found.count} windows of {found.shortest_s:.1f} s and {found.least_inferences} inferences or more, "
+            f"median {_format.rate(found.rate_hz)}"
+        )
+    over_time = behaviour.sustained(record)
+    if over_time is not None:
+        after_s = over_time.throttled_after_s
+        minutes = ", ".join(_format.time(p50_ns) for p50_ns in over_time.p50_ns)
+        yield (
+            f"{'never throttled' if after_s is None else f'throttled after {after_s:.0f} s'}; the last minute's p50 is "
+            f"{over_time.slowdown:.2f}x of the first minute's ({minutes})"
+        )
+    missed, whole = behaviour.missed(record.rounds)
+    if plan.duty_hz and whole:
+        yield f"{plan.duty_hz:g} inferences a second, {missed} of {whole} not done when the next was due"
+
+
+def aim(row: Row) -> str:
+    """How hard it was measured."""
+    plan = row.record.plan
+    precision = "" if plan.precision is None else f", p50 to ±{plan.precision:.0%}"
+    return f"{plan.preset}: >= {plan.rounds_min} rounds and {plan.seconds_min:g} s{precision}"
 
 
 def outputs(match: OutputsMatch) -> str:
@@ -67,21 +104,105 @@ def memory(row: Row) -> str:
     return _format.size(row.high_water_bytes)
 
 
+def memory_parts(row: Row) -> str:
+    """`44+3.2+1.0`, in MB: the bare runtime, what loading added, what inferring added; empty if it is not known."""
+    parts = row.record.memory.parts if row.record.memory else None
+    if parts is None:
+        return ""
+    return f"{parts.runtime / 1e6:.0f}+{parts.weights / 1e6:.1f}+{parts.working_set / 1e6:.1f}"
+
+
+def gpu_memory(record: Record) -> str:
+    """What the GPU's driver and the runtime's allocator say; empty without a GPU."""
+    running = record.memory.running if record.memory else {}
+    names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
+    said = [f"{_format.size(running[key])} {name}" for key, name in names.items() if key in running]
+    return f"GPU memory {', '.join(said)}" if said else ""
+
+
+def accuracy(row: Row) -> str:
+    """On the device, next to the host's, and against the baseline's; empty if it was not asked there."""
+    found, answers, parity = row.device_accuracy, row.record.answers, row.record.artifact.parity
+    if found is None or answers is None or found.low is None or found.high is None:
+        return ""
+    said = (
+        f"right there on {found.value:.2%} of the {answers.images} test images of {answers.dataset} "
+        f"({found.low:.2%} to {found.high:.2%})"
+    )
+    if parity is not None:
+        said += f", on the host on {parity.accuracy:.2%}"
+    change = row.accuracy_change
+    if change is not None and change.low is not None and change.high is not None:
+        said += (
+            f"; {100 * change.value:+.2f} points against the baseline ({100 * change.low:+.2f} to "
+            f"{100 * change.high:+.2f}, image by image)"
+        )
+    return said
+
+
 def facts(row: Row) -> list[tuple[str, str]]:
     """The conditions on a target, as (name, value)."""
-    facts, target, plan = row.record.facts_before, row.record.target, row.record.plan
+    facts = row.record.facts_before
     known: dict[str, str | None] = {
         "device": facts.model,
         "processor": facts.cpu and f"{facts.cpu}, {facts.cores} cores {' '.join(facts.cpu_features)}",
-        "threads": str(target.threads),
+        "threads": _threads(row.record),
         "governor": facts.governor,
-        "clock": f"{facts.clock_hz / 1e9:.2f} GHz" if facts.clock_hz else None,
+        "clock": _clock(row.record),
         "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
         "load": None if facts.load_1min is None else f"{facts.load_1min:.1f}",
         "memory": _format.size(facts.ram_bytes),
         "system": f"{facts.os}, kernel {facts.kernel}, {facts.machine}, {facts.libc}, Python {facts.python}",
-        "plan": f"{plan.preset}: >= {plan.rounds_min} rounds and {plan.seconds_min:g} s, p50 to ±{plan.precision:.0%}",
+        "power": _power(facts),
+        "cooling": _cooling(row.record),
+        "plan": aim(row),
         "measured": row.record.created,
         "edgebench": row.record.edgebench,
     }
     return [(name, value) for name, value in known.items() if value]
+
+
+def _threads(record: Record) -> str:
+    """As asked and as seen."""
+    runtime = record.runtime
+    if runtime.threads is None:
+        return str(record.target.threads)
+    cpus = ", ".join(map(str, runtime.cpus))
+    return f"{record.target.threads} asked for, {runtime.threads} started, on processors {cpus}"
+
+
+def _clock(record: Record) -> str | None:
+    """At the start, and which ones it had while latencies were measured: of the busiest group of processors."""
+    facts, load = record.facts_before, record.load
+    if not facts.clock_hz:
+        return None
+    at_start = f"{facts.clock_hz / 1e9:.2f} GHz"
+    if load is None or not load.clocks_s:
+        return at_start
+    shares = [_residency(times) for times in load.clocks_s.values() if times]
+    return f"{at_start}; while measuring {max(shares)[1]}" if shares else at_start
+
+
+def _residency(times: dict[str, float]) -> tuple[float, str]:
+    """The mean clock, by which the busiest group is known, and the three that it had for longest."""
+    whole = sum(times.values())
+    mean_hz = sum(int(hz) * seconds for hz, seconds in times.items()) / whole
+    longest = sorted(times.items(), key=lambda one: -one[1])[:3]
+    return mean_hz, ", ".join(f"{seconds / whole:.0%} at {int(hz) / 1e9:.2f} GHz" for hz, seconds in longest)
+
+
+def _power(facts: Facts) -> str | None:
+    if facts.on_battery is not None:
+        return "battery" if facts.on_battery else "mains"
+    return None if facts.supply_a is None else f"a supply of {facts.supply_a:g} A"
+
+
+def _cooling(record: Record) -> str | None:
+    """The measured way back to where the device began."""
+    cooling = record.cooling
+    if cooling is None or cooling.limit_c is None:
+        return None
+    first, last = cooling.curve[0][1], cooling.curve[-1][1]
+    if first is None or last is None:
+        return None
+    return f"from {first:.1f} to {last:.1f} °C in {cooling.waited_s:.0f} s, limit {cooling.limit_c:.1f} °C"

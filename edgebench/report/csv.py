@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from edgebench.compare import Comparison, Row
+from edgebench.record import Record
 from edgebench.stats import Estimate
 
 
@@ -31,6 +32,7 @@ def _line(row: Row) -> dict[str, Any]:
         "runtime": record.runtime.name,
         "runtime_version": record.runtime.facts.get("version"),
         "threads": record.target.threads,
+        "threads_started": record.runtime.threads,
         "verdict": row.verdict.level,
         "reasons": " | ".join(reason.seen for reason in row.verdict.reasons),
     }
@@ -45,8 +47,13 @@ def _line(row: Row) -> dict[str, Any]:
         "first_inference_s": record.first_inference_ns and record.first_inference_ns / 1e9,
         "accuracy": parity and parity.accuracy,
         "accuracy_images": parity and parity.images,
+        "device_accuracy": row.device_accuracy and row.device_accuracy.value,
+        "device_accuracy_low": row.device_accuracy and row.device_accuracy.low,
+        "device_accuracy_high": row.device_accuracy and row.device_accuracy.high,
+        "device_accuracy_images": record.answers and record.answers.images,
         "top1_agreement": parity and parity.top1_agreement,
         "memory_high_water_bytes": row.high_water_bytes,
+        **_memory(record),
         "size_bytes": record.artifact.content.size_bytes,
         "macs": record.artifact.macs,
         "parameters": record.artifact.parameters,
@@ -61,3 +68,15 @@ def _seconds(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     ends = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
     columns = (f"{name}_s", f"{name}_low_s", f"{name}_high_s")
     return {column: None if end is None else end / 1e9 for column, end in zip(columns, ends, strict=True)}
+
+
+def _memory(record: Record) -> dict[str, int | None]:
+    parts = record.memory.parts if record.memory else None
+    running = record.memory.running if record.memory else {}
+    return {
+        "memory_runtime_bytes": None if parts is None else parts.runtime,
+        "memory_weights_bytes": None if parts is None else parts.weights,
+        "memory_working_set_bytes": None if parts is None else parts.working_set,
+        "gpu_process_bytes": running.get("gpu_process_bytes"),
+        "gpu_allocated_high_water_bytes": running.get("gpu_allocated_high_water_bytes"),
+    }

@@ -32,7 +32,7 @@ def _cells(row: Row) -> list[str]:
         _format.ratio(row),
         _format.accuracy(row),
         _format.agreement(row),
-        _text.memory(row),
+        _text.memory(row) + (f" ({_text.memory_parts(row)})" if _text.memory_parts(row) else ""),
         _format.size(record.artifact.content.size_bytes),
         _format.energy(row),
     ]

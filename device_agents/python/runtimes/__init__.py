@@ -6,7 +6,11 @@
     facts(options)  import it and see that it has the device; {"version": ..., ...}
     load(path, options) -> a session
 
-options: {"threads": n, "device": "cpu" | "cuda"}
+options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...]}; the worker is pinned already. load raises Fallback
+where an accelerator does not take every node. One that has a GPU has two functions more:
+
+    gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
+    reset_gpu_high_water()
 
 A session holds one loaded model, fed and ready:
 
@@ -15,15 +19,22 @@ A session holds one loaded model, fed and ready:
     invoke()        one inference, result in host memory; an attribute prebound to whatever is quickest, because
                     each attribute look-up inside it would be charged to the model
     logits()        the first output of the last inference as a flat list of floats, dequantised
-    notes()         what was really built: providers, delegates, operators left to a fallback
+    notes()         what was really built: providers, delegates, {provider: nodes}
 
-A runtime whose device is not the machine that the agent runs on (simulated) has two functions more:
+A runtime whose device is not the machine that the agent runs on (simulated) has three more:
 
     clock_ns()      what inferences are timed by, in ns; else time.perf_counter_ns
+    session.sleep(seconds)      between the inferences of a plan with a pace; else time.sleep
     open_device(paths, folder) -> a device   (device.Machine says what it can do); folder: the job's
 """
 
 import importlib
+
+
+class Fallback(RuntimeError):
+    """Some nodes would run on another processor than the one that was asked for: such times are of neither."""
+
+    kind = "fallback"
 
 
 def module(name):

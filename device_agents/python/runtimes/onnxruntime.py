@@ -1,10 +1,14 @@
 """ONNX Runtime, on the CPU or through CUDA.
 
-With CUDA it fails closed: a node that would fall back to the CPU is an error, not a slower result.
+With CUDA it fails closed: a node that would fall back to the CPU is an error, not a slower result. Nodes are counted
+per provider, as ONNX Runtime assigned them.
 Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers.
 """
 
+import collections
 import functools
+
+from . import Fallback
 
 SUFFIX = ".onnx"
 WHEELS = {"onnxruntime": "", "numpy": ""}
@@ -38,16 +42,17 @@ class _Session:
         import onnxruntime
 
         self._numpy = numpy
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options["threads"]
-        settings.inter_op_num_threads = 1
-        settings.log_severity_level = 3
         provider = _PROVIDERS[options["device"]]
+        settings = _settings(options)
         if options["device"] != "cpu":
             settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        self._session = onnxruntime.InferenceSession(
-            path, settings, providers=[(provider, _PROVIDER_OPTIONS[options["device"]])]
-        )
+        providers = [(provider, _PROVIDER_OPTIONS[options["device"]])]
+        try:
+            self._session = onnxruntime.InferenceSession(path, settings, providers=providers)
+        except Exception as error:
+            if "fallback to CPU" in str(error):
+                raise Fallback(_what_fell_back(path, options, providers)) from error
+            raise
         if self._session.get_providers()[0] != provider:
             raise RuntimeError("asked for %s, got %s" % (provider, self._session.get_providers()))
         self._on_gpu = options["device"] != "cpu"
@@ -94,7 +99,46 @@ class _Session:
         return self._outputs[0].numpy().astype("float32").ravel().tolist()
 
     def notes(self):
-        return {"providers": self._session.get_providers()}
+        return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
+
+
+def _settings(options):
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options["threads"]
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    # Only assignments are kept, while the session is made: inferences are the same.
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return settings
+
+
+def _nodes(session):
+    """{provider: nodes} after fusion, and {operator: nodes} of those on the CPU; empty before ONNX Runtime 1.24."""
+    by_provider, on_cpu = collections.Counter(), collections.Counter()
+    for part in getattr(session, "get_provider_graph_assignment_info", list)():
+        operators = [node.op_type for node in part.get_nodes()]
+        by_provider[part.ep_name] += len(operators)
+        if part.ep_name == _PROVIDERS["cpu"]:
+            on_cpu.update(operators)
+    return dict(by_provider), on_cpu
+
+
+def _what_fell_back(path, options, providers):
+    """Found by loading it once more, with the fallback allowed; it is not timed like that."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, _settings(options), providers=providers)
+    by_provider, on_cpu = _nodes(session)
+    if not by_provider:
+        return "some of its nodes have no kernel on this device and would run on the CPU"
+    named = ", ".join("%s %d" % pair for pair in on_cpu.most_common(5))
+    return "%d of %d nodes have no kernel on this device and would run on the CPU: %s" % (
+        sum(on_cpu.values()),
+        sum(by_provider.values()),
+        named,
+    )
 
 
 def _spec(node, numpy):

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from .. import simulation
+from . import Fallback
 from .litert import check_device
 
 SUFFIX = ".sim"
@@ -36,7 +37,10 @@ def clock_ns():
 
 
 def load(path, options):
-    return _Session(simulation.read(path))
+    model = simulation.read(path)
+    if model.fallback_nodes:
+        raise Fallback("%d of %d nodes would run elsewhere" % (model.fallback_nodes, model.nodes))
+    return _Session(model)
 
 
 class _Session:
@@ -75,6 +79,9 @@ class _Session:
         factor *= 1 + model.waking_excess * math.exp(-self._awake_s / model.waking_s)
         return self._latency_s * factor
 
+    def sleep(self, seconds):
+        self._device.sleep(seconds)
+
     def inputs(self):
         return [{"name": "number", "shape": [1], "dtype": "uint8", "bytes": 1}]
 
@@ -86,4 +93,4 @@ class _Session:
         return answers[self._input % len(answers)]
 
     def notes(self):
-        return {}
+        return {"nodes": {"simulated": self._model.nodes}}

@@ -22,6 +22,21 @@ def load(path, options):
     return _Session(path, options)
 
 
+def gpu_allocated():
+    """What torch's allocator holds for tensors, now and at most since the last reset; the driver sees more."""
+    import torch
+
+    now, most = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    return {"gpu_allocated_bytes": now, "gpu_allocated_high_water_bytes": most}
+
+
+def reset_gpu_high_water():
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def _check_device(torch, options):
     if options["device"] == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no GPU here: torch.cuda.is_available() is False")

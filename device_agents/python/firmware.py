@@ -1,0 +1,50 @@
+"""Raspberry Pi's firmware, asked for its throttle bits: 0 under-voltage now, 1 clock capped, 2 throttled, 3 soft
+temperature limit; 16-19 the same since boot (vcgencmd's manual page).
+
+Asked through the mailbox where the user may (group video), which takes microseconds; else by starting vcgencmd, which
+takes milliseconds. A program that is a part of the kernel (raspberrypi-hwmon) clears the bits since boot now and then:
+those of right now have to be looked at as well.
+"""
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+
+MAILBOX = "/dev/vcio"
+# _IOWR(100, 0, char *): the size of a pointer is in it.
+_REQUEST = 0xC0006400 | struct.calcsize("P") << 16
+_GET_THROTTLED = 0x00030046
+_ANSWERED = 0x80000000
+
+
+def throttled():
+    """The bits; None where there is no such firmware, or it does not answer."""
+    bits = _by_mailbox()
+    return _by_program() if bits is None else bits
+
+
+def _by_mailbox():
+    """The property interface: size, code, {tag, bytes of value, code, value}, end; one 32-bit number each."""
+    message = bytearray(struct.pack("=7I", 28, 0, _GET_THROTTLED, 4, 0, 0, 0))
+    try:
+        handle = os.open(MAILBOX, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(handle, _REQUEST, message, True)
+        finally:
+            os.close(handle)
+    except OSError:
+        return None
+    _size, code, _tag, _bytes, answered, bits, _end = struct.unpack("=7I", message)
+    return bits if code == _ANSWERED and answered & _ANSWERED else None
+
+
+def _by_program():
+    if not shutil.which("vcgencmd"):
+        return None
+    try:
+        answer = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
+        return int(answer.stdout.strip().partition("=")[2], 16)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,56 @@
+"""How much of an NVIDIA GPU's memory a process holds, as the driver counts it: context, weights and arena together.
+
+Source: NVIDIA's NVML reference, nvmlDeviceGetComputeRunningProcesses_v3. In a container the driver knows the process by
+another number, and on some systems it does not tell: the size is absent then.
+"""
+
+import ctypes
+
+from .meters import Unavailable, nvml
+
+NOT_AVAILABLE = ctypes.c_ulonglong(-1).value
+INSUFFICIENT_SIZE = 7
+
+
+class ProcessInfo(ctypes.Structure):
+    """nvmlProcessInfo_v2_t"""
+
+    _fields_ = [
+        ("pid", ctypes.c_uint),
+        ("usedGpuMemory", ctypes.c_ulonglong),
+        ("gpuInstanceId", ctypes.c_uint),
+        ("computeInstanceId", ctypes.c_uint),
+    ]
+
+
+def process_bytes(pid):
+    """Over all GPUs; None where the driver does not tell of this process."""
+    try:
+        library = nvml._load()
+        if library.nvmlInit_v2():
+            return None
+        held = [used for device in _devices(library) for found, used in _processes(library, device) if found == pid]
+    except (Unavailable, AttributeError):  # an old driver lacks the function
+        return None
+    known = [used for used in held if used != NOT_AVAILABLE]
+    return sum(known) if known else None
+
+
+def _devices(library):
+    count = ctypes.c_uint()
+    library.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    for index in range(count.value):
+        device = ctypes.c_void_p()
+        if library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(device)) == 0:
+            yield device
+
+
+def _processes(library, device):
+    """(pid, bytes) of every process that computes on a GPU."""
+    count = ctypes.c_uint(64)
+    while True:
+        infos = (ProcessInfo * count.value)()
+        code = library.nvmlDeviceGetComputeRunningProcesses_v3(device, ctypes.byref(count), infos)
+        if code != INSUFFICIENT_SIZE:
+            break
+    return [(info.pid, info.usedGpuMemory) for info in infos[: count.value]] if code == 0 else []

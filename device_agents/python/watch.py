@@ -1,0 +1,75 @@
+"""How the device does while a worker is timed: a thread looks once a second and sleeps in between.
+
+rounds   ──A──  ──B──  ──A──  ──B──          begin() and take() stand around each
+looks    .    .    .    .    .    .          bits of any of them count; a clock only if it was read inside a round
+"""
+
+import threading
+
+PERIOD_S = 1.0
+NOTHING = {"temperature_c": None, "throttled": None, "clock_hz": None}
+
+
+class Watch:
+    """Use as a context. What it has seen is handed out round by round."""
+
+    def __init__(self, device, period_s=PERIOD_S):
+        self._device = device
+        self._period_s = period_s
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._is_timing = False
+        self._bits = None
+        self._clock_hz = None
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+    def begin(self):
+        """A round begins."""
+        with self._lock:
+            self._is_timing = True
+            self._clock_hz = None
+
+    def take(self):
+        """A round has ended: throttle bits seen since the last one, its lowest clock, the temperature of right now."""
+        with self._lock:
+            self._is_timing = False
+            seen = {"throttled": self._bits, "clock_hz": self._clock_hz}
+            self._bits = None
+        return {**seen, "temperature_c": self._device.temperature_c()}
+
+    def _run(self):
+        while not self._over.wait(self._period_s):
+            self._look()
+
+    def _look(self):
+        bits, clock_hz = self._device.throttled(), self._device.clock_hz()
+        with self._lock:
+            if bits is not None:
+                self._bits = bits | (self._bits or 0)
+            # Between rounds the worker sleeps, and the governor lets the clock sink.
+            if self._is_timing and clock_hz is not None:
+                self._clock_hz = min(clock_hz, self._clock_hz or clock_hz)
+
+
+class Blind:
+    """Looks at nothing: what looking costs is found by leaving it out."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def begin(self):
+        pass
+
+    def take(self):
+        return dict(NOTHING)
