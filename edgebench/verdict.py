@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from device_agents.python import series
-from edgebench import stats
+from edgebench import energy, stats
 from edgebench.record import Record
 
 Level = Literal["valid", "suspect", "invalid"]
@@ -149,6 +149,11 @@ def other_load(record: Record) -> Iterator[Reason]:
         )  # fmt: skip
 
 
+def energy_doubtful(record: Record) -> Iterator[Reason]:
+    for doubt in energy.doubts(record):
+        yield Reason("suspect", doubt.seen, doubt.remedy)
+
+
 RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     did_not_complete,
     answers_unchecked,
@@ -158,4 +163,5 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     drifted,
     unsteady,
     other_load,
+    energy_doubtful,
 )

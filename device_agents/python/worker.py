@@ -117,7 +117,7 @@ class Worker:
         }
 
     def do_run_for(self, seconds):
-        """Infer for at least `seconds`, for an energy window. Returns the exact count and duration."""
+        """Infer for at least `seconds`, for an energy window. Returns the exact count, begin and duration."""
         clock = self._clock_ns
         invoke = self._session.invoke
         started = clock()
@@ -126,7 +126,7 @@ class Worker:
         while clock() < end:
             invoke()
             count += 1
-        return {"inferences": count, "duration_ns": clock() - started}
+        return {"inferences": count, "start_ns": started, "duration_ns": clock() - started}
 
     def do_memory(self):
         """This process in bytes: rss now, its high-water mark since the last reset, pss and uss."""
