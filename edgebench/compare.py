@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgebench import energy as energy_
 from edgebench import record as records_
 from edgebench import stats, verdict
+from edgebench.energy import EnergyPerInference
 from edgebench.errors import UnknownName, UserError
 from edgebench.record import Record
-from edgebench.stats import EnergyPerInference, Estimate, Ratio
+from edgebench.stats import Estimate, Ratio
 from edgebench.verdict import Verdict
 
 
@@ -25,7 +27,8 @@ class Row:
     """One artifact on one target. An estimate is None where nothing was measured.
 
     ratio: median latency over the baseline's; `no_ratio` says why there is none. differences: conditions that
-    are not the baseline's. energy: for each meter and scope; `no_energy` says why there is none.
+    are not the baseline's. energy: for each meter and scope; `no_energy` says of every other meter why there is none.
+    energy_ratios: net joules over the baseline's, for each of `energy`, or why there is no ratio; never across scopes.
     """
 
     record: Record
@@ -35,7 +38,8 @@ class Row:
     p99_ns: Estimate | None
     throughput_hz: float | None
     energy: tuple[EnergyPerInference, ...]
-    no_energy: str
+    no_energy: tuple[str, ...]
+    energy_ratios: tuple[Ratio | str, ...]
     is_baseline: bool
     ratio: Ratio | None
     no_ratio: str
@@ -155,6 +159,7 @@ def _row(record: Record, baseline: Record) -> Row:
         throughput_hz=stats.throughput_hz(record.rounds),
         energy=energy,
         no_energy=no_energy,
+        energy_ratios=() if record is baseline else tuple(energy_.ratio(record, baseline, one) for one in energy),
         is_baseline=record is baseline,
         ratio=ratio,
         no_ratio="" if ratio else "one of the two has no rounds",
@@ -169,13 +174,12 @@ def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
     return stats.accuracy_difference(record.answers, baseline.answers)
 
 
-def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
-    found = tuple(one for reading in record.energy for one in stats.energy_per_inference(reading))
-    if found:
-        return found, ""
-    asked = {reading.meter: reading.reason for reading in record.energy}
-    missing = {name: one.note for name, one in record.facts_before.meters.items() if not one.available}
-    return (), "; ".join(f"{name}: {why}" for name, why in (asked or missing).items()) or "no meter was asked"
+def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
+    """Joules of the meters that say some, and why the others say none: also if the job died before it asked them."""
+    if record.energy:
+        return energy_.of_record(record)
+    missing = [f"{name}: {one.note}" for name, one in record.facts_before.meters.items() if not one.available]
+    return (), tuple(missing) or ("no meter was asked",)
 
 
 def _differences(record: Record, baseline: Record) -> tuple[str, ...]:

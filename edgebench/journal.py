@@ -6,7 +6,7 @@ with an error that shows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -16,13 +16,23 @@ from edgebench.errors import AgentError
 from edgebench.facts import Facts
 from edgebench.ledger import Request, Test
 from edgebench.plan import Plan
+from edgebench.reading import (
+    ClockAlignment,
+    EnergyReading,
+    EnergyWindow,
+    Flag,
+    IdleWindow,
+    Instrument,
+    Provenance,
+    Scope,
+    Seconds,
+    Uncertainty,
+)
 from edgebench.record import (
     SCHEMA_VERSION,
     Answers,
     Cooling,
     Count,
-    EnergyReading,
-    EnergyWindow,
     FailureKind,
     GoldenCheck,
     Load,
@@ -30,11 +40,9 @@ from edgebench.record import (
     Memory,
     Nanoseconds,
     Outcome,
-    Provenance,
     Record,
     Round,
     Runtime,
-    Seconds,
     Series,
 )
 
@@ -134,20 +142,33 @@ class LoadLine(Line, tag="load", frozen=True):
 
 
 class MeterLine(Line, tag="meter", frozen=True):
+    """A meter that is read: scopes with (provenance, why), and what it is. Or why it is not read, or no more."""
+
     meter: str
-    provenance: Provenance
     reason: str = ""
+    scopes: dict[Scope, tuple[Provenance, str]] = {}
+    instrument: Instrument | None = None
+    note: str = ""
 
 
-class EnergyLine(Line, tag="energy", frozen=True):
+class WindowLine(Line, frozen=True):
+    """One window on the device's clock; {meter: {scope: J}} of the device's own meters, and what reading leaves."""
+
+    round: Index
+    start_ns: int
+    duration_s: Seconds
+    joules: dict[str, dict[Scope, float]]
+    u_j: dict[str, dict[Scope, Uncertainty]]
+
+
+class IdleLine(WindowLine, tag="idle", frozen=True):
+    pass
+
+
+class EnergyLine(WindowLine, tag="energy", frozen=True):
     artifact: Index
-    window: int
-    meter: str
-    idle_s: Seconds
-    idle_j: dict[str, float]
-    active_s: Seconds
-    active_j: dict[str, float]
     inferences: Count
+    throttled: int | None
 
 
 class AnswersLine(Line, tag="answers", frozen=True):
@@ -170,7 +191,7 @@ class EndLine(Line, tag="end", frozen=True):
 
 AnyLine = (
     JobLine | FactsLine | LoadedLine | GoldenLine | MemoryLine | GateLine | WarmupLine | WarmLine | RoundLine
-    | LoadLine | MeterLine | EnergyLine | AnswersLine | FailedLine | EndLine
+    | LoadLine | MeterLine | IdleLine | EnergyLine | AnswersLine | FailedLine | EndLine
 )  # fmt: skip
 
 _LineT = TypeVar("_LineT", bound=Line)
@@ -214,18 +235,39 @@ def glance(line: bytes) -> Glance:
         return Glance()
 
 
-def to_records(request: Request, lines: Sequence[bytes], *, agent_died: str | None, version: str) -> list[Record]:
+AttachedMeter = Callable[[int, Sequence[AnyLine]], EnergyReading]
+
+
+def to_records(
+    request: Request,
+    lines: Sequence[bytes],
+    *,
+    agent_died: str | None,
+    version: str,
+    attached: AttachedMeter | None = None,
+) -> list[Record]:
     """One record per artifact of the job.
 
     agent_died: what the agent last said if its process ended without an `end` line; None if it did not.
-    version: of edgebench.
+    version: of edgebench. attached: what a meter on this machine has seen of an artifact, from all lines.
     """
     where = f"target '{request.target.name}', job {request.id}"
     entries = [decode(line, where, artifacts=len(request.artifacts)) for line in lines]
-    return [_record(request, index, entries, agent_died, version) for index in range(len(request.artifacts))]
+    records = []
+    for index in range(len(request.artifacts)):
+        seen = (attached(index, entries),) if attached else ()
+        records.append(_record(request, index, entries, agent_died, version, seen))
+    return records
 
 
-def _record(request: Request, index: int, entries: list[AnyLine], agent_died: str | None, version: str) -> Record:
+def _record(
+    request: Request,
+    index: int,
+    entries: list[AnyLine],
+    agent_died: str | None,
+    version: str,
+    attached: tuple[EnergyReading, ...],
+) -> Record:
     target, artifact = request.target, request.artifacts[index]
     own = [entry for entry in entries if getattr(entry, "artifact", index) == index]
     facts = {entry.when: entry.facts for entry in own if isinstance(entry, FactsLine)}
@@ -279,7 +321,7 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
         cooling=Cooling(gate.waited_s, gate.limit_c, gate.limit_hz, tuple(gate.curve)) if gate else None,
         load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s, load.clocks_s) if load else None,
         rounds=rounds,
-        energy=_readings(own),
+        energy=(*_readings(own), *attached),
         answers=_answers(own, request.tests.get(artifact.name)),
     )
 
@@ -318,26 +360,61 @@ def _golden_check(line: GoldenLine, spec: dict[str, Any]) -> GoldenCheck:
 
 
 def _readings(own: list[AnyLine]) -> tuple[EnergyReading, ...]:
-    """One reading per meter. One that stopped answering has the windows before that, and says why there are no more;
-    one whose windows never came (the job ended before) says so.
+    """One reading for each scope of each of the device's meters. One that stopped answering has the windows before
+    that, and says why there are no more; one whose windows never came (the job ended before) says so.
     """
     said: dict[str, list[MeterLine]] = {}
     for entry in own:
         if isinstance(entry, MeterLine):
             said.setdefault(entry.meter, []).append(entry)
     readings = []
-    for meter, lines in said.items():
-        windows = tuple(
-            EnergyWindow(e.idle_s, e.idle_j, e.active_s, e.active_j, e.inferences)
-            for e in own
-            if isinstance(e, EnergyLine) and e.meter == meter
-        )
-        reason = lines[-1].reason
-        if windows:
-            readings.append(EnergyReading(meter, lines[0].provenance, reason, windows))
-        else:
-            readings.append(EnergyReading(meter, "unavailable", reason or "the job ended before its windows"))
+    for lines in said.values():
+        scopes = lines[0].scopes or {"": ("unavailable", "")}
+        readings += [_reading(lines, scope, *told, own) for scope, told in scopes.items()]
     return tuple(readings)
+
+
+def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: str, own: list[AnyLine]) -> EnergyReading:
+    meter = lines[0].meter
+    windows = tuple(
+        EnergyWindow(
+            inferences=entry.inferences, flags=board_flags(entry.throttled), **_seen(entry, meter, scope)
+        )
+        for entry in own
+        if isinstance(entry, EnergyLine) and scope in entry.joules.get(meter, {})
+    )  # fmt: skip
+    idle = tuple(
+        IdleWindow(**_seen(entry, meter, scope))
+        for entry in own
+        if isinstance(entry, IdleLine) and scope in entry.joules.get(meter, {})
+    )
+    if not windows:
+        reason = lines[-1].reason or "the job ended before its windows"
+        return EnergyReading(meter, "unavailable", reason, scope)
+    reason = "; ".join(part for part in (why, lines[-1].reason) if part)
+    return EnergyReading(
+        meter, provenance, reason, scope, lines[0].note, lines[0].instrument, ClockAlignment("same_clock"),
+        idle, windows,
+    )  # fmt: skip
+
+
+def _seen(entry: WindowLine, meter: str, scope: str) -> dict[str, Any]:
+    """The fields that all windows of a meter have."""
+    return {
+        "round": entry.round,
+        "start_ns": entry.start_ns,
+        "duration_s": entry.duration_s,
+        "energy_j": entry.joules[meter][scope],
+        "u_j": entry.u_j.get(meter, {}).get(scope, 0.0),
+    }
+
+
+_BOARD_FLAGS: tuple[Flag, ...] = ("undervoltage", "freq_capped", "throttled", "soft_temp")
+
+
+def board_flags(throttled: int | None) -> tuple[Flag, ...]:
+    """What the live bits of the board's firmware say (device_agents/python/facts.py: throttled)."""
+    return tuple(flag for bit, flag in enumerate(_BOARD_FLAGS) if (throttled or 0) >> bit & 1)
 
 
 def _answers(own: list[AnyLine], test: Test | None) -> Answers | None:

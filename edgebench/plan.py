@@ -32,7 +32,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # throttled, waited for at most so long.
     gate_margin_c: float = 3.0
     gate_max_s: float = 60.0
+    # Energy windows of each artifact: at least so many (0: none), then until the 95 % interval of the joules of an
+    # inference is within +/- energy_precision, at most so many.
     energy_windows: int = 0
+    energy_windows_max: int = 20
+    energy_precision: float = 0.02
     energy_window_s: float = 10.0
     # Longest wait for one answer of a worker; a model that hangs ends as a failed record.
     worker_timeout_s: float = 300.0
@@ -90,9 +94,9 @@ def duty(name: str) -> Plan:
     )
 
 
-def with_energy(plan: Plan) -> Plan:
-    """Five windows of ten seconds: the least that gives an interval (MLPerf Tiny asks for >= 10 s a window)."""
-    return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=10.0)
+def with_energy(plan: Plan, window_s: float = 10.0) -> Plan:
+    """Five windows of ten seconds or more: the least that gives an interval (MLPerf Tiny asks for >= 10 s each)."""
+    return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s)
 
 
 def with_accuracy(plan: Plan) -> Plan:

@@ -14,16 +14,14 @@ from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, UserError
 from edgebench.facts import Facts
 from edgebench.plan import Plan
+from edgebench.reading import EnergyReading, Seconds, upgrade_1
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # 1  2026-11  first
-
-Provenance = Literal["measured", "estimated", "modelled", "unavailable"]
-
+# 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Nanoseconds = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,34 +128,6 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_c: float | None
     limit_hz: int | None
     curve: tuple[tuple[float, float | None, int | None], ...]
-
-
-class EnergyWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One idle window and the inferring window after it; joules by scope."""
-
-    idle_s: Seconds
-    idle_j: dict[str, float]
-    active_s: Seconds
-    active_j: dict[str, float]
-    inferences: Count
-
-
-class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one meter said, and where its numbers come from; `reason` if there are none, or no more.
-
-    Windows and `unavailable` exclude each other, and what is not there has a reason.
-    """
-
-    meter: str
-    provenance: Provenance
-    reason: str = ""
-    windows: tuple[EnergyWindow, ...] = ()
-
-    def __post_init__(self) -> None:
-        if (self.provenance == "unavailable") == bool(self.windows):
-            raise ValueError(f"meter {self.meter} is {self.provenance} and has {len(self.windows)} windows")
-        if not self.windows and not self.reason:
-            raise ValueError(f"meter {self.meter} has no energy and no reason")
 
 
 class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,7 +246,12 @@ def load(path: Path) -> Record:
 
 
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
-    """Bring an older record's content to SCHEMA_VERSION, one version at a time; there is only one so far."""
+    """Bring an older record's content to SCHEMA_VERSION, one version at a time."""
+    if content["schema_version"] == 1:
+        energy = [new for old in content.get("energy", ()) for new in upgrade_1(old)]
+        # No precision was asked for then: whatever the windows give is given.
+        plan = {"energy_precision": 1.0, **content["plan"]}
+        content = {**content, "schema_version": 2, "energy": energy, "plan": plan}
     return content
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from device_agents.python import series
 from edgebench.plan import Plan
-from edgebench.record import Answers, EnergyReading, Provenance, Record, Round
+from edgebench.record import Answers, Record, Round
 
 _Z95 = 1.959964
 # A quantile q of one round needs this many values beyond it to mean anything (10 x 0.1 is less than 1 in binary).
@@ -157,31 +157,6 @@ def shift_of(left: Sequence[float], right: Sequence[float]) -> tuple[float, tupl
 def _ratio(log_ratio: float, interval: tuple[float, float] | None, *, paired: bool) -> Ratio:
     low, high = (math.exp(end) for end in interval) if interval else (None, None)
     return Ratio(math.exp(log_ratio), low, high, paired)
-
-
-@dataclass(frozen=True)
-class EnergyPerInference:
-    """Joules for one inference: gross, and net of the idle power of the window before."""
-
-    meter: str
-    scope: str
-    provenance: Provenance
-    gross_j: Estimate
-    net_j: Estimate
-
-
-def energy_per_inference(reading: EnergyReading) -> list[EnergyPerInference]:
-    """Per scope, never summed across scopes. The interval is that of the spread between windows."""
-    scopes = sorted({scope for window in reading.windows for scope in window.active_j})
-    found = []
-    for scope in scopes:
-        gross = [window.active_j[scope] / window.inferences for window in reading.windows]
-        net = [
-            (window.active_j[scope] - window.idle_j[scope] / window.idle_s * window.active_s) / window.inferences
-            for window in reading.windows
-        ]
-        found.append(EnergyPerInference(reading.meter, scope, reading.provenance, mean(gross), mean(net)))
-    return found
 
 
 def mean(values: Sequence[float]) -> Estimate:

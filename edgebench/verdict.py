@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from device_agents.python import series
-from edgebench import behaviour, stats
+from edgebench import behaviour, energy, stats
 from edgebench.record import Cooling, Record
 
 Level = Literal["valid", "suspect", "invalid"]
@@ -310,6 +310,11 @@ def other_load(record: Record) -> Iterator[Reason]:
         )  # fmt: skip
 
 
+def energy_doubtful(record: Record) -> Iterator[Reason]:
+    for doubt in energy.doubts(record):
+        yield Reason("suspect", doubt.seen, doubt.remedy)
+
+
 RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     did_not_complete,
     too_few_values,
@@ -329,4 +334,5 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     stood_still,
     too_late,
     other_load,
+    energy_doubtful,
 )

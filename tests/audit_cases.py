@@ -13,8 +13,7 @@ from edgebench.audit import Evidence, Network
 from edgebench.checkpoint import Checkpoint
 from edgebench.data import Preprocessing
 from edgebench.history import EnergyShare, Epoch, Metrics, PruningStep, Training, TrainingCost
-from edgebench.record import EnergyReading, EnergyWindow
-from tests.records import make_artifact, make_record
+from tests.records import make_artifact, make_reading, make_record
 
 DATA = Path(__file__).parent / "data" / "audit"
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -338,8 +337,8 @@ def _medium_mlps(copy_ns: float) -> Callable[[Path], Evidence]:
 
 
 def _metered(scope: str, seconds: float) -> Callable[[Path], Evidence]:
-    windows = (EnergyWindow(seconds, {scope: 2.0 * seconds}, seconds, {scope: 5.0 * seconds}, 1000),) * 5
-    return lambda _: Evidence(records=(make_record(energy=(EnergyReading("meter", "measured", windows=windows),)),))
+    reading = make_reading(scope=scope, window_s=seconds)
+    return lambda _: Evidence(records=(make_record(energy=(reading,)),))
 
 
 def _emissions(name: str) -> Callable[[Path], Evidence]:
@@ -455,7 +454,7 @@ CASES = [
         _medium_mlps(5_672_000.0),
     ),
     Case("energy-window", _metered("cpu_package", 0.1), ("0.1 s",), _metered("cpu_package", 10.0)),
-    Case("energy-of-another-device", _metered("gpu", 10.0), ("gpu", "ran on cpu"), _metered("cpu_package", 10.0)),
+    Case("energy-of-another-device", _metered("gpu_board", 10.0), ("gpu", "ran on cpu"), _metered("cpu_package", 10.0)),
     Case(
         "energy-of-another-device",
         _of_one_training(trained(cost=cost(MEASURED))),

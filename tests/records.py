@@ -14,9 +14,16 @@ import msgspec
 from edgebench import plan, record
 from edgebench.bundle import Artifact, FileRef, Parity
 from edgebench.facts import Facts
-from edgebench.record import (
+from edgebench.reading import (
+    Accuracy,
+    ClockAlignment,
     EnergyReading,
     EnergyWindow,
+    IdleWindow,
+    Instrument,
+    Provenance,
+)
+from edgebench.record import (
     GoldenCheck,
     Load,
     MeasuredTarget,
@@ -29,7 +36,8 @@ from edgebench.record import (
 )
 
 # Made-up rounds last microseconds: the least time is no condition of them.
-PLAN = msgspec.structs.replace(plan.named("quick"), seconds_min=0.0)
+# ... and so few windows do not agree within 2 %.
+PLAN = msgspec.structs.replace(plan.named("quick"), seconds_min=0.0, energy_precision=0.2)
 FACTS = Facts(
     model="A board",
     cpu="Cortex-A72",
@@ -135,14 +143,33 @@ def make_golden(outputs: Sequence[Sequence[float]]) -> GoldenCheck:
 def make_reading(
     *,
     meter: str = "rapl",
-    provenance: record.Provenance = "measured",
-    idle_w: float = 2.0,
+    provenance: Provenance = "measured",
+    idle_w: float | Sequence[float] = 2.0,
     active_w: Sequence[float] = (5.0, 5.1, 4.9),
     scope: str = "cpu_package",
+    accuracy: Accuracy | None = None,
+    window_s: float = 10.0,
+    **changes: Any,
 ) -> EnergyReading:
-    """Ten-second windows with 1000 inferences each."""
-    windows = tuple(EnergyWindow(10.0, {scope: idle_w * 10}, 10.0, {scope: watts * 10}, 1000) for watts in active_w)
-    return EnergyReading(meter, provenance, windows=windows)
+    """Windows with 100 inferences a second, one a round, with an idle window before each and after the last."""
+    count = len(active_w)
+    at_rest = [idle_w] * (count + 1) if isinstance(idle_w, float) else idle_w
+    idle = tuple(IdleWindow(number, window_s, watts * window_s) for number, watts in enumerate(at_rest))
+    windows = tuple(
+        EnergyWindow(number, window_s, watts * window_s, inferences=round(100 * window_s))
+        for number, watts in enumerate(active_w)
+    )
+    made = EnergyReading(
+        meter,
+        provenance,
+        "" if provenance == "measured" else "a model says so",
+        scope,
+        instrument=Instrument("counter", 0.001, accuracy=accuracy),
+        alignment=ClockAlignment("same_clock"),
+        idle=idle,
+        windows=windows,
+    )
+    return msgspec.structs.replace(made, **changes)
 
 
 def save_all(results: Path, records: Iterable[Record]) -> list[Path]:

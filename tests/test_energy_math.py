@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from benchmarks import energy as truth
 from edgebench.errors import BadFile, UserError
-from edgebench.meters import Sample, _calibration, _clock, _integration, _repeats
+from edgebench.meters import Sample, _calibration, _clock, _integration
 from edgebench.meters._clock import Exchange
-from edgebench.meters._integration import Accuracy, Refused, Sensor, WindowEnergy
+from edgebench.meters._integration import Refused, Sensor, WindowEnergy
+from edgebench.reading import Accuracy
 
 KINDS = ("counter", "average", "point")
 SENSORS = {kind: Sensor(kind, 0.1) for kind in KINDS}
@@ -247,48 +248,6 @@ def test_a_clock_that_was_set_meanwhile_is_not_believed() -> None:
     assert _clock.align([broken, fine]).early == fine
     with pytest.raises(ValueError, match="a delay that is possible"):
         _clock.align([broken])
-
-
-# ------------------------------------------------------------------ baseline and repeats
-
-
-def window(energy_j: float, duration_s: float = 10.0, u_systematic_j: float | None = None) -> WindowEnergy:
-    return WindowEnergy(energy_j, duration_s, 0.1, u_systematic_j, 100, 0.1, frozenset())
-
-
-def test_net_energy_takes_idle_power_off_and_its_doubt_on() -> None:
-    idle = _repeats.baseline(window(20.0), window(24.0))
-    assert (idle.mean_w, idle.drift_w) == (pytest.approx(2.2), pytest.approx(0.4))
-    assert idle.u_w == pytest.approx(np.hypot(0.01 / np.sqrt(2), 0.4 / np.sqrt(12)))
-    assert idle.drifted(active_w=5.0) and not idle.drifted(active_w=50.0)
-    windows, inferences = [window(50.0, u_systematic_j=0.5)] * 5, [100] * 5
-    gross, net = _repeats.gross(windows, inferences), _repeats.net(windows, inferences, idle)
-    assert gross.mean_j == pytest.approx(0.5) and net.mean_j == pytest.approx(0.28)
-    assert gross.u_systematic_j == pytest.approx(0.005)
-    assert net.u_systematic_j == pytest.approx(np.hypot(0.005, 10 * idle.u_w / 100))
-    assert net.half_width_j == 0.0 and net.u95_j == pytest.approx(2 * net.u_systematic_j)
-
-
-def test_an_accuracy_that_nobody_states_is_no_zero() -> None:
-    told = _repeats.gross([window(50.0, u_systematic_j=0.5), window(50.0), window(50.0)], [1, 1, 1])
-    assert told.u_systematic_j is None and told.u95_j is None
-
-
-def test_windows_are_repeated_until_they_agree() -> None:
-    agreeing, apart = [10.0, 10.1, 9.9, 10.0, 10.0], [10.0, 14.0] * 10
-    assert not _repeats.enough(agreeing[:4]) and _repeats.enough(agreeing)
-    assert _repeats.why_not_enough(agreeing) == "" == _repeats.why_not_enough(apart[:-1])
-    assert "after 20 windows, asked for ±2.0%" in _repeats.why_not_enough(apart)
-
-
-def test_the_interval_over_windows_covers_the_truth_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(7)
-    covered = 0
-    for _ in range(500):
-        told = _repeats.gross([window(joules) for joules in 50 + rng.standard_normal(5)], [1] * 5)
-        assert told.half_width_j is not None
-        covered += abs(told.mean_j - 50) <= told.half_width_j
-    assert 0.91 <= covered / 500 <= 0.99
 
 
 # ------------------------------------------------------------------ calibration

@@ -569,10 +569,6 @@ def test_the_memory_mapped_twin_of_a_package_is_not_counted_twice(root: Path) ->
     assert joules(root, twice, {"intel-rapl:0": 2_000_000, "intel-rapl-mmio:0": 2_000_000}) == {"cpu_package": 1.0}
 
 
-def test_rapl_is_measured() -> None:
-    assert rapl.PROVENANCE == "measured"
-
-
 def test_without_rapl_the_reason_is_said() -> None:
     with pytest.raises(meters.Unavailable, match="no RAPL counters in /sys/class/powercap"):
         rapl.open_meter()

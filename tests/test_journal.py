@@ -64,7 +64,7 @@ START: Lines = [
     event("facts", when="before", facts={"cores": 4, "kernel": "6.12", "load_1min": 0.0}),
 ]
 GATE = event("gate", artifacts=None, waited_s=0.0, limit_c=44.5, limit_hz=None, curve=[[0.0, 41.5, None]], open=True)
-NO_METER = event("meter", meter="rapl", provenance="unavailable", reason="none here")
+NO_METER = event("meter", meter="rapl", reason="none here")
 AFTER = event("facts", when="after", facts={"load_1min": 0.9})
 LOAD = event("load", wall_s=2.0, own_s=1.9, busy_s=2.2, steal_s=0.1, clocks_s={"policy0": {"1800000000": 1.9}})
 DONE: Lines = [LOAD, NO_METER, AFTER, event("end", status="done")]
@@ -204,34 +204,53 @@ def test_host_and_agent_agree_when_a_job_is_precise(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------ energy
 
-METER = event("meter", meter="rapl", provenance="measured")
+COUNTER = {"sampling": "counter", "period_s": 0.001}
+METER = event("meter", meter="rapl", scopes={"cpu_package": ["measured", ""]}, instrument=COUNTER)
 
 
 def window(artifact: int, number: int, joules: float, meter: str = "rapl") -> dict[str, Any]:
-    joules_by_scope = {"idle_j": {"cpu_package": 1.0}, "active_j": {"cpu_package": joules}}
-    return event(
-        "energy",
-        artifact=artifact,
-        window=number,
-        meter=meter,
-        idle_s=1.0,
-        active_s=1.0,
-        inferences=10,
-        **joules_by_scope,
-    )
+    return event("energy", artifact=artifact, inferences=10, throttled=None, **_seen(number, joules, meter))
 
 
-def test_energy_windows_go_to_their_artifact_and_meter() -> None:
-    other = event("meter", meter="hwmon", provenance="estimated")
-    windows = [window(0, 0, 2.0), window(1, 0, 3.0), window(0, 1, 4.0), window(1, 1, 5.0)]
-    lines = [*START, *of(0, 50_000), *of(1, 20_000), METER, *windows, other, window(0, 0, 9.0, "hwmon"), *DONE[2:]]
-    first, second = records(lines)
-    assert [(r.meter, r.provenance, len(r.windows)) for r in first.energy] == [
-        ("rapl", "measured", 2),
-        ("hwmon", "estimated", 1),
-    ]
-    assert [w.active_j["cpu_package"] for w in first.energy[0].windows] == [2.0, 4.0]
-    assert [w.active_j["cpu_package"] for w in second.energy[0].windows] == [3.0, 5.0]
+def idle(number: int, joules: float, meter: str = "rapl") -> dict[str, Any]:
+    return event("idle", **_seen(number, joules, meter))
+
+
+def _seen(number: int, joules: float, meter: str) -> dict[str, Any]:
+    said = {meter: {"cpu_package": joules}}
+    return {"round": number, "start_ns": 10**9 * number, "duration_s": 1.0, "joules": said, "u_j": {meter: {}}}
+
+
+def test_energy_windows_go_to_their_artifact_and_idle_windows_to_all() -> None:
+    windows = [idle(0, 1.0), window(0, 0, 2.0), window(1, 0, 3.0), idle(1, 1.5), window(0, 1, 4.0), window(1, 1, 5.0)]
+    first, second = records([*START, *of(0, 50_000), *of(1, 20_000), METER, *windows, *DONE[2:]])
+    for one, joules in ((first, [2.0, 4.0]), (second, [3.0, 5.0])):
+        (reading,) = one.energy
+        assert (reading.meter, reading.scope, reading.provenance) == ("rapl", "cpu_package", "measured")
+        assert [w.energy_j for w in reading.windows] == joules and [w.energy_j for w in reading.idle] == [1.0, 1.5]
+        assert [(w.round, w.start_ns) for w in reading.windows] == [(0, 0), (1, 10**9)]
+        assert reading.alignment and reading.alignment.method == "same_clock"
+
+
+def test_a_scope_that_no_sensor_says_has_its_own_provenance() -> None:
+    scopes = {"soc_rails": ["measured", ""], "board_input": ["estimated", "by a regression"]}
+    meter = event("meter", meter="rpi_pmic", scopes=scopes, instrument={"sampling": "point", "period_s": 0.2})
+    said = {"rpi_pmic": {"soc_rails": 2.0, "board_input": 3.0}}
+    seen = {"round": 0, "start_ns": 0, "duration_s": 1.0, "joules": said, "u_j": {}}
+    line = event("energy", artifact=0, inferences=10, throttled=0b101, **seen)
+    first, _ = records([*START, *of(0, 50_000), *of(1, 20_000), meter, line, *DONE[2:]])
+    rails, board = first.energy
+    assert (rails.scope, rails.provenance, rails.reason) == ("soc_rails", "measured", "")
+    assert (board.scope, board.provenance, board.reason) == ("board_input", "estimated", "by a regression")
+    assert board.windows[0].flags == ("undervoltage", "throttled")
+
+
+def test_a_meter_that_went_away_keeps_its_windows_and_says_why_there_are_no_more() -> None:
+    gone = event("meter", meter="rapl", reason="it cannot be read any more")
+    lines = [METER, idle(0, 1.0), window(0, 0, 2.0), window(1, 0, 3.0), gone]
+    (reading,) = records([*START, *of(0, 50_000), *of(1, 20_000), *lines, *DONE[2:]])[0].energy
+    assert (reading.provenance, reading.reason) == ("measured", "it cannot be read any more")
+    assert len(reading.windows) == 1
 
 
 def test_a_meter_whose_windows_never_came_is_unavailable_with_the_reason() -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from device_agents.python import energy, facts, meters
 from device_agents.python.meters import Unavailable, _sampler, hwmon, ina3221, nvml, rapl, rpi_pmic
-from edgebench import compare, journal
+from edgebench import compare
 from edgebench.facts import MeterFound
-from edgebench.record import EnergyReading, EnergyWindow
 from tests.fake_meters import PI_5_ADC, FakeNvml, Refusal, plant, plant_vcgencmd
 from tests.records import FACTS, make_record
 
@@ -376,60 +376,50 @@ def test_a_sensor_that_fails_or_falls_silent_leaves_no_energy(monkeypatch: pytes
 class Quits:
     """A meter that works for one window."""
 
+    instrument = {"sampling": "counter", "period_s": 0.1}
+
     def __init__(self) -> None:
         self.reads = 0
         self.closed = False
 
     def read(self) -> float:
         self.reads += 1
-        if self.reads > 3:
+        if self.reads > 5:  # the first, and two for each window
             raise Unavailable("it stopped answering")
         return float(self.reads)
 
     def joules(self, before: float, after: float) -> dict[str, float]:
         return {"board_input": after - before}
 
+    def u_joules(self, before: float, after: float) -> dict[str, float]:
+        return {"board_input": 0.0}
+
     def close(self) -> None:
         self.closed = True
 
 
 def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
     quits = Quits()
-    module = SimpleNamespace(open_meter=lambda: quits, PROVENANCE="measured")
+    module = SimpleNamespace(open_meter=lambda: quits, OTHERS={})
     monkeypatch.setattr(energy.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="quits")])
     monkeypatch.setattr(energy.importlib, "import_module", lambda name: module)
-    worker = SimpleNamespace(ask=lambda *_, **__: {"inferences": 10, "duration_ns": 10**9})
+    monkeypatch.setattr(energy, "PHASE_S", 0.0)
+    worker = SimpleNamespace(ask=lambda *_, **__: {"inferences": 10, "start_ns": 0, "duration_ns": 10**9})
     lines: list[dict[str, Any]] = []
     notebook = SimpleNamespace(write=lambda event, **fields: lines.append({"event": event, **fields}))
-    plan = {"energy_windows": 3, "energy_window_s": 0.0, "worker_timeout_s": 1.0}
+    plan = {"energy_windows": 3, "energy_windows_max": 3, "energy_window_s": 0.0, "worker_timeout_s": 1.0, "seed": 0}
+    plan["energy_precision"] = 0.02
 
     def survives(subject: Any, journal: Any, step: Callable[..., None], *arguments: Any) -> bool:
         step(*arguments)
         return True
 
     energy.measure_energy([SimpleNamespace(index=0, worker=worker)], plan, notebook, survives)
-    assert [line["event"] for line in lines] == ["meter", "energy", "meter"]
+    assert [line["event"] for line in lines[:4]] == ["meter", "idle", "energy", "meter"]
+    assert lines[3] == {"event": "meter", "meter": "quits", "reason": "it stopped answering"}
+    assert [line["joules"] for line in lines[1:3]] == [{"quits": {"board_input": 1.0}}] * 2
+    assert all(line["joules"] == {} for line in lines[4:])
     assert quits.closed
-    entries: list[journal.AnyLine] = [
-        journal.MeterLine(0, 0, "quits", "measured"),
-        journal.EnergyLine(1, 0, 0, 0, "quits", 1.0, {"board_input": 1.0}, 1.0, {"board_input": 1.0}, 10),
-        journal.MeterLine(2, 0, "quits", "unavailable", "it stopped answering"),
-    ]
-    (reading,) = journal._readings(entries)
-    assert (reading.provenance, reading.reason, len(reading.windows)) == ("measured", "it stopped answering", 1)
-
-
-def test_a_reading_has_windows_or_a_reason() -> None:
-    window = EnergyWindow(1.0, {"s": 1.0}, 1.0, {"s": 2.0}, 10)
-    for provenance, reason, windows in (
-        ("measured", "", ()),
-        ("unavailable", "", ()),
-        ("unavailable", "why", (window,)),
-    ):
-        with pytest.raises(ValueError, match="^meter x "):
-            EnergyReading("x", provenance, reason, windows)  # type: ignore[arg-type]
 
 
 def test_a_record_whose_job_died_before_its_windows_still_says_why_there_is_no_energy() -> None:
@@ -437,4 +427,4 @@ def test_a_record_whose_job_died_before_its_windows_still_says_why_there_is_no_e
 
     known = msgspec.structs.replace(FACTS, meters={"rapl": MeterFound(False, "root only"), "nvml": MeterFound(True)})
     (row,) = compare.compare([make_record(facts=known)]).rows
-    assert row.no_energy == "rapl: root only"
+    assert row.no_energy == ("rapl: root only",)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from device_agents.python.simulation import Board, Model
-from edgebench import behaviour, compare, deploy, plan, record, simulated, stats, targets, verdict
+from edgebench import behaviour, compare, deploy, energy, plan, record, simulated, stats, targets, verdict
 from edgebench.errors import UnknownName, UserError
 from edgebench.plan import Plan
 from edgebench.record import Record
@@ -129,9 +129,10 @@ def test_energy_at_a_duty_holds_the_rest_between_inferences(tmp_path: Path) -> N
     how = plan.with_energy(plan.named("duty:10"))
     board = Board(idle_w=2.0, active_w=5.0)
     (one,) = measure(tmp_path, {"net": Model(20 * MS, noise=0.0, device=board)}, how)
-    (energy,) = stats.energy_per_inference(one.energy[0])
-    assert energy.gross_j.value == pytest.approx(0.020 * 5 + 0.080 * 2, rel=0.01)
-    assert energy.net_j.value == pytest.approx(0.020 * 3, rel=0.02)
+    found = energy.per_inference(one.energy[0])
+    assert found is not None and found.net_j is not None
+    assert found.gross_j.value == pytest.approx(0.020 * 5 + 0.080 * 2, rel=0.01)
+    assert found.net_j.value == pytest.approx(0.020 * 3, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["duty:", "duty:often", "duty:0", "duty:-1", "duty:nan", "duty:1e9", "duty:0.01"])

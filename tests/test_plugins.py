@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 import device_agents.python.meters as meters
@@ -24,7 +25,7 @@ from edgebench import compare, plugins
 from edgebench.audit import Evidence
 from edgebench.bundle import FORMAT_OF_SUFFIX, Format, Precision
 from edgebench.errors import UnknownName
-from edgebench.record import Provenance
+from edgebench.reading import Instrument, Scope
 from edgebench.study.results import Results
 from edgebench.targets import Target
 from edgebench.transports import Transport
@@ -169,7 +170,8 @@ def test_a_runtime_says_what_it_loads_and_how_it_is_brought(name: str) -> None:
 @every("device_agents.python.meters")
 def test_a_meter_says_where_its_numbers_come_from_or_why_there_are_none(name: str) -> None:
     meter = load("device_agents.python.meters", name)
-    assert meter.PROVENANCE in set(get_args(Provenance)) - {"unavailable"}
+    for scope, (provenance, why) in meter.OTHERS.items():
+        assert msgspec.convert(scope, Scope) and provenance in ("estimated", "modelled") and why
     assert parameters(meter.open_meter) == []
     try:
         opened = meter.open_meter()
@@ -178,7 +180,9 @@ def test_a_meter_says_where_its_numbers_come_from_or_why_there_are_none(name: st
     else:
         first, second = opened.read(), opened.read()
         joules = opened.joules(first, second)
-        assert joules and all(isinstance(scope, str) and value >= 0 for scope, value in joules.items())
+        assert joules and all(msgspec.convert(scope, Scope) and value >= 0 for scope, value in joules.items())
+        assert opened.u_joules(first, second).keys() == joules.keys()
+        assert msgspec.convert(opened.instrument, Instrument)
 
 
 def test_a_helper_among_the_meters_is_no_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgebench import record
+from edgebench import energy, record
 from edgebench.errors import BadFile, UserError
-from edgebench.record import EnergyReading, Outcome, Record
+from edgebench.reading import EnergyReading
+from edgebench.record import Outcome, Record
 from tests.records import failed, make_artifact, make_reading, make_record, save_all
 
 FULL = make_record(
@@ -106,9 +107,30 @@ def test_the_records_of_a_target_come_oldest_first(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what is refused
 
 
+def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
+    """Its joules of all scopes were together, each window had an idle one before it, and no precision was asked."""
+    window = {"idle_s": 4.0, "idle_j": {"dram": 2.0, "cpu_package": 8.0}, "active_s": 10.0}
+    window |= {"active_j": {"dram": 10.0, "cpu_package": 50.0}, "inferences": 100}
+    old = [
+        {"meter": "rapl", "provenance": "measured", "reason": "it went away", "windows": [window, window]},
+        {"meter": "nvml", "provenance": "unavailable", "reason": "no GPU", "windows": []},
+    ]
+    asked = json.loads(msgspec.json.encode(FULL.plan))
+    del asked["energy_precision"], asked["energy_windows_max"]
+    one = record.load(written(tmp_path, schema_version=1, energy=old, plan=asked))
+    package, dram, gpu = one.energy
+    assert [(r.meter, r.scope, r.provenance) for r in (package, dram, gpu)] == [
+        ("rapl", "cpu_package", "measured"), ("rapl", "dram", "measured"), ("nvml", "", "unavailable"),
+    ]  # fmt: skip
+    assert package.reason == "it went away" and [w.energy_j for w in package.windows] == [50.0, 50.0]
+    found = energy.per_inference(package)
+    assert found and found.gross_j.value == 0.5 and found.net_j and found.net_j.value == pytest.approx(0.3)
+    assert one.schema_version == record.SCHEMA_VERSION and one.plan.energy_precision == 1.0
+
+
 def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp_path: Path) -> None:
-    path = written(tmp_path, schema_version=2, shape_of_things_to_come=[], rounds=None)
-    with pytest.raises(BadFile, match=r"schema 2, this edgebench reads up to 1\. Upgrade edgebench"):
+    path = written(tmp_path, schema_version=3, shape_of_things_to_come=[], rounds=None)
+    with pytest.raises(BadFile, match=r"schema 3, this edgebench reads up to 2\. Upgrade edgebench"):
         record.load(path)
 
 

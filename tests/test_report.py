@@ -92,7 +92,7 @@ def test_the_terminal_shows_what_it_always_showed() -> None:
 
 def wide() -> Comparison:
     runtime = Runtime("tflite-runtime", {"version": "2.14.0.post20261120"})
-    both = (make_reading(), make_reading(meter="tegra", scope="whole_board_with_carrier"))
+    both = (make_reading(), make_reading(meter="tegra", scope="rail:whole_board_with_carrier"))
     return compare.compare(
         [
             make_record("a-very-long-name-of-a-model-that-somebody-chose-tflite-fp32", runtime=runtime, energy=both),

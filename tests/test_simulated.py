@@ -13,7 +13,7 @@ import pytest
 from device_agents.python import device, job, simulation
 from device_agents.python.runtimes import simulated as runtime
 from device_agents.python.simulation import Board, Device, Model
-from edgebench import deploy, plan, record, simulated, stats, targets, verdict
+from edgebench import deploy, energy, plan, record, simulated, stats, targets, verdict
 from edgebench.plan import Plan
 from edgebench.record import Record
 from edgebench.targets import Target
@@ -142,9 +142,10 @@ def test_energy_windows_give_the_prescribed_power_in_no_time(tmp_path: Path, tin
     (one,) = measure(tmp_path, {"net": Model(10 * MS, device=board)}, plan.with_energy(tiny_plan))
     (reading,) = one.energy
     assert (reading.meter, reading.provenance, len(reading.windows)) == ("simulated", "modelled", 5)
-    (energy,) = stats.energy_per_inference(reading)
-    assert energy.gross_j.value == pytest.approx(5.0 * 0.010, rel=0.002)
-    assert energy.net_j.value == pytest.approx(3.0 * 0.010, rel=0.002)
+    found = energy.per_inference(reading)
+    assert found is not None and found.net_j is not None
+    assert found.gross_j.value == pytest.approx(5.0 * 0.010, rel=0.002)
+    assert found.net_j.value == pytest.approx(3.0 * 0.010, rel=0.002)
 
 
 def test_a_real_device_says_nothing_of_a_simulated_meter() -> None:

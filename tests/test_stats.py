@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
 
 import msgspec
 import numpy as np
 import pytest
 
-from device_agents.python import series
 from edgebench import stats
-from edgebench.record import EnergyReading, EnergyWindow, Round
+from edgebench.record import Round
 from edgebench.stats import Estimate, Ratio
-from tests.records import PLAN, STEADY, make_reading, make_record, make_rounds
+from tests.records import PLAN, STEADY, make_record, make_rounds
 
 
 def plain(number: int, *values_ns: int, block: int = 1) -> Round:
@@ -254,42 +252,7 @@ def test_turning_a_ratio_round_inverts_it() -> None:
     assert there.low * back.high == pytest.approx(1)
 
 
-# ------------------------------------------------------------------ energy and proportions
-
-
-def test_energy_is_gross_and_net_of_the_idle_power_before() -> None:
-    """Idle 2 W; 10 s of inferring at 5 W with 1000 inferences: 50 mJ gross, 30 mJ net."""
-    (one,) = stats.energy_per_inference(make_reading(idle_w=2.0, active_w=(5.0, 5.0, 5.0)))
-    assert one.scope == "cpu_package"
-    assert one.gross_j.value == pytest.approx(0.050) and one.gross_j.half_width == pytest.approx(0, abs=1e-12)
-    assert one.net_j.value == pytest.approx(0.030) and one.net_j.half_width == pytest.approx(0, abs=1e-12)
-
-
-def test_the_idle_power_counts_for_as_long_as_the_inferring_took() -> None:
-    window = EnergyWindow(idle_s=4.0, idle_j={"all": 8.0}, active_s=10.0, active_j={"all": 50.0}, inferences=100)
-    (one,) = stats.energy_per_inference(EnergyReading("m", "measured", windows=(window,)))
-    assert one.gross_j == Estimate(0.5)
-    assert one.net_j == Estimate(pytest.approx((50 - 2 * 10) / 100))
-
-
-def test_the_interval_of_the_energy_is_that_between_windows() -> None:
-    (one,) = stats.energy_per_inference(make_reading(active_w=(5.0, 5.2, 4.8)))
-    expected = series.t95(2) * statistics.stdev([0.050, 0.052, 0.048]) / math.sqrt(3)
-    assert one.gross_j.half_width == pytest.approx(expected)
-    assert one.net_j.half_width == pytest.approx(expected)
-
-
-def test_scopes_are_never_summed() -> None:
-    window = EnergyWindow(10.0, {"dram": 10.0, "cpu_package": 20.0}, 10.0, {"dram": 20.0, "cpu_package": 60.0}, 10)
-    found = stats.energy_per_inference(EnergyReading("rapl", "measured", windows=(window,) * 3))
-    assert [(one.scope, one.gross_j.value, one.net_j.value) for one in found] == [
-        ("cpu_package", 6.0, 4.0),
-        ("dram", 2.0, 1.0),
-    ]
-
-
-def test_an_unavailable_meter_has_no_energy() -> None:
-    assert stats.energy_per_inference(EnergyReading("rapl", "unavailable", "none here")) == []
+# ------------------------------------------------------------------ proportions
 
 
 @pytest.mark.parametrize(

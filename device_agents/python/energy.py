@@ -1,63 +1,176 @@
-"""Energy windows, read from the device's own meters: idle, inferring, idle, inferring, ...
+"""Energy windows, seen by every meter of the device at once: idle, each artifact inferring, idle, ...
 
-idle ──────┐          ┌── idle ────┐          ┌── ...
-           └ inferring ┘            └ inferring ┘
-each window energy_window_s long (>= 10 s: meters lag and are coarse); gross is the inferring window,
-net takes the idle power of the window before off.
+idle ───┐            ┌─┐            ┌── idle ──┐         ┌ ...
+        └ A inferring ┘ └ B inferring ┘          └ B inferring
+round 0 ───────────────────────────────> round 1 ─────────────────> ... one idle window more at the end
+
+Each window is energy_window_s long (>= 10 s: meters lag and are coarse) and begins at another phase of the meters. An
+idle window stands before and after every round: its power is taken off for net energy, and its drift is seen. Rounds
+go on until the joules of an inference are as well known as the plan asks, or energy_windows_max of them are over. A
+meter that the host reads sees the same windows: it gets their instants on this device's clock.
 """
 
+import contextlib
 import importlib
 import pkgutil
+import random
 
-from . import meters
+from . import meters, series
 from .device import MACHINE
 from .meters import Unavailable
 
-
-def measure_energy(subjects, plan, journal, survives, device=MACHINE):
-    """Windows for every artifact with every meter that can be read; for the others the reason is journalled."""
-    for name in sorted(one.name for one in pkgutil.iter_modules(meters.__path__) if not one.name.startswith("_")):
-        if not device.has_meter(name):
-            continue
-        module = importlib.import_module(meters.__name__ + "." + name)
-        try:
-            meter = module.open_meter()
-        except Unavailable as error:
-            journal.write("meter", meter=name, provenance="unavailable", reason=str(error))
-            continue
-        if not plan["energy_windows"]:
-            journal.write("meter", meter=name, provenance="unavailable", reason="not asked for; deploy --energy")
-            continue
-        journal.write("meter", meter=name, provenance=module.PROVENANCE)
-        try:
-            for number in range(plan["energy_windows"]):
-                for subject in subjects:
-                    survives(subject, journal, energy_window, subject, number, plan, journal, name, meter, device)
-        except Unavailable as error:  # the windows before this one are whole
-            journal.write("meter", meter=name, provenance="unavailable", reason=str(error))
-        finally:
-            getattr(meter, "close", lambda: None)()
+NOT_ASKED = "not asked for; deploy --energy"
+# Windows begin at so random a fraction of this, which is longer than the period of any meter.
+PHASE_S = 1.0
 
 
-def energy_window(subject, number, plan, journal, meter_name, meter, device):
+class NoHost:
+    """No meter of the host looks on."""
+
+    watches = False
+
+    def has_enough(self):
+        return True
+
+
+def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NoHost):
+    """Windows for every artifact, with all meters that can be read; of the others the reason is journalled.
+
+    host: `watches` if a meter there needs the windows; has_enough() when it knows them well enough.
+    """
+    with contextlib.closing(Bench(journal)) as bench:
+        for name, module in _meters_of(device):
+            bench.open(name, module, bool(plan["energy_windows"]))
+        if not plan["energy_windows"] or not subjects or not (bench.is_used or host.watches):
+            return
+        order = random.Random(plan["seed"])
+        seen = Seen()
+        number = 0
+        while number < plan["energy_windows_max"]:
+            device.sleep(order.random() * PHASE_S)
+            idle_window(number, plan, journal, bench, device)
+            for subject in order.sample(subjects, len(subjects)):
+                survives(subject, journal, energy_window, subject, number, plan, journal, bench, device, seen)
+            number += 1
+            alive = {subject.index for subject in subjects if subject.worker is not None}
+            if not alive or (seen.enough(number, alive, plan) and host.has_enough()):
+                break
+        idle_window(number, plan, journal, bench, device)
+
+
+def _meters_of(device):
+    known = sorted(one.name for one in pkgutil.iter_modules(meters.__path__) if not one.name.startswith("_"))
+    return [(name, importlib.import_module(meters.__name__ + "." + name)) for name in known if device.has_meter(name)]
+
+
+def idle_window(number, plan, journal, bench, device):
+    """The device at rest, with everything loaded and the meters running."""
+    start_s = device.now_s()
+    before = bench.read()
+    device.sleep(plan["energy_window_s"])
+    seen = bench.since(before)
+    duration_s = device.now_s() - start_s
+    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, **seen)
+
+
+def energy_window(subject, number, plan, journal, bench, device, seen):
+    """One artifact inferring; its worker says from when to when."""
     window_s = plan["energy_window_s"]
     if subject.worker is None:
         return
-    idle_start = device.now_s()
-    before_idle = meter.read()
-    device.sleep(window_s)
-    before = meter.read()
-    idle_s = device.now_s() - idle_start
+    before = bench.read()
     ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
-    after = meter.read()
+    found = bench.since(before)
+    seen.add(subject.index, ran["inferences"], **found)
     journal.write(
         "energy",
         artifact=subject.index,
-        window=number,
-        meter=meter_name,
-        idle_s=idle_s,
-        idle_j=meter.joules(before_idle, before),
-        active_s=ran["duration_ns"] / 1e9,
-        active_j=meter.joules(before, after),
+        round=number,
+        start_ns=ran["start_ns"],
+        duration_s=ran["duration_ns"] / 1e9,
         inferences=ran["inferences"],
+        throttled=device.throttled(),
+        **found,
     )
+
+
+class Bench:
+    """The meters of one energy pass. One that fails says so in the journal and is read no more."""
+
+    def __init__(self, journal):
+        self._journal = journal
+        self._meters = {}
+
+    @property
+    def is_used(self):
+        return bool(self._meters)
+
+    def open(self, name, module, asked):
+        """Raises nothing: why a meter is not read goes into the journal."""
+        try:
+            meter = module.open_meter()
+            if not asked:
+                raise Unavailable(NOT_ASKED)
+            first = meter.read()
+            scopes = sorted(meter.joules(first, first))
+        except Unavailable as error:
+            self._journal.write("meter", meter=name, reason=str(error))
+            return
+        self._meters[name] = meter
+        told = {scope: module.OTHERS.get(scope, ["measured", ""]) for scope in scopes}
+        note = getattr(meter, "note", "")
+        self._journal.write("meter", meter=name, scopes=told, instrument=meter.instrument, note=note)
+
+    def read(self):
+        """{meter: reading}"""
+        return {name: reading for name, reading in self._each(lambda name, meter: meter.read())}
+
+    def since(self, before):
+        """{"joules": {meter: {scope: J}}, "u_j": the same of standard uncertainties} of one window."""
+
+        def window(name, meter):
+            after = meter.read()
+            return meter.joules(before[name], after), meter.u_joules(before[name], after)
+
+        found = list(self._each(window))
+        return {
+            "joules": {name: joules for name, (joules, _) in found},
+            "u_j": {name: u_joules for name, (_, u_joules) in found},
+        }
+
+    def _each(self, question):
+        for name, meter in list(self._meters.items()):
+            try:
+                yield name, question(name, meter)
+            except Unavailable as error:  # the windows before this one are whole
+                self._journal.write("meter", meter=name, reason=str(error))
+                self._meters.pop(name)
+                _close(meter)
+
+    def close(self):
+        for meter in self._meters.values():
+            _close(meter)
+
+
+def _close(meter):
+    getattr(meter, "close", lambda: None)()
+
+
+class Seen:
+    """Joules of an inference so far, of each artifact by each meter: of the scope that draws most."""
+
+    def __init__(self):
+        self._seen = {}
+
+    def add(self, artifact, inferences, joules, u_j):
+        for meter, scopes in joules.items():
+            most = max(scopes, key=scopes.get)
+            values, left = self._seen.setdefault((artifact, meter), ([], []))
+            values.append(scopes[most] / inferences)
+            left.append(u_j[meter][most] / inferences)
+
+    def enough(self, rounds, artifacts, plan):
+        if rounds < plan["energy_windows"]:
+            return False
+        kept = [values for (artifact, _), values in self._seen.items() if artifact in artifacts]
+        return all(series.is_mean_precise(values, left, plan["energy_precision"]) for values, left in kept)

@@ -45,6 +45,22 @@ def mean_half_width(values: Sequence[float]) -> float | None:
     return t95(count - 1) * math.sqrt(variance / count)
 
 
+def guarded_half_width(values: Sequence[float], left: Sequence[float]) -> float | None:
+    """The same of energy windows. left: standard uncertainty that reading leaves in each; windows that happen to
+    agree cannot deny it.
+    """
+    half = mean_half_width(values)
+    if half is None:
+        return None
+    return max(half, 2 * math.fsum(left) / len(left) / math.sqrt(len(values)))
+
+
+def is_mean_precise(values: Sequence[float], left: Sequence[float], precision: float) -> bool:
+    """Whether the mean of energy windows is known to +/- `precision` of it, with 95 %."""
+    half = guarded_half_width(values, left)
+    return half is not None and half <= precision * abs(math.fsum(values) / len(values))
+
+
 def median_interval(values: Sequence[float], *, cautious: bool = False) -> tuple[float, float] | None:
     """The 95 % interval for the median of values in the order of their time, by order statistics; None below 6 values.
 

@@ -116,6 +116,15 @@ class Session:
         if pid and _alive(self._store.job_folder(job)):
             os.kill(pid, signal.SIGTERM)
 
+    def do_enough(self, job):
+        """The host's meter knows the energy of a job's artifacts well enough: no more windows for it."""
+        (self._store.job_folder(job) / "enough").touch()
+
+    def do_clock(self):
+        """When this was read, and when it was answered, on the clock of windows and journal."""
+        received_ns = time.monotonic_ns()
+        return {"received_ns": received_ns, "sent_ns": time.monotonic_ns()}
+
     def do_forget(self, job):
         """Remove a job's files once the host has them."""
         folder = self._store.job_folder(job)

@@ -181,7 +181,7 @@ class Worker:
         return missed
 
     def do_run_for(self, seconds):
-        """Infer for at least `seconds`, for an energy window. Returns the exact count and duration."""
+        """Infer for at least `seconds`, for an energy window. Returns the exact count, begin and duration."""
         clock = self._clock_ns
         invoke = self._session.invoke
         started = clock()
@@ -194,7 +194,7 @@ class Worker:
         while clock() < end:
             invoke()
             count += 1
-        return {"inferences": count, "duration_ns": clock() - started}
+        return {"inferences": count, "start_ns": started, "duration_ns": clock() - started}
 
     def _sleep_until(self, end_ns):
         """The rest of the last period belongs to its inference."""

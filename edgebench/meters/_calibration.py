@@ -15,7 +15,7 @@ import msgspec
 from edgebench import yaml_file
 from edgebench.errors import UserError
 from edgebench.meters import Sample
-from edgebench.meters._integration import Accuracy
+from edgebench.reading import Accuracy
 
 FILE = Path("meters.yaml")
 # The two powers must be so far apart, or the gain is a guess.

@@ -15,8 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["counter", "average", "point"]
-Flag = Literal["gap", "saturated", "edge_extrapolated", "wrapped", "short_window"]
+from edgebench.reading import Accuracy, Sampling
+
+Flag = Literal["gap", "edge_extrapolated", "wrapped", "short_window"]
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 # A value that is so many periods late leaves a gap; more than this share of a window in gaps makes it worthless.
@@ -39,18 +40,6 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Limits that a datasheet or a calibration gives, taken as rectangular. source: which of them.
-
-    gain: a fraction of the reading; offset_w: at any reading.
-    """
-
-    gain: float
-    offset_w: float
-    source: str
-
-
-@dataclass(frozen=True)
 class Sensor:
     """How a meter sees power.
 
@@ -59,7 +48,7 @@ class Sensor:
     nobody states it.
     """
 
-    kind: Kind
+    kind: Sampling
     period_s: float
     latency_s: float = 0.0
     step: float = 0.0

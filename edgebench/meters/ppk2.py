@@ -16,8 +16,9 @@ import numpy as np
 
 from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
-from edgebench.meters._integration import Accuracy, Sensor
+from edgebench.meters._integration import Sensor
 from edgebench.meters._serial import SILENCE_S, Port, ports_of
+from edgebench.reading import Accuracy
 
 DESCRIPTION = "Nordic PPK2, up to 1 A (USB)"
 SCOPE = "board_input"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from edgebench.compare import Row
-from edgebench.stats import EnergyPerInference, Estimate, Ratio
+from edgebench.energy import EnergyPerInference
+from edgebench.stats import Estimate, Ratio
 
 NOTHING = "-"
 
@@ -50,15 +51,19 @@ def joules(j: float) -> str:
 
 
 def energy(row: Row) -> str:
-    """Net energy of one inference per scope with its provenance, or that there is none."""
+    """Energy of one inference per scope with its provenance and ratio to the baseline's, or that there is none."""
     if not row.energy:
         return "none"
-    return "; ".join(_energy(one) for one in row.energy)
+    ratios = row.energy_ratios or ("",) * len(row.energy)
+    return "; ".join(_energy(one, told) for one, told in zip(row.energy, ratios, strict=True))
 
 
-def _energy(one: EnergyPerInference) -> str:
-    spread = "" if one.net_j.half_width is None else f" ±{joules(one.net_j.half_width)}"
-    return f"{joules(one.net_j.value)}{spread} net ({one.meter} {one.scope}, {one.provenance})"
+def _energy(one: EnergyPerInference, to_baseline: Ratio | str) -> str:
+    """Net joules where there are some. Why there is no ratio is said below the table."""
+    kind, shown = ("gross", one.gross_j) if one.net_j is None else ("net", one.net_j)
+    spread = "" if shown.half_width is None else f" ±{joules(shown.half_width)}"
+    told = f", {_ratio(to_baseline)}" if isinstance(to_baseline, Ratio) else ""
+    return f"{joules(shown.value)}{spread} {kind} ({one.meter} {one.scope}, {one.provenance}){told}"
 
 
 def rate(per_second: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from edgebench import behaviour, stats
 from edgebench.compare import Comparison, OutputsMatch, Row
+from edgebench.energy import EnergyPerInference
 from edgebench.facts import Facts
 from edgebench.record import Record
 from edgebench.report import _format
@@ -55,8 +56,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
     for row in comparison.rows:
         for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
             yield f"{row.record.artifact.name} on {row.record.target.name}: {said}."
-    for why in dict.fromkeys(row.no_energy for row in comparison.rows if row.no_energy):
-        yield f"No energy: {why}."
+    yield from _energy(comparison)
     for match in comparison.outputs:
         yield outputs(match)
 
@@ -88,6 +88,33 @@ def aim(row: Row) -> str:
     plan = row.record.plan
     precision = "" if plan.precision is None else f", p50 to ±{plan.precision:.0%}"
     return f"{plan.preset}: >= {plan.rounds_min} rounds and {plan.seconds_min:g} s{precision}"
+
+
+def _energy(comparison: Comparison) -> Iterator[str]:
+    """How exact the joules are, why there are no ratios of some, and for every source that says none, why."""
+    rows = comparison.rows
+    yield from dict.fromkeys(_exactness(row, one) for row in rows for one in row.energy)
+    ratios = [ratio for row in rows for ratio in row.energy_ratios if isinstance(ratio, str)]
+    for why in dict.fromkeys(ratios):
+        yield f"No ratio of energies: {why}."
+    for why in dict.fromkeys(why for row in rows for why in row.no_energy):
+        yield f"No energy: {why}."
+
+
+def _exactness(row: Row, one: EnergyPerInference) -> str:
+    """What does not show in the interval between windows."""
+    reading = next(read for read in row.record.energy if (read.meter, read.scope) == (one.meter, one.scope))
+    source = f"{one.meter} {one.scope}"
+    if one.provenance != "measured":
+        return f"Energy of {source} is {one.provenance}: {reading.reason}."
+    if one.u_systematic_j is None or one.net_j is None:
+        exact = "nobody states its accuracy, so its uncertainty is unknown"
+    else:
+        source_of = reading.instrument.accuracy_source if reading.instrument else ""
+        exact = f"the meter itself is within ±{2 * one.u_systematic_j / abs(one.net_j.value):.1%} ({source_of})"
+    aligned = reading.alignment
+    clock = f"; its clock is known to ±{2e3 * aligned.u_s:.1f} ms" if aligned and aligned.method == "rtt" else ""
+    return f"Energy of {source}: {exact}{clock}."
 
 
 def outputs(match: OutputsMatch) -> str:

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from edgebench.compare import Comparison, Row
+from edgebench.energy import EnergyPerInference
 from edgebench.record import Record
 from edgebench.stats import Estimate
 
@@ -57,11 +58,18 @@ def _line(row: Row) -> dict[str, Any]:
         "size_bytes": record.artifact.content.size_bytes,
         "macs": record.artifact.macs,
         "parameters": record.artifact.parameters,
-        "energy": " | ".join(
-            f"{one.meter}/{one.scope} ({one.provenance}): net {one.net_j.value:.6g} J" for one in row.energy
+        "energy": " | ".join(map(_joules, row.energy)),
+        "energy_ratios": " | ".join(
+            ratio if isinstance(ratio, str) else f"{ratio.value:.6g}" for ratio in row.energy_ratios
         ),
-        "no_energy": row.no_energy,
+        "no_energy": " | ".join(row.no_energy),
     }
+
+
+def _joules(one: EnergyPerInference) -> str:
+    net = "none" if one.net_j is None else f"{one.net_j.value:.6g}"
+    source = f"{one.meter}/{one.scope} ({one.provenance})"
+    return f"{source}: net {net} J, gross {one.gross_j.value:.6g} J"
 
 
 def _seconds(name: str, estimate: Estimate | None) -> dict[str, float | None]:

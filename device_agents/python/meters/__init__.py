@@ -3,12 +3,17 @@
 open_meter()     -> a meter; raises Unavailable with the reason and the cure. Starts nothing: `probe` opens all of them
 meter.read()     a reading, in whatever form the meter has
 meter.joules(before, after)   {scope: joules between two readings}; both raise Unavailable for a reading that is none
+meter.u_joules(before, after) {scope: standard uncertainty of these joules that the way of reading leaves}
+meter.instrument {"sampling": "counter" | "average" | "point", "period_s": between new values}, and what is known of
+                 "device_id", "version", "firmware", "latency_s",
+                 "accuracy": {"gain": fraction, "offset_w": W, "source": of these limits}
 meter.close()    for those that run a thread (_sampler.py); may be absent
 meter.note       what a reader should know of a meter that works; may be absent
-PROVENANCE       "measured" | "estimated" | "modelled"
+OTHERS           {scope: ["estimated" | "modelled", why]} of scopes whose joules no sensor says; all others are measured
 """
 
 import importlib
+import math
 import pkgutil
 
 
@@ -31,3 +36,9 @@ def _look(name):
     except Unavailable as reason:
         return {"available": False, "note": str(reason)}
     return {"available": True, "note": getattr(meter, "note", "")}
+
+
+def counter_u_j(joules, seconds, step_j, period_s):
+    """Of two reads of a counter, each of a whole number of steps and up to a period old."""
+    mean_w = joules / seconds if seconds else 0.0
+    return math.hypot(step_j / math.sqrt(6), period_s * mean_w * math.sqrt(2 / 12))

@@ -10,8 +10,16 @@ from . import Unavailable
 from ._sampler import Sampler
 from ._sysfs import text
 
-PROVENANCE = "measured"
+OTHERS = {}
 CHIPS = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina234", "ina237", "ina238", "ina260", "powerz"}
+# Limits of the datasheets at 25 C, as (gain, offset in A), and of the shunt of a usual board beside those without one.
+ACCURACY = {
+    "ina219": (0.005 + 0.01, 0.0, "datasheet:SBOS448 and a shunt of 1 %"),
+    "ina226": (0.001 + 0.01, 0.0, "datasheet:SBOS547 and a shunt of 1 %"),
+    "ina260": (0.0015, 0.005, "datasheet:INA260"),
+}
+# What an offset of current is multiplied with where the voltage is not known.
+USUAL_V = 5.0
 # Where the kernel does not say: 12 bit, and 16 of them averaged.
 PERIOD_S = 0.035
 # ina2xx takes a shunt of so many micro-ohms until it is told; usual boards have 100000.
@@ -30,7 +38,9 @@ def open_meter():
         hwmon.power_w()
     except (OSError, ValueError) as error:
         raise Unavailable("the sensor cannot be read: %s" % error) from None
-    return Sampler(hwmon.power_w, _period_s(sensors), "average", _note(sensors))
+    names = [text(folder / "name") for folder in sensors.values()]
+    known = {"device_id": ", ".join(names), "accuracy": _accuracy(sensors)}
+    return Sampler(hwmon.power_w, _period_s(sensors), "average", _note(sensors), **known)
 
 
 def _sensors():
@@ -73,6 +83,16 @@ def _power_w(folder):
     return int((folder / voltage).read_text()) * int((folder / "curr1_input").read_text()) / 1e6
 
 
+def _accuracy(sensors):
+    """Of a single chip whose datasheet is known, or of several of one kind; else nobody states it."""
+    names = {text(folder / "name") for folder in sensors.values()}
+    told = ACCURACY.get(names.pop()) if len(names) == 1 else None
+    if told is None or _with_default_shunt(sensors):
+        return None
+    gain, offset_a, source = told
+    return {"gain": gain, "offset_w": offset_a * USUAL_V, "source": source}
+
+
 def _period_s(sensors):
     """Of the slowest; update_interval is in ms."""
     given = [text(folder / "update_interval") for folder in sensors.values()]
@@ -80,10 +100,14 @@ def _period_s(sensors):
 
 
 def _note(sensors):
-    doubtful = [scope for scope, folder in sensors.items() if text(folder / "shunt_resistor") == DEFAULT_SHUNT]
+    doubtful = _with_default_shunt(sensors)
     if not doubtful:
         return ""
     return (
         "%s: the shunt is still the driver's 0.01 ohm; for a board with 0.1 ohm readings are 10 times too high: "
         "echo 100000 | sudo tee %s" % (", ".join(doubtful), sensors[doubtful[0]] / "shunt_resistor")
     )
+
+
+def _with_default_shunt(sensors):
+    return [scope for scope, folder in sensors.items() if text(folder / "shunt_resistor") == DEFAULT_SHUNT]

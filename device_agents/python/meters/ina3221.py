@@ -9,7 +9,7 @@ from . import Unavailable
 from ._sampler import Sampler
 from ._sysfs import text
 
-PROVENANCE = "measured"
+OTHERS = {}
 CHIPS = "sys/bus/i2c/drivers/ina3221*/*-*"
 PERIOD_S = 0.1
 INPUTS = ("VIN", "VDD_IN", "POM_5V_IN")
@@ -33,7 +33,7 @@ def open_meter():
         raise Unavailable("the INA3221 is readable by root only; run as root, or chmod a+r its files") from None
     except (OSError, ValueError) as error:
         raise Unavailable("the INA3221 cannot be read: %s" % error) from None
-    return Sampler(power_w, PERIOD_S, "average")
+    return Sampler(power_w, PERIOD_S, "average", device_id="INA3221: " + ", ".join(rails))
 
 
 def _rails():

@@ -8,15 +8,18 @@ number behind it where there are several.
 import ctypes
 import time
 
-from . import Unavailable
+from . import Unavailable, counter_u_j
 from ._sampler import Sampler
 
-PROVENANCE = "measured"
+OTHERS = {}
 LIBRARY = "libnvidia-ml.so.1"
 NOT_SUPPORTED = 3
 # A counter that stood still for so long is broken: an idle board draws watts.
 STILL_S = 1.0
 POWER_PERIOD_S = 0.1
+# The slowest of the counters that are known.
+COUNTER_PERIOD_S = 0.1
+STEP_J = 1e-3
 
 
 def open_meter():
@@ -34,7 +37,7 @@ def _open_power(boards):
         boards.powers_w()
     except NotSupported:
         raise Unavailable("this GPU tells neither energy nor power") from None
-    return Sampler(boards.powers_w, POWER_PERIOD_S, "average", note)
+    return Sampler(boards.powers_w, POWER_PERIOD_S, "average", note, device_id=boards.names())
 
 
 def _load():
@@ -71,6 +74,18 @@ class Boards:
     def powers_w(self):
         return self._each("nvmlDeviceGetPowerUsage", ctypes.c_uint)
 
+    def names(self):
+        """What the boards call themselves; "" where the driver does not say."""
+        names = []
+        for handle in self._handles.values():
+            name = ctypes.create_string_buffer(96)
+            try:
+                self._call("nvmlDeviceGetName", handle, name, ctypes.c_uint(len(name)))
+            except (OSError, AttributeError):
+                continue
+            names.append(name.value.decode(errors="replace"))
+        return ", ".join(names)
+
     def _each(self, function, type_):
         """{scope: value}, thousandths made whole."""
         found = {}
@@ -91,6 +106,7 @@ class Boards:
 class Nvml:
     def __init__(self, boards):
         self._boards = boards
+        self.instrument = {"sampling": "counter", "period_s": COUNTER_PERIOD_S, "device_id": boards.names()}
 
     def read(self):
         try:
@@ -106,3 +122,10 @@ class Nvml:
         if min(moved.values()) == 0 and after[0] - before[0] > STILL_S:
             raise Unavailable("its counter stood still for %.1f s" % (after[0] - before[0]))
         return moved
+
+    def u_joules(self, before, after):
+        span_s = after[0] - before[0]
+        return {
+            scope: counter_u_j(joules, span_s, STEP_J, COUNTER_PERIOD_S)
+            for scope, joules in self.joules(before, after).items()
+        }

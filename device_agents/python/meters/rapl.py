@@ -8,11 +8,14 @@ inside. intel-rapl-mmio shows the same packages through another window: it is us
 import time
 
 from ..facts import ROOT
-from . import Unavailable
+from . import Unavailable, counter_u_j
 from ._sysfs import text
 
-PROVENANCE = "measured"
+OTHERS = {}
 ZONES = "sys/class/powercap"
+# The counter moves about every millisecond, in microjoules as the kernel shows it (Haehnel et al. 2012).
+PERIOD_S = 0.001
+STEP_J = 61e-6
 # No package and no memory of one draws more: a counter may have started again twice in range / so much.
 MOST_W = {"cpu_package": 500, "dram": 100}
 
@@ -77,6 +80,8 @@ def _is_mirror(zone, zones):
 class Rapl:
     def __init__(self, zones):
         self._zones = zones
+        names = ", ".join(text(zone / "name") for zone in zones)
+        self.instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": names}
         self._range_uj = {zone: int(text(zone / "max_energy_range_uj") or 0) for zone in zones}
 
     def read(self):
@@ -92,6 +97,12 @@ class Rapl:
             difference = after[1][zone] - before[1][zone] + self._wrapped_uj(zone, before, after)
             totals[scope] = totals.get(scope, 0) + difference / 1e6
         return totals
+
+    def u_joules(self, before, after):
+        span_s = after[0] - before[0]
+        return {
+            scope: counter_u_j(joules, span_s, STEP_J, PERIOD_S) for scope, joules in self.joules(before, after).items()
+        }
 
     def _wrapped_uj(self, zone, before, after):
         """What to add for a counter that started again."""

@@ -5,7 +5,7 @@ import os
 from .. import simulation
 from . import Unavailable
 
-PROVENANCE = "modelled"
+OTHERS = {"device": ["modelled", "the device is simulated: its power is prescribed"]}
 
 
 def open_meter():
@@ -15,8 +15,13 @@ def open_meter():
 
 
 class _Meter:
+    instrument = {"sampling": "counter", "period_s": 0.0}
+
     def read(self):
         return simulation.state().joules
 
     def joules(self, before, after):
         return {"device": after - before}
+
+    def u_joules(self, before, after):
+        return {"device": 0.0}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench import stats
 from edgebench.audit.evidence import Evidence, Run
 from edgebench.audit.finding import Finding
 from edgebench.record import Record
@@ -34,7 +33,7 @@ def _training(run: Run) -> Iterator[Finding]:
 
 
 def _inference(record: Record) -> Iterator[Finding]:
-    scopes = {one.scope for reading in record.energy for one in stats.energy_per_inference(reading)}
+    scopes = {reading.scope for reading in record.energy if reading.windows}
     read = {"gpu" if "gpu" in scope else "cpu" if scope.startswith("cpu") else "machine" for scope in scopes}
     if read and _misses(read, record.target.device):
         yield Finding("wrong", f"record {record.id}", _words(read, record.target.device), _REMEDY)

@@ -30,7 +30,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("wrong", table.where(row), seen, _REMEDY)
     for record in evidence.records:
         for reading in record.energy:
-            shortest = min((window.active_s for window in reading.windows), default=RECORD_WINDOW_S)
+            shortest = min((window.duration_s for window in reading.windows), default=RECORD_WINDOW_S)
             if shortest < RECORD_WINDOW_S * (1 - _SLACK):
                 seen = f"{reading.meter} was read over {shortest:.2g} s"
                 yield Finding("doubtful", f"record {record.id}", seen, _REMEDY)

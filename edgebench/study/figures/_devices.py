@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from edgebench import stats
+from edgebench import energy, stats
 from edgebench.record import Record
 from edgebench.stats import Estimate
 from edgebench.study.results import Results, Variant
@@ -78,7 +78,7 @@ def energies_j(variant: Variant, where: Setting) -> dict[Source, float]:
     """Net energy of one inference, mean over seeds."""
     found: dict[Source, list[float]] = {}
     for record in _of(variant, where):
-        for reading in record.energy:
-            for one in stats.energy_per_inference(reading):
+        for one in energy.of_record(record)[0]:
+            if one.net_j:
                 found.setdefault(Source(one.meter, one.scope, one.provenance), []).append(one.net_j.value)
     return {source: stats.mean(values).value for source, values in found.items()}

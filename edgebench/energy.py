@@ -1,0 +1,254 @@
+"""Energy as it is read out of records: joules for an inference, how well they are known, and what may be compared.
+
+gross    what the supply pays: the window's joules over its inferences
+net      without the idle power of the windows before and after the round
+interval 95 %, from the spread between windows (Student's t); never less than what reading leaves in a window
+systematic   what the meter's accuracy allows; repeating does not lower it, ratios of one meter are free of it
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from device_agents.python import series
+from edgebench.plan import Plan
+from edgebench.reading import EnergyReading, EnergyWindow, Provenance
+from edgebench.record import Record
+from edgebench.stats import Estimate, Ratio
+
+WINDOWS_MIN = 3
+# Shorter windows are measured, and said (MLPerf Tiny asks for 10 s).
+WINDOW_MIN_S = 10.0
+# Of the power that inferring draws: so far may idle power move over the windows.
+DRIFT_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class EnergyPerInference:
+    """Joules for one inference. The intervals are random: of the spread between windows.
+
+    u_systematic_j: standard uncertainty of the net joules by the meter's accuracy; None if nobody states it.
+    net_j is None where no idle window was seen.
+    """
+
+    meter: str
+    scope: str
+    provenance: Provenance
+    gross_j: Estimate
+    net_j: Estimate | None
+    u_systematic_j: float | None
+    power_w: float
+    idle_w: float | None
+    idle_drift_w: float | None
+    windows: int
+
+    @property
+    def u95_j(self) -> float | None:
+        """Both parts of what is not known of the net joules; None where either is not known."""
+        if self.net_j is None or self.net_j.half_width is None or self.u_systematic_j is None:
+            return None
+        return math.hypot(self.net_j.half_width, 2 * self.u_systematic_j)
+
+
+def per_inference(reading: EnergyReading) -> EnergyPerInference | None:
+    """None for a reading without windows."""
+    if not reading.windows:
+        return None
+    gross = [window.energy_j / window.inferences for window in reading.windows]
+    gross_u = [window.u_j / window.inferences for window in reading.windows]
+    net, net_u = _net(reading)
+    idle_w = [window.mean_w for window in reading.idle]
+    return EnergyPerInference(
+        meter=reading.meter,
+        scope=reading.scope,
+        provenance=reading.provenance,
+        gross_j=_estimate(gross, gross_u),
+        net_j=_estimate(list(net.values()), net_u) if net else None,
+        u_systematic_j=_systematic_j(reading, list(net.values()) or gross),
+        power_w=statistics.mean(window.mean_w for window in reading.windows),
+        idle_w=statistics.mean(idle_w) if idle_w else None,
+        idle_drift_w=max(idle_w) - min(idle_w) if len(idle_w) > 1 else None,
+        windows=len(reading.windows),
+    )
+
+
+def _net(reading: EnergyReading) -> tuple[dict[int, float], list[float]]:
+    """({round: net joules of an inference}, what reading leaves in each), of rounds with an idle window beside them."""
+    idle = {window.round: window for window in reading.idle}
+    net, left = {}, []
+    for window in reading.windows:
+        beside = [idle[number] for number in (window.round, window.round + 1) if number in idle]
+        if not beside:
+            continue
+        idle_w = statistics.mean(one.mean_w for one in beside)
+        u_idle_w = math.sqrt(sum((one.u_j / one.duration_s) ** 2 for one in beside)) / len(beside)
+        net[window.round] = (window.energy_j - idle_w * window.duration_s) / window.inferences
+        left.append(math.hypot(window.u_j, u_idle_w * window.duration_s) / window.inferences)
+    return net, left
+
+
+def _estimate(values: Sequence[float], left_j: Sequence[float]) -> Estimate:
+    """The mean with its interval. left_j: standard uncertainties of single values, which equal values cannot deny."""
+    centre, half = statistics.mean(values), series.guarded_half_width(values, left_j)
+    return Estimate(centre) if half is None else Estimate(centre, centre - half, centre + half)
+
+
+def _systematic_j(reading: EnergyReading, values: Sequence[float]) -> float | None:
+    """Of net joules: the meter's offset is in the idle power as well, and goes with it."""
+    accuracy = reading.instrument.accuracy if reading.instrument else None
+    if accuracy is None:
+        return None
+    offset_j = 0.0
+    if not reading.idle:
+        offset_j = accuracy.offset_w * statistics.mean(one.duration_s / one.inferences for one in reading.windows)
+    return math.hypot(accuracy.gain * statistics.mean(values), offset_j) / math.sqrt(3)
+
+
+def why_none(reading: EnergyReading, plan: Plan) -> str:
+    """Why a reading gives no joules for an inference; "" if it does."""
+    found = per_inference(reading)
+    if found is None:
+        return reading.reason
+    half = found.gross_j.half_width
+    if half is None or found.windows < WINDOWS_MIN:
+        why = f": {reading.reason}" if reading.reason else ""
+        return f"{found.windows} whole windows, {WINDOWS_MIN} are the least{why}"
+    if half > plan.energy_precision * abs(found.gross_j.value):
+        return (
+            f"known to ±{half / abs(found.gross_j.value):.1%} after {found.windows} windows, asked for "
+            f"±{plan.energy_precision:.1%}; longer windows help: --energy-window {2 * plan.energy_window_s:g}"
+        )
+    return ""
+
+
+def of_record(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
+    """What can be said of a record's energy, and for every meter that says nothing, why."""
+    found, missing = [], []
+    for reading in record.energy:
+        why = why_none(reading, record.plan)
+        one = per_inference(reading)
+        if one and not why:
+            found.append(one)
+        else:
+            missing.append(f"{reading.source}: {why}")
+    return tuple(found), tuple(missing)
+
+
+# ---------------------------------------------------------------------- ratios
+
+
+def ratio(record: Record, baseline: Record, one: EnergyPerInference) -> Ratio | str:
+    """Net joules over the baseline's, of the same scope and provenance; else why there is none.
+
+    In one job windows are paired by round. One meter's accuracy leaves its ratios alone; that of two meters does not.
+    """
+    own = _reading(record, one.meter, one.scope)
+    bases = [reading for reading in baseline.energy if not why_none(reading, baseline.plan)]
+    same = [base for base in bases if (base.scope, base.provenance) == (one.scope, one.provenance)]
+    if not same:
+        there = ", ".join(f"{base.scope} {base.provenance}" for base in bases) or "none"
+        return f"scope mismatch: {one.scope} {one.provenance} here, the baseline has {there}"
+    base = next((reading for reading in same if reading.meter == one.meter), same[0])
+    own_net, base_net = _net(own)[0], _net(base)[0]
+    if not own_net or not base_net or min(*own_net.values(), *base_net.values()) <= 0:
+        return "the net energy of one of the two is lost in the idle power"
+    common = sorted(own_net.keys() & base_net.keys())
+    if record.job == baseline.job and len(common) >= WINDOWS_MIN:
+        logs = [math.log(own_net[number] / base_net[number]) for number in common]
+        centre, half = statistics.mean(logs), series.mean_half_width(logs)
+        return _ratio(centre, half, paired=True)
+    sides = [[math.log(value) for value in net.values()] for net in (own_net, base_net)]
+    halves = [series.mean_half_width(side) for side in sides]
+    if not _same_meter(own, base):
+        accuracies = [reading.instrument.accuracy if reading.instrument else None for reading in (own, base)]
+        if None in accuracies:
+            return f"{own.meter} and {base.meter} measured, and nobody states how exact both of them are"
+        halves += [2 * accuracy.gain / math.sqrt(3) for accuracy in accuracies if accuracy]
+    known = [half for half in halves if half is not None]
+    half = math.hypot(*known) if len(known) == len(halves) else None
+    return _ratio(statistics.mean(sides[0]) - statistics.mean(sides[1]), half, paired=False)
+
+
+def _reading(record: Record, meter: str, scope: str) -> EnergyReading:
+    return next(reading for reading in record.energy if (reading.meter, reading.scope) == (meter, scope))
+
+
+def _same_meter(own: EnergyReading, base: EnergyReading) -> bool:
+    def name(reading: EnergyReading) -> tuple[str, str, str]:
+        instrument = reading.instrument
+        return reading.meter, instrument.device_id if instrument else "", instrument.port if instrument else ""
+
+    return name(own) == name(base)
+
+
+def _ratio(log_ratio: float, half: float | None, *, paired: bool) -> Ratio:
+    if half is None:
+        return Ratio(math.exp(log_ratio), None, None, paired)
+    return Ratio(math.exp(log_ratio), math.exp(log_ratio - half), math.exp(log_ratio + half), paired)
+
+
+# ---------------------------------------------------------------------- doubts
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Something about a record's energy that its reader should know, with the remedy."""
+
+    seen: str
+    remedy: str
+
+
+_BOARD = ("undervoltage", "freq_capped", "throttled", "soft_temp")
+_REMEDY_OF_FLAG = {
+    "gap": ("the meter fell silent for a moment", "Check its cable; look with `edgebench meters watch`"),
+    "charging": ("the battery was being charged", "Unplug the charger, or measure in the supply"),
+    "voltage_assumed": ("the voltage was assumed, not measured", "Measure it and say so: meter_volts in targets.yaml"),
+    "column_map_guessed": ("the columns of the meter's lines were guessed", "Let it print an ebcsv header"),
+    "edge_extrapolated": ("the meter's values end inside a window", "Check its cable, then deploy again"),
+}  # fmt: skip
+
+
+def doubts(record: Record) -> Iterator[Doubt]:
+    """Of readings that give joules, in words; none of them changes a number."""
+    for reading in record.energy:
+        if why_none(reading, record.plan):
+            continue
+        for seen, remedy in (*_of_windows(reading.windows), *_of_idle(reading), *_of_flags(reading)):
+            yield Doubt(f"energy by {reading.source}: {seen}", remedy)
+
+
+def _of_windows(windows: Sequence[EnergyWindow]) -> Iterator[tuple[str, str]]:
+    shortest_s = min(window.duration_s for window in windows)
+    if shortest_s < WINDOW_MIN_S:
+        yield f"a window of {shortest_s:.1f} s, less than {WINDOW_MIN_S:g} s", "Use --energy-window 10 or more"
+
+
+def _of_idle(reading: EnergyReading) -> Iterator[tuple[str, str]]:
+    found = per_inference(reading)
+    assert found is not None
+    if found.idle_w is None:
+        yield "no idle window, so no net energy", "Check the meter's cable, then deploy again"
+    elif found.idle_drift_w and found.idle_drift_w > DRIFT_SHARE * abs(found.power_w):
+        yield (
+            f"idle power moved by {found.idle_drift_w:.2g} W over the windows, "
+            f"{found.idle_drift_w / abs(found.power_w):.0%} of {found.power_w:.3g} W",
+            "Stop other programs, let the device settle, then again",
+        )
+
+
+def _of_flags(reading: EnergyReading) -> Iterator[tuple[str, str]]:
+    flags = reading.all_flags
+    board = [flag.replace("_", " ") for flag in _BOARD if flag in flags]
+    if board:
+        yield f"the board reported {', '.join(board)} meanwhile", "A 3 A supply, a short cable, a heat sink"
+    for flag in sorted(flags & _REMEDY_OF_FLAG.keys()):
+        yield _REMEDY_OF_FLAG[flag]
+    if reading.refused:
+        first = reading.refused[0]
+        yield (
+            f"{len(reading.refused)} more windows have no energy; the first: {first.reason}",
+            "Check the meter's cable, then deploy again",
+        )
