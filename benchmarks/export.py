@@ -15,24 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from benchmarks import report
-from edgebench import checkpoint, models
-from edgebench.checkpoint import Metadata
-from edgebench.data import Preprocessing
+from benchmarks import networks, report
 from edgebench.errors import UserError
 from edgebench.export import export
-from edgebench.history import Metrics
-from exporters import Job, Scheme
+from exporters import Scheme
 from exporters._process import Workers
 from exporters._worker import Race
 
 NETWORKS = ("resnet18", "mobilenetv2", "vgg16", "efficientnet-b0")
 SHAPE = (3, 224, 224)
-CLASSES = tuple("abcdefghij")
-PREPROCESSING = Preprocessing((0.5,) * 3, (0.25,) * 3)
-CALIBRATION_IMAGES = 4
 PLUGINS = ("onnx", "tflite")
 SPEED_HEADER = ("network", "format", "file", "processor ms", "times as fast as fp32")
 ACCURACY_HEADER = ("file", "bytes", "accuracy", "of fp32", "agreement", "images", "ranges", "float layers")
@@ -50,51 +42,18 @@ def speed(network: str, plugin: str, folder: Path, seconds: float) -> list[list[
 
 def _files(network: str, plugin: str, folder: Path, workers: Workers) -> list[tuple[str, str]]:
     """(name, path): float32 first, then INT8 in every form that export would try."""
-    plain = Scheme("minmax")
-    job = Job(
-        source=str(_random_network(network, folder)),
-        kind="checkpoint",
-        precisions=("fp32", "int8"),
-        folder=str(folder),
-        calibration=str(_random_images(folder)),
-        preprocessing=PREPROCESSING,
-        schemes=(plain,),
-    )
+    job = networks.job(network, SHAPE, folder)
     with workers.start("convert", plugin) as converter:
         float32, int8 = (line.made for line in converter.answers(job))
         assert float32 and int8
         files = [("fp32", float32.file), ("int8, plain", int8.file)]
         for layers in int8.float_starts:
-            scheme = Scheme(plain.ranges, layers)
+            scheme = Scheme(networks.PLAIN.ranges, layers)
             again = msgspec.structs.replace(job, precisions=("int8",), schemes=(scheme,))
             (line,) = converter.answers(again)
             assert line.made
             files.append((f"int8, float start of {len(layers)}", line.made.file))
     return files
-
-
-def _random_network(name: str, folder: Path) -> Path:
-    import torch
-
-    torch.manual_seed(0)
-    network = models.build(name, SHAPE, len(CLASSES)).eval()
-    about = Metadata(
-        model=name,
-        dataset="random",
-        input_shape=SHAPE,
-        class_names=CLASSES,
-        preprocessing=PREPROCESSING,
-        size=models.count(network, SHAPE),
-        metrics=Metrics(0, 0, 0),
-    )
-    return checkpoint.save(network, about, folder / f"{name}.safetensors").path
-
-
-def _random_images(folder: Path) -> Path:
-    path = folder / "calibration.npy"
-    channels, height, width = SHAPE
-    np.save(path, np.random.default_rng(0).integers(0, 256, (CALIBRATION_IMAGES, height, width, channels), np.uint8))
-    return path
 
 
 def accuracy(source: Path, max_drop: float | None, folder: Path) -> list[list[str]]:
