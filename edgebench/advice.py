@@ -35,7 +35,6 @@ WORTH = 0.9
 RACE_S = 2.0
 # The newest onnxruntime that the Python of the oldest Raspberry Pi OS in use (Debian 11) gets.
 OLDEST_ONNXRUNTIME = (1, 19)
-LARGEST_DEPTHWISE_KERNEL = 7 * 7
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish", "LOGISTIC", "HARD_SWISH")
 KINDS = {
     "linear": "linear layers only",
@@ -147,26 +146,24 @@ def kind_of(network: Network) -> str:
     layers = [layer for layer in network.layers if layer.macs]
     if not any(len(layer.output_shape) == 4 for layer in layers):
         return "linear"
-    # One filter of a depthwise convolution sees one channel; so does that of a grey image's first layer.
-    depthwise = [
-        layer
-        for layer in layers[1:]
-        if len(layer.output_shape) == 4
-        and (layer.operator.startswith("DEPTHWISE") or _weights_per_output(layer.weights, layer.output_shape))
-    ]
-    if not depthwise:
+    if not any(layer.operator.startswith("DEPTHWISE") for layer in layers) and not _has_groups(network):
         return "plain"
     slow = any(
-        layer.operator in SLOW_ACTIVATIONS and len(layer.output_shape) == 4 and max(layer.output_shape[1:3]) > 1
-        and min(sorted(layer.output_shape[1:])[:2]) > 1
+        layer.operator in SLOW_ACTIVATIONS and sum(size > 1 for size in layer.output_shape) > 1
         for layer in network.layers
-    )  # fmt: skip
+    )
     return "depthwise-sigmoid" if slow else "depthwise"
 
 
-def _weights_per_output(weights: int, shape: tuple[int, ...]) -> bool:
-    """Whether each channel of this answer, [1, C, H, W], is made of one channel."""
-    return weights // max(1, shape[1]) <= LARGEST_DEPTHWISE_KERNEL
+def _has_groups(network: Network) -> bool:
+    """Whether a filter of some convolution, [1, C, H, W] in and out, is smaller than what it reads has channels."""
+    channels = 0
+    for layer in network.layers:
+        if len(layer.output_shape) == 4:
+            if layer.macs and layer.weights // max(1, layer.output_shape[1]) < channels:
+                return True
+            channels = layer.output_shape[1]
+    return False
 
 
 def _raced(name: str, artifacts: Sequence[Artifact], folder: Path, workers: Workers) -> Evidence:

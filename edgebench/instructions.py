@@ -83,7 +83,7 @@ def count(
 ) -> dict[str, tuple[int, str]]:
     """By the artifacts' names: instructions of one inference on this board, and the runtime that executed them.
 
-    Starts the emulated board if it does not run. Raises UserError for a file that does not run there.
+    Starts the emulated board if it does not run. Raises UserError for a file that is not run there.
     """
     machine = emulator.ensure_running(board, progress=progress.say)
     target = Target(
@@ -93,6 +93,11 @@ def count(
         ssh_config=str(machine.ssh_config),
         emulated=True,
     )
+    return count_on(target, sources, progress)
+
+
+def count_on(target: Target, sources: Sequence[Source], progress: Progress) -> dict[str, tuple[int, str]]:
+    """target: an emulated board, of which alone nanoseconds are instructions."""
     with tempfile.TemporaryDirectory(prefix="edgebench-instructions-") as results:
         paths = deploy.deploy(target, sources, PLAN, Path(results), progress=progress)
         return dict(_counted(record.load(path)) for path in paths)
