@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 import exporters
-from edgebench import bundle, checkpoint
+from edgebench import advice, bundle, checkpoint
 from edgebench.bundle import Artifact, Bundle
 from edgebench.errors import BadFile, UserError
 from edgebench.models import InputShape
@@ -61,6 +61,8 @@ def export(
     preprocessing: str | None = None,
     fold: bool = False,
     max_drop: float | None = None,
+    targets: Sequence[str] = (),
+    emulate: bool = False,
     cache: Path | None = None,
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
@@ -80,12 +82,17 @@ def export(
     fold: the files take images as bytes, and begin with the preprocessing.
     max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
     fewest layers that bring it under this stay float.
+    targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
+    are made where nothing else is asked for. emulate: count these files on an emulated board, instead of looking up.
     cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
     out: the bundle's folder, `bundles/<source's name>` by default; a bundle that is there is replaced when this one is
     whole.
     """
     if max_drop is not None and not 0 <= max_drop < 100:
         raise UserError("--max-drop", f"{max_drop:g} is no number of points of accuracy", "Give for example 0.3")
+    if emulate and not targets:
+        raise UserError("--emulate", "no board is named to emulate", "Name one with --for rpi4")
+    places = advice.check(targets)
     given = Given(
         source=str(checkpoint.newest() if source is None else source),
         weights=weights,
@@ -100,7 +107,7 @@ def export(
     with _scratch() as scratch, _publishing.room(folder.parent, scratch):
         workers = Workers(scratch)
         parent = _opening.open_parent(given, scratch, workers)
-        choices = exporters.choose(wanted(parent, formats, int8=int8), parent.kind)
+        choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
         material = _material.load(parent)
         _refuse_unusable(parent, material, choices, fold=fold)
         with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
@@ -116,9 +123,11 @@ def export(
                 artifacts[choice.name] = artifact
                 store.keep(choice, artifact, part)
             whole = tuple(artifacts[choice.name] for choice in choices)
+            advised = advice.advise(places, whole, part, scratch, emulate=emulate, progress=progress)
+            whole = tuple(advice.noted(artifact, advised.notes) for artifact in whole)
             made = Bundle(folder.name, parent.model, parent.source, whole, checkpoint.now())
             bundle.save(made, part)
-    for line in _summary(parent, made):
+    for line in (*_summary(parent, made), *advised.lines):
         progress.say(line)
     return Exported(folder, made)
 

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from edgebench import bundle
 from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.inspection import Errors, Format, Inspection, Layer, Loaded, Looked, Network, RunsAs, plain
+from edgebench.inspection import Errors, Format, Inspection, Loaded, Looked, Network, RunsAs, as_run, plain
 from edgebench.progress import Progress, Silent
 from exporters._inspect import GoldenInputs, Look, Sibling
 from exporters._process import Failed, Workers
@@ -172,9 +172,7 @@ def _joined(network: Network, loaded: Loaded, errors: Errors) -> Network:
     memory = network.memory
     if memory and loaded.arena_bytes:
         memory = replace(memory, arena_bytes=loaded.arena_bytes)
-    layers = tuple(
-        replace(_as_run(layer, loaded), sqnr_db=errors.sqnr_db.get(layer.number)) for layer in network.layers
-    )
+    layers = tuple(replace(as_run(layer, loaded), sqnr_db=errors.sqnr_db.get(layer.number)) for layer in network.layers)
     return replace(network, layers=layers, memory=memory)
 
 
@@ -186,17 +184,3 @@ def _quietly_quantised(network: Network, loaded: Loaded) -> list[str]:
         if layer.macs and not layer.scales and loaded.runs_as.get(layer.number, RunsAs("", False)).integer
     ]
     return [f"{loaded.runtime} runs on integers what the file keeps float: {', '.join(found)}"] if found else []
-
-
-def _as_run(layer: Layer, loaded: Loaded) -> Layer:
-    """Integers in the file are integers for the runtime only if it fuses what is around the operator."""
-    runs_as = loaded.runs_as.get(layer.number)
-    if runs_as is None:
-        return layer
-    layer = replace(layer, runs_as=runs_as.operator)
-    if runs_as.integer and layer.arithmetic == "float":
-        return replace(layer, arithmetic="integer", why_float="")
-    if not runs_as.integer and layer.arithmetic == "integer":
-        why = f"{loaded.runtime} does not fuse the quantise and dequantise nodes around it"
-        return replace(layer, arithmetic="float", why_float=why)
-    return layer

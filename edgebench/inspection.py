@@ -166,3 +166,17 @@ def operators(network: Network) -> list[OperatorCount]:
 def is_quantised(network: Network) -> bool:
     """Whether anything in it, if only weights, is held in integers."""
     return any(layer.scales or layer.arithmetic == "integer" for layer in network.layers)
+
+
+def as_run(layer: Layer, loaded: Loaded) -> Layer:
+    """Integers in the file are integers for the runtime only if it fuses what is around the operator."""
+    runs_as = loaded.runs_as.get(layer.number)
+    if runs_as is None:
+        return layer
+    layer = msgspec.structs.replace(layer, runs_as=runs_as.operator)
+    if runs_as.integer and layer.arithmetic == "float":
+        return msgspec.structs.replace(layer, arithmetic="integer", why_float="")
+    if not runs_as.integer and layer.arithmetic == "integer":
+        why = f"{loaded.runtime} does not fuse the quantise and dequantise nodes around it"
+        return msgspec.structs.replace(layer, arithmetic="float", why_float=why)
+    return layer

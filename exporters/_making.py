@@ -6,13 +6,14 @@ import shutil
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from edgebench import bundle
 from edgebench.bundle import Artifact, Parity, Precision
 from edgebench.errors import UserError
+from edgebench.inspection import Format
 from edgebench.progress import Step
-from exporters import Choice, Job, Made, _asking, _candidates
+from exporters import Choice, Job, Made, _asking, _candidates, _float_operators
 from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters._candidates import Choosing
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Beyond these an artifact is not a less exact copy of its parent, it is another network: something broke.
 LARGEST_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}
 LEAST_AGREEMENT_INT8 = 0.5
+INSPECTED: tuple[Format, ...] = get_args(Format)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,10 @@ class Making:
         if self.fold:
             file, how = self._folded(file, choice, evidence)
             notes |= {"preprocessing": how}
+        if choice.precision == "int8" and choice.exporter.FORMAT in INSPECTED:
+            notes |= {
+                "float_operators": _float_operators.note(file, choice.exporter.FORMAT, self.scratch, self.workers)
+            }
         answers, ran = test.answers(choice.plugin, file, self.workers, folded=self.fold)
         self._refuse_stranger(answers, test.reference, choice)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"

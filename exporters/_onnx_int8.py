@@ -6,6 +6,7 @@ activations stay half unfused on x86. Any layer may stay float; what only follow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # Their integer kernels look up one byte at a time; on large maps, and between float layers, they are faster as float.
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish")
-# Of a network with these: its stem, or its stem and first block (a squeeze-and-excite block has two more layers).
-FLOAT_STEMS = (1, 2, 4)
+# Its stem, or its stem and first block: depthwise and narrow (MobileNetV2), or with squeeze-and-excite (EfficientNet).
+FLOAT_STEMS = (1, 2, 3, 4)
+# Pixels of the stem's maps from which it takes a notable part of a light network's time: its three channels fill few
+# of the lanes that integer kernels have, and depthwise kernels gain nothing from integers.
+LARGE_MAP = 96 * 96
 OLDEST_OPSET = 13  # the first whose dequantise nodes know channels
 NEWER_OPSET = 17
 
@@ -28,7 +32,8 @@ NEWER_OPSET = 17
 def prepare(float32: Path, out: Path) -> None:
     """Fold normalisations and give each layer tensors and a name of its own.
 
-    Without the folding, tensors that tracing shared between layers keep convolutions from being fused.
+    Without the folding, tensors that tracing shared between layers keep convolutions from being fused. Without a bias
+    of its own, a float layer reads that of an INT8 layer, dequantises it each time and runs by a slower kernel.
     """
     import onnx
     from onnx import version_converter
@@ -40,7 +45,26 @@ def prepare(float32: Path, out: Path) -> None:
         model = version_converter.convert_version(model, NEWER_OPSET)
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
+    _unshare(model.graph)
     onnx.save(model, str(out))
+
+
+def _unshare(graph: Any) -> None:
+    """Copy what is read by several layers: tracing makes one tensor of equal ones, as all biases of zero are."""
+    import onnx
+
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    read: set[str] = set()
+    for node in graph.node:
+        for position, name in enumerate(node.input if node.op_type in LAYERS else ()):
+            if name in read:
+                copy = onnx.TensorProto()
+                copy.CopyFrom(held[name])
+                copy.name = f"{name}/{node.name}"
+                graph.initializer.append(copy)
+                node.input[position] = copy.name
+            elif name in held:
+                read.add(name)
 
 
 def layers(prepared: Path) -> tuple[str, ...]:
@@ -54,10 +78,21 @@ def layers(prepared: Path) -> tuple[str, ...]:
 
 def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
     """Layers at the input that may be faster as float; none in most networks."""
-    if not any(node.op_type in SLOW_ACTIVATIONS for node in _graph(prepared).node):
+    graph = _graph(prepared)
+    if not any(node.op_type in SLOW_ACTIVATIONS for node in graph.node) and not _is_light_on_large_maps(graph):
         return ()
     named = layers(prepared)
     return tuple(named[:count] for count in FLOAT_STEMS if count < len(named))
+
+
+def _is_light_on_large_maps(graph: Any) -> bool:
+    """Whether it has depthwise convolutions, and a stem that answers with large maps."""
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    groups = [attribute.i for node in convolutions for attribute in node.attribute if attribute.name == "group"]
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in graph.value_info}
+    if not convolutions or max(groups, default=1) == 1:
+        return False
+    return math.prod(shapes.get(convolutions[0].output[0], ())[2:]) >= LARGE_MAP
 
 
 def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:

@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgebench import agent, compare, deploy, emulator, record, targets, verdict
+from edgebench import agent, compare, deploy, emulator, instructions, record, targets, verdict
 from edgebench import cache as cache_
 from edgebench.emulator.machine import Machine
 from edgebench.errors import UserError
 from edgebench.plan import Plan
+from edgebench.progress import Silent
 from edgebench.record import Record
 from edgebench.targets import Target
 from tests.conftest import make_relu_bundle, run_cli
@@ -175,3 +176,14 @@ def test_the_shipped_targets_name_the_machine_that_emulate_makes() -> None:
     assert Path(entry.ssh_config.replace("{cache}", str(cache_.folder()))) == machine.ssh_config
     assert entry.host == machine.host_alias and entry.emulated
     assert shutil.which("ssh") and os.environ["EDGEBENCH_CACHE"]
+
+
+def test_counted_instructions_are_the_same_each_time(board: Target, tmp_path: Path) -> None:
+    sources = deploy.sources([make_relu_bundle(tmp_path / "relu", expected=[0.0, 1.0, 2.0])])
+    first, second = (instructions.count_on(board, sources, Silent()) for _ in range(2))
+    assert set(first) == {"relu-onnx-fp32", "relu-tflite-fp32"}
+    for name, (number, runtime) in first.items():
+        assert 1_000 < number < 1_000_000
+        assert second[name][0] == pytest.approx(number, rel=0.05)
+        assert runtime == second[name][1]
+        assert runtime.split()[0] == ("onnxruntime" if "onnx" in name else "litert")

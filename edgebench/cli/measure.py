@@ -36,6 +36,7 @@ PLANS = (
         "edgebench export checkpoints/ultralight.safetensors --formats tflite-int8,onnx-fp32",
         "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
         "edgebench export my.models:make --weights best.pt --dataset cifar10",
+        "edgebench export --for rpi4,rpi5",
     )
 )
 def export(
@@ -64,6 +65,15 @@ def export(
         float | None,
         typer.Option(metavar="POINTS", help="Of accuracy that INT8 may lose; layers stay float until it holds."),
     ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="TARGETS", help="Say which file is worth deploying there: rpi4, rpi5, desktop-cpu."
+        ),
+    ] = None,
+    emulate: Annotated[
+        bool, typer.Option("--emulate", help="For --for: count these files on the emulated board (minutes).")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything anew.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
 ) -> None:
@@ -82,6 +92,8 @@ def export(
         preprocessing=preprocessing,
         fold=fold,
         max_drop=max_drop,
+        targets=[name.strip() for name in for_.split(",")] if for_ else (),
+        emulate=emulate,
         cache=None if no_cache else cache.folder() / "export",
         out=out,
         progress=progress(),

@@ -1,0 +1,139 @@
+"""What fp32 and INT8 files cost in instructions of ARM cores, on emulated boards.
+
+Random weights, one thread. The counts are those that `edgebench export --for` goes by: --write puts them there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from benchmarks import networks, report
+from edgebench import checkpoint, deploy, instructions
+from edgebench.advice import kind_of
+from edgebench.emulator import BOARDS
+from edgebench.errors import UserError
+from edgebench.instructions import Count, Signs, Table
+from edgebench.models import InputShape
+from edgebench.progress import Terminal
+from exporters import Job
+from exporters._inspect import Look
+from exporters._process import Workers
+
+SHAPES: dict[str, InputShape] = {
+    "mlp-small": (1, 28, 28),
+    "mlp-medium": (1, 28, 28),
+    "ultralight": (3, 32, 32),
+    "res-se-30k": (3, 32, 32),
+    "mobilenetv2": (3, 32, 32),
+    "efficientnet-b0": (3, 32, 32),
+    "resnet18": (3, 32, 32),
+    "vgg16": (3, 32, 32),
+}
+VARIANTS = ("onnx-fp32", "onnx-int8", "onnx-int8-s8s8", "tflite-fp32", "tflite-int8")
+HEADER = ("network", "board", "ONNX fp32", "ONNX U8S8", "ONNX S8S8", "TFLite fp32", "TFLite INT8")
+
+
+def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) -> Iterator[Count]:
+    workers = Workers(folder)
+    job = networks.job(name, shape, folder)
+    files = {f"{name}-{variant}": path for variant, path in _files(job, folder, workers)}
+    size = checkpoint.load(Path(job.source)).about.size
+    kind = kind_of(workers.look(Look(str(files[f"{name}-onnx-fp32"]), "onnx", "read", str(folder))))
+    sources = []
+    for called, path in files.items():
+        (source,) = deploy.sources([path])
+        sources.append(deploy.Source(msgspec.structs.replace(source.artifact, name=called), source.folder))
+    for board in boards:
+        counted = instructions.count(sources, board, progress=Terminal(Console(stderr=True)))
+        for source in sources:
+            number, runtime = counted[source.artifact.name]
+            variant = source.artifact.name.removeprefix(f"{name}-")
+            format_, precision, *signed = variant.split("-")
+            signs: Signs = "s8s8" if signed else "u8s8" if variant == "onnx-int8" else ""
+            yield msgspec.convert(
+                {
+                    "board": board, "network": name, "input_shape": shape, "macs": size.macs, "kind": kind,
+                    "format": format_, "precision": precision, "signs": signs, "runtime": runtime,
+                    "instructions": number,
+                },
+                Count,
+            )  # fmt: skip
+
+
+def _files(job: Job, folder: Path, workers: Workers) -> Iterator[tuple[str, Path]]:
+    for plugin in ("onnx", "tflite"):
+        with workers.start("convert", plugin) as converter:
+            for line in converter.answers(job):
+                assert line.made
+                yield f"{plugin}-{line.made.precision}", Path(line.made.file)
+        if plugin == "onnx":
+            yield "onnx-int8-s8s8", _signed(job, folder)
+
+
+def _signed(job: Job, folder: Path) -> Path:
+    """The same INT8 with signed activations."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    from exporters import _parity as parity
+    from exporters import onnx as exporter
+
+    class Images(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left = parity.each_image(Path(job.calibration), job.preprocessing)
+
+        def get_next(self) -> dict[str, object] | None:
+            image = next(self._left, None)
+            return None if image is None else {"input": image}
+
+    out = folder / "onnx-int8-s8s8.onnx"
+    quantize_static(
+        str(folder / "onnx-prepared.onnx"), str(out), Images(), activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8, per_channel=True,
+    )  # fmt: skip
+    exporter.make_loadable(out)
+    return out
+
+
+def rows(found: Sequence[Count]) -> Iterator[list[str]]:
+    """Millions of instructions; a row for each network and board."""
+    for network, board in dict.fromkeys((one.network, one.board) for one in found):
+        numbers = {
+            f"{one.format}-{one.precision}{'-s8s8' if one.signs == 's8s8' else ''}": one.instructions
+            for one in found
+            if (one.network, one.board) == (network, board)
+        }
+        yield [network, board, *(f"{numbers[variant] / 1e6:.3g}" for variant in VARIANTS)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="*", default=list(SHAPES), choices=SHAPES)
+    parser.add_argument("--boards", nargs="*", default=list(BOARDS), choices=BOARDS)
+    parser.add_argument("--write", action="store_true", help=f"replace {instructions.TABLE.name}")
+    chosen = parser.parse_args(arguments)
+    print(report.conditions() + "\n")
+    found: list[Count] = []
+    try:
+        for name in chosen.networks:
+            with tempfile.TemporaryDirectory() as folder:
+                found += counts(name, SHAPES[name], chosen.boards, Path(folder))
+    except UserError as error:
+        print(f"{error.where}: {error.seen}. {error.remedy}", file=sys.stderr)
+        return 1
+    report.print_table(HEADER, list(rows(found)))
+    if chosen.write:
+        table = Table(f"{datetime.now(UTC):%Y-%m-%d}", tuple(found))
+        instructions.TABLE.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
