@@ -1,10 +1,11 @@
 """What the agent costs beside the worker: its size, its start, processor time, and what a second deploy sends.
 
 Every deploy runs in a process of its own, through edgebench.deploy.deploy and the local transport, in a cache folder
-that is new. Processor time is utime + stime of /proc/<pid>/stat, of the deploying process, the agent's session and
-the agent's job, over a window inside the rounds; the worker's is shown beside it, but is no cost: it is the
-measurement. The three sleep while the worker is timed; what they use is used between rounds, on its values: a short
-inference makes many, which the job sorts and writes and the host takes in. So several lengths are tried.
+that is new. Processor time is utime + stime of /proc/<pid>/stat, of the agent's session and the agent's job, over a
+window inside the rounds; the deploying process, which is on another machine as a rule, and the worker, which is the
+measurement, are shown beside it. They sleep while the worker is timed; what they use is used between rounds, on its
+values: a short inference makes many, which the job writes and the session sends. So several lengths are tried. The
+job looks at temperature, clock and throttle bits once a second, of a made-up board (its files, this machine's disk).
 """
 
 from __future__ import annotations
@@ -33,16 +34,27 @@ from edgebench.transports import open_transport
 TARGET = Target(name="local", transport="local")
 DEPLOYED = tuple(("onnxruntime", f"conv{nominal_us}-fp32") for nominal_us in (10, 50, 100, 1000))
 STARTS = 25
-WINDOW_S = 10.0
+WINDOW_S = 30.0
 MAX_ZIPAPP_BYTES = 64 << 10
 MAX_HELLO_S = 0.3
-MAX_BUSY_S = 0.1
+MAX_BUSY = 0.005
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Measures for longer than the window, whatever the precision.
 LONG = msgspec.structs.replace(
-    plan.named("default"), seconds_min=14.0, seconds_max=14.0, warmup_max_s=2.0, rounds_per_process=0
+    plan.named("default"), seconds_min=36.0, seconds_max=36.0, warmup_max_s=2.0, rounds_per_process=0
 )
 SHORT = plan.named("quick")
+CPUFREQ = "sys/devices/system/cpu/cpufreq/policy0"
+BOARD = {
+    **{f"sys/class/thermal/thermal_zone{zone}/temp": "48000" for zone in range(3)},
+    "sys/class/hwmon/hwmon1/name": "rpi_volt",
+    "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0",
+    f"{CPUFREQ}/scaling_governor": "performance",
+    f"{CPUFREQ}/scaling_cur_freq": "1800000",
+    f"{CPUFREQ}/scaling_max_freq": "1800000",
+    f"{CPUFREQ}/stats/time_in_state": "600000 10\n1800000 1000",
+    "proc/stat": "cpu  1 2 3 4 5 6 7 8 9 10",
+}
 
 
 def hello_times_s(starts: int) -> list[float]:
@@ -68,8 +80,9 @@ class Busy:
     worker: int
 
     @property
-    def beside_worker_s(self) -> float:
-        return (self.host + self.session + self.job) / TICKS_PER_S
+    def agent(self) -> float:
+        """Of one core, as a fraction."""
+        return (self.session + self.job) / TICKS_PER_S / self.window_s
 
 
 class Deploy:
@@ -175,11 +188,19 @@ def _busy_row(path: Path, busy: Busy) -> list[str]:
     names = ("host", "session", "job", "worker")
     parts = ", ".join(f"{name} {getattr(busy, name) / TICKS_PER_S:.2f}" for name in names)
     return _row(
-        f"processor time in {busy.window_s:.0f} s of rounds, {path.stem.rpartition('-')[0]}",
-        f"{busy.beside_worker_s:.2f} s ({parts})",
-        f"<= {MAX_BUSY_S} s",
-        busy.beside_worker_s <= MAX_BUSY_S,
+        f"agent, of one core, in {busy.window_s:.0f} s of rounds, {path.stem.rpartition('-')[0]}",
+        f"{busy.agent:.2%} ({parts} s)",
+        f"<= {MAX_BUSY:.1%}",
+        busy.agent <= MAX_BUSY,
     )
+
+
+def _board(root: Path) -> Path:
+    for name, content in BOARD.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
 
 
 def _row(what: str, measured: str, gate: str, met: bool) -> list[str]:
@@ -191,6 +212,7 @@ def main() -> int:
         files = [model.path for model in models.all_models() if (model.runtime, model.name) in DEPLOYED]
         with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
             os.environ["EDGEBENCH_CACHE"] = f"{folder}/cache"
+            os.environ["EDGEBENCH_SYSROOT"] = str(_board(Path(folder) / "board"))
             found = list(rows(files, Path(folder) / "results"))
     except UserError as error:
         print(f"{error.where}: {error.seen}. {error.remedy}", file=sys.stderr)

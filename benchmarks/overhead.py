@@ -38,7 +38,7 @@ from device_agents.python import series
 from edgebench.errors import UserError
 
 # Highest ratio allowed for models of at least so many ns in C.
-GATES = ((100_000, 1.03), (50_000, 1.06))
+GATES = ((100_000, 1.03), (50_000, 1.06), (20_000, 1.10))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     the statistics alone     made-up round medians, the default plan's stop rule      (benchmarks/rounds.py)
     the whole agent          jobs of two identical files on a simulated device        (edgebench/simulated.py)
-    a real device            the same with a real file: edgebench selftest --target NAME --runs 30
+    a real device            the same with a real file: edgebench selftest --target NAME --runs 15
 
 A/A: two identical files are compared; whoever calls a difference is wrong. Coverage: how often the 95 % interval of the
 median holds the prescribed median.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,6 +100,8 @@ def clean_rows(pairs: Sequence[Pair]) -> Iterator[list[str]]:
     ]
     yield [f"A/A called, in one job, {len(pairs)}", f"{in_one_job:.1%}", "<= 5 %", _met(in_one_job <= CALLED)]
     yield [f"A/A called, across jobs, {len(pairs) - 1}", f"{across:.1%}", "none", ""]
+    bias = statistics.median(one.value / truth_ns - 1 for one in latencies if one is not None)
+    yield [f"p50 against the truth, {len(latencies)} records", f"{bias:+.3%}", "none", ""]
     yield [f"clean jobs flagged, of {len(pairs)}", str(flagged), "0", _met(flagged == 0)]
 
 

@@ -29,6 +29,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     libc: str | None = None
     python: str | None = None
     clock_step_ns: int | None = None
+    clock_resolution_ns: int | None = None
     governor: str | None = None
     clock_hz: int | None = None
     clock_max_hz: int | None = None

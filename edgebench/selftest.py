@@ -98,10 +98,11 @@ class SelfTest:
         imprecise = sum(not pair.precise for pair in self.pairs)
         first = self.pairs[0].first
         yield f"{self.target}: {first.artifact.name} against itself, {jobs} jobs of plan {self.plan.preset}"
-        step_ns = first.facts_before.clock_step_ns
+        step_ns, resolution_ns = first.facts_before.clock_step_ns, first.facts_before.clock_resolution_ns
         if step_ns:
             alone_us = MIN_CLOCK_STEPS * step_ns / 1e3
-            yield f"  clock           {step_ns} ns a reading; below {alone_us:.3g} µs it times blocks"
+            steps = f", in steps of {resolution_ns} ns" if resolution_ns else ""
+            yield f"  clock           {step_ns} ns a reading{steps}; below {alone_us:.3g} µs it times blocks"
         yield f"  link            {statistics.median(trips_ms):.2f} ms a round trip, at most {max(trips_ms):.2f} ms"
         yield f"  noise           p50 known to ±{self._noise():.2%}; from job to job ±{self.between_jobs:.2%}"
         yield f"  sampling        {_signed(self.observer)} on the latency"

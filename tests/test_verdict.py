@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
 import pytest
 
-from edgebench import verdict
-from edgebench.record import Load, Outcome, Record, Round
+from edgebench import behaviour, plan, verdict
+from edgebench.record import Cooling, Load, Outcome, Record, Round
 from edgebench.verdict import Verdict
 from tests.records import FACTS, PLAN, STEADY, failed, make_record, make_rounds
 
@@ -232,3 +233,151 @@ def test_the_worst_reason_gives_the_level_and_all_are_kept() -> None:
     assert judged.level == "invalid"
     assert [reason.level for reason in judged.reasons] == ["invalid", "suspect", "suspect"]
     assert all(reason.seen and reason.remedy for reason in judged.reasons)
+
+
+# ------------------------------------------------------------------ how it behaved over time
+
+MLPERF = msgspec.structs.replace(plan.named("mlperf"), seconds_min=0.0)
+
+
+def seen(record: Record) -> list[str]:
+    return [reason.seen for reason in verdict.judge(record).reasons]
+
+
+def spread(values_ns: list[int], rounds: int = 8, **fields: Any) -> tuple[Round, ...]:
+    """Rounds of the same values, each from another one on, as if measured one after the other."""
+    turned = [values_ns[number:] + values_ns[:number] for number in range(rounds)]
+    return tuple(
+        Round(start_ns=10**9 * number, block=1, values_ns=tuple(values), number=number, **fields)
+        for number, values in enumerate(turned)
+    )
+
+
+def test_two_levels_are_said_with_both() -> None:
+    """Two kinds of cores: in every round some inferences take half as long again."""
+    values = [50_000 + 10 * n for n in range(12)] + [75_000 + 10 * n for n in range(8)]
+    (reason,) = verdict.judge(make_record(rounds=spread(values, duration_ns=sum(values)))).reasons
+    assert reason.level == "suspect" and "two levels, 0.0501 and 0.075" in reason.seen
+    assert "cpus" in reason.remedy
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [50_000 + 1_000 * n for n in range(40)],  # as wide, and even
+        [50_000 + 10 * n for n in range(38)] + [75_000, 76_000],  # outliers
+        [50_000 + 10 * n for n in range(20)] + [53_000 + 10 * n for n in range(20)],  # two levels, near one another
+        [50_000] * 40,
+    ],
+)
+def test_what_is_no_second_level(values: list[int]) -> None:
+    order = random.Random(1)
+    shuffled = order.sample(values, len(values))
+    assert behaviour.two_levels(spread(shuffled)) is None
+
+
+@pytest.mark.parametrize("draw", ["gauss", "expovariate", "lognormvariate"])
+def test_noise_of_one_level_has_no_second_one(draw: str) -> None:
+    order = random.Random(2)
+    shapes = {
+        "gauss": lambda: order.gauss(1, 0.1),
+        "expovariate": lambda: 1 + order.expovariate(5),
+        "lognormvariate": lambda: order.lognormvariate(0, 0.3),
+    }
+    for _ in range(200):
+        values = [round(50_000 * max(0.3, shapes[draw]())) for _ in range(100)]
+        assert behaviour.two_levels(spread(values)) is None
+
+
+def test_standing_still_is_said_and_reading_a_clock_is_not() -> None:
+    steady = [50_000] * 10
+    assert seen(make_record(rounds=spread(steady, duration_ns=510_000))) == []
+    assert seen(make_record(rounds=spread(steady, duration_ns=1_000_000))) == [
+        "for 50% of its time it stood still between inferences"
+    ]
+
+
+def test_resting_between_paced_inferences_is_not_standing_still() -> None:
+    assert seen(make_record(rounds=spread([50_000] * 10, duration_ns=10**9, missed=0))) == []
+
+
+@pytest.mark.parametrize(("missed", "is_said"), [(0, False), (1, False), (5, True)])
+def test_more_than_one_late_inference_in_a_hundred_is_said(missed: int, is_said: bool) -> None:
+    rounds = spread([50_000] * 20, duration_ns=10**9, missed=0)
+    late = (msgspec.structs.replace(rounds[0], missed=missed), *rounds[1:])
+    said = seen(make_record(rounds=late))
+    assert said == ([f"{missed} of 160 inferences were not done when the next was due, at 0 a second"] * is_said)
+
+
+def test_windows_are_checked_one_by_one() -> None:
+    whole = spread([1_100_000_000] * 10, rounds=5, duration_ns=11_000_000_000)
+    good = msgspec.structs.replace(make_record(rounds=whole), plan=MLPERF)
+    assert seen(good) == []
+    for broken in ({"duration_ns": 9_999_999_999}, {"values_ns": (1_100_000_000,) * 9}, {"duration_ns": None}):
+        rounds = (*whole[:4], msgspec.structs.replace(whole[4], **broken))
+        judged = verdict.judge(msgspec.structs.replace(good, rounds=rounds))
+        assert judged.level == "invalid" and "1 of 5 windows are shorter than 10 s or 10 inferences" in (
+            judged.reasons[0].seen
+        )
+
+
+def test_too_few_values_are_said_with_their_number() -> None:
+    few = make_rounds([50_000.0 * factor for factor in STEADY], values=4)
+    assert "32 values, the plan asks for 50" in seen(make_record(rounds=few))
+
+
+def with_clocks(*clocks_hz: int | None) -> Record:
+    rounds = make_rounds([50_000.0 * factor for factor in STEADY])
+    seen_ = zip(rounds, clocks_hz, strict=True)
+    return make_record(rounds=tuple(msgspec.structs.replace(one, clock_hz=hz) for one, hz in seen_))
+
+
+def test_a_clock_that_sank_is_said_and_one_that_wavers_is_not() -> None:
+    fast, slow = 1_800_000_000, 600_000_000
+    assert seen(with_clocks(*[fast] * 8)) == [] == seen(with_clocks(*[None] * 8))
+    assert seen(with_clocks(*[fast, round(0.95 * fast)] * 4)) == []
+    assert seen(with_clocks(*[fast] * 6, slow, slow)) == [
+        "the clock was down to 0.60 GHz in 2 of 8 rounds, not 1.80 GHz; governor performance"
+    ]
+    assert seen(with_clocks(*[slow] * 8)) == [], "a clock that is low throughout is a condition, not a fault"
+
+
+def test_a_battery_is_said() -> None:
+    facts = msgspec.structs.replace(FACTS, on_battery=True)
+    assert seen(make_record(facts_before=facts)) == ["it ran on its battery, which lowers the clock on many machines"]
+    assert seen(make_record(facts_before=msgspec.structs.replace(FACTS, on_battery=False))) == []
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        (
+            ((0.0, 60.0, None), (20.0, 52.0, None)),
+            "at 52.0 °C after 20 s of waiting, not below 43.0 °C; it lost 8.0 °C",
+        ),
+        (((0.0, 40.0, 10**9), (20.0, 40.0, 10**9)), "its clock was still limited to 1.00 GHz after 20 s of waiting"),
+        (((0.0, 40.0, 2 * 10**9), (20.0, 40.0, 2 * 10**9)), "it was still throttled after 20 s of waiting"),
+        (((0.0, None, None), (20.0, None, None)), "it was still throttled after 20 s of waiting"),
+    ],
+)
+def test_a_gate_that_stayed_shut_says_what_it_waited_for(curve: Any, said: str) -> None:
+    record = msgspec.structs.replace(make_record(gate_open=False), cooling=Cooling(20.0, 43.0, 2 * 10**9, curve))
+    (reason,) = verdict.judge(record).reasons
+    assert said in reason.seen and reason.level == "suspect"
+
+
+def test_a_plan_that_looks_for_heat_is_not_blamed_for_finding_it() -> None:
+    hot = with_throttle_bits(0x4)
+    sustained = msgspec.structs.replace(hot, plan=msgspec.structs.replace(PLAN, sustained=True, precision=None))
+    assert verdict.judge(hot).level == "invalid" and verdict.judge(sustained).level == "valid"
+    weak = with_throttle_bits(0x5)
+    (reason,) = verdict.judge(msgspec.structs.replace(weak, plan=sustained.plan)).reasons
+    assert reason.seen == "the board reported: under-voltage"
+
+
+def test_bits_since_boot_that_only_a_look_saw_count() -> None:
+    """The kernel cleared them before the end."""
+    record = with_throttle_bits(0, before=0, after=0)
+    rounds = (msgspec.structs.replace(record.rounds[0], throttled=0x10000), *record.rounds[1:])
+    (reason,) = verdict.judge(msgspec.structs.replace(record, rounds=rounds)).reasons
+    assert reason.seen == "the board reported: under-voltage"

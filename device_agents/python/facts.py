@@ -57,6 +57,7 @@ def static_facts():
             "libc": _libc(),
             "python": platform.python_version(),
             "clock_step_ns": clock_step_ns(),
+            "clock_resolution_ns": clock_resolution_ns(),
         }
     )
 
@@ -180,12 +181,23 @@ def process_cpu_s(pid):
 
 def clock_step_ns():
     """What one timed empty call costs: the floor below which a single inference cannot be timed."""
+    return sorted(_empty_calls_ns())[100] or 1
+
+
+def clock_resolution_ns():
+    """The smallest step that the clock was seen to make."""
+    values = sorted(set(_empty_calls_ns()))
+    steps = [later - earlier for earlier, later in zip([0, *values], values) if later > earlier]
+    return min(steps) if steps else None
+
+
+def _empty_calls_ns():
     clock = time.perf_counter_ns
-    steps = []
+    values = []
     for _ in range(200):
         start = clock()
-        steps.append(clock() - start)
-    return sorted(steps)[100] or 1
+        values.append(clock() - start)
+    return values
 
 
 def _known(facts):

@@ -252,7 +252,9 @@ class Device:
         return Watched(self, self._state)
 
     def static_facts(self):
-        return {"model": "simulated device", "cpu": "simulated", "clock_step_ns": self.board.clock_step_ns}
+        step_ns = self.board.clock_step_ns
+        clock = {"clock_step_ns": step_ns, "clock_resolution_ns": step_ns}
+        return {"model": "simulated device", "cpu": "simulated", **clock}
 
     def momentary_facts(self):
         state = {"temperature_c": self.temperature_c(), "throttled": self.throttled()}
