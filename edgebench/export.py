@@ -60,6 +60,7 @@ def export(
     calibration: str | None = None,
     preprocessing: str | None = None,
     fold: bool = False,
+    dynamic_batch: bool = False,
     max_drop: float | None = None,
     targets: Sequence[str] = (),
     emulate: bool = False,
@@ -80,6 +81,7 @@ def export(
     preprocessing: how images become such a network's input, a name of `exporters._preprocessing.NAMES`; what the data
     set prescribes if it is left out, which is refused where another one is clearly right.
     fold: the files take images as bytes, and begin with the preprocessing.
+    dynamic_batch: ONNX files that take any number of images at once, and no others; else all take one.
     max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
     fewest layers that bring it under this stay float.
     targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
@@ -108,15 +110,20 @@ def export(
         workers = Workers(scratch)
         parent = _opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
+        if dynamic_batch:
+            choices = _of_any_batch(choices, named=bool(formats))
         material = _material.load(parent)
         _refuse_unusable(parent, material, choices, fold=fold)
         with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
-            store = Cache(cache, _cache.basis(parent, material, fold=fold, max_drop=drop) if cache else {})
+            store = Cache(
+                cache,
+                _cache.basis(parent, material, fold=fold, dynamic_batch=dynamic_batch, max_drop=drop) if cache else {},
+            )
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             try:
-                new = Making(parent, material, part, scratch, workers, step, drop, fold).all(missing)
+                new = Making(parent, material, part, scratch, workers, step, drop, fold, dynamic_batch).all(missing)
             except Failed as failure:
                 raise _refusals.explained(failure, parent.where, choices, folder) from failure
             for choice, artifact in zip(missing, new, strict=True):
@@ -130,6 +137,17 @@ def export(
     for line in (*_summary(parent, made), *advised.lines):
         progress.say(line)
     return Exported(folder, made)
+
+
+def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
+    """Those whose format leaves the batch open. Raises UserError if another one was asked for by name."""
+    able = [choice for choice in choices if choice.exporter.FORMAT == "onnx"]
+    others = [choice.name for choice in choices if choice not in able]
+    if not able or (named and others):
+        raise UserError(
+            "--dynamic-batch", f"{', '.join(others)} takes one image at a time", "Name ONNX formats, e.g. onnx-int8"
+        )
+    return able
 
 
 @contextmanager

@@ -59,7 +59,8 @@ class Job(msgspec.Struct, frozen=True):
 
     source: the checkpoint or .onnx file; foreign: a network of another kind. folder: where to write, and where what was
     made for an earlier job still is. calibration: an .npy file of uint8 [N, H, W, C], or "" if there is no calibration
-    set; preprocessing makes network input of it. schemes: the INT8 files to make.
+    set; preprocessing makes network input of it. schemes: the INT8 files to make. dynamic_batch: where the format can,
+    files take any number of images at once, else one.
     """
 
     source: str
@@ -70,6 +71,7 @@ class Job(msgspec.Struct, frozen=True):
     preprocessing: Preprocessing | None = None
     schemes: tuple[Scheme, ...] = ()
     foreign: Foreign | None = None
+    dynamic_batch: bool = False
 
 
 class Made(msgspec.Struct, frozen=True):

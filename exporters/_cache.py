@@ -34,7 +34,9 @@ LARGEST_BYTES = 4_000_000_000
 ALWAYS = ("numpy", "torch", "torchvision")
 
 
-def basis(parent: Parent, material: Material | None, *, fold: bool, max_drop: float | None) -> dict[str, Any]:
+def basis(
+    parent: Parent, material: Material | None, *, fold: bool, dynamic_batch: bool, max_drop: float | None
+) -> dict[str, Any]:
     """What decides about all artifacts of an export; empty if that cannot be known.
 
     Nobody sees beforehand what code that is imported will do.
@@ -46,6 +48,7 @@ def basis(parent: Parent, material: Material | None, *, fold: bool, max_drop: fl
         "images": None if material is None else [material.digest, material.images.name, material.calibration_name],
         "preprocessing": None if material is None else material.preprocessing,
         "fold": fold,
+        "dynamic_batch": dynamic_batch,
         "max_drop": max_drop,
         "code": _code_sha256(),
         "machine": [platform.machine(), platform.python_version()],

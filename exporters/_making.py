@@ -48,6 +48,7 @@ class Making:
     step: Step
     max_drop: float | None = None
     fold: bool = False
+    dynamic_batch: bool = False
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> list[Artifact]:
@@ -91,6 +92,7 @@ class Making:
                 preprocessing=evidence.preprocessing,
                 schemes=_candidates.SCHEMES,
                 foreign=self.parent.foreign,
+                dynamic_batch=self.dynamic_batch,
             )
             candidates = self._converted(worker, job, plugin)
             chosen = []

@@ -54,22 +54,22 @@ def float32_of(job: Job) -> Path:
     float32 = Path(job.folder) / "onnx-fp32.onnx"
     if not float32.exists():
         if job.kind == "checkpoint":
-            from_checkpoint(Path(job.source), float32)
+            from_checkpoint(Path(job.source), float32, dynamic_batch=job.dynamic_batch)
         elif job.foreign is not None:
-            _trace(_modules.load(job.foreign), job.foreign.input_shape, float32)
+            _trace(_modules.load(job.foreign), job.foreign.input_shape, float32, dynamic_batch=job.dynamic_batch)
         else:
             _copy(Path(job.source), float32)
     return float32
 
 
-def from_checkpoint(source: Path, out: Path) -> None:
+def from_checkpoint(source: Path, out: Path, *, dynamic_batch: bool = False) -> None:
     from edgebench import checkpoint
 
     opened = checkpoint.load(source)
-    _trace(opened.build(), opened.about.input_shape, out)
+    _trace(opened.build(), opened.about.input_shape, out, dynamic_batch=dynamic_batch)
 
 
-def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> None:
+def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path, *, dynamic_batch: bool) -> None:
     import torch
 
     torch.onnx.export(
@@ -80,7 +80,7 @@ def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> None:
         opset_version=OPSET,
         input_names=["input"],
         output_names=["logits"],
-        dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}},
+        dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}} if dynamic_batch else None,
     )
     make_loadable(out)
 

@@ -237,6 +237,25 @@ def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:
         assert {entry.domain: entry.version for entry in model.opset_import} == {"": 17}
 
 
+def test_files_take_one_image_or_on_request_any_number(
+    exported: Exported, dense: checkpoint.Checkpoint, mini: Dataset, folder: Path
+) -> None:
+    import onnxruntime
+
+    formats = ["onnx-fp32", "onnx-int8"]
+    dynamic = export(dense.path, formats=formats, dynamic_batch=True, out=folder / "dynamic")
+    images = mini.preprocessing.apply(mini.test.images[:5])
+    for name in formats:
+        sessions = [onnxruntime.InferenceSession(made.path / f"{name}.onnx") for made in (exported, dynamic)]
+        assert [session.get_inputs()[0].shape for session in sessions] == [[1, 1, 28, 28], ["batch", 1, 28, 28]]
+        one_by_one = [sessions[0].run(None, {"input": image[None]})[0] for image in images]
+        together = sessions[1].run(None, {"input": images})[0]
+        assert parity.relative_error(together, np.concatenate(one_by_one)) < 1e-5
+    with pytest.raises(UserError, match="tflite-fp32 takes one image at a time"):
+        export(dense.path, formats=["tflite-fp32"], dynamic_batch=True, out=folder / "never")
+    assert not (folder / "never").exists()
+
+
 def test_files_are_the_same_bytes_each_time(exported: Exported, dense: checkpoint.Checkpoint, folder: Path) -> None:
     """And so `deploy` sends nothing twice. The file name of the source must not matter."""
     formats = ["onnx-fp32", "onnx-int8"]

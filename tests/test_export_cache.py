@@ -159,7 +159,7 @@ PARENT = Parent(
 def entry(
     material: Material | None, choice: Choice = ONNX_FP32, parent: Parent = PARENT, **options: Any
 ) -> Path | None:
-    basis = _cache.basis(parent, material, **({"fold": False, "max_drop": None} | options))
+    basis = _cache.basis(parent, material, **({"fold": False, "dynamic_batch": False, "max_drop": None} | options))
     return Cache(Path("kept"), basis).entry(choice)
 
 

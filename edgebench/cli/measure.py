@@ -61,6 +61,9 @@ def export(
     fold: Annotated[
         bool, typer.Option("--fold-preprocessing", help="Files that take images as bytes, 0 to 255.")
     ] = False,
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="ONNX files that take any number of images at once.")
+    ] = False,
     max_drop: Annotated[
         float | None,
         typer.Option(metavar="POINTS", help="Of accuracy that INT8 may lose; layers stay float until it holds."),
@@ -91,6 +94,7 @@ def export(
         calibration=calibration,
         preprocessing=preprocessing,
         fold=fold,
+        dynamic_batch=dynamic_batch,
         max_drop=max_drop,
         targets=[name.strip() for name in for_.split(",")] if for_ else (),
         emulate=emulate,
