@@ -84,10 +84,12 @@ def test_sustained_says_when_it_throttled_and_what_is_left_of_the_speed(tmp_path
 
 
 def test_sustained_lets_each_artifact_begin_cool(tmp_path: Path) -> None:
-    short = msgspec.structs.replace(MINUTES, seconds_min=60.0, seconds_max=60.0)
+    short = msgspec.structs.replace(MINUTES, seconds_min=130.0, seconds_max=130.0)
     one, two = measure(tmp_path, {name: Model(20 * MS, device=HOT) for name in ("one", "two")}, short)
     assert max(r.start_ns for r in one.rounds) < min(r.start_ns for r in two.rounds), "one after the other"
     assert two.cooling is not None and two.gate_open and two.cooling.waited_s > 60
+    for found in map(behaviour.sustained, (one, two)):
+        assert found is not None and found.throttled_after_s == pytest.approx(120, abs=10)
     curve = [celsius for _, celsius, _ in two.cooling.curve if celsius is not None]
     assert curve == sorted(curve, reverse=True) and curve[0] > two.cooling.limit_c >= curve[-1]  # type: ignore[operator]
 
