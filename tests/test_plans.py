@@ -161,6 +161,14 @@ def test_the_command_line_takes_every_plan_and_says_them(tmp_path: Path) -> None
 # ------------------------------------------------------------------ caught while it happens
 
 
+@pytest.mark.parametrize("board", list(simulated.BOARDS))
+def test_each_flaw_of_a_board_is_caught_and_a_clean_one_is_not(board: str, tmp_path: Path) -> None:
+    how = msgspec.structs.replace(plan.named("default"), rounds_per_process=0)
+    (one,) = measure(tmp_path, {"net": simulated.network(board, seed=11)}, how)
+    level = {"clean": "valid", "throttled": "invalid", "under-volted": "invalid"}.get(board, "suspect")
+    assert verdict.judge(one).level == level, seen(one)
+
+
 def test_a_blink_of_under_voltage_is_caught_where_the_kernel_forgets_it(tmp_path: Path) -> None:
     """Nothing is left of it at the end: only a look while it lasts can tell."""
     board = Board(seed=6, under_voltage_at_s=4.2, under_voltage_s=1.2, forgets=True)
