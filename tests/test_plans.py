@@ -84,10 +84,12 @@ def test_sustained_says_when_it_throttled_and_what_is_left_of_the_speed(tmp_path
 
 
 def test_sustained_lets_each_artifact_begin_cool(tmp_path: Path) -> None:
-    short = msgspec.structs.replace(MINUTES, seconds_min=60.0, seconds_max=60.0)
+    short = msgspec.structs.replace(MINUTES, seconds_min=130.0, seconds_max=130.0)
     one, two = measure(tmp_path, {name: Model(20 * MS, device=HOT) for name in ("one", "two")}, short)
     assert max(r.start_ns for r in one.rounds) < min(r.start_ns for r in two.rounds), "one after the other"
     assert two.cooling is not None and two.gate_open and two.cooling.waited_s > 60
+    for found in map(behaviour.sustained, (one, two)):
+        assert found is not None and found.throttled_after_s == pytest.approx(120, abs=10)
     curve = [celsius for _, celsius, _ in two.cooling.curve if celsius is not None]
     assert curve == sorted(curve, reverse=True) and curve[0] > two.cooling.limit_c >= curve[-1]  # type: ignore[operator]
 
@@ -158,6 +160,14 @@ def test_the_command_line_takes_every_plan_and_says_them(tmp_path: Path) -> None
 
 
 # ------------------------------------------------------------------ caught while it happens
+
+
+@pytest.mark.parametrize("board", list(simulated.BOARDS))
+def test_each_flaw_of_a_board_is_caught_and_a_clean_one_is_not(board: str, tmp_path: Path) -> None:
+    how = msgspec.structs.replace(plan.named("default"), rounds_per_process=0)
+    (one,) = measure(tmp_path, {"net": simulated.network(board, seed=11)}, how)
+    level = {"clean": "valid", "throttled": "invalid", "under-volted": "invalid"}.get(board, "suspect")
+    assert verdict.judge(one).level == level, seen(one)
 
 
 def test_a_blink_of_under_voltage_is_caught_where_the_kernel_forgets_it(tmp_path: Path) -> None:

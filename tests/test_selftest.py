@@ -26,7 +26,7 @@ HERE = Target(name="here", transport="local", runtimes=("onnxruntime",))
 
 def pair(ratio: float, *, p50_ns: float = 50_000.0, spread: float = 1.0, sampled: bool = True) -> Pair:
     """Two records of one job; their rounds differ by the ratio and by STEADY, stretched."""
-    facts = msgspec.structs.replace(FACTS, clock_step_ns=50)
+    facts = msgspec.structs.replace(FACTS, clock_step_ns=50, clock_resolution_ns=10)
     first = make_record("net-onnx-fp32", facts=facts, rounds=make_rounds([p50_ns] * len(STEADY)))
     twins = [p50_ns * ratio * (1 + spread * (factor - 1)) for factor in STEADY]
     return Pair(first, make_record("net-onnx-fp32-2-onnx-fp32", rounds=make_rounds(twins)), sampled)

@@ -52,7 +52,9 @@ def test_jobs_on_a_simulated_device_are_counted(
     assert pairs[0].first.rounds != pairs[1].first.rounds
     assert pairs[0].first.artifact.content.sha256 == pairs[0].twin.artifact.content.sha256
     rows = list(truth.clean_rows(pairs))
-    assert [row[0].split(",")[0] for row in rows] == ["coverage", "A/A called", "A/A called", "clean jobs flagged"]
+    assert [row[0].split(",")[0] for row in rows] == [
+        "coverage", "A/A called", "A/A called", "p50 against the truth", "clean jobs flagged",
+    ]  # fmt: skip
 
 
 def test_what_is_called_flagged_and_missed_is_counted() -> None:
@@ -61,7 +63,8 @@ def test_what_is_called_flagged_and_missed_is_counted() -> None:
     right = make_record(rounds=make_rounds(steady))
     wrong = make_record("twin-onnx-fp32", rounds=make_rounds([value * 1.05 for value in steady]))
     pairs = [truth.Pair(right, right), truth.Pair(right, wrong), truth.Pair(right, failed())]
-    coverage, in_one_job, across, flagged = truth.clean_rows(pairs)
+    coverage, in_one_job, across, bias, flagged = truth.clean_rows(pairs)
+    assert bias[1] == "+0.000%"
     assert coverage[1] == "66.7%" and coverage[3] == "NO"
     assert in_one_job[1] == "33.3%" and in_one_job[3] == "NO"
     assert across[1] == "0.0%"

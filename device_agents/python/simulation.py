@@ -277,6 +277,7 @@ class Watched:
         self._state = state
 
     def __enter__(self):
+        self._state.watched = 0
         return self
 
     def __exit__(self, *_):

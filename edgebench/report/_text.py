@@ -170,23 +170,33 @@ def accuracy(row: Row) -> str:
 def facts(row: Row) -> list[tuple[str, str]]:
     """The conditions on a target, as (name, value)."""
     facts = row.record.facts_before
-    known: dict[str, str | None] = {
+    known: dict[str, str | int | None] = {
         "device": facts.model,
-        "processor": facts.cpu and f"{facts.cpu}, {facts.cores} cores {' '.join(facts.cpu_features)}",
+        "processor": _joined(facts.cpu, facts.cores and f"{facts.cores} cores {' '.join(facts.cpu_features)}"),
         "threads": _threads(row.record),
         "governor": facts.governor,
         "clock": _clock(row.record),
         "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
         "load": None if facts.load_1min is None else f"{facts.load_1min:.1f}",
-        "memory": _format.size(facts.ram_bytes),
-        "system": f"{facts.os}, kernel {facts.kernel}, {facts.machine}, {facts.libc}, Python {facts.python}",
+        "memory": facts.ram_bytes and _format.size(facts.ram_bytes),
+        "system": _joined(
+            facts.os,
+            facts.kernel and f"kernel {facts.kernel}",
+            facts.machine,
+            facts.libc,
+            facts.python and f"Python {facts.python}",
+        ),
         "power": _power(facts),
         "cooling": _cooling(row.record),
         "plan": aim(row),
         "measured": row.record.created,
         "edgebench": row.record.edgebench,
     }
-    return [(name, value) for name, value in known.items() if value]
+    return [(name, str(value)) for name, value in known.items() if value]
+
+
+def _joined(*parts: str | int | None) -> str:
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _threads(record: Record) -> str:
