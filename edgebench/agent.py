@@ -54,6 +54,13 @@ class Tail(msgspec.Struct, frozen=True):
     stderr: list[str] = []
 
 
+class Clock(msgspec.Struct, frozen=True):
+    """When a question arrived there and when its answer left, on the device's monotonic clock."""
+
+    received_ns: int
+    sent_ns: int
+
+
 _T = TypeVar("_T")
 
 
@@ -67,6 +74,7 @@ class Agent:
         self.where = where
         self._transport = transport
         self._noise = b""
+        self._interruptions = 0
         zipapp = build_zipapp()
         self.sha256 = hashlib.sha256(zipapp).hexdigest()
         self._path = f"{transport.workdir}/agent-{self.sha256[:16]}.pyz"
@@ -129,8 +137,24 @@ class Agent:
             if text.startswith(b'{"n":'):
                 yield text
                 continue
-            yield self._convert(self._unwrap(text), Tail)
+            ending = self._convert(self._unwrap(text), Tail)
+            for _ in range(self._interruptions):
+                self._answer()
+            self._interruptions = 0
+            yield ending
             return
+
+    def interrupt(self) -> None:
+        """End the present `tail`, which still gives the lines that are on their way: to ask something in between."""
+        self._write({"do": "clock"})
+        self._interruptions += 1
+
+    def clock(self) -> Clock:
+        return self._convert(self._ask({"do": "clock"}), Clock)
+
+    def enough(self, job: str) -> None:
+        """No more energy windows for the meter here."""
+        self._ask({"do": "enough", "job": job})
 
     def stop(self, job: str) -> None:
         """Ask a job to end after its present round."""

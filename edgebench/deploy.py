@@ -23,6 +23,8 @@ from edgebench.bundle import Artifact
 from edgebench.errors import AgentError, LinkLost, TargetError, UserError
 from edgebench.facts import Facts
 from edgebench.ledger import Ledger, OpenJob, Request
+from edgebench.metering import Metering
+from edgebench.meters import _calibration
 from edgebench.plan import Plan
 from edgebench.progress import Progress, Silent, Step
 from edgebench.provision import RuntimePlace
@@ -59,17 +61,18 @@ def deploy(
     plan: Plan,
     results: Path,
     *,
+    calibrations: Path = _calibration.FILE,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Measure artifacts on a target; returns the paths of the saved records, in the order of the artifacts.
 
     A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
-    being started again. Ctrl-C asks the job to stop and saves what there is.
+    being started again. Ctrl-C asks the job to stop and saves what there is. calibrations: of the target's `meter`.
     """
     progress = progress or Silent()
     book = Ledger(results, target.name)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
-    with _Link(target) as link:
+    with _Link(target) as link, Metering(target, plan, calibrations, progress) as meter:
         _check_device(link.agent.facts(), target)
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
         job = book.open_job(key)
@@ -77,10 +80,14 @@ def deploy(
             progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
         else:
             job = book.add(_request(key, target, plan, _placed(link.agent, target, wanted, progress), tests))
-        _start(link.agent, job, wanted, tests, progress)
-        ending = _follow(link, job, progress)
+        meter.start(job, link.agent)
+        _start(link.agent, job, wanted, tests, meter.name, progress)
+        ending = _follow(link, job, meter, progress)
+        meter.align(link.agent)
         died = "; ".join(ending.stderr) if ending.tail == "died" else None
-        records = journal.to_records(job.request, job.lines, agent_died=died, version=__version__)
+        records = journal.to_records(
+            job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
+        )
         paths = [record.save(one, results) for one in records]
         link.agent.forget(job.request.id)
     job.close()
@@ -173,7 +180,7 @@ def _spec(artifact: Artifact, place: RuntimePlace, target: Target, tests: Mappin
 
 
 def _start(
-    agent: Agent, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], progress: Progress
+    agent: Agent, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], meter: str, progress: Progress
 ) -> None:
     """Send what the device does not have, and start the job there unless it runs or ran already."""
     request = job.request
@@ -194,7 +201,8 @@ def _start(
                 agent.send([(sha256, files[sha256])])
                 step.advance()
     try:
-        begun = agent.start({"id": request.id, "plan": msgspec.to_builtins(request.plan), "artifacts": request.specs})
+        plan = msgspec.to_builtins(request.plan)
+        begun = agent.start({"id": request.id, "plan": plan, "meter": meter, "artifacts": request.specs})
     except AgentError:
         job.close()  # refused: nothing was started that could be gone on with
         raise
@@ -203,7 +211,7 @@ def _start(
         job.forget_lines()
 
 
-def _follow(link: _Link, job: OpenJob, progress: Progress) -> Tail:
+def _follow(link: _Link, job: OpenJob, meter: Metering, progress: Progress) -> Tail:
     """Take in journal lines until the job has ended, over as many connections as it needs."""
     request = job.request
     total = len(request.artifacts) * request.plan.rounds_min
@@ -215,10 +223,15 @@ def _follow(link: _Link, job: OpenJob, progress: Progress) -> Tail:
         while True:
             try:
                 for item in link.agent.tail(request.id, len(job.lines)):
-                    if isinstance(item, Tail):
+                    if not isinstance(item, Tail):
+                        job.append(item)
+                        watch(item)
+                        if meter.hears(item):
+                            link.agent.interrupt()
+                    elif item.tail == "interrupted":
+                        meter.talk(link.agent)
+                    else:
                         return item
-                    job.append(item)
-                    watch(item)
             except LinkLost:
                 progress.say("The connection is lost; the job goes on there. Connecting again ...")
                 link.renew()

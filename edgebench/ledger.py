@@ -93,7 +93,7 @@ class OpenJob:
     """A job whose records are not saved yet, with the lines that have arrived."""
 
     def __init__(self, folder: Path, request: Request) -> None:
-        self._folder = folder
+        self.folder = folder
         self.request = request
         self._journal = folder / "journal.jsonl"
         self.lines = self._whole_lines()
@@ -118,4 +118,4 @@ class OpenJob:
 
     def close(self) -> None:
         """Everything is in records now, or nothing ever started."""
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)

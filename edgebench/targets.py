@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from edgebench.bundle import Name
-from edgebench.errors import BadFile, UnknownName
+from edgebench.errors import BadFile, UnknownName, UserError
 
 # Beside the package in a checkout, inside it when installed.
 _SHIPPED = (Path(__file__).parents[1] / "targets.yaml", Path(__file__).parent / "targets.yaml")
@@ -33,6 +33,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpus: tuple[Annotated[int, msgspec.Meta(ge=0, le=4095)], ...] = ()
     runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch")
     emulated: bool = False
+    meter: str = ""
+    meter_volts: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
 
 
 def find_file(given: Path | None) -> Path:
@@ -63,6 +65,16 @@ def load(name: str, path: Path) -> Target:
     if name not in known:
         raise UnknownName(f"target ({path})", name, known)
     return known[name]
+
+
+def with_meter(target: Target, meter: str | None, volts: float | None) -> Target:
+    """The target with another meter, or another voltage, than its entry says. Raises UserError for a voltage alone."""
+    if volts is not None and not (meter or target.meter):
+        raise UserError(f"target '{target.name}'", "a voltage is given and no meter", "Name it: --meter NAME[:PORT]")
+    changes: dict[str, Any] = {"meter": meter} if meter else {}
+    if volts is not None:
+        changes["meter_volts"] = volts
+    return msgspec.structs.replace(target, **changes)
 
 
 def _target(path: Path, name: str, entry: Any) -> Target:

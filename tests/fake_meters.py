@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgebench.meters import ppk2, tc66c, um25c
+from edgebench.meters import _um, ppk2, tc66c
 
 PI_5_ADC = """\
    3V7_WL_SW_A current(0)=0.08685632A
@@ -140,15 +140,15 @@ class SerialMeter:
                 os.write(self._master, chunk)
 
 
-def um_frame(
-    *, model: int = 0x09C9, voltage: int = 5123, current: int = 6543, power_mw: int = 3352, seconds: int = 0
-) -> bytes:
-    """An answer of a UM24C (0x0963), UM25C or UM34C (0x0D4C); voltage and current in its own steps."""
+def um_frame(*, model: int = 0x09C9, volts: float = 5.123, power_w: float = 3.352, seconds: int = 0) -> bytes:
+    """An answer of a UM24C (0x0963), UM25C or UM34C (0x0D4C), in its own steps."""
+    _, step_v, step_a = _um.MODELS.get(model, _um.MODELS[0x09C9])
     frame = bytearray(130)
-    struct.pack_into(">HHHI", frame, 0, model, voltage, current, power_mw)
+    shown = round(volts / step_v), round(power_w / volts / step_a), round(power_w * 1e3)
+    struct.pack_into(">HHHI", frame, 0, model, *shown)
     struct.pack_into(">I", frame, 112, seconds)
     if model == 0x0D4C:
-        for index in um25c.CHECKED:
+        for index in _um.CHECKED:
             frame[-1] ^= frame[index]
     else:
         frame[-2:] = b"\xff\xf1"

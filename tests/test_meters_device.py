@@ -403,7 +403,6 @@ def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyP
     module = SimpleNamespace(open_meter=lambda: quits, OTHERS={})
     monkeypatch.setattr(energy.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="quits")])
     monkeypatch.setattr(energy.importlib, "import_module", lambda name: module)
-    monkeypatch.setattr(energy, "PHASE_S", 0.0)
     worker = SimpleNamespace(ask=lambda *_, **__: {"inferences": 10, "start_ns": 0, "duration_ns": 10**9})
     lines: list[dict[str, Any]] = []
     notebook = SimpleNamespace(write=lambda event, **fields: lines.append({"event": event, **fields}))

@@ -1,8 +1,8 @@
 """Energy windows, seen by every meter of the device at once: idle, each artifact inferring, idle, ...
 
-idle ───┐            ┌─┐            ┌── idle ──┐         ┌ ...
-        └ A inferring ┘ └ B inferring ┘          └ B inferring
-round 0 ───────────────────────────────> round 1 ─────────────────> ... one idle window more at the end
+─ idle ─┐             ┌──┐             ┌─ idle ─┐             ┌ ...
+        └ A inferring ┘  └ B inferring ┘        └ B inferring ┘
+round 0 ────────────────────────────────> round 1 ───────────────> ... one idle window more at the end
 
 Each window is energy_window_s long (>= 10 s: meters lag and are coarse) and begins at another phase of the meters. An
 idle window stands before and after every round: its power is taken off for net energy, and its drift is seen. Rounds
@@ -20,8 +20,8 @@ from .device import MACHINE
 from .meters import Unavailable
 
 NOT_ASKED = "not asked for; deploy --energy"
-# Windows begin at so random a fraction of this, which is longer than the period of any meter.
-PHASE_S = 1.0
+# Of a window; of one of ten seconds, longer than the period of any meter.
+REST = 0.1
 
 
 class NoHost:
@@ -46,16 +46,24 @@ def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NoHos
         order = random.Random(plan["seed"])
         seen = Seen()
         number = 0
-        while number < plan["energy_windows_max"]:
-            device.sleep(order.random() * PHASE_S)
+        while True:
+            rest(order, plan, device)
             idle_window(number, plan, journal, bench, device)
-            for subject in order.sample(subjects, len(subjects)):
+            alive = [subject for subject in subjects if subject.worker is not None]
+            known = seen.enough(number, {subject.index for subject in alive}, plan) and host.has_enough()
+            if known or not alive or number == plan["energy_windows_max"]:
+                return
+            for subject in order.sample(alive, len(alive)):
+                rest(order, plan, device)
                 survives(subject, journal, energy_window, subject, number, plan, journal, bench, device, seen)
             number += 1
-            alive = {subject.index for subject in subjects if subject.worker is not None}
-            if not alive or (seen.enough(number, alive, plan) and host.has_enough()):
-                break
-        idle_window(number, plan, journal, bench, device)
+
+
+def rest(order, plan, device):
+    """So that beside every edge of a window the device is idle for longer than any meter's period, and that the
+    meters are in another phase each time.
+    """
+    device.sleep(REST * plan["energy_window_s"] * (1 + order.random()))
 
 
 def _meters_of(device):
@@ -76,8 +84,6 @@ def idle_window(number, plan, journal, bench, device):
 def energy_window(subject, number, plan, journal, bench, device, seen):
     """One artifact inferring; its worker says from when to when."""
     window_s = plan["energy_window_s"]
-    if subject.worker is None:
-        return
     before = bench.read()
     ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
     found = bench.since(before)

@@ -20,6 +20,8 @@ EXIT_INTERRUPTED = 130
 
 RESULTS = Path("results")
 Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+CALIBRATIONS = Path("meters.yaml")
+CalibrationFile = Annotated[Path, typer.Option("--calibrations", help="File of what users found out about meters.")]
 TargetsFile = Annotated[
     Path | None,
     typer.Option("--targets", help="Another targets.yaml than ./targets.yaml.", show_default=False),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgebench.cli._terminal import (
+    CALIBRATIONS,
     EXIT_INTERRUPTED,
     EXIT_UNTRUSTED,
     RESULTS,
+    CalibrationFile,
     Results,
     TargetsFile,
     console,
@@ -110,6 +112,7 @@ def export(
         "edgebench deploy --target rpi4",
         "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
         "edgebench deploy --target rpi4 model.tflite --plan duty:5",
+        "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
     )
 )
 def deploy(
@@ -123,6 +126,15 @@ def deploy(
     accuracy: Annotated[
         bool, typer.Option("--accuracy", help="Let the device answer the whole test set as well.")
     ] = False,
+    meter: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:PORT]", help="In its supply, read here: um25c:/dev/rfcomm0. Implies --energy."),
+    ] = None,
+    volts: Annotated[float | None, typer.Option(help="Of its supply, for a meter of current only.")] = None,
+    window: Annotated[
+        float, typer.Option("--energy-window", min=0.1, help="Seconds of an energy window; 10 or more are trusted.")
+    ] = 10.0,
+    calibrations: CalibrationFile = CALIBRATIONS,
     results: Results = RESULTS,
     targets: TargetsFile = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
@@ -138,10 +150,11 @@ def deploy(
     if accuracy:
         chosen = plan.with_accuracy(chosen)
     paths = deploy.deploy(
-        targets_.load(target, targets_.find_file(targets)),
+        targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
         deploy.sources(what or [bundle.newest()]),
-        plan.with_energy(chosen) if energy else chosen,
+        plan.with_energy(chosen, window) if energy or meter else chosen,
         results,
+        calibrations=calibrations,
         progress=progress(),
     )
     records = [record.load(path) for path in paths]

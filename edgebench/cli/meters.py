@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli._terminal import EXIT_USAGE, console, example, say
+from edgebench.cli._terminal import CALIBRATIONS, EXIT_USAGE, CalibrationFile, console, example, say
 
 if TYPE_CHECKING:
     from edgebench.meters._integration import WindowEnergy
@@ -18,8 +17,6 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode="rich",
 )
-CalibrationFile = Annotated[Path, typer.Option("--calibrations", help="File of what users found out about meters.")]
-FILE = Path("meters.yaml")
 
 
 @app.callback(epilog=example("edgebench meters", "edgebench meters watch rapl --seconds 10"))
@@ -52,15 +49,15 @@ def list_meters() -> None:
         say(f"Serial ports: {', '.join(ports) or 'none'}")
 
 
-@app.command("watch", epilog=example("edgebench meters watch rapl", "edgebench meters watch um25c --port /dev/rfcomm0"))
+@app.command("watch", epilog=example("edgebench meters watch rapl", "edgebench meters watch um25c:/dev/rfcomm0"))
 def watch_meter(
-    name: Annotated[str, typer.Argument(help="A name of `edgebench meters`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[:PORT]", help="A name of `edgebench meters`.")],
     port: Annotated[str | None, typer.Option(help="Where it is, if it cannot be found.")] = None,
     volts: Annotated[float | None, typer.Option(min=0.1, help="Of the supply, for meters of current only.")] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="End after so long; without it, with Ctrl-C.", show_default=False)
     ] = math.inf,
-    calibrations: CalibrationFile = FILE,
+    calibrations: CalibrationFile = CALIBRATIONS,
 ) -> None:
     """Power as a meter shows it now, once a second, and the energy so far."""
     from edgebench.meters import _watch
@@ -96,7 +93,7 @@ def calibrate(
     name: Annotated[str, typer.Argument(help="A meter on a port.")],
     point: Annotated[list[str], typer.Option(metavar="SHOWN:TRUE", help="Watts; twice, for two different loads.")],
     error: Annotated[float, typer.Option(min=0, max=99, help="Limit of the reference's own error, in percent.")] = 1.0,
-    calibrations: CalibrationFile = FILE,
+    calibrations: CalibrationFile = CALIBRATIONS,
 ) -> None:
     """Mend a meter by two loads of known power, such as resistors and a multimeter that states its accuracy."""
     from datetime import UTC, datetime

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgebench.meters._integration import Sensor
+from edgebench.reading import Flag
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,24 @@ class Tally:
 
 
 class Meter(Protocol):
-    """sensor: how it sees power. note: what a reader should know of its values, once there are some."""
+    """sensor: how it sees power. device_id, firmware: what it says it is; note, flags: what a reader should know of
+    its values. These three may be known only once there are some.
+    """
 
     sensor: Sensor
     tally: Tally
-    note: str
+
+    @property
+    def device_id(self) -> str: ...
+
+    @property
+    def firmware(self) -> str: ...
+
+    @property
+    def note(self) -> str: ...
+
+    @property
+    def flags(self) -> tuple[Flag, ...]: ...
 
     def samples(self) -> Iterator[Sample]:
         """Values as they come, without end. Raises UserError when the meter falls silent or starts anew."""

@@ -18,6 +18,7 @@ from device_agents.python import meters as own
 from device_agents.python.device import MACHINE
 from edgebench import plugins
 from edgebench.errors import UnknownName, UserError
+from edgebench.metering import only_port, parse
 from edgebench.meters import Meter, _calibration
 from edgebench.meters._calibration import Calibration
 from edgebench.meters._integration import Refused, Sensor, WindowEnergy, integrate
@@ -52,7 +53,9 @@ def _attached(name: str) -> Listed:
     module = plugins.load(ATTACHED, name, kind="meter")
     found = module.find()
     if found is None:
-        return Listed(name, module.DESCRIPTION, False, note="its port does not tell: --port says where it is")
+        return Listed(
+            name, module.DESCRIPTION, False, note=f"its port does not tell what it is; name it: {name}:/dev/..."
+        )
     return Listed(name, module.DESCRIPTION, bool(found), tuple(found), "" if found else "not plugged in")
 
 
@@ -78,7 +81,9 @@ def watch(
     seconds: float = math.inf,
     calibrations: Path = _calibration.FILE,
 ) -> Iterator[Shown]:
-    """Shown about once a second, until `seconds` have gone by. Raises UserError."""
+    """Shown about once a second, until `seconds` have gone by. name: NAME or NAME:PORT. Raises UserError."""
+    name, told = parse(name)
+    port = port or told
     attached = plugins.names(ATTACHED)
     counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]  # type: ignore[no-untyped-call]
     if name in attached:
@@ -111,7 +116,7 @@ def _watch_attached(
     name: str, port: str | None, volts: float | None, seconds: float, calibration: Calibration | None
 ) -> Iterator[Shown]:
     module = plugins.load(ATTACHED, name, kind="meter")
-    meter: Meter = module.open_meter(port or _only_port(name, module.find()), volts)
+    meter: Meter = module.open_meter(port or only_port(name, module.find()), volts)
     sensor = meter.sensor if calibration is None else replace(meter.sensor, accuracy=calibration.accuracy())
     times_s, watts, energies_j = array("d"), array("d"), array("d")
     shown = 0
@@ -139,10 +144,3 @@ def _window(times_s: array[float], watts: array[float], sensor: Sensor) -> Windo
         return integrate(np.array(times_s), np.array(watts), times_s[0], times_s[-1], sensor)
     except Refused as refused:
         raise UserError("the whole time", f"it has no energy: {refused}", "Watch again; check the cable") from refused
-
-
-def _only_port(name: str, ports: list[str] | None) -> str:
-    if ports and len(ports) == 1:
-        return ports[0]
-    seen = f"{len(ports)} are there: {', '.join(ports)}" if ports else "its port is not known"
-    raise UserError(f"meter {name}", seen, f"Say which: edgebench meters watch {name} --port /dev/...")

@@ -3,12 +3,14 @@
     #ebcsv 1 cols=ms,V,mA avg_ms=68 kind=avg    a header that says what follows; comments begin with #
     123456,5.120,640.2*01                       *HH: exclusive or of the characters before it, if given
 
-Without a header the columns are guessed from their number:
+A header is worth repeating every second: whoever opens the port may have missed the first one. Where none comes within
+HEADER_S the columns are guessed from their number:
 
     millis,busV,shunt_mV,loadV,mA     millis,loadV,mA     busV,shunt_mV,loadV,mA     5.12 V,0.64 A     millis mA mW
 
 and lines `Bus Voltage: 5.12 V`, as Adafruit's example prints them, up to an empty line. A value's instant is when its
-line arrived; the board's own milliseconds say whether it started anew.
+line arrived; the board's own milliseconds say whether it started anew. A sketch without a header asks the chip once a
+line, so its values are taken for points; they are averages if a header says so and they cover most of the time.
 """
 
 from __future__ import annotations
@@ -18,16 +20,26 @@ import math
 import operator
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
+
+import numpy as np
 
 from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
 from edgebench.meters._integration import Sensor
 from edgebench.meters._serial import SILENCE_S, Port
+from edgebench.reading import Flag
 
-DESCRIPTION = "INA219/INA226 on a microcontroller that prints lines (USB; --port /dev/ttyUSB0)"
+DESCRIPTION = "INA219/INA226 on a microcontroller that prints lines (USB; csv-serial:/dev/ttyUSB0)"
 SCOPE = "board_input"
-SENSOR = Sensor("average", 0.1, latency_s=0.02)
+LATENCY_S = 0.02
+HEADER_S = 2.5
+# Lines from which their distance is told, and what it is taken for before there are some.
+SPACINGS = 101
+USUAL_PERIOD_S = 0.1
+# Averages that cover less of the time between lines miss what happens in the rest.
+COVERS = 0.5
 
 HEADER = re.compile(r"^#ebcsv 1\b.*\bcols=(\S+)")
 LABELLED = re.compile(r"^(bus|load|shunt) voltage:\s*(\S+)\s*m?V$|^(current|power):\s*(\S+)\s*m[AW]$", re.IGNORECASE)
@@ -43,6 +55,10 @@ class Restarted(Exception):
     """The board's own clock went back."""
 
 
+class GuessedWrongly(Exception):
+    """A header that came late says other columns than the lines before it were taken for."""
+
+
 class Lines:
     """What lines become: {column: number}, or None for one that says nothing (yet)."""
 
@@ -51,7 +67,10 @@ class Lines:
         self._labelled: dict[str, float] = {}
         self._last_ms: float | None = None
         self._was_odd = False
+        self._guess: tuple[str, ...] | None = None
         self.guessed = False
+        self.averaged_s = 0.0
+        self.firmware = ""
 
     def take(self, line: str) -> dict[str, float] | None:
         """Raises ValueError for a line that is garbled or no measurement, Restarted."""
@@ -72,7 +91,13 @@ class Lines:
         if header:
             columns = tuple(header[1].split(","))
             if set(columns) <= COLUMNS:
+                if self.guessed and columns != self._guess:
+                    raise GuessedWrongly
                 self._columns = columns
+            told = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            self.firmware = told.get("fw", "")
+            if told.get("kind") == "avg" and told.get("avg_ms", "").isdigit():
+                self.averaged_s = int(told["avg_ms"]) / 1000
 
     def _take_labelled(self, line: str) -> dict[str, float] | None:
         found = LABELLED.match(line)
@@ -95,8 +120,12 @@ class Lines:
         if columns is None or len(words) != len(columns):
             raise ValueError(f"{len(words)} columns")
         values = {name: float(word) for name, word in zip(columns, words, strict=True)}
-        self.guessed = self._columns is None
+        self.guessed, self._guess = self._columns is None, columns
         return values
+
+    @property
+    def has_header(self) -> bool:
+        return self._columns is not None
 
     def _check_clock(self, now_ms: float | None) -> None:
         """Raises ValueError for an instant that does not follow the last one, Restarted for the second such."""
@@ -136,18 +165,38 @@ def find() -> None:
 
 class CsvSerial:
     def __init__(self, port: Port) -> None:
-        self.sensor = SENSOR
         self.tally = Tally()
+        self.device_id = ""
         self._port = port
         self._lines = Lines()
+        self._arrived_s: deque[float] = deque(maxlen=SPACINGS)
+
+    @property
+    def sensor(self) -> Sensor:
+        """As the lines so far show it."""
+        spacings_s = np.diff(self._arrived_s)
+        period_s = float(np.median(spacings_s)) if len(spacings_s) > 1 else USUAL_PERIOD_S
+        covers = self._lines.averaged_s >= COVERS * period_s
+        return Sensor("average" if covers else "point", max(period_s, 1e-3), latency_s=LATENCY_S)
+
+    @property
+    def firmware(self) -> str:
+        return self._lines.firmware
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        return ("column_map_guessed",) if self._lines.guessed else ()
 
     @property
     def note(self) -> str:
         return "its columns are guessed from their number: print an ebcsv header" if self._lines.guessed else ""
 
     def samples(self) -> Iterator[Sample]:
-        heard_s = time.monotonic()
+        heard_s = opened_s = time.monotonic()
         for now_s, line in self._whole_lines():
+            is_early = now_s - opened_s < HEADER_S and not self._lines.has_header
+            if is_early and not (line or "").startswith("#"):
+                continue
             try:
                 values = self._lines.take(line) if line is not None else None
                 told = power(values) if values else None
@@ -156,8 +205,13 @@ class CsvSerial:
                 continue
             except Restarted:
                 raise UserError(self._port.where, "the board started anew", "Check its supply, then again") from None
+            except GuessedWrongly:
+                raise UserError(
+                    self._port.where, "its header came late and says other columns than were guessed", "Start it again"
+                ) from None
             if told:
                 heard_s = now_s
+                self._arrived_s.append(now_s)
                 yield Sample(now_s, *told)
             elif now_s - heard_s > SILENCE_S:
                 raise self._port.silent()

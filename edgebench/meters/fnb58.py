@@ -6,6 +6,7 @@ accuracy: calibrate it. Source: the project fnirsi-usb-power-data-logger. Not tr
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import struct
@@ -16,6 +17,7 @@ from pathlib import Path
 from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
 from edgebench.meters._integration import Sensor
+from edgebench.reading import Flag
 
 DESCRIPTION = "FNIRSI FNB58 (USB, /dev/hidraw*)"
 SCOPE = "board_input"
@@ -80,6 +82,9 @@ class Fnb58:
         self.sensor = SENSOR
         self.tally = Tally()
         self.note = "nobody states its accuracy: edgebench meters calibrate fnb58"
+        self.device_id = "FNB58"
+        self.firmware = ""
+        self.flags: tuple[Flag, ...] = ()
         self._descriptor = descriptor
         self._where = where
 
@@ -133,10 +138,16 @@ class Fnb58:
 def open_meter(port: str, volts: float | None = None) -> Fnb58:
     where = f"meter fnb58 at {port}"
     try:
-        return Fnb58(os.open(port, os.O_RDWR), where)
+        descriptor = os.open(port, os.O_RDWR)
     except PermissionError as error:
         raise UserError(where, "it is readable by root only", f"sudo chmod a+rw {port} (until unplugged)") from error
     except OSError as error:
         raise UserError(
             where, f"it cannot be opened ({error.strerror})", "Plug it in; see `edgebench meters`"
         ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise UserError(where, "another program reads it", "End the other program that reads it") from error
+    return Fnb58(descriptor, where)

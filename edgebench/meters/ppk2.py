@@ -18,7 +18,7 @@ from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
 from edgebench.meters._integration import Sensor
 from edgebench.meters._serial import SILENCE_S, Port, ports_of
-from edgebench.reading import Accuracy
+from edgebench.reading import Accuracy, Flag
 
 DESCRIPTION = "Nordic PPK2, up to 1 A (USB)"
 SCOPE = "board_input"
@@ -26,6 +26,7 @@ RATE_HZ = 100_000
 BIN = 1000  # words to one value
 ASSUMED_V = 5.0
 MAX_A = 1.0
+SUPPLY_V = (0.8, 5.0)
 # Limit of what is not known of a voltage that nobody measures.
 SUPPLY_ERROR_V = 0.05
 
@@ -43,6 +44,7 @@ class Modifiers:
 
     values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
     supply_v: float
+    hardware: str = ""
 
 
 def parse_metadata(text: str) -> Modifiers:
@@ -55,7 +57,7 @@ def parse_metadata(text: str) -> Modifiers:
         default = DEFAULTS.get(key, (0.0,) * RANGES)
         values[key] = np.array([float(pairs.get(f"{key}{index}", default[index])) for index in range(RANGES)])
     values["R"] = np.where(values["R"] > 0, values["R"], DEFAULTS["R"])
-    return Modifiers(values, float(pairs.get("VDD", 0)) / 1000)
+    return Modifiers(values, float(pairs.get("VDD", 0)) / 1000, pairs.get("HW", "").strip())
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,23 @@ def find() -> list[str]:
 
 
 class Ppk2:
-    def __init__(self, port: Port, volts: float) -> None:
+    """volts: of the supply; ASSUMED_V if nobody says it, and said to be assumed."""
+
+    def __init__(self, port: Port, given_v: float | None) -> None:
+        volts = ASSUMED_V if given_v is None else given_v
         accuracy = Accuracy(SUPPLY_ERROR_V / volts, 0.0, f"a supply of {volts:g} V, +/-{SUPPLY_ERROR_V * 1e3:g} mV")
         self.sensor = Sensor("average", BIN / RATE_HZ, latency_s=0.02, max_w=MAX_A * volts, accuracy=accuracy)
         self.tally = Tally()
         self.note = f"it sees current only: power is for a supply of {volts:g} V, --volts says another"
+        self.device_id = "PPK2"
+        self.firmware = ""
+        self.flags: tuple[Flag, ...] = ("voltage_assumed",) if given_v is None else ()
         self._port = port
         self._volts = volts
 
     def samples(self) -> Iterator[Sample]:
         modifiers = self._begin()
+        self.device_id = f"PPK2 hardware {modifiers.hardware}".removesuffix(" hardware ")
         data, count = b"", None
         heard_s = time.monotonic()
         while True:
@@ -140,4 +149,7 @@ class Ppk2:
 
 
 def open_meter(port: str, volts: float | None = None) -> Ppk2:
-    return Ppk2(Port(port, 115200, "ppk2"), ASSUMED_V if volts is None else volts)
+    low_v, high_v = SUPPLY_V
+    if volts is not None and not low_v <= volts <= high_v:
+        raise UserError("meter ppk2", f"{volts:g} V is no supply for it", f"It takes {low_v:g} to {high_v:g} V")
+    return Ppk2(Port(port, 115200, "ppk2"), volts)

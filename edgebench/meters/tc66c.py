@@ -11,12 +11,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgebench.errors import MissingPackage
+from edgebench.errors import MissingPackage, UserError
 from edgebench.meters import Sample, Tally
+from edgebench.meters._honest import Honesty
 from edgebench.meters._integration import Sensor
 from edgebench.meters._serial import Port, answers
+from edgebench.reading import Flag
 
-DESCRIPTION = "RDTech TC66, TC66C (USB; --port /dev/ttyACM0)"
+DESCRIPTION = "RDTech TC66, TC66C (USB; tc66c:/dev/ttyACM0)"
 SCOPE = "board_input"
 POLL_S = 0.1
 SENSOR = Sensor("point", POLL_S, latency_s=POLL_S, step=1e-4)
@@ -96,15 +98,25 @@ class Tc66c:
         self.sensor = SENSOR
         self.tally = Tally()
         self.note = "nobody states its accuracy: edgebench meters calibrate tc66c"
+        self.device_id = ""
+        self.firmware = ""
+        self.flags: tuple[Flag, ...] = ()
         self._port = port
+        self._honesty = Honesty(port.where, step_v=1e-4, step_a=1e-5, step_w=1e-4)
 
     def samples(self) -> Iterator[Sample]:
         for now_s, blocks in answers(self._port, QUESTION, split, POLL_S):
-            if blocks is None:
-                self.tally.dropped += 1
-            else:
-                reading = parse(blocks)
+            reading = parse(blocks) if blocks else None
+            if reading and self._is_honest(reading):
                 yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a)
+            else:
+                self.tally.dropped += 1
+
+    def _is_honest(self, reading: Reading) -> bool:
+        if not reading.model.startswith("TC66"):
+            raise UserError(self._port.where, f"it says that it is a {reading.model}", "Name it so, or unplug it")
+        self.device_id, self.firmware = f"{reading.model} no. {reading.serial_number}", reading.firmware
+        return self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w)
 
     def close(self) -> None:
         self._port.close()

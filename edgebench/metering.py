@@ -1,0 +1,333 @@
+"""A meter on this machine that sees the windows of an agent on a device.
+
+    device   ─ idle ─┐  inferring  ┌─ idle ─      windows, on the device's clock, come with the journal
+    link     exchanges before, meanwhile, after   the device's clock on this one's, with a stated error
+    here     · · · · · · · · · · · · · · · · ·    the meter's values, on this machine's clock
+
+Whatever goes wrong with the meter becomes a reason in the record: the job is measured without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from device_agents.python import series
+from edgebench import journal, plugins
+from edgebench.agent import Agent
+from edgebench.errors import LinkLost, UserError
+from edgebench.journal import AnyLine, EnergyLine, IdleLine, WindowLine
+from edgebench.ledger import OpenJob
+from edgebench.meters import Meter, _calibration, _clock
+from edgebench.meters._clock import Alignment, Exchange
+from edgebench.meters._integration import Floats, Refused, Sensor, WindowEnergy, integrate
+from edgebench.meters._recorder import Recorder
+from edgebench.plan import Plan
+from edgebench.progress import Progress
+from edgebench.reading import (
+    ClockAlignment,
+    EnergyReading,
+    EnergyWindow,
+    Flag,
+    IdleWindow,
+    Instrument,
+    Refusal,
+)
+from edgebench.targets import Target
+
+EXCHANGES = 16
+# How long the last value that a window needs is waited for.
+PATIENCE_S = 3.0
+# What stands in a record for a meter that nobody named.
+NOBODY = "attached"
+_PACKAGE = "edgebench.meters"
+_CLOCK_FILE = "clock.jsonl"
+
+
+def parse(spec: str) -> tuple[str, str | None]:
+    """`um25c:/dev/rfcomm0` -> (name, port); the port is None where the meter finds itself."""
+    name, _, port = spec.partition(":")
+    return name, port or None
+
+
+class Metering:
+    """The attached meter of one deployment. `name` is "" while none can be read; the reason is in the reading."""
+
+    def __init__(self, target: Target, plan: Plan, calibrations: Path, progress: Progress) -> None:
+        if target.meter:
+            plugins.load(_PACKAGE, parse(target.meter)[0], kind="meter")  # a slip in its name is said at once
+        self.name = ""
+        self._port = ""
+        self._target = target
+        self._plan = plan
+        self._asked = parse(target.meter)[0] or NOBODY
+        self._calibrations = calibrations
+        self._progress = progress
+        self._reason = ""
+        self._scope = ""
+        self._recorder: Recorder | None = None
+        self._job: OpenJob | None = None
+        self._exchanges: list[list[Exchange]] = []
+        self._windows_of: Counter[int] = Counter()
+        self._said_enough = False
+
+    def __enter__(self) -> Metering:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._recorder:
+            self._recorder.close()
+
+    # ------------------------------------------------------------------ while the job runs
+
+    def start(self, job: OpenJob, agent: Agent) -> None:
+        """Open the meter and see its first value; what a killed `deploy` of this job had seen comes with it."""
+        self._reason = self._why_not_asked()
+        if self._reason:
+            return
+        try:
+            port, meter = self._open()
+            calibration = _calibration.load(self._calibrations).get(self._asked)
+        except UserError as error:
+            self._give_up(f"{error.seen}. {error.remedy}")
+            return
+        self._job, self._port = job, port
+        self._recorder = Recorder(meter, calibration, job.folder)
+        problem = self._recorder.wait_for_a_value()
+        if problem:
+            self._give_up(problem)
+            return
+        self.name = self._asked
+        self._exchanges = _kept_exchanges(job.folder)
+        self.align(agent)
+
+    def _why_not_asked(self) -> str:
+        if not self._target.meter:
+            there = plugged_in()
+            seen = f"; plugged in here: {', '.join(there)}" if there else ""
+            return (
+                "no meter in the device's supply is named: deploy --meter um25c:/dev/rfcomm0, or `meter:` in "
+                f"targets.yaml{seen}; `edgebench meters` lists them"
+            )
+        return "" if self._plan.energy_windows else "not asked for; deploy --energy"
+
+    def _open(self) -> tuple[str, Meter]:
+        name, given = parse(self._target.meter)
+        module = plugins.load(_PACKAGE, name, kind="meter")
+        self._scope = module.SCOPE
+        port = given or only_port(name, module.find())
+        return port, module.open_meter(port, self._target.meter_volts)
+
+    def _give_up(self, reason: str) -> None:
+        self._reason = reason
+        self._progress.say(f"Measuring without the meter {self._asked}: {reason}")
+
+    def align(self, agent: Agent) -> None:
+        """Exchange instants with the device. A link that is gone leaves the exchanges before it."""
+        if not self.name or self._job is None:
+            return
+        batch = []
+        with contextlib.suppress(LinkLost):
+            for _ in range(EXCHANGES):
+                sent_ns = time.monotonic_ns()
+                there = agent.clock()
+                batch.append(Exchange(sent_ns, there.received_ns, there.sent_ns, time.monotonic_ns()))
+        if batch:
+            self._exchanges.append(batch)
+            with (self._job.folder / _CLOCK_FILE).open("ab") as file:
+                file.write(msgspec.json.encode(batch) + b"\n")
+
+    def hears(self, line: bytes) -> bool:
+        """Whether a journal line is a reason to ask if there are windows enough: the last one of a round is."""
+        entry = journal.glance(line)
+        if not self.name or self._said_enough or entry.event != "energy":
+            return False
+        self._windows_of[entry.round] += 1
+        is_last = self._windows_of[entry.round] >= max(1, self._windows_of[entry.round - 1])
+        return is_last and entry.round + 1 >= self._plan.energy_windows
+
+    def talk(self, agent: Agent) -> None:
+        """In the idle window after a round: tell the agent if the joules are known well enough."""
+        if not self.name or self._job is None or self._recorder is None:
+            return
+        self.align(agent)
+        count = len(self._job.request.artifacts)
+        where = f"target '{self._target.name}'"
+        entries = [journal.decode(line, where, artifacts=count) for line in self._job.lines]
+        windows = [entry for entry in entries if isinstance(entry, EnergyLine)]
+        last = windows[-1]
+        self._recorder.wait_past(self._alignment().here_s(_end_ns(last)), PATIENCE_S)
+        alive = {entry.artifact for entry in windows if entry.round == last.round}
+        if all(self._is_precise(self.reading(index, entries)) for index in alive):
+            agent.enough(self._job.request.id)
+            self._said_enough = True
+
+    def _is_precise(self, reading: EnergyReading) -> bool:
+        if len(reading.windows) < self._plan.energy_windows:
+            return False
+        values = [window.energy_j / window.inferences for window in reading.windows]
+        left = [window.u_j / window.inferences for window in reading.windows]
+        return series.is_mean_precise(values, left, self._plan.energy_precision)
+
+    # ------------------------------------------------------------------ what it saw
+
+    def reading(self, artifact: int, entries: Sequence[AnyLine]) -> EnergyReading:
+        """What the meter saw of one artifact's windows; those that it did not see whole are refused, with why."""
+        if self._recorder is None or not self._exchanges:
+            return EnergyReading(self._asked, "unavailable", self._reason or "no value of it", self._scope)
+        bench = _Bench(*self._recorder.samples(), self._recorder.sensor, self._alignment())
+        idle, windows, refused = bench.windows(artifact, entries)
+        reason = self._recorder.problem
+        if not windows:
+            why = refused[0].reason if refused else "the job ended before its windows"
+            return EnergyReading(
+                self._asked, "unavailable", reason or why, self._scope, refused=tuple(refused)
+            )  # fmt: skip
+        meter = self._recorder.meter
+        return EnergyReading(
+            meter=self._asked,
+            provenance="measured",
+            reason=reason,
+            scope=self._scope,
+            note=meter.note,
+            instrument=_instrument(meter, bench.sensor, self._port),
+            alignment=bench.stated([*idle.values(), *windows]),
+            idle=tuple(idle.values()),
+            windows=tuple(windows),
+            refused=tuple(refused),
+            flags=meter.flags,
+            duplicates=meter.tally.duplicates,
+            dropped=meter.tally.dropped,
+        )
+
+    def _alignment(self) -> Alignment:
+        """Through the first and the last exchanges."""
+        return _clock.align(self._exchanges[0], self._exchanges[-1])
+
+
+class _Bench:
+    """A meter's values and the windows of the device that they belong to."""
+
+    def __init__(self, times_s: Floats, watts: Floats, sensor: Sensor, alignment: Alignment) -> None:
+        self.sensor = sensor
+        self._times_s = times_s
+        self._watts = watts
+        self._alignment = alignment
+
+    def windows(
+        self, artifact: int, entries: Sequence[AnyLine]
+    ) -> tuple[dict[int, IdleWindow], list[EnergyWindow], list[Refusal]]:
+        """({round: idle window}, the artifact's windows, those of them that have no energy)."""
+        idle: dict[int, IdleWindow] = {}
+        for entry in entries:
+            if isinstance(entry, IdleLine):
+                with contextlib.suppress(Refused):
+                    idle[entry.round] = IdleWindow(**self._seen(entry, None, ()))
+        windows, refused = [], []
+        for entry in entries:
+            if isinstance(entry, EnergyLine) and entry.artifact == artifact:
+                beside = [idle[number].mean_w for number in (entry.round, entry.round + 1) if number in idle]
+                at_rest_w = statistics.mean(beside) if beside else None
+                try:
+                    seen = self._seen(entry, at_rest_w, journal.board_flags(entry.throttled))
+                    windows.append(EnergyWindow(inferences=entry.inferences, **seen))
+                except Refused as error:
+                    refused.append(Refusal(entry.round, error.code, str(error)))
+        return idle, windows, refused
+
+    def _seen(self, entry: WindowLine, beside_w: float | None, board: tuple[Flag, ...]) -> dict[str, Any]:
+        """The fields that all windows have. Raises Refused."""
+        instants_ns = entry.start_ns, _end_ns(entry)
+        start_s, end_s = map(self._alignment.here_s, instants_ns)
+        found = integrate(
+            self._times_s,
+            self._watts,
+            start_s,
+            end_s,
+            self.sensor,
+            u_edge_s=max(self._alignment.u_s(instant_ns) for instant_ns in instants_ns),
+            beside_w=beside_w,
+        )
+        return {
+            "round": entry.round,
+            "start_ns": entry.start_ns,
+            "duration_s": entry.duration_s,
+            "energy_j": found.energy_j,
+            "u_j": found.u_window_j,
+            "values": found.values,
+            "max_gap_s": found.max_gap_s,
+            "flags": (*board, *_flags(found)),
+        }
+
+    def stated(self, windows: Sequence[IdleWindow]) -> ClockAlignment:
+        """The alignment and the largest error that it has in any of the windows."""
+        starts_ns = [window.start_ns for window in windows if window.start_ns is not None]
+        ends_ns = [start + int(window.duration_s * 1e9) for start, window in zip(starts_ns, windows, strict=True)]
+        first_ns = min(starts_ns)
+        best = min(self._alignment.early, self._alignment.late, key=lambda exchange: exchange.delay_s)
+        return ClockAlignment(
+            method="rtt",
+            offset_s=first_ns / 1e9 - self._alignment.here_s(first_ns),
+            u_s=max(self._alignment.u_s(instant_ns) for instant_ns in (*starts_ns, *ends_ns)),
+            drift=self._alignment.drift,
+            delay_s=best.delay_s,
+        )
+
+
+def _end_ns(entry: WindowLine) -> int:
+    return entry.start_ns + round(entry.duration_s * 1e9)
+
+
+def _flags(found: WindowEnergy) -> Iterator[Flag]:
+    """Those of integration that do not follow from the window's length."""
+    for flag in sorted(found.flags):
+        if flag != "short_window":
+            yield flag
+
+
+def _instrument(meter: Meter, sensor: Sensor, port: str) -> Instrument:
+    from edgebench import __version__
+
+    return Instrument(
+        sampling=sensor.kind,
+        period_s=sensor.period_s,
+        latency_s=sensor.latency_s,
+        accuracy=sensor.accuracy,
+        device_id=meter.device_id,
+        firmware=meter.firmware,
+        version=f"edgebench {__version__}",
+        port=port,
+    )
+
+
+def _kept_exchanges(folder: Path) -> list[list[Exchange]]:
+    file = folder / _CLOCK_FILE
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    return [msgspec.json.decode(line, type=list[Exchange]) for line in lines]
+
+
+def plugged_in() -> list[str]:
+    """`NAME:PORT` of meters that say what they are."""
+    found = []
+    for name in plugins.names(_PACKAGE):
+        ports = plugins.load(_PACKAGE, name, kind="meter").find() or []
+        found += [f"{name}:{port}" for port in ports]
+    return found
+
+
+def only_port(name: str, ports: list[str] | None) -> str:
+    """The one port of a meter that finds itself. Raises UserError."""
+    if ports and len(ports) == 1:
+        return ports[0]
+    seen = f"{len(ports)} are there: {', '.join(ports)}" if ports else "its port is not known"
+    raise UserError(f"meter {name}", seen, f"Say which: --port /dev/..., of deploy --meter {name}:/dev/...")

@@ -1,0 +1,132 @@
+"""RDTech's UM24C, UM25C and UM34C: USB power meters with Bluetooth (a serial port once bound: rfcomm bind 0 ADDRESS).
+
+Asked with one byte it answers 130, big-endian, without a start mark. Nobody states its accuracy: calibrate it. It has
+new values twice a second; that these are averages is presumed, so windows should be 30 s or longer. Current has no
+sign: what flows backwards it shows as flowing forwards. Source: the sigrok project's notes on the UM series.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgebench.errors import UserError
+from edgebench.meters import Sample, Tally
+from edgebench.meters._honest import Honesty
+from edgebench.meters._integration import Sensor
+from edgebench.meters._serial import Port, answers
+from edgebench.reading import Flag
+
+POLL_S = 0.1
+REFRESH_S = 0.5
+SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3)
+
+QUESTION = b"\xf0"
+SIZE = 130
+TRAILER = b"\xff\xf1"
+# (model, V and A of one step)
+MODELS = {0x0963: ("UM24C", 0.01, 0.001), 0x09C9: ("UM25C", 0.001, 0.0001), 0x0D4C: ("UM34C", 0.01, 0.001)}
+# The last byte of a UM34C's answer is the exclusive or of these.
+CHECKED = (
+    1, 3, 7, 9, 15, 17, 19, 23, 31, 39, 41, 45, 49, 53, 55, 57, 59, 63, 67, 69, 73, 79, 83, 89, 97, 99, 109, 111, 113,
+    119, 121, 127,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reading:
+    """group: of the ten counters, the one in use; its energy and charge start again from 0 at 2^32."""
+
+    model: str
+    voltage_v: float
+    current_a: float
+    power_w: float
+    temperature_c: int
+    group: int
+    group_mah: int
+    group_mwh: int
+
+
+def split(buffer: bytes) -> tuple[bytes | None, bytes]:
+    """The first whole answer, wherever it begins, and what follows it."""
+    for start in range(len(buffer) - SIZE + 1):
+        if _is_whole(buffer[start : start + SIZE]):
+            return buffer[start : start + SIZE], buffer[start + SIZE :]
+    return None, buffer
+
+
+def _is_whole(frame: bytes) -> bool:
+    model = MODELS.get(int.from_bytes(frame[:2], "big"))
+    if model is None:
+        return False
+    if model[0] == "UM34C":
+        return functools.reduce(operator.xor, (frame[index] for index in CHECKED)) == frame[-1]
+    return frame.endswith(TRAILER)
+
+
+def parse(frame: bytes) -> Reading:
+    """Of an answer that `split` found."""
+    model, volts, amperes = MODELS[int.from_bytes(frame[:2], "big")]
+    voltage, current, power_mw, temperature_c = struct.unpack_from(">HHIH", frame, 2)
+    (group,) = struct.unpack_from(">H", frame, 14)
+    charge_mah, energy_mwh = struct.unpack_from(">II", frame, 16 + 8 * min(group, 9))
+    return Reading(
+        model=model,
+        voltage_v=voltage * volts,
+        current_a=current * amperes,
+        power_w=power_mw / 1e3,
+        temperature_c=temperature_c,
+        group=group,
+        group_mah=charge_mah,
+        group_mwh=energy_mwh,
+    )
+
+
+class UmMeter:
+    """model: the one that the user named."""
+
+    def __init__(self, port: Port, model: str) -> None:
+        self.sensor = SENSOR
+        self.tally = Tally()
+        self.note = f"nobody states its accuracy: edgebench meters calibrate {model.lower()}"
+        self.device_id = model
+        self.firmware = ""
+        self.flags: tuple[Flag, ...] = ()
+        self._port = port
+        (steps,) = [(volts, amperes) for name, volts, amperes in MODELS.values() if name == model]
+        self._honesty = Honesty(port.where, *steps, step_w=1e-3)
+
+    def samples(self) -> Iterator[Sample]:
+        """Asked more often than it has news. What it said before counts as news after REFRESH_S: power may be even."""
+        last, last_s = None, 0.0
+        for now_s, frame in answers(self._port, QUESTION, split, POLL_S):
+            if frame is None:
+                self.tally.dropped += 1
+            elif frame == last and now_s - last_s < REFRESH_S:
+                self.tally.duplicates += 1
+            else:
+                last, last_s = frame, now_s
+                reading = parse(frame)
+                self._check_model(reading.model)
+                if self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w):
+                    yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a)
+                else:
+                    self.tally.dropped += 1
+
+    def _check_model(self, said: str) -> None:
+        if said != self.device_id:
+            raise UserError(
+                self._port.where,
+                f"it says that it is a {said}",
+                f"Name it {said.lower()}",
+            )
+
+    def close(self) -> None:
+        self._port.close()
+
+
+def open_model(model: str, port: str) -> UmMeter:
+    return UmMeter(Port(port, 9600, model.lower()), model)
