@@ -167,7 +167,8 @@ def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], str]:
 
 def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
     """Conditions that a fair comparison holds equal and that are not equal here."""
-    conditions = {
+    conditions: dict[str, tuple[object, object]] = {
+        "runs": (_place(record), _place(baseline)),
         "threads": (record.target.threads, baseline.target.threads),
         "plan": (record.plan.preset, baseline.plan.preset),
     }
@@ -187,6 +188,10 @@ def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
         for name, (own, base) in conditions.items()
         if None not in (own, base) and own != base
     )
+
+
+def _place(record: Record) -> str:
+    return "in a browser (wasm)" if record.in_browser else "natively"
 
 
 def _matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:

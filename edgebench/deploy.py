@@ -67,7 +67,7 @@ def deploy(
     """
     progress = progress or Silent()
     book = Ledger(results, target.name)
-    with _Link(target) as link:
+    with _Link(target, progress) as link:
         _check_device(link.agent.facts(), target)
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
         job = book.open_job(key)
@@ -210,8 +210,9 @@ def _follow(link: _Link, job: OpenJob, progress: Progress) -> Tail:
 class _Link:
     """The connection to a target's agent, and how to get another one when it breaks."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, progress: Progress) -> None:
         self._target = target
+        self._progress = progress
         self.agent = self._connect()
 
     def __enter__(self) -> _Link:
@@ -236,7 +237,7 @@ class _Link:
                 time.sleep(RECONNECT_PAUSE_S)
 
     def _connect(self) -> Agent:
-        return Agent(open_transport(self._target), f"target '{self._target.name}'")
+        return Agent(open_transport(self._target), f"target '{self._target.name}'", self._progress)
 
 
 class _Watch:

@@ -96,6 +96,7 @@ class WarmupLine(Line, tag="warmup", frozen=True):
     block: Count
     start_ns: int
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
+    interrupted: str = ""
 
 
 class WarmLine(Line, tag="warm", frozen=True):
@@ -113,6 +114,7 @@ class RoundLine(Line, tag="round", frozen=True):
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
     temperature_c: float | None
     throttled: int | None
+    interrupted: str = ""
 
 
 class LoadLine(Line, tag="load", frozen=True):
@@ -219,7 +221,7 @@ def _record(request: Request, index: int, entries: list[AnyLine], agent_died: st
     gate = _last(own, GateLine)
     load = _last(own, LoadLine)
     rounds = tuple(
-        Round(e.start_ns, e.block, tuple(e.values_ns), e.round, e.temperature_c, e.throttled)
+        Round(e.start_ns, e.block, tuple(e.values_ns), e.round, e.temperature_c, e.throttled, e.interrupted)
         for e in own
         if isinstance(e, RoundLine)
     )

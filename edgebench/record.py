@@ -35,11 +35,15 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Round(Series, frozen=True, omit_defaults=True):
-    """Rounds with the same number were measured one after the other over all artifacts of the job."""
+    """Rounds with the same number were measured one after the other over all artifacts of the job.
+
+    interrupted: why it had to be measured again from its start (a page in a phone's browser was hidden or reloaded).
+    """
 
     number: int
     temperature_c: float | None = None
     throttled: int | None = None
+    interrupted: str = ""
 
 
 class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,6 +176,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     load: Load | None = None
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
+
+    @property
+    def in_browser(self) -> bool:
+        """WebAssembly in a browser: another thing than the same model on the same phone."""
+        return self.facts_before.browser is not None
 
 
 def save(record: Record, results: Path) -> Path:

@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from edgebench.bundle import Name
-from edgebench.errors import BadFile, UnknownName
+from edgebench.errors import BadFile, UnknownName, UserError
 
 # Beside the package in a checkout, inside it when installed.
 _SHIPPED = (Path(__file__).parents[1] / "targets.yaml", Path(__file__).parent / "targets.yaml")
@@ -32,6 +32,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch")
     emulated: bool = False
+    lan: bool = False
+    https: bool = False
+    assets: str = ""
 
 
 def find_file(given: Path | None) -> Path:
@@ -62,6 +65,19 @@ def load(name: str, path: Path) -> Target:
     if name not in known:
         raise UnknownName(f"target ({path})", name, known)
     return known[name]
+
+
+def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) -> Target:
+    """The target with the command line's options for a phone's page, on top of its own."""
+    if not (lan or https or assets):
+        return target
+    if target.transport != "web":
+        raise UserError(
+            f"target '{target.name}'", "--lan, --https and --assets are about a phone's page, and it has none",
+            "Leave them out, or use a target with `transport: web`",
+        )  # fmt: skip
+    folder = str(assets.absolute()) if assets else target.assets
+    return msgspec.structs.replace(target, lan=lan or target.lan, https=https or target.https, assets=folder)
 
 
 def _target(path: Path, name: str, entry: Any) -> Target:

@@ -149,6 +149,16 @@ def other_load(record: Record) -> Iterator[Reason]:
         )  # fmt: skip
 
 
+def interrupted(record: Record) -> Iterator[Reason]:
+    """Rounds that a phone's page broke off were measured again; after many of them the phone was not left alone."""
+    broken = [round_.interrupted for round_ in record.rounds if round_.interrupted]
+    if len(broken) > SLOW_SHARE * len(record.rounds):
+        yield Reason(
+            "suspect", f"{len(broken)} of {len(record.rounds)} rounds were broken off and measured again ({broken[0]})",
+            "Keep the page in front and the screen on: set its time-out to some minutes",
+        )  # fmt: skip
+
+
 RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     did_not_complete,
     answers_unchecked,
@@ -158,4 +168,5 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     drifted,
     unsteady,
     other_load,
+    interrupted,
 )

@@ -88,6 +88,7 @@ def export(
     epilog=example(
         "edgebench deploy --target rpi4",
         "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
+        "edgebench deploy --target phone --lan --https",
     )
 )
 def deploy(
@@ -100,6 +101,13 @@ def deploy(
     energy: Annotated[bool, typer.Option("--energy", help="Energy windows as well (minutes longer).")] = False,
     results: Results = RESULTS,
     targets: TargetsFile = None,
+    lan: Annotated[bool, typer.Option("--lan", help="A phone's page: let other machines in.")] = False,
+    https: Annotated[
+        bool, typer.Option("--https", help="A phone's page: by https, with a certificate of ours.")
+    ] = False,
+    assets: Annotated[
+        Path | None, typer.Option(help="A phone's page: folder with the two npm packages.", show_default=False)
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
 ) -> None:
     """Measure files on a device and save one record each.
@@ -111,7 +119,7 @@ def deploy(
 
     chosen = plan.named(preset)
     paths = deploy.deploy(
-        targets_.load(target, targets_.find_file(targets)),
+        targets_.with_page(targets_.load(target, targets_.find_file(targets)), lan=lan, https=https, assets=assets),
         deploy.sources(what or [bundle.newest()]),
         plan.with_energy(chosen) if energy else chosen,
         results,

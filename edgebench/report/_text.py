@@ -47,6 +47,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 f"{name} is emulated: its times count instructions of an emulator, are no device's times, and are "
                 "compared with nothing but its own."
             )
+    for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.in_browser):
+        yield (
+            f"{name} ran in a browser (wasm): other kernels than the native runtimes have; a ratio between the two "
+            "compares ways to run a file, not devices or precisions."
+        )
     for why in dict.fromkeys(row.no_energy for row in comparison.rows if row.no_energy):
         yield f"No energy: {why}."
     for match in comparison.outputs:
@@ -79,7 +84,9 @@ def facts(row: Row) -> list[tuple[str, str]]:
         "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
         "load": None if facts.load_1min is None else f"{facts.load_1min:.1f}",
         "memory": _format.size(facts.ram_bytes),
-        "system": f"{facts.os}, kernel {facts.kernel}, {facts.machine}, {facts.libc}, Python {facts.python}",
+        "browser": facts.browser and f"{facts.browser}, {'isolated' if facts.isolated else 'not isolated'}",
+        "system": facts.system,
+        "battery": facts.battery,
         "plan": f"{plan.preset}: >= {plan.rounds_min} rounds and {plan.seconds_min:g} s, p50 to ±{plan.precision:.0%}",
         "measured": row.record.created,
         "edgebench": row.record.edgebench,
