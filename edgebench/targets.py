@@ -35,6 +35,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lan: bool = False
     https: bool = False
     assets: str = ""
+    agent: Literal["native", "browser"] = "native"
 
 
 def find_file(given: Path | None) -> Path:
@@ -71,9 +72,11 @@ def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) ->
     """The target with the command line's options for a phone's page, on top of its own."""
     if not (lan or https or assets):
         return target
-    if target.transport != "web":
+    has_page = target.transport == "web" or (target.transport == "adb" and target.agent == "browser")
+    if not has_page or (target.transport == "adb" and (lan or https)):
         raise UserError(
-            f"target '{target.name}'", "--lan, --https and --assets are about a phone's page, and it has none",
+            f"target '{target.name}'",
+            "--lan and --https are about a phone that is reached by a network, --assets about its page",
             "Leave them out, or use a target with `transport: web`",
         )  # fmt: skip
     folder = str(assets.absolute()) if assets else target.assets

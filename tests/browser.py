@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,3 +125,32 @@ def browser(*flags: str) -> Iterator[Browser]:
 def url_in(text: str) -> str | None:
     found = re.search(r"https?://\S+/#t=\S+", text)
     return found[0] if found else None
+
+
+class Person:
+    """Someone with a phone: opens the page that `deploy` shows, and does something when the journal gets so far."""
+
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
+        self._opened = contextlib.ExitStack()
+        self.phone: Browser | None = None
+        self.said: list[str] = []
+        self.when: dict[str, Callable[[Browser], None]] = {}
+
+    @contextmanager
+    def step(self, label: str, total: float | None = None) -> Iterator[Person]:
+        yield self
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        if note in self.when and self.phone:
+            self.when.pop(note)(self.phone)
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+        url = url_in(line)
+        if url and self.phone is None:
+            self.phone = self._opened.enter_context(browser(*self._flags))
+            self.phone.open(url)
+
+    def leave(self) -> None:
+        self._opened.close()

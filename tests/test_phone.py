@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,12 +16,11 @@ import pytest
 from edgebench import cache as cache_
 from edgebench import check, compare, deploy, record, verdict
 from edgebench.errors import UserError
-from edgebench.phone import assets, link
+from edgebench.phone import link
 from edgebench.plan import Plan
-from edgebench.progress import Silent
 from edgebench.record import Record
 from edgebench.targets import Target
-from tests.browser import Browser, browser, needs_chromium, url_in
+from tests.browser import Browser, Person, browser, needs_chromium, url_in
 
 BUNDLE = Path(__file__).parent / "data/bundle"
 _DEPLOY = """
@@ -46,54 +43,7 @@ target, plan = msgspec.json.decode(target, type=Target), msgspec.json.decode(pla
 deploy.deploy(target, deploy.sources([Path(bundle)]), plan, Path(results), progress=Aloud())
 """
 PHONE = Target(name="phone", transport="web", runtimes=("onnxruntime-web", "litert-web"))
-pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="session")
-def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The npm packages, fetched once: a test that needs them is skipped where that cannot be."""
-    folder = tmp_path_factory.mktemp("assets")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEBENCH_CACHE", str(folder))
-        try:
-            return assets.ensure(Silent(), None)
-        except UserError as error:
-            pytest.skip(f"the page's runtimes are not to be had: {error}")
-
-
-@pytest.fixture(autouse=True)
-def with_assets(fetched: Path, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "web").symlink_to(fetched)
-
-
-class Person:
-    """Someone with a phone: opens the page that `deploy` shows, and does something when the journal gets so far."""
-
-    def __init__(self, *flags: str) -> None:
-        self._flags = flags
-        self._opened = contextlib.ExitStack()
-        self.phone: Browser | None = None
-        self.said: list[str] = []
-        self.when: dict[str, Callable[[Browser], None]] = {}
-
-    @contextmanager
-    def step(self, label: str, total: float | None = None) -> Iterator[Person]:
-        yield self
-
-    def advance(self, amount: float = 1.0, note: str = "") -> None:
-        if note in self.when and self.phone:
-            self.when.pop(note)(self.phone)
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
-        url = url_in(line)
-        if url and self.phone is None:
-            self.phone = self._opened.enter_context(browser(*self._flags))
-            self.phone.open(url)
-
-    def leave(self) -> None:
-        self._opened.close()
+pytestmark = [needs_chromium, pytest.mark.usefixtures("page_assets")]
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def _unpack(package: Package, folder: Path, given: Path | None) -> None:
             for name in package.files:
                 member = archive.extractfile(f"package/{name}")
                 assert member is not None  # the tarball is the pinned one, and it holds these files
-                data = gzip.compress(member.read(), mtime=0)
+                data = gzip.compress(member.read(), compresslevel=6, mtime=0)
                 (whole / (Path(name).name + ".gz")).write_bytes(data)
         whole.rename(folder / package.folder)
 

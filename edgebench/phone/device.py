@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from device_agents.python import android, meters
 from edgebench.phone.page import Page
 from edgebench.phone.worker import PageWorker
 
@@ -15,6 +16,14 @@ _BROWSERS = (("Edge", "Edg"), ("Samsung Internet", "SamsungBrowser"), ("Opera", 
              ("Chrome", "CriOS"), ("Firefox", "FxiOS"), ("Chrome", "Chrome"),
              ("Chrome", "HeadlessChrome"), ("Safari", "Version"))  # fmt: skip
 _NO_METER = "no browser tells what it uses; put a USB meter into the supply (edgebench meters), or use the native agent"
+
+
+def open_phone(page: Page, versions: Mapping[str, str], folders: Mapping[str, str], via: list[str]) -> Phone:
+    """via: the command that leads to the phone's shell; [] where only the browser does."""
+    if not via:
+        return Phone(page, versions, folders)
+    android.VIA = via
+    return PhoneOnCable(page, versions, folders)
 
 
 class Phone:
@@ -60,10 +69,10 @@ class Phone:
     def clock_step_ns(self) -> int:
         return max(1, _number(self._page.facts.get("clock_step_ns")) or 1_000_000)
 
-    def temperature_c(self) -> None:
+    def temperature_c(self) -> float | None:
         return None
 
-    def throttled(self) -> None:
+    def throttled(self) -> int | None:
         return None
 
     def machine_cpu_s(self) -> dict[str, float]:
@@ -71,6 +80,27 @@ class Phone:
 
     def has_meter(self, name: str) -> bool:
         return False
+
+
+class PhoneOnCable(Phone):
+    """The browser of a phone whose shell answers as well: model and temperature are known, and it may have meters."""
+
+    def static_facts(self) -> dict[str, Any]:
+        return {**super().static_facts(), **android.static_facts(), "meters": meters.probe(self.has_meter)}
+
+    def momentary_facts(self) -> dict[str, Any]:
+        return {**super().momentary_facts(), **android.momentary_facts()}
+
+    def temperature_c(self) -> float | None:
+        celsius: float | None = android.thermal_now().get("temperature_c")
+        return celsius
+
+    def throttled(self) -> int | None:
+        bits: int | None = android.thermal_now().get("throttled")
+        return bits
+
+    def has_meter(self, name: str) -> bool:
+        return name.startswith("android")
 
 
 def describe_browser(user_agent: str) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,14 @@ class Way:
 class Link:
     """One target's server. close() leaves it running; it ends by itself."""
 
-    def __init__(self, target: Target, way: Way) -> None:
+    def __init__(self, target: Target, way: Way, *, via: Sequence[str] = ()) -> None:
+        """via: the command that leads to the phone's shell, where there is one (adb)."""
         self.where = f"target '{target.name}'"
         self.workdir = Path(target.workdir or cache.folder() / "phone" / target.name).expanduser()
         self._target = target
         self._way = way
+        self._via = list(via)
+        self._token = ""
         self._control: Conversation | None = None
         self.url = ""
         self.port = 0
@@ -58,7 +62,7 @@ class Link:
         given = Path(self._target.assets).expanduser() if self._target.assets else None
         folder = assets.ensure(progress, given)
         self.workdir.mkdir(parents=True, exist_ok=True)
-        token = self._token()
+        self._token = self._kept_token()
         wanted = {
             "target": self._target.name,
             "workdir": str(self.workdir),
@@ -66,23 +70,31 @@ class Link:
             "assets": str(folder),
             "versions": {package.runtime: package.version for package in assets.PACKAGES},
             "folders": {package.runtime: package.folder for package in assets.PACKAGES},
-            "token": token,
+            "token": self._token,
             "bind": self._way.bind,
             "hosts": list(self._way.hosts),
             "certificate": str(self._way.certificate or ""),
+            "via": self._via,
             "agent": agent_sha256(),
         }
         running = self._running(wanted)
         self.port = running or self._launch(wanted)
-        self.url = self._way.url(self.port, token)
+        self.url = self.url_at(self.port)
         self._control = Conversation(_socket_path(self.workdir), self.where)
+
+    def url_at(self, port: int) -> str:
+        return self._way.url(port, self._token)
+
+    def has_page(self) -> bool:
+        assert self._control is not None
+        return bool(self._control.ask({"do": "wait", "seconds": 0})["here"])
 
     def wait_for_page(self, progress: Progress, how: str) -> None:
         """Until a phone has opened the page. how: what the person has to do, said once if no page is there."""
+        if self.has_page():
+            return
         control = self._control
         assert control is not None
-        if control.ask({"do": "wait", "seconds": 0})["here"]:
-            return
         progress.say(how)
         give_up = time.monotonic() + PAGE_WAIT_S
         while time.monotonic() < give_up:
@@ -159,7 +171,7 @@ class Link:
         except (OSError, ValueError, KeyError):
             return 0
 
-    def _token(self) -> str:
+    def _kept_token(self) -> str:
         """128 random bits, the same for TOKEN_LIFE_S."""
         path = self.workdir / "token"
         with contextlib.suppress(OSError):

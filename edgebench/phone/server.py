@@ -26,7 +26,7 @@ from device_agents.python import job as jobs
 from device_agents.python.channel import Channel, Closed
 from device_agents.python.store import Store
 from edgebench.phone import http
-from edgebench.phone.device import Phone
+from edgebench.phone.device import open_phone
 from edgebench.phone.page import GONE_S, Page
 from edgebench.phone.session import PhoneSession
 from edgebench.phone.show import Show, ShownJournal
@@ -47,7 +47,7 @@ class Station:
         self.store = Store(config["workdir"])
         self.versions: dict[str, str] = config["versions"]
         self.page = Page(config.get("gone_s") or GONE_S, jobs.STOP_ASKED.is_set)
-        self.phone = Phone(self.page, self.versions, config["folders"])
+        self.phone = open_phone(self.page, self.versions, config["folders"], config.get("via") or [])
         self.show = Show()
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Path] = queue.Queue()
