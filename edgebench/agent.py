@@ -19,7 +19,8 @@ import device_agents
 from device_agents.python import PROTOCOL
 from edgebench.errors import AgentError, LinkLost
 from edgebench.facts import Facts
-from edgebench.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, Transport
+from edgebench.progress import Progress, Silent
+from edgebench.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, OwnAgent, Session, Transport
 from edgebench.transports.ssh import remote_path
 
 PACKAGE = "edgebench_agent"
@@ -70,26 +71,36 @@ class Agent:
     Raises Unreachable and AgentError when it starts, LinkLost whenever the connection ends unasked.
     """
 
-    def __init__(self, transport: Transport, where: str) -> None:
+    def __init__(self, transport: Transport | OwnAgent, where: str, progress: Progress | None = None) -> None:
         self.where = where
         self._transport = transport
         self._noise = b""
         self._interruptions = 0
-        zipapp = build_zipapp()
-        self.sha256 = hashlib.sha256(zipapp).hexdigest()
-        self._path = f"{transport.workdir}/agent-{self.sha256[:16]}.pyz"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Session | None = None
         try:
-            transport.connect()
-            hello = self._start()
-            if hello is None and self._exit_code() == EXIT_NO_AGENT:
-                self._hang_up()
-                self._bring(zipapp)
-                hello = self._start()
+            transport.connect(progress or Silent())
+            if isinstance(transport, OwnAgent):
+                self.sha256 = transport.sha256
+                self._process = transport.session()
+                hello = self._first_line()
+            else:
+                hello = self._sent(transport)
             self._check_hello(hello)
         except BaseException:
             self.close()
             raise
+
+    def _sent(self, transport: Transport) -> dict[str, Any] | None:
+        """Start the zipapp there, brought over if it is missing; its hello, or None."""
+        zipapp = build_zipapp()
+        self.sha256 = hashlib.sha256(zipapp).hexdigest()
+        self._path = f"{transport.workdir}/agent-{self.sha256[:16]}.pyz"
+        hello = self._start(transport)
+        if hello is None and self._exit_code() == EXIT_NO_AGENT:
+            self._hang_up()
+            self._bring(transport, zipapp)
+            hello = self._start(transport)
+        return hello
 
     def close(self) -> None:
         self._hang_up()
@@ -121,7 +132,7 @@ class Agent:
                     while piece := stream.read(1 << 20):
                         self._stdin().write(piece)
             self._stdin().flush()
-        except BrokenPipeError:
+        except ConnectionError:
             raise self._link_lost() from None
         self._answer()
 
@@ -166,20 +177,20 @@ class Agent:
 
     # ------------------------------------------------------------------ connection
 
-    def _start(self) -> dict[str, Any] | None:
+    def _start(self, transport: Transport) -> dict[str, Any] | None:
         """Start a session; its hello, or None if it ended without one."""
-        agent, python = remote_path(self._path), remote_path(self._transport.python)
-        self._process = self._transport.run(
+        agent, python = remote_path(self._path), remote_path(transport.python)
+        self._process = transport.run(
             f"[ -f {agent} ] || exit {EXIT_NO_AGENT}; command -v {python} >/dev/null || exit {EXIT_NO_PYTHON}; "
-            f"exec {python} -I {agent} session {remote_path(self._transport.workdir)}"
+            f"exec {python} -I {agent} session {remote_path(transport.workdir)}"
         )
         return self._first_line()
 
-    def _bring(self, zipapp: bytes) -> None:
+    def _bring(self, transport: Transport, zipapp: bytes) -> None:
         source = Path(os.environ.get("TMPDIR", "/tmp")) / f"edgebench-agent-{os.getpid()}.pyz"
         source.write_bytes(zipapp)
         try:
-            self._transport.put(source, self._path)
+            transport.put(source, self._path)
         finally:
             source.unlink()
 
@@ -193,7 +204,7 @@ class Agent:
         return None
 
     def _check_hello(self, hello: dict[str, Any] | None) -> None:
-        python = self._transport.python
+        python = getattr(self._transport, "python", "")
         if hello is None:
             if self._exit_code() == EXIT_NO_PYTHON:
                 raise AgentError(self.where, f"there is no '{python}'", "Install it (apt: python3), or set `python`")
@@ -216,7 +227,7 @@ class Agent:
             return
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(ConnectionError):
                     stream.close()
         try:
             self._process.wait(timeout=5)
@@ -238,11 +249,14 @@ class Agent:
         try:
             self._stdin().write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
             self._stdin().flush()
-        except BrokenPipeError:
+        except ConnectionError:
             raise self._link_lost() from None
 
     def _read_line(self) -> bytes:
-        line = self._stdout().readline()
+        try:
+            line = self._stdout().readline()
+        except ConnectionError:
+            line = b""
         if not line.endswith(b"\n"):
             raise self._link_lost()
         return line[:-1]

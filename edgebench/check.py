@@ -33,10 +33,9 @@ class Checked:
         for name, value in (
             ("model", facts.model),
             ("processor", facts.cpu and f"{facts.cpu}, {facts.cores} cores, {' '.join(facts.cpu_features)}"),
-            (
-                "system",
-                f"{facts.os}, kernel {facts.kernel}, {facts.machine}, {facts.libc}, Python {facts.python}",
-            ),
+            ("browser", facts.browser and f"{facts.browser}{'' if facts.isolated else ', not isolated'}"),
+            ("system", facts.system),
+            ("battery", facts.battery),
             ("memory", facts.ram_bytes and f"{facts.ram_bytes / 1e9:.1f} GB"),
             ("governor", facts.governor),
             ("temperature", facts.temperature_c and f"{facts.temperature_c:.1f} °C"),
@@ -63,13 +62,13 @@ class Checked:
 
 def check(target: Target, *, progress: Progress) -> Checked:
     """Raises Unreachable or AgentError with the remedy if there is nothing to talk to."""
-    with progress.step(f"Reaching {target.name}"):
-        agent = Agent(open_transport(target), f"target '{target.name}'")
-        try:
+    agent = Agent(open_transport(target), f"target '{target.name}'", progress)
+    try:
+        with progress.step(f"Looking at {target.name}"):
             facts = agent.facts()
             runtimes = provision.look(agent, target, target.runtimes)
-        finally:
-            agent.close()
+    finally:
+        agent.close()
     return Checked(target, facts, runtimes, tuple(_hints(facts)))
 
 

@@ -185,6 +185,7 @@ def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, 
 def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
     """Conditions that a fair comparison holds equal and that are not equal here."""
     conditions: dict[str, tuple[object, object]] = {
+        "runs": (_place(record), _place(baseline)),
         "threads": (_threads(record), _threads(baseline)),
         "plan": (record.plan.preset, baseline.plan.preset),
     }
@@ -210,6 +211,10 @@ def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
 def _threads(record: Record) -> int:
     """As it ran where that is known, else as it was asked for."""
     return record.runtime.threads or record.target.threads
+
+
+def _place(record: Record) -> str:
+    return "in a browser (wasm)" if record.in_browser else "natively"
 
 
 def _matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:

@@ -72,7 +72,7 @@ def deploy(
     progress = progress or Silent()
     book = Ledger(results, target.name)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
-    with _Link(target) as link, Metering(target, plan, calibrations, progress) as meter:
+    with _Link(target, progress) as link, Metering(target, plan, calibrations, progress) as meter:
         _check_device(link.agent.facts(), target)
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
         job = book.open_job(key)
@@ -247,8 +247,9 @@ def _follow(link: _Link, job: OpenJob, meter: Metering, progress: Progress) -> T
 class _Link:
     """The connection to a target's agent, and how to get another one when it breaks."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, progress: Progress) -> None:
         self._target = target
+        self._progress = progress
         self.agent = self._connect()
 
     def __enter__(self) -> _Link:
@@ -273,7 +274,7 @@ class _Link:
                 time.sleep(RECONNECT_PAUSE_S)
 
     def _connect(self) -> Agent:
-        return Agent(open_transport(self._target), f"target '{self._target.name}'")
+        return Agent(open_transport(self._target), f"target '{self._target.name}'", self._progress)
 
 
 class _Watch:

@@ -40,4 +40,25 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     load_1min: float | None = None
     available_bytes: int | None = None
     uptime_s: float | None = None
+    battery_fraction: float | None = None
+    charging: bool | None = None
+    # Of a phone that is measured through its browser; `isolated` is what gives threads and a fine clock.
+    browser: str | None = None
+    secure_context: bool | None = None
+    isolated: bool | None = None
     meters: dict[str, MeterFound] = {}
+
+    @property
+    def system(self) -> str:
+        """In one line, as far as it is known."""
+        parts = (
+            self.os, self.kernel and f"kernel {self.kernel}", self.machine, self.libc,
+            self.python and f"Python {self.python}",
+        )  # fmt: skip
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def battery(self) -> str:
+        if self.battery_fraction is None:
+            return ""
+        return f"{self.battery_fraction:.0%}{', charging' if self.charging else ''}"

@@ -75,8 +75,8 @@ class LoadedLine(Line, tag="loaded", frozen=True):
     first_inference_ns: int
     inputs: list[dict[str, Any]]
     notes: dict[str, Any]
-    threads: Count
-    cpus: list[int]
+    threads: Count | None = None
+    cpus: list[int] = []
 
 
 class GoldenLine(Line, tag="golden", frozen=True):
@@ -111,6 +111,7 @@ class WarmupLine(Line, tag="warmup", frozen=True):
     block: Count
     start_ns: int
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
+    interrupted: str = ""
 
 
 class WarmLine(Line, tag="warm", frozen=True):
@@ -131,6 +132,7 @@ class RoundLine(Line, tag="round", frozen=True):
     clock_hz: int | None
     duration_ns: Nanoseconds
     missed: int | None
+    interrupted: str = ""
 
 
 class LoadLine(Line, tag="load", frozen=True):
@@ -288,6 +290,7 @@ def _record(
             clock_hz=e.clock_hz,
             duration_ns=e.duration_ns,
             missed=e.missed,
+            interrupted=e.interrupted,
         )
         for e in own
         if isinstance(e, RoundLine)

@@ -112,6 +112,8 @@ class Metering:
         self.align(agent)
 
     def _why_not_asked(self) -> str:
+        if self._target.has_page:
+            return "a browser's windows are on a clock that this machine does not know exactly enough"
         if not self._target.meter:
             there = plugged_in()
             seen = f"; plugged in here: {', '.join(there)}" if there else ""

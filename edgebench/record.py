@@ -36,6 +36,7 @@ class Round(Series, frozen=True, omit_defaults=True):
     """Rounds with the same number were measured one after the other over all artifacts of the job.
 
     throttled: bits of any look during the round.
+    interrupted: why it had to be measured again from its start (a page in a phone's browser was hidden or reloaded).
     """
 
     number: int
@@ -47,6 +48,8 @@ class Round(Series, frozen=True, omit_defaults=True):
     duration_ns: Nanoseconds | None = None
     # Of a plan with a pace: inferences that were not done when the next was due.
     missed: int | None = None
+
+    interrupted: str = ""
 
     @property
     def inferences(self) -> int:
@@ -206,6 +209,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
     answers: Answers | None = None
+
+    @property
+    def in_browser(self) -> bool:
+        """WebAssembly in a browser: another thing than the same model on the same phone."""
+        return self.facts_before.browser is not None
 
 
 def save(record: Record, results: Path) -> Path:

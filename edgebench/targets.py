@@ -35,6 +35,15 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     emulated: bool = False
     meter: str = ""
     meter_volts: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
+    lan: bool = False
+    https: bool = False
+    assets: str = ""
+    agent: Literal["native", "browser"] = "native"
+
+    @property
+    def has_page(self) -> bool:
+        """Measured in a browser."""
+        return self.transport == "web" or (self.transport == "adb" and self.agent == "browser")
 
 
 def find_file(given: Path | None) -> Path:
@@ -75,6 +84,20 @@ def with_meter(target: Target, meter: str | None, volts: float | None) -> Target
     if volts is not None:
         changes["meter_volts"] = volts
     return msgspec.structs.replace(target, **changes)
+
+
+def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) -> Target:
+    """The target with the command line's options for a phone's page, on top of its own."""
+    if not (lan or https or assets):
+        return target
+    if not target.has_page or (target.transport == "adb" and (lan or https)):
+        raise UserError(
+            f"target '{target.name}'",
+            "--lan and --https are about a phone that is reached by a network, --assets about its page",
+            "Leave them out, or use a target with `transport: web`",
+        )  # fmt: skip
+    folder = str(assets.absolute()) if assets else target.assets
+    return msgspec.structs.replace(target, lan=lan or target.lan, https=https or target.https, assets=folder)
 
 
 def _target(path: Path, name: str, entry: Any) -> Target:

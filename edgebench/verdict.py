@@ -315,6 +315,16 @@ def energy_doubtful(record: Record) -> Iterator[Reason]:
         yield Reason("suspect", doubt.seen, doubt.remedy)
 
 
+def interrupted(record: Record) -> Iterator[Reason]:
+    """Rounds that a phone's page broke off were measured again; after many of them the phone was not left alone."""
+    broken = [round_.interrupted for round_ in record.rounds if round_.interrupted]
+    if len(broken) > SLOW_SHARE * len(record.rounds):
+        yield Reason(
+            "suspect", f"{len(broken)} of {len(record.rounds)} rounds were broken off and measured again ({broken[0]})",
+            "Keep the page in front and the screen on: set its time-out to some minutes",
+        )  # fmt: skip
+
+
 RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     did_not_complete,
     too_few_values,
@@ -335,4 +345,5 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     too_late,
     other_load,
     energy_doubtful,
+    interrupted,
 )

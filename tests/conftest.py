@@ -120,3 +120,25 @@ def cli_command(*arguments: str | Path) -> list[str]:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def fetched_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a phone's page loads (npm packages), fetched once; tests that need them are skipped where that fails."""
+    folder = tmp_path_factory.mktemp("assets")
+    with pytest.MonkeyPatch.context() as patch:
+        from edgebench.errors import UserError
+        from edgebench.phone import assets
+        from edgebench.progress import Silent
+
+        patch.setenv("EDGEBENCH_CACHE", str(folder))
+        try:
+            return assets.ensure(Silent(), None)
+        except UserError as error:
+            pytest.skip(f"the page's runtimes are not to be had: {error}")
+
+
+@pytest.fixture
+def page_assets(fetched_assets: Path, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "web").symlink_to(fetched_assets)

@@ -28,7 +28,7 @@ from edgebench.errors import UnknownName
 from edgebench.reading import Instrument, Scope
 from edgebench.study.results import Results
 from edgebench.targets import Target
-from edgebench.transports import Transport
+from edgebench.transports import OwnAgent, Transport
 from tests.records import make_record
 
 REGISTRIES = {
@@ -114,12 +114,12 @@ def test_names_with_an_underscore_are_helpers(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def open_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transport]]:
+def open_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transport | OwnAgent]]:
     """Open transports of a made-up device, with stand-ins for the programs they call; closed in the end."""
     monkeypatch.setenv("PATH", f"{Path(__file__).parent / 'stubs'}:{os.environ['PATH']}")
     with contextlib.ExitStack() as opened:
 
-        def open_(name: str, **keys: Any) -> Transport:
+        def open_(name: str, **keys: Any) -> Transport | OwnAgent:
             target = Target(name="x", transport=name, host="nowhere.invalid", **keys)
             return opened.enter_context(contextlib.closing(load("edgebench.transports", name).open_transport(target)))
 
@@ -127,19 +127,23 @@ def open_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Tr
 
 
 @every("edgebench.transports")
-def test_a_transport_does_what_its_package_says(name: str, open_transport: Callable[..., Transport]) -> None:
+def test_a_transport_does_what_its_package_says(name: str, open_transport: Callable[..., Transport | OwnAgent]) -> None:
     opened = open_transport(name)
-    assert opened.python and opened.workdir
-    for method, wanted in (("connect", []), ("put", ["source", "destination"]), ("run", ["script"]), ("close", [])):
-        assert parameters(getattr(opened, method)) == wanted, method
+    assert parameters(opened.connect) == ["progress"] and parameters(opened.close) == []
+    if isinstance(opened, OwnAgent):
+        assert len(opened.sha256) == 64 and parameters(opened.session) == []
+    else:
+        assert opened.python and opened.workdir
+        assert parameters(opened.put) == ["source", "destination"] and parameters(opened.run) == ["script"]
 
 
 @every("edgebench.transports")
 def test_a_transport_takes_interpreter_and_folder_from_the_target(
-    name: str, open_transport: Callable[..., Transport]
+    name: str, open_transport: Callable[..., Transport | OwnAgent]
 ) -> None:
     opened = open_transport(name, python="/opt/python", workdir="/var/agent")
-    assert (opened.python, opened.workdir) == ("/opt/python", "/var/agent")
+    assert getattr(opened, "python", "/opt/python") == "/opt/python"
+    assert getattr(opened, "workdir", "") == "/var/agent"
 
 
 # ------------------------------------------------------------------ report forms

@@ -5,7 +5,7 @@ It is this machine, unless the job's runtime brings a device of its own (`open_d
 
 import time
 
-from . import facts, runtimes
+from . import android, facts, runtimes
 from .watch import Watch
 
 
@@ -19,19 +19,19 @@ class Machine:
         time.sleep(seconds)
 
     def static_facts(self):
-        return facts.static_facts()
+        return {**facts.static_facts(), **(android.static_facts() if android.is_here() else {})}
 
     def momentary_facts(self):
-        return facts.momentary_facts()
+        return {**facts.momentary_facts(), **(android.momentary_facts() if android.is_here() else {})}
 
     def clock_step_ns(self):
         return facts.clock_step_ns()
 
     def temperature_c(self):
-        return facts.temperature_c()
+        return android.thermal_now().get("temperature_c") if android.is_here() else facts.temperature_c()
 
     def throttled(self):
-        return facts.throttled()
+        return android.thermal_now().get("throttled") if android.is_here() else facts.throttled()
 
     def clock_hz(self):
         return facts.clock_hz()
@@ -50,7 +50,7 @@ class Machine:
         return facts.machine_cpu_s()
 
     def has_meter(self, name):
-        return name != "simulated"
+        return name != "simulated" and (android.is_here() or not name.startswith("android"))
 
 
 MACHINE = Machine()

@@ -40,6 +40,7 @@ def main(arguments):
     job = json.loads((folder / "job.json").read_text())
     with (store.root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
         run(job, store, folder, Journal(folder / "journal.jsonl"))
 
 
@@ -51,14 +52,21 @@ class Stopped(Exception):
     """The host asked the job to end."""
 
 
-def run(job, store, folder, journal):
-    """Measure every artifact of a job. Always ends with an `end` line unless the process is killed."""
-    signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
+def run(job, store, folder, journal, device=None):
+    """Measure every artifact of a job. Always ends with an `end` line unless the process is killed.
+
+    device: one that starts workers of its own; by default this machine, or what the job's runtime brings.
+    Returns the status.
+    """
     plan = job["plan"]
     journal.write("job", id=job["id"], protocol=PROTOCOL, python=sys.version.split()[0])
     subjects = [Subject(index, spec, store, folder) for index, spec in enumerate(job["artifacts"])]
-    device = device_of(subjects, folder)
-    known = {**device.static_facts(), **device.momentary_facts(), "meters": meters.probe(device.has_meter)}
+    if device is None:
+        device = device_of(subjects, folder)
+    else:
+        for subject in subjects:
+            subject.start_process = device.start_worker
+    known = {"meters": meters.probe(device.has_meter), **device.static_facts(), **device.momentary_facts()}
     journal.write("facts", when="before", facts=known)
     start = Condition(device)
     status = "done"
@@ -79,6 +87,7 @@ def run(job, store, folder, journal):
             subject.close()
     journal.write("facts", when="after", facts=device.momentary_facts())
     journal.write("end", status=status)
+    return status
 
 
 class HostMeter:
@@ -133,9 +142,8 @@ def warm_up(subject, plan, journal, device):
 
     Then for as long again: what noise hides of a decay that looks level, a share s of it, is a share s * s by then.
     """
-    first, _ = _time(subject, plan, 1, 1)
-    subject.typical_ns = max(first["median_ns"], device.clock_step_ns())
-    medians, spent_s, stationary = [], first["sum_ns"] / 1e9, False
+    spent_s = first_look(subject, plan, device)
+    medians, stationary = [], False
     while not stationary and spent_s < plan["warmup_max_s"]:
         spent_s += run_window(subject, plan, journal, device)
         medians.append(subject.typical_ns)
@@ -144,6 +152,19 @@ def warm_up(subject, plan, journal, device):
     # A device that does not settle is not waited for any longer: its record is suspect in any case.
     subject.warmup_s = 2 * spent_s if stationary else 0.0
     stay_warm(subject, plan, journal, device, subject.warmup_s - spent_s)
+
+
+def first_look(subject, plan, device):
+    """How long an inference takes, more or less; over more and more of them until the clock can tell."""
+    step_ns = device.clock_step_ns()
+    block, spent_s = 1, 0.0
+    while True:
+        first, _ = _time(subject, plan, count=1, block=block)
+        spent_s += first["sum_ns"] / 1e9
+        if first["sum_ns"] >= 10 * step_ns or block >= MAX_VALUES_PER_ROUND:
+            subject.typical_ns = max(first["sum_ns"], step_ns) / block
+            return spent_s
+        block *= 10
 
 
 def renew(subject, plan, journal, store, device):
@@ -213,13 +234,16 @@ def measure_rounds(subjects, plan, journal, store, device, watch):
 def processor_seconds(subjects, device=MACHINE):
     """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job.
 
-    And for how long its clocks have had each of their values.
+    And for how long its clocks have had each of their values. Empty where the machine does not tell.
     """
+    machine = device.machine_cpu_s()
+    if not machine:
+        return machine
     alive = [os.getpid(), *(subject.worker.pid for subject in subjects)]
     # Workers that broke meanwhile are counted among the children that have ended.
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
-    return {"wall_s": device.now_s(), "own_s": own_s, "clocks_s": device.clocks_s(), **device.machine_cpu_s()}
+    return {"wall_s": device.now_s(), "own_s": own_s, "clocks_s": device.clocks_s(), **machine}
 
 
 def journal_load(before, subjects, journal, device=MACHINE):

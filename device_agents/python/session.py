@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import PROTOCOL, facts, meters, probe
+from . import PROTOCOL, meters, probe
 from .channel import Channel, Closed
 from .device import MACHINE
 from .process import own_path
@@ -50,7 +50,8 @@ class Session:
             self._channel.send({"error": "%s: %s" % (type(error).__name__, error)})
 
     def do_facts(self):
-        return {**facts.static_facts(), **facts.momentary_facts(), "meters": meters.probe(MACHINE.has_meter)}
+        told = {**MACHINE.static_facts(), **MACHINE.momentary_facts()}
+        return {**told, "meters": meters.probe(MACHINE.has_meter)}
 
     def do_runtimes(self, names, options):
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""

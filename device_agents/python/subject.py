@@ -14,6 +14,7 @@ class Subject:
         self.spec = spec
         self.path = _with_suffix(store, spec)
         self._folder = folder
+        self.start_process = WorkerProcess
         self.worker = None
         self.typical_ns = None
         self.warmup_s = 0.0
@@ -27,7 +28,7 @@ class Subject:
     def start_worker(self, purpose):
         spec = self.spec
         environment = {"OMP_NUM_THREADS": str(spec["options"]["threads"])}
-        return WorkerProcess(self._folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
+        return self.start_process(self._folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
 
     def import_runtime(self, worker, timeout_s):
         spec = self.spec

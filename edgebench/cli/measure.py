@@ -113,6 +113,7 @@ def export(
         "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
         "edgebench deploy --target rpi4 model.tflite --plan duty:5",
         "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
+        "edgebench deploy --target phone --lan --https",
     )
 )
 def deploy(
@@ -137,6 +138,13 @@ def deploy(
     calibrations: CalibrationFile = CALIBRATIONS,
     results: Results = RESULTS,
     targets: TargetsFile = None,
+    lan: Annotated[bool, typer.Option("--lan", help="A phone's page: let other machines in.")] = False,
+    https: Annotated[
+        bool, typer.Option("--https", help="A phone's page: by https, with a certificate of ours.")
+    ] = False,
+    assets: Annotated[
+        Path | None, typer.Option(help="A phone's page: folder with the two npm packages.", show_default=False)
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
 ) -> None:
     """Measure files on a device and save one record each.
@@ -150,7 +158,12 @@ def deploy(
     if accuracy:
         chosen = plan.with_accuracy(chosen)
     paths = deploy.deploy(
-        targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
+        targets_.with_page(
+            targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
+            lan=lan,
+            https=https,
+            assets=assets,
+        ),
         deploy.sources(what or [bundle.newest()]),
         plan.with_energy(chosen, window) if energy or meter else chosen,
         results,

@@ -30,7 +30,8 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _device(row: Row) -> str:
     facts = row.record.facts_before
-    parts = [facts.model, facts.cpu, "EMULATED" if row.record.target.emulated else None]
+    browser = facts.browser and f"BROWSER (wasm): {facts.browser}"
+    parts = [facts.model, facts.cpu, browser, "EMULATED" if row.record.target.emulated else None]
     threads = row.record.target.threads
     return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
 

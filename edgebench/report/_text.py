@@ -56,6 +56,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
     for row in comparison.rows:
         for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
             yield f"{row.record.artifact.name} on {row.record.target.name}: {said}."
+    for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.in_browser):
+        yield (
+            f"{name} ran in a browser (wasm): other kernels than the native runtimes have; a ratio between the two "
+            "compares ways to run a file, not devices or precisions."
+        )
     yield from _energy(comparison)
     for match in comparison.outputs:
         yield outputs(match)
@@ -179,13 +184,8 @@ def facts(row: Row) -> list[tuple[str, str]]:
         "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
         "load": None if facts.load_1min is None else f"{facts.load_1min:.1f}",
         "memory": facts.ram_bytes and _format.size(facts.ram_bytes),
-        "system": _joined(
-            facts.os,
-            facts.kernel and f"kernel {facts.kernel}",
-            facts.machine,
-            facts.libc,
-            facts.python and f"Python {facts.python}",
-        ),
+        "browser": facts.browser and f"{facts.browser}, {'isolated' if facts.isolated else 'not isolated'}",
+        "system": facts.system,
         "power": _power(facts),
         "cooling": _cooling(row.record),
         "plan": aim(row),
@@ -229,6 +229,8 @@ def _residency(times: dict[str, float]) -> tuple[float, str]:
 
 
 def _power(facts: Facts) -> str | None:
+    if facts.battery:
+        return f"battery at {facts.battery}"
     if facts.on_battery is not None:
         return "battery" if facts.on_battery else "mains"
     return None if facts.supply_a is None else f"a supply of {facts.supply_a:g} A"

@@ -27,6 +27,7 @@ def _line(row: Row) -> dict[str, Any]:
         "record": record.id,
         "target": record.target.name,
         "emulated": record.target.emulated,
+        "browser": record.facts_before.browser,
         "artifact": record.artifact.name,
         "format": record.artifact.format,
         "precision": record.artifact.precision,

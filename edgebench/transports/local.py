@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from edgebench import cache
+from edgebench.progress import Progress
 from edgebench.targets import Target
 
 
@@ -21,7 +22,7 @@ class Local:
         self.python = python
         self.workdir = workdir
 
-    def connect(self) -> None:
+    def connect(self, progress: Progress) -> None:
         pass
 
     def put(self, source: Path, destination: str) -> None:

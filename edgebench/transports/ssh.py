@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgebench import cache
 from edgebench.errors import BadFile, Unreachable, UserError
+from edgebench.progress import Progress
 from edgebench.targets import Target
 
 CONNECT_TIMEOUT_S = 10
@@ -62,7 +63,7 @@ class Ssh:
         # One connection for all commands: a fresh handshake costs a weak board half a second.
         self._sockets = tempfile.TemporaryDirectory(prefix="edgebench-ssh-")
 
-    def connect(self) -> None:
+    def connect(self, progress: Progress) -> None:
         try:
             answer = subprocess.run(self._command("true"), capture_output=True, stdin=subprocess.DEVNULL)
         except FileNotFoundError:

@@ -1,0 +1,43 @@
+"""A phone's battery gauge: the whole phone, display included; coarse, and worth nothing while a cable charges it.
+
+Makers disagree about unit and sign of `current_now`: more than 10,000 is microamperes, less is milliamperes, and while
+the battery says "Discharging" the current that flows is drawn. The gauge is refreshed every 0.25 to 10 s.
+"""
+
+import re
+
+from .. import android
+from . import Unavailable
+from ._sampler import Sampler
+
+OTHERS = {"battery": ["estimated", "by the battery's gauge, whose accuracy and unit makers leave open"]}
+PERIOD_S = 1.0
+_QUESTION = "cd /sys/class/power_supply/battery && cat status current_now voltage_now"
+CHARGED = "a cable charges the phone, so its battery tells nothing: connect adb over Wi-Fi and pull the cable"
+
+
+def open_meter():
+    if not android.is_here():
+        raise Unavailable("this is no Android phone")
+    try:
+        power_w()
+    except (OSError, ValueError) as error:
+        raise Unavailable(str(error)) from None
+    return Sampler(power_w, PERIOD_S, "point", note="the battery's gauge: whole phone, coarse")
+
+
+def power_w():
+    """{"battery": W}. Raises OSError with the reason."""
+    return {"battery": parse(android.shell(_QUESTION))}
+
+
+def parse(text):
+    """Watts drawn, of the three lines status, current, voltage (microvolts). Raises OSError."""
+    lines = text.split("\n")
+    if len(lines) < 3 or not all(re.fullmatch(r"-?\d+", line.strip()) for line in lines[1:3]):
+        raise OSError("the battery does not tell its current")
+    status, current, microvolts = lines[0].strip(), int(lines[1]), int(lines[2])
+    if status != "Discharging":
+        raise OSError(CHARGED)
+    amperes = abs(current) / (1e6 if abs(current) > 10_000 else 1e3)
+    return amperes * microvolts / 1e6

@@ -1,0 +1,52 @@
+"""A phone's on-device power monitor (ODPM): joules that each rail has drawn since boot, counted by the power chip.
+
+Pixel 6 and later have it. Downstream of the battery: the display's and the charger's own losses are not in it, and a
+charging cable does not disturb it. Each rail is a scope of its own; they are not summed, since rails can feed others.
+"""
+
+import time
+
+from .. import android
+from . import Unavailable, counter_u_j
+
+OTHERS = {}
+# How often the sums are renewed is written nowhere: no slower than this is assumed.
+PERIOD_S = 1.0
+STEP_J = 1e-5
+
+
+def open_meter():
+    if not android.is_here():
+        raise Unavailable("this is no Android phone")
+    meter = Rails()
+    try:
+        _, rails = meter.read()
+    except Unavailable as reason:
+        raise Unavailable("no power monitor (%s); Pixel 6 and later have one, else a USB meter" % reason) from None
+    meter.note = "%d rails, measured behind the battery" % len(rails)
+    return meter
+
+
+class Rails:
+    instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": "on-device power monitor"}
+
+    def read(self):
+        """(s, {rail: J since boot})."""
+        try:
+            rails = android.parse_rails(android.shell(android.RAILS))
+        except OSError as error:
+            raise Unavailable(str(error)) from None
+        if not rails:
+            raise Unavailable("it tells no rails")
+        return time.monotonic(), rails
+
+    def joules(self, before, after):
+        joules = {"rail:" + rail: after[1][rail] - before[1][rail] for rail in after[1] if rail in before[1]}
+        if any(value < 0 for value in joules.values()):
+            raise Unavailable("the counters of its rails started again: the phone was restarted")
+        return joules
+
+    def u_joules(self, before, after):
+        span_s = after[0] - before[0]
+        joules = self.joules(before, after)
+        return {scope: counter_u_j(value, span_s, STEP_J, PERIOD_S) for scope, value in joules.items()}

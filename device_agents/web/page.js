@@ -1,0 +1,249 @@
+// The phone's agent: says hello, then takes one request after the other and gives it to a web worker.
+//
+//   hello ─ turn ─ turn ─ turn ─ ...      each turn brings the answer of the last request and waits for the next one
+//
+// A turn that does not get through is said again until it does; the host knows requests and answers by their number.
+"use strict";
+
+const RETRY_MS = [300, 1000, 2000, 5000];
+const BUSY_SIGN_MS = 10000;
+
+const token = keep("token", () => new URLSearchParams(location.hash.slice(1)).get("t") || "");
+const client = keep("client", randomId);
+const page = randomId();
+const epoch_ms = Number(keep("epoch_ms", () => performance.timeOrigin));
+const workers = new Map();
+let sawHidden = false;
+let screenLock = null;
+let facts = null;
+let isOver = false;
+let shown = "";
+
+// sessionStorage lives as long as the tab: a reload, which iOS does by itself, finds everything again.
+function keep(name, make) {
+  const stored = sessionStorage.getItem(name);
+  const fresh = name === "token" && location.hash ? make() : stored;
+  const value = fresh || make();
+  sessionStorage.setItem(name, value);
+  return value;
+}
+
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function main() {
+  history.replaceState(null, "", location.pathname); // the token is no part of what is seen or shared
+  const problem = whyNot();
+  if (problem) return say("bad", "This browser cannot measure", problem);
+  if (!token) return say("bad", "No code", "Scan the code that edgebench shows in the terminal.");
+  await holdScreen();
+  const looker = new WebWorker();
+  facts = await gatherFacts(await looker.ask({ id: 0, do: "look" }));
+  looker.close();
+  showOffers();
+  for (;;) {
+    try {
+      await serve();
+    } catch (refusal) {
+      if (!(refusal instanceof Refused)) throw refusal;
+      if (refusal.code !== 404) return say("bad", refusal.title, refusal.remedy);
+    }
+  }
+}
+
+// From hello until the host no longer knows this page: it was started anew.
+async function serve() {
+  const hello = await post("/api/hello", { client, page, facts });
+  document.getElementById("target").textContent = hello.target;
+  for (let answer = null; ; ) {
+    const turn = await post("/api/turn", { client, page, answer });
+    for (const worker of turn.close) closeWorker(worker);
+    if (show(turn.show)) await painted();
+    answer = turn.request ? await perform(turn.request) : null;
+  }
+}
+
+// ------------------------------------------------------------------ requests
+
+async function perform(request) {
+  await visible();
+  sawHidden = false;
+  const busy = setInterval(() => post("/api/turn", { client, page, busy: request.id }, 1).catch(() => {}), BUSY_SIGN_MS);
+  if (!workers.has(request.worker)) workers.set(request.worker, new WebWorker());
+  const answer = await workers.get(request.worker).ask({ ...request, epoch_ms });
+  clearInterval(busy);
+  return sawHidden ? { ...answer, interrupted: "the page was hidden" } : answer;
+}
+
+class WebWorker {
+  constructor() {
+    this.worker = new Worker("/worker.js");
+    this.worker.onmessage = ({ data }) => this.answered(data);
+    this.worker.onerror = (event) => this.answered({ error: event.message || "the web worker did not start" });
+    this.worker.postMessage({ do: "token", token });
+  }
+
+  ask(request) {
+    return new Promise((resolve) => {
+      this.answered = (answer) => {
+        if (answer.id === undefined && !answer.error) return; // of the token
+        resolve({ ...answer, id: request.id });
+      };
+      this.worker.postMessage(request);
+    }).then((answer) => (request.do === "look" ? answer.ok : answer));
+  }
+
+  answered() {}
+
+  close() {
+    this.worker.terminate();
+  }
+}
+
+function closeWorker(number) {
+  const worker = workers.get(number);
+  if (worker) worker.close();
+  workers.delete(number);
+}
+
+// ------------------------------------------------------------------ the host
+
+class Refused extends Error {
+  constructor(code, title, remedy) {
+    super(title);
+    Object.assign(this, { code, title, remedy });
+  }
+}
+
+async function post(path, body, tries = Infinity) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const answer = await fetch(path, message(body));
+      const told = await answer.json();
+      if (answer.ok) return told;
+      if (answer.status < 500) throw new Refused(answer.status, told.title, told.remedy);
+    } catch (error) {
+      if (error instanceof Refused || attempt + 1 >= tries) throw error;
+    }
+    if (isOver) {
+      setText(document.getElementById("detail"), "The computer has hung up. This page may stay open for the next time.");
+    } else if (attempt > 0) {
+      shown = "";
+      say("warn", "No connection to the computer", "It goes on by itself when edgebench answers again.");
+    }
+    await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+  }
+}
+
+// The host need not wait for a page that was closed. It says hello again after a reload.
+addEventListener("pagehide", () => {
+  if (facts) fetch("/api/leave", { ...message({ client, page }), keepalive: true }).catch(() => {});
+});
+
+function message(body) {
+  return {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Authorization: "Bearer " + token },
+    body: JSON.stringify(body),
+  };
+}
+
+// ------------------------------------------------------------------ the screen
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "hidden") sawHidden = true;
+  else holdScreen().then(showOffers);
+});
+
+function visible() {
+  if (document.visibilityState !== "hidden") return Promise.resolve();
+  return new Promise((resolve) => {
+    document.addEventListener("visibilitychange", () => visible().then(resolve), { once: true });
+  });
+}
+
+async function holdScreen() {
+  try {
+    screenLock = await navigator.wakeLock.request("screen");
+  } catch {
+    screenLock = null; // plain http, or low battery; the list says it
+  }
+}
+
+// What was changed on the page is drawn before anything is measured. A page in the background draws nothing.
+function painted() {
+  const drawn = new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  return Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, 100))]);
+}
+
+function say(level, headline, detail) {
+  document.getElementById("status").className = level;
+  setText(document.getElementById("headline"), headline);
+  setText(document.getElementById("detail"), detail);
+}
+
+// Whether anything changed on the page.
+function show(wanted) {
+  const text = JSON.stringify(wanted);
+  if (text === shown) return false;
+  shown = text;
+  const { level, headline, detail, over, artifacts } = wanted;
+  isOver = over;
+  say(level, headline, detail);
+  document.getElementById("work").hidden = artifacts.length === 0;
+  const list = document.getElementById("artifacts");
+  while (list.children.length > artifacts.length) list.lastChild.remove();
+  artifacts.forEach((artifact, index) => {
+    if (!list.children[index]) list.append(row("label", "value", "note"));
+    showArtifact(list.children[index], artifact);
+  });
+  return true;
+}
+
+function showArtifact(item, { name, value, note, failed, share }) {
+  const [label, number, remark] = item.children;
+  setText(label, name);
+  setText(number, value);
+  setText(remark, note);
+  remark.className = failed ? "note bad" : "note";
+  let bar = item.querySelector("progress");
+  if (share === null) {
+    if (bar) bar.remove();
+    return;
+  }
+  if (!bar) {
+    bar = document.createElement("progress");
+    bar.max = 1;
+    item.append(bar);
+  }
+  if (bar.value !== share) bar.value = share;
+}
+
+function showOffers() {
+  if (!facts) return;
+  const items = offers(facts, screenLock !== null && !screenLock.released).map(([there, what, note]) => {
+    const item = row("mark", "label", "note");
+    item.className = there ? "" : "missing";
+    [there ? "✓" : "–", what, note].forEach((text, index) => setText(item.children[index], text));
+    if (!note) item.lastChild.remove();
+    return item;
+  });
+  document.getElementById("offers").replaceChildren(...items);
+}
+
+function row(...classes) {
+  const item = document.createElement("li");
+  for (const name of classes) {
+    const part = document.createElement("span");
+    part.className = name;
+    item.append(part);
+  }
+  return item;
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+main().catch((error) => say("bad", "This page is broken", `${error.message}. Reload it; if that does not help, report it.`));

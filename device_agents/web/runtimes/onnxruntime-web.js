@@ -1,0 +1,49 @@
+// ONNX Runtime's WebAssembly build on the CPU. Outputs are copied out of wasm by every run; that is its interface.
+"use strict";
+
+const ORT_TYPES = {
+  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
+  uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, bool: Uint8Array,
+};
+
+runtimes["onnxruntime-web"] = {
+  // The tiny model proves that it works, and brings compiling of the wasm forward: it is no part of a load.
+  async facts({ threads, assets, tiny }) {
+    importScripts(assets + "ort.wasm.min.js");
+    ort.env.wasm.wasmPaths = assets;
+    ort.env.wasm.numThreads = canShareMemory() ? threads : 1;
+    ort.env.logLevel = "error";
+    await (await ort.InferenceSession.create(tiny, { executionProviders: ["wasm"] })).release();
+    return { threads: String(ort.env.wasm.numThreads), build: "wasm simd" };
+  },
+
+  async load(bytes) {
+    const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+    const inputs = session.inputMetadata.map(ortInput);
+    const feeds = {};
+    let results = null;
+    return {
+      inputs: () => inputs,
+      feed(index, data) {
+        const { name, dtype, shape } = inputs[index];
+        const copy = data.slice();
+        feeds[name] = new ort.Tensor(dtype, new ORT_TYPES[dtype](copy.buffer), shape);
+      },
+      invoke() {
+        return session.run(feeds).then((outputs) => {
+          results = outputs;
+        });
+      },
+      logits: () => Float32Array.from(results[session.outputNames[0]].data, Number),
+      notes: () => ({ providers: ["wasm"] }),
+    };
+  },
+};
+
+// Open dimensions (batch) become 1: single-stream.
+function ortInput({ name, type, shape }) {
+  if (!(type in ORT_TYPES)) throw new Error(`input '${name}' is a ${type}, which cannot be fed`);
+  const sizes = shape.map((size) => (typeof size === "number" && size > 0 ? size : 1));
+  const count = sizes.reduce((product, size) => product * size, 1);
+  return { name, shape: sizes, dtype: type, bytes: count * ORT_TYPES[type].BYTES_PER_ELEMENT };
+}

@@ -1,0 +1,58 @@
+"""A certificate for --https, made by the system's `openssl` and kept for a month.
+
+No authority signed it, so the browser warns once: the page is not secret from whoever is between, but isolated, which
+gives it threads and a fine clock. Compare the fingerprint to know that nobody is in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebench.errors import UserError
+
+DAYS = 30
+
+
+def ensure(folder: Path, hosts: Sequence[str]) -> Path:
+    """A PEM file with key and certificate for these names and addresses, readable by this user only."""
+    key = hashlib.sha256(" ".join(hosts).encode()).hexdigest()[:12]
+    path = folder / f"certificate-{key}.pem"
+    if path.is_file() and time.time() - path.stat().st_mtime < (DAYS - 1) * 86400:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ",".join(f"IP:{host}" if host.replace(".", "").isdigit() else f"DNS:{host}" for host in hosts)
+    partial = path.with_suffix(".part")
+    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(_make(names))
+    partial.replace(path)
+    return path
+
+
+def _make(names: str) -> bytes:
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-days", str(DAYS), "-subj", "/CN=edgebench", "-addext", f"subjectAltName={names}", "-keyout", "-",
+    ]  # fmt: skip
+    try:
+        made = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise UserError(
+            "--https", "there is no `openssl` here to make a certificate", "Install it (apt: openssl)"
+        ) from None
+    if made.returncode:
+        raise UserError("--https", f"openssl makes no certificate ({made.stderr.decode()[-200:].strip()})", "Use --lan")
+    return made.stdout
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the certificate, as browsers show it."""
+    text = path.read_text()
+    der = ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") :])
+    digest = hashlib.sha256(der).hexdigest().upper()
+    return ":".join(digest[at : at + 2] for at in range(0, 64, 2))

@@ -1,0 +1,156 @@
+"""A real headless Chromium for tests of the phone's page, driven over its DevTools pipe by the standard library."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (apt: chromium)")
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe", "--hide-scrollbars",
+)  # fmt: skip
+# DevTools speaks on the file descriptors 3 and 4.
+_WITH_PIPES = (
+    "import os, sys; a, b = (os.dup(os.dup(os.dup(int(n)))) for n in sys.argv[1:3]);"
+    "os.dup2(a, 3); os.dup2(b, 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
+
+
+class Browser:
+    """One page in a profile of its own."""
+
+    def __init__(self, *flags: str) -> None:
+        assert CHROMIUM is not None
+        self._profile = tempfile.TemporaryDirectory(prefix="edgebench-chromium-", ignore_cleanup_errors=True)
+        to_browser, self._write = os.pipe()
+        self._read, from_browser = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WITH_PIPES, str(to_browser), str(from_browser),
+             CHROMIUM, *_FLAGS, f"--user-data-dir={self._profile.name}", *flags, "about:blank"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, pass_fds=(to_browser, from_browser),
+        )  # fmt: skip
+        os.close(to_browser)
+        os.close(from_browser)
+        self._buffer = b""
+        self._number = 0
+        self._session: str | None = None
+        targets = self.call("Target.getTargets")["targetInfos"]
+        (target,) = [one["targetId"] for one in targets if one["type"] == "page"][:1]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def open(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+
+    def reload(self) -> None:
+        self.call("Page.reload")
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def set_hidden(self, hidden: bool) -> None:
+        """What a page sees when its screen is locked, and unlocked."""
+        state = "hidden" if hidden else "visible"
+        self.run(
+            f"Object.defineProperty(document, 'visibilityState', {{value: '{state}', configurable: true}});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+    def set_offline(self, offline: bool) -> None:
+        self.call("Network.enable")
+        self.call(
+            "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1
+        )
+
+    def headline(self) -> str:
+        return str(self.run("document.getElementById('headline')?.textContent || ''"))
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._write)
+        os.close(self._read)
+        self._profile.cleanup()
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            piece = os.read(self._read, 1 << 16)
+            assert piece, "the browser ended"
+            self._buffer += piece
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+@contextmanager
+def browser(*flags: str) -> Iterator[Browser]:
+    opened = Browser(*flags)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def url_in(text: str) -> str | None:
+    found = re.search(r"https?://\S+/#t=\S+", text)
+    return found[0] if found else None
+
+
+class Person:
+    """Someone with a phone: opens the page that `deploy` shows, and does something when the journal gets so far."""
+
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
+        self._opened = contextlib.ExitStack()
+        self.phone: Browser | None = None
+        self.said: list[str] = []
+        self.when: dict[str, Callable[[Browser], None]] = {}
+
+    @contextmanager
+    def step(self, label: str, total: float | None = None) -> Iterator[Person]:
+        yield self
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        if note in self.when and self.phone:
+            self.when.pop(note)(self.phone)
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+        url = url_in(line)
+        if url and self.phone is None:
+            self.phone = self._opened.enter_context(browser(*self._flags))
+            self.phone.open(url)
+
+    def leave(self) -> None:
+        self._opened.close()

@@ -1,0 +1,274 @@
+"""The adb transport: the real adb client against a small fake adbd (tests/fake_adbd.py), on every run."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from device_agents.python import android
+from device_agents.python.meters import Unavailable, android_battery, android_rails
+from edgebench import check, deploy, record
+from edgebench.errors import Unreachable, UserError
+from edgebench.plan import Plan
+from edgebench.targets import Target
+from edgebench.transports import _adb, adb, open_transport
+from tests.browser import Person, needs_chromium, url_in
+from tests.test_phone import BUNDLE
+
+needs_adb = pytest.mark.skipif(shutil.which("adb") is None, reason="no adb on this machine (apt: adb)")
+
+PROPERTIES = """\
+[ro.build.version.release]: [16]
+[ro.product.manufacturer]: [Google]
+[ro.product.model]: [Pixel 8]
+[ro.soc.manufacturer]: [Google]
+[ro.soc.model]: [Tensor G3]
+"""
+BATTERY = """\
+Current Battery Service state:
+  AC powered: false
+  USB powered: true
+  Wireless powered: false
+  Charge counter: 3312000
+  status: 2
+  level: 87
+  scale: 100
+  voltage: 4312
+  temperature: 271
+"""
+THERMAL = """\
+IsStatusOverride: false
+Thermal Status: {status}
+Cached temperatures:
+	Temperature{{mValue=61.0, mType=0, mName=BIG, mStatus=0}}
+Current temperatures from HAL:
+	Temperature{{mValue=44.5, mType=0, mName=BIG, mStatus=0}}
+	Temperature{{mValue=41.25, mType=0, mName=LITTLE, mStatus=0}}
+	Temperature{{mValue=NaN, mType=0, mName=MID, mStatus=0}}
+	Temperature{{mValue=-99.9, mType=1, mName=G3D, mStatus=0}}
+	Temperature{{mValue=31.2, mType=3, mName=VIRTUAL-SKIN, mStatus=0}}
+Current cooling devices from HAL:
+	CoolingDevice{{mValue=0, mType=2, mName=thermal-cpufreq-0}}
+"""
+RAILS = """\
+============= PowerStats HAL 2.0 energy meter ==============
+[VSYS_PWR_DISPLAY]:Display      {display:.2f} mWs
+[S2M_VDD_CPUCL2]:CPU(BIG)       {big:.2f} mWs
+============= PowerStats HAL 2.0 energy consumers ==============
+[CPU]:modelled      99999.00 mWs
+"""
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Path:
+    """The phone's file system, with the programs that are asked."""
+    root = tmp_path / "phone"
+    (root / "bin").mkdir(parents=True)
+    (root / "data/local/tmp").mkdir(parents=True)
+    write_program(root, "getprop", f"cat <<'E'\n{PROPERTIES}E")
+    write_program(root, "am", 'printf "%s\\n" "$@" > "$PHONE/opened"')
+    write_program(
+        root, "dumpsys",
+        'case "$1" in\n'
+        f"battery) cat <<'E'\n{BATTERY}E\n;;\n"
+        f"thermalservice) cat <<'E'\n{THERMAL.format(status=0)}E\n;;\n"
+        f"*IPowerStats*) cat <<'E'\n{RAILS.format(display=1000, big=2000)}E\n;;\n"
+        "esac",
+    )  # fmt: skip
+    return root
+
+
+def write_program(root: Path, name: str, text: str) -> None:
+    path = root / "bin" / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def plug_in(phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Attach phones; each gives its serial. The adb server and its key are this test's own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+    running = []
+
+    def plug_in(*options: str) -> str:
+        adbd = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "fake_adbd.py"), str(phone), *options],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        running.append(adbd)
+        assert adbd.stdout is not None
+        serial = f"127.0.0.1:{adbd.stdout.readline().strip()}"
+        subprocess.run(["adb", "connect", serial], capture_output=True, check=True, timeout=30)
+        return serial
+
+    yield plug_in
+    subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30)
+    for adbd in running:
+        adbd.kill()
+        with adbd:
+            pass
+
+
+PIXEL = Target(name="pixel", transport="adb", agent="browser", runtimes=("onnxruntime-web", "litert-web"))
+NATIVE = Target(name="pixel", transport="adb", python=sys.executable)
+
+
+# ------------------------------------------------------------------ reaching it
+
+
+def test_without_adb_it_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ADB", raising=False)
+    with pytest.raises(UserError, match=r"there is no `adb` on this machine. Install it \(apt: adb\)"):
+        _adb.command(PIXEL)
+
+
+@needs_adb
+def test_what_stands_between_here_and_the_phone_is_one_sentence(plug_in: Callable[..., str]) -> None:
+    with pytest.raises(Unreachable, match="no phone is attached. Put it on a cable"):
+        _adb.command(PIXEL)
+    first = plug_in()
+    assert _adb.command(PIXEL)[1:] == ["-s", first]
+    second = plug_in()
+    with pytest.raises(Unreachable, match=f"several phones are attached: {first}, {second}. Set `host`"):
+        _adb.command(PIXEL)
+    chosen = Target(name="pixel", transport="adb", host=second)
+    assert _adb.command(chosen)[1:] == ["-s", second]
+    with pytest.raises(Unreachable, match="no phone nothing is attached; attached: "):
+        _adb.command(Target(name="pixel", transport="adb", host="nothing"))
+
+
+@needs_adb
+def test_a_phone_that_refuses_the_key(plug_in: Callable[..., str]) -> None:
+    plug_in("--deny")
+    with pytest.raises(Unreachable, match=r"has not allowed this computer .*Unlock it and confirm"):
+        _adb.command(PIXEL)
+
+
+# ------------------------------------------------------------------ the native agent
+
+
+@needs_adb
+def test_the_agent_goes_over_the_cable_and_measures(
+    relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, phone: Path, plug_in: Callable[..., str]
+) -> None:
+    plug_in()
+    paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    for path in paths:
+        one = record.load(path)
+        assert one.target.transport == "adb" and one.rounds and one.golden and one.golden.passed
+        assert not one.in_browser
+    assert len(list(phone.glob("data/local/tmp/edgebench/agent/agent-*.pyz"))) == 1
+
+
+@needs_adb
+def test_a_cable_that_is_pulled_while_files_go_over_it(
+    relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, plug_in: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "RECONNECT_S", 0.5)
+    plug_in("--drop-after", "20000")  # in the middle of the agent's zipapp
+    with pytest.raises(UserError) as caught:
+        deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    assert "Traceback" not in str(caught.value) and caught.value.remedy
+
+
+# ------------------------------------------------------------------ its browser
+
+
+@needs_adb
+@needs_chromium
+@pytest.mark.usefixtures("page_assets")
+def test_the_browser_through_the_cable(
+    tiny_plan: Plan, tmp_path: Path, phone: Path, plug_in: Callable[..., str]
+) -> None:
+    """reverse, am start, the page on localhost: threads, a fine clock, and what the phone's shell knows besides."""
+    plug_in()
+    person = Person()
+    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    try:
+        paths = deploy.deploy(PIXEL, sources, tiny_plan, tmp_path / "results", progress=person)
+        told = check.check(PIXEL, progress=person).lines()
+    finally:
+        person.leave()
+    for path in paths:
+        one = record.load(path)
+        assert one.golden and one.golden.passed and one.golden.max_abs_diff == 0 and one.rounds and one.in_browser
+        facts = one.facts_before
+        assert (facts.model, facts.cpu, facts.os) == ("Google Pixel 8", "Google Tensor G3", "Android 16")
+        assert facts.isolated and facts.battery_fraction == 0.87 and facts.charging
+        assert one.gate_open and {r.temperature_c for r in one.rounds} == {44.5} and facts.throttled == 0
+        assert facts.meters["android_rails"].available and "a cable charges" not in facts.meters["android_rails"].note
+    opened = (phone / "opened").read_text().splitlines()
+    url = url_in(person.said[0])
+    assert opened == ["start", "-a", "android.intent.action.VIEW", "-d", url]
+    text = "\n".join(told)
+    for words in ("Google Pixel 8", "Tensor G3", "Android 16", "87%, charging", "44.5 °C", "android_rails readable"):
+        assert words in text, text
+
+
+# ------------------------------------------------------------------ what the phone says
+
+
+def test_the_battery_is_read() -> None:
+    assert android.parse_battery(BATTERY) == {"fraction": 0.87, "charging": True, "temperature_c": 27.1, "volts": 4.312}
+    assert android.parse_battery("Can't find service: battery") == {}
+
+
+@pytest.mark.parametrize(("status", "bits"), [(0, 0), (1, 8), (2, 8), (3, 12), (6, 12)])
+def test_the_present_temperatures_count_and_the_status_is_bits(status: int, bits: int) -> None:
+    found = android.parse_thermal(THERMAL.format(status=status))
+    assert found == {"status": status, "throttled": bits, "temperature_c": 44.5}
+    assert android.parse_thermal("") == {}
+
+
+def test_rails_are_joules_and_what_is_modelled_is_left_out() -> None:
+    rails = android.parse_rails(RAILS.format(display=1500, big=2000))
+    assert rails == {"VSYS_PWR_DISPLAY:Display": 1.5, "S2M_VDD_CPUCL2:CPU(BIG)": 2.0}
+
+
+def test_the_rails_of_a_window_are_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [RAILS.format(display=1000, big=big) for big in (2000, 2000, 9000)]
+    monkeypatch.setattr(android, "VIA", ["true"])
+    monkeypatch.setattr(android, "shell", lambda line: answers.pop(0))
+    meter = android_rails.open_meter()
+    joules = meter.joules(meter.read(), meter.read())
+    assert joules == {"rail:VSYS_PWR_DISPLAY:Display": 0.0, "rail:S2M_VDD_CPUCL2:CPU(BIG)": 7.0}
+    monkeypatch.setattr(android, "shell", lambda line: "Can't find service")
+    with pytest.raises(Unavailable, match="no power monitor"):
+        android_rails.open_meter()
+
+
+@pytest.mark.parametrize(
+    ("text", "watts"),
+    [
+        ("Discharging\n-512000\n4000000\n", 2.048),  # microamperes, the kernel's sign
+        ("Discharging\n512000\n4000000\n", 2.048),  # the other sign
+        ("Discharging\n-512\n4000000\n", 2.048),  # milliamperes
+    ],
+)
+def test_units_and_signs_of_the_battery_are_told_apart(text: str, watts: float) -> None:
+    assert android_battery.parse(text) == pytest.approx(watts)
+
+
+def test_a_charging_battery_is_no_meter_and_neither_is_a_silent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(android, "VIA", ["true"])
+    for answer, reason in (("Charging\n900000\n4000000\n", "a cable charges"), ("Discharging\nx\n", "does not tell")):
+        monkeypatch.setattr(android, "shell", lambda line, answer=answer: answer)
+        with pytest.raises(Unavailable, match=reason):
+            android_battery.open_meter()
+
+
+def test_a_transport_for_each_agent() -> None:
+    assert isinstance(open_transport(NATIVE), adb.Shell) and isinstance(open_transport(PIXEL), adb.Browser)

@@ -1,0 +1,269 @@
+"""The phone's page in a real headless Chromium, from `deploy` to the records."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgebench import cache as cache_
+from edgebench import check, compare, deploy, record, verdict
+from edgebench.errors import UserError
+from edgebench.phone import link
+from edgebench.plan import Plan
+from edgebench.record import Record
+from edgebench.targets import Target
+from tests.browser import Browser, Person, browser, needs_chromium, url_in
+
+BUNDLE = Path(__file__).parent / "data/bundle"
+_DEPLOY = """
+import contextlib, msgspec, sys
+from pathlib import Path
+from edgebench import deploy
+from edgebench.plan import Plan
+from edgebench.targets import Target
+
+class Aloud:
+    def step(self, label, total=None):
+        return contextlib.nullcontext(self)
+    def advance(self, amount=1.0, note=""):
+        print(note, flush=True)
+    def say(self, line):
+        print(line, flush=True)
+
+target, plan, bundle, results = sys.argv[1:]
+target, plan = msgspec.json.decode(target, type=Target), msgspec.json.decode(plan, type=Plan)
+deploy.deploy(target, deploy.sources([Path(bundle)]), plan, Path(results), progress=Aloud())
+"""
+PHONE = Target(name="phone", transport="web", runtimes=("onnxruntime-web", "litert-web"))
+pytestmark = [needs_chromium, pytest.mark.usefixtures("page_assets")]
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    somebody = Person()
+    yield somebody
+    somebody.leave()
+
+
+ALL = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
+# Enough where it is about the connection, and quicker.
+TWO = ("onnx-int8", "tflite-int8")
+
+
+def measure(
+    person: Person, plan: Plan, tmp_path: Path, target: Target = PHONE, only: Sequence[str] = TWO
+) -> dict[str, Record]:
+    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.name.endswith(tuple(only))]
+    paths = deploy.deploy(target, sources, plan, tmp_path / "results", progress=person)
+    records = [record.load(path) for path in paths]
+    return {f"{one.artifact.format}-{one.artifact.precision}": one for one in records}
+
+
+def assert_right(measured: dict[str, Record], rounds_min: int = 3) -> None:
+    """Complete, checked, int8 to the bit; the floats as near as another order of additions brings them."""
+    assert list(measured) in (list(ALL), list(TWO))
+    for name, one in measured.items():
+        assert one.outcome.status in ("complete", "budget"), one.outcome
+        assert one.golden is not None and one.golden.passed and one.golden.agreement_with_host == 1
+        assert one.golden.max_abs_diff is not None
+        assert one.golden.max_abs_diff <= (0 if "int8" in name else 1e-5)
+        assert len(one.rounds) >= rounds_min and one.warmup and one.load_ns and one.first_inference_ns
+        assert one.memory is not None and one.memory.running["wasm_heap_bytes"] >= 1 << 20
+        assert one.in_browser and one.target.transport == "web"
+        assert one.runtime.name == ("onnxruntime-web" if "onnx" in name else "litert-web")
+
+
+@pytest.fixture(scope="session")
+def lan() -> str:
+    try:
+        return link.lan_address()
+    except UserError:
+        pytest.skip("this machine is in no network")
+
+
+def test_an_isolated_page_has_a_fine_clock(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    measured = measure(person, tiny_plan, tmp_path, only=ALL)
+    assert_right(measured)
+    facts = measured["onnx-int8"].facts_before
+    assert facts.isolated and facts.secure_context and facts.clock_step_ns is not None and facts.clock_step_ns <= 20_000
+    assert facts.browser is not None and facts.browser.startswith("Chrome ") and facts.cores
+    assert {one.runtime.facts["threads"] for one in measured.values()} == {"1"}
+    assert measured["tflite-fp32"].runtime.facts["build"] == "wasm simd"
+    assert person.phone is not None and person.phone.headline() == "Done"
+
+
+def test_over_plain_http_in_the_network_it_says_what_is_missing(
+    person: Person, lan: str, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    measured = measure(person, tiny_plan, tmp_path, msgspec.structs.replace(PHONE, threads=2, lan=True), ALL)
+    assert_right(measured)
+    assert "█" in person.said[0] and f"http://{lan}:" in person.said[0] and "Plain http" in person.said[0]
+    facts = measured["onnx-int8"].facts_before
+    assert facts.isolated is False and facts.secure_context is False
+    # Asked for two, got one, and says so.
+    assert {one.runtime.facts["threads"] for one in measured.values()} == {"1"}
+    assert facts.clock_step_ns is not None and facts.clock_step_ns >= 50_000
+    # ... and values are of blocks that this clock can tell.
+    for one in measured.values():
+        values_ns = [value for round_ in one.rounds for value in round_.values_ns]
+        assert statistics.median(values_ns) >= 5 * facts.clock_step_ns
+    assert person.phone is not None
+    page = person.phone.run("document.body.innerText")
+    assert "This page came over plain http" in page and "timed in blocks" in page
+
+
+def test_https_with_our_own_certificate_gives_threads(lan: str, tiny_plan: Plan, tmp_path: Path) -> None:
+    person = Person("--ignore-certificate-errors")
+    try:
+        target = msgspec.structs.replace(PHONE, lan=True, https=True, threads=2)
+        measured = measure(person, tiny_plan, tmp_path, target)
+    finally:
+        person.leave()
+    assert_right(measured)
+    assert measured["onnx-int8"].facts_before.isolated
+    assert {one.runtime.facts["threads"] for one in measured.values()} == {"2"}
+    assert measured["tflite-int8"].runtime.facts["build"] == "wasm threaded"
+    assert f"https://{lan}:" in person.said[0] and "SHA-256 fingerprint" in person.said[0]
+    pem = next(cache_.folder().glob("phone/certificate-*.pem"))
+    assert pem.stat().st_mode & 0o077 == 0
+
+
+def test_a_reload_in_the_middle_is_marked_and_nothing_is_lost(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    person.when["round 2"] = Browser.reload
+    measured = measure(person, plan, tmp_path)
+    assert_right(measured, rounds_min=6)
+    marked = [r.interrupted for one in measured.values() for r in one.rounds if r.interrupted]
+    assert 1 <= len(marked) <= 4 and set(marked) == {"the page was reloaded"}
+    # The clock of the rounds goes on over the reload.
+    for one in measured.values():
+        starts = [r.start_ns for r in one.rounds]
+        assert starts == sorted(starts)
+
+
+def test_a_round_that_nobody_saw_is_measured_again(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0, round_s=0.15)
+
+    def lock_and_unlock(phone: Browser) -> None:
+        phone.set_hidden(True)
+        phone.set_hidden(False)
+
+    person.when["round 2"] = lock_and_unlock
+    measured = measure(person, plan, tmp_path)
+    assert_right(measured, rounds_min=6)
+    marked = [r.interrupted for one in measured.values() for r in one.rounds if r.interrupted]
+    assert marked == ["the page was hidden"]
+
+
+def test_a_lost_network_is_waited_for(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    headlines = []
+
+    def lose_it_for_a_while(phone: Browser) -> None:
+        phone.set_offline(True)
+        give_up = time.monotonic() + 10
+        while "No connection" not in phone.headline() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        headlines.append(phone.headline())
+        phone.set_offline(False)
+
+    person.when["round 2"] = lose_it_for_a_while
+    assert_right(measure(person, plan, tmp_path), rounds_min=6)
+    assert headlines == ["No connection to the computer"]
+
+
+def test_a_phone_that_goes_away_leaves_what_it_measured(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0, worker_timeout_s=3.0)
+    person.when["round 3"] = lambda phone: phone.open("about:blank")
+    measured = measure(person, plan, tmp_path)
+    for one in measured.values():
+        assert (one.outcome.status, one.outcome.kind) == ("failed", "timeout")
+        assert "the phone is gone" in one.outcome.reason and "open the page again" in one.outcome.reason
+        assert len(one.rounds) >= 2
+        assert verdict.judge(one).level == "invalid"
+
+
+def test_a_second_phone_with_the_same_code_is_turned_away(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    headlines = []
+
+    def bring_another(_: Browser) -> None:
+        url = url_in(person.said[0])
+        assert url is not None
+        with browser() as other:
+            other.open(url)
+            give_up = time.monotonic() + 20
+            while other.headline() in ("", "Connecting …") and time.monotonic() < give_up:
+                time.sleep(0.05)
+            headlines.append(other.headline())
+
+    person.when["round 2"] = bring_another
+    assert_right(measure(person, plan, tmp_path), rounds_min=6)
+    assert headlines == ["Another phone has this code"]
+
+
+def test_models_that_the_browser_cannot_load_fail_alone(
+    person: Person, models: Path, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    names = ["foreign.onnx", "truncated.tflite", "relu.onnx", "relu.tflite"]
+    sources = deploy.sources([models / name for name in names])
+    paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
+    foreign, truncated, *fine = [record.load(path) for path in paths]
+    for broken in (foreign, truncated):
+        assert (broken.outcome.status, broken.outcome.kind, broken.outcome.stage) == ("failed", "error", "check")
+        assert broken.outcome.reason
+    # An inference of a microsecond is timed, in blocks.
+    assert all(one.rounds and one.rounds[0].block > 10 for one in fine)
+
+
+def test_a_killed_deploy_is_gone_on_with(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    """The phone's job outlives the `deploy` that started it, as a board's does."""
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=8, seconds_max=60.0, precision=10.0)
+    arguments = [msgspec.json.encode(PHONE).decode(), msgspec.json.encode(plan).decode(), BUNDLE, tmp_path / "results"]
+    first = subprocess.Popen([sys.executable, "-c", _DEPLOY, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    with first, first.stdout:
+        for line in first.stdout:
+            person.say(line)
+            if line.startswith("round 1"):
+                break
+        os.kill(first.pid, signal.SIGKILL)
+    measured = measure(person, plan, tmp_path, only=ALL)
+    assert any("which an earlier deploy left behind" in line for line in person.said)
+    assert_right(measured, rounds_min=8)
+
+
+def test_check_says_what_the_browser_is(person: Person) -> None:
+    lines = list(check.check(PHONE, progress=person).lines())
+    text = "\n".join(lines)
+    assert lines[0] == "phone: reached by web" and lines[-1] == "ready"
+    assert "browser      Chrome" in text and "onnxruntime-web 1.30.0" in text and "litert-web   2.5.3" in text
+    assert "no browser tells what it uses" in text
+
+
+def test_browser_rows_are_labelled_and_a_ratio_to_native_rows_says_so(
+    person: Person, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    from edgebench.report import _text
+
+    phone = measure(person, tiny_plan, tmp_path, only=ALL)
+    here = Target(name="here", transport="local")
+    native = [
+        record.load(path) for path in deploy.deploy(here, deploy.sources([BUNDLE]), tiny_plan, tmp_path / "results")
+    ]
+    comparison = compare.compare([*native, *phone.values()])
+    for row in comparison.rows[4:]:
+        assert "runs: in a browser (wasm), baseline natively" in row.differences
+    assert any("phone ran in a browser (wasm)" in note for note in _text.notes(comparison))
+    # Bit for bit what the native runtimes answer.
+    same = {match.artifact: match.identical for match in comparison.outputs}
+    assert same["ultralight-pruned-onnx-int8"] and same["ultralight-pruned-tflite-int8"]
