@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from device_agents.python import android
@@ -199,8 +200,9 @@ def test_the_browser_through_the_cable(
     plug_in()
     person = Person()
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    plan = msgspec.structs.replace(tiny_plan, energy_windows=1, energy_window_s=0.2)
     try:
-        paths = deploy.deploy(PIXEL, sources, tiny_plan, tmp_path / "results", progress=person)
+        paths = deploy.deploy(PIXEL, sources, plan, tmp_path / "results", progress=person)
         told = check.check(PIXEL, progress=person).lines()
     finally:
         person.leave()
@@ -212,6 +214,9 @@ def test_the_browser_through_the_cable(
         assert facts.isolated and facts.battery_fraction == 0.87 and facts.charging
         assert one.gate_open and {r.temperature_c for r in one.rounds} == {44.5} and facts.throttled == 0
         assert facts.meters["android_rails"].available and "a cable charges" not in facts.meters["android_rails"].note
+        energy = {reading.meter: reading for reading in one.energy}
+        assert energy["android_rails"].provenance == "measured" and len(energy["android_rails"].windows) == 1
+        assert energy["android_battery"].provenance == "unavailable" and energy["android_battery"].reason
     opened = (phone / "opened").read_text().splitlines()
     url = url_in(person.said[0])
     assert opened == ["start", "-a", "android.intent.action.VIEW", "-d", url]
