@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from device_agents.python import android
 from device_agents.python.meters import Unavailable, android_battery, android_rails
 from edgebench import check, deploy, record
 from edgebench.errors import Unreachable, UserError
+from edgebench.phone import bundle
 from edgebench.plan import Plan
+from edgebench.progress import Silent
 from edgebench.targets import Target
 from edgebench.transports import _adb, adb, open_transport
 from tests.browser import Person, needs_chromium, url_in
@@ -197,8 +200,9 @@ def test_the_browser_through_the_cable(
     plug_in()
     person = Person()
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    plan = msgspec.structs.replace(tiny_plan, energy_windows=1, energy_window_s=0.2)
     try:
-        paths = deploy.deploy(PIXEL, sources, tiny_plan, tmp_path / "results", progress=person)
+        paths = deploy.deploy(PIXEL, sources, plan, tmp_path / "results", progress=person)
         told = check.check(PIXEL, progress=person).lines()
     finally:
         person.leave()
@@ -210,6 +214,9 @@ def test_the_browser_through_the_cable(
         assert facts.isolated and facts.battery_fraction == 0.87 and facts.charging
         assert one.gate_open and {r.temperature_c for r in one.rounds} == {44.5} and facts.throttled == 0
         assert facts.meters["android_rails"].available and "a cable charges" not in facts.meters["android_rails"].note
+        energy = {reading.meter: reading for reading in one.energy}
+        assert energy["android_rails"].provenance == "measured" and len(energy["android_rails"].windows) == 1
+        assert energy["android_battery"].provenance == "unavailable" and energy["android_battery"].reason
     opened = (phone / "opened").read_text().splitlines()
     url = url_in(person.said[0])
     assert opened == ["start", "-a", "android.intent.action.VIEW", "-d", url]
@@ -272,3 +279,40 @@ def test_a_charging_battery_is_no_meter_and_neither_is_a_silent_one(monkeypatch:
 
 def test_a_transport_for_each_agent() -> None:
     assert isinstance(open_transport(NATIVE), adb.Shell) and isinstance(open_transport(PIXEL), adb.Browser)
+
+
+# ------------------------------------------------------------------ the bundle for Android's shell
+
+needs_qemu_user = pytest.mark.skipif(
+    shutil.which("qemu-aarch64") is None or shutil.which("mmdebstrap") is None,
+    reason="no qemu-aarch64 or mmdebstrap on this machine (apt: qemu-user mmdebstrap)",
+)
+# What an ARM processor says; the runtimes read it, and the one of this machine makes them crash under qemu.
+CPUINFO = "processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU part\t: 0xd08\n"
+
+
+def test_without_the_bundle_it_says_how_to_make_it() -> None:
+    with pytest.raises(UserError, match="edgebench targets bundle; or use the browser"):
+        bundle.find()
+
+
+@needs_adb
+@needs_qemu_user
+@pytest.mark.board
+@pytest.mark.slow
+def test_the_bundle_runs_the_agent_and_answers_as_this_machine_does(
+    tiny_plan: Plan, tmp_path: Path, plug_in: Callable[..., str]
+) -> None:
+    """ARM64 code under qemu-user, pushed and unpacked through adb; INT8 to the bit."""
+    (tmp_path / "sysroot/proc").mkdir(parents=True)
+    (tmp_path / "sysroot/proc/cpuinfo").write_text(CPUINFO)
+    bundle.build(Silent(), shell="/bin/sh", runner=f"qemu-aarch64 -cpu cortex-a72 -L {tmp_path / 'sysroot'} ")
+    serial = plug_in()
+    target = Target(name="pixel", transport="adb", host=serial, emulated=True, runtimes=("onnxruntime", "litert"))
+    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    records = [record.load(path) for path in deploy.deploy(target, sources, tiny_plan, tmp_path / "results")]
+    assert [one.runtime.name for one in records] == ["onnxruntime", "litert"]
+    for one in records:
+        assert one.golden is not None and one.golden.passed and one.golden.max_abs_diff == 0
+        assert (one.facts_before.machine, one.facts_before.libc) == ("aarch64", "glibc 2.36")
+        assert one.rounds and not one.in_browser

@@ -55,6 +55,15 @@ def check_target(
         raise typer.Exit(EXIT_USER)
 
 
+@app.command("bundle", epilog=example("edgebench targets bundle"))
+def bundle() -> None:
+    """Make what the native agent needs on Android phones: glibc and CPython for ARM64 (Debian packages; once)."""
+    from edgebench.phone import bundle as bundles
+
+    made = bundles.build(progress())
+    say(f"{made} ({made.stat().st_size / 1e6:.0f} MB); deploy brings it to the phone")
+
+
 @app.command("emulate", epilog=example("edgebench targets emulate rpi4"))
 def emulate(
     board: Annotated[str, typer.Argument(help="rpi4 or rpi5.")],

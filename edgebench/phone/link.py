@@ -111,6 +111,12 @@ class Link:
     def session(self) -> Conversation:
         return Conversation(_socket_path(self.workdir), self.where)
 
+    def stop(self) -> None:
+        """End the server, unless a job runs."""
+        assert self._control is not None
+        self._control.ask({"do": "quit"})
+        self._await_end()
+
     def close(self) -> None:
         if self._control:
             self._control.close()

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from edgebench.phone import link
+from edgebench.phone import bundle, link
 from edgebench.phone.link import Conversation, Link, Way
 from edgebench.progress import Progress
 from edgebench.targets import Target
@@ -65,12 +65,28 @@ class Shell:
     def __init__(self, target: Target) -> None:
         self._where = f"target '{target.name}'"
         self._target = target
-        self.python = target.python or f"{FOLDER}/bundle/python"
+        self.python = target.python or f"{FOLDER}/python"  # until `connect` knows which bundle
         self.workdir = target.workdir or f"{FOLDER}/agent"
         self._adb: list[str] = []
 
     def connect(self, progress: Progress) -> None:
+        """Also brings the bundle, unless it is there or the target has an interpreter of its own."""
         self._adb = _adb.command(self._target)
+        if self._target.python:
+            return
+        packed, sha256 = bundle.find()
+        folder = f"{FOLDER}/bundle-{sha256[:16]}"
+        self.python = f"{folder}/python"
+        there = _adb.ask(self._adb, "shell", f"[ -x {self.python} ] && echo yes || echo no", where=self._where)
+        if there.strip() == "yes":
+            return
+        with progress.step(f"Bringing Python to {self._target.name}, {packed.stat().st_size / 1e6:.0f} MB"):
+            self.put(packed, f"{FOLDER}/{sha256[:16]}.tar")
+            unpack = (
+                f"cd {FOLDER} && rm -rf part && mkdir part && tar xf {sha256[:16]}.tar -C part "
+                f"&& mv part {folder} && rm {sha256[:16]}.tar"
+            )
+            _adb.ask(self._adb, "shell", unpack, where=self._where)
 
     def put(self, source: Path, destination: str) -> None:
         folder = shlex.quote(str(Path(destination).parent))
