@@ -55,8 +55,43 @@ def _convert(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> Non
     import torch
 
     channels, height, width = input_shape
-    network = litert_torch.to_channel_last_io(network, args=[0]).eval()
+    network = litert_torch.to_channel_last_io(_pooled_over_zeros(network), args=[0]).eval()
     litert_torch.convert(network, (torch.zeros(1, height, width, channels),)).export(str(out))
+
+
+def _pooled_over_zeros(network: nn.Module) -> nn.Module:
+    """MaxPool2d(padding) behind a never negative layer -> ZeroPad2d and MaxPool2d, which is the same.
+
+    litert-torch pads with minus infinity by an operation (PADV2) that XNNPACK does not take: the network would run in
+    two parts.
+    """
+    import copy
+
+    from torch import fx, nn
+
+    network = network.eval()
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception:  # fx has many; what it cannot follow stays as it is
+        return network
+    modules = dict(traced.named_modules())
+
+    def called(node: object) -> nn.Module | None:
+        return modules.get(str(node.target)) if isinstance(node, fx.Node) and node.op == "call_module" else None
+
+    pools = {
+        str(node.target): pool
+        for node in traced.graph.nodes
+        if isinstance(pool := called(node), nn.MaxPool2d) and isinstance(called(node.args[0]), nn.ReLU | nn.ReLU6)
+        if isinstance(pool.padding, int) and pool.padding and not pool.ceil_mode
+    }
+    if not pools:
+        return network
+    network = copy.deepcopy(network)
+    for name, pool in pools.items():
+        unpadded = nn.MaxPool2d(pool.kernel_size, pool.stride, 0, pool.dilation)
+        network.set_submodule(name, nn.Sequential(nn.ZeroPad2d(pool.padding), unpadded).eval())
+    return network
 
 
 def precisions_of(float32: Path, job: Job) -> Iterator[Made]:

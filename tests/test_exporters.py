@@ -114,3 +114,23 @@ def test_golden_files_of_large_inputs_stay_small() -> None:
     assert golden.count((1, 28, 28)) == 32
     assert golden.count((3, 224, 224)) == 13
     assert golden.count((3, 4096, 4096)) == 1
+
+
+def test_pooling_of_a_module_is_turned_only_where_zeros_are_the_lowest() -> None:
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    from exporters import tflite
+
+    def network(activation: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), activation, nn.MaxPool2d(3, 2, 1)).eval()
+
+    torch.manual_seed(0)
+    whole = network(nn.ReLU())
+    turned = tflite._pooled_over_zeros(whole)
+    assert isinstance(whole[2], nn.MaxPool2d), "the network itself stays as it is"
+    assert [type(layer).__name__ for layer in turned[2]] == ["ZeroPad2d", "MaxPool2d"]
+    image = torch.randn(1, 1, 12, 12)
+    assert torch.equal(turned(image), whole(image))
+    below_zero = network(nn.Tanh())
+    assert tflite._pooled_over_zeros(below_zero) is below_zero

@@ -17,9 +17,10 @@ from edgebench import checkpoint, data, training
 from edgebench.data import Dataset
 from edgebench.errors import UserError
 from edgebench.export import candidates, export
+from edgebench.inspection import Layer
 from edgebench.progress import Silent
 from edgebench.train import train
-from exporters import Made, Scheme, _mixed, _onnx_int8, _ranges
+from exporters import Made, Scheme, _float_operators, _mixed, _onnx_int8, _ranges
 from exporters import _parity as parity
 from exporters._candidates import Candidate, fastest
 from exporters._ranges import METHODS, Histogram
@@ -340,3 +341,49 @@ def float_convolutions(path: Path) -> int:
     graph = onnx.load(path).graph
     dequantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     return sum(node.op_type == "Conv" and node.input[1] not in dequantised for node in graph.node)
+
+
+def test_every_layer_reads_tensors_of_its_own(tmp_path: Path) -> None:
+    """Tracing makes one tensor of equal biases; a float layer would read that of an INT8 layer, and dequantise it."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from torch import nn
+
+    network = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(3)))
+    for layer in network:
+        nn.init.zeros_(layer.bias)
+    save_onnx(network, tmp_path / "source.onnx")
+    _onnx_int8.prepare(tmp_path / "source.onnx", tmp_path / "prepared.onnx")
+    nodes = [node for node in onnx.load(tmp_path / "prepared.onnx").graph.node if node.op_type == "Conv"]
+    biases = [node.input[2] for node in nodes]
+    assert len(biases) == 3 and len(set(biases)) == 3
+
+
+@pytest.mark.parametrize(("size", "groups", "starts"), [(224, 8, 2), (224, 1, 0), (64, 8, 0)])
+def test_light_networks_may_start_in_float_on_large_maps(size: int, groups: int, starts: int, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    import torch
+    from torch import nn
+
+    layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 1, 1, groups=groups), nn.ReLU6()]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network, (torch.zeros(1, 3, size, size),), str(tmp_path / "net.onnx"), dynamo=False, opset_version=17
+        )
+    _onnx_int8.prepare(tmp_path / "net.onnx", tmp_path / "prepared.onnx")
+    assert len(_onnx_int8.float_starts(tmp_path / "prepared.onnx")) == starts
+
+
+def test_what_stayed_float_is_told_by_reason() -> None:
+    def layer(operator: str, arithmetic: Any, why: str = "") -> Layer:
+        return Layer(1, operator, operator, (1, 10), "float32", 40, None, arithmetic=arithmetic, why_float=why)
+
+    whole = [layer("Conv", "integer"), layer("QuantizeLinear", "none")]
+    assert _float_operators.described(whole) == "none of 1"
+    left = [layer("Softplus", "float", "the quantiser does not know Softplus")] * 2
+    odd = [layer("Relu", "float")]
+    assert _float_operators.described(whole + left + odd) == (
+        "3 of 4; Softplus x2: the quantiser does not know Softplus; Relu: it lies between float operators"
+    )
