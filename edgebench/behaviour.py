@@ -76,13 +76,16 @@ def lowered_clock(rounds: Sequence[Round], below: float) -> tuple[list[int], int
 
 @dataclass(frozen=True)
 class Sustained:
-    """What is left of a speed after minutes without a rest. throttled_after_s: None if the device never said so.
+    """What is left of a speed after minutes without a rest.
 
-    p50_ns: of every minute, from the first inference on.
+    p50_ns: of every minute, from the first inference on. throttled_after_s: None if the device never said so; tells:
+    whether it is one that would. slowed_after_s: from when on it stayed slower than in the first minute by a tenth.
     """
 
     p50_ns: tuple[float, ...]
     throttled_after_s: float | None
+    tells: bool
+    slowed_after_s: float | None
 
     @property
     def slowdown(self) -> float:
@@ -91,6 +94,7 @@ class Sustained:
 
 
 MINUTE_NS = 60_000_000_000
+SLOWED = 1.1
 
 
 def sustained(record: Record) -> Sustained | None:
@@ -99,11 +103,20 @@ def sustained(record: Record) -> Sustained | None:
     if not record.plan.sustained or not rounds:
         return None
     started_ns = min(one.start_ns for one in (*record.warmup, *rounds))
+    medians = stats.round_quantiles_ns(rounds, 0.5)
+    ends_s = [(one.start_ns + (one.duration_ns or sum(one.values_ns)) - started_ns) / 1e9 for one in rounds]
     minutes: dict[int, list[float]] = {}
-    throttled_after_s = None
-    for round_, median in zip(rounds, stats.round_quantiles_ns(rounds, 0.5), strict=True):
+    for round_, median in zip(rounds, medians, strict=True):
         minutes.setdefault((round_.start_ns - started_ns) // MINUTE_NS, []).append(median)
-        if throttled_after_s is None and (round_.throttled or 0) & THROTTLED_BITS:
-            end_ns = round_.start_ns + (round_.duration_ns or sum(round_.values_ns))
-            throttled_after_s = (end_ns - started_ns) / 1e9
-    return Sustained(tuple(statistics.median(minutes[minute]) for minute in sorted(minutes)), throttled_after_s)
+    p50_ns = tuple(statistics.median(minutes[minute]) for minute in sorted(minutes))
+    throttled = [
+        end_s for round_, end_s in zip(rounds, ends_s, strict=True) if (round_.throttled or 0) & THROTTLED_BITS
+    ]
+    still_fast = [number for number, median in enumerate(medians) if median <= SLOWED * p50_ns[0]]
+    slow_from = still_fast[-1] + 1 if still_fast else 0
+    return Sustained(
+        p50_ns,
+        throttled_after_s=throttled[0] if throttled else None,
+        tells=any(round_.throttled is not None for round_ in rounds),
+        slowed_after_s=ends_s[slow_from] if slow_from < len(rounds) else None,
+    )

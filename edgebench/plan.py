@@ -46,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # Every round lasts for at least so long on the device's clock, and holds so many inferences.
     window_s_min: float = 0.0
     window_inferences_min: int = 0
+    # More values than this in a round become blocks of inferences.
+    round_values_max: int = 20_000
     # One artifact after the other, each from a cool device, as heat is what is looked for.
     sustained: bool = False
     # Inferences a second, each when it is due, asleep in between; None: one right after the other.
@@ -159,6 +161,7 @@ PRESETS = (
         warmup_max_s=5.0,
         memory_inferences=50,
         gate_max_s=300.0,
+        round_values_max=2_000,
         sustained=True,
     ),
 )

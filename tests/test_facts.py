@@ -53,6 +53,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(facts, "ROOT", folder)
     monkeypatch.setattr(rapl, "ROOT", folder)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    firmware._has_program.cache_clear()
     return folder
 
 
@@ -400,6 +401,7 @@ def test_a_worker_that_broke_meanwhile_does_not_count_as_another_program(
 
 
 def install_vcgencmd(tmp_path: Path, body: str) -> None:
+    firmware._has_program.cache_clear()
     program = tmp_path / "bin/vcgencmd"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{body}\n")

@@ -12,9 +12,10 @@ from device_agents.python.simulation import Board, Model
 from edgebench import behaviour, compare, deploy, energy, plan, record, simulated, stats, targets, verdict
 from edgebench.errors import UnknownName, UserError
 from edgebench.plan import Plan
-from edgebench.record import Record
+from edgebench.record import Record, Round
 from edgebench.report import markdown
 from tests.conftest import run_cli
+from tests.records import make_record
 
 TARGET = targets.load("simulated", Path(__file__).parents[1] / "targets.yaml")
 MS = 1_000_000
@@ -77,10 +78,27 @@ def test_sustained_says_when_it_throttled_and_what_is_left_of_the_speed(tmp_path
     assert found is not None and len(found.p50_ns) == 10
     # 20 + 2 * 25 degrees idle, 50 more at work: 105 is reached after 100 s * ln(50 / 15)
     assert found.throttled_after_s == pytest.approx(120, abs=10)
+    assert found.slowed_after_s == pytest.approx(found.throttled_after_s, abs=5)
     assert found.p50_ns[0] == pytest.approx(20 * MS, rel=0.02)
     assert found.slowdown == pytest.approx(HOT.throttle_factor, rel=0.05)
     text = markdown.render(compare.compare([one]))
     assert "throttled after 12" in text and "1.50x of the first minute's" in text
+
+
+def test_a_device_that_tells_no_throttling_is_known_by_its_speed() -> None:
+    def over_time(*minutes: float) -> behaviour.Sustained:
+        rounds = tuple(
+            Round(start_ns=1 + 20_000_000_000 * number, block=1, values_ns=(round(MS * factor),) * 20, number=number)
+            for number, factor in enumerate(factor for factor in minutes for _ in range(3))
+        )
+        found = behaviour.sustained(msgspec.structs.replace(make_record(rounds=rounds), plan=MINUTES))
+        assert found is not None and not found.tells and found.throttled_after_s is None
+        return found
+
+    assert over_time(1, 1, 1.3, 1.3).slowed_after_s == pytest.approx(120, abs=0.1)
+    assert over_time(1, 1.3, 1, 1).slowed_after_s is None, "it came back"
+    assert over_time(1, 1.05, 1.05).slowed_after_s is None
+    assert over_time(1, 1, 1.5).slowdown == 1.5
 
 
 def test_sustained_lets_each_artifact_begin_cool(tmp_path: Path) -> None:

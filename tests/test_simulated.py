@@ -268,6 +268,12 @@ def test_a_block_is_long_enough_for_the_clock(typical_ns: int, step_ns: int, blo
     assert job.block_and_count(typical_ns, 0.2, step_ns)[0] == block
 
 
+def test_a_long_round_of_short_inferences_is_kept_in_blocks() -> None:
+    assert job.block_and_count(50_000, 10.0, 40, None, 20_000) == (10, 20_000)
+    assert job.block_and_count(50_000, 2.0, 40, None, 2_000) == (20, 2_000)
+    assert job.block_and_count(50_000, 10.0, 40, 5.0) == (1, 50)
+
+
 def test_the_quick_plan_is_quick_to_simulate(tmp_path: Path) -> None:
     """Minutes of simulated time in a test that has seconds: the clock is the device's own."""
     slow = msgspec.structs.replace(plan.named("quick"), seconds_min=120.0, seconds_max=300.0, round_s=20.0)

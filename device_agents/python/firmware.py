@@ -7,6 +7,7 @@ those of right now have to be looked at as well.
 """
 
 import fcntl
+import functools
 import os
 import shutil
 import struct
@@ -41,10 +42,16 @@ def _by_mailbox():
 
 
 def _by_program():
-    if not shutil.which("vcgencmd"):
+    if not _has_program(os.environ.get("PATH")):
         return None
     try:
         answer = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
         return int(answer.stdout.strip().partition("=")[2], 16)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
+
+
+@functools.lru_cache(maxsize=1)
+def _has_program(path):
+    """Looked for once: it is asked for every second."""
+    return shutil.which("vcgencmd", path=path) is not None

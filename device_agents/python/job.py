@@ -264,7 +264,8 @@ def _clocks_spent(before, after):
 
 
 def measure_round(subject, number, plan, journal, device, watch):
-    block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns(), plan["duty_hz"])
+    most = plan["round_values_max"]
+    block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns(), plan["duty_hz"], most)
     watch.begin()
     timed, values = _time(subject, plan, max(count, plan["window_inferences_min"]), block, plan["window_s_min"])
     subject.round_medians.append(timed["median_ns"] / block)
@@ -283,20 +284,18 @@ def measure_round(subject, number, plan, journal, device, watch):
     )
 
 
-def block_and_count(typical_ns, seconds, clock_step_ns, duty_hz=None):
-    """How many inferences a value covers, and how many values fill `seconds`.
+def block_and_count(typical_ns, seconds, clock_step_ns, duty_hz=None, most=MAX_VALUES_PER_ROUND):
+    """How many inferences a value covers, and how many values, at most so many, fill `seconds`.
 
-    A block above 1 only where one inference is too short for the clock. With a pace it is each inference that counts.
+    A block above 1 only where one inference is too short for the clock, or a round would hold too many of them. With a
+    pace it is each inference that counts.
     """
     if duty_hz:
         return 1, max(2, round(seconds * duty_hz))
-    resolved_ns = MIN_CLOCK_STEPS * clock_step_ns
-    if typical_ns >= resolved_ns:
-        block = 1
-    else:
-        block = math.ceil(max(resolved_ns, seconds * 1e9 / MAX_VALUES_PER_ROUND) / typical_ns)
+    shortest_ns = max(MIN_CLOCK_STEPS * clock_step_ns, seconds * 1e9 / most)
+    block = max(1, math.ceil(shortest_ns / typical_ns))
     count = math.ceil(seconds * 1e9 / (typical_ns * block))
-    return block, min(max(count, 1), MAX_VALUES_PER_ROUND)
+    return block, min(max(count, 1), most)
 
 
 def _time(subject, plan, count, block, least_s=0.0):

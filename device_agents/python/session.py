@@ -15,7 +15,10 @@ from .device import MACHINE
 from .process import own_path
 from .store import Store
 
+# How often the journal is looked at: seldom in a long job, as every look costs the device that is measured.
 POLL_S = 0.25
+LONG_POLL_S = 1.0
+LONG_JOB_S = 10.0
 
 
 def main(arguments):
@@ -98,6 +101,7 @@ class Session:
         folder = self._store.job_folder(job)
         if not folder.is_dir():
             raise ValueError("no such job")
+        started_s = time.monotonic()
         with _JournalReader(folder / "journal.jsonl", line) as reader:
             while True:
                 alive = _alive(folder)
@@ -108,7 +112,8 @@ class Session:
                     return {"tail": "ended"}
                 if not alive:
                     return {"tail": "died", "stderr": _last_lines(folder / "stderr.txt")}
-                if self._channel.waiting(POLL_S):
+                is_long = time.monotonic() - started_s > LONG_JOB_S
+                if self._channel.waiting(LONG_POLL_S if is_long else POLL_S):
                     return {"tail": "interrupted"}
 
     def do_stop(self, job):

@@ -22,6 +22,7 @@ class Watch:
         self._is_timing = False
         self._bits = None
         self._clock_hz = None
+        self._temperature_c = device.temperature_c()
 
     def __enter__(self):
         self._thread.start()
@@ -38,12 +39,11 @@ class Watch:
             self._clock_hz = None
 
     def take(self):
-        """A round has ended: throttle bits seen since the last one, its lowest clock, the temperature of right now."""
+        """A round has ended: throttle bits since the last one, its lowest clock, the temperature of the last look."""
         with self._lock:
             self._is_timing = False
-            seen = {"throttled": self._bits, "clock_hz": self._clock_hz}
-            self._bits = None
-        return {**seen, "temperature_c": self._device.temperature_c()}
+            bits, self._bits = self._bits, None
+            return {"throttled": bits, "clock_hz": self._clock_hz, "temperature_c": self._temperature_c}
 
     def _run(self):
         while not self._over.wait(self._period_s):
@@ -51,7 +51,9 @@ class Watch:
 
     def _look(self):
         bits, clock_hz = self._device.throttled(), self._device.clock_hz()
+        temperature_c = self._device.temperature_c()
         with self._lock:
+            self._temperature_c = temperature_c
             if bits is not None:
                 self._bits = bits | (self._bits or 0)
             # Between rounds the worker sleeps, and the governor lets the clock sink.

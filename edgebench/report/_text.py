@@ -77,15 +77,22 @@ def of_plan(record: Record) -> Iterator[str]:
         )
     over_time = behaviour.sustained(record)
     if over_time is not None:
-        after_s = over_time.throttled_after_s
         minutes = ", ".join(_format.time(p50_ns) for p50_ns in over_time.p50_ns)
         yield (
-            f"{'never throttled' if after_s is None else f'throttled after {after_s:.0f} s'}; the last minute's p50 is "
-            f"{over_time.slowdown:.2f}x of the first minute's ({minutes})"
+            f"{_throttling(over_time)}; the last minute's p50 is {over_time.slowdown:.2f}x of the first minute's "
+            f"({minutes})"
         )
     missed, whole = behaviour.missed(record.rounds)
     if plan.duty_hz and whole:
         yield f"{plan.duty_hz:g} inferences a second, {missed} of {whole} not done when the next was due"
+
+
+def _throttling(found: behaviour.Sustained) -> str:
+    if found.throttled_after_s is not None:
+        return f"throttled after {found.throttled_after_s:.0f} s"
+    if found.slowed_after_s is not None:
+        return f"slower by a tenth or more from {found.slowed_after_s:.0f} s on"
+    return "never throttled" if found.tells else "never slower by a tenth; this device tells no throttling"
 
 
 def aim(row: Row) -> str:
