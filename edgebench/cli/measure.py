@@ -110,6 +110,10 @@ def deploy(
         float, typer.Option("--energy-window", min=0.1, help="Seconds of an energy window; 10 or more are trusted.")
     ] = 10.0,
     calibrations: CalibrationFile = CALIBRATIONS,
+    country: Annotated[
+        str | None,
+        typer.Option("--carbon", metavar="ISO", help="codecarbon's model of it as well, e.g. DEU. Implies --energy."),
+    ] = None,
     results: Results = RESULTS,
     targets: TargetsFile = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
@@ -118,14 +122,16 @@ def deploy(
 
     Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
     """
-    from edgebench import bundle, compare, deploy, plan, record
+    from edgebench import bundle, carbon, compare, deploy, plan, record
     from edgebench import targets as targets_
 
     chosen = plan.named(preset)
+    if energy or meter or country:
+        chosen = plan.with_energy(chosen, window, carbon.check_country(country) if country else "")
     paths = deploy.deploy(
         targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
         deploy.sources(what or [bundle.newest()]),
-        plan.with_energy(chosen, window) if energy or meter else chosen,
+        chosen,
         results,
         calibrations=calibrations,
         progress=progress(),
