@@ -38,6 +38,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     energy_windows_max: int = 20
     energy_precision: float = 0.02
     energy_window_s: float = 10.0
+    # A country (ISO, three letters): codecarbon's model of the device's energy as well, labelled as one.
+    carbon: str = ""
     # Longest wait for one answer of a worker; a model that hangs ends as a failed record.
     worker_timeout_s: float = 300.0
     # A fresh worker after so many rounds: where a process's memory came to lie moves all of its rounds alike, so that
@@ -96,9 +98,9 @@ def duty(name: str) -> Plan:
     )
 
 
-def with_energy(plan: Plan, window_s: float = 10.0) -> Plan:
+def with_energy(plan: Plan, window_s: float = 10.0, carbon: str = "") -> Plan:
     """Five windows of ten seconds or more: the least that gives an interval (MLPerf Tiny asks for >= 10 s each)."""
-    return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s)
+    return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s, carbon=carbon)
 
 
 def with_accuracy(plan: Plan) -> Plan:

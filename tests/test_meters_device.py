@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from device_agents.python import energy, facts, meters
-from device_agents.python.meters import Unavailable, _sampler, hwmon, ina3221, nvml, rapl, rpi_pmic
-from edgebench import compare
+from device_agents.python.meters import Unavailable, _sampler, codecarbon, hwmon, ina3221, nvml, rapl, rpi_pmic
+from edgebench import carbon, compare
+from edgebench.errors import UnknownName
 from edgebench.facts import MeterFound
 from tests.fake_meters import PI_5_ADC, FakeNvml, Refusal, plant, plant_vcgencmd
 from tests.records import FACTS, make_record
@@ -321,6 +322,47 @@ def test_a_gpu_that_tells_nothing_or_a_driver_that_fails_is_said(driver: FakeNvm
     assert "does not answer: nvmlInit_v2 failed with code 9" in why_not(nvml.open_meter)
     driver.init, driver.boards = 0, 0
     assert "shows no GPU" in why_not(nvml.open_meter)
+
+
+# ------------------------------------------------------------------ a model
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("codecarbon")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("it asked the network")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+def test_a_model_is_used_only_when_asked_for_and_is_called_one(
+    offline: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(codecarbon.ASKED, raising=False)
+    assert "only when asked for: deploy --carbon DEU" in why_not(codecarbon.open_meter)
+    monkeypatch.setenv(codecarbon.ASKED, "DEU")
+    meter = codecarbon.open_meter()
+    joules = joules_of(meter, seconds=0.3)
+    meter.close()
+    assert joules.keys() == {"cpu_package", "ram"} == codecarbon.OTHERS.keys()
+    assert all(0 < value < 0.3 * 500 for value in joules.values())
+    assert {provenance for provenance, _ in codecarbon.OTHERS.values()} == {"modelled"}
+    assert meter.note == "DEU: 380.95 g CO2e per kWh (2023)" and "codecarbon" in meter.instrument["version"]
+    assert list(tmp_path.glob("*.csv")) == []
+
+
+def test_a_country_that_codecarbon_does_not_know_is_no_world_mean(
+    offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(codecarbon.ASKED, "XXX")
+    assert "knows no country XXX" in why_not(codecarbon.open_meter)
+    with pytest.raises(UnknownName, match="Did you mean 'DEU'"):
+        carbon.check_country("DEUT")
+    assert carbon.check_country("FRA") == "FRA"
 
 
 # ------------------------------------------------------------------ power added up

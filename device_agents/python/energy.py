@@ -12,12 +12,13 @@ meter that the host reads sees the same windows: it gets their instants on this 
 
 import contextlib
 import importlib
+import os
 import pkgutil
 import random
 
 from . import meters, series
 from .device import MACHINE
-from .meters import Unavailable
+from .meters import Unavailable, codecarbon
 
 NOT_ASKED = "not asked for; deploy --energy"
 # Of a window; of one of ten seconds, longer than the period of any meter.
@@ -38,6 +39,8 @@ def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NoHos
 
     host: `watches` if a meter there needs the windows; has_enough() when it knows them well enough.
     """
+    if plan.get("carbon"):
+        os.environ[codecarbon.ASKED] = plan["carbon"]
     with contextlib.closing(Bench(journal)) as bench:
         for name, module in _meters_of(device):
             bench.open(name, module, bool(plan["energy_windows"]))

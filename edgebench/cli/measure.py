@@ -136,6 +136,10 @@ def deploy(
         float, typer.Option("--energy-window", min=0.1, help="Seconds of an energy window; 10 or more are trusted.")
     ] = 10.0,
     calibrations: CalibrationFile = CALIBRATIONS,
+    country: Annotated[
+        str | None,
+        typer.Option("--carbon", metavar="ISO", help="codecarbon's model of it as well, e.g. DEU. Implies --energy."),
+    ] = None,
     results: Results = RESULTS,
     targets: TargetsFile = None,
     lan: Annotated[bool, typer.Option("--lan", help="A phone's page: let other machines in.")] = False,
@@ -151,12 +155,14 @@ def deploy(
 
     Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
     """
-    from edgebench import bundle, compare, deploy, plan, record
+    from edgebench import bundle, carbon, compare, deploy, plan, record
     from edgebench import targets as targets_
 
     chosen = plan.named(preset)
     if accuracy:
         chosen = plan.with_accuracy(chosen)
+    if energy or meter or country:
+        chosen = plan.with_energy(chosen, window, carbon.check_country(country) if country else "")
     paths = deploy.deploy(
         targets_.with_page(
             targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
@@ -165,7 +171,7 @@ def deploy(
             assets=assets,
         ),
         deploy.sources(what or [bundle.newest()]),
-        plan.with_energy(chosen, window) if energy or meter else chosen,
+        chosen,
         results,
         calibrations=calibrations,
         progress=progress(),

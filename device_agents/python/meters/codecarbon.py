@@ -1,0 +1,72 @@
+"""CodeCarbon's model of processor and memory: rated power times load, and watts per memory module. No meter.
+
+Opened only when it was asked for, and labelled as a model whatever it found to read. It works offline and writes
+nothing. Its first task is thrown away: it begins before the package has found out what machine this is, and is wrong
+by half.
+"""
+
+import logging
+import os
+
+from . import Unavailable
+
+WHY = "codecarbon's model: rated power times load for the processor, watts per module for the memory"
+OTHERS = {"cpu_package": ["modelled", WHY], "ram": ["modelled", WHY]}
+# The country whose grid was asked for, as an ISO code of three letters.
+ASKED = "EDGEBENCH_CARBON"
+J_PER_KWH = 3.6e6
+
+
+def open_meter():
+    country = os.environ.get(ASKED)
+    if not country:
+        raise Unavailable("a model and no meter, used only when asked for: deploy --carbon DEU (or another country)")
+    try:
+        from codecarbon import OfflineEmissionsTracker
+        from codecarbon.input import DataSource
+    except ImportError:
+        raise Unavailable("codecarbon is not installed on the device: pip install codecarbon") from None
+    grid = DataSource().get_global_energy_mix_data().get(country)
+    if grid is None:
+        raise Unavailable("codecarbon knows no country %s; it would silently take the world's mean" % country)
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it talks before it reads its own log_level
+    tracker = OfflineEmissionsTracker(
+        country_iso_code=country, output_methods=[], log_level="critical", allow_multiple_runs=True
+    )
+    return Model(tracker, "%s: %g g CO2e per kWh (%s)" % (country, grid["carbon_intensity"], grid["year"]))
+
+
+class Model:
+    def __init__(self, tracker, note):
+        from importlib.metadata import version
+
+        self.note = note
+        self.instrument = {"sampling": "average", "period_s": 0.0, "version": "codecarbon " + version("codecarbon")}
+        self._tracker = tracker
+        self._joules = dict.fromkeys(OTHERS, 0.0)
+        self._tasks = 0
+        self._begin()
+        self._tracker.stop_task()
+        self._begin()
+
+    def _begin(self):
+        self._tasks += 1
+        self._tracker.start_task("window %d" % self._tasks)
+
+    def read(self):
+        """{scope: joules so far}: the running task is ended, and another one begun."""
+        told = self._tracker.stop_task()
+        self._begin()
+        self._joules["cpu_package"] += told.cpu_energy * J_PER_KWH
+        self._joules["ram"] += told.ram_energy * J_PER_KWH
+        return dict(self._joules)
+
+    def joules(self, before, after):
+        return {scope: after[scope] - before[scope] for scope in after}
+
+    def u_joules(self, before, after):
+        """Nothing is known of a model's error; what shows between windows is less than that."""
+        return dict.fromkeys(after, 0.0)
+
+    def close(self):
+        self._tracker.stop_task()

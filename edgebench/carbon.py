@@ -1,0 +1,17 @@
+"""The countries whose grid CodeCarbon knows: a typing slip there would silently become the world's mean."""
+
+from __future__ import annotations
+
+from edgebench.errors import MissingPackage, UnknownName
+
+
+def check_country(code: str) -> str:
+    """The ISO code (three letters). Raises UnknownName for one that codecarbon has not, MissingPackage."""
+    try:
+        from codecarbon.input import DataSource
+    except ModuleNotFoundError as error:
+        raise MissingPackage("--carbon", "codecarbon", "carbon") from error
+    known: dict[str, object] = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
+    if code not in known:
+        raise UnknownName("country (ISO, three letters)", code, known)
+    return code
