@@ -81,14 +81,34 @@ def test_an_interval_decides(half: Sequence[float], bounds: dict[str, float], st
     assert verdict.why == ("" if standing == "reproduced" else "because")
 
 
+def test_a_small_run_cannot_contradict_what_a_whole_one_found() -> None:
+    networks = variant("dense", run(0.80)), variant("half", run(0.83))
+    missed = judged(differing(at_least=0.05), *networks, subset=True)
+    assert missed.standing == "unsupported" and "sizes of --subset" in missed.seen and missed.why == "because"
+    assert judged(differing(at_least=0.01), *networks, subset=True).standing == "reproduced"
+    # What does not depend on training is the same at every size.
+    parameters = differing(metric="parameters", to=None, at_most=10.0)
+    assert judged(parameters, *networks, subset=True).standing == "not reproduced"
+
+
+def test_shares_are_told_in_percent_and_their_differences_in_points() -> None:
+    networks = variant("dense", run(0.80)), variant("half", run(0.83))
+    assert "+3.00 points" in judged(differing(at_least=0.01), *networks).seen
+    assert "claimed: at least +1.00 points" in judged(differing(at_least=0.01), *networks).seen
+    assert ": 83.00 %" in judged(differing(to=None, at_least=0.8), *networks).seen
+
+
 def test_the_words_have_the_numbers() -> None:
     one = judged(differing(at_least=0.01), variant("dense", run(0.80)), variant("half", run(0.83)))
-    assert one.seen.startswith("accuracy of mlp-small mnist half against mlp-small mnist dense: 3.00 % [1.9")
-    assert one.seen.endswith("(over 10,000 images of 1 seed); claimed: at least 1.00 %")
+    assert one.seen.startswith("accuracy of mlp-small mnist half against mlp-small mnist dense: +3.00 points [+1.9")
+    assert one.seen.endswith("(over 10,000 images of 1 seed); claimed: at least +1.00 points")
     several = judged(
         differing(at_least=0.0, at_most=0.5), variant("dense", *seeds(0.8, 0.8)), variant("half", *seeds(0.81, 0.82))
     )
-    assert "1.50 % [-4.85 %, 7.85 %] (over 2 seeds); claimed: at least 0.00 %, at most 50.00 %" in several.seen
+    assert (
+        "+1.50 points [-4.85, +7.85] (over 2 seeds); claimed: at least +0.00 points, at most +50.00 points"
+        in several.seen
+    )
 
 
 def test_seeds_are_paired_and_those_that_only_one_side_has_are_left_out() -> None:

@@ -1,7 +1,8 @@
 """What a study says, put to the test on what was measured: reproduced, not reproduced, or unsupported.
 
 A difference counts only with its interval (see `edgebench.study.numbers`). An interval that crosses the claim's bound
-supports neither answer.
+supports neither answer. Networks that were trained on less than the study's (`--subset`) can keep what it claims of
+theirs; that they miss it says nothing about the study.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ def _judge(claim: Claim, results: Results) -> Verdict:
         return Verdict(claim.says, claim.by, "unsupported", str(missing))
     standing = _standing(found.estimate, claim)
     seen = _words(claim, found, of, to)
+    if standing == "not reproduced" and results.subset and claim.metric in _LEARNT:
+        standing, seen = (
+            "unsupported",
+            f"{seen}; missed at the sizes of --subset, which only the whole matrix can confirm",
+        )
     return Verdict(claim.says, claim.by, standing, seen, "" if standing == "reproduced" else claim.why)
 
 
@@ -79,25 +85,33 @@ def _standing(found: Estimate, claim: Claim) -> Standing:
     return "unsupported"
 
 
+# What depends on how much was trained; all of them are shares.
+_LEARNT = ("accuracy", "train_accuracy", "validation_accuracy", "ece")
+
+
 def _words(claim: Claim, found: Found, of: Variant, to: Variant | None) -> str:
     value, low, high = found.estimate.value, found.estimate.low, found.estimate.high
-    shown = _in_percent if claim.metric in _SHARES else _as_number
+    shown, unit = _as_number, ""
+    if claim.metric in _LEARNT:
+        shown, unit = (_in_points, " points") if to else (_in_percent, " %")
     bounds = [
-        f"{word} {shown(bound)}"
+        f"{word} {shown(bound)}{unit}"
         for word, bound in (("at least", claim.at_least), ("at most", claim.at_most))
         if bound is not None
     ]
     interval = "" if low is None or high is None else f" [{shown(low)}, {shown(high)}]"
     against = f" against {to.label}" if to else ""
     over = f" (over {found.over})" if found.over else ""
-    return f"{claim.metric} of {of.label}{against}: {shown(value)}{interval}{over}; claimed: {', '.join(bounds)}"
-
-
-_SHARES = ("accuracy", "train_accuracy", "validation_accuracy", "ece")
+    seen = f"{claim.metric} of {of.label}{against}: {shown(value)}{unit}{interval}{over}"
+    return f"{seen}; claimed: {', '.join(bounds)}"
 
 
 def _in_percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
+    return f"{100 * value:.2f}"
+
+
+def _in_points(value: float) -> str:
+    return f"{100 * value:+.2f}"
 
 
 def _as_number(value: float) -> str:
