@@ -176,11 +176,10 @@ def test_what_is_not_known_is_said_before_any_work(tmp_path: Path) -> None:
         export(tmp_path / "nothing.safetensors", emulate=True)
 
 
-def test_the_table_holds_every_network_of_the_studies_on_every_board() -> None:
+def test_the_table_holds_every_file_of_a_network_on_every_board() -> None:
     counts = instructions.table().counts
     networks = {one.network for one in counts}
-    assert len(networks) == 8
-    assert networks <= set(models.names())
+    assert {"mlp-small", "mobilenetv2", "efficientnet-b0"} <= networks <= set(models.names())
     for board in emulator.BOARDS:
         for name in networks:
             mine = [one for one in counts if (one.board, one.network) == (board, name)]
