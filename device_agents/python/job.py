@@ -194,7 +194,7 @@ def run_window(subject, plan, journal, device):
     """A fifth of a round, kept apart from the rounds; returns the seconds that it took."""
     block, count = block_and_count(subject.typical_ns, plan["round_s"] / 5, device.clock_step_ns())
     timed, values = _time(subject, plan, count, block)
-    subject.typical_ns = timed["median_ns"] / block
+    subject.typical_ns = max(timed["median_ns"], device.clock_step_ns()) / block
     journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
     return timed["sum_ns"] / 1e9
 
@@ -242,6 +242,11 @@ def measure_round(subject, number, plan, journal, device):
     subject.round_medians.append(timed["median_ns"] / block)
     subject.values += timed["settled"]
     subject.seconds += timed["sum_ns"] / 1e9
+    step_ns = device.clock_step_ns()
+    if (
+        timed["median_ns"] < MIN_CLOCK_STEPS / 2 * step_ns
+    ):  # too short for the clock after all: longer blocks from now on
+        subject.typical_ns = max(timed["median_ns"], step_ns) / block
     seen = dict.fromkeys(("temperature_c", "throttled"))
     if plan["sampling"]:
         seen = {"temperature_c": device.temperature_c(), "throttled": device.throttled()}
