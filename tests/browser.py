@@ -78,14 +78,6 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def set_hidden(self, hidden: bool) -> None:
-        """What a page sees when its screen is locked, and unlocked."""
-        state = "hidden" if hidden else "visible"
-        self.run(
-            f"Object.defineProperty(document, 'visibilityState', {{value: '{state}', configurable: true}});"
-            "document.dispatchEvent(new Event('visibilitychange'))"
-        )
-
     def set_offline(self, offline: bool) -> None:
         self.call("Network.enable")
         self.call(

@@ -186,7 +186,7 @@ def run_window(subject, plan, journal, device):
     """Short, and kept apart from the rounds; returns the seconds that it took."""
     block, count = block_and_count(subject.typical_ns, plan["warmup_window_s"], device.clock_step_ns(), plan["duty_hz"])
     timed, values = _time(subject, plan, count, block)
-    subject.typical_ns = timed["median_ns"] / block
+    subject.typical_ns = max(timed["median_ns"], device.clock_step_ns()) / block
     journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
     return timed["duration_ns"] / 1e9
 
@@ -271,6 +271,10 @@ def measure_round(subject, number, plan, journal, device, watch):
     subject.round_medians.append(timed["median_ns"] / block)
     subject.values += timed["settled"]
     subject.seconds += timed["duration_ns"] / 1e9
+    step_ns = device.clock_step_ns()
+    # Too short for the clock after all: longer blocks from now on.
+    if timed["median_ns"] < MIN_CLOCK_STEPS / 2 * step_ns:
+        subject.typical_ns = max(timed["median_ns"], step_ns) / block
     journal.write(
         "round",
         values,

@@ -28,6 +28,8 @@ from edgebench.targets import Target
 TOKEN_LIFE_S = 12 * 3600
 START_S = 20.0
 PAGE_WAIT_S = 600.0
+# A page that lost its connection tries again every five seconds.
+RETURN_S = 7.0
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,12 @@ class Link:
         return self._way.url(port, self._token)
 
     def has_page(self) -> bool:
+        """Whether a phone has the page open; one that was here before gets time to find its way back."""
         assert self._control is not None
-        return bool(self._control.ask({"do": "wait", "seconds": 0})["here"])
+        answer = self._control.ask({"do": "wait", "seconds": 0})
+        if not answer["here"] and answer["known"]:
+            answer = self._control.ask({"do": "wait", "seconds": RETURN_S})
+        return bool(answer["here"])
 
     def wait_for_page(self, progress: Progress, how: str) -> None:
         """Until a phone has opened the page. how: what the person has to do, said once if no page is there."""

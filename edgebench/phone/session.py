@@ -22,9 +22,10 @@ class PhoneSession(Session):
         self._station = station
 
     def do_wait(self, seconds: float) -> dict[str, Any]:
-        """For a phone to open the page; `turned_away` is what phones were told that were not let in."""
+        """For a phone to open the page. known: one did before; turned_away: what was told to those not let in."""
         here = self._station.page.wait(seconds)
-        return {"here": here, "turned_away": self._station.take_turned_away()}
+        known = self._station.page.generation > 0
+        return {"here": here, "known": known, "turned_away": self._station.take_turned_away()}
 
     def do_quit(self) -> bool:
         """End the server, unless a job runs. Whether it does."""

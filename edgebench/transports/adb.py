@@ -36,9 +36,9 @@ class Browser:
         adb = _adb.command(self._target)
         self._link = Link(self._target, Way("127.0.0.1", ("localhost", "127.0.0.1")), via=[*adb, "shell"])
         self._link.start(progress)
+        url = self._link.url_at(self._reverse(adb, self._link.port))  # it does not survive a pulled cable
         if self._link.has_page():
             return
-        url = self._link.url_at(self._reverse(adb, self._link.port))
         view = shlex.join(["am", "start", "-a", "android.intent.action.VIEW", "-d", url])
         _adb.ask(adb, "shell", view, where=self._where)
         self._link.wait_for_page(progress, f"The page opens on the phone. If it does not, unlock it and type: {url}")
