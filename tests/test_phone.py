@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from edgebench import cache as cache_
-from edgebench import check, compare, deploy, record, verdict
+from edgebench import check, compare, data, deploy, plan, record, stats, verdict
 from edgebench.errors import UserError
 from edgebench.phone import link
 from edgebench.plan import Plan
@@ -99,6 +100,23 @@ def assert_right(measured: dict[str, Record], rounds_min: int = 3) -> None:
         assert one.memory is not None and one.memory.running["wasm_heap_bytes"] >= 1 << 20
         assert one.in_browser and one.target.transport == "web"
         assert one.runtime.name == ("onnxruntime-web" if "onnx" in name else "litert-web")
+
+
+def test_a_browser_keeps_a_pace_and_answers_a_whole_test_set(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    preprocessing = data.load("fashion-mnist-mini").preprocessing
+    sources = [
+        replace(one, artifact=msgspec.structs.replace(one.artifact, preprocessing=preprocessing))
+        for one in deploy.sources([BUNDLE])
+        if one.artifact.name.endswith(TWO)
+    ]
+    how = plan.with_accuracy(msgspec.structs.replace(tiny_plan, duty_hz=50.0, round_s=0.1))
+    for path in deploy.deploy(PHONE, sources, how, tmp_path / "results", progress=person):
+        one = record.load(path)
+        assert one.rounds and all(round_.missed is not None and round_.block == 1 for round_ in one.rounds)
+        # Five inferences, each begun 20 ms after the one before it.
+        assert all(round_.duration_ns is not None and round_.duration_ns >= 80_000_000 for round_ in one.rounds)
+        assert one.answers is not None and one.artifact.parity is not None
+        assert stats.accuracy(one.answers).value == one.artifact.parity.accuracy
 
 
 @pytest.fixture(scope="session")
