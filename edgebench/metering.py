@@ -10,13 +10,11 @@ Whatever goes wrong with the meter becomes a reason in the record: the job is me
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 
@@ -24,22 +22,18 @@ from device_agents.python import series
 from edgebench import journal, plugins
 from edgebench.agent import Agent
 from edgebench.errors import LinkLost, UserError
-from edgebench.journal import AnyLine, EnergyLine, IdleLine, WindowLine
+from edgebench.journal import AnyLine, EnergyLine
 from edgebench.ledger import OpenJob
 from edgebench.meters import Meter, _calibration, _clock
 from edgebench.meters._clock import Alignment, Exchange
-from edgebench.meters._integration import Floats, Refused, Sensor, WindowEnergy, integrate
+from edgebench.meters._integration import Sensor
 from edgebench.meters._recorder import Recorder
+from edgebench.meters._windows import Bench, end_ns
 from edgebench.plan import Plan
 from edgebench.progress import Progress
 from edgebench.reading import (
-    ClockAlignment,
     EnergyReading,
-    EnergyWindow,
-    Flag,
-    IdleWindow,
     Instrument,
-    Refusal,
 )
 from edgebench.targets import Target
 
@@ -159,18 +153,20 @@ class Metering:
         return is_last and entry.round + 1 >= self._plan.energy_windows
 
     def talk(self, agent: Agent) -> None:
-        """In the idle window after a round: tell the agent if the joules are known well enough."""
+        """In the idle window after a round: tell the agent if the joules are known well enough, or will never be."""
         if not self.name or self._job is None or self._recorder is None:
             return
         self.align(agent)
         count = len(self._job.request.artifacts)
         where = f"target '{self._target.name}'"
-        entries = [journal.decode(line, where, artifacts=count) for line in self._job.lines]
+        # Rounds are long lines, and this machine may be the one that is to be idle.
+        told = [line for line in self._job.lines if journal.glance(line).event in ("idle", "energy")]
+        entries = [journal.decode(line, where, artifacts=count) for line in told]
         windows = [entry for entry in entries if isinstance(entry, EnergyLine)]
         last = windows[-1]
-        self._recorder.wait_past(self._alignment().here_s(_end_ns(last)), PATIENCE_S)
+        self._recorder.wait_past(self._alignment().here_s(end_ns(last)), PATIENCE_S)
         alive = {entry.artifact for entry in windows if entry.round == last.round}
-        if all(self._is_precise(self.reading(index, entries)) for index in alive):
+        if self._recorder.problem or all(self._is_precise(self.reading(index, entries)) for index in alive):
             agent.enough(self._job.request.id)
             self._said_enough = True
 
@@ -187,7 +183,7 @@ class Metering:
         """What the meter saw of one artifact's windows; those that it did not see whole are refused, with why."""
         if self._recorder is None or not self._exchanges:
             return EnergyReading(self._asked, "unavailable", self._reason or "no value of it", self._scope)
-        bench = _Bench(*self._recorder.samples(), self._recorder.sensor, self._alignment())
+        bench = Bench(*self._recorder.samples(), self._recorder.sensor, self._alignment())
         idle, windows, refused = bench.windows(artifact, entries)
         reason = self._recorder.problem
         if not windows:
@@ -215,86 +211,6 @@ class Metering:
     def _alignment(self) -> Alignment:
         """Through the first and the last exchanges."""
         return _clock.align(self._exchanges[0], self._exchanges[-1])
-
-
-class _Bench:
-    """A meter's values and the windows of the device that they belong to."""
-
-    def __init__(self, times_s: Floats, watts: Floats, sensor: Sensor, alignment: Alignment) -> None:
-        self.sensor = sensor
-        self._times_s = times_s
-        self._watts = watts
-        self._alignment = alignment
-
-    def windows(
-        self, artifact: int, entries: Sequence[AnyLine]
-    ) -> tuple[dict[int, IdleWindow], list[EnergyWindow], list[Refusal]]:
-        """({round: idle window}, the artifact's windows, those of them that have no energy)."""
-        idle: dict[int, IdleWindow] = {}
-        for entry in entries:
-            if isinstance(entry, IdleLine):
-                with contextlib.suppress(Refused):
-                    idle[entry.round] = IdleWindow(**self._seen(entry, None, ()))
-        windows, refused = [], []
-        for entry in entries:
-            if isinstance(entry, EnergyLine) and entry.artifact == artifact:
-                beside = [idle[number].mean_w for number in (entry.round, entry.round + 1) if number in idle]
-                at_rest_w = statistics.mean(beside) if beside else None
-                try:
-                    seen = self._seen(entry, at_rest_w, journal.board_flags(entry.throttled))
-                    windows.append(EnergyWindow(inferences=entry.inferences, **seen))
-                except Refused as error:
-                    refused.append(Refusal(entry.round, error.code, str(error)))
-        return idle, windows, refused
-
-    def _seen(self, entry: WindowLine, beside_w: float | None, board: tuple[Flag, ...]) -> dict[str, Any]:
-        """The fields that all windows have. Raises Refused."""
-        instants_ns = entry.start_ns, _end_ns(entry)
-        start_s, end_s = map(self._alignment.here_s, instants_ns)
-        found = integrate(
-            self._times_s,
-            self._watts,
-            start_s,
-            end_s,
-            self.sensor,
-            u_edge_s=max(self._alignment.u_s(instant_ns) for instant_ns in instants_ns),
-            beside_w=beside_w,
-        )
-        return {
-            "round": entry.round,
-            "start_ns": entry.start_ns,
-            "duration_s": entry.duration_s,
-            "energy_j": found.energy_j,
-            "u_j": found.u_window_j,
-            "values": found.values,
-            "max_gap_s": found.max_gap_s,
-            "flags": (*board, *_flags(found)),
-        }
-
-    def stated(self, windows: Sequence[IdleWindow]) -> ClockAlignment:
-        """The alignment and the largest error that it has in any of the windows."""
-        starts_ns = [window.start_ns for window in windows if window.start_ns is not None]
-        ends_ns = [start + int(window.duration_s * 1e9) for start, window in zip(starts_ns, windows, strict=True)]
-        first_ns = min(starts_ns)
-        best = min(self._alignment.early, self._alignment.late, key=lambda exchange: exchange.delay_s)
-        return ClockAlignment(
-            method="rtt",
-            offset_s=first_ns / 1e9 - self._alignment.here_s(first_ns),
-            u_s=max(self._alignment.u_s(instant_ns) for instant_ns in (*starts_ns, *ends_ns)),
-            drift=self._alignment.drift,
-            delay_s=best.delay_s,
-        )
-
-
-def _end_ns(entry: WindowLine) -> int:
-    return entry.start_ns + round(entry.duration_s * 1e9)
-
-
-def _flags(found: WindowEnergy) -> Iterator[Flag]:
-    """Those of integration that do not follow from the window's length."""
-    for flag in sorted(found.flags):
-        if flag != "short_window":
-            yield flag
 
 
 def _instrument(meter: Meter, sensor: Sensor, port: str) -> Instrument:

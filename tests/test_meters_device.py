@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,27 @@ def test_rapl_of_an_amd_has_a_package_and_no_memory(root: Path) -> None:
     assert rapl_joules(root, {"intel-rapl:0": 5_000_000}) == {"cpu_package": 5.0}
 
 
+def test_rapl_that_is_for_root_says_the_command_that_helps(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(root, zone("intel-rapl:0", "package-0", 0))
+
+    def refuse(zone: Path) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(rapl, "_counter", refuse)
+    assert why_not(rapl.open_meter) == (
+        "RAPL is readable by root only; sudo chmod a+r /sys/class/powercap/*/energy_uj "
+        "/sys/class/powercap/*/*/energy_uj (until it restarts)"
+    )
+
+
+def test_rapl_knows_its_joules_to_a_step_and_a_period(root: Path) -> None:
+    plant(root, zone("intel-rapl:0", "package-0", 0))
+    meter = rapl.open_meter()
+    (path,) = meter.read()[1]
+    left = meter.u_joules((0.0, {path: 0}), (10.0, {path: 100_000_000}))
+    assert left == {"cpu_package": pytest.approx(math.hypot(61e-6 / math.sqrt(6), 1e-3 * 10 / math.sqrt(6)))}
+
+
 def test_rapl_in_a_container_says_so(root: Path) -> None:
     plant(root, {".dockerenv": ""})
     assert "containers hide them; run outside" in why_not(rapl.open_meter)
@@ -192,6 +214,24 @@ def test_two_chips_of_a_kind_are_two_rails(root: Path) -> None:
     assert hwmon.Hwmon(hwmon._sensors()).power_w().keys() == {"rail:ina226", "rail:ina226'"}
 
 
+@pytest.mark.parametrize(
+    ("name", "shunt", "accuracy"),
+    [
+        ("ina226", "100000", {"gain": 0.011, "offset_w": 0.0, "source": "datasheet:SBOS547 and a shunt of 1 %"}),
+        ("ina260", "2000", {"gain": 0.0015, "offset_w": 0.025, "source": "datasheet:INA260"}),
+        ("ina226", "10000", None),  # nobody told the driver its shunt
+        ("powerz", "", None),
+    ],
+)
+def test_accuracy_is_the_datasheets_where_there_is_one(
+    name: str, shunt: str, accuracy: dict[str, Any] | None, root: Path
+) -> None:
+    folder = "sys/class/hwmon/hwmon0"
+    plant(root, {f"{folder}/name": name, f"{folder}/power1_input": "6400000", f"{folder}/shunt_resistor": shunt})
+    instrument = hwmon.open_meter().instrument
+    assert instrument["accuracy"] == accuracy
+
+
 # ------------------------------------------------------------------ INA3221
 
 CHIP = "sys/bus/i2c/drivers/ina3221/1-0040"
@@ -246,8 +286,12 @@ def test_the_rails_of_a_pi_5_are_paired_by_name() -> None:
 def test_a_pi_5_is_measured_by_its_rails(tmp_path: Path) -> None:
     plant_vcgencmd(tmp_path / "bin", f"cat <<'END'\n{PI_5_ADC}END")
     meter = rpi_pmic.open_meter()
-    assert joules_of(meter, seconds=0.1)["soc_rails"] > 0.1 * 2.06
+    joules = joules_of(meter, seconds=0.1)
     meter.close()
+    assert joules["soc_rails"] > 0.1 * 2.06
+    seconds = joules["soc_rails"] / 2.0851
+    assert joules["board_input"] == pytest.approx(1.1451 * joules["soc_rails"] + 0.5879 * seconds, rel=1e-3)
+    assert rpi_pmic.OTHERS.keys() == {"board_input"} and rpi_pmic.OTHERS["board_input"][0] == "estimated"
 
 
 @pytest.mark.parametrize(
@@ -305,6 +349,30 @@ def test_a_counter_that_goes_back_or_stands_still_is_none(driver: FakeNvml) -> N
     driver.energy_mj = 10
     with pytest.raises(Unavailable, match="went back"):
         meter.joules((started_s, counts), meter.read())
+
+
+def test_a_counter_that_moves_in_steps_is_known_to_a_step(driver: FakeNvml) -> None:
+    """70 W, moved every 100 ms: read at any instants, the joules are as well known as is said."""
+
+    class Stepping:
+        now_s = 0.0
+
+        @property
+        def energy_mj(self) -> int:
+            return int(self.now_s / 0.1 + 1e-9) * 7000
+
+    clock, meter = Stepping(), nvml.open_meter()
+    errors = []
+    for number in range(200):
+        seen = []
+        for clock.now_s in (0.0137 * number, 0.0137 * number + 5.0 + 0.0031 * number):
+            driver.energy_mj = clock.energy_mj
+            seen.append((clock.now_s, meter.read()[1]))
+        span_s = seen[1][0] - seen[0][0]
+        left_j = meter.u_joules(*seen)["gpu_board"]
+        errors.append(abs(meter.joules(*seen)["gpu_board"] - 70 * span_s) / left_j)
+        assert left_j < 0.02 * 70 * span_s
+    assert sum(error > 2 for error in errors) <= 0.05 * len(errors) + 10 and max(errors) < 3
 
 
 def test_a_gpu_without_a_counter_has_its_power_added_up(driver: FakeNvml) -> None:
@@ -374,8 +442,16 @@ class Clock:
         monkeypatch.setattr(_sampler.time, "monotonic", lambda: self.now_s)
 
 
-@pytest.mark.parametrize(("kind", "joules"), [("point", 2 * 3.0 + 1 * 5.0), ("average", 2 * 4.0 + 1 * 6.0)])
-def test_power_is_added_up_by_the_kind_of_meter(kind: str, joules: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "joules", "left_j"),
+    [
+        ("point", 2 * 3.0 + 1 * 5.0, math.sqrt(((2 * 2.0) ** 2 + (1 * 2.0) ** 2) / 2)),
+        ("average", 2 * 4.0 + 1 * 6.0, 3600 * math.sqrt(2 / 3) * (6.0 - 2.0)),
+    ],
+)
+def test_power_is_added_up_by_the_kind_of_meter(
+    kind: str, joules: float, left_j: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock(monkeypatch)
     watts = iter([2.0, 4.0, 6.0])
     sampler = _sampler.Sampler(lambda: {"board_input": next(watts)}, 3600, kind)
@@ -385,6 +461,8 @@ def test_power_is_added_up_by_the_kind_of_meter(kind: str, joules: float, monkey
         after = sampler.read()
     sampler.close()
     assert sampler.joules(before, after) == {"board_input": pytest.approx(joules)}
+    assert sampler.u_joules(before, after) == {"board_input": pytest.approx(left_j)}
+    assert sampler.instrument == {"sampling": kind, "period_s": 3600}
 
 
 def test_a_sensor_that_fails_or_falls_silent_leaves_no_energy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,10 @@ class UmMeter:
     def __init__(self, port: Port, model: str) -> None:
         self.sensor = SENSOR
         self.tally = Tally()
-        self.note = f"nobody states its accuracy: edgebench meters calibrate {model.lower()}"
+        self.note = (
+            f"nobody states its accuracy: edgebench meters calibrate {model.lower()}; that its values are averages is "
+            "presumed"
+        )
         self.device_id = model
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ()
