@@ -10,6 +10,7 @@ There is no advice without such evidence, and none of it is the latency on a dev
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -27,7 +28,7 @@ from edgebench.instructions import Count
 from edgebench.progress import Progress
 from edgebench.targets import Target
 from exporters._inspect import Look
-from exporters._process import Workers
+from exporters._process import Failed, Workers
 from exporters._worker import Race
 
 # INT8 costs accuracy: it has to be this much cheaper than the best float file, by what are only instructions.
@@ -77,6 +78,8 @@ class Advice:
 def check(names: Sequence[str]) -> dict[str, Target | str]:
     """What each name stands for: this machine, or a board whose core is known. Raises UserError, before any work."""
     found: dict[str, Target | str] = {}
+    if not names:
+        return found
     known = targets.load_all(targets.find_file(None))
     for name in names:
         board = name.removesuffix("-emulated")
@@ -133,11 +136,12 @@ def _precisions(artifacts: Sequence[Artifact]) -> dict[str, str]:
 
 
 def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: Workers) -> Network | None:
-    """What one of the float files is made of."""
+    """What one of the float files is made of; None if there is none that can be read."""
     for artifact in artifacts:
         if artifact.format in ("onnx", "tflite") and artifact.precision == "fp32":
             path = str((folder / artifact.content.file).absolute())
-            return cast(Network, workers.look(Look(path, artifact.format, "read", str(scratch))))
+            with suppress(Failed):
+                return cast(Network, workers.look(Look(path, artifact.format, "read", str(scratch))))
     return None
 
 
