@@ -26,6 +26,7 @@ from edgebench.verdict import Verdict
 class Row:
     """One artifact on one target. An estimate is None where nothing was measured.
 
+    p50_ns: the median of the rounds' means where rounds are means (record.means_only).
     ratio: median latency over the baseline's; `no_ratio` says why there is none. differences: conditions that
     are not the baseline's. energy: for each meter and scope; `no_energy` says of every other meter why there is none.
     energy_ratios: net joules over the baseline's, for each of `energy`, or why there is no ratio; never across scopes.
@@ -154,8 +155,8 @@ def _row(record: Record, baseline: Record) -> Row:
         record=record,
         verdict=verdict.judge(record),
         p50_ns=stats.latency_ns(record.rounds, 0.5),
-        p90_ns=stats.latency_ns(record.rounds, 0.9),
-        p99_ns=stats.latency_ns(record.rounds, 0.99),
+        p90_ns=None if record.means_only else stats.latency_ns(record.rounds, 0.9),
+        p99_ns=None if record.means_only else stats.latency_ns(record.rounds, 0.99),
         throughput_hz=stats.throughput_hz(record.rounds),
         energy=energy,
         no_energy=no_energy,
@@ -214,6 +215,8 @@ def _threads(record: Record) -> int:
 
 
 def _place(record: Record) -> str:
+    if record.means_only:
+        return "in benchmark_model (means)"
     return "in a browser (wasm)" if record.in_browser else "natively"
 
 

@@ -79,7 +79,9 @@ def deploy(
         if job:
             progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
         else:
-            job = book.add(_request(key, target, plan, _placed(link.agent, target, wanted, progress), tests))
+            placed = _placed(link.agent, target, wanted, progress)
+            _check_plan(plan, placed, target)
+            job = book.add(_request(key, target, plan, placed, tests))
         meter.start(job, link.agent)
         _start(link.agent, job, wanted, tests, meter.name, progress)
         ending = _follow(link, job, meter, progress)
@@ -136,6 +138,17 @@ def _placed(
     return placed
 
 
+def _check_plan(plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]], target: Target) -> None:
+    """Of a program that only times itself nothing else can be asked, and an answer without it would be another's."""
+    asked = {"energy": plan.energy_windows, "accuracy": plan.accuracy, "a rate (duty:N)": plan.duty_hz}
+    for place in (place for _, place in placed if not provision.answers(place.runtime)):
+        for what in (name for name, wanted in asked.items() if wanted):
+            raise UserError(
+                f"target '{target.name}'", f"{place.runtime} tells times only, and {what} was asked for",
+                "Leave that out, or give the target another of its `runtimes`",
+            )  # fmt: skip
+
+
 def _request(
     key: str,
     target: Target,
@@ -159,7 +172,8 @@ def _request(
 
 def _spec(artifact: Artifact, place: RuntimePlace, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
     """What the agent has to know of one artifact."""
-    golden = artifact.golden
+    answers = provision.answers(place.runtime)
+    golden = artifact.golden if answers else None
     return {
         "name": artifact.name,
         "sha256": artifact.content.sha256,
@@ -175,7 +189,7 @@ def _spec(artifact: Artifact, place: RuntimePlace, target: Target, tests: Mappin
             "reference": golden.reference.sha256,
             "max_relative_error": golden.max_relative_error,
         },
-        "test": tests[artifact.name].test.pieces if tests else None,
+        "test": tests[artifact.name].test.pieces if tests and answers else None,
     }
 
 

@@ -317,7 +317,7 @@ def _record(
         load_ns=loaded.load_ns if loaded else None,
         first_inference_ns=loaded.first_inference_ns if loaded else None,
         golden=_golden_check(golden, request.specs[index]) if golden else None,
-        memory=Memory(memory.bare, memory.loaded, memory.running, memory.reset) if memory else None,
+        memory=Memory(memory.bare, memory.loaded, memory.running, memory.reset) if memory and memory.running else None,
         warmup=tuple(Series(e.start_ns, e.block, tuple(e.values_ns)) for e in own if isinstance(e, WarmupLine)),
         stationary=warm.stationary if warm else None,
         gate_open=gate.open if gate else None,

@@ -59,8 +59,8 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
         if suffix in found.places:
             continue
         here = looked[name]
-        if here.problem and can_bring(name, target):
-            here = _bring(agent, target, name, candidates[name].WHEELS, here, progress)
+        if _program(name, target) or (here.problem and can_bring(name, target)):
+            here = _bring(agent, target, name, here, progress)
         if here.problem:
             found.problems.setdefault(suffix, []).append(f"{name}: {here.problem}")
         else:
@@ -77,21 +77,27 @@ def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, Runtim
 
 def can_bring(name: str, target: Target) -> bool:
     """Whether there are wheels to try; those of a GPU are gigabytes and stay the user's to install."""
-    return bool(_runtime_module(name).WHEELS) and target.device == "cpu"
+    return target.device == "cpu" and bool(_runtime_module(name).WHEELS or _program(name, target))
 
 
-def _bring(
-    agent: Agent,
-    target: Target,
-    name: str,
-    packages: Mapping[str, str],
-    here: RuntimeOnDevice,
-    progress: Progress,
-) -> RuntimeOnDevice:
+def answers(name: str) -> bool:
+    """Whether a runtime shows its outputs, and is held by the agent; of one that times itself nothing else is known."""
+    return getattr(_runtime_module(name), "ANSWERS", True)
+
+
+def _program(name: str, target: Target) -> Path | None:
+    """The user's own file of a runtime that is a program."""
+    key = getattr(_runtime_module(name), "PROGRAM", "")
+    given = getattr(target, key) if key else ""
+    return Path(given).expanduser() if given else None
+
+
+def _bring(agent: Agent, target: Target, name: str, here: RuntimeOnDevice, progress: Progress) -> RuntimeOnDevice:
     """Send and unpack a runtime; the answer of a second look, or the first one's problem if there is no wheel."""
     try:
         with progress.step(f"Finding {name} for {target.name}"):
-            wheels = wheels_for(packages, agent.facts())
+            program, module = _program(name, target), _runtime_module(name)
+            wheels = [_packed(program, module.PROGRAM)] if program else wheels_for(module.WHEELS, agent.facts())
     except NoWheel as error:
         return RuntimeOnDevice(problem=f"{here.problem}; {error.seen}")
     files = {_sha256(wheel): wheel for wheel in wheels}
@@ -104,6 +110,17 @@ def _bring(
         agent.install(name, list(files))
         step.advance()
     return look(agent, target, [name])[name]
+
+
+def _packed(program: Path, key: str) -> Path:
+    """A program as what the agent unpacks, under the name that its runtime looks for."""
+    if not program.is_file():
+        raise UserError("runtime", f"there is no file {program}", f"Mend `{key}` in targets.yaml")
+    packed = cache.folder() / "programs" / f"{_sha256(program)}.zip"
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as out:
+        out.writestr(zipfile.ZipInfo(key, _EPOCH), program.read_bytes())
+    return packed
 
 
 def _runtime_module(name: str) -> ModuleType:

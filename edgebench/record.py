@@ -215,6 +215,11 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """WebAssembly in a browser: another thing than the same model on the same phone."""
         return self.facts_before.browser is not None
 
+    @property
+    def means_only(self) -> bool:
+        """What a user's benchmark_model said: each round is one mean, of answers that nobody saw."""
+        return self.runtime.name == "benchmark-model"
+
 
 def save(record: Record, results: Path) -> Path:
     """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.

@@ -65,10 +65,15 @@ def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
     return Estimate(series.median(quantiles), *(interval or ()))
 
 
+def values_count(rounds: Sequence[Round]) -> int:
+    """How many values there are; a round that is one mean counts by its inferences."""
+    return sum(len(settled_ns(one)) if len(one.values_ns) > 1 else one.block for one in rounds)
+
+
 def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
     """Whether the plan's stop rule was met; the agent stops by the same one."""
     medians = round_quantiles_ns(rounds, 0.5)
-    values = sum(len(settled_ns(round_)) for round_ in rounds)
+    values = values_count(rounds)
     seconds = sum(round_.duration_ns or sum(round_.values_ns) for round_ in rounds) / 1e9
     return series.is_enough(medians, values, seconds, msgspec.to_builtins(plan))
 

@@ -38,6 +38,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lan: bool = False
     https: bool = False
     assets: str = ""
+    benchmark_model: str = ""
     agent: Literal["native", "browser"] = "native"
 
     @property

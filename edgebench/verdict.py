@@ -88,7 +88,7 @@ def _imprecise(record: Record) -> Reason:
 
 
 def too_few_values(record: Record) -> Iterator[Reason]:
-    values = sum(len(stats.settled_ns(round_)) for round_ in record.rounds)
+    values = stats.values_count(record.rounds)
     if record.rounds and values < record.plan.values_min:
         yield Reason(
             "suspect", f"{values} values, the plan asks for {record.plan.values_min}",
@@ -115,7 +115,13 @@ def short_window(record: Record) -> Iterator[Reason]:
 
 
 def answers_unchecked(record: Record) -> Iterator[Reason]:
-    if record.golden is None and record.outcome.status != "failed":
+    if record.means_only and record.outcome.status != "failed":
+        yield Reason(
+            "suspect",
+            "benchmark_model timed itself: each round is one mean, and nobody saw its answers",
+            "For checked answers and percentiles measure it with another runtime, litert for one",
+        )
+    elif record.golden is None and record.outcome.status != "failed":
         yield Reason(
             "suspect",
             "its answers were not checked: no golden inputs",

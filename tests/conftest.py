@@ -16,6 +16,8 @@ from device_agents.python.runtimes import litert, onnxruntime
 from edgebench import bundle, plan
 from edgebench.bundle import Artifact, FileRef, Golden
 from edgebench.plan import Plan
+from tests.cable import phone as phone
+from tests.cable import plug_in as plug_in
 
 DATA = Path(__file__).parent / "data"
 

@@ -192,7 +192,8 @@ def test_host_and_agent_agree_when_a_job_is_precise(tmp_path: Path) -> None:
         for n, v in enumerate([few, many] * 5 + [few])
     ]
 
-    subject = agent_job.Subject(0, {"sha256": "0" * 64, "suffix": ".onnx"}, Store(tmp_path), tmp_path)
+    spec = {"sha256": "0" * 64, "suffix": ".onnx", "runtime": "onnxruntime"}
+    subject = agent_job.Subject(0, spec, Store(tmp_path), tmp_path)
     subject.round_medians = [float(line["values_ns"][0]) for line in lines]
     subject.values = sum(len(line["values_ns"]) for line in lines)
     subject.seconds = sum(line["duration_ns"] for line in lines) / 1e9

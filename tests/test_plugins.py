@@ -167,7 +167,11 @@ def test_a_runtime_says_what_it_loads_and_how_it_is_brought(name: str) -> None:
     assert runtime.SUFFIX in FORMAT_OF_SUFFIX
     assert all(isinstance(package, str) and isinstance(rule, str) for package, rule in runtime.WHEELS.items())
     assert isinstance(runtime.TINY_MODEL, str)
-    assert parameters(runtime.facts) == ["options"] and parameters(runtime.load) == ["path", "options"]
+    if hasattr(runtime, "start_worker"):
+        assert parameters(runtime.start_worker) == ["stderr_path"]
+        assert runtime.PROGRAM in Target.__struct_fields__
+    else:
+        assert parameters(runtime.facts) == ["options"] and parameters(runtime.load) == ["path", "options"]
     assert not runtime.WHEELS or runtime.TINY_MODEL  # what is brought is proved to work
 
 

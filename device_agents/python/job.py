@@ -184,9 +184,11 @@ def stay_warm(subject, plan, journal, device, seconds):
 
 def run_window(subject, plan, journal, device):
     """Short, and kept apart from the rounds; returns the seconds that it took."""
-    block, count = block_and_count(subject.typical_ns, plan["warmup_window_s"], device.clock_step_ns(), plan["duty_hz"])
+    most = min(MAX_VALUES_PER_ROUND, subject.values_max)
+    seconds, step_ns = plan["warmup_window_s"], device.clock_step_ns()
+    block, count = block_and_count(subject.typical_ns, seconds, step_ns, plan["duty_hz"], most)
     timed, values = _time(subject, plan, count, block)
-    subject.typical_ns = max(timed["median_ns"], device.clock_step_ns()) / block
+    subject.typical_ns = max(timed["median_ns"], step_ns) / block
     journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
     return timed["duration_ns"] / 1e9
 
@@ -239,7 +241,7 @@ def processor_seconds(subjects, device=MACHINE):
     machine = device.machine_cpu_s()
     if not machine:
         return machine
-    alive = [os.getpid(), *(subject.worker.pid for subject in subjects)]
+    alive = [os.getpid(), *(subject.worker.pid for subject in subjects if subject.worker.pid)]
     # Workers that broke meanwhile are counted among the children that have ended.
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
@@ -264,10 +266,11 @@ def _clocks_spent(before, after):
 
 
 def measure_round(subject, number, plan, journal, device, watch):
-    most = plan["round_values_max"]
+    most = min(plan["round_values_max"], subject.values_max)
     block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns(), plan["duty_hz"], most)
     watch.begin()
-    timed, values = _time(subject, plan, max(count, plan["window_inferences_min"]), block, plan["window_s_min"])
+    count = max(count, math.ceil(plan["window_inferences_min"] / block))
+    timed, values = _time(subject, plan, count, block, plan["window_s_min"])
     subject.round_medians.append(timed["median_ns"] / block)
     subject.values += timed["settled"]
     subject.seconds += timed["duration_ns"] / 1e9

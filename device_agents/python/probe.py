@@ -16,7 +16,10 @@ TIMEOUT_S = 120
 def look(store, name, options):
     """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}."""
     problem = None
-    for folder in ["", *map(str, store.installed(name))]:
+    brought = [str(folder) for folder in store.installed(name)]
+    # A program is the one that the user brought last: an older one that works must not answer for it.
+    folders = (brought[:1] or [""]) if hasattr(runtimes.module(name), "PROGRAM") else ["", *brought]
+    for folder in folders:
         try:
             return {"folder": folder, "facts": _try(name, folder, options)}
         except WorkerFailed as error:
@@ -29,7 +32,8 @@ def _try(name, folder, options):
     with tempfile.TemporaryDirectory(prefix="edgebench-") as scratch:
         model = Path(scratch) / ("tiny" + runtime.SUFFIX)
         model.write_bytes(base64.b64decode(runtime.TINY_MODEL))
-        with WorkerProcess(Path(scratch) / "stderr.txt") as worker:
+        start = getattr(runtime, "start_worker", WorkerProcess)
+        with start(Path(scratch) / "stderr.txt") as worker:
             facts = worker.ask("runtime", TIMEOUT_S, name=name, folder=folder, options=options)
             if runtime.TINY_MODEL:
                 worker.ask("load", TIMEOUT_S, path=str(model), options=options)

@@ -60,6 +60,7 @@ class Store:
                 with zipfile.ZipFile(self.blob(sha256)) as wheel:
                     wheel.extractall(partial)  # drops absolute names and '..'
             partial.replace(folder)
+        os.utime(folder)  # what the host brought last is the newest, also if it was here already
         return folder
 
     def installed(self, name):

@@ -1,8 +1,9 @@
 """One artifact of a job, and the worker that holds it."""
 
 import contextlib
+import math
 
-from . import series
+from . import runtimes, series
 from .process import WorkerProcess
 
 
@@ -14,7 +15,9 @@ class Subject:
         self.spec = spec
         self.path = _with_suffix(store, spec)
         self._folder = folder
-        self.start_process = WorkerProcess
+        runtime = runtimes.module(spec["runtime"])
+        self.start_process = getattr(runtime, "start_worker", WorkerProcess)
+        self.values_max = getattr(runtime, "VALUES_MAX", math.inf)
         self.worker = None
         self.typical_ns = None
         self.warmup_s = 0.0

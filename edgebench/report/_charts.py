@@ -26,7 +26,9 @@ def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
         if rows:
             where = " (emulated clock, no device's times)" if emulated else ""
             found.append((f"Latency{where}", _LATENCY_TEXT, _latency(rows)))
-            found.append((f"Every latency{where}", _CURVE_TEXT, _curves(rows)))
+            single = [row for row in rows if not row.record.means_only]
+            if single:
+                found.append((f"Every latency{where}", _CURVE_TEXT, _curves(single)))
             if any(row.record.plan.sustained for row in rows):
                 found.append((f"Latency over time{where}", _TIME_TEXT, _over_time(rows)))
             if not emulated and any(row.record.artifact.parity for row in rows):
@@ -45,21 +47,21 @@ _TRADE_TEXT = (
 
 
 def _label(row: Row) -> str:
-    return f"{row.record.artifact.name} · {row.record.target.name}"
+    return f"{row.record.artifact.name} · {row.record.target.name}" + " (means)" * row.record.means_only
 
 
 def _latency(rows: Sequence[Row]) -> Any:
     data = []
     for row in rows:
-        assert row.p50_ns and row.p90_ns and row.p99_ns
+        assert row.p50_ns
         data.append(
             {
                 "artifact": _label(row),
                 "p50": row.p50_ns.value / 1e3,
                 "low": (row.p50_ns.low or row.p50_ns.value) / 1e3,
                 "high": (row.p50_ns.high or row.p50_ns.value) / 1e3,
-                "p90": row.p90_ns.value / 1e3,
-                "p99": row.p99_ns.value / 1e3,
+                "p90": row.p90_ns and row.p90_ns.value / 1e3,
+                "p99": row.p99_ns and row.p99_ns.value / 1e3,
                 "precision": row.record.artifact.precision,
             }
         )

@@ -42,6 +42,17 @@ def _numbered(numbers: Sequence[int], count: int) -> str:
     return "".join(f"({number})" for number in numbers)
 
 
+def mark(record: Record) -> str:
+    """Beside a target's name: what its times are, where they are not a device's own of its native runtime."""
+    marks = {
+        "emulated": record.target.emulated,
+        "browser, wasm": record.in_browser,
+        "benchmark_model, means": record.means_only,
+    }
+    said = ", ".join(name for name, holds in marks.items() if holds)
+    return f" ({said})" if said else ""
+
+
 def notes(comparison: Comparison) -> Iterator[str]:
     """Lines that belong under the table."""
     targets = {row.record.target.name: row.record.target for row in comparison.rows}
@@ -60,6 +71,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{name} ran in a browser (wasm): other kernels than the native runtimes have; a ratio between the two "
             "compares ways to run a file, not devices or precisions."
+        )
+    for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.means_only):
+        yield (
+            f"{name} was timed by benchmark_model, which the user brought: p50 is the median of its rounds' means, "
+            "there are no percentiles, and its answers were not checked."
         )
     yield from _energy(comparison)
     for match in comparison.outputs:

@@ -23,7 +23,7 @@ def _cells(row: Row) -> list[str]:
     record = row.record
     return [
         record.artifact.name,
-        record.target.name + (" (emulated)" if record.target.emulated else " (browser, wasm)" * record.in_browser),
+        record.target.name + _text.mark(record),
         row.verdict.level,
         _format.estimate(row.p50_ns),
         _format.estimate(row.p90_ns),

@@ -26,6 +26,13 @@ A runtime whose device is not the machine that the agent runs on (simulated) has
     clock_ns()      what inferences are timed by, in ns; else time.perf_counter_ns
     session.sleep(seconds)      between the inferences of a plan with a pace; else time.sleep
     open_device(paths, folder) -> a device   (device.Machine says what it can do); folder: the job's
+
+One that is a program of its own, not a library (benchmark_model), has instead of facts and load:
+
+    start_worker(stderr_path, environment)  -> what process.WorkerProcess is
+    PROGRAM         the file that the target's key of the same name leads to; it lies in the runtime's folder
+    ANSWERS         False: nobody sees its outputs, so golden inputs and test sets are not for it
+    VALUES_MAX      how many values a round may have
 """
 
 import importlib
