@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import models, report
-from edgebench import agent, deploy, plan
+from edgebench import agent_file, deploy, plan
 from edgebench.agent import Agent
 from edgebench.errors import UserError
 from edgebench.plan import Plan
@@ -168,7 +168,7 @@ def _ticks(pid: int) -> int:
 
 
 def rows(files: Sequence[Path], results: Path) -> Iterator[list[str]]:
-    size = len(agent.build_zipapp())
+    size = len(agent_file.build_zipapp())
     yield _row("zipapp", f"{size} bytes", f"<= {MAX_ZIPAPP_BYTES}", size <= MAX_ZIPAPP_BYTES)
     hello_s = hello_times_s(STARTS)
     typical_s = statistics.median(hello_s)

@@ -1,4 +1,4 @@
-"""The agent seen from the host: make its zipapp, bring it over, talk to it. PROTOCOL.md says what is said."""
+"""The agent seen from the host: bring it over, talk to it. PROTOCOL.md says what is said."""
 
 from __future__ import annotations
 
@@ -8,36 +8,19 @@ import io
 import json
 import os
 import subprocess
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-import device_agents
 from device_agents.python import PROTOCOL
+from edgebench.agent_file import build_zipapp
 from edgebench.errors import AgentError, LinkLost
 from edgebench.facts import Facts
 from edgebench.progress import Progress, Silent
 from edgebench.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, OwnAgent, Session, Transport
 from edgebench.transports.ssh import remote_path
-
-PACKAGE = "edgebench_agent"
-_MAIN = f"import runpy\nrunpy.run_module('{PACKAGE}', run_name='__main__', alter_sys=True)\n"
-_EPOCH = (2020, 1, 1, 0, 0, 0)
-
-
-def build_zipapp() -> bytes:
-    """The agent as one file, the same bytes for the same sources, so that its hash is its version."""
-    source = Path(device_agents.__file__).parent / "python"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr(zipfile.ZipInfo("__main__.py", _EPOCH), _MAIN, zipfile.ZIP_DEFLATED)
-        for path in sorted(source.rglob("*.py")):
-            name = f"{PACKAGE}/{path.relative_to(source).as_posix()}"
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
 
 
 class RuntimeOnDevice(msgspec.Struct, frozen=True):

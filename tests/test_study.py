@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from edgebench import cli
+from edgebench import cli, models, training
 from edgebench.errors import BadFile, UnknownName
 from edgebench.study import exact, file, matrix
 from edgebench.study.file import Exact
+from edgebench.training.loop import refuse_what_has_no_effect
 from tests.studies import TINY, changed, expand, write
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 SHIPPED = sorted((Path(__file__).parents[1] / "studies").glob("*.yaml"))
 
@@ -49,6 +52,18 @@ def test_every_shipped_study_loads_and_expands(path: Path) -> None:
     assert len(subset.steps) < len(whole.steps)
     assert {cell.part for cell in whole.cells} == set(study.parts)
     assert study.exact and study.claims and study.figures
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_no_recipe_of_a_shipped_study_asks_for_what_its_network_lacks(path: Path) -> None:
+    steps = [step for step in expand(path).steps.values() if step.kind == "train"]
+    for model, arguments, choices, has_teacher in {
+        (step.model, json.dumps(step.arguments), json.dumps(step.choices), step.has_teacher): None for step in steps
+    }:
+        with torch.device("meta"):
+            network = models.build(model, (3, 32, 32), 10, **json.loads(arguments))
+        recipe = msgspec.convert(json.loads(choices), training.Recipe)
+        refuse_what_has_no_effect(network, recipe, network if has_teacher else None)
 
 
 @pytest.mark.parametrize(

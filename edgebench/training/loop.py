@@ -60,7 +60,7 @@ def fit(
 
     from edgebench.training.run import Run
 
-    _refuse_what_has_no_effect(model, recipe, teacher)
+    refuse_what_has_no_effect(model, recipe, teacher)
     split_sha256 = data.split_hash(dataset)
     where = placement.device()
     meter = Meter(costing, where)
@@ -108,7 +108,8 @@ def fit(
     return training
 
 
-def _refuse_what_has_no_effect(model: nn.Module, recipe: Recipe, teacher: nn.Module | None) -> None:
+def refuse_what_has_no_effect(model: nn.Module, recipe: Recipe, teacher: nn.Module | None) -> None:
+    """Raises UserError for a choice of the recipe that this network, or the lack of a teacher, makes void."""
     from edgebench.training.run import dropouts
 
     where = f"recipe '{recipe.name}'"
