@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,41 @@ def write_program(root: Path, name: str, text: str) -> None:
     path.chmod(0o755)
 
 
+class Cables:
+    """Called with options of fake_adbd.py it attaches a phone and gives its serial."""
+
+    def __init__(self, phone: Path) -> None:
+        self._phone = phone
+        self._running: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *options: str) -> str:
+        adbd = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "fake_adbd.py"), str(self._phone), *options],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._running.append(adbd)
+        assert adbd.stdout is not None
+        serial = f"127.0.0.1:{adbd.stdout.readline().strip()}"
+        subprocess.run(["adb", "connect", serial], capture_output=True, check=True, timeout=30)
+        return serial
+
+    def pull(self, serial: str) -> None:
+        """And put in again: adb takes a while to notice either."""
+        self._running[-1].send_signal(signal.SIGUSR1)
+        subprocess.run(["adb", "disconnect", serial], capture_output=True, timeout=30)
+        subprocess.run(["adb", "connect", serial], capture_output=True, check=True, timeout=30)
+
+    def close(self) -> None:
+        subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30)
+        for adbd in self._running:
+            adbd.kill()
+            with adbd:
+                pass
+
+
 @pytest.fixture
-def plug_in(phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Attach phones; each gives its serial. The adb server and its key are this test's own."""
+def plug_in(phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cables]:
+    """The adb server and its key are this test's own."""
     home = tmp_path / "home"
     home.mkdir()
     with socket.socket() as probe:
@@ -90,22 +123,6 @@ def plug_in(phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         port = probe.getsockname()[1]
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
-    running = []
-
-    def plug_in(*options: str) -> str:
-        adbd = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "fake_adbd.py"), str(phone), *options],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        running.append(adbd)
-        assert adbd.stdout is not None
-        serial = f"127.0.0.1:{adbd.stdout.readline().strip()}"
-        subprocess.run(["adb", "connect", serial], capture_output=True, check=True, timeout=30)
-        return serial
-
-    yield plug_in
-    subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30)
-    for adbd in running:
-        adbd.kill()
-        with adbd:
-            pass
+    cables = Cables(phone)
+    yield cables
+    cables.close()

@@ -1,13 +1,15 @@
 """A phone's adbd, as far as the real adb client needs one: python tests/fake_adbd.py ROOT [--deny] [--drop-after N].
 
 Shell (v2), sync (v1) and reverse over TCP. ROOT is the phone: commands run with ROOT/bin first in the PATH, and
-/data/local/tmp is below it. Prints its port. --deny: accepts no key. --drop-after: the cable is pulled after N bytes.
+/data/local/tmp is below it. Prints its port. --deny: accepts no key. --drop-after: the cable is pulled after N bytes,
+for good. SIGUSR1: it is pulled, and may be put in again; what `reverse` made does not survive that.
 """
 
 from __future__ import annotations
 
 import os
 import queue
+import signal
 import socket
 import struct
 import subprocess
@@ -40,8 +42,12 @@ class Connection:
                 self._handle(command.decode(), arg0, arg1, self._read(size))
         except (ConnectionError, OSError):
             self._socket.close()
+            CONNECTIONS.remove(self)
             for stream in self._streams.values():
                 stream.received.put(None)
+
+    def pull(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def _handle(self, command: str, arg0: int, arg1: int, data: bytes) -> None:
         if command == "CNXN" and not self._deny:
@@ -227,7 +233,17 @@ class Sync:
         return self._root / path.lstrip("/")
 
 
+CONNECTIONS: list[Connection] = []
 FORWARDS: dict[str, tuple[str, socket.socket]] = {}
+
+
+def pull_the_cable(*_: object) -> None:
+    for _, listening in FORWARDS.values():
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+    FORWARDS.clear()
+    for connection in list(CONNECTIONS):
+        connection.pull()
 
 
 def reverse(connection: Connection, stream: Stream, what: str) -> None:
@@ -278,6 +294,7 @@ def bridge(connection: Connection, local: socket.socket, host: str) -> None:
 def main(arguments: list[str]) -> None:
     root = Path(arguments[0])
     drop_after = int(arguments[arguments.index("--drop-after") + 1]) if "--drop-after" in arguments else 0
+    signal.signal(signal.SIGUSR1, pull_the_cable)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -285,6 +302,7 @@ def main(arguments: list[str]) -> None:
         while True:
             client, _ = listening.accept()
             connection = Connection(client, root, "--deny" in arguments, drop_after)
+            CONNECTIONS.append(connection)
             threading.Thread(target=connection.serve, daemon=True).start()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from edgebench.progress import Silent
 from edgebench.targets import Target
 from edgebench.transports import _adb, adb, open_transport
 from tests.browser import Person, needs_chromium, url_in
-from tests.cable import BATTERY, RAILS, THERMAL, needs_adb
+from tests.cable import BATTERY, RAILS, THERMAL, Cables, needs_adb
 from tests.test_phone import BUNDLE
 
 PIXEL = Target(name="pixel", transport="adb", agent="browser", runtimes=("onnxruntime-web", "litert-web"))
@@ -84,6 +85,42 @@ def test_a_cable_that_is_pulled_while_files_go_over_it(
     with pytest.raises(UserError) as caught:
         deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
     assert "Traceback" not in str(caught.value) and caught.value.remedy
+
+
+class Onlooker(Silent):
+    """Does something once, when the journal gets so far."""
+
+    def __init__(self, at: str, then: Callable[[], None]) -> None:
+        self._at, self._then = at, then
+        self.said: list[str] = []
+
+    @contextmanager
+    def step(self, label: str, total: float | None = None) -> Iterator[Onlooker]:
+        yield self
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        if note == self._at:
+            self._at = ""
+            self._then()
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+@needs_adb
+def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
+    relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, plug_in: Cables
+) -> None:
+    """The job goes on in the phone, and what it measured meanwhile is fetched when the cable is back."""
+    serial = plug_in()
+    onlooker = Onlooker("round 3", lambda: plug_in.pull(serial))
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
+    paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
+    assert any("The connection is lost; the job goes on there" in line for line in onlooker.said), onlooker.said
+    for path in paths:
+        one = record.load(path)
+        assert one.outcome.status == "complete" and one.golden and one.golden.passed
+        assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 40
 
 
 # ------------------------------------------------------------------ its browser
