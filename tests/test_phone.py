@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -270,6 +271,31 @@ def test_models_that_the_browser_cannot_load_fail_alone(
         assert broken.outcome.reason
     # An inference of a microsecond is timed, in blocks.
     assert all(one.rounds and one.rounds[0].block > 10 for one in fine)
+
+
+# As iOS does: no memory that may grow above 256 MiB is given.
+_LITTLE_MEMORY = """
+WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
+  construct(Memory, [wanted]) {
+    if (wanted.maximum > 4096) throw new RangeError("Out of memory");
+    return new Memory(wanted);
+  },
+});
+"""
+
+
+def test_a_phone_that_gives_little_memory_is_asked_for_less(
+    person: Person, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page as it is, in workers whose browser refuses what an iPhone refuses."""
+    agents = Path(link.device_agents.__file__).parent
+    shutil.copytree(agents, tmp_path / "site/device_agents", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "site/edgebench").symlink_to(agents.parent / "edgebench")
+    worker = tmp_path / "site/device_agents/web/worker.js"
+    worker.write_text(_LITTLE_MEMORY + worker.read_text())
+    monkeypatch.setattr(link, "_import_path", lambda: str(tmp_path / "site"))
+    monkeypatch.chdir(tmp_path / "site")  # the server is a module, looked for here first
+    assert_right(measure(person, tiny_plan, tmp_path))
 
 
 def test_a_killed_deploy_is_gone_on_with(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
