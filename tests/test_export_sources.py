@@ -287,14 +287,14 @@ def opened(path: Path, sizes: dict[int, str], given: tuple[int, ...] = ()) -> An
 
 
 def test_open_sizes_have_to_be_given(onnx_file: Path) -> None:
-    with pytest.raises(UserError, match=r"\[batch, 1, height, width\].*any size.*--input"):
+    with pytest.raises(UserError, match=r"\[1, 1, height, width\].*any size.*--input"):
         opened(onnx_file, {2: "height", 3: "width"})
     facts = opened(onnx_file, {}, (1, 28, 28))
     assert (facts.input_shape, facts.macs) == ((1, 28, 28), 342_464)
     import onnx
 
     dims = onnx.load(onnx_file.with_name("sized.onnx")).graph.input[0].type.tensor_type.shape.dim
-    assert [dim.dim_param or dim.dim_value for dim in dims] == ["batch", 1, 28, 28]
+    assert [dim.dim_param or dim.dim_value for dim in dims] == [1, 1, 28, 28]
 
 
 def test_a_size_that_is_not_the_files(onnx_file: Path) -> None:
