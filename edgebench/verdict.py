@@ -81,10 +81,10 @@ def _imprecise(record: Record) -> Reason:
     reached = f"{len(record.rounds)} rounds give p50 no interval"
     if median is not None and median.relative is not None:
         reached = f"p50 is known to +/-{median.relative:.1%}"
-    return Reason(
-        "suspect", f"{reached}, asked for +/-{plan.precision:.1%}",
-        "Close other programs, or give it longer: --plan default",
-    )  # fmt: skip
+        if median.relative <= plan.precision:
+            reached += " only in the end, or of rounds that resemble one another"
+    longer = "" if plan.preset == "default" else ", or give it longer: --plan default"
+    return Reason("suspect", f"{reached}, asked for +/-{plan.precision:.1%}", f"Close other programs{longer}")
 
 
 def too_few_values(record: Record) -> Iterator[Reason]:
