@@ -29,9 +29,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(VENV)/bin/edgebench demo
 
-# As many processes as there are processors; a file's tests share what they set up, so they stay together.
+# As many processes as there are processors, of one thread each; a file's tests share what they set up and stay together.
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)
 	$(VENV)/bin/ruff check
