@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from edgebench import __version__, bundle, journal, ledger, provision, record, scoring
+from edgebench import __version__, bundle, journal, ledger, provision, record, recording, scoring
 from edgebench.agent import Agent, Tail
 from edgebench.bundle import Artifact
 from edgebench.errors import AgentError, LinkLost, TargetError, UserError
@@ -87,7 +87,7 @@ def deploy(
         ending = _follow(link, job, meter, progress)
         meter.align(link.agent)
         died = "; ".join(ending.stderr) if ending.tail == "died" else None
-        records = journal.to_records(
+        records = recording.to_records(
             job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
         )
         paths = [record.save(one, results) for one in records]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from device_agents.python.simulation import Model
-from edgebench import bundle, compare, deploy, journal, plan, record, scoring, simulated, stats, targets, verdict
+from edgebench import bundle, compare, deploy, plan, record, recording, scoring, simulated, stats, targets, verdict
 from edgebench.agent import Agent
 from edgebench.bundle import Parity, TensorSpec
 from edgebench.data import Dataset, Preprocessing, Split
@@ -186,7 +186,7 @@ def answered(pieces: dict[int, list[int]]) -> Answers | None:
     lines = [{"event": "answers", "artifact": 0, "piece": n, "classes": classes} for n, classes in pieces.items()]
     lines.append({"event": "end", "status": "done"})
     encoded = [json.dumps({"n": n, "t_ns": n, **line}).encode() for n, line in enumerate(lines)]
-    (one,) = journal.to_records(request((("a", 3), ("b", 1))), encoded, agent_died=None, version="1")
+    (one,) = recording.to_records(request((("a", 3), ("b", 1))), encoded, agent_died=None, version="1")
     return one.answers
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from device_agents.python import job as agent_job
 from device_agents.python.store import Store
-from edgebench import journal, stats
+from edgebench import journal, recording, stats
 from edgebench.errors import AgentError
 from edgebench.ledger import Request
 from edgebench.plan import Plan
@@ -75,7 +75,7 @@ def encode(lines: Iterable[dict[str, Any]]) -> list[bytes]:
 
 
 def records(lines: Lines, *, plan: Plan = PLAN, agent_died: str | None = None) -> list[Record]:
-    return journal.to_records(request(plan), encode(lines), agent_died=agent_died, version="0.1.0")
+    return recording.to_records(request(plan), encode(lines), agent_died=agent_died, version="0.1.0")
 
 
 def test_a_whole_journal_becomes_complete_records() -> None:
@@ -290,7 +290,7 @@ def test_every_line_is_decoded_strictly(line: bytes) -> None:
 )
 def test_a_line_that_does_not_fit_ends_the_run_and_is_shown(line: bytes) -> None:
     with pytest.raises(AgentError, match="target 'board', job 20261120T100000Z-abc") as caught:
-        journal.to_records(request(), [*GOOD, line], agent_died=None, version="0.1.0")
+        recording.to_records(request(), [*GOOD, line], agent_died=None, version="0.1.0")
     assert repr(line[:200]) in str(caught.value)
 
 

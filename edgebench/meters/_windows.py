@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from edgebench import journal
+from edgebench import recording
 from edgebench.journal import AnyLine, EnergyLine, IdleLine, WindowLine
 from edgebench.meters._clock import Alignment
 from edgebench.meters._integration import Floats, Refused, Sensor, WindowEnergy, integrate
@@ -38,7 +38,7 @@ class Bench:
                 beside = [idle[number].mean_w for number in (entry.round, entry.round + 1) if number in idle]
                 at_rest_w = statistics.mean(beside) if beside else None
                 try:
-                    seen = self._seen(entry, at_rest_w, journal.board_flags(entry.throttled))
+                    seen = self._seen(entry, at_rest_w, recording.board_flags(entry.throttled))
                     windows.append(EnergyWindow(inferences=entry.inferences, **seen))
                 except Refused as error:
                     refused.append(Refusal(entry.round, error.code, str(error)))
