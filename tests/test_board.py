@@ -137,9 +137,10 @@ def test_a_lost_link_is_taken_up_again(machine: Machine, board: Target, tiny_pla
     plan = msgspec.structs.replace(tiny_plan, rounds_min=16, seconds_max=60.0, round_s=0.1, precision=10.0)
     results = tmp_path / "results"
     cut: list[int] = []
+    over = threading.Event()
 
     def cut_the_link() -> None:
-        while not cut:
+        while not over.wait(0.2):
             for journal in results.glob("board/.jobs/*/journal.jsonl"):
                 count = journal.read_bytes().count(b'"event":"round"')
                 if count >= 3:
@@ -148,12 +149,14 @@ def test_a_lost_link_is_taken_up_again(machine: Machine, board: Target, tiny_pla
                     cut.append(count)
                     machine.link(True)
                     return
-            time.sleep(0.2)
 
     thread = threading.Thread(target=cut_the_link)
     thread.start()
-    records = measure(board, folder, plan, results)
-    thread.join()
+    try:
+        records = measure(board, folder, plan, results)
+    finally:
+        over.set()
+        thread.join()
     assert cut and cut[0] < 32
     for one in records:
         assert one.outcome.status == "complete"
