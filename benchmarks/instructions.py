@@ -1,6 +1,7 @@
 """What fp32 and INT8 files cost in instructions of ARM cores, on emulated boards.
 
-Random weights, one thread. The counts are those that `edgebench export --for` goes by: --write puts them there.
+Random weights, one thread. The counts are those that `edgebench export --for` goes by: --write puts them there, each
+network's as soon as it is counted, in place of what was there of it.
 """
 
 from __future__ import annotations
@@ -113,25 +114,36 @@ def rows(found: Sequence[Count]) -> Iterator[list[str]]:
         yield [network, board, *(f"{numbers[variant] / 1e6:.3g}" for variant in VARIANTS)]
 
 
+def keep(counted: Sequence[Count]) -> None:
+    """In the table that `edgebench export --for` reads; counts of other networks and boards stay."""
+    table = instructions.table()
+    again = {(one.network, one.board) for one in counted}
+    others = [one for one in table.counts if (one.network, one.board) not in again]
+    both = sorted([*others, *counted], key=lambda one: (list(SHAPES).index(one.network), one.board))
+    table = Table(f"{datetime.now(UTC):%Y-%m-%d}", tuple(both))
+    instructions.TABLE.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
+    instructions.table.cache_clear()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="*", default=list(SHAPES), choices=SHAPES)
     parser.add_argument("--boards", nargs="*", default=list(BOARDS), choices=BOARDS)
-    parser.add_argument("--write", action="store_true", help=f"replace {instructions.TABLE.name}")
+    parser.add_argument("--write", action="store_true", help=f"keep them in {instructions.TABLE.name}")
     chosen = parser.parse_args(arguments)
     print(report.conditions() + "\n")
     found: list[Count] = []
     try:
         for name in chosen.networks:
             with tempfile.TemporaryDirectory() as folder:
-                found += counts(name, SHAPES[name], chosen.boards, Path(folder))
+                these = list(counts(name, SHAPES[name], chosen.boards, Path(folder)))
+            found += these
+            if chosen.write:
+                keep(these)
     except UserError as error:
         print(f"{error.where}: {error.seen}. {error.remedy}", file=sys.stderr)
         return 1
     report.print_table(HEADER, list(rows(found)))
-    if chosen.write:
-        table = Table(f"{datetime.now(UTC):%Y-%m-%d}", tuple(found))
-        instructions.TABLE.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
     return 0
 
 

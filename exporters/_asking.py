@@ -84,6 +84,8 @@ def _random_evidence(parent: Parent, folder: Path, answer: Answer) -> Evidence:
 @contextmanager
 def _asking(parent: Parent, workers: Workers) -> Iterator[Answer]:
     """A function from a file of images to answers, which were the same when some were asked for again."""
+    import numpy as np
+
     with _asker(parent, workers) as ask:
 
         def answer(file: Path, preprocessing: Preprocessing | None) -> Float32Array:
@@ -93,6 +95,13 @@ def _asking(parent: Parent, workers: Workers) -> Iterator[Answer]:
                     parent.where,
                     f"asked twice about the same images it answers differently, by {repeat_error:.0%} of their size",
                     "Export it in evaluation mode: no dropout, nothing drawn at random",
+                )
+            broken = ~np.isfinite(answers).all(1)
+            if broken.any():
+                raise UserError(
+                    parent.where,
+                    f"its answers to {broken.sum():,} of {len(answers):,} images are not numbers",
+                    "Train it again with a lower learning rate, or look for a division by zero or a logarithm in it",
                 )
             return answers
 
@@ -124,7 +133,7 @@ def _ask_checkpoint(path: Path) -> Ask:
         images = np.load(file, allow_pickle=False)
         answers = training.logits(model, images, preprocessing)
         again = training.logits(model, images[:ASKED_TWICE], preprocessing)
-        return answers, parity.relative_error(again, answers[:ASKED_TWICE])
+        return answers, parity.repeat_error(again, answers[:ASKED_TWICE])
 
     return ask
 

@@ -72,7 +72,7 @@ def run(task: ForeignRun) -> float:
 
     first = np.concatenate([answers(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
     np.save(task.answers, first, allow_pickle=False)
-    return _parity.relative_error(answers(images[:ASKED_TWICE]), first[:ASKED_TWICE])
+    return _parity.repeat_error(answers(images[:ASKED_TWICE]), first[:ASKED_TWICE])
 
 
 @cache

@@ -112,6 +112,17 @@ def relative_error(answers: Float32Array, reference: Float32Array) -> float:
     return float(np.sqrt(np.square(answers - wide).mean() / max(np.square(wide).mean(), 1e-300)))
 
 
+def repeat_error(again: Float32Array, first: Float32Array) -> float:
+    """How far answers were off when they came a second time, relative; of those that are numbers both times.
+
+    Answers that are none are refused for that, by whoever asked.
+    """
+    import numpy as np
+
+    known = np.isfinite(again) & np.isfinite(first)
+    return relative_error(again[known], first[known]) if known.any() else 0.0
+
+
 def sqnr_db(answers: Float32Array, reference: Float32Array) -> float:
     """Power of the reference over power of the difference, in decibels; informative only, outliers dominate it."""
     import numpy as np

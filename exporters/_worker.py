@@ -159,20 +159,20 @@ def perform(action: str, exporter: exporters.Exporter, task: bytes) -> Iterator[
 def run(exporter: exporters.Exporter, task: Run) -> Ran:
     opened = exporter.open_artifact(Path(task.artifact))
     inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else opened.inputs
-    repeat_error = 0.0
+    off = 0.0
     if task.images:
         import numpy as np
 
-        from exporters._parity import each_stored, from_stored, relative_error
+        from exporters._parity import each_stored, from_stored, repeat_error
 
         def answers(count: int | None) -> Any:
             images = itertools.islice(each_stored(Path(task.images), task.preprocessing, inputs[0]), count)
             return np.concatenate([from_stored(opened.run(image), opened.outputs[0]) for image in images])
 
         first = answers(None)
-        repeat_error = relative_error(answers(ASKED_TWICE), first[:ASKED_TWICE])
+        off = repeat_error(answers(ASKED_TWICE), first[:ASKED_TWICE])
         np.save(task.answers, first, allow_pickle=False)
-    return Ran(inputs, opened.outputs, opened.runtime, repeat_error)
+    return Ran(inputs, opened.outputs, opened.runtime, off)
 
 
 def race(exporter: exporters.Exporter, task: Race) -> tuple[float, ...]:

@@ -507,6 +507,23 @@ def test_another_network_in_the_clothes_of_this_one_is_refused(
         export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
 
 
+def test_a_file_whose_answers_overflow_is_refused(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As half precision does to a network that answers beyond 65,504."""
+    body = (
+        "def convert(job):\n"
+        " import onnx; from pathlib import Path; from onnx import numpy_helper\n"
+        " out = Path(job.folder) / 'a.onnx'; from_checkpoint(Path(job.source), out); model = onnx.load(str(out))\n"
+        " bias = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
+        " bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * float('inf'), bias.name))\n"
+        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
+    )
+    write_plugin(tmp_path, monkeypatch, body)
+    with pytest.raises(UserError, match=r"dense-bad-fp16: some of its answers are not numbers"):
+        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+
+
 def test_a_bundle_is_replaced_whole_and_nothing_else_is(
     exported: Exported, dense: checkpoint.Checkpoint, tmp_path: Path
 ) -> None:

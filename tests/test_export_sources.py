@@ -492,6 +492,13 @@ def test_a_network_that_draws_numbers_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_network_whose_answers_are_not_numbers_is_refused(tmp_path: Path) -> None:
+    path = classifier(tmp_path / "log.onnx", [("Log", ["x"], ["z"]), ("Gemm", ["z", "w"], ["y"])])
+    with pytest.raises(UserError, match=r"its answers to .* of .* images are not numbers") as raised:
+        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+    assert raised.value.where == str(path)
+
+
 def test_weights_in_other_files_are_part_of_the_network(tiny: Path) -> None:
     import onnx
 
