@@ -60,7 +60,9 @@ def plant_vcgencmd(folder: Path, script: str) -> None:
 
 
 class FakeNvml:
-    """The driver's library as ctypes calls it. A value that is an int is put out, an exception's code returned."""
+    """The driver's library as ctypes calls it. Values, or what they answer when called, are put out; of a Refusal the
+    code is returned.
+    """
 
     def __init__(self, boards: int = 1, energy_mj: Any = 0, power_mw: Any = 70_000, init: int = 0) -> None:
         self.boards = boards
@@ -87,6 +89,7 @@ class FakeNvml:
 
 
 def _put(pointer: Any, value: Any) -> int:
+    value = value() if callable(value) else value
     if isinstance(value, Refusal):
         return value.code
     pointer._obj.value = value

@@ -35,6 +35,25 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+class Clock:
+    now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the meters take for the time; it passes where one of them sleeps."""
+    made_up = Clock()
+    for module in (nvml, _sampler):
+        monkeypatch.setattr(module, "time", made_up)
+    return made_up
+
+
 def why_not(open_meter: Callable[[], Any]) -> str:
     with pytest.raises(Unavailable) as caught:
         open_meter()
@@ -322,10 +341,15 @@ def test_without_vcgencmd_it_is_no_pi() -> None:
 
 
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+def driver(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> FakeNvml:
     fake = FakeNvml()
     monkeypatch.setattr(nvml.ctypes, "CDLL", lambda name: fake)
     return fake
+
+
+def moving(clock: Clock, period_s: float, watts: float = 70.0) -> Callable[[], int]:
+    """A counter in mJ that moves at whole multiples of a period."""
+    return lambda: int(int(clock.now_s / period_s + 1e-9) * period_s * watts * 1000)
 
 
 def test_a_gpu_counts_millijoules(driver: FakeNvml) -> None:
@@ -351,23 +375,15 @@ def test_a_counter_that_goes_back_or_stands_still_is_none(driver: FakeNvml) -> N
         meter.joules((started_s, counts), meter.read())
 
 
-def test_a_counter_that_moves_in_steps_is_known_to_a_step(driver: FakeNvml) -> None:
+def test_a_counter_that_moves_in_steps_is_known_to_a_step(driver: FakeNvml, clock: Clock) -> None:
     """70 W, moved every 100 ms: read at any instants, the joules are as well known as is said."""
-
-    class Stepping:
-        now_s = 0.0
-
-        @property
-        def energy_mj(self) -> int:
-            return int(self.now_s / 0.1 + 1e-9) * 7000
-
-    clock, meter = Stepping(), nvml.open_meter()
+    driver.energy_mj = moving(clock, 0.1)
+    meter = nvml.open_meter()
     errors = []
     for number in range(200):
         seen = []
-        for clock.now_s in (0.0137 * number, 0.0137 * number + 5.0 + 0.0031 * number):
-            driver.energy_mj = clock.energy_mj
-            seen.append((clock.now_s, meter.read()[1]))
+        for clock.now_s in (100 + 0.0137 * number, 105 + 0.0168 * number):
+            seen.append(meter.read())
         span_s = seen[1][0] - seen[0][0]
         left_j = meter.u_joules(*seen)["gpu_board"]
         errors.append(abs(meter.joules(*seen)["gpu_board"] - 70 * span_s) / left_j)
@@ -375,11 +391,54 @@ def test_a_counter_that_moves_in_steps_is_known_to_a_step(driver: FakeNvml) -> N
     assert sum(error > 2 for error in errors) <= 0.05 * len(errors) + 10 and max(errors) < 3
 
 
-def test_a_gpu_without_a_counter_has_its_power_added_up(driver: FakeNvml) -> None:
+@pytest.mark.parametrize("period_s", [0.02, 0.1, 0.25])
+def test_how_often_a_counter_moves_is_measured(driver: FakeNvml, clock: Clock, period_s: float) -> None:
+    driver.energy_mj = moving(clock, period_s)
+    meter = nvml.open_meter()
+    assert clock.now_s == 100, "a probe does not wait for it"
+    before = meter.read()
+    assert meter.instrument["period_s"] == pytest.approx(period_s, abs=0.003) and not meter.note
+    assert clock.now_s < 102.01
+    clock.sleep(10)
+    assert meter.u_joules(before, meter.read())["gpu_board"] == pytest.approx(period_s * 70 / math.sqrt(6), rel=0.15)
+
+
+def test_a_counter_is_as_slow_as_its_slowest_board(driver: FakeNvml, clock: Clock) -> None:
+    boards = {"gpu_board:0": moving(clock, 0.02), "gpu_board:1": moving(clock, 0.1)}
+    found_s = nvml.counter_period_s(lambda: {scope: counter() for scope, counter in boards.items()})
+    assert found_s == pytest.approx(0.1, abs=0.003)
+
+
+def test_a_counter_that_hardly_moves_is_as_coarse_as_that(driver: FakeNvml, clock: Clock) -> None:
+    driver.energy_mj = moving(clock, 0.9)
+    meter = nvml.open_meter()
+    meter.read()
+    assert meter.instrument["period_s"] == nvml.LOOKING_MAX_S
+
+
+def test_a_counter_that_stands_still_while_the_gpu_idles_is_said(driver: FakeNvml, clock: Clock) -> None:
+    meter = nvml.open_meter()
+    before = meter.read()
+    assert meter.instrument["period_s"] == nvml.COUNTER_PERIOD_S and "stood still while it idled" in meter.note
+    clock.sleep(0.5)
+    driver.energy_mj = 35_000
+    assert meter.joules(before, meter.read()) == {"gpu_board": 35.0}
+
+
+def test_a_driver_that_fails_while_the_period_is_looked_for_is_said(driver: FakeNvml) -> None:
+    meter = nvml.open_meter()
+    driver.energy_mj = Refusal(15)
+    with pytest.raises(Unavailable, match="failed with code 15"):
+        meter.read()
+
+
+def test_a_gpu_without_a_counter_has_its_power_added_up(driver: FakeNvml, clock: Clock) -> None:
     driver.energy_mj = Refusal(nvml.NOT_SUPPORTED)
     meter = nvml.open_meter()
     assert "no energy counter on this GPU" in meter.note
-    assert joules_of(meter, seconds=0.05)["gpu_board"] >= 0.05 * 70
+    before = meter.read()
+    clock.sleep(0.5)
+    assert meter.joules(before, meter.read())["gpu_board"] == pytest.approx(0.5 * 70)
     meter.close()
 
 
@@ -436,12 +495,6 @@ def test_a_country_that_codecarbon_does_not_know_is_no_world_mean(
 # ------------------------------------------------------------------ power added up
 
 
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now_s = 100.0
-        monkeypatch.setattr(_sampler.time, "monotonic", lambda: self.now_s)
-
-
 @pytest.mark.parametrize(
     ("kind", "joules", "left_j"),
     [
@@ -449,10 +502,7 @@ class Clock:
         ("average", 2 * 4.0 + 1 * 6.0, 3600 * math.sqrt(2 / 3) * (6.0 - 2.0)),
     ],
 )
-def test_power_is_added_up_by_the_kind_of_meter(
-    kind: str, joules: float, left_j: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(monkeypatch)
+def test_power_is_added_up_by_the_kind_of_meter(kind: str, joules: float, left_j: float, clock: Clock) -> None:
     watts = iter([2.0, 4.0, 6.0])
     sampler = _sampler.Sampler(lambda: {"board_input": next(watts)}, 3600, kind)
     before = sampler.read()
@@ -465,8 +515,7 @@ def test_power_is_added_up_by_the_kind_of_meter(
     assert sampler.instrument == {"sampling": kind, "period_s": 3600}
 
 
-def test_a_sensor_that_fails_or_falls_silent_leaves_no_energy(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+def test_a_sensor_that_fails_or_falls_silent_leaves_no_energy(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     answers = iter([{"s": 1.0}])
 
     def fail() -> dict[str, float]:

@@ -1,13 +1,14 @@
 """NVIDIA GPUs, through the driver's own library: their energy counter (Volta and newer), or else their power.
 
-Source: NVIDIA's NVML reference. The counter is in mJ since the driver was loaded and moves every 20 to 100 ms; power
-is in mW, on most GPUs an average over a second. The scope is the whole board, whoever uses it: gpu_board, with a
-number behind it where there are several.
+Source: NVIDIA's NVML reference. The counter is in mJ since the driver was loaded and moves every 20 to 100 ms, which is
+measured before the first window; power is in mW, on most GPUs an average over a second. The scope is the whole board,
+whoever uses it: gpu_board, with a number behind it where there are several.
 """
 
 import ctypes
 import time
 
+from .. import series
 from . import Unavailable, counter_u_j
 from ._sampler import Sampler
 
@@ -17,8 +18,12 @@ NOT_SUPPORTED = 3
 # A counter that stood still for so long is broken: an idle board draws watts.
 STILL_S = 1.0
 POWER_PERIOD_S = 0.1
-# The slowest of the counters that are known.
+# The slowest of the counters that are known: taken for one that does not move while nothing runs.
 COUNTER_PERIOD_S = 0.1
+# How its period is found: looked at so often, until it has moved so many times, for so long at most.
+LOOK_S = 0.002
+MOVES = 9
+LOOKING_MAX_S = 2.0
 STEP_J = 1e-3
 
 
@@ -104,15 +109,28 @@ class Boards:
 
 
 class Nvml:
+    """The counters. Their period is looked for at the first read, which a mere probe does not pay for."""
+
     def __init__(self, boards):
         self._boards = boards
+        self._period_s = None
+        self.note = ""
         self.instrument = {"sampling": "counter", "period_s": COUNTER_PERIOD_S, "device_id": boards.names()}
 
     def read(self):
         try:
+            if self._period_s is None:
+                self._find_period()
             return time.monotonic(), self._boards.energies_j()
         except OSError as error:
             raise Unavailable(str(error)) from None
+
+    def _find_period(self):
+        found_s = counter_period_s(self._boards.energies_j)
+        if found_s is None:
+            self.note = "its counter stood still while it idled: taken to move every %g s" % COUNTER_PERIOD_S
+        self._period_s = found_s or COUNTER_PERIOD_S
+        self.instrument["period_s"] = self._period_s
 
     def joules(self, before, after):
         """A counter that went back, or stood still, is none."""
@@ -126,6 +144,31 @@ class Nvml:
     def u_joules(self, before, after):
         span_s = after[0] - before[0]
         return {
-            scope: counter_u_j(joules, span_s, STEP_J, COUNTER_PERIOD_S)
+            scope: counter_u_j(joules, span_s, STEP_J, self._period_s)
             for scope, joules in self.joules(before, after).items()
         }
+
+
+def counter_period_s(energies_j):
+    """Seconds between two moves of a counter: the median of several, of the slowest board. None if none of them moves.
+
+    energies_j() -> {scope: J}. Never less than the time between two looks.
+    """
+    moves_s = {scope: [] for scope in energies_j()}
+    started_s = time.monotonic()
+    last = None
+    while min(map(len, moves_s.values())) < MOVES and time.monotonic() - started_s < LOOKING_MAX_S:
+        now_s, seen = time.monotonic(), energies_j()
+        for scope, joules in seen.items():
+            if last and joules != last[scope]:
+                moves_s[scope].append(now_s)
+        last = seen
+        time.sleep(LOOK_S)
+    return max((_typical_s(moves) for moves in moves_s.values() if moves), default=None)
+
+
+def _typical_s(moves_s):
+    """Too few moves tell no more than that it is slow."""
+    if len(moves_s) < 3:
+        return LOOKING_MAX_S
+    return series.median([later - earlier for earlier, later in zip(moves_s, moves_s[1:])])
