@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
 from device_agents.python import facts
 
-_TELLING = ("onnxruntime", "ai-edge-litert", "numpy")
+RUNTIMES = ("onnxruntime", "ai-edge-litert", "numpy")
 
 
-def conditions() -> str:
-    """Date, machine and versions: no host name, no path."""
+def conditions(packages: Sequence[str] = RUNTIMES) -> str:
+    """Date, machine and versions of the packages that are there: no host name, no path."""
     here = facts.static_facts()
     virtual = "virtual, " if here["virtual_machine"] else ""
     machine = f"{here['cpu']} ({virtual}{here['cores']} cores), Linux {here['kernel']}, Python {here['python']}"
-    versions = ", ".join(f"{package} {metadata.version(package)}" for package in _TELLING)
-    return f"{datetime.now(UTC):%Y-%m-%d}: {machine}, {versions}"
+    return f"{datetime.now(UTC):%Y-%m-%d}: {', '.join((machine, *_versions(packages)))}"
+
+
+def _versions(packages: Sequence[str]) -> Iterator[str]:
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            yield f"{package} {metadata.version(package)}"
 
 
 def load() -> float:

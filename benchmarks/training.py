@@ -129,7 +129,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes of the plain loop's DataLoader")
     parser.add_argument("--small-batches", action="store_true", help="also an MLP at batch 4 on MNIST")
     arguments = parser.parse_args()
-    print(report.conditions() + "\n")
+    from edgebench.training import placement
+
+    print(f"{report.conditions(('torch', 'numpy'))}, {placement.describe(training.device())}\n")
     try:
         if arguments.goal:
             return goal()
