@@ -15,7 +15,7 @@ from edgebench.data import Preprocessing
 from edgebench.errors import UserError
 from edgebench.history import Metrics, Training
 from edgebench.progress import Progress
-from edgebench.study import file, matrix, places
+from edgebench.study import checking, matrix, places
 from edgebench.study.matrix import Matrix, Step
 from edgebench.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
 from tests.conftest import sha256
@@ -70,7 +70,7 @@ def write(path: Path, content: Any) -> Path:
 
 
 def expand(path: Path, *, subset: bool = False, only: tuple[str, ...] = ()) -> Matrix:
-    return matrix.expand(matrix.parts(file.load(path), subset=subset, only=only))
+    return matrix.expand(matrix.parts(checking.load(path), subset=subset, only=only))
 
 
 def networks(folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from edgebench.deploy import Source
 from edgebench.errors import Unreachable, UserError
 from edgebench.plan import Plan
 from edgebench.record import Outcome, Record
-from edgebench.study import claims, collect, file, intact, making, matrix, measuring, places
+from edgebench.study import checking, claims, collect, intact, making, matrix, measuring, places
 from edgebench.study.file import Claim, Side
 from edgebench.study.matrix import Matrix
 from edgebench.study.store import Store
@@ -64,7 +64,7 @@ class Measured:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         variants = {"dense": {}, "control": {"after": [{"epochs": 1}]}}
-        self.file = file.load(
+        self.file = checking.load(
             write(folder / "s.yaml", minimal(variants=variants, formats=["onnx-fp32"], targets=["desktop-cpu"]))
         )
         self.parts = matrix.parts(self.file)

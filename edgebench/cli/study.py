@@ -84,13 +84,13 @@ def exact(file: StudyFile) -> None:
     """Compute the numbers that follow from a study's networks alone, without training."""
     from rich.table import Table
 
+    from edgebench.study import checking
     from edgebench.study import exact as exact_
-    from edgebench.study import file as file_
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("network and quantity", "study", "computed", ""):
         table.add_column(heading, justify="left" if heading.startswith("network") else "right")
-    study = file_.load(file)
+    study = checking.load(file)
     wrong = 0
     with progress().step("Computing", total=len(study.exact)) as step:
         for one in study.exact:
@@ -113,10 +113,9 @@ def list_steps(
     """The parts of a study and how many networks each trains."""
     from rich.table import Table
 
-    from edgebench.study import file as file_
-    from edgebench.study import matrix
+    from edgebench.study import checking, matrix
 
-    study = file_.load(file)
+    study = checking.load(file)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("part", "variants", "trainings", "what it is"):
         table.add_column(heading)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from os import geteuid
 from pathlib import Path
 
@@ -15,46 +14,12 @@ from edgebench.emulator import qemu, rootfs
 from edgebench.emulator.boards import Board
 from edgebench.emulator.cache import Say, image_key, made_whole
 from edgebench.emulator.debian import extract_packages
+from edgebench.emulator.files import Image
 from edgebench.emulator.host_tools import require, run_tool
 from edgebench.emulator.initramfs import make_initramfs
 from edgebench.errors import UserError
 
 _DISK_SIZE = "3G"  # sparse: what is not used takes no space here
-
-
-@dataclass(frozen=True)
-class Image:
-    """A finished image. Nothing in it changes any more, except that `snapshot` appears once."""
-
-    folder: Path
-
-    @property
-    def disk(self) -> Path:
-        return self.folder / "rootfs.ext4"
-
-    @property
-    def kernel(self) -> Path:
-        return self.folder / "vmlinuz"
-
-    @property
-    def initramfs(self) -> Path:
-        return self.folder / "initrd.img"
-
-    @property
-    def device_tree(self) -> Path:
-        return self.folder / "board.dtb"
-
-    @property
-    def login_key(self) -> Path:
-        return self.folder / "id_ed25519"
-
-    @property
-    def host_key(self) -> Path:
-        return self.folder / "ssh_host_ed25519_key"
-
-    @property
-    def snapshot(self) -> Path:
-        return self.folder / "ready.qcow2"
 
 
 def ensure_image(board: Board, folder: Path, say: Say) -> Image:

@@ -16,7 +16,8 @@ from pathlib import Path
 from edgebench.emulator import monitor, qemu
 from edgebench.emulator.boards import Board, find_board
 from edgebench.emulator.cache import Say, board_folder, locked
-from edgebench.emulator.image import Image, ensure_image
+from edgebench.emulator.files import Image
+from edgebench.emulator.image import ensure_image
 from edgebench.errors import Unreachable, UserError
 
 _BOOT_TIMEOUT_S = 180.0

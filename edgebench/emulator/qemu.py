@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgebench.emulator.boards import Board
+from edgebench.emulator.files import Image
 from edgebench.emulator.host_tools import last_lines, run_tool
-
-if TYPE_CHECKING:
-    from edgebench.emulator.image import Image
 
 SNAPSHOT = "ready"
 NETWORK = "net0"

@@ -52,10 +52,10 @@ def run(
     `<folder>/studies/<study's name>/`: after a kill, the same call goes on, and the report is about all that is there.
     """
     from edgebench import audit
-    from edgebench.study import claims, collect, file, making, matrix, measuring, report
+    from edgebench.study import checking, claims, collect, making, matrix, measuring, report
     from edgebench.study.store import Store
 
-    study = file.load(path, only)
+    study = checking.load(path, only)
     parts = matrix.parts(study, only=only, subset=subset)
     wanted = matrix.expand(parts)
     conditions = measuring.conditions(parts, plan, targets_file) if measure else None

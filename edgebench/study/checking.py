@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
 import exporters
-from edgebench import data, models, packing, plugins, pruning, training
+from edgebench import data, models, packing, plugins, pruning, training, yaml_file
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.study import exact
 from edgebench.study.file import METRICS, Claim, Exact, Part, Side, Study, Variant, choices
@@ -18,8 +19,17 @@ from edgebench.study.matrix import cut_down
 _DATASET = re.compile(r"[^@]+(@[0-9]+(,[0-9]+)?)?")
 
 
-def check(study: Study, file: str, only: Collection[str]) -> None:
-    """Raises BadFile or UnknownName, which names the file. only: parts that have to be there."""
+def load(path: Path, only: Collection[str] = ()) -> Study:
+    """Read a study and check every name in it, before anything is trained. Raises BadFile or UnknownName.
+
+    only: names of parts that have to be in it.
+    """
+    study = yaml_file.load(path, Study)
+    _check(study, str(path), only)
+    return study
+
+
+def _check(study: Study, file: str, only: Collection[str]) -> None:
     for name in only:
         _known(f"part ({file})", name, study.parts)
     for name, part in study.parts.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -136,18 +134,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exact: tuple[Exact, ...] = ()
     claims: tuple[Claim, ...] = ()
     published: tuple[Published, ...] = ()
-
-
-def load(path: Path, only: Collection[str] = ()) -> Study:
-    """Read a study and check every name in it, before anything is trained. Raises BadFile or UnknownName.
-
-    only: names of parts that have to be in it.
-    """
-    from edgebench.study import checking
-
-    study = yaml_file.load(path, Study)
-    checking.check(study, str(path), only)
-    return study
 
 
 def choices(recipe: str, other: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""The files of a board's image, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Image:
+    """A finished image. Nothing in it changes any more, except that `snapshot` appears once."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "rootfs.ext4"
+
+    @property
+    def kernel(self) -> Path:
+        return self.folder / "vmlinuz"
+
+    @property
+    def initramfs(self) -> Path:
+        return self.folder / "initrd.img"
+
+    @property
+    def device_tree(self) -> Path:
+        return self.folder / "board.dtb"
+
+    @property
+    def login_key(self) -> Path:
+        return self.folder / "id_ed25519"
+
+    @property
+    def host_key(self) -> Path:
+        return self.folder / "ssh_host_ed25519_key"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "ready.qcow2"
