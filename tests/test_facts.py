@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -18,7 +19,9 @@ import pytest
 
 from device_agents.python import facts, firmware, gate, job, meters, watch
 from device_agents.python.meters import rapl
+from edgebench import verdict
 from edgebench.facts import Facts
+from tests.records import make_record
 
 PI_4 = {
     "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -191,6 +194,45 @@ def test_a_zone_that_cannot_be_read_does_not_hide_the_others(root: Path) -> None
     assert facts.temperature_c() == 40
     plant(root, {"sys/class/thermal/thermal_zone1/temp": "-5000"})
     assert facts.temperature_c() == -5
+
+
+def refuse_reading(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+    """Files with this ending are there, and the kernel answers reading them with an error."""
+    real = os.read
+
+    def read(handle: int, count: int) -> bytes:
+        if str(Path(f"/proc/self/fd/{handle}").readlink()).endswith(name):
+            raise OSError(code, os.strerror(code))
+        return real(handle, count)
+
+    monkeypatch.setattr(facts.os, "read", read)
+
+
+def test_a_zone_that_answers_with_an_error_does_not_hide_the_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(root, {"sys/class/thermal/thermal_zone0/temp": "90000", "sys/class/thermal/thermal_zone1/temp": "40000"})
+    refuse_reading(monkeypatch, "thermal_zone0/temp", errno.EINVAL)
+    assert all_facts().temperature_c == 40
+    refuse_reading(monkeypatch, "/temp", errno.EINVAL)
+    assert all_facts().temperature_c is None
+
+
+def test_processors_that_are_offline_have_no_clock_and_hide_no_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their policy stays, and reading it is refused; some kernels say <unknown>."""
+    offline = "sys/devices/system/cpu/cpufreq/policy4"
+    names = ("scaling_governor", "scaling_cur_freq", "scaling_max_freq", "stats/time_in_state")
+    plant(root, {**PI_4, **{f"{offline}/{name}": "2400000 1" for name in names}})
+    with monkeypatch.context() as patched:
+        for name in names:
+            refuse_reading(patched, f"policy4/{name}", errno.EBUSY)
+        known = all_facts()
+        assert (known.governor, known.clock_hz, known.clock_max_hz) == ("ondemand", 600_000_000, 1_800_000_000)
+        assert facts.clocks_s() == {}
+    plant(root, {f"{offline}/scaling_cur_freq": "<unknown>"})
+    assert facts.clock_hz() == 600_000_000
 
 
 def test_without_zones_the_hottest_hwmon_sensor_counts(root: Path) -> None:
@@ -414,6 +456,31 @@ def test_throttle_bits_are_what_the_firmware_says(tmp_path: Path) -> None:
     assert all_facts().throttled == 0x50005
 
 
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("0x1", "under-voltage"),
+        ("0xf000f", "under-voltage, clock capped, throttled, soft temperature limit"),
+        ("0xf0000", "under-voltage, clock capped, throttled, soft temperature limit"),  # between two looks
+        ("0x40000", "throttled"),
+    ],
+)
+def test_bits_of_now_and_bits_that_came_up_meanwhile_have_names(said: str, names: str, tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, f"echo throttled={said}")
+    known = all_facts()
+    assert known.throttled == int(said, 16)
+    judged = verdict.judge(make_record(facts_after=known))
+    assert judged.level == "invalid"
+    assert f"the board reported: {names}" in [reason.seen for reason in judged.reasons]
+
+
+def test_bits_of_an_earlier_throttling_are_none_of_now(tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, "echo throttled=0xf0000")
+    known = all_facts()
+    judged = verdict.judge(make_record(facts=known, facts_after=known))
+    assert not any("the board reported" in reason.seen for reason in judged.reasons)
+
+
 def test_no_throttle_bits_are_zero_and_not_unknown(tmp_path: Path) -> None:
     install_vcgencmd(tmp_path, "echo throttled=0x0")
     assert facts.throttled() == 0
@@ -475,14 +542,17 @@ def test_the_kernels_own_alarm_is_a_low_supply(root: Path, tmp_path: Path) -> No
 
 
 def test_what_feeds_a_device(root: Path) -> None:
-    assert all_facts().on_battery is None and all_facts().supply_a is None
+    known = all_facts()
+    assert known.on_battery is None and known.charging is None and known.supply_a is None
     (root / "proc/device-tree/chosen/power").mkdir(parents=True)
     (root / "proc/device-tree/chosen/power/max_current").write_bytes((5000).to_bytes(4, "big"))
     assert all_facts().supply_a == 5
     plant(root, {"sys/class/power_supply/BAT0/type": "Battery\n", "sys/class/power_supply/BAT0/status": "Charging\n"})
-    assert all_facts().on_battery is False
+    assert all_facts().on_battery is False and all_facts().charging is True
     plant(root, {"sys/class/power_supply/BAT0/status": "Discharging\n"})
-    assert all_facts().on_battery is True
+    assert all_facts().on_battery is True and all_facts().charging is False
+    plant(root, {"sys/class/power_supply/BAT0/status": "Full\n"})
+    assert all_facts().on_battery is False and all_facts().charging is False
 
 
 def test_how_long_the_clock_had_which_value(root: Path) -> None:
