@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -18,7 +19,7 @@ import msgspec
 import pytest
 
 from device_agents.python import facts, firmware, gate, job, meters, watch
-from device_agents.python.meters import rapl
+from device_agents.python.meters import _rapl_perf, rapl
 from edgebench import verdict
 from edgebench.facts import Facts
 from tests.records import make_record
@@ -674,3 +675,101 @@ def test_counters_that_cannot_be_read_say_why_and_how_to_mend_it(
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(meters.Unavailable, match=said):
         rapl.open_meter()
+
+
+# ------------------------------------------------------------------ RAPL through perf events
+
+POWER = "sys/bus/event_source/devices/power"
+STEP_J = 2.0**-32
+PMU = {
+    f"{POWER}/type": "23\n",
+    f"{POWER}/cpumask": "0,18\n",
+    f"{POWER}/events/energy-pkg": "event=0x02\n",
+    f"{POWER}/events/energy-pkg.scale": "2.3283064365386962890625e-10\n",
+    f"{POWER}/events/energy-pkg.unit": "Joules\n",
+    f"{POWER}/events/energy-ram": "event=0x03\n",
+    f"{POWER}/events/energy-ram.scale": "2.3283064365386962890625e-10\n",
+    f"{POWER}/events/energy-ram.unit": "Joules\n",
+    f"{POWER}/events/energy-psys": "event=0x05\n",
+}
+
+
+class Kernel:
+    """perf_event_open, and what it opened: {(event, processor): counter file}."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.opened: dict[tuple[int, int], Path] = {}
+        self.error = 0
+
+    def syscall(self, number: Any, attributes: bytes, pid: Any, cpu: Any, group: Any, flags: Any) -> int:
+        kind, size, config = struct.unpack_from("=IIQ", attributes)
+        assert (number.value, kind, size, len(attributes)) == (298, 23, 64, 64)
+        assert (pid.value, group.value, flags.value) == (-1, -1, 8)
+        if self.error:
+            ctypes.set_errno(self.error)
+            return -1
+        path = self._folder / f"counter-{config}-{cpu.value}"
+        os.mkfifo(path)
+        self.opened[config, cpu.value] = path
+        return os.open(path, os.O_RDWR)
+
+    def count(self, joules: Mapping[tuple[int, int], float]) -> None:
+        for where, spent in joules.items():
+            with self.opened[where].open("r+b", buffering=0) as pipe:
+                pipe.write(struct.pack("=Q", round(spent / STEP_J)))
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made_up = Kernel(tmp_path)
+    monkeypatch.setattr(_rapl_perf.ctypes, "CDLL", lambda name, use_errno: made_up)
+    monkeypatch.setattr(_rapl_perf.platform, "machine", lambda: "x86_64")
+    return made_up
+
+
+def test_counters_that_powercap_hides_are_read_through_perf(root: Path, kernel: Kernel) -> None:
+    """Two packages are added up, their memory is apart, psys is left out."""
+    plant(root, PMU)
+    meter = rapl.open_meter()
+    assert kernel.opened.keys() == {(2, 0), (2, 18), (3, 0), (3, 18)} and "perf" in meter.note
+    kernel.count({(2, 0): 1.0, (2, 18): 2.0, (3, 0): 0.5, (3, 18): 0.5})
+    before = meter.read()
+    kernel.count({(2, 0): 11.0, (2, 18): 22.0, (3, 0): 1.5, (3, 18): 2.5})
+    after = meter.read()
+    assert meter.joules(before, after) == pytest.approx({"cpu_package": 30.0, "dram": 3.0})
+    assert 0 < meter.u_joules((0.0, before[1]), (10.0, after[1]))["cpu_package"] < 0.01
+    meter.close()
+    with pytest.raises(ValueError, match="closed"):
+        meter.read()
+
+
+def test_a_processor_without_memory_counters_has_its_package(root: Path, kernel: Kernel) -> None:
+    plant(root, {name: text for name, text in PMU.items() if "ram" not in name} | {f"{POWER}/cpumask": "0-1"})
+    meter = rapl.open_meter()
+    assert kernel.opened.keys() == {(2, 0), (2, 1)}
+    meter.close()
+
+
+def test_powercap_is_preferred(root: Path, kernel: Kernel) -> None:
+    plant(root, {**LAPTOP, **PMU})
+    assert isinstance(rapl.open_meter(), rapl.Rapl) and not kernel.opened
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
+def test_perf_events_that_are_refused_say_the_command(code: int, root: Path, kernel: Kernel) -> None:
+    plant(root, PMU)
+    kernel.error = code
+    with pytest.raises(
+        meters.Unavailable, match=r"no RAPL counters.*; perf events refuse it too.*perf_event_paranoid=0"
+    ):
+        rapl.open_meter()
+    found = meters.probe(lambda name: name == "rapl")["rapl"]
+    assert not found["available"] and "sudo sysctl" in found["note"]
+
+
+def test_a_probe_leaves_no_counter_open(root: Path, kernel: Kernel) -> None:
+    plant(root, PMU)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert meters.probe(lambda name: name == "rapl")["rapl"]["available"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
