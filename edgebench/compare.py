@@ -71,11 +71,16 @@ class OutputsMatch:
 
 @dataclass(frozen=True)
 class Comparison:
+    """intensity_g_per_kwh: of the electricity, as the user gives it; None if it is not asked for."""
+
     rows: tuple[Row, ...]
     outputs: tuple[OutputsMatch, ...]
+    intensity_g_per_kwh: float | None = None
 
 
-def compare(records: Sequence[Record], *, baseline: str | None = None) -> Comparison:
+def compare(
+    records: Sequence[Record], *, baseline: str | None = None, intensity_g_per_kwh: float | None = None
+) -> Comparison:
     """One row per record, in the given order.
 
     baseline: an artifact's name or target/artifact; by default the first row. Times of emulated targets are
@@ -83,7 +88,9 @@ def compare(records: Sequence[Record], *, baseline: str | None = None) -> Compar
     """
     chosen = _baseline(records, baseline)
     return Comparison(
-        tuple(_row(record, _counterpart(record, chosen, records)) for record in records), _matches(records)
+        tuple(_row(record, _counterpart(record, chosen, records)) for record in records),
+        _matches(records),
+        intensity_g_per_kwh,
     )
 
 

@@ -204,7 +204,10 @@ class Doubt:
 _BOARD = ("undervoltage", "freq_capped", "throttled", "soft_temp")
 _REMEDY_OF_FLAG = {
     "gap": ("the meter fell silent for a moment", "Check its cable; look with `edgebench meters watch`"),
-    "charging": ("the battery was being charged", "Unplug the charger, or measure in the supply"),
+    "charging": (
+        "the battery was being charged",
+        "Unplug the charger; with a meter in the supply let the battery become full first",
+    ),
     "voltage_assumed": ("the voltage was assumed, not measured", "Measure it and say so: meter_volts in targets.yaml"),
     "column_map_guessed": ("the columns of the meter's lines were guessed", "Let it print an ebcsv header"),
     "edge_extrapolated": ("the meter's values end inside a window", "Check its cable, then deploy again"),

@@ -143,7 +143,7 @@ class WindowLine(Line, frozen=True):
 
 
 class IdleLine(WindowLine, tag="idle", frozen=True):
-    pass
+    throttled: int | None = None
 
 
 class EnergyLine(WindowLine, tag="energy", frozen=True):

@@ -88,6 +88,8 @@ class Metering:
         """Open the meter and see its first value; what a killed `deploy` of this job had seen comes with it."""
         self._reason = self._why_not_asked()
         if self._reason:
+            if self._target.meter and self._plan.energy_windows:
+                self._give_up(self._reason)
             return
         try:
             port, meter = self._open()
@@ -108,6 +110,8 @@ class Metering:
     def _why_not_asked(self) -> str:
         if self._target.has_page:
             return "a browser's windows are on a clock that this machine does not know exactly enough"
+        if self._target.emulated:
+            return "an emulated board has no supply of its own: what it uses is its host's energy"
         if not self._target.meter:
             there = plugged_in()
             seen = f"; plugged in here: {', '.join(there)}" if there else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+
+import msgspec
 
 from edgebench import scoring, stats
 from edgebench.facts import Facts
@@ -141,7 +143,7 @@ def _record(
         cooling=Cooling(gate.waited_s, gate.limit_c, gate.limit_hz, tuple(gate.curve)) if gate else None,
         load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s, load.clocks_s) if load else None,
         rounds=rounds,
-        energy=(*_readings(own), *attached),
+        energy=tuple(_charged(reading, facts) for reading in (*_readings(own), *attached)),
         answers=_answers(own, request.tests.get(artifact.name)),
     )
 
@@ -204,7 +206,7 @@ def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: st
         if isinstance(entry, EnergyLine) and scope in entry.joules.get(meter, {})
     )  # fmt: skip
     idle = tuple(
-        IdleWindow(**_seen(entry, meter, scope))
+        IdleWindow(flags=board_flags(entry.throttled), **_seen(entry, meter, scope))
         for entry in own
         if isinstance(entry, IdleLine) and scope in entry.joules.get(meter, {})
     )
@@ -216,6 +218,17 @@ def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: st
         meter, provenance, reason, scope, lines[0].note, lines[0].instrument, ClockAlignment("same_clock"),
         idle, windows,
     )  # fmt: skip
+
+
+# What a battery takes or gives is in the joules of these.
+_WITH_BATTERY = ("battery", "board_input", "wall")
+
+
+def _charged(reading: EnergyReading, facts: Mapping[str, Facts]) -> EnergyReading:
+    """With the flag `charging` if the device's battery was being charged before or after."""
+    if not reading.windows or reading.scope not in _WITH_BATTERY or not any(one.charging for one in facts.values()):
+        return reading
+    return msgspec.structs.replace(reading, flags=(*reading.flags, "charging"))
 
 
 def _seen(entry: WindowLine, meter: str, scope: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import device_agents
+from device_agents.python import session as session_
 from edgebench import agent_file
 from tests.conftest import sha256
 
@@ -185,3 +186,26 @@ def test_what_a_library_prints_cannot_be_taken_for_an_answer(tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=Path(__file__).parents[1])
     assert done.stdout == b'{"answer":1}\n'
     assert b"native noise" in done.stderr and b"python noise" in done.stderr
+
+
+def test_a_growing_journal_is_read_in_whole_lines_each_once(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    with session_._JournalReader(journal, 2) as reader:
+        assert reader.new_lines() == b""
+        with journal.open("ab", buffering=0) as written:
+            written.write(b'{"n":0}\n{"n":')
+            assert reader.new_lines() == b""
+            written.write(b'1}\n{"n":2}\n{"n":3}\n{"n"')
+            assert reader.new_lines() == b'{"n":2}\n{"n":3}\n'
+            assert reader.new_lines() == b""
+            written.write(b':4,"event":"round","said":"end"}\n')
+            assert reader.new_lines() == b'{"n":4,"event":"round","said":"end"}\n' and not reader.ended
+            written.write(b'{"n":5,"t_ns":1,"event":"end","status":"done"}\n')
+            assert reader.new_lines().startswith(b'{"n":5') and reader.ended
+
+
+def test_a_journal_that_the_host_has_already_ends_all_the_same(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_bytes(b'{"n":0,"event":"job"}\n{"n":1,"event":"end"}\n')
+    with session_._JournalReader(journal, 2) as reader:
+        assert reader.new_lines() == b"" and reader.ended

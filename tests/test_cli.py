@@ -22,7 +22,7 @@ import edgebench
 from edgebench import cli, compare
 from edgebench.progress import Terminal
 from tests.conftest import run_cli
-from tests.records import make_record, make_rounds, save_all
+from tests.records import make_reading, make_record, make_rounds, save_all
 
 PROGRAM = typer.main.get_command(cli.app)
 
@@ -172,6 +172,13 @@ def test_compare_shows_a_table_and_writes_the_reports(tmp_path: Path) -> None:
     assert "net-onnx-int8" in done.stdout and "0.50x" in done.stdout and "baseline" in done.stdout
     assert "out.md" in done.stdout and "out.csv" in done.stdout
     assert "net-onnx-int8" in (tmp_path / "out.md").read_text() and "p50_s" in (tmp_path / "out.csv").read_text()
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_compare_says_the_carbon_of_joules_where_an_intensity_is_given(tmp_path: Path) -> None:
+    save_all(tmp_path / "results", [make_record(energy=(make_reading(),))])
+    done = run_cli("compare", "--intensity", "380.95", cwd=tmp_path)
+    assert done.returncode == 0 and "µg of CO2e an inference" in squeezed(done.stdout)
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 

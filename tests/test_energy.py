@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -80,6 +81,7 @@ PLAN = {
     "energy_precision": 0.02,
     "energy_window_s": 10.0,
     "worker_timeout_s": 300.0,
+    "sampling": False,
     "seed": 0,
 }
 
@@ -100,13 +102,13 @@ def measure(
     meter: Any,
     subjects: list[Any],
     plan: dict[str, Any],
-    host: Any = energy.NoHost,
+    host: Any = energy.NO_HOST,
 ) -> list[dict[str, Any]]:
     """measure_energy with one meter in its folder."""
     monkeypatch.setattr(energy.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="fake")])
     monkeypatch.setattr(energy.importlib, "import_module", lambda name: meter)
     notebook = Notebook()
-    energy.measure_energy(subjects, plan, notebook, take_step, host=host() if isinstance(host, type) else host)
+    energy.measure_energy(subjects, plan, notebook, take_step, host=host)
     return notebook.lines
 
 
@@ -194,6 +196,29 @@ def test_a_meter_that_cannot_be_read_says_why_even_if_not_asked(bench: Bench, mo
         (line,) = measure(monkeypatch, module(refuse), subjects_of(bench), plan)
         assert line["reason"] == "the cable is not plugged in"
     assert bench.now_s == 0
+
+
+def test_what_the_board_reported_inside_a_window_is_in_its_line(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under-voltage for a moment of the first inferring window; throttled from the second idle window on."""
+
+    class Board(device.Machine):
+        looks = iter([None, 0b0001, 0b0100, None, None])
+
+        def watch(self) -> Any:
+            return contextlib.nullcontext(self)
+
+        def take(self) -> dict[str, int | None]:
+            return {"throttled": next(self.looks)}
+
+        def throttled(self) -> int:
+            return 0
+
+    monkeypatch.setattr(energy.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="fake")])
+    monkeypatch.setattr(energy.importlib, "import_module", lambda name: module(lambda: bench))
+    notebook = Notebook()
+    energy.measure_energy(subjects_of(bench), {**PLAN, "sampling": True}, notebook, take_step, Board())
+    bits = [line["throttled"] for line in notebook.lines[1:]]
+    assert bits == [0, 0b0001, 0b0100, 0, 0]
 
 
 def test_a_meter_of_the_host_has_its_windows_until_it_has_seen_enough(

@@ -165,6 +165,20 @@ def test_a_refused_reading_is_not_shown_and_the_record_keeps_its_windows() -> No
     assert "No energy: rapl cpu_package: known to" in markdown.render(compare.compare([record]))
 
 
+def test_the_carbon_of_an_inference_is_said_where_an_intensity_is_given() -> None:
+    """5 W at 100 inferences a second: 50 mJ, whoever says so."""
+    model = make_reading(active_w=STEADY_W, meter="codecarbon", provenance="modelled", scope="ram")
+    record = make_record(energy=(make_reading(active_w=STEADY_W), model))
+    asked = markdown.render(compare.compare([record], intensity_g_per_kwh=380.95))
+    for source in ("rapl cpu_package (measured)", "codecarbon ram (modelled)"):
+        assert (
+            f"net-onnx-fp32 on board: 5.29 µg of CO2e an inference, gross joules of {source} at 380.95 g/kWh" in asked
+        )
+    assert "CO2e" not in markdown.render(compare.compare([record]))
+    nothing = markdown.render(compare.compare([make_record()], intensity_g_per_kwh=380.95))
+    assert "CO2e" not in nothing and "No energy" in nothing
+
+
 # ------------------------------------------------------------------ ratios
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import struct
@@ -17,8 +19,10 @@ import msgspec
 import pytest
 
 from device_agents.python import facts, firmware, gate, job, meters, watch
-from device_agents.python.meters import rapl
+from device_agents.python.meters import _rapl_perf, rapl
+from edgebench import verdict
 from edgebench.facts import Facts
+from tests.records import make_record
 
 PI_4 = {
     "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -191,6 +195,45 @@ def test_a_zone_that_cannot_be_read_does_not_hide_the_others(root: Path) -> None
     assert facts.temperature_c() == 40
     plant(root, {"sys/class/thermal/thermal_zone1/temp": "-5000"})
     assert facts.temperature_c() == -5
+
+
+def refuse_reading(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+    """Files with this ending are there, and the kernel answers reading them with an error."""
+    real = os.read
+
+    def read(handle: int, count: int) -> bytes:
+        if str(Path(f"/proc/self/fd/{handle}").readlink()).endswith(name):
+            raise OSError(code, os.strerror(code))
+        return real(handle, count)
+
+    monkeypatch.setattr(facts.os, "read", read)
+
+
+def test_a_zone_that_answers_with_an_error_does_not_hide_the_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(root, {"sys/class/thermal/thermal_zone0/temp": "90000", "sys/class/thermal/thermal_zone1/temp": "40000"})
+    refuse_reading(monkeypatch, "thermal_zone0/temp", errno.EINVAL)
+    assert all_facts().temperature_c == 40
+    refuse_reading(monkeypatch, "/temp", errno.EINVAL)
+    assert all_facts().temperature_c is None
+
+
+def test_processors_that_are_offline_have_no_clock_and_hide_no_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their policy stays, and reading it is refused; some kernels say <unknown>."""
+    offline = "sys/devices/system/cpu/cpufreq/policy4"
+    names = ("scaling_governor", "scaling_cur_freq", "scaling_max_freq", "stats/time_in_state")
+    plant(root, {**PI_4, **{f"{offline}/{name}": "2400000 1" for name in names}})
+    with monkeypatch.context() as patched:
+        for name in names:
+            refuse_reading(patched, f"policy4/{name}", errno.EBUSY)
+        known = all_facts()
+        assert (known.governor, known.clock_hz, known.clock_max_hz) == ("ondemand", 600_000_000, 1_800_000_000)
+        assert facts.clocks_s() == {}
+    plant(root, {f"{offline}/scaling_cur_freq": "<unknown>"})
+    assert facts.clock_hz() == 600_000_000
 
 
 def test_without_zones_the_hottest_hwmon_sensor_counts(root: Path) -> None:
@@ -414,6 +457,31 @@ def test_throttle_bits_are_what_the_firmware_says(tmp_path: Path) -> None:
     assert all_facts().throttled == 0x50005
 
 
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("0x1", "under-voltage"),
+        ("0xf000f", "under-voltage, clock capped, throttled, soft temperature limit"),
+        ("0xf0000", "under-voltage, clock capped, throttled, soft temperature limit"),  # between two looks
+        ("0x40000", "throttled"),
+    ],
+)
+def test_bits_of_now_and_bits_that_came_up_meanwhile_have_names(said: str, names: str, tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, f"echo throttled={said}")
+    known = all_facts()
+    assert known.throttled == int(said, 16)
+    judged = verdict.judge(make_record(facts_after=known))
+    assert judged.level == "invalid"
+    assert f"the board reported: {names}" in [reason.seen for reason in judged.reasons]
+
+
+def test_bits_of_an_earlier_throttling_are_none_of_now(tmp_path: Path) -> None:
+    install_vcgencmd(tmp_path, "echo throttled=0xf0000")
+    known = all_facts()
+    judged = verdict.judge(make_record(facts=known, facts_after=known))
+    assert not any("the board reported" in reason.seen for reason in judged.reasons)
+
+
 def test_no_throttle_bits_are_zero_and_not_unknown(tmp_path: Path) -> None:
     install_vcgencmd(tmp_path, "echo throttled=0x0")
     assert facts.throttled() == 0
@@ -475,14 +543,17 @@ def test_the_kernels_own_alarm_is_a_low_supply(root: Path, tmp_path: Path) -> No
 
 
 def test_what_feeds_a_device(root: Path) -> None:
-    assert all_facts().on_battery is None and all_facts().supply_a is None
+    known = all_facts()
+    assert known.on_battery is None and known.charging is None and known.supply_a is None
     (root / "proc/device-tree/chosen/power").mkdir(parents=True)
     (root / "proc/device-tree/chosen/power/max_current").write_bytes((5000).to_bytes(4, "big"))
     assert all_facts().supply_a == 5
     plant(root, {"sys/class/power_supply/BAT0/type": "Battery\n", "sys/class/power_supply/BAT0/status": "Charging\n"})
-    assert all_facts().on_battery is False
+    assert all_facts().on_battery is False and all_facts().charging is True
     plant(root, {"sys/class/power_supply/BAT0/status": "Discharging\n"})
-    assert all_facts().on_battery is True
+    assert all_facts().on_battery is True and all_facts().charging is False
+    plant(root, {"sys/class/power_supply/BAT0/status": "Full\n"})
+    assert all_facts().on_battery is False and all_facts().charging is False
 
 
 def test_how_long_the_clock_had_which_value(root: Path) -> None:
@@ -604,3 +675,101 @@ def test_counters_that_cannot_be_read_say_why_and_how_to_mend_it(
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(meters.Unavailable, match=said):
         rapl.open_meter()
+
+
+# ------------------------------------------------------------------ RAPL through perf events
+
+POWER = "sys/bus/event_source/devices/power"
+STEP_J = 2.0**-32
+PMU = {
+    f"{POWER}/type": "23\n",
+    f"{POWER}/cpumask": "0,18\n",
+    f"{POWER}/events/energy-pkg": "event=0x02\n",
+    f"{POWER}/events/energy-pkg.scale": "2.3283064365386962890625e-10\n",
+    f"{POWER}/events/energy-pkg.unit": "Joules\n",
+    f"{POWER}/events/energy-ram": "event=0x03\n",
+    f"{POWER}/events/energy-ram.scale": "2.3283064365386962890625e-10\n",
+    f"{POWER}/events/energy-ram.unit": "Joules\n",
+    f"{POWER}/events/energy-psys": "event=0x05\n",
+}
+
+
+class Kernel:
+    """perf_event_open, and what it opened: {(event, processor): counter file}."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.opened: dict[tuple[int, int], Path] = {}
+        self.error = 0
+
+    def syscall(self, number: Any, attributes: bytes, pid: Any, cpu: Any, group: Any, flags: Any) -> int:
+        kind, size, config = struct.unpack_from("=IIQ", attributes)
+        assert (number.value, kind, size, len(attributes)) == (298, 23, 64, 64)
+        assert (pid.value, group.value, flags.value) == (-1, -1, 8)
+        if self.error:
+            ctypes.set_errno(self.error)
+            return -1
+        path = self._folder / f"counter-{config}-{cpu.value}"
+        os.mkfifo(path)
+        self.opened[config, cpu.value] = path
+        return os.open(path, os.O_RDWR)
+
+    def count(self, joules: Mapping[tuple[int, int], float]) -> None:
+        for where, spent in joules.items():
+            with self.opened[where].open("r+b", buffering=0) as pipe:
+                pipe.write(struct.pack("=Q", round(spent / STEP_J)))
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made_up = Kernel(tmp_path)
+    monkeypatch.setattr(_rapl_perf.ctypes, "CDLL", lambda name, use_errno: made_up)
+    monkeypatch.setattr(_rapl_perf.platform, "machine", lambda: "x86_64")
+    return made_up
+
+
+def test_counters_that_powercap_hides_are_read_through_perf(root: Path, kernel: Kernel) -> None:
+    """Two packages are added up, their memory is apart, psys is left out."""
+    plant(root, PMU)
+    meter = rapl.open_meter()
+    assert kernel.opened.keys() == {(2, 0), (2, 18), (3, 0), (3, 18)} and "perf" in meter.note
+    kernel.count({(2, 0): 1.0, (2, 18): 2.0, (3, 0): 0.5, (3, 18): 0.5})
+    before = meter.read()
+    kernel.count({(2, 0): 11.0, (2, 18): 22.0, (3, 0): 1.5, (3, 18): 2.5})
+    after = meter.read()
+    assert meter.joules(before, after) == pytest.approx({"cpu_package": 30.0, "dram": 3.0})
+    assert 0 < meter.u_joules((0.0, before[1]), (10.0, after[1]))["cpu_package"] < 0.01
+    meter.close()
+    with pytest.raises(ValueError, match="closed"):
+        meter.read()
+
+
+def test_a_processor_without_memory_counters_has_its_package(root: Path, kernel: Kernel) -> None:
+    plant(root, {name: text for name, text in PMU.items() if "ram" not in name} | {f"{POWER}/cpumask": "0-1"})
+    meter = rapl.open_meter()
+    assert kernel.opened.keys() == {(2, 0), (2, 1)}
+    meter.close()
+
+
+def test_powercap_is_preferred(root: Path, kernel: Kernel) -> None:
+    plant(root, {**LAPTOP, **PMU})
+    assert isinstance(rapl.open_meter(), rapl.Rapl) and not kernel.opened
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
+def test_perf_events_that_are_refused_say_the_command(code: int, root: Path, kernel: Kernel) -> None:
+    plant(root, PMU)
+    kernel.error = code
+    with pytest.raises(
+        meters.Unavailable, match=r"no RAPL counters.*; perf events refuse it too.*perf_event_paranoid=0"
+    ):
+        rapl.open_meter()
+    found = meters.probe(lambda name: name == "rapl")["rapl"]
+    assert not found["available"] and "sudo sysctl" in found["note"]
+
+
+def test_a_probe_leaves_no_counter_open(root: Path, kernel: Kernel) -> None:
+    plant(root, PMU)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert meters.probe(lambda name: name == "rapl")["rapl"]["available"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -246,6 +246,29 @@ def test_a_scope_that_no_sensor_says_has_its_own_provenance() -> None:
     assert board.windows[0].flags == ("undervoltage", "throttled")
 
 
+def test_what_the_board_reported_in_an_idle_window_is_in_the_reading_too() -> None:
+    lines = [METER, {**idle(0, 1.0), "throttled": 0b0001}, window(0, 0, 7.0), idle(1, 1.5)]
+    (reading,) = records([*START, *of(0, 50_000), *of(1, 20_000), *lines, *DONE[2:]])[0].energy
+    assert reading.idle[0].flags == ("undervoltage",) and reading.all_flags == {"undervoltage"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "flags"), [("board_input", ("charging",)), ("battery", ("charging",)), ("cpu_package", ())]
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_battery_that_was_charged_is_in_readings_that_it_touches(
+    when: str, scope: str, flags: tuple[str, ...]
+) -> None:
+    lines = [event("meter", meter="rapl", scopes={scope: ["measured", ""]}, instrument=COUNTER)]
+    lines += [
+        {**idle(0, 1.0), "joules": {"rapl": {scope: 1.0}}},
+        {**window(0, 0, 7.0), "joules": {"rapl": {scope: 7.0}}},
+    ]
+    facts = event("facts", when=when, facts={"charging": True})
+    (reading,) = records([*START, *of(0, 50_000), *of(1, 20_000), *lines, facts, DONE[-1]])[0].energy
+    assert reading.flags == flags
+
+
 def test_a_meter_that_went_away_keeps_its_windows_and_says_why_there_are_no_more() -> None:
     gone = event("meter", meter="rapl", reason="it cannot be read any more")
     lines = [METER, idle(0, 1.0), window(0, 0, 2.0), window(1, 0, 3.0), gone]

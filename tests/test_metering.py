@@ -366,6 +366,16 @@ def test_a_record_always_says_which_meter_could_have_been_used(tmp_path: Path) -
         assert meter.reading(0, []).reason == "not asked for; deploy --energy"
 
 
+def test_an_emulated_board_has_no_energy_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene
+) -> None:
+    emulated = msgspec.structs.replace(BOARD, emulated=True)
+    host = Host(tmp_path, monkeypatch, FakeMeter(*scene.trace(), Sensor("average", scene.period_s)), emulated)
+    reading = host.run(scene)
+    assert reading.provenance == "unavailable" and "what it uses is its host's energy" in reading.reason
+    assert host.said == [f"Measuring without the meter um25c: {reading.reason}"]
+
+
 def test_a_slip_in_a_meters_name_is_said_before_anything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'um25c'"):
         Metering(msgspec.structs.replace(BOARD, meter="um25:/dev/rfcomm0"), PLAN, tmp_path, Silent())

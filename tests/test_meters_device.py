@@ -576,7 +576,7 @@ def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyP
     lines: list[dict[str, Any]] = []
     notebook = SimpleNamespace(write=lambda event, **fields: lines.append({"event": event, **fields}))
     plan = {"energy_windows": 3, "energy_windows_max": 3, "energy_window_s": 0.0, "worker_timeout_s": 1.0, "seed": 0}
-    plan["energy_precision"] = 0.02
+    plan.update(energy_precision=0.02, sampling=False)
 
     def survives(subject: Any, journal: Any, step: Callable[..., None], *arguments: Any) -> bool:
         step(*arguments)

@@ -19,6 +19,7 @@ import random
 from . import meters, series
 from .device import MACHINE
 from .meters import Unavailable, codecarbon
+from .watch import Blind
 
 NOT_ASKED = "not asked for; deploy --energy"
 # Of a window; of one of ten seconds, longer than the period of any meter.
@@ -34,7 +35,10 @@ class NoHost:
         return True
 
 
-def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NoHost):
+NO_HOST = NoHost()
+
+
+def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NO_HOST):
     """Windows for every artifact, with all meters that can be read; of the others the reason is journalled.
 
     host: `watches` if a meter there needs the windows; has_enough() when it knows them well enough.
@@ -46,20 +50,26 @@ def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NoHos
             bench.open(name, module, bool(plan["energy_windows"]))
         if not plan["energy_windows"] or not subjects or not (bench.is_used or host.watches):
             return
-        order = random.Random(plan["seed"])
-        seen = Seen()
-        number = 0
-        while True:
+        with device.watch() if plan["sampling"] else Blind() as watch:
+            measure_windows(subjects, plan, journal, survives, device, host, bench, watch)
+
+
+def measure_windows(subjects, plan, journal, survives, device, host, bench, watch):
+    """Rounds of windows until the joules are known, or there are enough of them."""
+    order = random.Random(plan["seed"])
+    seen = Seen()
+    number = 0
+    while True:
+        rest(order, plan, device)
+        idle_window(number, plan, journal, bench, device, watch)
+        alive = [subject for subject in subjects if subject.worker is not None]
+        known = seen.enough(number, {subject.index for subject in alive}, plan) and host.has_enough()
+        if known or not alive or number == plan["energy_windows_max"]:
+            return
+        for subject in order.sample(alive, len(alive)):
             rest(order, plan, device)
-            idle_window(number, plan, journal, bench, device)
-            alive = [subject for subject in subjects if subject.worker is not None]
-            known = seen.enough(number, {subject.index for subject in alive}, plan) and host.has_enough()
-            if known or not alive or number == plan["energy_windows_max"]:
-                return
-            for subject in order.sample(alive, len(alive)):
-                rest(order, plan, device)
-                survives(subject, journal, energy_window, subject, number, plan, journal, bench, device, seen)
-            number += 1
+            survives(subject, journal, energy_window, subject, number, plan, journal, bench, device, seen, watch)
+        number += 1
 
 
 def rest(order, plan, device):
@@ -74,17 +84,18 @@ def _meters_of(device):
     return [(name, importlib.import_module(meters.__name__ + "." + name)) for name in known if device.has_meter(name)]
 
 
-def idle_window(number, plan, journal, bench, device):
+def idle_window(number, plan, journal, bench, device, watch):
     """The device at rest, with everything loaded and the meters running."""
     start_s = device.now_s()
     before = bench.read()
     device.sleep(plan["energy_window_s"])
     seen = bench.since(before)
     duration_s = device.now_s() - start_s
-    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, **seen)
+    bits = throttled(watch, device)
+    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, throttled=bits, **seen)
 
 
-def energy_window(subject, number, plan, journal, bench, device, seen):
+def energy_window(subject, number, plan, journal, bench, device, seen, watch):
     """One artifact inferring; its worker says from when to when."""
     window_s = plan["energy_window_s"]
     before = bench.read()
@@ -98,9 +109,15 @@ def energy_window(subject, number, plan, journal, bench, device, seen):
         start_ns=ran["start_ns"],
         duration_s=ran["duration_ns"] / 1e9,
         inferences=ran["inferences"],
-        throttled=device.throttled(),
+        throttled=throttled(watch, device),
         **found,
     )
+
+
+def throttled(watch, device):
+    """The bits of every look since the window before this one, and of right now; None where none are told."""
+    seen, now = watch.take()["throttled"], device.throttled()
+    return now if seen is None else seen | (now or 0)
 
 
 class Bench:

@@ -16,6 +16,8 @@ from . import firmware
 ROOT = Path(os.environ.get("EDGEBENCH_SYSROOT", "/"))
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+# A file of sysfs holds a page at most.
+MOST_BYTES = 4096
 
 # What decides which INT8 and FP16 kernels a runtime can take.
 _TELLING_FEATURES = {
@@ -65,7 +67,7 @@ def static_facts():
 def momentary_facts():
     """What changes: read before and after every job."""
     governors = sorted({g for g in (_text(p / "scaling_governor") for p in _policies(ROOT)) if g})
-    on_battery, supply_a = _power()
+    battery, supply_a = _power()
     return _known(
         {
             "governor": ",".join(governors) or None,
@@ -73,7 +75,8 @@ def momentary_facts():
             "clock_max_hz": clock_limit_hz(),
             "temperature_c": temperature_c(),
             "throttled": throttled(),
-            "on_battery": on_battery,
+            "on_battery": battery and battery == "Discharging",
+            "charging": battery and battery == "Charging",
             "supply_a": supply_a,
             "load_1min": os.getloadavg()[0],
             "available_bytes": _meminfo().get("MemAvailable"),
@@ -148,17 +151,17 @@ def _policies(root):
 
 
 def _power():
-    """What feeds it: (on a battery?, amperes that a Raspberry Pi 5's supply promises); None where it is unknown."""
+    """What feeds it: (the kernel's word for its battery, amperes that a Raspberry Pi 5's supply promises), as far as
+    they are known.
+    """
     supplies = sorted(ROOT.glob("sys/class/power_supply/*/type"))
     kinds = {_text(kind): kind.parent for kind in supplies}
-    on_battery = None
-    if "Battery" in kinds:
-        on_battery = _text(kinds["Battery"] / "status") == "Discharging"
+    battery = _text(kinds["Battery"] / "status") if "Battery" in kinds else None
     try:
         (milliamperes,) = struct.unpack(">I", (ROOT / "proc/device-tree/chosen/power/max_current").read_bytes())
     except (OSError, struct.error):
-        return on_battery, None
-    return on_battery, milliamperes / 1000
+        return battery, None
+    return battery, milliamperes / 1000
 
 
 def machine_cpu_s():
@@ -179,6 +182,7 @@ def process_cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+@functools.lru_cache(maxsize=1)
 def clock_step_ns():
     """What one timed empty call costs: the floor below which a single inference cannot be timed."""
     return sorted(_empty_calls_ns())[100] or 1
@@ -205,14 +209,19 @@ def _known(facts):
 
 
 def _text(path):
+    """Of a file of the kernel's. Some are read every second beside what is measured, so by three system calls."""
     try:
-        return path.read_text().strip()
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(handle, MOST_BYTES).decode(errors="replace").strip()
+        finally:
+            os.close(handle)
     except OSError:
         return None
 
 
 def _highest(policies, name):
-    readings = [text for text in (_text(policy / name) for policy in policies) if text and text.isdigit()]
+    readings = [text for text in (_text("%s/%s" % (policy, name)) for policy in policies) if text and text.isdigit()]
     return max(int(text) for text in readings) * 1000 if readings else None
 
 

@@ -1,8 +1,9 @@
 """The append-only lines that one job writes; the only thing that crosses from the device to the host."""
 
-import json
 import os
 import time
+
+from .channel import encode
 
 # A device that loses its power loses at most so much of its rounds; syncing each of them costs more than writing it.
 SYNC_S = 1.0
@@ -19,7 +20,7 @@ class Journal:
     def write(self, event, copied=b"", **fields):
         """copied: a JSON object as bytes, whose members join the line unread: values come by the ten thousand."""
         known = {"n": self._count, "t_ns": time.monotonic_ns(), "event": event, **fields}
-        line = json.dumps(known, separators=(",", ":")).encode()
+        line = encode(known).encode()
         if copied:
             line = line[:-1] + b"," + copied[1:]
         self._stream.write(line + b"\n")

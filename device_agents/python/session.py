@@ -15,10 +15,10 @@ from .device import MACHINE
 from .process import own_path
 from .store import Store
 
-# How often the journal is looked at: seldom in a long job, as every look costs the device that is measured.
-POLL_S = 0.25
-LONG_POLL_S = 1.0
-LONG_JOB_S = 10.0
+# The journal is looked at again after so much of the time that it has been followed for, within these limits: every
+# look costs the device that is measured.
+POLL_SHARE = 0.1
+POLL_MIN_S, POLL_MAX_S = 0.25, 2.0
 
 
 def main(arguments):
@@ -102,18 +102,20 @@ class Session:
         if not folder.is_dir():
             raise ValueError("no such job")
         started_s = time.monotonic()
+        new = b""
         with _JournalReader(folder / "journal.jsonl", line) as reader:
             while True:
-                alive = _alive(folder)
-                for entry in reader.lines():
-                    self._channel.send_line(entry)
+                # Asked before the last look: what a job wrote until it died is read then.
+                alive = bool(new) or _alive(folder)
+                new = reader.new_lines()
+                self._channel.send_bytes(new)
                 if reader.ended:
                     _wait_for_end(folder)
                     return {"tail": "ended"}
-                if not alive:
+                if not alive and not new:
                     return {"tail": "died", "stderr": _last_lines(folder / "stderr.txt")}
-                is_long = time.monotonic() - started_s > LONG_JOB_S
-                if self._channel.waiting(LONG_POLL_S if is_long else POLL_S):
+                followed_s = time.monotonic() - started_s
+                if self._channel.waiting(min(max(POLL_SHARE * followed_s, POLL_MIN_S), POLL_MAX_S)):
                     return {"tail": "interrupted"}
 
     def do_stop(self, job):
@@ -146,7 +148,7 @@ class Session:
 
 
 class _JournalReader:
-    """The whole lines of a growing file, each once."""
+    """The whole lines of a growing file, each once; but not the first `skip` of them."""
 
     def __init__(self, path, skip):
         self._path = path
@@ -162,19 +164,22 @@ class _JournalReader:
         if self._stream:
             self._stream.close()
 
-    def lines(self):
+    def new_lines(self):
+        """As they stand; b"" if there are none."""
         if self._stream is None:
             if not self._path.exists():
-                return
+                return b""
             self._stream = self._path.open("rb")
-        *whole, self._rest = (self._rest + self._stream.read()).split(b"\n")
-        for line in whole:
-            if b'"event":"end"' in line[:200]:
-                self.ended = True
-            if self._skip:
-                self._skip -= 1
-            else:
-                yield line
+        data = self._rest + self._stream.read()
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        last = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
+        self.ended = b'"event":"end"' in data[last:end][:200]
+        start = 0
+        while self._skip and start < end:
+            start = data.find(b"\n", start) + 1
+            self._skip -= 1
+        return data[start:end]
 
 
 def _pid(folder):

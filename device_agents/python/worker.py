@@ -32,10 +32,7 @@ def main(arguments):
                 said = "%s: %s" % (type(error).__name__, str(error).strip()[:2000])
                 channel.send({"error": said, "kind": getattr(error, "kind", "error")})
             else:
-                channel.send({"ok": answer})
-                if worker.values_ns is not None:
-                    channel.send({"values_ns": worker.values_ns})
-                    worker.values_ns = None
+                channel.send({"ok": answer}, *worker.take_values())
     except Closed:
         pass
 
@@ -45,6 +42,11 @@ class Worker:
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
         self.values_ns = None
         self._period_ns = 0
+
+    def take_values(self):
+        """What goes on a line of its own behind the answer."""
+        values_ns, self.values_ns = self.values_ns, None
+        return [] if values_ns is None else [{"values_ns": values_ns}]
 
     def do_runtime(self, name, folder, options):
         """Import the runtime, from `folder` where the agent brought it. Returns its facts.

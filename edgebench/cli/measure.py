@@ -197,6 +197,10 @@ def compare(
     html: Annotated[Path | None, typer.Option(help="Write a report with charts.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write tables for a README or a paper.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write one line per record, SI units.")] = None,
+    intensity: Annotated[
+        float | None,
+        typer.Option("--intensity", help="Grams of CO2e per kWh: say the carbon of an inference as well.", min=0),
+    ] = None,
     results: Results = RESULTS,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
 ) -> None:
@@ -204,7 +208,7 @@ def compare(
     from edgebench import compare, report
 
     selected = compare.select(results, names or [])
-    comparison = compare.compare(selected, baseline=baseline)
+    comparison = compare.compare(selected, baseline=baseline, intensity_g_per_kwh=intensity)
     for form, path in (("html", html), ("markdown", markdown), ("csv", csv)):
         if path:
             report.write(comparison, form, path)

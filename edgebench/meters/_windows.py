@@ -31,20 +31,20 @@ class Bench:
         for entry in entries:
             if isinstance(entry, IdleLine):
                 with contextlib.suppress(Refused):
-                    idle[entry.round] = IdleWindow(**self._seen(entry, None, ()))
+                    idle[entry.round] = IdleWindow(**self._seen(entry, None))
         windows, refused = [], []
         for entry in entries:
             if isinstance(entry, EnergyLine) and entry.artifact == artifact:
                 beside = [idle[number].mean_w for number in (entry.round, entry.round + 1) if number in idle]
                 at_rest_w = statistics.mean(beside) if beside else None
                 try:
-                    seen = self._seen(entry, at_rest_w, recording.board_flags(entry.throttled))
+                    seen = self._seen(entry, at_rest_w)
                     windows.append(EnergyWindow(inferences=entry.inferences, **seen))
                 except Refused as error:
                     refused.append(Refusal(entry.round, error.code, str(error)))
         return idle, windows, refused
 
-    def _seen(self, entry: WindowLine, beside_w: float | None, board: tuple[Flag, ...]) -> dict[str, Any]:
+    def _seen(self, entry: IdleLine | EnergyLine, beside_w: float | None) -> dict[str, Any]:
         """The fields that all windows have. Raises Refused."""
         instants_ns = entry.start_ns, end_ns(entry)
         start_s, end_s = map(self._alignment.here_s, instants_ns)
@@ -65,7 +65,7 @@ class Bench:
             "u_j": found.u_window_j,
             "values": found.values,
             "max_gap_s": found.max_gap_s,
-            "flags": (*board, *_flags(found)),
+            "flags": (*recording.board_flags(entry.throttled), *_flags(found)),
         }
 
     def stated(self, windows: Sequence[IdleWindow]) -> ClockAlignment:

@@ -50,6 +50,13 @@ def joules(j: float) -> str:
     return f"{significant(j)} J"
 
 
+def grams(g: float) -> str:
+    for limit, divisor, unit in ((1e-6, 1e-9, "ng"), (1e-3, 1e-6, "µg"), (1, 1e-3, "mg")):
+        if abs(g) < limit:
+            return f"{significant(g / divisor)} {unit}"
+    return f"{significant(g)} g"
+
+
 def energy(row: Row) -> str:
     """Energy of one inference per scope with its provenance and ratio to the baseline's, or that there is none."""
     if not row.energy:

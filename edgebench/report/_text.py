@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench import behaviour, stats
+from edgebench import behaviour, carbon, stats
 from edgebench.compare import Comparison, OutputsMatch, Row
 from edgebench.energy import EnergyPerInference
 from edgebench.facts import Facts
@@ -122,11 +122,26 @@ def _energy(comparison: Comparison) -> Iterator[str]:
     """How exact the joules are, why there are no ratios of some, and for every source that says none, why."""
     rows = comparison.rows
     yield from dict.fromkeys(_exactness(row, one) for row in rows for one in row.energy)
+    yield from _carbon(rows, comparison.intensity_g_per_kwh)
     ratios = [ratio for row in rows for ratio in row.energy_ratios if isinstance(ratio, str)]
     for why in dict.fromkeys(ratios):
         yield f"No ratio of energies: {why}."
     for why in dict.fromkeys(why for row in rows for why in row.no_energy):
         yield f"No energy: {why}."
+
+
+def _carbon(rows: Sequence[Row], intensity_g_per_kwh: float | None) -> Iterator[str]:
+    """Of the gross joules, which are what is drawn from the grid."""
+    if intensity_g_per_kwh is None:
+        return
+    for row in rows:
+        for one in row.energy:
+            emitted = _format.grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))
+            yield (
+                f"{row.record.artifact.name} on {row.record.target.name}: {emitted} of CO2e an inference, gross joules "
+                f"of {one.meter} {one.scope} ({one.provenance}) at {intensity_g_per_kwh:g} g/kWh (given by the user); "
+                "the making of the device is not in it."
+            )
 
 
 def _exactness(row: Row, one: EnergyPerInference) -> str:

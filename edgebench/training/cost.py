@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgebench import carbon
 from edgebench.emissions import INTENSITY_G_PER_KWH
 from edgebench.history import EnergyShare, Provenance, TrainingCost
 from edgebench.training import energy
@@ -45,7 +46,7 @@ def emissions_g(cost: TrainingCost) -> dict[Provenance, float]:
     """Grams of CO2 by provenance; empty without energy. They are never added."""
     grams: dict[Provenance, float] = {}
     for share in cost.energy:
-        more = share.joules / energy.J_PER_KWH * (cost.intensity_g_per_kwh or 0.0)
+        more = carbon.grams(share.joules, cost.intensity_g_per_kwh or 0.0)
         grams[share.provenance] = grams.get(share.provenance, 0.0) + more
     return grams if cost.intensity_g_per_kwh is not None else {}
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from device_agents.python.meters import Unavailable, rapl
+from edgebench.carbon import J_PER_KWH
 from edgebench.errors import MissingPackage
 from edgebench.history import EnergyShare
 
 if TYPE_CHECKING:
     import torch
 
-J_PER_KWH = 3.6e6
 _COMPONENT_OF_SCOPE: dict[str, Literal["cpu", "ram"]] = {"cpu_package": "cpu", "dram": "ram"}
 
 

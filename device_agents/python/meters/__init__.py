@@ -7,7 +7,7 @@ meter.u_joules(before, after) {scope: standard uncertainty of these joules that 
 meter.instrument {"sampling": "counter" | "average" | "point", "period_s": between new values}, and what is known of
                  "device_id", "version", "firmware", "latency_s",
                  "accuracy": {"gain": fraction, "offset_w": W, "source": of these limits}
-meter.close()    for those that run a thread (_sampler.py); may be absent
+meter.close()    for those that run a thread (_sampler.py) or hold files; may be absent
 meter.note       what a reader should know of a meter that works; may be absent
 OTHERS           {scope: ["estimated" | "modelled", why]} of scopes whose joules no sensor says; all others are measured
 """
@@ -35,6 +35,7 @@ def _look(name):
         meter = importlib.import_module(__name__ + "." + name).open_meter()
     except Unavailable as reason:
         return {"available": False, "note": str(reason)}
+    getattr(meter, "close", lambda: None)()
     return {"available": True, "note": getattr(meter, "note", "")}
 
 

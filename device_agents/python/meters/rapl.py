@@ -2,13 +2,14 @@
 
 Source: Linux Documentation/power/powercap/powercap.rst. Scopes: cpu_package is the sum over packages; dram is
 outside of it on servers (AMD has none). psys contains the packages and is never added to them; core and uncore are
-inside. intel-rapl-mmio shows the same packages through another window: it is used where it is the only one.
+inside. intel-rapl-mmio shows the same packages through another window: it is used where it is the only one. Where
+powercap cannot be read, perf events may show the same counters (_rapl_perf.py).
 """
 
 import time
 
 from ..facts import ROOT
-from . import Unavailable, counter_u_j
+from . import Unavailable, _rapl_perf, counter_u_j
 from ._sysfs import text
 
 OTHERS = {}
@@ -21,7 +22,16 @@ MOST_W = {"cpu_package": 500, "dram": 100}
 
 
 def open_meter():
-    return Rapl(_zones())
+    try:
+        return Rapl(_zones())
+    except Unavailable as refused:
+        try:
+            through_perf = _rapl_perf.open_counters()
+        except Unavailable as also:
+            raise Unavailable("%s; %s" % (refused, also)) from None
+        if through_perf is None:
+            raise
+        return through_perf
 
 
 def _zones():
