@@ -26,6 +26,22 @@ def load() -> float:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, ["-" * width for width in widths], *rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+    table = Table(header, [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))])
+    for row in rows:
+        table.add(row)
+
+
+class Table:
+    """One whose rows are printed as they come: what took hours must not wait for what takes more.
+
+    widths: of the columns, at least; a longer cell sticks out.
+    """
+
+    def __init__(self, header: Sequence[str], widths: Sequence[int]) -> None:
+        self._widths = [max(width, len(cell)) for width, cell in zip(widths, header, strict=True)]
+        self.add(header)
+        self.add(["-" * width for width in self._widths])
+
+    def add(self, row: Sequence[str]) -> None:
+        cells = (cell.ljust(width) for cell, width in zip(row, self._widths, strict=True))
+        print("| " + " | ".join(cells) + " |", flush=True)
