@@ -141,7 +141,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=scheme.weight_bits == 7,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
