@@ -64,6 +64,11 @@ class _Graph:
         given = node is not None and node.op_type == "DequantizeLinear" and node.input[0] in self.tensors
         return node if given else None
 
+    def constant(self, name: str) -> str:
+        """The tensor that `name` always is, as it is stored; "" if it depends on the image."""
+        node = self.quantised(name)
+        return name if name in self.tensors else node.input[0] if node is not None else ""
+
     def pad(self, node: Any, position: int, axis: int, count: int, fill: float = 0) -> None:
         """Append `count` numbers along an axis of a constant; a single number, for all channels, stays."""
         import numpy as np
@@ -143,8 +148,8 @@ def _shared_channels(graph: _Graph) -> list[_Channels]:
     found: dict[str, _Channels] = defaultdict(_Channels)
     written, read, depthwise, fixed = [], [], [], [port.name for port in (*graph.graph.input, *graph.graph.output)]
     for node in graph.graph.node:
-        given = [name for name in node.input if name and not _is_constant(graph, name)]
-        constants = [name for name in node.input if name in graph.tensors]
+        constants = [constant for name in node.input if (constant := graph.constant(name))]
+        given = [name for name in node.input if name and not graph.constant(name)]
         if _is_integer_convolution(graph, node):
             group, weights = _group(node), graph.numbers(graph.quantised(node.input[1]).input[0])
             if group == 1:
@@ -169,10 +174,6 @@ def _shared_channels(graph: _Graph) -> list[_Channels]:
     for name in fixed:
         found[root(name)].fixed = True
     return list(found.values())
-
-
-def _is_constant(graph: _Graph, name: str) -> bool:
-    return name in graph.tensors or graph.quantised(name) is not None
 
 
 def _is_integer_convolution(graph: _Graph, node: Any) -> bool:

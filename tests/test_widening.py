@@ -53,6 +53,18 @@ class Joined(nn.Module):
         return self.last(torch.cat([self.left(images), self.right(images)], 1)).mean((2, 3))
 
 
+class Shifted(nn.Module):
+    """A constant for each channel is added to what a layer writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.last = nn.Conv2d(3, 21, 3), nn.Conv2d(21, 16, 1)
+        self.shift = nn.Parameter(torch.arange(21.0).reshape(1, 21, 1, 1))
+
+    def forward(self, images: Any) -> Any:
+        return nn.functional.adaptive_avg_pool2d(self.last(self.left(images).relu() + self.shift), 1).flatten(1)
+
+
 def quantised(network: nn.Module, folder: Path, *, channels: int = 3, float_layers: int = 0) -> Path:
     torch.manual_seed(0)
     float32, prepared, out = (folder / f"{name}.onnx" for name in ("float32", "prepared", "int8"))
@@ -112,6 +124,12 @@ def test_a_grey_image_stays_grey(tmp_path: Path) -> None:
 def test_what_is_joined_keeps_its_channels(tmp_path: Path) -> None:
     found = weights(quantised(Joined(), tmp_path))
     assert (found["left"][0], found["right"][0], found["last"][1]) == (21, 22, 43)
+
+
+def test_constants_for_each_channel_keep_their_number(tmp_path: Path) -> None:
+    path = quantised(Shifted(), tmp_path)
+    assert weights(path)["left"][0] == weights(path)["last"][1] == 21
+    exporter.open_artifact(path).run(images(3)[0])
 
 
 def test_float_layers_and_what_they_write_stay_as_they_are(tmp_path: Path) -> None:
