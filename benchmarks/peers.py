@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +20,11 @@ import numpy as np
 
 from benchmarks import networks, peer_tools, report, right
 from benchmarks.export import NETWORKS, PLUGINS, SHAPE, int8_files
-from edgebench.errors import UserError
 from exporters._candidates import FASTER_BY
 from exporters._process import Workers
 from exporters._worker import Race
 
 SLOWER_BY = 1.02
-Maker = Callable[..., Iterator[tuple[list[str], bool]]]
 SPEED_HEADER = ("network", "format", "file", "processor ms", "times as fast as fp32", "against the best peer")
 SPEED_WIDTHS = (15, 6, 34, 12, 20, 21)
 
@@ -78,32 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     speeds = {name: partial(speed, name, seconds=chosen.seconds) for name in chosen.networks}
     rights = {path.stem: partial(right.rows, path, max_drop=chosen.max_drop) for path in chosen.checkpoints}
     states = [
-        *printed(SPEED_HEADER, SPEED_WIDTHS, speeds),
-        *printed(right.HEADER, right.WIDTHS, rights),
+        *report.printed(SPEED_HEADER, SPEED_WIDTHS, speeds),
+        *report.printed(right.HEADER, right.WIDTHS, rights),
     ]
     return 1 if None in states else 0 if all(states) else 3
-
-
-def printed(header: Sequence[str], widths: Sequence[int], makers: Mapping[str, Maker]) -> Iterator[bool | None]:
-    """Print the rows as they come; whether each holds, None for a network that failed: the others go on.
-
-    makers: by the names of the networks.
-    """
-    if not makers:
-        return
-    print()
-    table = report.Table(header, widths)
-    for name, make in makers.items():
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                for row, holds in make(folder=Path(folder)):
-                    table.add(row)
-                    yield holds
-        except Exception as error:  # whatever it is: hours of other networks wait behind this one
-            if not isinstance(error, UserError):
-                traceback.print_exc()
-            table.add([name, "failed", str(error)[:300], *[""] * (len(header) - 3)])
-            yield None
 
 
 if __name__ == "__main__":

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 
 from device_agents.python import facts
+from edgebench.errors import UserError
+
+# Rows as they come, each with whether it holds what is asked of it; given an empty folder.
+Maker = Callable[..., Iterator[tuple[list[str], bool]]]
 
 _TELLING = ("onnxruntime", "ai-edge-litert", "numpy")
 
@@ -45,3 +52,25 @@ class Table:
     def add(self, row: Sequence[str]) -> None:
         cells = (cell.ljust(width) for cell, width in zip(row, self._widths, strict=True))
         print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def printed(header: Sequence[str], widths: Sequence[int], makers: Mapping[str, Maker]) -> Iterator[bool | None]:
+    """Print the rows as they come; whether each holds, None for a network that failed: the others go on.
+
+    makers: by the names of the networks.
+    """
+    if not makers:
+        return
+    print()
+    table = Table(header, widths)
+    for name, make in makers.items():
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for row, holds in make(folder=Path(folder)):
+                    table.add(row)
+                    yield holds
+        except Exception as error:  # whatever it is: hours of other networks wait behind this one
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            table.add([name, "failed", str(error)[:300], *[""] * (len(header) - 3)])
+            yield None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import agent_cost, overhead, peer_tools, peers, right
+from benchmarks import agent_cost, overhead, peer_tools, report, right
 from benchmarks.models import RUNTIMES, Model, input_file
 from benchmarks.overhead import Effort
 from edgebench.errors import UserError
@@ -56,7 +56,7 @@ def test_a_row_is_printed_before_the_next_is_made_and_a_failed_network_keeps_non
     def goes_on(*, folder: Path) -> Iterator[tuple[list[str], bool]]:
         yield ["third", "onnx", "2.0"], True
 
-    states = list(peers.printed(("network", "format", "file"), (9, 6, 9), {"second": fails, "third": goes_on}))
+    states = list(report.printed(("network", "format", "file"), (9, 6, 9), {"second": fails, "third": goes_on}))
     assert states == [False, None, True]
     out = capsys.readouterr().out
     assert "| second    | failed | second: it has no weights. Train it |" in out
