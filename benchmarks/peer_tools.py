@@ -18,6 +18,8 @@ import numpy as np
 
 from edgebench.errors import UserError
 
+LONGEST_S = 1800
+
 
 @dataclass(frozen=True)
 class Work:
@@ -171,7 +173,11 @@ def make_int8(checkpoint: Path, calibration: Path, folder: Path) -> Iterator[Too
 
 def _failure(step: str, checkpoint: Path, calibration: Path, folder: Path) -> UserError | None:
     """Run a step; what it died of."""
-    ran = subprocess.run(command(step, checkpoint, calibration, folder), capture_output=True, text=True)
+    line = command(step, checkpoint, calibration, folder)
+    try:
+        ran = subprocess.run(line, capture_output=True, text=True, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        return UserError(f"the step {step}", f"it had not ended after {LONGEST_S} s", "Run it by hand")
     if not ran.returncode:
         return None
     said = ran.stderr.strip().splitlines() or [f"it ended with status {ran.returncode}"]
