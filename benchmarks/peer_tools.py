@@ -7,6 +7,7 @@ CALIBRATION.npy holds prepared images, float32 [N, C, H, W].
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edgebench.errors import UserError
+
+LONGEST_S = 1800
 
 
 @dataclass(frozen=True)
@@ -133,12 +138,50 @@ STEPS: dict[str, Callable[[Work], None]] = {
     "tflite-int8": tflite_int8,
     "onnx2tf": onnx2tf,
 }
-# INT8: what made it, the plugin that opens it, and where it is.
+# INT8: what made it, the plugin that opens it, where it is, and the steps that it takes.
 INT8 = (
-    ("onnxruntime.quantization", "onnx", "int8.onnx"),
-    ("litert-torch + ai-edge-quantizer", "tflite", "aeq-int8.tflite"),
-    ("onnx2tf -oiqt", "tflite", "onnx2tf/torch_full_integer_quant.tflite"),
+    ("onnxruntime.quantization", "onnx", "int8.onnx", ("torch-onnx", "onnx-int8")),
+    ("litert-torch + ai-edge-quantizer", "tflite", "aeq-int8.tflite", ("litert-torch", "tflite-int8")),
+    ("onnx2tf -oiqt", "tflite", "onnx2tf/torch_full_integer_quant.tflite", ("torch-onnx", "onnx2tf")),
 )
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One INT8 file of the tools. failure: why there is none."""
+
+    name: str
+    plugin: str
+    file: Path
+    failure: UserError | None
+
+
+def make_int8(checkpoint: Path, calibration: Path, folder: Path) -> Iterator[Tool]:
+    """All INT8 files of the tools, each as soon as it is there. A step that fails ends those that need it."""
+    folder.mkdir()
+    failures: dict[str, UserError | None] = {}
+    for name, plugin, file, steps in INT8:
+        failure = None
+        for step in steps:
+            if step not in failures:
+                failures[step] = _failure(step, checkpoint, calibration, folder)
+            failure = failures[step]
+            if failure:
+                break
+        yield Tool(name, plugin, folder / file, failure)
+
+
+def _failure(step: str, checkpoint: Path, calibration: Path, folder: Path) -> UserError | None:
+    """Run a step; what it died of."""
+    line = command(step, checkpoint, calibration, folder)
+    try:
+        ran = subprocess.run(line, capture_output=True, text=True, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        return UserError(f"the step {step}", f"it had not ended after {LONGEST_S} s", "Run it by hand")
+    if not ran.returncode:
+        return None
+    said = ran.stderr.strip().splitlines() or [f"it ended with status {ran.returncode}"]
+    return UserError(f"the step {step}", said[-1][:500], "pip install 'edgebench[export,tensorflow]'")
 
 
 def command(step: str, checkpoint: Path, calibration: Path, folder: Path) -> list[str]:

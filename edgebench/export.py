@@ -25,7 +25,7 @@ from edgebench.bundle import Artifact, Bundle
 from edgebench.errors import BadFile, UserError
 from edgebench.models import InputShape
 from edgebench.progress import Progress, Silent
-from exporters import Choice, Source, _cache, _material, _opening, _publishing, _refusals
+from exporters import Choice, Source, _cache, _material, _opening, _processor, _publishing, _refusals
 from exporters._cache import Cache
 from exporters._candidates import CANDIDATE
 from exporters._making import Making
@@ -62,6 +62,7 @@ def export(
     fold: bool = False,
     dynamic_batch: bool = False,
     max_drop: float | None = None,
+    no_vnni: bool = False,
     targets: Sequence[str] = (),
     emulate: bool = False,
     cache: Path | None = None,
@@ -84,6 +85,8 @@ def export(
     dynamic_batch: ONNX files that take any number of images at once, and no others; else all take one.
     max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
     fewest layers that bring it under this stay float.
+    no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
+    machine's is one.
     targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
     are made where nothing else is asked for. emulate: count these files on an emulated board, instead of looking up.
     cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
@@ -106,6 +109,7 @@ def export(
     folder = FOLDER / given.name if out is None else out
     _publishing.refuse_foreign(folder)
     drop = None if max_drop is None else max_drop / 100
+    no_vnni = no_vnni or _processor.cuts_off()
     with _scratch() as scratch, _publishing.room(folder.parent, scratch):
         workers = Workers(scratch)
         parent = _opening.open_parent(given, scratch, workers)
@@ -117,13 +121,17 @@ def export(
         with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
             store = Cache(
                 cache,
-                _cache.basis(parent, material, fold=fold, dynamic_batch=dynamic_batch, max_drop=drop) if cache else {},
+                _cache.basis(parent, material, fold=fold, dynamic_batch=dynamic_batch, max_drop=drop, no_vnni=no_vnni)
+                if cache
+                else {},
             )
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             try:
-                new = Making(parent, material, part, scratch, workers, step, drop, fold, dynamic_batch).all(missing)
+                new = Making(parent, material, part, scratch, workers, step, drop, fold, dynamic_batch, no_vnni).all(
+                    missing
+                )
             except Failed as failure:
                 raise _refusals.explained(failure, parent.where, choices, folder) from failure
             for choice, artifact in zip(missing, new, strict=True):

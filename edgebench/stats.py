@@ -205,13 +205,17 @@ def accuracy(answers: Answers) -> Estimate:
 
 
 def accuracy_difference(answers: Answers, baseline: Answers) -> Estimate | None:
-    """Accuracy less the baseline's, image by image; None if they were not asked about the same images.
+    """Accuracy less the baseline's, image by image; None if they were not asked about the same images."""
+    if (answers.dataset, answers.labels_base64) != (baseline.dataset, baseline.labels_base64):
+        return None
+    return paired_difference(_right(answers), _right(baseline))
+
+
+def paired_difference(own: np.ndarray, base: np.ndarray) -> Estimate:
+    """Share of the images that `own` tells less that of `base`. own, base: bool [images], of the same images.
 
     Interval: Agresti and Min (Statistics in Medicine 24, 2005), for matched pairs.
     """
-    if (answers.dataset, answers.labels_base64) != (baseline.dataset, baseline.labels_base64):
-        return None
-    own, base = _right(answers), _right(baseline)
     won, lost, count = int((own & ~base).sum()), int((base & ~own).sum()), len(own)
     centre = (won - lost) / (count + 2)
     half = _Z95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (count + 2)) / (count + 2)

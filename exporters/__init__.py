@@ -19,7 +19,8 @@ neither their start-up time nor a crash of native code reaches the command line.
 
 Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
 artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _parity compares answers.
-Of INT8, _ranges finds what eight bits are spread over, _onnx_int8 and _tflite_int8 write, _candidates chooses.
+Of INT8, _ranges finds what eight bits are spread over, _onnx_int8 (with _onnx_widening) and _tflite_int8 write, and
+_candidates chooses.
 """
 
 from __future__ import annotations
@@ -39,14 +40,20 @@ from edgebench.data import Preprocessing
 from edgebench.errors import MissingPackage, UnknownName, UserError
 from exporters._foreign import Foreign
 
+SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"
+
 Source = Literal["checkpoint", "module", "onnx", "keras"]
 
 
 class Scheme(msgspec.Struct, frozen=True):
-    """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay."""
+    """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay.
+
+    weight_bits: 7 where 8 would be cut off (`_processor`), in formats that need it.
+    """
 
     ranges: str
     float_layers: tuple[str, ...] = ()
+    weight_bits: Literal[7, 8] = 8
 
     @property
     def slug(self) -> str:

@@ -35,7 +35,13 @@ ALWAYS = ("numpy", "torch", "torchvision")
 
 
 def basis(
-    parent: Parent, material: Material | None, *, fold: bool, dynamic_batch: bool, max_drop: float | None
+    parent: Parent,
+    material: Material | None,
+    *,
+    fold: bool,
+    dynamic_batch: bool,
+    max_drop: float | None,
+    no_vnni: bool,
 ) -> dict[str, Any]:
     """What decides about all artifacts of an export; empty if that cannot be known.
 
@@ -50,6 +56,7 @@ def basis(
         "fold": fold,
         "dynamic_batch": dynamic_batch,
         "max_drop": max_drop,
+        "no_vnni": no_vnni,
         "code": _code_sha256(),
         "machine": [platform.machine(), platform.python_version()],
     }
@@ -91,7 +98,7 @@ class Cache:
             "versions": {name: _version(name) for name in (*ALWAYS, *choice.exporter.PACKAGES)},
         }
         if choice.precision != "int8":
-            decides["max_drop"] = None
+            decides |= {"max_drop": None, "no_vnni": None}
         return self.folder / hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
 
     def take(self, choice: Choice, part: Path) -> Artifact | None:

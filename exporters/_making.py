@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import msgspec
+
+import exporters
 from edgebench import bundle
 from edgebench.bundle import Artifact, Parity, Precision
 from edgebench.errors import UserError
 from edgebench.inspection import Format
 from edgebench.progress import Step
-from exporters import Choice, Job, Made, _asking, _candidates, _float_operators
+from exporters import Choice, Job, Made, Scheme, _asking, _candidates, _float_operators
 from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters._candidates import Choosing
@@ -37,7 +40,7 @@ class Making:
     """One export. part: the bundle's folder while it is not whole; scratch: for everything else.
 
     material: None where no data set is known. max_drop: of accuracy, as a fraction, that INT8 may cost. fold: whether
-    the files take raw images.
+    the files take raw images. no_vnni: whether ONNX INT8 has to be right on x86 processors without it.
     """
 
     parent: Parent
@@ -49,6 +52,7 @@ class Making:
     max_drop: float | None = None
     fold: bool = False
     dynamic_batch: bool = False
+    no_vnni: bool = False
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> list[Artifact]:
@@ -90,7 +94,7 @@ class Making:
                 folder=str(output),
                 calibration=str(evidence.calibration or ""),
                 preprocessing=evidence.preprocessing,
-                schemes=_candidates.SCHEMES,
+                schemes=self._schemes(plugin),
                 foreign=self.parent.foreign,
                 dynamic_batch=self.dynamic_batch,
             )
@@ -110,6 +114,11 @@ class Making:
             artifacts.append(self._checked(made, notes, choice, evidence))
             self.step.advance(1, f"{choice.name} checked")
         return artifacts
+
+    def _schemes(self, plugin: str) -> tuple[Scheme, ...]:
+        if self.no_vnni and exporters.load(plugin).FORMAT == "onnx":
+            return tuple(msgspec.structs.replace(scheme, weight_bits=7) for scheme in _candidates.SCHEMES)
+        return _candidates.SCHEMES
 
     def _converted(self, worker: Worker, job: Job, plugin: str) -> dict[Precision, list[Made]]:
         candidates: dict[Precision, list[Made]] = {precision: [] for precision in job.precisions}

@@ -1,7 +1,8 @@
 """INT8 of a float32 .onnx file: what its tensors hold, and the file with quantise and dequantise nodes.
 
 Activations are unsigned, weights signed and per channel: onnxruntime fuses all of it on x86 and ARM, where signed
-activations stay half unfused on x86. Any layer may stay float; what only follows float layers then stays float too.
+activations stay half unfused on x86, and unsigned weights run by slower kernels. Any layer may stay float; what only
+follows float layers then stays float too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters import Scheme
+from exporters._onnx_widening import widen
 from exporters._ranges import METHODS, Histogram, minmax
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=scheme.weight_bits == 7,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
@@ -149,6 +151,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
         extra_options={},
     )
     quantizer.quantize_model()
+    widen(quantizer.model.model)
     quantizer.model.save_model_to_file(str(out), False)
 
 

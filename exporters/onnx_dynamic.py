@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporters import Job, Made, _onnx_int8, onnx
+from exporters import SEVEN_BITS, Job, Made, _onnx_int8, onnx
 from exporters.onnx import fold, open_artifact
 
 FORMAT = "onnx"
@@ -33,9 +33,17 @@ def convert(job: Job) -> Iterator[Made]:
     prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
     _onnx_int8.prepare(onnx.float32_of(job), prepared)
     # The library turns each Gemm into MatMul and Add first.
-    quantize_dynamic(prepared, out, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
+    seven_bits = any(scheme.weight_bits == 7 for scheme in job.schemes)
+    quantize_dynamic(
+        prepared,
+        out,
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        reduce_range=seven_bits,
+        weight_type=QuantType.QInt8,
+    )
     onnx.make_loadable(out)
-    yield Made("int8", str(out), notes=NOTES)
+    yield Made("int8", str(out), notes=NOTES | ({"weights": SEVEN_BITS} if seven_bits else {}))
 
 
 __all__ = ["convert", "fold", "open_artifact", "warm"]

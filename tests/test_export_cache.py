@@ -156,10 +156,13 @@ PARENT = Parent(
 )
 
 
+ASKED = {"fold": False, "dynamic_batch": False, "max_drop": None, "no_vnni": False}
+
+
 def entry(
     material: Material | None, choice: Choice = ONNX_FP32, parent: Parent = PARENT, **options: Any
 ) -> Path | None:
-    basis = _cache.basis(parent, material, **({"fold": False, "dynamic_batch": False, "max_drop": None} | options))
+    basis = _cache.basis(parent, material, **(ASKED | options))
     return Cache(Path("kept"), basis).entry(choice)
 
 
@@ -199,6 +202,8 @@ def test_everything_that_decides_is_in_the_name(material: Material, monkeypatch:
 def test_what_does_not_decide_is_not(material: Material) -> None:
     assert entry(material) == entry(material, max_drop=0.01), "of accuracy that INT8 may cost"
     assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, max_drop=0.01)
+    assert entry(material) == entry(material, no_vnni=True), "which only INT8 has to mind"
+    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, no_vnni=True)
     assert entry(material) == entry(material, parent=dataclasses.replace(PARENT, name="other", where="other.onnx"))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import exporters
+from device_agents.python import facts
 from edgebench import checkpoint, data, training
 from edgebench.data import Dataset
 from edgebench.errors import UserError
@@ -20,7 +21,7 @@ from edgebench.export import candidates, export
 from edgebench.inspection import Layer
 from edgebench.progress import Silent
 from edgebench.train import train
-from exporters import Made, Scheme, _float_operators, _mixed, _onnx_int8, _ranges
+from exporters import Made, Scheme, _float_operators, _mixed, _onnx_int8, _processor, _ranges
 from exporters import _parity as parity
 from exporters._candidates import Candidate, fastest
 from exporters._ranges import METHODS, Histogram
@@ -241,6 +242,49 @@ def test_the_fewest_layers_stay_float(
     lines = candidates(artifact)
     assert sum(line.endswith("chosen") for line in lines) == 1
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("name", ["onnx-int8", "onnx-dynamic-int8"])
+def test_weights_of_seven_bits_for_processors_that_cut_off(
+    name: str, dense: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    monkeypatch.setattr(data, "load", lambda name: small)
+    largest = {}
+    for no_vnni in (False, True):
+        made = export(dense.path, formats=[name], no_vnni=no_vnni, out=tmp_path / f"{no_vnni}")
+        (artifact,) = made.bundle.artifacts
+        tensors = map(numpy_helper.to_array, onnx.load(made.path / artifact.content.file).graph.initializer)
+        largest[no_vnni] = max(int(abs(tensor.astype(int)).max()) for tensor in tensors if tensor.dtype == np.int8)
+        assert artifact.parity is not None
+        assert artifact.parity.top1_agreement > 0.95
+        assert ("7 bits" in artifact.notes.get("weights", "")) == no_vnni
+    assert largest[False] > 64 >= largest[True]
+    assert 2 * 255 * largest[True] < 2**15
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpuinfo", "expected"),
+    [
+        ("x86_64", "flags\t\t: sse4_2 avx2 avx512f\n", True),
+        ("x86_64", "flags\t\t: avx2 avx_vnni\n", False),
+        ("x86_64", "flags\t\t: avx2 avx512f avx512_vnni\n", False),
+        ("aarch64", "Features\t: asimd asimddp\n", False),
+        ("x86_64", None, False),
+    ],
+)
+def test_processors_that_cut_off_are_known(
+    machine: str, cpuinfo: str | None, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "ROOT", tmp_path)
+    monkeypatch.setattr(_processor.platform, "machine", lambda: machine)
+    if cpuinfo is not None:
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
+    assert _processor.cuts_off() == expected
 
 
 @pytest.mark.export

@@ -70,6 +70,9 @@ def export(
         float | None,
         typer.Option(metavar="POINTS", help="Of accuracy that INT8 may lose; layers stay float until it holds."),
     ] = None,
+    no_vnni: Annotated[
+        bool, typer.Option("--no-vnni", help="ONNX INT8 for x86 processors without VNNI too: weights of 7 bits.")
+    ] = False,
     for_: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +101,7 @@ def export(
         fold=fold,
         dynamic_batch=dynamic_batch,
         max_drop=max_drop,
+        no_vnni=no_vnni,
         targets=[name.strip() for name in for_.split(",")] if for_ else (),
         emulate=emulate,
         cache=None if no_cache else cache.folder() / "export",
