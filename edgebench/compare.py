@@ -95,26 +95,33 @@ def compare(
 
 
 def select(results: Path, named: Iterable[str]) -> list[Record]:
-    """The records that the command line names: files, or targets (the newest record of each artifact there).
+    """The records that the command line names: files, targets (the newest record of each artifact there), or folders.
 
-    Nothing named: every target that has results.
+    Nothing named: every target that has results; a folder named: every target of that folder.
     """
-    names = list(named)
-    targets = sorted(path.parent.name for path in results.glob("*/*.json"))
-    targets = list(dict.fromkeys(targets))
-    if not names:
-        names = targets
-    if not names:
-        raise UserError(str(results), "there are no records in it", "Measure something first: edgebench deploy")
+    targets = _targets(results)
     selected: list[Record] = []
-    for name in names:
+    for name in list(named) or [str(results)]:
         if name in targets:
             selected += newest(records_.load_target(results, name))
         elif Path(name).is_file():
             selected.append(records_.load(Path(name)))
+        elif Path(name).is_dir() or Path(name) == results:
+            selected += _of_all_targets(Path(name))
         else:
             raise UnknownName(f"target with records in {results}", name, targets)
     return selected
+
+
+def _targets(results: Path) -> list[str]:
+    return list(dict.fromkeys(sorted(path.parent.name for path in results.glob("*/*.json"))))
+
+
+def _of_all_targets(results: Path) -> list[Record]:
+    targets = _targets(results)
+    if not targets:
+        raise UserError(str(results), "there are no records in it", "Measure something first: edgebench deploy")
+    return [record for target in targets for record in newest(records_.load_target(results, target))]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:

@@ -64,6 +64,16 @@ def test_a_record_can_be_named_by_its_file(tmp_path: Path) -> None:
     assert compare.select(tmp_path, ["board", str(paths[0])]) == [new, old]
 
 
+def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
+    here, there = tmp_path / "results", tmp_path / "colleague"
+    save_all(here, [make_record(FP32, target="a")])
+    save_all(there, [make_record(FP32, target=target) for target in ("b", "c")])
+    assert [one.target.name for one in compare.select(here, ["a", str(there)])] == ["a", "b", "c"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: there are no records in it"):
+        compare.select(here, [str(tmp_path / "empty")])
+
+
 def test_the_jobs_of_a_target_are_no_records(tmp_path: Path) -> None:
     save_all(tmp_path, [make_record()])
     job = tmp_path / "board/.jobs/20261120-abc"

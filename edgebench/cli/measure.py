@@ -195,7 +195,10 @@ def deploy(
 def compare(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Targets (newest records) and record files; by default all targets.", show_default=False),
+        typer.Argument(
+            help="Targets (newest records), record files, and results folders; by default all targets.",
+            show_default=False,
+        ),
     ] = None,
     baseline: Annotated[str | None, typer.Option(help="An artifact, or target/artifact; default: the first.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with charts.")] = None,
