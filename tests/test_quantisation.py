@@ -245,6 +245,30 @@ def test_the_fewest_layers_stay_float(
 
 
 @pytest.mark.export
+def test_two_classes_do_not_come_out_equally_large(
+    dense: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+    import onnxruntime
+
+    monkeypatch.setattr(data, "load", lambda name: small)
+    made = export(dense.path, formats=["onnx-int8"], out=tmp_path / "out")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(made.path / "onnx-int8.onnx", options, providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+    images = dense.about.preprocessing.apply(small.test.images)
+    answers = np.concatenate([session.run(None, {source.name: image[None]})[0] for image in images])
+    assert answers.dtype == np.float32
+    assert len(np.unique(answers)) > 256
+    assert ((answers == answers.max(1, keepdims=True)).sum(1) == 1).all()
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds[-1] == "QGemm", "the last layer still multiplies bytes"
+    assert "Gemm" not in kinds
+
+
+@pytest.mark.export
 @pytest.mark.parametrize("name", ["onnx-int8", "onnx-dynamic-int8"])
 def test_weights_of_seven_bits_for_processors_that_cut_off(
     name: str, dense: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
