@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,8 +56,8 @@ def load(parent: Parent) -> Material | None:
     preprocessing = parent.preprocessing or images.preprocessing
     if parent.named_preprocessing is not None:
         preprocessing = _preprocessing.named(parent.named_preprocessing, images.preprocessing)
-    _same_size(parent, images)
-    _same_size(parent, calibration)
+    for used in (images, calibration):
+        _same_size(parent, dataclasses.replace(used, preprocessing=preprocessing))
     shown = calibration.calibration()
     if shown.images.max() <= 1:
         raise UserError(

@@ -497,6 +497,16 @@ def test_a_firmware_that_does_not_answer_is_unknown(body: str, tmp_path: Path) -
     assert facts.throttled() is None
 
 
+def test_a_firmware_that_hangs_is_unknown_and_waited_for_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads from a pipe that nobody writes to."""
+    monkeypatch.setattr(firmware, "PROGRAM_TIMEOUT_S", 0.1)
+    os.mkfifo(tmp_path / "never")
+    install_vcgencmd(tmp_path, f"read answer < {tmp_path / 'never'}; echo throttled=0x4")
+    assert facts.throttled() is None
+
+
 def mailbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: list[int]) -> list[tuple[int, ...]]:
     """A firmware that answers a property message with these numbers; what it was asked."""
     asked = []

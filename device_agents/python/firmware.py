@@ -18,6 +18,7 @@ MAILBOX = "/dev/vcio"
 _REQUEST = 0xC0006400 | struct.calcsize("P") << 16
 _GET_THROTTLED = 0x00030046
 _ANSWERED = 0x80000000
+PROGRAM_TIMEOUT_S = 2.0
 
 
 def throttled():
@@ -45,7 +46,9 @@ def _by_program():
     if not _has_program(os.environ.get("PATH")):
         return None
     try:
-        answer = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
+        answer = subprocess.run(
+            ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=True
+        )
         return int(answer.stdout.strip().partition("=")[2], 16)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -22,8 +22,11 @@ class Journal:
         known = {"n": self._count, "t_ns": time.monotonic_ns(), "event": event, **fields}
         line = encode(known).encode()
         if copied:
-            line = line[:-1] + b"," + copied[1:]
-        self._stream.write(line + b"\n")
+            self._stream.write(line[:-1] + b",")
+            self._stream.write(memoryview(copied)[1:])
+            self._stream.write(b"\n")
+        else:
+            self._stream.write(line + b"\n")
         self._stream.flush()
         now_s = time.monotonic()
         if not copied or now_s - self._synced_s >= SYNC_S:

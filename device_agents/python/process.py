@@ -1,5 +1,7 @@
 """A worker seen from the job: start it, ask it, find out how it ended."""
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -8,6 +10,10 @@ import sys
 from pathlib import Path
 
 from .channel import Channel, Closed
+
+# The values of a round go through in one go; in 64 KiB a worker and its job wake one another several times.
+PIPE_BYTES = 1 << 18
+F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 
 
 class WorkerFailed(Exception):
@@ -41,6 +47,8 @@ class WorkerProcess:
                 stderr=stderr,
                 env={**os.environ, **(environment or {})},
             )
+        with contextlib.suppress(OSError):  # from Linux 2.6.35 on, where the user's pipes are not too many
+            fcntl.fcntl(self._process.stdout, F_SETPIPE_SZ, PIPE_BYTES)
         self.pid = self._process.pid
         self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno())
 

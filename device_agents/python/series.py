@@ -6,6 +6,7 @@ All values are positive numbers in any one unit of time.
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -73,18 +74,23 @@ def median_interval(values: Sequence[float], *, cautious: bool = False) -> tuple
     independent. Now and then something slows a whole round by a third: such rounds move a mean and its interval, but
     not this one.
     """
+    return _interval(values, effective_count(values), cautious)
+
+
+def _interval(values: Sequence[float], effective: float, cautious: bool) -> tuple[float, float] | None:
     count = len(values)
     rank = _outer_rank(count)
     if rank is None:
         return None
     middle = (count + 1) / 2
-    rank = max(1.0, middle - (middle - rank) * math.sqrt(count / effective_count(values)))
+    rank = max(1.0, middle - (middle - rank) * math.sqrt(count / effective))
     if cautious:
         rank = math.floor(rank)
     ranked = sorted(values)
     return _at_rank(ranked, rank), _at_rank(ranked, count + 1 - rank)
 
 
+@functools.lru_cache(maxsize=256)
 def _outer_rank(count: int) -> float | None:
     """Where the 95 % interval for the median of so many independent values begins: its rank, from 1; None below 6.
 
@@ -158,8 +164,9 @@ def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan:
 
 
 def _is_precise(round_medians: Sequence[float], precision: float) -> bool:
-    interval = median_interval(round_medians)
-    if interval is None or effective_count(round_medians) < EFFECTIVE_ROUNDS_MIN:
+    effective = effective_count(round_medians)
+    interval = _interval(round_medians, effective, cautious=False)
+    if interval is None or effective < EFFECTIVE_ROUNDS_MIN:
         return False
     return (interval[1] - interval[0]) / 2 <= precision * median(round_medians)
 
