@@ -327,6 +327,19 @@ def coloured_checkpoint(coloured: Dataset, tmp_path: Path, monkeypatch: pytest.M
     return made
 
 
+def test_a_network_of_resized_images_is_exported_and_proved_on_them(
+    coloured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "load", lambda name: coloured)
+    recipe = msgspec.structs.replace(training.recipe("default", 4), resize=(24, 16))
+    made = train("ultralight", "coloured", recipe=recipe, out=tmp_path / "larger.safetensors")
+    assert made.about.input_shape == (3, 24, 16)
+    onnx, int8 = export(made.path, formats=["onnx-fp32", "onnx-int8"], out=tmp_path / "out").bundle.artifacts
+    assert onnx.inputs[0].shape == (1, 3, 24, 16)
+    assert onnx.parity and onnx.parity.top1_agreement == 1
+    assert int8.parity and int8.parity.top1_agreement > 0.9
+
+
 def test_layouts_of_colour_images_that_are_not_square(
     coloured: Dataset, coloured_checkpoint: checkpoint.Checkpoint, tmp_path: Path
 ) -> None:
