@@ -10,7 +10,7 @@ import pytest
 
 from edgebench import behaviour, plan, verdict
 from edgebench.record import Cooling, Load, Outcome, Record, Round
-from edgebench.verdict import Verdict
+from edgebench.verdict import Verdict, steadiness
 from tests.records import FACTS, PLAN, STEADY, failed, make_record, make_rounds
 
 
@@ -172,7 +172,7 @@ def test_a_drift_is_suspect_with_its_size_and_direction(change: float, said: str
 
 
 def test_a_drift_below_the_limit_is_none() -> None:
-    record = make_record(rounds=make_rounds([50_000.0] * 4 + [50_000.0 * (1 + 0.9 * verdict.DRIFT_LIMIT)] * 4))
+    record = make_record(rounds=make_rounds([50_000.0] * 4 + [50_000.0 * (1 + 0.9 * steadiness.DRIFT_LIMIT)] * 4))
     assert verdict.judge(record).level == "valid"
 
 
