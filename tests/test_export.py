@@ -503,19 +503,24 @@ def test_an_artifact_that_crashes_its_runtime(
         export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
 
 
+def with_other_bias(bias: str) -> str:
+    """A converter whose file is right but for the last layer's `bias`, an expression of the right one."""
+    return (
+        "def convert(job):\n"
+        " import onnx; from pathlib import Path; from onnx import numpy_helper\n"
+        " out = Path(job.folder) / 'a.onnx'; from_checkpoint(Path(job.source), out); model = onnx.load(str(out))\n"
+        " tensor = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
+        " bias = numpy_helper.to_array(tensor)\n"
+        f" tensor.CopyFrom(numpy_helper.from_array({bias}, tensor.name))\n"
+        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
+    )
+
+
 def test_another_network_in_the_clothes_of_this_one_is_refused(
     dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A converter that mixes up weights gives a file that loads, runs, and answers something else."""
-    body = (
-        "def convert(job):\n"
-        " import onnx; from pathlib import Path; from onnx import numpy_helper\n"
-        " out = Path(job.folder) / 'a.onnx'; from_checkpoint(Path(job.source), out); model = onnx.load(str(out))\n"
-        " bias = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
-        " bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias)[::-1].copy() + 1, bias.name))\n"
-        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
-    )
-    write_plugin(tmp_path, monkeypatch, body)
+    write_plugin(tmp_path, monkeypatch, with_other_bias("bias[::-1].copy() + 1"))
     with pytest.raises(UserError, match=r"dense-bad-fp16: its answers to 2000 images differ"):
         export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
 
@@ -524,15 +529,7 @@ def test_a_file_whose_answers_overflow_is_refused(
     dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As half precision does to a network that answers beyond 65,504."""
-    body = (
-        "def convert(job):\n"
-        " import onnx; from pathlib import Path; from onnx import numpy_helper\n"
-        " out = Path(job.folder) / 'a.onnx'; from_checkpoint(Path(job.source), out); model = onnx.load(str(out))\n"
-        " bias = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
-        " bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * float('inf'), bias.name))\n"
-        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
-    )
-    write_plugin(tmp_path, monkeypatch, body)
+    write_plugin(tmp_path, monkeypatch, with_other_bias("bias * float('inf')"))
     with pytest.raises(UserError, match=r"dense-bad-fp16: some of its answers are not numbers"):
         export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
 
