@@ -1,9 +1,9 @@
 """export: a trained network -> a bundle of artifacts, each checked against the network it came from.
 
-    main process         open the source ─ the parent's answers ─┐                        ┌─ write the bundle
-    converter (ONNX)     import libraries ──── wait ─────────────┴─ convert ─┐            │
-    converter (TFLite)   import libraries ────────── wait ───────┴─ convert ─┤            │
-    one process per file                                                     └─ load, run ┘
+    main process         open the source ─ the parent's answers ──┐                    ┌─ write the bundle
+    converter (ONNX)     import libraries ─ convert to fp32, fp16 ┴─ INT8 ─┐           │
+    converter (TFLite)   import libraries ─ convert to fp32, fp16 ┴─ INT8 ─┤           │
+    one process per file                                                  └─ load, run ┘
 
 Candidates of one precision are compared on the validation split; the calibration set comes from the training split;
 the figures in the bundle come from the whole test split, which nothing was chosen by.

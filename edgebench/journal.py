@@ -144,12 +144,15 @@ class WindowLine(Line, frozen=True):
 
 class IdleLine(WindowLine, tag="idle", frozen=True):
     throttled: int | None = None
+    temperature_c: float | None = None
 
 
 class EnergyLine(WindowLine, tag="energy", frozen=True):
     artifact: Index
     inferences: Count
     throttled: int | None
+    temperature_c: float | None = None
+    clock_hz: int | None = None
 
 
 class AnswersLine(Line, tag="answers", frozen=True):

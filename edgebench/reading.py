@@ -77,6 +77,7 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """The device at rest before round `round`, or after the last one. start_ns: the device's monotonic clock.
 
     u_j: standard uncertainty that reading leaves in this window; values, max_gap_s: of the meter in it.
+    temperature_c: of the device, at the last look in it.
     """
 
     round: int
@@ -86,6 +87,7 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     start_ns: int | None = None
     values: int | None = None
     max_gap_s: float | None = None
+    temperature_c: float | None = None
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -94,9 +96,10 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class EnergyWindow(IdleWindow, frozen=True, kw_only=True):
-    """So many inferences one after the other."""
+    """So many inferences one after the other. clock_hz: the device's lowest, looked at once a second."""
 
     inferences: Annotated[int, msgspec.Meta(ge=1)]
+    clock_hz: int | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,6 +142,17 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     @property
     def source(self) -> str:
         return f"{self.meter} {self.scope}".strip()
+
+    @property
+    def temperatures_c(self) -> tuple[float, ...]:
+        """Of the device in its windows, at rest and inferring, in the order of time; empty where it tells none."""
+        windows = sorted((*self.idle, *self.windows), key=lambda window: window.start_ns or 0)
+        return tuple(window.temperature_c for window in windows if window.temperature_c is not None)
+
+    @property
+    def clocks_hz(self) -> tuple[int, ...]:
+        """The device's lowest in each window of inferences; empty where it tells none."""
+        return tuple(window.clock_hz for window in self.windows if window.clock_hz is not None)
 
     @property
     def all_flags(self) -> frozenset[str]:

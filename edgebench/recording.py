@@ -27,7 +27,6 @@ from edgebench.journal import (
     RoundLine,
     WarmLine,
     WarmupLine,
-    WindowLine,
     decode,
 )
 from edgebench.ledger import Request, Test
@@ -200,13 +199,13 @@ def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: st
     meter = lines[0].meter
     windows = tuple(
         EnergyWindow(
-            inferences=entry.inferences, flags=board_flags(entry.throttled), **_seen(entry, meter, scope)
+            inferences=entry.inferences, clock_hz=entry.clock_hz, **_seen(entry, meter, scope)
         )
         for entry in own
         if isinstance(entry, EnergyLine) and scope in entry.joules.get(meter, {})
     )  # fmt: skip
     idle = tuple(
-        IdleWindow(flags=board_flags(entry.throttled), **_seen(entry, meter, scope))
+        IdleWindow(**_seen(entry, meter, scope))
         for entry in own
         if isinstance(entry, IdleLine) and scope in entry.joules.get(meter, {})
     )
@@ -231,14 +230,23 @@ def _charged(reading: EnergyReading, facts: Mapping[str, Facts]) -> EnergyReadin
     return msgspec.structs.replace(reading, flags=(*reading.flags, "charging"))
 
 
-def _seen(entry: WindowLine, meter: str, scope: str) -> dict[str, Any]:
-    """The fields that all windows of a meter have."""
+def _seen(entry: IdleLine | EnergyLine, meter: str, scope: str) -> dict[str, Any]:
+    """What a meter of the device saw of a window."""
+    return {
+        **of_device(entry),
+        "flags": board_flags(entry.throttled),
+        "energy_j": entry.joules[meter][scope],
+        "u_j": entry.u_j.get(meter, {}).get(scope, 0.0),
+    }
+
+
+def of_device(entry: IdleLine | EnergyLine) -> dict[str, Any]:
+    """What the device itself says of a window, whichever meter looked on."""
     return {
         "round": entry.round,
         "start_ns": entry.start_ns,
         "duration_s": entry.duration_s,
-        "energy_j": entry.joules[meter][scope],
-        "u_j": entry.u_j.get(meter, {}).get(scope, 0.0),
+        "temperature_c": entry.temperature_c,
     }
 
 

@@ -58,7 +58,8 @@ class Making:
     def all(self, choices: list[Choice]) -> list[Artifact]:
         """The artifacts, in the order of `choices`. The first failure ends everything that still runs.
 
-        The converters import their libraries while this process lets the parent answer to the images.
+        Float files are converted while this process lets the parent answer to the images; INT8 waits for the answers,
+        because a parent may be refused for them.
         """
         if not choices:
             return []
@@ -66,7 +67,11 @@ class Making:
         with ThreadPoolExecutor(len(plugins)) as pool:
             try:
                 running = [pool.submit(self._plugin, p, [c for c in choices if c.plugin == p]) for p in plugins]
-                self._ready.set_result(_asking.evidence(self.parent, self.material, self.scratch, self.workers))
+                self._ready.set_result(
+                    _asking.evidence(
+                        self.parent, self.material, self.scratch, self.workers, by_all=self.max_drop is not None
+                    )
+                )
                 done, _ = wait(running, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
@@ -86,19 +91,25 @@ class Making:
         output.mkdir()
         artifacts = []
         with self.workers.start("convert", plugin) as worker:
-            evidence = self._ready.result()
             job = Job(
                 source=str(self.parent.path),
                 kind=self.parent.kind,
-                precisions=tuple(choice.precision for choice in choices),
+                precisions=tuple(choice.precision for choice in choices if choice.precision != "int8"),
                 folder=str(output),
-                calibration=str(evidence.calibration or ""),
-                preprocessing=evidence.preprocessing,
                 schemes=self._schemes(plugin),
                 foreign=self.parent.foreign,
                 dynamic_batch=self.dynamic_batch,
             )
             candidates = self._converted(worker, job, plugin)
+            evidence = self._ready.result()
+            if any(choice.precision == "int8" for choice in choices):
+                job = msgspec.structs.replace(
+                    job,
+                    precisions=("int8",),
+                    calibration=str(evidence.calibration or ""),
+                    preprocessing=evidence.preprocessing,
+                )
+                candidates |= self._converted(worker, job, plugin)
             chosen = []
             for choice in choices:
                 made, *others = candidates[choice.precision]

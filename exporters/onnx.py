@@ -86,7 +86,10 @@ def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path, *, dynam
 
 
 def make_loadable(path: Path) -> None:
-    """Old runtimes refuse a file for domains that it names and never uses, and for a newer IR version than theirs."""
+    """Old runtimes refuse a file for domains that it names and never uses, and for a newer IR version than theirs.
+
+    Raises onnx.checker.ValidationError for one that breaks the standard, though the runtime here may load it.
+    """
     import onnx
 
     model = onnx.load(str(path))
@@ -95,6 +98,7 @@ def make_loadable(path: Path) -> None:
     del model.opset_import[:]
     model.opset_import.extend(kept)
     model.ir_version = min(model.ir_version, IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -177,9 +178,14 @@ def test_compare_shows_a_table_and_writes_the_reports(tmp_path: Path) -> None:
 
 def test_compare_says_the_carbon_of_joules_where_an_intensity_is_given(tmp_path: Path) -> None:
     save_all(tmp_path / "results", [make_record(energy=(make_reading(),))])
-    done = run_cli("compare", "--intensity", "380.95", cwd=tmp_path)
+    done = run_cli("compare", "--intensity", "380.95", "--csv", "out.csv", cwd=tmp_path)
     assert done.returncode == 0 and "µg of CO2e an inference" in squeezed(done.stdout)
     assert max(map(len, done.stdout.splitlines())) <= 80
+    with (tmp_path / "out.csv").open() as stream:
+        (line,) = csv.DictReader(stream)
+    joules = float(line["energy"].rpartition("gross ")[2].removesuffix(" J"))
+    assert float(line["intensity_g_per_kwh"]) == 380.95
+    assert float(line["co2e_g"].rpartition(" ")[2]) == pytest.approx(joules * 380.95 / 3.6e6, rel=1e-5)
 
 
 def test_a_baseline_on_the_command_line_is_used_or_answered_with_a_guess(tmp_path: Path) -> None:

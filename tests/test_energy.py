@@ -199,16 +199,23 @@ def test_a_meter_that_cannot_be_read_says_why_even_if_not_asked(bench: Bench, mo
 
 
 def test_what_the_board_reported_inside_a_window_is_in_its_line(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under-voltage for a moment of the first inferring window; throttled from the second idle window on."""
+    """Under-voltage for a moment of the first inferring window; throttled from the second idle window on. It warms up,
+    and its clock is looked at while it infers.
+    """
 
     class Board(device.Machine):
-        looks = iter([None, 0b0001, 0b0100, None, None])
+        looks = iter([(None, 40.0), (0b0001, 50.0), (0b0100, 45.0), (None, 52.5), (None, None)])
+        clock_hz = None
 
         def watch(self) -> Any:
             return contextlib.nullcontext(self)
 
-        def take(self) -> dict[str, int | None]:
-            return {"throttled": next(self.looks)}
+        def begin(self) -> None:
+            self.clock_hz = 1_500_000_000
+
+        def take(self) -> dict[str, float | None]:
+            bits, temperature_c = next(self.looks)
+            return {"throttled": bits, "temperature_c": temperature_c, "clock_hz": self.clock_hz}
 
         def throttled(self) -> int:
             return 0
@@ -219,6 +226,9 @@ def test_what_the_board_reported_inside_a_window_is_in_its_line(bench: Bench, mo
     energy.measure_energy(subjects_of(bench), {**PLAN, "sampling": True}, notebook, take_step, Board())
     bits = [line["throttled"] for line in notebook.lines[1:]]
     assert bits == [0, 0b0001, 0b0100, 0, 0]
+    assert [line["temperature_c"] for line in notebook.lines[1:]] == [40.0, 50.0, 45.0, 52.5, None]
+    clocks = [line.get("clock_hz", "not said") for line in notebook.lines[1:]]
+    assert clocks == ["not said", 1_500_000_000, "not said", 1_500_000_000, "not said"]
 
 
 def test_a_meter_of_the_host_has_its_windows_until_it_has_seen_enough(

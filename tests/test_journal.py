@@ -252,6 +252,21 @@ def test_what_the_board_reported_in_an_idle_window_is_in_the_reading_too() -> No
     assert reading.idle[0].flags == ("undervoltage",) and reading.all_flags == {"undervoltage"}
 
 
+def test_how_warm_and_fast_the_device_was_in_its_windows_is_in_the_reading() -> None:
+    lines = [
+        METER,
+        {**idle(0, 1.0), "temperature_c": 40.0},
+        {**window(0, 0, 7.0), "temperature_c": 55.5, "clock_hz": 1_500_000_000},
+        {**idle(1, 1.5), "temperature_c": 48.0},
+        {**window(0, 1, 7.0), "clock_hz": 1_400_000_000},
+    ]
+    (reading,) = records([*START, *of(0, 50_000), *of(1, 20_000), *lines, *DONE[2:]])[0].energy
+    assert sorted(reading.temperatures_c) == [40.0, 48.0, 55.5]
+    assert reading.clocks_hz == (1_500_000_000, 1_400_000_000)
+    (silent,) = records([*START, *of(0, 50_000), *of(1, 20_000), METER, window(0, 0, 7.0), *DONE[2:]])[0].energy
+    assert silent.temperatures_c == silent.clocks_hz == ()
+
+
 @pytest.mark.parametrize(
     ("scope", "flags"), [("board_input", ("charging",)), ("battery", ("charging",)), ("cpu_package", ())]
 )

@@ -347,6 +347,22 @@ def test_energy_is_shown_with_its_provenance(provenance: str, said: str) -> None
         assert "hwmon" in shown and "cpu_package" in shown and said in shown
 
 
+CLOCKS_HZ = (1_800_000_000, 1_500_000_000, 1_800_000_000)
+
+
+def test_energy_says_how_warm_and_fast_the_device_was_meanwhile() -> None:
+    reading = make_reading()
+    windows = [
+        msgspec.structs.replace(one, temperature_c=celsius, clock_hz=hertz, start_ns=10 * n + 5)
+        for n, (one, celsius, hertz) in enumerate(zip(reading.windows, (51.0, 58.0, 54.0), CLOCKS_HZ, strict=True))
+    ]
+    idle = [msgspec.structs.replace(one, temperature_c=45.0 + n, start_ns=10 * n) for n, one in enumerate(reading.idle)]
+    reading = msgspec.structs.replace(reading, windows=tuple(windows), idle=tuple(idle))
+    said = markdown.render(compare.compare([make_record(energy=(reading,))]))
+    assert "45 °C before and 48 °C after, at most 58 °C; lowest clock 1.50 GHz, median 1.80 GHz." in said
+    assert "°C before" not in markdown.render(compare.compare([make_record(energy=(make_reading(),))]))
+
+
 def test_energy_in_csv_has_its_provenance_too() -> None:
     assert "measured" in parsed(energy_of("measured"))[0]["energy"]
 

@@ -91,14 +91,16 @@ def idle_window(number, plan, journal, bench, device, watch):
     device.sleep(plan["energy_window_s"])
     seen = bench.since(before)
     duration_s = device.now_s() - start_s
-    bits = throttled(watch, device)
-    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, throttled=bits, **seen)
+    # Not its clock: at rest the governor lets it sink.
+    told = conditions(watch, device, "throttled", "temperature_c")
+    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, **told, **seen)
 
 
 def energy_window(subject, number, plan, journal, bench, device, seen, watch):
     """One artifact inferring; its worker says from when to when."""
     window_s = plan["energy_window_s"]
     before = bench.read()
+    watch.begin()
     ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
     found = bench.since(before)
     seen.add(subject.index, ran["inferences"], **found)
@@ -109,15 +111,16 @@ def energy_window(subject, number, plan, journal, bench, device, seen, watch):
         start_ns=ran["start_ns"],
         duration_s=ran["duration_ns"] / 1e9,
         inferences=ran["inferences"],
-        throttled=throttled(watch, device),
+        **conditions(watch, device, "throttled", "temperature_c", "clock_hz"),
         **found,
     )
 
 
-def throttled(watch, device):
-    """The bits of every look since the window before this one, and of right now; None where none are told."""
-    seen, now = watch.take()["throttled"], device.throttled()
-    return now if seen is None else seen | (now or 0)
+def conditions(watch, device, *names):
+    """How the device did since the window before this one, throttle bits also of right now; None where it is silent."""
+    seen, now = watch.take(), device.throttled()
+    bits = now if seen["throttled"] is None else seen["throttled"] | (now or 0)
+    return {name: {**seen, "throttled": bits}[name] for name in names}
 
 
 class Bench:

@@ -39,7 +39,7 @@ class Bench:
                 at_rest_w = statistics.mean(beside) if beside else None
                 try:
                     seen = self._seen(entry, at_rest_w)
-                    windows.append(EnergyWindow(inferences=entry.inferences, **seen))
+                    windows.append(EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **seen))
                 except Refused as error:
                     refused.append(Refusal(entry.round, error.code, str(error)))
         return idle, windows, refused
@@ -58,9 +58,7 @@ class Bench:
             beside_w=beside_w,
         )
         return {
-            "round": entry.round,
-            "start_ns": entry.start_ns,
-            "duration_s": entry.duration_s,
+            **recording.of_device(entry),
             "energy_j": found.energy_j,
             "u_j": found.u_window_j,
             "values": found.values,

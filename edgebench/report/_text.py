@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from edgebench import behaviour, carbon, stats
 from edgebench.compare import Comparison, OutputsMatch, Row
 from edgebench.energy import EnergyPerInference
 from edgebench.facts import Facts
+from edgebench.reading import EnergyReading
 from edgebench.record import Record
 from edgebench.report import _format
 
@@ -157,7 +159,19 @@ def _exactness(row: Row, one: EnergyPerInference) -> str:
         exact = f"the meter itself is within ±{2 * one.u_systematic_j / abs(one.net_j.value):.1%} ({source_of})"
     aligned = reading.alignment
     clock = f"; its clock is known to ±{2e3 * aligned.u_s:.1f} ms" if aligned and aligned.method == "rtt" else ""
-    return f"Energy of {source}: {exact}{clock}."
+    return f"Energy of {source}: {exact}{clock}{_meanwhile(reading)}."
+
+
+def _meanwhile(reading: EnergyReading) -> str:
+    """How the device was in the windows: `; 45 °C before and 52 °C after; lowest clock 1.50 GHz, median 1.80 GHz`."""
+    warm, clocks = reading.temperatures_c, reading.clocks_hz
+    told = []
+    if warm:
+        most = f", at most {max(warm):.0f} °C" if max(warm) > max(warm[0], warm[-1]) else ""
+        told.append(f"{warm[0]:.0f} °C before and {warm[-1]:.0f} °C after{most}")
+    if clocks:
+        told.append(f"lowest clock {min(clocks) / 1e9:.2f} GHz, median {statistics.median(clocks) / 1e9:.2f} GHz")
+    return "".join(f"; {part}" for part in told)
 
 
 def outputs(match: OutputsMatch) -> str:

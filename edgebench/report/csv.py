@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from typing import Any
 
+from edgebench import carbon
 from edgebench.compare import Comparison, Row
 from edgebench.energy import EnergyPerInference
 from edgebench.record import Record
@@ -14,14 +16,14 @@ from edgebench.stats import Estimate
 
 def render(comparison: Comparison) -> str:
     out = io.StringIO()
-    lines = [_line(row) for row in comparison.rows]
+    lines = [_line(row, comparison.intensity_g_per_kwh) for row in comparison.rows]
     writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["record"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return out.getvalue()
 
 
-def _line(row: Row) -> dict[str, Any]:
+def _line(row: Row, intensity_g_per_kwh: float | None) -> dict[str, Any]:
     record, parity = row.record, row.record.artifact.parity
     line = {
         "record": record.id,
@@ -64,6 +66,8 @@ def _line(row: Row) -> dict[str, Any]:
             ratio if isinstance(ratio, str) else f"{ratio.value:.6g}" for ratio in row.energy_ratios
         ),
         "no_energy": " | ".join(row.no_energy),
+        "intensity_g_per_kwh": intensity_g_per_kwh,
+        "co2e_g": " | ".join(_grams(row, intensity_g_per_kwh)),
     }
 
 
@@ -71,6 +75,15 @@ def _joules(one: EnergyPerInference) -> str:
     net = "none" if one.net_j is None else f"{one.net_j.value:.6g}"
     source = f"{one.meter}/{one.scope} ({one.provenance})"
     return f"{source}: net {net} J, gross {one.gross_j.value:.6g} J"
+
+
+def _grams(row: Row, intensity_g_per_kwh: float | None) -> Iterator[str]:
+    """Of the gross joules of one inference, which are what is drawn from the grid."""
+    if intensity_g_per_kwh is None:
+        return
+    for one in row.energy:
+        emitted = carbon.grams(one.gross_j.value, intensity_g_per_kwh)
+        yield f"{one.meter}/{one.scope} ({one.provenance}): {emitted:.6g}"
 
 
 def _seconds(name: str, estimate: Estimate | None) -> dict[str, float | None]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from edgebench.data import Float32Array, Preprocessing, Split, UInt8Array
 
 BATCH = 250
+# 16 MB of float32: with larger images a batch is smaller, because the maps of a first layer are tens of times as large.
+BATCH_VALUES = 4_000_000
 
 
 def logits(model: nn.Module, images: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
@@ -19,13 +21,15 @@ def logits(model: nn.Module, images: UInt8Array, preprocessing: Preprocessing) -
     import numpy as np
     import torch
 
+    sized = preprocessing.apply(images[:1]).size
+    count = min(BATCH, max(1, BATCH_VALUES // sized))
     training = {module: module.training for module in model.modules()}
     where = next(model.parameters()).device
     model.eval()
     answers = []
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(preprocessing.apply(images[start : start + BATCH]))
+        for start in range(0, len(images), count):
+            batch = torch.from_numpy(preprocessing.apply(images[start : start + count]))
             answers.append(model(batch.to(where)).float().cpu().numpy())
     for module, mode in training.items():
         module.training = mode
