@@ -35,6 +35,7 @@ from exporters._process import Failed, Workers
 
 FOLDER = Path("bundles")
 INT8_FORMATS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
+ANY_BATCH = ("onnx", "tflite")
 KINDS: dict[Source, str] = {
     "checkpoint": "a checkpoint",
     "module": "code",
@@ -82,7 +83,7 @@ def export(
     preprocessing: how images become such a network's input, a name of `exporters._preprocessing.NAMES`; what the data
     set prescribes if it is left out, which is refused where another one is clearly right.
     fold: the files take images as bytes, and begin with the preprocessing.
-    dynamic_batch: ONNX files that take any number of images at once, and no others; else all take one.
+    dynamic_batch: ONNX and TFLite files that take any number of images at once, and no others; else all take one.
     max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
     fewest layers that bring it under this stay float.
     no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
@@ -149,11 +150,13 @@ def export(
 
 def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
     """Those whose format leaves the batch open. Raises UserError if another one was asked for by name."""
-    able = [choice for choice in choices if choice.exporter.FORMAT == "onnx"]
+    able = [choice for choice in choices if choice.exporter.FORMAT in ANY_BATCH]
     others = [choice.name for choice in choices if choice not in able]
     if not able or (named and others):
         raise UserError(
-            "--dynamic-batch", f"{', '.join(others)} takes one image at a time", "Name ONNX formats, e.g. onnx-int8"
+            "--dynamic-batch",
+            f"{', '.join(others)} takes one image at a time",
+            "Name others, e.g. onnx-int8",
         )
     return able
 

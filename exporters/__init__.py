@@ -20,7 +20,7 @@ neither their start-up time nor a crash of native code reaches the command line.
 Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
 artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _parity compares answers.
 Of INT8, _ranges finds what eight bits are spread over, _onnx_int8 (with _onnx_widening) and _tflite_int8 write, and
-_candidates chooses.
+_candidates chooses. _tflite_batch opens files for any number of images.
 """
 
 from __future__ import annotations
@@ -98,12 +98,16 @@ class Made(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Opened:
-    """A loaded artifact. run: one stored input [1, ...] -> one stored output [1, ...]."""
+    """A loaded artifact. run: one stored input [1, ...] -> one stored output [1, ...].
+
+    run_many: [n, ...] -> [n, ...], in formats that can leave the number of images open; fails if this file does not.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     runtime: str
     run: Callable[[Any], Any]
+    run_many: Callable[[Any], Any] | None = None
 
 
 class Exporter(Protocol):

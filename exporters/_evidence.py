@@ -30,16 +30,16 @@ class Samples:
     labels: Int64Array | None = None
 
     def answers(
-        self, plugin: str, artifact: Path, workers: Workers, *, folded: bool = False
+        self, plugin: str, artifact: Path, workers: Workers, *, folded: bool = False, any_batch: bool = False
     ) -> tuple[Float32Array, Ran]:
         """What an artifact says to all of them, asked in a process of its own. Raises Failed.
 
-        folded: whether the preprocessing is in the artifact.
+        folded: whether the preprocessing is in the artifact. any_batch: UserError unless it takes several at once.
         """
         import numpy as np
 
         out = artifact.with_name(f"{artifact.name}.{self.file.stem}.answers.npy")
-        ran = workers.run(plugin, Run(str(artifact), str(self.file), self.preprocessing, str(out), folded))
+        ran = workers.run(plugin, Run(str(artifact), str(self.file), self.preprocessing, str(out), folded, any_batch))
         return np.load(out, allow_pickle=False), ran
 
     def take(self, index: Int64Array, name: str) -> Samples:

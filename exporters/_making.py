@@ -150,7 +150,7 @@ class Making:
             notes |= {
                 "float_operators": _float_operators.note(file, choice.exporter.FORMAT, self.scratch, self.workers)
             }
-        answers, ran = test.answers(choice.plugin, file, self.workers, folded=self.fold)
+        answers, ran = test.answers(choice.plugin, file, self.workers, folded=self.fold, any_batch=self.dynamic_batch)
         self._refuse_stranger(answers, test.reference, choice)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
         shutil.copyfile(file, content)

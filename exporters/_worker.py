@@ -9,6 +9,7 @@ stderr, which the parent sends to a log file.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import statistics
 import sys
@@ -25,20 +26,25 @@ from edgebench.bundle import TensorSpec, raw
 from edgebench.data import Preprocessing
 from edgebench.errors import UserError
 from edgebench.inspection import Looked
-from exporters import _foreign
+from exporters import _foreign_kinds
 from exporters._facts import Facts
 from exporters._foreign import ASKED_TWICE, Foreign, ForeignRun
 from exporters._inspect import Look, look
 from exporters._onnx_graph import inspect
 
 RACE_TURN = 5
+# Images that a file for any number is shown at once, and how far its answers may be off for it, relative: sums may be
+# added up in another order.
+TOGETHER = 3
+LARGEST_ERROR_TOGETHER = 1e-4
 
 
 class Run(msgspec.Struct, frozen=True):
     """Load `artifact` and let it answer.
 
     images: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without; without any, the artifact is
-    only loaded. answers: .npy to write, float32 [N, classes]. folded: it takes the images as they are.
+    only loaded. answers: .npy to write, float32 [N, classes]. folded: it takes the images as they are. any_batch: it
+    has to answer to several at once as it does to one after the other.
     """
 
     artifact: str
@@ -46,6 +52,7 @@ class Run(msgspec.Struct, frozen=True):
     preprocessing: Preprocessing | None = None
     answers: str = ""
     folded: bool = False
+    any_batch: bool = False
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -146,9 +153,9 @@ def perform(action: str, exporter: exporters.Exporter, task: bytes) -> Iterator[
         file = msgspec.json.decode(task, type=Inspect)
         yield Line(facts=inspect(Path(file.artifact), exporter.open_artifact, file.input_shape, Path(file.sized)))
     elif action == "look-at":
-        yield Line(facts=_foreign.look(msgspec.json.decode(task, type=Foreign)))
+        yield Line(facts=_foreign_kinds.look(msgspec.json.decode(task, type=Foreign)))
     elif action == "ask":
-        yield Line(ran=Ran((), (), "", _foreign.run(msgspec.json.decode(task, type=ForeignRun))))
+        yield Line(ran=Ran((), (), "", _foreign_kinds.run(msgspec.json.decode(task, type=ForeignRun))))
     elif action == "fold":
         fold = msgspec.json.decode(task, type=Fold)
         yield Line(folded=exporter.fold(Path(fold.artifact), Path(fold.out), fold.preprocessing))
@@ -165,14 +172,38 @@ def run(exporter: exporters.Exporter, task: Run) -> Ran:
 
         from exporters._parity import each_stored, from_stored, repeat_error
 
+        def stored(count: int | None) -> Iterator[Any]:
+            return itertools.islice(each_stored(Path(task.images), task.preprocessing, inputs[0]), count)
+
         def answers(count: int | None) -> Any:
-            images = itertools.islice(each_stored(Path(task.images), task.preprocessing, inputs[0]), count)
-            return np.concatenate([from_stored(opened.run(image), opened.outputs[0]) for image in images])
+            return np.concatenate([from_stored(opened.run(image), opened.outputs[0]) for image in stored(count)])
 
         first = answers(None)
+        if task.any_batch:
+            _refuse_other_answers(opened, np.concatenate(list(stored(TOGETHER))), first[:TOGETHER], task.artifact)
         off = repeat_error(answers(ASKED_TWICE), first[:ASKED_TWICE])
         np.save(task.answers, first, allow_pickle=False)
     return Ran(inputs, opened.outputs, opened.runtime, off)
+
+
+def _refuse_other_answers(opened: exporters.Opened, images: Any, one_by_one: Any, artifact: str) -> None:
+    """Raises UserError if several images at once are not answered as they were one after the other."""
+    from exporters._parity import from_stored, relative_error
+
+    assert opened.run_many is not None
+    try:
+        together = from_stored(opened.run_many(images), opened.outputs[0])
+        error = relative_error(together, one_by_one) if together.shape == one_by_one.shape else math.inf
+    except Exception as refusal:  # each runtime has its own
+        error, why = math.inf, f" ({str(refusal).strip().splitlines()[0][:200]})"
+    else:
+        why = ""
+    if not error <= LARGEST_ERROR_TOGETHER:
+        raise UserError(
+            "--dynamic-batch",
+            f"{Path(artifact).name} does not answer to {len(images)} images at once as to one after the other{why}",
+            "Leave the option out, or name other formats; a network that was exported for one image stays so",
+        )
 
 
 def race(exporter: exporters.Exporter, task: Race) -> tuple[float, ...]:

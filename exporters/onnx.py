@@ -154,7 +154,7 @@ def open_artifact(path: Path) -> Opened:
     def run(stored: Any) -> Any:
         return session.run([outputs[0].name], {inputs[0].name: stored})[0]
 
-    return Opened(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run)
+    return Opened(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run, run)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:

@@ -11,9 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from edgebench.bundle import TensorSpec
 from edgebench.data import Preprocessing
-from exporters import Job, Made, Opened, _modules, _tflite_folding, _tflite_int8
+from exporters import Job, Made, Opened, _modules, _tflite_batch, _tflite_folding, _tflite_int8
 from exporters._parity import each_image, to_layout
 from exporters._ranges import Histogram
 
@@ -96,6 +98,15 @@ def _pooled_over_zeros(network: nn.Module) -> nn.Module:
 
 def precisions_of(float32: Path, job: Job) -> Iterator[Made]:
     """The wanted precisions of a float32 .tflite file that has a signature."""
+    for made in _of_one_image(float32, job):
+        if job.dynamic_batch:
+            out = Path(job.folder) / f"any-{Path(made.file).name}"
+            _tflite_batch.open_batch(Path(made.file), out)
+            made = msgspec.structs.replace(made, file=str(out))
+        yield made
+
+
+def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
     folder = Path(job.folder)
     if "fp32" in job.precisions:
         yield Made("fp32", str(float32))
@@ -148,7 +159,15 @@ def open_artifact(path: Path) -> Opened:
         interpreter.invoke()
         return interpreter.get_tensor(sink["index"])
 
-    return Opened((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run)
+    def run_many(stored: Any) -> Any:
+        wider = Interpreter(str(path), num_threads=1)
+        wider.resize_tensor_input(source["index"], stored.shape, strict=True)
+        wider.allocate_tensors()
+        wider.set_tensor(source["index"], stored)
+        wider.invoke()
+        return wider.get_tensor(sink["index"])
+
+    return Opened((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run, run_many)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:

@@ -242,18 +242,49 @@ def test_files_take_one_image_or_on_request_any_number(
 ) -> None:
     import onnxruntime
 
-    formats = ["onnx-fp32", "onnx-int8"]
+    from exporters import tflite
+
+    formats = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"]
     dynamic = export(dense.path, formats=formats, dynamic_batch=True, out=folder / "dynamic")
     images = mini.preprocessing.apply(mini.test.images[:5])
-    for name in formats:
+    for name in formats[:2]:
         sessions = [onnxruntime.InferenceSession(made.path / f"{name}.onnx") for made in (exported, dynamic)]
         assert [session.get_inputs()[0].shape for session in sessions] == [[1, 1, 28, 28], ["batch", 1, 28, 28]]
         one_by_one = [sessions[0].run(None, {"input": image[None]})[0] for image in images]
         together = sessions[1].run(None, {"input": images})[0]
         assert parity.relative_error(together, np.concatenate(one_by_one)) < 1e-5
-    with pytest.raises(UserError, match="tflite-fp32 takes one image at a time"):
-        export(dense.path, formats=["tflite-fp32"], dynamic_batch=True, out=folder / "never")
+    for name in formats[2:]:
+        opened = [tflite.open_artifact(made.path / f"{name}.tflite") for made in (exported, dynamic)]
+        stored = parity.to_stored(images, opened[0].inputs[0])
+        one_by_one = [opened[0].run(image[None]).copy() for image in stored]
+        assert opened[1].run_many is not None
+        together = opened[1].run_many(stored)
+        assert together.shape == (5, 10)
+        assert parity.relative_error(together.astype(np.float32), np.concatenate(one_by_one)) < 1e-5
+        assert np.array_equal(opened[1].run(stored[:1]), one_by_one[0])  # a device that knows nothing of it takes one
+    with pytest.raises(UserError, match="torch-fp32 takes one image at a time"):
+        export(dense.path, formats=["torch-fp32"], dynamic_batch=True, out=folder / "never")
     assert not (folder / "never").exists()
+
+
+def test_a_file_that_was_made_for_one_image_is_refused_where_any_number_is_asked_for(
+    exported: Exported, folder: Path
+) -> None:
+    source = exported.path / "onnx-fp32.onnx"
+    with pytest.raises(UserError, match="does not answer to 3 images at once as to one after the other") as refused:
+        export(source, formats=["onnx-fp16"], dataset="fashion-mnist-mini", dynamic_batch=True, out=folder / "never")
+    assert "exported for one image stays so" in refused.value.remedy
+    assert not (folder / "never").exists()
+
+
+def test_tflite_of_a_file_for_one_image_takes_any_number_all_the_same(exported: Exported, folder: Path) -> None:
+    """onnx2tf reads what the source says of one image; the file that comes of it is opened like any other."""
+    if not exporters.importlib.util.find_spec("onnx2tf"):
+        pytest.skip("needs onnx2tf")
+    source, formats = exported.path / "onnx-fp32.onnx", ["tflite-fp32"]
+    made = export(source, formats=formats, dataset="fashion-mnist-mini", dynamic_batch=True, out=folder / "any")
+    assert made.bundle.artifacts[0].parity is not None
+    assert made.bundle.artifacts[0].parity.top1_agreement == 1.0
 
 
 def test_files_are_the_same_bytes_each_time(exported: Exported, dense: checkpoint.Checkpoint, folder: Path) -> None:

@@ -20,7 +20,7 @@ from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.export import export
 from edgebench.prune import prune
 from edgebench.train import train
-from exporters import _foreign, _material, _modules, _onnx_graph, _preprocessing, _publishing, _refusals
+from exporters import _foreign_kinds, _material, _modules, _onnx_graph, _preprocessing, _publishing, _refusals
 from exporters._asking import LARGEST_REPEAT_ERROR
 from exporters._foreign import Foreign, ForeignRun
 from exporters._opening import open_parent
@@ -226,7 +226,7 @@ def test_dropout_that_evaluation_mode_does_not_turn_off(folder: Path) -> None:
     for name, differs in (("dropping", True), ("Small", False)):
         task = foreign(name, folder)
         _modules.look(task)
-        repeat_error = _foreign.run(ForeignRun(task, str(images), None, str(folder / "answers.npy")))
+        repeat_error = _foreign_kinds.run(ForeignRun(task, str(images), None, str(folder / "answers.npy")))
         assert (repeat_error > LARGEST_REPEAT_ERROR) == differs
         assert np.load(folder / "answers.npy").shape == (20, 10)
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from device_agents.python import facts, firmware, gate, job, meters, watch
+from device_agents.python import facts, firmware, gate, load, meters, watch
 from device_agents.python.meters import _rapl_perf, rapl
 from edgebench import verdict
 from edgebench.facts import Facts
@@ -387,7 +387,7 @@ def test_a_machine_without_proc_stat_says_nothing_of_its_load(content: str | Non
         plant(root, {"proc/stat": content})
     assert facts.machine_cpu_s() == {}
     notebook = Notebook()
-    job.journal_load(job.processor_seconds([]), [Subject(1)], notebook)
+    load.journal_load(load.processor_seconds([]), [Subject(1)], notebook)
     assert notebook.lines == []
 
 
@@ -415,10 +415,10 @@ def load_of(
     readings = {pid: iter(seconds) for pid, seconds in used_s.items()}
     monkeypatch.setattr(facts, "process_cpu_s", lambda pid: next(readings[pid], 0.0) if pid in readings else 0.0)
     plant(root, stat(100, 0, 0, 0, 0, 0, 0, 0))
-    first = job.processor_seconds(before)
+    first = load.processor_seconds(before)
     plant(root, stat(110, 0, 0, 0, 0, 0, 0, 1))
     notebook = Notebook()
-    job.journal_load(first, after, notebook)
+    load.journal_load(first, after, notebook)
     return notebook.lines[0]
 
 
@@ -435,7 +435,7 @@ def test_a_worker_that_broke_meanwhile_does_not_count_as_another_program(
     """It had used 6 s in its warm-up; afterwards it is one of the children that have ended."""
     one, two = Subject(101), Subject(102)
     ended = iter([SimpleNamespace(ru_utime=0.0, ru_stime=0.0), SimpleNamespace(ru_utime=5.5, ru_stime=0.5)])
-    monkeypatch.setattr(job.resource, "getrusage", lambda who: next(ended))
+    monkeypatch.setattr(load.resource, "getrusage", lambda who: next(ended))
     line = load_of(root, monkeypatch, [one, two], [one], {101: [2, 11], 102: [6]})
     assert line["own_s"] == pytest.approx(9)
 
@@ -573,7 +573,7 @@ def test_how_long_the_clock_had_which_value(root: Path) -> None:
     before = facts.clocks_s()
     assert before == {"policy0": {600_000_000: 10.0, 1_800_000_000: 0.5}}
     plant(root, {"sys/devices/system/cpu/cpufreq/policy0/stats/time_in_state": "600000 1000\n1800000 250\n"})
-    assert job._clocks_spent(before, facts.clocks_s()) == {"policy0": {"1800000000": 2.0}}
+    assert load._clocks_spent(before, facts.clocks_s()) == {"policy0": {"1800000000": 2.0}}
 
 
 def test_a_machine_without_vcgencmd_has_no_throttle_bits() -> None:

@@ -20,7 +20,7 @@ from edgebench.phone import assets, certificate, code
 from edgebench.phone import http as web
 from edgebench.phone.device import describe_browser
 from edgebench.phone.page import Gone, Page, Refused, Reloaded
-from edgebench.phone.server import Station
+from edgebench.phone.station import Station
 from edgebench.phone.worker import PageWorker
 from edgebench.progress import Silent
 from edgebench.targets import Target, with_page

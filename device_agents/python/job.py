@@ -10,17 +10,15 @@ Runs detached from whoever started it. Everything it learns goes to the journal 
 import fcntl
 import json
 import math
-import os
 import random
-import resource
 import signal
 import sys
 import threading
 from pathlib import Path
 
-from . import PROTOCOL, facts, golden, meters, series
+from . import PROTOCOL, golden, load, meters, series
 from .accuracy import measure_accuracy
-from .device import MACHINE, device_of
+from .device import device_of
 from .energy import measure_energy
 from .gate import Condition, gate
 from .journal import Journal
@@ -208,10 +206,10 @@ def measure_one_by_one(subjects, start, plan, journal, store, device):
 def measure_latency(subjects, plan, journal, store, device):
     """Warm up, then time in rounds; those that break leave `subjects`. Returns the status."""
     subjects[:] = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal, device)]
-    before = processor_seconds(subjects, device)
+    before = load.processor_seconds(subjects, device)
     with device.watch() if plan["sampling"] else Blind() as watch:
         status = measure_rounds(subjects, plan, journal, store, device, watch)
-    journal_load(before, subjects, journal, device)
+    load.journal_load(before, subjects, journal, device)
     return status
 
 
@@ -231,38 +229,6 @@ def measure_rounds(subjects, plan, journal, store, device, watch):
                 subjects.remove(subject)
         number += 1
     return "done"
-
-
-def processor_seconds(subjects, device=MACHINE):
-    """Processor time used so far, in s: by the whole machine, taken by its host (steal), and by this job.
-
-    And for how long its clocks have had each of their values. Empty where the machine does not tell.
-    """
-    machine = device.machine_cpu_s()
-    if not machine:
-        return machine
-    alive = [os.getpid(), *(subject.worker.pid for subject in subjects if subject.worker.pid)]
-    # Workers that broke meanwhile are counted among the children that have ended.
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
-    return {"wall_s": device.now_s(), "own_s": own_s, "clocks_s": device.clocks_s(), **machine}
-
-
-def journal_load(before, subjects, journal, device=MACHINE):
-    """How busy the machine was with anything else while latencies were measured."""
-    after = processor_seconds(subjects, device)
-    if subjects and "busy_s" in before:
-        spent = {name: after[name] - before[name] for name in ("wall_s", "own_s", "busy_s", "steal_s")}
-        journal.write("load", **spent, clocks_s=_clocks_spent(before["clocks_s"], after["clocks_s"]))
-
-
-def _clocks_spent(before, after):
-    """Seconds at each clock, of each group of processors; a clock that was not used is left out."""
-    spent = {}
-    for group, times in after.items():
-        gone = {hz: round(seconds - before.get(group, {}).get(hz, 0.0), 2) for hz, seconds in times.items()}
-        spent[group] = {str(hz): seconds for hz, seconds in gone.items() if seconds > 0}
-    return spent
 
 
 def measure_round(subject, number, plan, journal, device, watch):

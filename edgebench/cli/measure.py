@@ -64,7 +64,7 @@ def export(
         bool, typer.Option("--fold-preprocessing", help="Files that take images as bytes, 0 to 255.")
     ] = False,
     dynamic_batch: Annotated[
-        bool, typer.Option("--dynamic-batch", help="ONNX files that take any number of images at once.")
+        bool, typer.Option("--dynamic-batch", help="Files that take any number of images at once.")
     ] = False,
     max_drop: Annotated[
         float | None,

@@ -26,7 +26,7 @@ import device_agents
 from edgebench.phone.page import Refused
 
 if TYPE_CHECKING:
-    from edgebench.phone.server import Station
+    from edgebench.phone.station import Station
 
 MAX_BODY_BYTES = 16 << 20
 WEB = Path(device_agents.__file__).parent / "web"

@@ -11,7 +11,7 @@ from device_agents.python.session import Session, _start_time
 
 if TYPE_CHECKING:
     from device_agents.python.channel import Channel
-    from edgebench.phone.server import Station
+    from edgebench.phone.station import Station
 
 PROBE_S = 120.0
 
