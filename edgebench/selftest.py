@@ -64,10 +64,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class SelfTest:
+    """stopped: by Ctrl-C, before all jobs were done."""
+
     target: str
     plan: Plan
     round_trips_s: tuple[float, ...]
     pairs: tuple[Pair, ...]
+    stopped: bool = False
 
     @property
     def detectable(self) -> float:
@@ -109,6 +112,8 @@ class SelfTest:
         yield f"  A/A             {called} of {jobs} jobs call a difference where there is none"
         yield f"  not precise     {imprecise} of {jobs} jobs within {self.plan.seconds_max:g} s"
         yield f"  can tell        differences above {self.detectable:.2%}, inside one job"
+        if self.stopped:
+            yield f"  stopped after {jobs} jobs"
         if self.useless:
             yield f"  too noisy: below {USELESS:.0%} nothing can be told apart here with this plan"
 
@@ -117,21 +122,36 @@ class SelfTest:
         return statistics.median(one.relative or math.inf for one in latencies if one is not None)
 
 
-def selftest(target: Target, plan: Plan, *, file: Path | None = None, runs: int = 6, progress: Progress) -> SelfTest:
+def selftest(
+    target: Target,
+    plan: Plan,
+    *,
+    file: Path | None = None,
+    runs: int = 6,
+    results: Path | None = None,
+    progress: Progress,
+) -> SelfTest:
     """Compare a file with itself in `runs` jobs with sampling and `runs` without, by turns.
 
     file: something that the target runs; by default its runtime's own tiny model, or an artifact of a simulated device.
+    results: where the records are kept; nowhere if it is left out. Ctrl-C ends it with the jobs that are done; raises
+    KeyboardInterrupt if they are fewer than two.
     """
     trips_s, runtime = _reach(target, progress)
-    pairs = []
+    pairs: list[Pair] = []
     with tempfile.TemporaryDirectory(prefix="edgebench-") as scratch:
         folder = Path(scratch)
         with progress.step(f"Comparing a file with itself on {target.name}", total=2 * runs) as step:
-            for number in range(2 * runs):
-                path = file or _own_file(runtime, folder, number)
-                pairs.append(_pair(target, path, plan, folder / "results", sampled=number % 2 == 0))
-                step.advance()
-    return SelfTest(target.name, plan, tuple(trips_s), tuple(pairs))
+            try:
+                for number in range(2 * runs):
+                    path = file or _own_file(runtime, folder, number)
+                    pair = _pair(target, path, plan, results or folder / "results", sampled=number % 2 == 0)
+                    pairs.append(pair)
+                    step.advance(1, _told(pair.ratio))
+            except KeyboardInterrupt:
+                if len(pairs) < 2:
+                    raise
+    return SelfTest(target.name, plan, tuple(trips_s), tuple(pairs), stopped=len(pairs) < 2 * runs)
 
 
 def _reach(target: Target, progress: Progress) -> tuple[list[float], str]:
@@ -172,11 +192,16 @@ def _own_file(runtime: str, folder: Path, number: int) -> Path:
 
 
 def _pair(target: Target, path: Path, plan: Plan, results: Path, *, sampled: bool) -> Pair:
-    """One job of the file, or of the first artifact of a bundle, and the same again."""
+    """One job of the file, or of the first artifact of a bundle, and the same again.
+
+    Raises KeyboardInterrupt if it was stopped: half a job is no pair.
+    """
     found = sources([path, path])
     wanted = [found[0], found[len(found) // 2]]
     asked = msgspec.structs.replace(plan, sampling=sampled)
     first, twin = (record.load(saved) for saved in deploy(target, wanted, asked, results))
+    if "stopped" in (first.outcome.status, twin.outcome.status):
+        raise KeyboardInterrupt
     for one in (first, twin):
         if not one.rounds:
             raise UserError(
@@ -190,6 +215,12 @@ def _log_p50(one: Record) -> float:
     latency = stats.latency_ns(one.rounds, 0.5)
     assert latency is not None
     return math.log(latency.value)
+
+
+def _told(ratio: Ratio) -> str:
+    if ratio.low is None or ratio.high is None:
+        return f"ratio {ratio.value:.4f}"
+    return f"ratio {ratio.value:.4f} ({ratio.low:.4f} to {ratio.high:.4f})"
 
 
 def _signed(share: Estimate) -> str:

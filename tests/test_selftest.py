@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from device_agents.python.simulation import Board, Model
-from edgebench import plan, selftest, simulated, verdict
+from edgebench import plan, record, selftest, simulated, verdict
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.progress import Silent
@@ -94,6 +98,24 @@ def test_a_clean_simulated_device_passes_as_typed(tmp_path: Path) -> None:
     assert "2 jobs of plan quick" in done.stdout and "can tell" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert not (tmp_path / "results").exists()
+
+
+def test_ctrl_c_reports_the_jobs_that_are_done_and_keeps_their_records(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgebench", "selftest", "--target", "simulated", "--plan", "quick"]
+    process = subprocess.Popen(
+        [*command, "--runs", "500", "--results", "kept"],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    kept = tmp_path / "kept/simulated"
+    while process.poll() is None and len(list(kept.glob("*.json"))) < 6:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    (jobs,) = (int(line.split()[2]) for line in output.splitlines() if line.strip().startswith("stopped after"))
+    done = [one for one in record.load_target(tmp_path / "kept", "simulated") if one.outcome.status != "stopped"]
+    assert 2 <= jobs < 1000 and len(done) in (2 * jobs, 2 * jobs + 2)  # it may come just after a job
 
 
 def test_a_device_that_is_too_noisy_for_the_plan_exits_with_3(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgebench.cli._terminal import EXIT_UNTRUSTED, TargetsFile, console, example, progress, say
+from edgebench.cli._terminal import EXIT_INTERRUPTED, EXIT_UNTRUSTED, TargetsFile, console, example, progress, say
 
 app = typer.Typer()
 
@@ -30,11 +30,15 @@ def selftest(
         Path | None,
         typer.Option("--example", help="Write bundles for the simulated target here, and end.", show_default=False),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Keep the records in this folder; by default they are not kept.", show_default=False),
+    ] = None,
     targets: TargetsFile = None,
 ) -> None:
     """Compare a file with itself on a device: its noise, and what difference it can tell.
 
-    Exits with 3 if the device is too noisy for the plan.
+    Exits with 3 if the device is too noisy for the plan. After Ctrl-C the jobs that are done are reported.
     """
     from edgebench import plan, simulated
     from edgebench import selftest as selftest_
@@ -49,9 +53,12 @@ def selftest(
         plan.named(preset),
         file=file,
         runs=runs,
+        results=results,
         progress=progress(),
     )
     for line in found.lines():
         console().print(line, markup=False)
+    if found.stopped:
+        raise typer.Exit(EXIT_INTERRUPTED)
     if found.useless:
         raise typer.Exit(EXIT_UNTRUSTED)
