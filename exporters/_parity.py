@@ -14,29 +14,36 @@ if TYPE_CHECKING:
 
 # Identical answers have no noise; JSON has no infinity.
 SQNR_CEILING_DB = 300.0
+PIECE = 64
 
 
 def each_image(file: Path, preprocessing: Preprocessing | None) -> Iterator[Float32Array]:
     """float32 [1, C, H, W], one after the other; what `file` holds: see `_evidence.Samples`."""
-    import numpy as np
-
-    images = np.load(file, mmap_mode="r", allow_pickle=False)
-    for position in range(len(images)):
-        image = images[position : position + 1]
-        yield preprocessing.apply(image) if preprocessing else np.array(image)
+    for some in _pieces(file):
+        yield from _one_by_one(preprocessing.apply(some) if preprocessing else some)
 
 
 def each_stored(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec) -> Iterator[Any]:
     """One image after the other as an artifact takes it, [1, ...]."""
+    for some in _pieces(file):
+        if spec.folded:
+            yield from _one_by_one(to_layout(some.transpose(0, 3, 1, 2), spec))
+        else:
+            yield from _one_by_one(to_stored(preprocessing.apply(some) if preprocessing else some, spec))
+
+
+def _pieces(file: Path) -> Iterator[Any]:
+    """A few images at a time: preparing them one by one takes as long as a small network takes to answer."""
     import numpy as np
 
-    if spec.folded:
-        images = np.load(file, mmap_mode="r", allow_pickle=False)
-        for position in range(len(images)):
-            yield to_layout(images[position : position + 1].transpose(0, 3, 1, 2), spec)
-    else:
-        for image in each_image(file, preprocessing):
-            yield to_stored(image, spec)
+    images = np.load(file, mmap_mode="r", allow_pickle=False)
+    for start in range(0, len(images), PIECE):
+        yield np.array(images[start : start + PIECE])
+
+
+def _one_by_one(images: Any) -> Iterator[Any]:
+    for position in range(len(images)):
+        yield images[position : position + 1]
 
 
 def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:

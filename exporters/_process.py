@@ -24,6 +24,11 @@ from exporters._worker import Fold, Inspect, Line, Race, Ran, Run
 ROOT = Path(exporters.__file__).parents[1]
 
 
+def left_over() -> int:
+    """Processors for the parent's answers while two converters run, at least one."""
+    return max(1, (os.cpu_count() or 1) - 2)
+
+
 class Failed(Exception):
     """A worker did not do its task. seen: what happened, in one line."""
 
@@ -112,6 +117,7 @@ class Worker:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
             "PYTHONIOENCODING": "utf-8",
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(left_over() if action == "ask" else 1)),
             "CUDA_VISIBLE_DEVICES": "",  # converting needs no GPU, and TensorFlow would take all of its memory
         }
         # -P: a file called onnx.py in the user's folder must not be taken for the library.
