@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 # Beyond these an artifact is not a less exact copy of its parent, it is another network: something broke.
 LARGEST_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}
 LEAST_AGREEMENT_INT8 = 0.5
+# Of a converter and the process that then runs its files: libraries, and copies of the float32 weights. ResNet18 in six
+# formats by two of them was seen to take 2.45 GB, this process included.
+CONVERTER_BYTES = 1_200_000_000
+COPIES_OF_WEIGHTS = 8
 INSPECTED: tuple[Format, ...] = get_args(Format)
 
 
@@ -56,7 +60,9 @@ class Making:
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> list[Artifact]:
-        """The artifacts, in the order of `choices`. The first failure ends everything that still runs.
+        """The artifacts, in the order of `choices`, converters side by side where memory allows.
+
+        The first failure ends everything that still runs.
 
         Float files are converted while this process lets the parent answer to the images; INT8 waits for the answers,
         because a parent may be refused for them.
@@ -64,7 +70,7 @@ class Making:
         if not choices:
             return []
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
-        with ThreadPoolExecutor(len(plugins)) as pool:
+        with ThreadPoolExecutor(side_by_side(len(plugins), self.parent.parameters)) as pool:
             try:
                 running = [pool.submit(self._plugin, p, [c for c in choices if c.plugin == p]) for p in plugins]
                 self._ready.set_result(
@@ -78,6 +84,7 @@ class Making:
             except BaseException:
                 self._ready.cancel()
                 self.workers.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         made = {artifact.name: artifact for future in running for artifact in future.result()}
         return [made[self._name(choice)] for choice in choices]
@@ -204,6 +211,14 @@ class Making:
                 f"of their size, {choice.precision} may differ by {largest:g}"
             )
         raise UserError(self._name(choice), seen, "Leave it out with --formats, and report the network to edgebench")
+
+
+def side_by_side(converters: int, parameters: int) -> int:
+    """How many of them may run at once, in the memory that is free now: at least one."""
+    import psutil
+
+    each = CONVERTER_BYTES + COPIES_OF_WEIGHTS * 4 * parameters
+    return max(1, min(converters, psutil.virtual_memory().available // each))
 
 
 def _parity(answers: Float32Array, evidence: Evidence, ran: Ran) -> Parity | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import get_args
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 
 import exporters
@@ -16,6 +18,7 @@ from edgebench import bundle
 from edgebench.bundle import TensorSpec
 from edgebench.export import wanted
 from exporters import _golden as golden
+from exporters import _making
 from exporters import _parity as parity
 
 ALL = [
@@ -134,3 +137,14 @@ def test_pooling_of_a_module_is_turned_only_where_zeros_are_the_lowest() -> None
     assert torch.equal(turned(image), whole(image))
     below_zero = network(nn.Tanh())
     assert tflite._pooled_over_zeros(below_zero) is below_zero
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "parameters", "at_once"),
+    [(16, 11_000_000, 2), (2, 11_000_000, 1), (0.1, 11_000_000, 1), (4, 138_000_000, 1), (16, 138_000_000, 2)],
+)
+def test_converters_run_side_by_side_where_memory_allows(
+    free_gb: float, parameters: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(free_gb * 1e9)))
+    assert _making.side_by_side(2, parameters) == at_once
