@@ -7,12 +7,10 @@ Everything that is measured happens in the agent (device_agents/python/job.py); 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -20,7 +18,8 @@ import msgspec
 from edgebench import __version__, bundle, journal, ledger, provision, record, recording, scoring
 from edgebench.agent import Agent, Tail
 from edgebench.bundle import Artifact
-from edgebench.errors import AgentError, LinkLost, TargetError, UserError
+from edgebench.connection import Connection
+from edgebench.errors import AgentError, LinkLost, UserError
 from edgebench.facts import Facts
 from edgebench.ledger import Ledger, OpenJob, Request
 from edgebench.metering import Metering
@@ -30,10 +29,6 @@ from edgebench.progress import Progress, Silent, Step
 from edgebench.provision import RuntimePlace
 from edgebench.scoring import TestSet
 from edgebench.targets import Target
-from edgebench.transports import open_transport
-
-RECONNECT_S = 120.0
-RECONNECT_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def deploy(
     progress = progress or Silent()
     book = Ledger(results, target.name)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
-    with _Link(target, progress) as link, Metering(target, plan, calibrations, progress) as meter:
+    with Connection(target, progress) as link, Metering(target, plan, calibrations, progress) as meter:
         _check_device(link.agent.facts(), target)
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
         job = book.open_job(key)
@@ -225,7 +220,7 @@ def _start(
         job.forget_lines()
 
 
-def _follow(link: _Link, job: OpenJob, meter: Metering, progress: Progress) -> Tail:
+def _follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress) -> Tail:
     """Take in journal lines until the job has ended, over as many connections as it needs."""
     request = job.request
     total = len(request.artifacts) * request.plan.rounds_min
@@ -256,39 +251,6 @@ def _follow(link: _Link, job: OpenJob, meter: Metering, progress: Progress) -> T
                 progress.say("Stopping after this round; what is measured is saved. Ctrl-C again: leave it running")
                 link.renew()
                 link.agent.stop(request.id)
-
-
-class _Link:
-    """The connection to a target's agent, and how to get another one when it breaks."""
-
-    def __init__(self, target: Target, progress: Progress) -> None:
-        self._target = target
-        self._progress = progress
-        self.agent = self._connect()
-
-    def __enter__(self) -> _Link:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.agent.close()
-
-    def renew(self) -> None:
-        """Connect again, for at most RECONNECT_S; raises what the last try said."""
-        self.agent.close()
-        give_up = time.monotonic() + RECONNECT_S
-        while True:
-            try:
-                self.agent = self._connect()
-                return
-            except TargetError:
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(RECONNECT_PAUSE_S)
-
-    def _connect(self) -> Agent:
-        return Agent(open_transport(self._target), f"target '{self._target.name}'", self._progress)
 
 
 class _Watch:

@@ -13,7 +13,7 @@ import pytest
 
 from device_agents.python import android
 from device_agents.python.meters import Unavailable, android_battery, android_rails
-from edgebench import check, deploy, record
+from edgebench import check, connection, deploy, record
 from edgebench.errors import Unreachable, UserError
 from edgebench.phone import bundle
 from edgebench.plan import Plan
@@ -81,7 +81,7 @@ def test_the_agent_goes_over_the_cable_and_measures(
 def test_a_cable_that_is_pulled_while_files_go_over_it(
     relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, plug_in: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deploy, "RECONNECT_S", 0.5)
+    monkeypatch.setattr(connection, "RECONNECT_S", 0.5)
     plug_in("--drop-after", "20000")  # in the middle of the agent's zipapp
     with pytest.raises(UserError) as caught:
         deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
