@@ -8,6 +8,7 @@ a largest drop of accuracy was asked for and is exceeded, more layers stay float
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 from exporters import SEVEN_BITS, Choice, Job, Made, Scheme, _mixed
 from exporters import _parity as parity
 from exporters._evidence import Evidence, Samples
-from exporters._process import Worker, Workers
+from exporters._process import Worker, Workers, at_once
 from exporters._ranges import METHODS
 from exporters._worker import Race
 
@@ -64,7 +65,7 @@ class Choosing:
 
     def best(self, made: Iterable[Made], max_drop: float | None) -> tuple[Made, dict[str, str]]:
         """The chosen file and the notes that say why. max_drop: of accuracy, as a fraction."""
-        scored = [self._scored(one) for one in made]
+        scored = self._all_scored(made)
         best = max(scored, key=lambda one: one.agreement)
         if best.made.float_starts:
             others = [one for one in scored if one is not best]
@@ -100,6 +101,10 @@ class Choosing:
             assert line.made is not None
             yield line.made
 
+    def _all_scored(self, made: Iterable[Made]) -> list[Candidate]:
+        with ThreadPoolExecutor(at_once()) as pool:
+            return list(pool.map(self._scored, made))
+
     def _scored(self, made: Made) -> Candidate:
         samples = self._validation
         answers, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
@@ -112,8 +117,8 @@ class Choosing:
         return [replace(one, latency_s=latency) for one, latency in zip(candidates, latencies, strict=True)]
 
     def _with_float_starts(self, best: Candidate) -> list[Candidate]:
-        more = [self._scored(one) for one in self._made(self._variants(best.scheme, best.made.float_starts))]
-        return self._raced([best, *more])
+        more = self._made(self._variants(best.scheme, best.made.float_starts))
+        return self._raced([best, *self._all_scored(more)])
 
     def _drop(self, candidate: Candidate) -> float:
         samples = self._validation

@@ -23,7 +23,7 @@ from exporters._candidates import Choosing
 from exporters._evidence import Evidence
 from exporters._material import Material
 from exporters._parent import Parent
-from exporters._process import Worker, Workers
+from exporters._process import Worker, Workers, at_once
 from exporters._worker import Fold, Ran
 
 if TYPE_CHECKING:
@@ -96,7 +96,6 @@ class Making:
         """All of one plugin: convert them in one worker, choose, then load and check each in one of its own."""
         output = self.scratch / plugin
         output.mkdir()
-        artifacts = []
         with self.workers.start("convert", plugin) as worker:
             job = Job(
                 source=str(self.parent.path),
@@ -127,11 +126,9 @@ class Making:
                     choosing = Choosing(choice, job, worker, self.workers, evidence)
                     made, why = choosing.best([made, *others], self.max_drop)
                     notes |= why
-                chosen.append((choice, made, notes))
-        for choice, made, notes in chosen:
-            artifacts.append(self._checked(made, notes, choice, evidence))
-            self.step.advance(1, f"{choice.name} checked")
-        return artifacts
+                chosen.append((made, notes, choice))
+        with ThreadPoolExecutor(at_once()) as pool:
+            return list(pool.map(lambda one: self._checked(*one, evidence), chosen))
 
     def _schemes(self, plugin: str) -> tuple[Scheme, ...]:
         if self.no_vnni and exporters.load(plugin).FORMAT == "onnx":
@@ -161,6 +158,7 @@ class Making:
         self._refuse_stranger(answers, test.reference, choice)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
         shutil.copyfile(file, content)
+        self.step.advance(1, f"{choice.name} checked")
         return Artifact(
             name=self._name(choice),
             format=choice.exporter.FORMAT,

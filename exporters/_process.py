@@ -21,12 +21,19 @@ from exporters._foreign import Foreign, ForeignRun
 from exporters._inspect import Look
 from exporters._worker import Fold, Inspect, Line, Race, Ran, Run
 
+# Each is a process with its libraries and the file.
+MOST_AT_ONCE = 8
 ROOT = Path(exporters.__file__).parents[1]
 
 
 def left_over() -> int:
     """Processors for the parent's answers while two converters run, at least one."""
     return max(1, (os.cpu_count() or 1) - 2)
+
+
+def at_once() -> int:
+    """Files, of one thread each, that answer at the same time while another converter has as many, at least one."""
+    return max(1, min((os.cpu_count() or 1) // 2, MOST_AT_ONCE))
 
 
 class Failed(Exception):

@@ -287,12 +287,16 @@ def test_tflite_of_a_file_for_one_image_takes_any_number_all_the_same(exported: 
     assert made.bundle.artifacts[0].parity.top1_agreement == 1.0
 
 
-def test_files_are_the_same_bytes_each_time(exported: Exported, dense: checkpoint.Checkpoint, folder: Path) -> None:
-    """And so `deploy` sends nothing twice. The file name of the source must not matter."""
+def test_files_are_the_same_bytes_each_time(
+    exported: Exported, dense: checkpoint.Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so `deploy` sends nothing twice. Neither the source's file name matters nor how many files answer at once."""
+    monkeypatch.setattr(process.os, "cpu_count", lambda: 8)
     formats = ["onnx-fp32", "onnx-int8"]
     again = export(dense.path, formats=formats, out=folder / "again")
     for name in formats:
         assert by_name(again)[name].content == by_name(exported)[name].content
+        assert by_name(again)[name].parity == by_name(exported)[name].parity
 
 
 def test_a_poisoned_test_split_changes_no_file(
