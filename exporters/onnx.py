@@ -116,8 +116,11 @@ def _copy(source: Path, out: Path) -> None:
 def _halve(float32: Path, out: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    onnx.save(convert_float_to_float16(onnx.load(str(float32)), keep_io_types=True), str(out))
+    halved = OnnxModel(convert_float_to_float16(onnx.load(str(float32)), keep_io_types=True))
+    halved.topological_sort()  # it puts the casts of inputs last, which the standard forbids
+    onnx.save(halved.model, str(out))
     make_loadable(out)
 
 

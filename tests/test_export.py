@@ -233,6 +233,7 @@ def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:
 
     for name in ("onnx-fp32.onnx", "onnx-fp16.onnx", "onnx-int8.onnx"):
         model = onnx.load(exported.path / name)
+        onnx.checker.check_model(model, full_check=True)  # onnxruntime forgives nodes in the wrong order, others do not
         assert model.ir_version <= 8
         assert {entry.domain: entry.version for entry in model.opset_import} == {"": 17}
 
