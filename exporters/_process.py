@@ -32,8 +32,8 @@ def left_over() -> int:
 
 
 def at_once() -> int:
-    """Files, of one thread each, that answer at the same time while another converter has as many, at least one."""
-    return max(1, min((os.cpu_count() or 1) // 2, MOST_AT_ONCE))
+    """Files, of one thread each, that answer at the same time, at least one."""
+    return max(1, min(os.cpu_count() or 1, MOST_AT_ONCE))
 
 
 class Failed(Exception):
@@ -53,6 +53,7 @@ class Workers:
         self._running: set[Worker] = set()
         self._lock = threading.Lock()
         self._stopped = False
+        self._slots = threading.BoundedSemaphore(at_once())
 
     @contextmanager
     def start(self, action: str, plugin: str) -> Iterator[Worker]:
@@ -68,8 +69,8 @@ class Workers:
             self._running.discard(worker)
 
     def run(self, plugin: str, task: Run) -> Ran:
-        """Load one artifact in a process of its own and let it answer."""
-        with self.start("run", plugin) as worker:
+        """Load one artifact in a process of its own and let it answer, when a processor is free for it."""
+        with self._slots, self.start("run", plugin) as worker:
             (line,) = worker.answers(task)
         assert line.ran is not None
         return line.ran
