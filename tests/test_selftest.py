@@ -107,10 +107,13 @@ def test_ctrl_c_reports_the_jobs_that_are_done_and_keeps_their_records(tmp_path:
         cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     kept = tmp_path / "kept/simulated"
-    while process.poll() is None and len(list(kept.glob("*.json"))) < 6:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    try:
+        while process.poll() is None and len(list(kept.glob("*.json"))) < 6:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, output
     assert "Traceback" not in output
     (jobs,) = (int(line.split()[2]) for line in output.splitlines() if line.strip().startswith("stopped after"))
