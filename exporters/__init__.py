@@ -9,7 +9,8 @@ What a user types is `<file name>-<precision>`: `onnx-int8`, `tflite-fp16`. A pl
     PACKAGES      what must be installed, and EXTRA, the extra of edgebench that installs it
 
     warm()                    import the heavy libraries
-    convert(job) -> Made...   write the files; INT8 in every scheme of the job, of which the best is kept
+    convert(job) -> Made...   write the files of the job's precisions, perhaps none yet; INT8 in every scheme,
+                              of which the best is kept
     open_artifact(path)       -> Opened: load one file in its host runtime
     fold(path, out, preprocessing) -> str    the same file for raw images, uint8; says how that was done
 

@@ -29,9 +29,11 @@ def warm() -> None:
 def convert(job: Job) -> Iterator[Made]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    folder = Path(job.folder)
+    folder, float32 = Path(job.folder), onnx.float32_of(job)
+    if "int8" not in job.precisions:
+        return
     prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
-    _onnx_int8.prepare(onnx.float32_of(job), prepared)
+    _onnx_int8.prepare(float32, prepared)
     # The library turns each Gemm into MatMul and Add first.
     seven_bits = any(scheme.weight_bits == 7 for scheme in job.schemes)
     quantize_dynamic(
