@@ -24,7 +24,7 @@ from edgebench.errors import UserError
 from edgebench.instructions import Count, Signs, Table
 from edgebench.models import InputShape
 from edgebench.progress import Terminal
-from exporters import Job
+from exporters import Bytes, Job
 from exporters._inspect import Look
 from exporters._process import Workers
 
@@ -45,7 +45,7 @@ HEADER = ("network", "board", "ONNX fp32", "ONNX U8S8", "ONNX S8S8", "TFLite fp3
 def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) -> Iterator[Count]:
     workers = Workers(folder)
     job = networks.job(name, shape, folder)
-    files = {f"{name}-{variant}": path for variant, path in _files(job, folder, workers)}
+    files = {f"{name}-{variant}": path for variant, path in _files(job, workers)}
     size = checkpoint.load(Path(job.source)).about.size
     kind = kind_of(workers.look(Look(str(files[f"{name}-onnx-fp32"]), "onnx", "read", str(folder))))
     sources = []
@@ -69,38 +69,14 @@ def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) ->
             )  # fmt: skip
 
 
-def _files(job: Job, folder: Path, workers: Workers) -> Iterator[tuple[str, Path]]:
-    for plugin in ("onnx", "tflite"):
+def _files(job: Job, workers: Workers) -> Iterator[tuple[str, Path]]:
+    both = tuple(msgspec.structs.replace(networks.PLAIN, bytes=Bytes(signed=signed)) for signed in (False, True))
+    for plugin, schemes in (("onnx", both), ("tflite", (networks.PLAIN,))):
         with workers.start("convert", plugin) as converter:
-            for line in converter.answers(job):
+            for line in converter.answers(msgspec.structs.replace(job, schemes=schemes)):
                 assert line.made
-                yield f"{plugin}-{line.made.precision}", Path(line.made.file)
-        if plugin == "onnx":
-            yield "onnx-int8-s8s8", _signed(job, folder)
-
-
-def _signed(job: Job, folder: Path) -> Path:
-    """The same INT8 with signed activations."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-
-    from exporters import _parity as parity
-    from exporters import onnx as exporter
-
-    class Images(CalibrationDataReader):
-        def __init__(self) -> None:
-            self._left = parity.each_image(Path(job.calibration), job.preprocessing)
-
-        def get_next(self) -> dict[str, object] | None:
-            image = next(self._left, None)
-            return None if image is None else {"input": image}
-
-    out = folder / "onnx-int8-s8s8.onnx"
-    quantize_static(
-        str(folder / "onnx-prepared.onnx"), str(out), Images(), activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8, per_channel=True,
-    )  # fmt: skip
-    exporter.make_loadable(out)
-    return out
+                signs = "-s8s8" if line.made.scheme and line.made.scheme.bytes.signed else ""
+                yield f"{plugin}-{line.made.precision}{signs}", Path(line.made.file)
 
 
 def rows(found: Sequence[Count]) -> Iterator[list[str]]:

@@ -24,9 +24,10 @@ from edgebench.deploy import Source
 from edgebench.emulator import BOARDS
 from edgebench.errors import UserError
 from edgebench.inspection import Network
-from edgebench.instructions import Count
+from edgebench.instructions import Count, Signs
 from edgebench.progress import Progress
 from edgebench.targets import Target
+from exporters import SIGNED
 from exporters._inspect import Look
 from exporters._process import Failed, Workers
 from exporters._worker import Race
@@ -216,7 +217,7 @@ def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Ne
         artifact.name: one.instructions / 1e6
         for artifact in artifacts
         for one in found
-        if (one.format, one.precision) == (artifact.format, artifact.precision) and one.signs != "s8s8"
+        if (one.format, one.precision, one.signs) == (artifact.format, artifact.precision, _signs(artifact))
         if not artifact.notes.get("quantisation", "").startswith("dynamic")
     }
     if not costs:
@@ -224,15 +225,24 @@ def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Ne
     runtimes = ", ".join(sorted({one.runtime for one in found}))
     origin = f"counted for {about} on the emulated {BOARDS[board].cpu}, {table.counted} ({runtimes})"
     remarks = () if about == "this network" else ("This network itself was not counted: --emulate does that",)
-    return Evidence(name, costs, "M instructions", origin, (*remarks, *_signs(found)))
+    return Evidence(name, costs, "M instructions", origin, (*remarks, *_other_signs(artifacts, found)))
 
 
-def _signs(found: Sequence[Count]) -> Iterator[str]:
-    """Why ONNX INT8 is unsigned: what signed activations would cost there."""
-    numbers = {one.signs: one.instructions for one in found if one.signs}
-    if len(numbers) == 2:
-        ratio = numbers["s8s8"] / numbers["u8s8"]
-        yield f"ONNX INT8 has unsigned activations; signed ones would take {ratio:.2f} times the instructions"
+def _signs(artifact: Artifact) -> Signs:
+    if (artifact.format, artifact.precision) != ("onnx", "int8"):
+        return ""
+    return "s8s8" if artifact.notes.get("activations") == SIGNED else "u8s8"
+
+
+def _other_signs(artifacts: Sequence[Artifact], found: Sequence[Count]) -> Iterator[str]:
+    """What activations of ONNX INT8 with the other sign would cost there."""
+    numbers = {one.signs: one.instructions for one in found}
+    words: dict[Signs, str] = {"u8s8": "unsigned", "s8s8": "signed"}
+    for mine in {signs for artifact in artifacts if (signs := _signs(artifact))}:
+        (other,) = words.keys() - {mine}
+        if {mine, other} <= numbers.keys():
+            ratio = f"{numbers[other] / numbers[mine]:.2f} times the instructions"
+            yield f"ONNX INT8 has {words[mine]} activations; {words[other]} ones would take {ratio}"
 
 
 def _too_new(network: Network | None, place: Target | str) -> Iterator[str]:

@@ -89,7 +89,8 @@ def export(
     no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
     machine's is one.
     targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
-    are made where nothing else is asked for. emulate: count these files on an emulated board, instead of looking up.
+    are made where nothing else is asked for. Where all are boards, activations of ONNX INT8 have the sign that takes
+    fewer instructions there. emulate: count these files on an emulated board, instead of looking up.
     cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
     out: the bundle's folder, `bundles/<source's name>` by default; a bundle that is there is replaced when this one is
     whole.
@@ -110,7 +111,6 @@ def export(
     folder = FOLDER / given.name if out is None else out
     _publishing.refuse_foreign(folder)
     drop = None if max_drop is None else max_drop / 100
-    no_vnni = no_vnni or _processor.cuts_off()
     with _scratch() as scratch, _publishing.room(folder.parent, scratch):
         workers = Workers(scratch)
         parent = _opening.open_parent(given, scratch, workers)
@@ -118,11 +118,12 @@ def export(
         if dynamic_batch:
             choices = _of_any_batch(choices, named=bool(formats))
         material = _material.load(parent)
+        bytes_ = _processor.bytes_for(places.values(), parent.model, no_vnni=no_vnni)
         _refuse_unusable(parent, material, choices, fold=fold)
         with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
             store = Cache(
                 cache,
-                _cache.basis(parent, material, fold=fold, dynamic_batch=dynamic_batch, max_drop=drop, no_vnni=no_vnni)
+                _cache.basis(parent, material, fold=fold, dynamic_batch=dynamic_batch, max_drop=drop, bytes_=bytes_)
                 if cache
                 else {},
             )
@@ -130,7 +131,7 @@ def export(
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             try:
-                new = Making(parent, material, part, scratch, workers, step, drop, fold, dynamic_batch, no_vnni).all(
+                new = Making(parent, material, part, scratch, workers, step, drop, fold, dynamic_batch, bytes_).all(
                     missing
                 )
             except Failed as failure:

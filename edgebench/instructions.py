@@ -75,6 +75,12 @@ def table() -> Table:
     return msgspec.json.decode(TABLE.read_bytes(), type=Table)
 
 
+def signed_ratios(network: str) -> dict[str, float]:
+    """By board: what ONNX INT8 of a model takes with signed activations, over what it takes with unsigned ones."""
+    numbers = {(one.board, one.signs): one.instructions for one in table().counts if one.network == network}
+    return {board: number / numbers[board, "u8s8"] for (board, signs), number in numbers.items() if signs == "s8s8"}
+
+
 def count(
     sources: Sequence[Source],
     board: str,

@@ -42,19 +42,30 @@ from edgebench.errors import MissingPackage, UnknownName, UserError
 from exporters._foreign import Foreign
 
 SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"
+SIGNED = "signed: fewer instructions on the boards that it was made for; on x86 half of it stays in float"
 
 Source = Literal["checkpoint", "module", "onnx", "keras"]
+
+
+class Bytes(msgspec.Struct, frozen=True):
+    """What ONNX INT8 multiplies, by the processors that it is for (`_processor`).
+
+    weight_bits: 7 where 8 would be cut off. signed: activations too, as weights always are.
+    """
+
+    weight_bits: Literal[7, 8] = 8
+    signed: bool = False
 
 
 class Scheme(msgspec.Struct, frozen=True):
     """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay.
 
-    weight_bits: 7 where 8 would be cut off (`_processor`), in formats that need it.
+    bytes: in formats that leave a choice.
     """
 
     ranges: str
     float_layers: tuple[str, ...] = ()
-    weight_bits: Literal[7, 8] = 8
+    bytes: Bytes = Bytes()
 
     @property
     def slug(self) -> str:

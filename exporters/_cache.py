@@ -25,7 +25,7 @@ import exporters
 from edgebench import bundle
 from edgebench.bundle import Artifact, Bundle
 from edgebench.errors import BadFile
-from exporters import Choice
+from exporters import Bytes, Choice
 from exporters._material import Material
 from exporters._parent import Parent
 
@@ -41,7 +41,7 @@ def basis(
     fold: bool,
     dynamic_batch: bool,
     max_drop: float | None,
-    no_vnni: bool,
+    bytes_: Bytes,
 ) -> dict[str, Any]:
     """What decides about all artifacts of an export; empty if that cannot be known.
 
@@ -56,7 +56,7 @@ def basis(
         "fold": fold,
         "dynamic_batch": dynamic_batch,
         "max_drop": max_drop,
-        "no_vnni": no_vnni,
+        "bytes": bytes_,
         "code": _code_sha256(),
         "machine": [platform.machine(), platform.python_version()],
     }
@@ -98,7 +98,7 @@ class Cache:
             "versions": {name: _version(name) for name in (*ALWAYS, *choice.exporter.PACKAGES)},
         }
         if choice.precision != "int8":
-            decides |= {"max_drop": None, "no_vnni": None}
+            decides |= {"max_drop": None, "bytes": None}
         return self.folder / hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
 
     def take(self, choice: Choice, part: Path) -> Artifact | None:

@@ -16,7 +16,7 @@ from edgebench.bundle import Artifact, Parity, Precision
 from edgebench.errors import UserError
 from edgebench.inspection import Format
 from edgebench.progress import Step
-from exporters import Choice, Job, Made, Scheme, _asking, _candidates, _float_operators
+from exporters import Bytes, Choice, Job, Made, Scheme, _asking, _candidates, _float_operators
 from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters._candidates import Choosing
@@ -44,7 +44,7 @@ class Making:
     """One export. part: the bundle's folder while it is not whole; scratch: for everything else.
 
     material: None where no data set is known. max_drop: of accuracy, as a fraction, that INT8 may cost. fold: whether
-    the files take raw images. no_vnni: whether ONNX INT8 has to be right on x86 processors without it.
+    the files take raw images. bytes: of ONNX INT8.
     """
 
     parent: Parent
@@ -56,7 +56,7 @@ class Making:
     max_drop: float | None = None
     fold: bool = False
     dynamic_batch: bool = False
-    no_vnni: bool = False
+    bytes: Bytes = Bytes()
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> list[Artifact]:
@@ -131,8 +131,8 @@ class Making:
             return list(pool.map(lambda one: self._checked(*one, evidence), chosen))
 
     def _schemes(self, plugin: str) -> tuple[Scheme, ...]:
-        if self.no_vnni and exporters.load(plugin).FORMAT == "onnx":
-            return tuple(msgspec.structs.replace(scheme, weight_bits=7) for scheme in _candidates.SCHEMES)
+        if exporters.load(plugin).FORMAT == "onnx":
+            return tuple(msgspec.structs.replace(scheme, bytes=self.bytes) for scheme in _candidates.SCHEMES)
         return _candidates.SCHEMES
 
     def _converted(self, worker: Worker, job: Job, plugin: str) -> dict[Precision, list[Made]]:

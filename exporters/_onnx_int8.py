@@ -1,8 +1,8 @@
 """INT8 of a float32 .onnx file: what its tensors hold, and the file with quantise and dequantise nodes.
 
-Activations are unsigned, weights signed and per channel: onnxruntime fuses all of it on x86 and ARM, where signed
-activations stay half unfused on x86, and unsigned weights run by slower kernels. Any layer may stay float; what only
-follows float layers then stays float too.
+Activations are unsigned, weights signed and per channel: onnxruntime fuses all of it on x86 and ARM. Signed activations
+stay half unfused on x86, and are for boards on which they take fewer instructions; unsigned weights run by slower
+kernels. Any layer may stay float; what only follows float layers then stays float too.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=scheme.weight_bits == 7,
+        reduce_range=scheme.bytes.weight_bits == 7,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        activation_qType=QuantType.QInt8 if scheme.bytes.signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=[],
         nodes_to_exclude=float_nodes(model.graph, scheme.float_layers),

@@ -1,17 +1,37 @@
-"""What this machine's processor does to products of bytes.
+"""Which bytes ONNX INT8 multiplies, by the processors that it is for.
 
 x86 without VNNI multiplies unsigned by signed bytes and adds two products in 16 bits (vpmaddubsw): 2 x 255 x 127 does
 not fit and is cut off, and no warning tells. onnxruntime's kernels take that instruction for U8S8, LiteRT's do not.
 Weights of seven bits always fit.
+
+ARM multiplies bytes of either sign. There signed activations take up to a tenth fewer instructions, or a little more,
+by the network; on x86 onnxruntime leaves half of such a network in float.
 """
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 
 from device_agents.python import facts
+from edgebench import instructions
+from edgebench.targets import Target
+from exporters import Bytes
 
 X86 = ("x86_64", "AMD64", "i686", "i386")
+# Of the instructions with unsigned activations, on every board: counts repeat to 0.01.
+SIGNED_WORTH = 0.97
+
+
+def bytes_for(places: Collection[Target | str], network: str, *, no_vnni: bool) -> Bytes:
+    """places: targets, or boards by name, of which ARM instructions were counted. network: a model's name."""
+    if no_vnni or cuts_off():
+        return Bytes(weight_bits=7)
+    boards = [place for place in places if isinstance(place, str)]
+    if not boards or len(boards) < len(places):
+        return Bytes()
+    ratios = instructions.signed_ratios(network)
+    return Bytes(signed=all(ratios.get(board, 1) <= SIGNED_WORTH for board in boards))
 
 
 def cuts_off() -> bool:

@@ -16,6 +16,7 @@ from edgebench.export import export
 from edgebench.inspection import Layer, Network
 from edgebench.instructions import Count, Table
 from edgebench.progress import Silent
+from exporters import SIGNED
 
 FILES: tuple[tuple[Format, Precision], ...] = (
     ("onnx", "fp32"), ("onnx", "int8"), ("tflite", "fp32"), ("tflite", "int8"),
@@ -116,13 +117,26 @@ def test_a_network_that_was_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     text = "\n".join(found.lines)
     assert found.lines[0] == "for rpi4: mobilenetv2-tflite-fp32"
     assert "counted for this network on the emulated cortex-a72, 2026-11-27" in text.replace("Counted", "counted")
-    assert "signed ones would take 1.25 times" in text
+    assert "ONNX INT8 has unsigned activations; signed ones would take 1.25 times the instructions" in text
     assert "loads from onnxruntime 1.16 on (Debian 11 has 1.19)" in text
     assert "--emulate" not in text
     assert found.notes["mobilenetv2-tflite-fp32"]["for_rpi4"].startswith(
         "worth deploying: 3 M instructions; counted for"
     )
     assert found.notes["mobilenetv2-onnx-fp32"]["for_rpi4"].startswith("12 M instructions; counted for")
+
+
+@pytest.mark.usefixtures("looked")
+def test_a_file_with_signed_activations_has_counts_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(advice, "_read", lambda *_: None)
+    files = [
+        msgspec.structs.replace(file, notes={"activations": SIGNED} if file.format == "onnx" else {})
+        for file in artifacts("mobilenetv2", 6_000_000)
+    ]
+    said = advice.advise({"rpi4": "rpi4"}, files, tmp_path, tmp_path, emulate=False, progress=Silent())
+    assert said.notes["mobilenetv2-onnx-int8"]["for_rpi4"].startswith("5 M instructions")
+    assert "signed activations; unsigned ones would take 0.80 times the instructions" in "\n".join(said.lines)
+    assert instructions.signed_ratios("mobilenetv2") == {"rpi4": 1.25}
 
 
 @pytest.mark.usefixtures("looked")

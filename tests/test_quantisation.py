@@ -14,18 +14,20 @@ import pytest
 
 import exporters
 from device_agents.python import facts
-from edgebench import checkpoint, data, training
+from edgebench import checkpoint, data, instructions, training
 from edgebench.data import Dataset
 from edgebench.errors import UserError
 from edgebench.export import candidates, export
 from edgebench.inspection import Layer
 from edgebench.progress import Silent
+from edgebench.targets import Target
 from edgebench.train import train
-from exporters import Made, Scheme, _float_operators, _mixed, _onnx_int8, _processor, _ranges
+from exporters import Bytes, Made, Scheme, _float_operators, _mixed, _onnx_int8, _processor, _ranges
 from exporters import _parity as parity
 from exporters._candidates import Candidate, fastest
 from exporters._ranges import METHODS, Histogram
 
+DESKTOP = Target("desktop-cpu", "local")
 RANDOM = np.random.default_rng(0)
 NORMAL = RANDOM.standard_normal((50, 20_000)).astype(np.float32)
 
@@ -288,6 +290,52 @@ def test_weights_of_seven_bits_for_processors_that_cut_off(
         assert ("7 bits" in artifact.notes.get("weights", "")) == no_vnni
     assert largest[False] > 64 >= largest[True]
     assert 2 * 255 * largest[True] < 2**15
+
+
+@pytest.mark.export
+def test_signed_activations_are_the_same_numbers(
+    dense: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes and zero points less 128: for boards on which that is faster."""
+    import onnx
+    from onnx import numpy_helper
+
+    monkeypatch.setattr(data, "load", lambda name: small)
+    monkeypatch.setattr(instructions, "signed_ratios", lambda network: {"rpi4": 0.9, "rpi5": 1.0})
+    zeros, agreement = {}, {}
+    for board in ("rpi4", "rpi5"):
+        made = export(dense.path, formats=["onnx-int8"], targets=[board], out=tmp_path / board)
+        (artifact,) = made.bundle.artifacts
+        assert artifact.parity is not None
+        assert artifact.notes.get("activations", "").startswith("signed") == (board == "rpi4")
+        agreement[board] = artifact.parity.top1_agreement
+        graph = onnx.load(made.path / artifact.content.file).graph
+        tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        points = [tensors[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]
+        zeros[board] = [int(point) for point in points]
+        assert {point.dtype for point in points} == {np.dtype(np.int8 if board == "rpi4" else np.uint8)}
+    assert zeros["rpi4"] == [zero - 128 for zero in zeros["rpi5"]]
+    assert agreement["rpi4"] == pytest.approx(agreement["rpi5"], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("places", "no_vnni", "expected"),
+    [
+        ([], False, Bytes()),
+        (["rpi4"], False, Bytes(signed=True)),
+        (["rpi4", "rpi5"], False, Bytes()),  # one of them gains too little
+        (["rpi4", DESKTOP], False, Bytes()),  # where half of it would stay in float
+        ([DESKTOP], False, Bytes()),
+        (["another board"], False, Bytes()),
+        (["rpi4"], True, Bytes(weight_bits=7)),
+    ],
+)
+def test_the_signs_are_those_of_the_boards(
+    places: list[Target | str], no_vnni: bool, expected: Bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_processor, "cuts_off", lambda: False)
+    monkeypatch.setattr(instructions, "signed_ratios", lambda network: {"rpi4": 0.92, "rpi5": 0.98})
+    assert _processor.bytes_for(places, "ultralight", no_vnni=no_vnni) == expected
 
 
 @pytest.mark.parametrize(
