@@ -25,7 +25,7 @@ from edgebench.bundle import Artifact, Bundle
 from edgebench.errors import BadFile, UserError
 from edgebench.models import InputShape
 from edgebench.progress import Progress, Silent
-from exporters import Choice, Source, _cache, _material, _opening, _processor, _publishing, _refusals
+from exporters import Asked, Choice, Source, _cache, _material, _opening, _processor, _publishing, _refusals
 from exporters._cache import Cache
 from exporters._candidates import CANDIDATE
 from exporters._making import Making
@@ -110,7 +110,6 @@ def export(
     )
     folder = FOLDER / given.name if out is None else out
     _publishing.refuse_foreign(folder)
-    drop = None if max_drop is None else max_drop / 100
     with _scratch() as scratch, _publishing.room(folder.parent, scratch):
         workers = Workers(scratch)
         parent = _opening.open_parent(given, scratch, workers)
@@ -119,21 +118,15 @@ def export(
             choices = _of_any_batch(choices, named=bool(formats))
         material = _material.load(parent)
         bytes_ = _processor.bytes_for(places.values(), parent.model, no_vnni=no_vnni)
+        asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, bytes_)
         _refuse_unusable(parent, material, choices, fold=fold)
         with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
-            store = Cache(
-                cache,
-                _cache.basis(parent, material, fold=fold, dynamic_batch=dynamic_batch, max_drop=drop, bytes_=bytes_)
-                if cache
-                else {},
-            )
+            store = Cache(cache, _cache.basis(parent, material, asked) if cache else {})
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             try:
-                new = Making(parent, material, part, scratch, workers, step, drop, fold, dynamic_batch, bytes_).all(
-                    missing
-                )
+                new = Making(parent, material, asked, part, scratch, workers, step).all(missing)
             except Failed as failure:
                 raise _refusals.explained(failure, parent.where, choices, folder) from failure
             for choice, artifact in zip(missing, new, strict=True):

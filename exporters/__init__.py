@@ -73,6 +73,19 @@ class Scheme(msgspec.Struct, frozen=True):
         return f"{self.ranges}-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:8]}"
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What the user wants of all files of an export.
+
+    max_drop: of accuracy, as a fraction, that INT8 may cost. fold: they take raw images. dynamic_batch: they take any
+    number of them. bytes: of ONNX INT8.
+    """
+
+    max_drop: float | None = None
+    fold: bool = False
+    dynamic_batch: bool = False
+    bytes: Bytes = Bytes()
+
+
 class Job(msgspec.Struct, frozen=True):
     """What a converter gets, once or several times in one process.
 

@@ -25,7 +25,7 @@ import exporters
 from edgebench import bundle
 from edgebench.bundle import Artifact, Bundle
 from edgebench.errors import BadFile
-from exporters import Bytes, Choice
+from exporters import Asked, Choice
 from exporters._material import Material
 from exporters._parent import Parent
 
@@ -34,15 +34,7 @@ LARGEST_BYTES = 4_000_000_000
 ALWAYS = ("numpy", "torch", "torchvision")
 
 
-def basis(
-    parent: Parent,
-    material: Material | None,
-    *,
-    fold: bool,
-    dynamic_batch: bool,
-    max_drop: float | None,
-    bytes_: Bytes,
-) -> dict[str, Any]:
+def basis(parent: Parent, material: Material | None, asked: Asked) -> dict[str, Any]:
     """What decides about all artifacts of an export; empty if that cannot be known.
 
     Nobody sees beforehand what code that is imported will do.
@@ -53,10 +45,7 @@ def basis(
         "parent": [parent.kind, parent.digest, parent.input_shape],
         "images": None if material is None else [material.digest, material.images.name, material.calibration_name],
         "preprocessing": None if material is None else material.preprocessing,
-        "fold": fold,
-        "dynamic_batch": dynamic_batch,
-        "max_drop": max_drop,
-        "bytes": bytes_,
+        **msgspec.structs.asdict(asked),
         "code": _code_sha256(),
         "machine": [platform.machine(), platform.python_version()],
     }

@@ -16,7 +16,7 @@ from edgebench.bundle import Artifact, Parity, Precision
 from edgebench.errors import UserError
 from edgebench.inspection import Format
 from edgebench.progress import Step
-from exporters import Bytes, Choice, Job, Made, Scheme, _asking, _candidates, _float_operators
+from exporters import Asked, Choice, Job, Made, Scheme, _asking, _candidates, _float_operators
 from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters._candidates import Choosing
@@ -43,20 +43,16 @@ INSPECTED: tuple[Format, ...] = get_args(Format)
 class Making:
     """One export. part: the bundle's folder while it is not whole; scratch: for everything else.
 
-    material: None where no data set is known. max_drop: of accuracy, as a fraction, that INT8 may cost. fold: whether
-    the files take raw images. bytes: of ONNX INT8.
+    material: None where no data set is known.
     """
 
     parent: Parent
     material: Material | None
+    asked: Asked
     part: Path
     scratch: Path
     workers: Workers
     step: Step
-    max_drop: float | None = None
-    fold: bool = False
-    dynamic_batch: bool = False
-    bytes: Bytes = Bytes()
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> list[Artifact]:
@@ -75,7 +71,7 @@ class Making:
                 running = [pool.submit(self._plugin, p, [c for c in choices if c.plugin == p]) for p in plugins]
                 self._ready.set_result(
                     _asking.evidence(
-                        self.parent, self.material, self.scratch, self.workers, by_all=self.max_drop is not None
+                        self.parent, self.material, self.scratch, self.workers, by_all=self.asked.max_drop is not None
                     )
                 )
                 done, _ = wait(running, return_when=FIRST_EXCEPTION)
@@ -104,7 +100,7 @@ class Making:
                 folder=str(output),
                 schemes=self._schemes(plugin),
                 foreign=self.parent.foreign,
-                dynamic_batch=self.dynamic_batch,
+                dynamic_batch=self.asked.dynamic_batch,
             )
             candidates = self._converted(worker, job, plugin)
             evidence = self._ready.result()
@@ -124,7 +120,7 @@ class Making:
                     notes["zeros"] = self.parent.zeros_note
                 if made.scheme is not None:
                     choosing = Choosing(choice, job, worker, self.workers, evidence)
-                    made, why = choosing.best([made, *others], self.max_drop)
+                    made, why = choosing.best([made, *others], self.asked.max_drop)
                     notes |= why
                 chosen.append((made, notes, choice))
         with ThreadPoolExecutor(at_once()) as pool:
@@ -132,7 +128,7 @@ class Making:
 
     def _schemes(self, plugin: str) -> tuple[Scheme, ...]:
         if exporters.load(plugin).FORMAT == "onnx":
-            return tuple(msgspec.structs.replace(scheme, bytes=self.bytes) for scheme in _candidates.SCHEMES)
+            return tuple(msgspec.structs.replace(scheme, bytes=self.asked.bytes) for scheme in _candidates.SCHEMES)
         return _candidates.SCHEMES
 
     def _converted(self, worker: Worker, job: Job, plugin: str) -> dict[Precision, list[Made]]:
@@ -147,14 +143,16 @@ class Making:
     def _checked(self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence) -> Artifact:
         """Run the file over the whole test split, compare, and put it into the bundle with its golden files."""
         test, file = evidence.test, Path(made.file)
-        if self.fold:
+        if self.asked.fold:
             file, how = self._folded(file, choice, evidence)
             notes |= {"preprocessing": how}
         if choice.precision == "int8" and choice.exporter.FORMAT in INSPECTED:
             notes |= {
                 "float_operators": _float_operators.note(file, choice.exporter.FORMAT, self.scratch, self.workers)
             }
-        answers, ran = test.answers(choice.plugin, file, self.workers, folded=self.fold, any_batch=self.dynamic_batch)
+        answers, ran = test.answers(
+            choice.plugin, file, self.workers, folded=self.asked.fold, any_batch=self.asked.dynamic_batch
+        )
         self._refuse_stranger(answers, test.reference, choice)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
         shutil.copyfile(file, content)

@@ -18,7 +18,7 @@ from edgebench.data import Dataset, Preprocessing, Split
 from edgebench.errors import BadFile
 from edgebench.export import Exported, export
 from edgebench.progress import Silent
-from exporters import Bytes, Choice, _cache
+from exporters import Asked, Bytes, Choice, _cache
 from exporters._cache import Cache
 from exporters._material import Material
 from exporters._parent import Parent
@@ -156,14 +156,10 @@ PARENT = Parent(
 )
 
 
-ASKED = {"fold": False, "dynamic_batch": False, "max_drop": None, "bytes_": Bytes()}
-
-
 def entry(
     material: Material | None, choice: Choice = ONNX_FP32, parent: Parent = PARENT, **options: Any
 ) -> Path | None:
-    basis = _cache.basis(parent, material, **(ASKED | options))
-    return Cache(Path("kept"), basis).entry(choice)
+    return Cache(Path("kept"), _cache.basis(parent, material, Asked(**options))).entry(choice)
 
 
 def inverted(split: Split) -> Split:
@@ -190,6 +186,7 @@ def test_everything_that_decides_is_in_the_name(material: Material, monkeypatch:
         "another precision": entry(material, ONNX_FP16),
         "another exporter": entry(material, Choice("onnx-fp32", "onnx-dynamic", "fp32")),
         "folded": entry(material, fold=True),
+        "any batch": entry(material, dynamic_batch=True),
     }
     monkeypatch.setattr(_cache, "_version", lambda package: "0.0")
     entries["other libraries"] = entry(material)
@@ -202,8 +199,8 @@ def test_everything_that_decides_is_in_the_name(material: Material, monkeypatch:
 def test_what_does_not_decide_is_not(material: Material) -> None:
     assert entry(material) == entry(material, max_drop=0.01), "of accuracy that INT8 may cost"
     assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, max_drop=0.01)
-    assert entry(material) == entry(material, bytes_=Bytes(7)), "which only INT8 has to mind"
-    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, bytes_=Bytes(7))
+    assert entry(material) == entry(material, bytes=Bytes(7)), "which only INT8 has to mind"
+    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, bytes=Bytes(7))
     assert entry(material) == entry(material, parent=dataclasses.replace(PARENT, name="other", where="other.onnx"))
 
 
