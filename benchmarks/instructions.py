@@ -21,7 +21,7 @@ from edgebench import checkpoint, deploy, instructions
 from edgebench.advice import kind_of
 from edgebench.emulator import BOARDS
 from edgebench.errors import UserError
-from edgebench.instructions import Count, Signs, Table
+from edgebench.instructions import Count, Table
 from edgebench.models import InputShape
 from edgebench.progress import Terminal
 from exporters import Bytes, Job
@@ -38,8 +38,9 @@ SHAPES: dict[str, InputShape] = {
     "resnet18": (3, 32, 32),
     "vgg16": (3, 32, 32),
 }
-VARIANTS = ("onnx-fp32", "onnx-int8", "onnx-int8-s8s8", "tflite-fp32", "tflite-int8")
-HEADER = ("network", "board", "ONNX fp32", "ONNX U8S8", "ONNX S8S8", "TFLite fp32", "TFLite INT8")
+FORMS = (Bytes(wide=False), Bytes(signed=True, wide=False), Bytes())
+VARIANTS = ("onnx-fp32", *(f"onnx-int8-{one.form}" for one in FORMS), "tflite-fp32", "tflite-int8")
+HEADER = ("network", "board", "ONNX fp32", "U8S8", "S8S8", "U8S8 wide", "TFLite fp32", "TFLite INT8")
 
 
 def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) -> Iterator[Count]:
@@ -57,12 +58,11 @@ def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) ->
         for source in sources:
             number, runtime = counted[source.artifact.name]
             variant = source.artifact.name.removeprefix(f"{name}-")
-            format_, precision, *signed = variant.split("-")
-            signs: Signs = "s8s8" if signed else "u8s8" if variant == "onnx-int8" else ""
+            format_, precision, *form = variant.split("-", 2)
             yield msgspec.convert(
                 {
                     "board": board, "network": name, "input_shape": shape, "macs": size.macs, "kind": kind,
-                    "format": format_, "precision": precision, "signs": signs, "runtime": runtime,
+                    "format": format_, "precision": precision, "form": "".join(form), "runtime": runtime,
                     "instructions": number,
                 },
                 Count,
@@ -70,20 +70,20 @@ def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) ->
 
 
 def _files(job: Job, workers: Workers) -> Iterator[tuple[str, Path]]:
-    both = tuple(msgspec.structs.replace(networks.PLAIN, bytes=Bytes(signed=signed)) for signed in (False, True))
-    for plugin, schemes in (("onnx", both), ("tflite", (networks.PLAIN,))):
+    forms = tuple(msgspec.structs.replace(networks.PLAIN, bytes=form) for form in FORMS)
+    for plugin, schemes in (("onnx", forms), ("tflite", (networks.PLAIN,))):
         with workers.start("convert", plugin) as converter:
             for line in converter.answers(msgspec.structs.replace(job, schemes=schemes)):
                 assert line.made
-                signs = "-s8s8" if line.made.scheme and line.made.scheme.bytes.signed else ""
-                yield f"{plugin}-{line.made.precision}{signs}", Path(line.made.file)
+                form = f"-{line.made.scheme.bytes.form}" if plugin == "onnx" and line.made.scheme else ""
+                yield f"{plugin}-{line.made.precision}{form}", Path(line.made.file)
 
 
 def rows(found: Sequence[Count]) -> Iterator[list[str]]:
     """Millions of instructions; a row for each network and board."""
     for network, board in dict.fromkeys((one.network, one.board) for one in found):
         numbers = {
-            f"{one.format}-{one.precision}{'-s8s8' if one.signs == 's8s8' else ''}": one.instructions
+            "-".join(filter(None, (one.format, one.precision, one.form))): one.instructions
             for one in found
             if (one.network, one.board) == (network, board)
         }

@@ -24,10 +24,10 @@ from edgebench.deploy import Source
 from edgebench.emulator import BOARDS
 from edgebench.errors import UserError
 from edgebench.inspection import Network
-from edgebench.instructions import Count, Signs
+from edgebench.instructions import Count
 from edgebench.progress import Progress
 from edgebench.targets import Target
-from exporters import SIGNED
+from exporters import FORM
 from exporters._inspect import Look
 from exporters._process import Failed, Workers
 from exporters._worker import Race
@@ -217,32 +217,28 @@ def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Ne
         artifact.name: one.instructions / 1e6
         for artifact in artifacts
         for one in found
-        if (one.format, one.precision, one.signs) == (artifact.format, artifact.precision, _signs(artifact))
-        if not artifact.notes.get("quantisation", "").startswith("dynamic")
+        if (one.format, one.precision, one.form) == (artifact.format, artifact.precision, _form(artifact))
     }
     if not costs:
         return Evidence(name, {}, "M instructions", "no network like this one was counted; --emulate counts it")
     runtimes = ", ".join(sorted({one.runtime for one in found}))
     origin = f"counted for {about} on the emulated {BOARDS[board].cpu}, {table.counted} ({runtimes})"
     remarks = () if about == "this network" else ("This network itself was not counted: --emulate does that",)
-    return Evidence(name, costs, "M instructions", origin, (*remarks, *_other_signs(artifacts, found)))
+    return Evidence(name, costs, "M instructions", origin, (*remarks, *_other_forms(artifacts, found)))
 
 
-def _signs(artifact: Artifact) -> Signs:
-    if (artifact.format, artifact.precision) != ("onnx", "int8"):
-        return ""
-    return "s8s8" if artifact.notes.get("activations") == SIGNED else "u8s8"
+def _form(artifact: Artifact) -> str:
+    """Of ONNX INT8; "" of any other file."""
+    return artifact.notes.get(FORM, "").partition(",")[0]
 
 
-def _other_signs(artifacts: Sequence[Artifact], found: Sequence[Count]) -> Iterator[str]:
-    """What activations of ONNX INT8 with the other sign would cost there."""
-    numbers = {one.signs: one.instructions for one in found}
-    words: dict[Signs, str] = {"u8s8": "unsigned", "s8s8": "signed"}
-    for mine in {signs for artifact in artifacts if (signs := _signs(artifact))}:
-        (other,) = words.keys() - {mine}
-        if {mine, other} <= numbers.keys():
-            ratio = f"{numbers[other] / numbers[mine]:.2f} times the instructions"
-            yield f"ONNX INT8 has {words[mine]} activations; {words[other]} ones would take {ratio}"
+def _other_forms(artifacts: Sequence[Artifact], found: Sequence[Count]) -> Iterator[str]:
+    """What ONNX INT8 would take there with the other sign, or the other channels."""
+    numbers = {one.form: one.instructions for one in found if one.form}
+    for mine in {form for artifact in artifacts if (form := _form(artifact)) in numbers}:
+        others = [f"as {form} {number / numbers[mine]:.2f}" for form, number in numbers.items() if form != mine]
+        if others:
+            yield f"ONNX INT8 is {mine}; it would take, {', '.join(others)} times the instructions"
 
 
 def _too_new(network: Network | None, place: Target | str) -> Iterator[str]:

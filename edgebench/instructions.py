@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -28,7 +27,6 @@ from edgebench.progress import Progress, Silent
 from edgebench.targets import Target
 
 TABLE = Path(__file__).with_suffix(".json")
-Signs = Literal["", "u8s8", "s8s8"]
 
 # A count hardly varies, so that few are enough; the emulator needs ten times as long as the guest believes.
 PLAN = Plan(
@@ -46,7 +44,7 @@ PLAN = Plan(
 
 
 class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network's file on one board. runtime: with its version. signs: of activations and weights of INT8 ONNX.
+    """One network's file on one board. runtime: with its version. form: of ONNX INT8, `exporters.Bytes.form`.
 
     macs: of one inference, by which a network of the same name is known again. instructions: of one inference.
     """
@@ -58,7 +56,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     format: Format
     precision: Precision
-    signs: Signs
+    form: str
     runtime: str
     instructions: int
 
@@ -75,10 +73,13 @@ def table() -> Table:
     return msgspec.json.decode(TABLE.read_bytes(), type=Table)
 
 
-def signed_ratios(network: str) -> dict[str, float]:
-    """By board: what ONNX INT8 of a model takes with signed activations, over what it takes with unsigned ones."""
-    numbers = {(one.board, one.signs): one.instructions for one in table().counts if one.network == network}
-    return {board: number / numbers[board, "u8s8"] for (board, signs), number in numbers.items() if signs == "s8s8"}
+def of_forms(network: str) -> dict[str, dict[str, int]]:
+    """What ONNX INT8 of a model takes: by board, by form."""
+    found: dict[str, dict[str, int]] = {}
+    for one in table().counts:
+        if one.network == network and one.form:
+            found.setdefault(one.board, {})[one.form] = one.instructions
+    return found
 
 
 def count(

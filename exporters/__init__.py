@@ -42,7 +42,7 @@ from edgebench.errors import MissingPackage, UnknownName, UserError
 from exporters._foreign import Foreign
 
 SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"
-SIGNED = "signed: fewer instructions on the boards that it was made for; on x86 half of it stays in float"
+FORM = "form"  # of the notes: how ONNX INT8 says its `Bytes`
 
 Source = Literal["checkpoint", "module", "onnx", "keras"]
 
@@ -50,11 +50,25 @@ Source = Literal["checkpoint", "module", "onnx", "keras"]
 class Bytes(msgspec.Struct, frozen=True):
     """What ONNX INT8 multiplies, by the processors that it is for (`_processor`).
 
-    weight_bits: 7 where 8 would be cut off. signed: activations too, as weights always are.
+    weight_bits: 7 where 8 would be cut off. signed: activations too, as weights always are. wide: channels of zeros
+    are added (`_onnx_widening`).
     """
 
     weight_bits: Literal[7, 8] = 8
     signed: bool = False
+    wide: bool = True
+
+    @property
+    def form(self) -> str:
+        """`u8s8`, `s8s8` or `u8s8-wide`: activations, weights, channels."""
+        return f"{'s8s8' if self.signed else 'u8s8'}{'-wide' if self.wide else ''}"
+
+    @property
+    def notes(self) -> dict[str, str]:
+        told = [self.form, f"{'signed' if self.signed else 'unsigned'} activations"]
+        if self.wide:
+            told.append("channels of zeros where kernels of x86 want a round number")
+        return {FORM: ", ".join(told)} | ({"weights": SEVEN_BITS} if self.weight_bits == 7 else {})
 
 
 class Scheme(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporters import SEVEN_BITS, SIGNED, Choice, Job, Made, Scheme, _mixed
+from exporters import Choice, Job, Made, Scheme, _mixed
 from exporters import _parity as parity
 from exporters._evidence import Evidence, Samples
 from exporters._process import Worker, Workers, at_once
@@ -80,8 +80,6 @@ class Choosing:
         return best.made, {
             "calibration": self.evidence.calibration_note,
             "ranges": best.scheme.ranges,
-            **({"weights": SEVEN_BITS} if best.scheme.bytes.weight_bits == 7 else {}),
-            **({"activations": SIGNED} if best.scheme.bytes.signed else {}),
             "chosen_on": f"{len(self._validation.reference)} images of the validation split",
             **{f"{CANDIDATE}{one.label}": described(one, chosen=one is best) for one in scored},
             **float_note(best),

@@ -152,7 +152,8 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     )
     quantizer.quantize_model()
     _answer_in_float(quantizer.model.model.graph)
-    widen(quantizer.model.model)
+    if scheme.bytes.wide:
+        widen(quantizer.model.model)
     quantizer.model.save_model_to_file(str(out), False)
 
 

@@ -4,8 +4,8 @@ x86 without VNNI multiplies unsigned by signed bytes and adds two products in 16
 not fit and is cut off, and no warning tells. onnxruntime's kernels take that instruction for U8S8, LiteRT's do not.
 Weights of seven bits always fit.
 
-ARM multiplies bytes of either sign. There signed activations take up to a tenth fewer instructions, or a little more,
-by the network; on x86 onnxruntime leaves half of such a network in float.
+ARM multiplies bytes of either sign, and any number of channels. There signed activations take fewer instructions or
+more, by the network; on x86 onnxruntime leaves half of such a network in float.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ def bytes_for(places: Collection[Target | str], network: str, *, no_vnni: bool) 
     boards = [place for place in places if isinstance(place, str)]
     if not boards or len(boards) < len(places):
         return Bytes()
-    ratios = instructions.signed_ratios(network)
-    return Bytes(signed=all(ratios.get(board, 1) <= SIGNED_WORTH for board in boards))
+    unsigned, signed = Bytes(wide=False), Bytes(signed=True, wide=False)
+    counts = instructions.of_forms(network)
+    pays = all(
+        board in counts and counts[board][signed.form] <= SIGNED_WORTH * counts[board][unsigned.form]
+        for board in boards
+    )
+    return signed if pays else unsigned
 
 
 def cuts_off() -> bool:

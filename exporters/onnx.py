@@ -135,7 +135,7 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
         _onnx_int8.quantise(prepared, out, seen, scheme)
         make_loadable(out)
-        yield Made("int8", str(out), scheme, layers, float_starts)
+        yield Made("int8", str(out), scheme, layers, float_starts, scheme.bytes.notes)
 
 
 @cache

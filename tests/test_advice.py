@@ -16,7 +16,7 @@ from edgebench.export import export
 from edgebench.inspection import Layer, Network
 from edgebench.instructions import Count, Table
 from edgebench.progress import Silent
-from exporters import SIGNED
+from exporters import Bytes
 
 FILES: tuple[tuple[Format, Precision], ...] = (
     ("onnx", "fp32"), ("onnx", "int8"), ("tflite", "fp32"), ("tflite", "int8"),
@@ -27,9 +27,12 @@ COUNTED = {"onnx-fp32": 12, "onnx-int8": 4, "tflite-fp32": 3, "tflite-int8": 5}
 def artifacts(model: str, macs: int) -> list[Artifact]:
     content = FileRef("file.onnx", "0" * 64, 1)
     return [
-        Artifact(f"{model}-{format_}-{precision}", format_, precision, content, model, macs=macs)
+        Artifact(
+            f"{model}-{format_}-{precision}", format_, precision, content, model, macs=macs,
+            notes=Bytes(wide=False).notes if (format_, precision) == ("onnx", "int8") else {},
+        )
         for format_, precision in FILES
-    ]
+    ]  # fmt: skip
 
 
 def table(network: str, macs: int, kind: str) -> Table:
@@ -42,13 +45,13 @@ def table(network: str, macs: int, kind: str) -> Table:
             kind=kind,
             format=format_,
             precision=precision,
-            signs="u8s8" if (format_, precision) == ("onnx", "int8") else "",
+            form="u8s8" if (format_, precision) == ("onnx", "int8") else "",
             runtime=f"{format_} runtime 1.0",
             instructions=COUNTED[f"{format_}-{precision}"] * 1_000_000,
         )
         for format_, precision in FILES
     ]
-    signed = msgspec.structs.replace(counts[1], signs="s8s8", instructions=5_000_000)
+    signed = msgspec.structs.replace(counts[1], form="s8s8", instructions=5_000_000)
     return Table("2026-11-27", (*counts, signed))
 
 
@@ -117,7 +120,7 @@ def test_a_network_that_was_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     text = "\n".join(found.lines)
     assert found.lines[0] == "for rpi4: mobilenetv2-tflite-fp32"
     assert "counted for this network on the emulated cortex-a72, 2026-11-27" in text.replace("Counted", "counted")
-    assert "ONNX INT8 has unsigned activations; signed ones would take 1.25 times the instructions" in text
+    assert "ONNX INT8 is u8s8; it would take, as s8s8 1.25 times the instructions" in text
     assert "loads from onnxruntime 1.16 on (Debian 11 has 1.19)" in text
     assert "--emulate" not in text
     assert found.notes["mobilenetv2-tflite-fp32"]["for_rpi4"].startswith(
@@ -130,13 +133,13 @@ def test_a_network_that_was_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_file_with_signed_activations_has_counts_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(advice, "_read", lambda *_: None)
     files = [
-        msgspec.structs.replace(file, notes={"activations": SIGNED} if file.format == "onnx" else {})
+        msgspec.structs.replace(file, notes=Bytes(signed=True, wide=False).notes if file.notes else {})
         for file in artifacts("mobilenetv2", 6_000_000)
     ]
     said = advice.advise({"rpi4": "rpi4"}, files, tmp_path, tmp_path, emulate=False, progress=Silent())
     assert said.notes["mobilenetv2-onnx-int8"]["for_rpi4"].startswith("5 M instructions")
-    assert "signed activations; unsigned ones would take 0.80 times the instructions" in "\n".join(said.lines)
-    assert instructions.signed_ratios("mobilenetv2") == {"rpi4": 1.25}
+    assert "ONNX INT8 is s8s8; it would take, as u8s8 0.80 times the instructions" in "\n".join(said.lines)
+    assert instructions.of_forms("mobilenetv2") == {"rpi4": {"u8s8": 4_000_000, "s8s8": 5_000_000}}
 
 
 @pytest.mark.usefixtures("looked")
@@ -197,10 +200,10 @@ def test_the_table_holds_every_file_of_a_network_on_every_board() -> None:
     for board in emulator.BOARDS:
         for name in networks:
             mine = [one for one in counts if (one.board, one.network) == (board, name)]
-            variants = {(one.format, one.precision, one.signs) for one in mine}
+            variants = {(one.format, one.precision, one.form) for one in mine}
             assert variants == {
-                ("onnx", "fp32", ""), ("onnx", "int8", "u8s8"), ("onnx", "int8", "s8s8"), ("tflite", "fp32", ""),
-                ("tflite", "int8", ""),
+                ("onnx", "fp32", ""), ("onnx", "int8", "u8s8"), ("onnx", "int8", "s8s8"), ("onnx", "int8", "u8s8-wide"),
+                ("tflite", "fp32", ""), ("tflite", "int8", ""),
             }  # fmt: skip
             assert all(one.instructions > 0 and one.kind in KINDS for one in mine)
 

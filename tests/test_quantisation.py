@@ -28,6 +28,7 @@ from exporters._candidates import Candidate, fastest
 from exporters._ranges import METHODS, Histogram
 
 DESKTOP = Target("desktop-cpu", "local")
+FORMS = {"rpi4": {"u8s8": 100, "s8s8": 92}, "rpi5": {"u8s8": 100, "s8s8": 98}}  # instructions
 RANDOM = np.random.default_rng(0)
 NORMAL = RANDOM.standard_normal((50, 20_000)).astype(np.float32)
 
@@ -296,18 +297,18 @@ def test_weights_of_seven_bits_for_processors_that_cut_off(
 def test_signed_activations_are_the_same_numbers(
     dense: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bytes and zero points less 128: for boards on which that is faster."""
+    """Bytes and zero points less 128: for boards on which that is faster; and nowhere channels of zeros."""
     import onnx
     from onnx import numpy_helper
 
     monkeypatch.setattr(data, "load", lambda name: small)
-    monkeypatch.setattr(instructions, "signed_ratios", lambda network: {"rpi4": 0.9, "rpi5": 1.0})
+    monkeypatch.setattr(instructions, "of_forms", lambda network: FORMS)
     zeros, agreement = {}, {}
     for board in ("rpi4", "rpi5"):
         made = export(dense.path, formats=["onnx-int8"], targets=[board], out=tmp_path / board)
         (artifact,) = made.bundle.artifacts
         assert artifact.parity is not None
-        assert artifact.notes.get("activations", "").startswith("signed") == (board == "rpi4")
+        assert artifact.notes["form"].partition(",")[0] == ("s8s8" if board == "rpi4" else "u8s8")
         agreement[board] = artifact.parity.top1_agreement
         graph = onnx.load(made.path / artifact.content.file).graph
         tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -322,11 +323,11 @@ def test_signed_activations_are_the_same_numbers(
     ("places", "no_vnni", "expected"),
     [
         ([], False, Bytes()),
-        (["rpi4"], False, Bytes(signed=True)),
-        (["rpi4", "rpi5"], False, Bytes()),  # one of them gains too little
+        (["rpi4"], False, Bytes(signed=True, wide=False)),
+        (["rpi4", "rpi5"], False, Bytes(wide=False)),  # one of them gains too little
         (["rpi4", DESKTOP], False, Bytes()),  # where half of it would stay in float
         ([DESKTOP], False, Bytes()),
-        (["another board"], False, Bytes()),
+        (["another board"], False, Bytes(wide=False)),
         (["rpi4"], True, Bytes(weight_bits=7)),
     ],
 )
@@ -334,7 +335,7 @@ def test_the_signs_are_those_of_the_boards(
     places: list[Target | str], no_vnni: bool, expected: Bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_processor, "cuts_off", lambda: False)
-    monkeypatch.setattr(instructions, "signed_ratios", lambda network: {"rpi4": 0.92, "rpi5": 0.98})
+    monkeypatch.setattr(instructions, "of_forms", lambda network: FORMS)
     assert _processor.bytes_for(places, "ultralight", no_vnni=no_vnni) == expected
 
 
