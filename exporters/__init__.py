@@ -65,7 +65,8 @@ class Bytes(msgspec.Struct, frozen=True):
 
     @property
     def notes(self) -> dict[str, str]:
-        told = [self.form, f"{'signed' if self.signed else 'unsigned'} activations"]
+        told = [self.form]
+        told.append("signed activations (x86 runs part of it in float)" if self.signed else "unsigned activations")
         if self.wide:
             told.append("channels of zeros where kernels of x86 want a round number")
         return {FORM: ", ".join(told)} | ({"weights": SEVEN_BITS} if self.weight_bits == 7 else {})

@@ -1,7 +1,7 @@
 """INT8 of a float32 .onnx file: what its tensors hold, and the file with quantise and dequantise nodes.
 
 Activations are unsigned, weights signed and per channel: onnxruntime fuses all of it on x86 and ARM. Signed activations
-stay half unfused on x86, and are for boards on which they take fewer instructions; unsigned weights run by slower
+stay partly unfused on x86, and are for boards on which they take fewer instructions; unsigned weights run by slower
 kernels. Any layer may stay float; what only follows float layers then stays float too.
 """
 

@@ -5,7 +5,7 @@ not fit and is cut off, and no warning tells. onnxruntime's kernels take that in
 Weights of seven bits always fit.
 
 ARM multiplies bytes of either sign, and any number of channels. There signed activations take fewer instructions or
-more, by the network; on x86 onnxruntime leaves half of such a network in float.
+more, by the network; on x86 onnxruntime leaves what lies around sums in float then, which may be most of a network.
 """
 
 from __future__ import annotations
