@@ -24,7 +24,7 @@ from edgebench.errors import UserError
 from edgebench.instructions import Count, Table
 from edgebench.models import InputShape
 from edgebench.progress import Terminal
-from exporters import Bytes, Job
+from exporters import Job, Kernels
 from exporters._inspect import Look
 from exporters._process import Workers
 
@@ -38,7 +38,7 @@ SHAPES: dict[str, InputShape] = {
     "resnet18": (3, 32, 32),
     "vgg16": (3, 32, 32),
 }
-FORMS = (Bytes(wide=False), Bytes(signed=True, wide=False), Bytes())
+FORMS = (Kernels(x86=False), Kernels(signed=True, x86=False), Kernels())
 VARIANTS = ("onnx-fp32", *(f"onnx-int8-{one.form}" for one in FORMS), "tflite-fp32", "tflite-int8")
 HEADER = ("network", "board", "ONNX fp32", "U8S8", "S8S8", "U8S8 wide", "TFLite fp32", "TFLite INT8")
 
@@ -70,12 +70,12 @@ def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) ->
 
 
 def _files(job: Job, workers: Workers) -> Iterator[tuple[str, Path]]:
-    forms = tuple(msgspec.structs.replace(networks.PLAIN, bytes=form) for form in FORMS)
+    forms = tuple(msgspec.structs.replace(networks.PLAIN, kernels=form) for form in FORMS)
     for plugin, schemes in (("onnx", forms), ("tflite", (networks.PLAIN,))):
         with workers.start("convert", plugin) as converter:
             for line in converter.answers(msgspec.structs.replace(job, schemes=schemes)):
                 assert line.made
-                form = f"-{line.made.scheme.bytes.form}" if plugin == "onnx" and line.made.scheme else ""
+                form = f"-{line.made.scheme.kernels.form}" if plugin == "onnx" and line.made.scheme else ""
                 yield f"{plugin}-{line.made.precision}{form}", Path(line.made.file)
 
 

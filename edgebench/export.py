@@ -117,8 +117,8 @@ def export(
         if dynamic_batch:
             choices = _of_any_batch(choices, named=bool(formats))
         material = _material.load(parent)
-        bytes_ = _processor.bytes_for(places.values(), parent.model, no_vnni=no_vnni)
-        asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, bytes_)
+        kernels = _processor.kernels_for(places.values(), parent.model, no_vnni=no_vnni)
+        asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, kernels)
         _refuse_unusable(parent, material, choices, fold=fold)
         with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
             store = Cache(cache, _cache.basis(parent, material, asked) if cache else {})

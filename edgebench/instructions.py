@@ -44,7 +44,7 @@ PLAN = Plan(
 
 
 class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network's file on one board. runtime: with its version. form: of ONNX INT8, `exporters.Bytes.form`.
+    """One network's file on one board. runtime: with its version. form: of ONNX INT8, `exporters.Kernels.form`.
 
     macs: of one inference, by which a network of the same name is known again. instructions: of one inference.
     """

@@ -42,32 +42,32 @@ from edgebench.errors import MissingPackage, UnknownName, UserError
 from exporters._foreign import Foreign
 
 SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"
-FORM = "form"  # of the notes: how ONNX INT8 says its `Bytes`
+FORM = "form"  # of the notes: how ONNX INT8 says its `Kernels`
 
 Source = Literal["checkpoint", "module", "onnx", "keras"]
 
 
-class Bytes(msgspec.Struct, frozen=True):
-    """What ONNX INT8 multiplies, by the processors that it is for (`_processor`).
+class Kernels(msgspec.Struct, frozen=True):
+    """Those of onnxruntime that ONNX INT8 is made for, by the processors that it is for (`_processor`).
 
-    weight_bits: 7 where 8 would be cut off. signed: activations too, as weights always are. wide: channels of zeros
-    are added (`_onnx_widening`).
+    weight_bits: 7 where 8 would be cut off. signed: activations too, as weights always are. x86: with channels of
+    zeros (`_onnx_widening`), and with the first layers float where that is faster.
     """
 
     weight_bits: Literal[7, 8] = 8
     signed: bool = False
-    wide: bool = True
+    x86: bool = True
 
     @property
     def form(self) -> str:
         """`u8s8`, `s8s8` or `u8s8-wide`: activations, weights, channels."""
-        return f"{'s8s8' if self.signed else 'u8s8'}{'-wide' if self.wide else ''}"
+        return f"{'s8s8' if self.signed else 'u8s8'}{'-wide' if self.x86 else ''}"
 
     @property
     def notes(self) -> dict[str, str]:
         told = [self.form]
         told.append("signed activations (x86 runs part of it in float)" if self.signed else "unsigned activations")
-        if self.wide:
+        if self.x86:
             told.append("channels of zeros where kernels of x86 want a round number")
         return {FORM: ", ".join(told)} | ({"weights": SEVEN_BITS} if self.weight_bits == 7 else {})
 
@@ -75,12 +75,12 @@ class Bytes(msgspec.Struct, frozen=True):
 class Scheme(msgspec.Struct, frozen=True):
     """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay.
 
-    bytes: in formats that leave a choice.
+    kernels: in formats that leave a choice.
     """
 
     ranges: str
     float_layers: tuple[str, ...] = ()
-    bytes: Bytes = Bytes()
+    kernels: Kernels = Kernels()
 
     @property
     def slug(self) -> str:
@@ -92,13 +92,13 @@ class Asked(msgspec.Struct, frozen=True):
     """What the user wants of all files of an export.
 
     max_drop: of accuracy, as a fraction, that INT8 may cost. fold: they take raw images. dynamic_batch: they take any
-    number of them. bytes: of ONNX INT8.
+    number of them. kernels: of ONNX INT8.
     """
 
     max_drop: float | None = None
     fold: bool = False
     dynamic_batch: bool = False
-    bytes: Bytes = Bytes()
+    kernels: Kernels = Kernels()
 
 
 class Job(msgspec.Struct, frozen=True):

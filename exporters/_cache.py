@@ -87,7 +87,7 @@ class Cache:
             "versions": {name: _version(name) for name in (*ALWAYS, *choice.exporter.PACKAGES)},
         }
         if choice.precision != "int8":
-            decides |= {"max_drop": None, "bytes": None}
+            decides |= {"max_drop": None, "kernels": None}
         return self.folder / hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
 
     def take(self, choice: Choice, part: Path) -> Artifact | None:

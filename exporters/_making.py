@@ -128,7 +128,7 @@ class Making:
 
     def _schemes(self, plugin: str) -> tuple[Scheme, ...]:
         if exporters.load(plugin).FORMAT == "onnx":
-            return tuple(msgspec.structs.replace(scheme, bytes=self.asked.bytes) for scheme in _candidates.SCHEMES)
+            return tuple(msgspec.structs.replace(scheme, kernels=self.asked.kernels) for scheme in _candidates.SCHEMES)
         return _candidates.SCHEMES
 
     def _converted(self, worker: Worker, job: Job, plugin: str) -> dict[Precision, list[Made]]:

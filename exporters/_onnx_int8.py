@@ -141,9 +141,9 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=scheme.bytes.weight_bits == 7,
+        reduce_range=scheme.kernels.weight_bits == 7,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QInt8 if scheme.bytes.signed else QuantType.QUInt8,
+        activation_qType=QuantType.QInt8 if scheme.kernels.signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=[],
         nodes_to_exclude=float_nodes(model.graph, scheme.float_layers),
@@ -152,7 +152,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     )
     quantizer.quantize_model()
     _answer_in_float(quantizer.model.model.graph)
-    if scheme.bytes.wide:
+    if scheme.kernels.x86:
         widen(quantizer.model.model)
     quantizer.model.save_model_to_file(str(out), False)
 

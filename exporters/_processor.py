@@ -1,4 +1,4 @@
-"""Which bytes ONNX INT8 multiplies, by the processors that it is for.
+"""Which kernels ONNX INT8 is made for, by the processors that it is for.
 
 x86 without VNNI multiplies unsigned by signed bytes and adds two products in 16 bits (vpmaddubsw): 2 x 255 x 127 does
 not fit and is cut off, and no warning tells. onnxruntime's kernels take that instruction for U8S8, LiteRT's do not.
@@ -16,21 +16,21 @@ from collections.abc import Collection
 from device_agents.python import facts
 from edgebench import instructions
 from edgebench.targets import Target
-from exporters import Bytes
+from exporters import Kernels
 
 X86 = ("x86_64", "AMD64", "i686", "i386")
 # Of the instructions with unsigned activations, on every board: counts repeat to 0.01.
 SIGNED_WORTH = 0.97
 
 
-def bytes_for(places: Collection[Target | str], network: str, *, no_vnni: bool) -> Bytes:
+def kernels_for(places: Collection[Target | str], network: str, *, no_vnni: bool) -> Kernels:
     """places: targets, or boards by name, of which ARM instructions were counted. network: a model's name."""
     if no_vnni or cuts_off():
-        return Bytes(weight_bits=7)
+        return Kernels(weight_bits=7)
     boards = [place for place in places if isinstance(place, str)]
     if not boards or len(boards) < len(places):
-        return Bytes()
-    unsigned, signed = Bytes(wide=False), Bytes(signed=True, wide=False)
+        return Kernels()
+    unsigned, signed = Kernels(x86=False), Kernels(signed=True, x86=False)
     counts = instructions.of_forms(network)
     pays = all(
         board in counts and counts[board][signed.form] <= SIGNED_WORTH * counts[board][unsigned.form]

@@ -132,10 +132,11 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
     assert job.preprocessing is not None
     seen = _observed(prepared, Path(job.calibration), job.preprocessing)
     for scheme in job.schemes:
+        starts = float_starts if scheme.kernels.x86 else ()
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
         _onnx_int8.quantise(prepared, out, seen, scheme)
         make_loadable(out)
-        yield Made("int8", str(out), scheme, layers, float_starts, scheme.bytes.notes)
+        yield Made("int8", str(out), scheme, layers, starts, scheme.kernels.notes)
 
 
 @cache

@@ -35,7 +35,7 @@ def convert(job: Job) -> Iterator[Made]:
     prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
     _onnx_int8.prepare(float32, prepared)
     # The library turns each Gemm into MatMul and Add first.
-    seven_bits = any(scheme.bytes.weight_bits == 7 for scheme in job.schemes)
+    seven_bits = any(scheme.kernels.weight_bits == 7 for scheme in job.schemes)
     quantize_dynamic(
         prepared,
         out,

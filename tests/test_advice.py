@@ -16,7 +16,7 @@ from edgebench.export import export
 from edgebench.inspection import Layer, Network
 from edgebench.instructions import Count, Table
 from edgebench.progress import Silent
-from exporters import Bytes
+from exporters import Kernels
 
 FILES: tuple[tuple[Format, Precision], ...] = (
     ("onnx", "fp32"), ("onnx", "int8"), ("tflite", "fp32"), ("tflite", "int8"),
@@ -29,7 +29,7 @@ def artifacts(model: str, macs: int) -> list[Artifact]:
     return [
         Artifact(
             f"{model}-{format_}-{precision}", format_, precision, content, model, macs=macs,
-            notes=Bytes(wide=False).notes if (format_, precision) == ("onnx", "int8") else {},
+            notes=Kernels(x86=False).notes if (format_, precision) == ("onnx", "int8") else {},
         )
         for format_, precision in FILES
     ]  # fmt: skip
@@ -133,7 +133,7 @@ def test_a_network_that_was_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_file_with_signed_activations_has_counts_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(advice, "_read", lambda *_: None)
     files = [
-        msgspec.structs.replace(file, notes=Bytes(signed=True, wide=False).notes if file.notes else {})
+        msgspec.structs.replace(file, notes=Kernels(signed=True, x86=False).notes if file.notes else {})
         for file in artifacts("mobilenetv2", 6_000_000)
     ]
     said = advice.advise({"rpi4": "rpi4"}, files, tmp_path, tmp_path, emulate=False, progress=Silent())

@@ -18,7 +18,7 @@ from edgebench.data import Dataset, Preprocessing, Split
 from edgebench.errors import BadFile
 from edgebench.export import Exported, export
 from edgebench.progress import Silent
-from exporters import Asked, Bytes, Choice, _cache
+from exporters import Asked, Choice, Kernels, _cache
 from exporters._cache import Cache
 from exporters._material import Material
 from exporters._parent import Parent
@@ -199,8 +199,8 @@ def test_everything_that_decides_is_in_the_name(material: Material, monkeypatch:
 def test_what_does_not_decide_is_not(material: Material) -> None:
     assert entry(material) == entry(material, max_drop=0.01), "of accuracy that INT8 may cost"
     assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, max_drop=0.01)
-    assert entry(material) == entry(material, bytes=Bytes(7)), "which only INT8 has to mind"
-    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, bytes=Bytes(7))
+    assert entry(material) == entry(material, kernels=Kernels(7)), "which only INT8 has to mind"
+    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, kernels=Kernels(7))
     assert entry(material) == entry(material, parent=dataclasses.replace(PARENT, name="other", where="other.onnx"))
 
 

@@ -22,7 +22,7 @@ from edgebench.inspection import Layer
 from edgebench.progress import Silent
 from edgebench.targets import Target
 from edgebench.train import train
-from exporters import Bytes, Made, Scheme, _float_operators, _mixed, _onnx_int8, _processor, _ranges
+from exporters import Kernels, Made, Scheme, _float_operators, _mixed, _onnx_int8, _processor, _ranges
 from exporters import _parity as parity
 from exporters._candidates import Candidate, fastest
 from exporters._ranges import METHODS, Histogram
@@ -322,21 +322,21 @@ def test_signed_activations_are_the_same_numbers(
 @pytest.mark.parametrize(
     ("places", "no_vnni", "expected"),
     [
-        ([], False, Bytes()),
-        (["rpi4"], False, Bytes(signed=True, wide=False)),
-        (["rpi4", "rpi5"], False, Bytes(wide=False)),  # one of them gains too little
-        (["rpi4", DESKTOP], False, Bytes()),  # where half of it would stay in float
-        ([DESKTOP], False, Bytes()),
-        (["another board"], False, Bytes(wide=False)),
-        (["rpi4"], True, Bytes(weight_bits=7)),
+        ([], False, Kernels()),
+        (["rpi4"], False, Kernels(signed=True, x86=False)),
+        (["rpi4", "rpi5"], False, Kernels(x86=False)),  # one of them gains too little
+        (["rpi4", DESKTOP], False, Kernels()),  # where half of it would stay in float
+        ([DESKTOP], False, Kernels()),
+        (["another board"], False, Kernels(x86=False)),
+        (["rpi4"], True, Kernels(weight_bits=7)),
     ],
 )
 def test_the_signs_are_those_of_the_boards(
-    places: list[Target | str], no_vnni: bool, expected: Bytes, monkeypatch: pytest.MonkeyPatch
+    places: list[Target | str], no_vnni: bool, expected: Kernels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_processor, "cuts_off", lambda: False)
     monkeypatch.setattr(instructions, "of_forms", lambda network: FORMS)
-    assert _processor.bytes_for(places, "ultralight", no_vnni=no_vnni) == expected
+    assert _processor.kernels_for(places, "ultralight", no_vnni=no_vnni) == expected
 
 
 @pytest.mark.parametrize(
@@ -406,6 +406,9 @@ def test_networks_with_slow_integer_activations_may_start_in_float(small: Datase
     (plain,) = exporter.convert(job)
     assert [len(start) for start in plain.float_starts] == [1, 2]
     assert plain.float_starts[1] == plain.layers[:2]
+    for_boards = Scheme("minmax", kernels=Kernels(x86=False))
+    (narrow,) = exporter.convert(msgspec.structs.replace(job, schemes=(for_boards,)))
+    assert not narrow.float_starts, "which were timed on x86 only"
     schemes = tuple(Scheme("minmax", start) for start in plain.float_starts)
     mixed = list(exporter.convert(msgspec.structs.replace(job, schemes=schemes)))
     image = small.preprocessing.apply(small.validation.images[:1])

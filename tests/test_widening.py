@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters import Bytes, Scheme, _onnx_int8
+from exporters import Kernels, Scheme, _onnx_int8
 from exporters import onnx as exporter
 
 torch = pytest.importorskip("torch")
@@ -72,7 +72,7 @@ def quantised(network: nn.Module, folder: Path, *, channels: int = 3, float_laye
         exporter._trace(network.eval(), (channels, 12, 12), float32, dynamic_batch=False)
     _onnx_int8.prepare(float32, prepared)
     seen = _onnx_int8.observe(prepared, images(channels))
-    scheme = Scheme("minmax", _onnx_int8.layers(prepared)[:float_layers], Bytes(wide=wide))
+    scheme = Scheme("minmax", _onnx_int8.layers(prepared)[:float_layers], Kernels(x86=wide))
     _onnx_int8.quantise(prepared, out, seen, scheme)
     exporter.make_loadable(out)
     onnx.checker.check_model(onnx.load(str(out)))
