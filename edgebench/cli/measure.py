@@ -76,7 +76,7 @@ def export(
     for_: Annotated[
         str | None,
         typer.Option(
-            "--for", metavar="TARGETS", help="Say which file is worth deploying there: rpi4, rpi5, desktop-cpu."
+            "--for", metavar="TARGETS", help="Say which file pays there (rpi4, rpi5, desktop-cpu); fit ONNX INT8 to it."
         ),
     ] = None,
     emulate: Annotated[
