@@ -151,24 +151,13 @@ def kind_of(network: Network) -> str:
     layers = [layer for layer in network.layers if layer.macs]
     if not any(len(layer.output_shape) == 4 for layer in layers):
         return "linear"
-    if not any(layer.operator.startswith("DEPTHWISE") for layer in layers) and not _has_groups(network):
+    if not any(layer.grouped for layer in layers):
         return "plain"
     slow = any(
         layer.operator in SLOW_ACTIVATIONS and sum(size > 1 for size in layer.output_shape) > 1
         for layer in network.layers
     )
     return "depthwise-sigmoid" if slow else "depthwise"
-
-
-def _has_groups(network: Network) -> bool:
-    """Whether a filter of some convolution, [1, C, H, W] in and out, is smaller than what it reads has channels."""
-    channels = 0
-    for layer in network.layers:
-        if len(layer.output_shape) == 4:
-            if layer.macs and layer.weights // max(1, layer.output_shape[1]) < channels:
-                return True
-            channels = layer.output_shape[1]
-    return False
 
 
 def _raced(name: str, artifacts: Sequence[Artifact], folder: Path, workers: Workers) -> Evidence:

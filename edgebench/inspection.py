@@ -47,6 +47,7 @@ class Layer(msgspec.Struct, frozen=True):
     parameters, weights_bytes: of all its constants that were trained, as they are stored.
     weights: of these the largest, without the bias; zeros: of them, exactly zero (None where that was not looked at).
     scales: how many scales those weights have: 0 if they are float, 1 per tensor, more per channel.
+    grouped: a convolution whose filters read a part of the channels each, one if it is depthwise.
     why_float: the reason why it is float in a quantised file, as far as it can be told.
     runs_as: what the runtime makes of it, in a quantised file. sqnr_db: of its output against the float32 file's.
     """
@@ -64,6 +65,7 @@ class Layer(msgspec.Struct, frozen=True):
     weights_dtype: str = ""
     scales: int = 0
     zeros: int | None = None
+    grouped: bool = False
     arithmetic: Literal["integer", "float", "none"] = "float"
     why_float: str = ""
     runs_as: str = ""

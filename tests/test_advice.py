@@ -58,14 +58,25 @@ def table(network: str, macs: int, kind: str) -> Table:
 def network(*layers: tuple[str, tuple[int, ...], int], facts: dict[str, str] | None = None) -> Network:
     """Layers as (operator, output shape, weights); each with weights has MACs."""
     made = tuple(
-        Layer(number, f"layer{number}", operator, shape, "float32", 4, weights or None, weights=weights)
+        Layer(
+            number,
+            f"layer{number}",
+            operator,
+            shape,
+            "float32",
+            4,
+            weights or None,
+            weights=weights,
+            grouped=operator in GROUPED,
+        )
         for number, (operator, shape, weights) in enumerate(layers, 1)
     )
     return Network(facts or {}, (), (), (), made, {}, 0, 0, 1000, None, (), ())
 
 
 STEM = ("Conv", (1, 16, 8, 8), 16 * 3 * 9)
-DEPTHWISE = ("Conv", (1, 16, 8, 8), 16 * 9)
+DEPTHWISE = ("Conv in groups", (1, 16, 8, 8), 16 * 9)
+GROUPED = (DEPTHWISE[0], "DEPTHWISE_CONV_2D")
 POINTWISE = ("Conv", (1, 96, 8, 8), 16 * 96)
 HEAD = ("Gemm", (1, 10), 960)
 
@@ -206,6 +217,17 @@ def test_the_table_holds_every_file_of_a_network_on_every_board() -> None:
                 ("tflite", "fp32", ""), ("tflite", "int8", ""),
             }  # fmt: skip
             assert all(one.instructions > 0 and one.kind in KINDS for one in mine)
+
+
+def test_the_kinds_of_the_table_are_those_of_the_networks() -> None:
+    """Not: whose shortcuts have fewer weights than the layer before them would need."""
+    nn = pytest.importorskip("torch").nn
+    for name, shape, kind in {(one.network, one.input_shape, one.kind) for one in instructions.table().counts}:
+        modules = list(models.build(name, shape, 10).modules())
+        grouped = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in modules)
+        plain = not grouped and any(isinstance(module, nn.Conv2d) for module in modules)
+        assert kind.startswith("depthwise") == grouped
+        assert (kind == "plain") == plain
 
 
 def test_the_table_is_of_the_networks_as_they_are_now() -> None:

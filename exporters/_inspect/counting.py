@@ -99,6 +99,7 @@ def _layers(graph: Graph, quantisable: frozenset[str]) -> list[Layer]:
                 weights_dtype=main.dtype if main else "",
                 scales=main.scales if main else 0,
                 zeros=main.zeros if main else None,
+                grouped=step.grouped,
                 arithmetic=kind,
                 why_float=why,
             )

@@ -78,6 +78,7 @@ class Step:
     multiplies: (value, axis) if each of its weights is used once for each position of that value, and the positions are
     its elements without those along the axis.
     quantised: whether integers go in and come out, as the file says.
+    grouped: whether it is a convolution whose filters read a part of the channels each, one if it is depthwise.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Step:
     weights: tuple[Weight, ...] = ()
     multiplies: tuple[str, int] | None = None
     quantised: bool = False
+    grouped: bool = False
     inside: str = ""
     """The subgraph that it is in, "" for the main one."""
 

@@ -113,6 +113,7 @@ class _Reader:
             weights=own_weights,
             multiplies=self._multiplies(node, inputs, outputs) if own_weights else None,
             quantised=on_integers(node.op_type) or self._is_quantised(node, own_weights),
+            grouped=any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute),
             inside=inside,
         )
 

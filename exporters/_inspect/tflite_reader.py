@@ -88,6 +88,7 @@ def _add_subgraph(graph: Graph, file: File, number: int) -> None:
                 weights=tuple(weight for weight in weights if weight is not None),
                 multiplies=_multiplies(kind, number, flowing, outputs) if any(weights) else None,
                 quantised=_on_integers([tensors[index] for index in (*flowing, *outputs)]),
+                grouped=kind == "DEPTHWISE_CONV_2D",
                 inside=inside,
             )
         )
