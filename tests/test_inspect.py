@@ -108,6 +108,8 @@ def test_both_formats_hold_the_same_network() -> None:
     for one, other in zip(mine, its, strict=True):
         assert (one.macs, one.parameters, one.weights_bytes) == (other.macs, other.parameters, other.weights_bytes)
         assert (one.zeros, one.scales, one.activation_bytes) == (other.zeros, other.scales, other.activation_bytes)
+        assert one.grouped == other.grouped, "also where TFLite calls the stem of grey images depthwise"
+    assert [layer.grouped for layer in mine] == [False, True, False, False, False]
     assert sum(layer.zeros or 0 for layer in mine) > 0
     peaks = [
         network.memory.peak_activation_bytes

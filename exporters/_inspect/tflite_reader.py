@@ -88,7 +88,7 @@ def _add_subgraph(graph: Graph, file: File, number: int) -> None:
                 weights=tuple(weight for weight in weights if weight is not None),
                 multiplies=_multiplies(kind, number, flowing, outputs) if any(weights) else None,
                 quantised=_on_integers([tensors[index] for index in (*flowing, *outputs)]),
-                grouped=kind == "DEPTHWISE_CONV_2D",
+                grouped=_is_grouped(kind, [tensors[index] for index in flowing]),
                 inside=inside,
             )
         )
@@ -110,6 +110,11 @@ def _multiplies(kind: str, number: int, flowing: Sequence[int], outputs: Sequenc
     if kind == "TRANSPOSE_CONV" and flowing:
         return key(number, flowing[-1]), -1
     return None
+
+
+def _is_grouped(kind: str, flowing: Sequence[Tensor]) -> bool:
+    """Converters write a convolution of a single channel as a depthwise one, too."""
+    return kind == "DEPTHWISE_CONV_2D" and bool(flowing) and flowing[0].shape[-1:] != (1,)
 
 
 def _on_integers(flowing: Sequence[Tensor]) -> bool:
