@@ -89,8 +89,8 @@ def export(
     no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
     machine's is one.
     targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
-    are made where nothing else is asked for. Where all are boards, ONNX INT8 is made for their kernels, not for those of
-    x86. emulate: count these files on an emulated board, instead of looking up.
+    are made where nothing else is asked for. Where all are boards, ONNX INT8 is made for their kernels, not for x86's.
+    emulate: count these files on an emulated board, instead of looking up.
     cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
     out: the bundle's folder, `bundles/<source's name>` by default; a bundle that is there is replaced when this one is
     whole.
