@@ -16,6 +16,8 @@ POLL_S = 20.0
 # Without a sign for so long the phone counts as gone. A page whose screen is locked gives none.
 GONE_S = 120.0
 SILENT_S = 3.0
+# A page that was closed may have sent something before, which comes so much later at most.
+LATE_S = 2.0
 
 Message = dict[str, Any]
 
@@ -49,7 +51,7 @@ class Page:
         self._client = ""
         self._page = ""
         self._last_seen_s = -gone_s
-        self._left = False
+        self._left_s: float | None = None
         self._number = 0
         self._request: Message | None = None
         self._answer: Message | None = None
@@ -72,6 +74,7 @@ class Page:
                 self.generation += 1
                 self._closing.clear()
             self._client, self._page, self.facts = client, page, facts
+            self._left_s = None
             self._see()
 
     def turn(self, client: str, page: str, answer: Message | None, wait_s: float = POLL_S) -> Message:
@@ -99,11 +102,11 @@ class Page:
         """The page is being closed, or reloaded, which the next hello will show."""
         with self._changed:
             if (client, page) == (self._client, self._page):
-                self._left = True
+                self._left_s = time.monotonic()
 
     def is_here(self) -> bool:
         """Whether the page is open and gave a sign within one poll."""
-        return not self._left and time.monotonic() - self._last_seen_s < min(POLL_S + SILENT_S, self._gone_s)
+        return self._left_s is None and time.monotonic() - self._last_seen_s < min(POLL_S + SILENT_S, self._gone_s)
 
     def _require(self, client: str, page: str) -> None:
         if (client, page) != (self._client, self._page):
@@ -111,7 +114,8 @@ class Page:
 
     def _see(self) -> None:
         self._last_seen_s = time.monotonic()
-        self._left = False
+        if self._left_s is not None and self._last_seen_s - self._left_s > LATE_S:
+            self._left_s = None
         self._changed.notify_all()
 
     # ------------------------------------------------------------------ the job's side
