@@ -21,7 +21,7 @@ neither their start-up time nor a crash of native code reaches the command line.
 Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
 artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _parity compares answers.
 Of INT8, _ranges finds what eight bits are spread over, _onnx_int8 (with _onnx_widening) and _tflite_int8 write, and
-_candidates chooses. _tflite_batch opens files for any number of images.
+_candidates chooses; _processor says for which kernels. _tflite_batch opens files for any number of images.
 """
 
 from __future__ import annotations

@@ -59,18 +59,11 @@ def network(*layers: tuple[str, tuple[int, ...], int], facts: dict[str, str] | N
     """Layers as (operator, output shape, weights); each with weights has MACs."""
     made = tuple(
         Layer(
-            number,
-            f"layer{number}",
-            operator,
-            shape,
-            "float32",
-            4,
-            weights or None,
-            weights=weights,
+            number, f"layer{number}", operator, shape, "float32", 4, weights or None, weights=weights,
             grouped=operator in GROUPED,
         )
         for number, (operator, shape, weights) in enumerate(layers, 1)
-    )
+    )  # fmt: skip
     return Network(facts or {}, (), (), (), made, {}, 0, 0, 1000, None, (), ())
 
 

@@ -325,7 +325,7 @@ def test_signed_activations_are_the_same_numbers(
         ([], False, Kernels()),
         (["rpi4"], False, Kernels(signed=True, x86=False)),
         (["rpi4", "rpi5"], False, Kernels(x86=False)),  # one of them gains too little
-        (["rpi4", DESKTOP], False, Kernels()),  # where half of it would stay in float
+        (["rpi4", DESKTOP], False, Kernels()),  # where part of it would stay in float
         ([DESKTOP], False, Kernels()),
         (["another board"], False, Kernels(x86=False)),
         (["rpi4"], True, Kernels(weight_bits=7)),
