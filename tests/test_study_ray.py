@@ -113,7 +113,8 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
 def test_no_cluster_at_the_address(ray: FakeRay, error: Exception) -> None:
     ray.no_cluster = error
     told = (
-        "--on ray://head:1: no Ray cluster answers .(ray client connection timeout more|x).. Start one with `ray start"
+        "--on ray://head:1: no Ray cluster answers .(ray client connection timeout more|x).. "
+        "Start one with `GRPC_ENABLE_FORK_SUPPORT=0 ray start"
     )
     with pytest.raises(UserError, match=told):
         places.open_place("ray://head:1", 1)
@@ -173,7 +174,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def head(guarded: None) -> Iterator[str]:
-    """The address of a cluster of one machine, in processes of its own."""
+    """The address of a cluster of one machine, in processes of its own, started as `START_A_HEAD` tells."""
     client = free_port()
     options = [f"--port={free_port()}", f"--ray-client-server-port={client}", "--num-cpus=2", "--num-gpus=0"]
     # Not pytest's folder: Ray's sockets are in here, and the path of a socket has 107 characters at most.
@@ -181,7 +182,8 @@ def head(guarded: None) -> Iterator[str]:
         command = ["start", "--head", "--block", "--include-dashboard=false", f"--temp-dir={folder}", *options]
         with subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", *command],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env=os.environ | {"GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as started:  # fmt: skip
             try:
                 assert started.stdout is not None

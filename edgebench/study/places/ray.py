@@ -19,6 +19,10 @@ from edgebench.study.places import Files, answered, perform_apart
 # Of what Ray says: the traceback of its server may stand behind.
 LONGEST_REASON = 200
 
+# Ray's client server forks while gRPC's threads run; with gRPC's fork handlers the server of a new client died in 4 of
+# 11 connections on an idle machine, without them in 0 of 20 (Ray 2.60, grpcio 1.85; ray-project/ray#63202).
+START_A_HEAD = "GRPC_ENABLE_FORK_SUPPORT=0 ray start --head"
+
 
 class Cluster:
     def __init__(self, ray: Any, jobs: int) -> None:
@@ -58,8 +62,8 @@ def open_place(address: str, jobs: int) -> Cluster:
         raise UserError(
             where,
             f"no Ray cluster answers ({' '.join(str(error).split())[:LONGEST_REASON]})",
-            "Start one with `ray start --head`, and give the port of its client server (10001). If it wants a token, "
-            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
+            f"Start one with `{START_A_HEAD}`, and give the port of its client server (10001). If it wants a "
+            "token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
         ) from error
     try:
         _check_version(ray, where)
