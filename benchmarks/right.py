@@ -19,8 +19,8 @@ from edgebench import checkpoint, data, stats, training
 from edgebench.errors import UserError
 from edgebench.export import export
 from exporters import _parity as parity
+from exporters._answering import Run
 from exporters._process import Failed, Workers
-from exporters._worker import Run
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array

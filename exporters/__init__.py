@@ -12,6 +12,7 @@ What a user types is `<file name>-<precision>`: `onnx-int8`, `tflite-fp16`. A pl
     convert(job) -> Made...   write the files of the job's precisions, perhaps none yet; INT8 in every scheme,
                               of which the best is kept
     open_artifact(path)       -> Opened: load one file in its host runtime
+    open_for_batches(path, out) -> Opened | None: a copy for any number of images; None if the format has none
     fold(path, out, preprocessing) -> str    the same file for raw images, uint8; says how that was done
 
 Importing a plugin is cheap: the libraries are imported inside the functions, which run in `exporters._worker`, so that
@@ -19,9 +20,10 @@ neither their start-up time nor a crash of native code reaches the command line.
 `open_artifact`, which states the layout, and in `exporters._parity`, which obeys it; nowhere else.
 
 Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
-artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _parity compares answers.
-Of INT8, _ranges finds what eight bits are spread over, _onnx_int8 (with _onnx_widening) and _tflite_int8 write, and
-_candidates chooses; _processor says for which kernels. _tflite_batch opens files for any number of images.
+artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _answering lets an
+artifact answer to many images, _parity compares answers. Of INT8, _ranges finds what eight bits are spread over,
+_onnx_int8 (with _onnx_widening) and _tflite_int8 write, and _candidates chooses; _processor says for which kernels.
+_onnx_batch and _tflite_batch open files for any number of images.
 """
 
 from __future__ import annotations
@@ -161,6 +163,7 @@ class Exporter(Protocol):
     def warm(self) -> None: ...
     def convert(self, job: Job) -> Iterator[Made]: ...
     def open_artifact(self, path: Path) -> Opened: ...
+    def open_for_batches(self, path: Path, out: Path) -> Opened | None: ...
     def fold(self, path: Path, out: Path, preprocessing: Preprocessing) -> str: ...
 
 

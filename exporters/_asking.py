@@ -12,10 +12,10 @@ from edgebench.errors import BadFile, UserError
 from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters import _preprocessing, _process
+from exporters._answering import Run
 from exporters._evidence import Evidence, Samples, keep
 from exporters._foreign import ASKED_TWICE, ForeignRun
 from exporters._process import Failed, Worker, Workers
-from exporters._worker import Run
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array, Preprocessing

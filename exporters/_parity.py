@@ -19,29 +19,30 @@ PIECE = 64
 
 def each_image(file: Path, preprocessing: Preprocessing | None) -> Iterator[Float32Array]:
     """float32 [1, C, H, W], one after the other; what `file` holds: see `_evidence.Samples`."""
-    for some in _pieces(file):
-        yield from _one_by_one(preprocessing.apply(some) if preprocessing else some)
+    for some in _pieces(file, PIECE):
+        yield from one_by_one(preprocessing.apply(some) if preprocessing else some)
 
 
-def each_stored(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec) -> Iterator[Any]:
-    """One image after the other as an artifact takes it, [1, ...]."""
-    for some in _pieces(file):
+def each_batch(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec, size: int) -> Iterator[Any]:
+    """Images as an artifact takes them, [size, ...], and at last those that are left."""
+    for some in _pieces(file, size):
         if spec.folded:
-            yield from _one_by_one(to_layout(some.transpose(0, 3, 1, 2), spec))
+            yield to_layout(some.transpose(0, 3, 1, 2), spec)
         else:
-            yield from _one_by_one(to_stored(preprocessing.apply(some) if preprocessing else some, spec))
+            yield to_stored(preprocessing.apply(some) if preprocessing else some, spec)
 
 
-def _pieces(file: Path) -> Iterator[Any]:
+def _pieces(file: Path, size: int) -> Iterator[Any]:
     """A few images at a time: preparing them one by one takes as long as a small network takes to answer."""
     import numpy as np
 
     images = np.load(file, mmap_mode="r", allow_pickle=False)
-    for start in range(0, len(images), PIECE):
-        yield np.array(images[start : start + PIECE])
+    for start in range(0, len(images), size):
+        yield np.array(images[start : start + size])
 
 
-def _one_by_one(images: Any) -> Iterator[Any]:
+def one_by_one(images: Any) -> Iterator[Any]:
+    """[n, ...] -> n times [1, ...]."""
     for position in range(len(images)):
         yield images[position : position + 1]
 

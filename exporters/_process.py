@@ -16,10 +16,11 @@ import msgspec
 import exporters
 from edgebench.errors import UserError
 from edgebench.inspection import Looked
+from exporters._answering import Run
 from exporters._facts import Facts
 from exporters._foreign import Foreign, ForeignRun
 from exporters._inspect import Look
-from exporters._worker import Fold, Inspect, Line, Race, Ran, Run
+from exporters._worker import Fold, Inspect, Line, Race, Ran
 
 # Each is a process with its libraries and the file.
 MOST_AT_ONCE = 8

@@ -9,15 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from exporters import _tflite_file
+
 ANY = -1
 
 
 def open_batch(path: Path, out: Path) -> None:
     """Whether it then answers to several as to one is for who runs it to see."""
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model(str(path))
+    model = _tflite_file.read(path)
     graph = model.subgraphs[0]
     for tensor in graph.tensors:
         if model.buffers[tensor.buffer].data is None and tensor.shape is not None and len(tensor.shape):
@@ -25,7 +26,7 @@ def open_batch(path: Path, out: Path) -> None:
     for operator in graph.operators:
         if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.RESHAPE:
             _open_reshape(model, graph, operator)
-    flatbuffer_utils.write_model(model, str(out))
+    _tflite_file.write(model, out)
 
 
 def _open_reshape(model: Any, graph: Any, operator: Any) -> None:

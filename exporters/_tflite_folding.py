@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.bundle import TensorSpec
 from edgebench.data import Preprocessing
+from exporters import _tflite_file
 from exporters._folding import AS_OPERATORS, AS_QUANTISATION, INPUT, coefficients
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ UINT8_OFFSET = 128
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing, spec: TensorSpec) -> str:
     """Float input: cast, multiply, add. int8: the same and quantise, or only another zero point if that is as exact."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    head = _Head(flatbuffer_utils.read_model(str(path)))
+    head = _Head(_tflite_file.read(path))
     scale, shift = coefficients(preprocessing, spec)
     if spec.scale is not None and deviation_steps(spec, scale, shift) <= EXACT_STEPS:
         head.requantise()
@@ -30,7 +29,7 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing, spec: TensorSpec) 
     else:
         head.prepare(scale, shift, quantise=spec.scale is not None)
         how = AS_OPERATORS
-    flatbuffer_utils.write_model(head.model, str(out))
+    _tflite_file.write(head.model, out)
     return how
 
 

@@ -8,7 +8,6 @@ stderr, which the parent sends to a log file.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import statistics
@@ -26,7 +25,8 @@ from edgebench.bundle import TensorSpec, raw
 from edgebench.data import Preprocessing
 from edgebench.errors import UserError
 from edgebench.inspection import Looked
-from exporters import _foreign_kinds
+from exporters import _answering, _foreign_kinds
+from exporters._answering import Run
 from exporters._facts import Facts
 from exporters._foreign import ASKED_TWICE, Foreign, ForeignRun
 from exporters._inspect import Look, look
@@ -37,22 +37,6 @@ RACE_TURN = 5
 # added up in another order.
 TOGETHER = 3
 LARGEST_ERROR_TOGETHER = 1e-4
-
-
-class Run(msgspec.Struct, frozen=True):
-    """Load `artifact` and let it answer.
-
-    images: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without; without any, the artifact is
-    only loaded. answers: .npy to write, float32 [N, classes]. folded: it takes the images as they are. any_batch: it
-    has to answer to several at once as it does to one after the other.
-    """
-
-    artifact: str
-    images: str = ""
-    preprocessing: Preprocessing | None = None
-    answers: str = ""
-    folded: bool = False
-    any_batch: bool = False
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -170,19 +154,14 @@ def run(exporter: exporters.Exporter, task: Run) -> Ran:
     if task.images:
         import numpy as np
 
-        from exporters._parity import each_stored, from_stored, repeat_error
+        from exporters._parity import each_batch, repeat_error
 
-        def stored(count: int | None) -> Iterator[Any]:
-            return itertools.islice(each_stored(Path(task.images), task.preprocessing, inputs[0]), count)
-
-        def answers(count: int | None) -> Any:
-            return np.concatenate([from_stored(opened.run(image), opened.outputs[0]) for image in stored(count)])
-
-        first = answers(None)
+        found = _answering.answers(exporter, opened, inputs[0], task)
+        again = next(each_batch(Path(task.images), task.preprocessing, inputs[0], ASKED_TWICE))
         if task.any_batch:
-            _refuse_other_answers(opened, np.concatenate(list(stored(TOGETHER))), first[:TOGETHER], task.artifact)
-        off = repeat_error(answers(ASKED_TWICE), first[:ASKED_TWICE])
-        np.save(task.answers, first, allow_pickle=False)
+            _refuse_other_answers(opened, again[:TOGETHER], found[:TOGETHER], task.artifact)
+        off = repeat_error(_answering.alone(opened, again), found[:ASKED_TWICE])
+        np.save(task.answers, found, allow_pickle=False)
     return Ran(inputs, opened.outputs, opened.runtime, off)
 
 

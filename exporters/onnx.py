@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgebench.bundle import TensorSpec
 from edgebench.data import Preprocessing
-from exporters import Job, Made, Opened, _modules, _onnx_folding, _onnx_int8
+from exporters import Job, Made, Opened, _modules, _onnx_batch, _onnx_folding, _onnx_int8
 from exporters._parity import each_image, to_layout
 from exporters._ranges import Histogram
 
@@ -159,6 +159,11 @@ def open_artifact(path: Path) -> Opened:
         return session.run([outputs[0].name], {inputs[0].name: stored})[0]
 
     return Opened(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run, run)
+
+
+def open_for_batches(path: Path, out: Path) -> Opened:
+    _onnx_batch.open_batch(path, out)
+    return open_artifact(out)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporters import SEVEN_BITS, Job, Made, _onnx_int8, onnx
-from exporters.onnx import fold, open_artifact
+from exporters.onnx import fold, open_artifact, open_for_batches
 
 FORMAT = "onnx"
 SUFFIX = ".onnx"
@@ -48,4 +48,4 @@ def convert(job: Job) -> Iterator[Made]:
     yield Made("int8", str(out), notes=NOTES | ({"weights": SEVEN_BITS} if seven_bits else {}))
 
 
-__all__ = ["convert", "fold", "open_artifact", "warm"]
+__all__ = ["convert", "fold", "open_artifact", "open_for_batches", "warm"]

@@ -7,7 +7,7 @@ its float32 file. Inputs are channels last (NHWC), as TFLite runtimes expect.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,15 +159,25 @@ def open_artifact(path: Path) -> Opened:
         interpreter.invoke()
         return interpreter.get_tensor(sink["index"])
 
-    def run_many(stored: Any) -> Any:
+    @lru_cache(maxsize=1)
+    def resized(shape: tuple[int, ...]) -> Interpreter:
         wider = Interpreter(str(path), num_threads=1)
-        wider.resize_tensor_input(source["index"], stored.shape, strict=True)
+        wider.resize_tensor_input(source["index"], shape, strict=True)
         wider.allocate_tensors()
+        return wider
+
+    def run_many(stored: Any) -> Any:
+        wider = resized(stored.shape)
         wider.set_tensor(source["index"], stored)
         wider.invoke()
         return wider.get_tensor(sink["index"])
 
     return Opened((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run, run_many)
+
+
+def open_for_batches(path: Path, out: Path) -> Opened:
+    _tflite_batch.open_batch(path, out)
+    return open_artifact(out)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:

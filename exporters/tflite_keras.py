@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporters import Job, Made, tflite
-from exporters.tflite import fold, open_artifact
+from exporters.tflite import fold, open_artifact, open_for_batches
 
 FORMAT = "tflite"
 SUFFIX = ".tflite"
@@ -29,4 +29,4 @@ def convert(job: Job) -> Iterator[Made]:
     yield from tflite.precisions_of(Path(job.foreign.held), job)
 
 
-__all__ = ["convert", "fold", "open_artifact", "warm"]
+__all__ = ["convert", "fold", "open_artifact", "open_for_batches", "warm"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters import Job, Made, onnx, tflite
-from exporters.tflite import fold, open_artifact
+from exporters.tflite import fold, open_artifact, open_for_batches
 
 FORMAT = "tflite"
 SUFFIX = ".tflite"
@@ -127,4 +127,4 @@ def _never_negative(node: Any, constants: dict[str, Any]) -> bool:
     return lowest is not None and bool(lowest >= 0)
 
 
-__all__ = ["convert", "fold", "open_artifact", "pad_before_pooling", "warm"]
+__all__ = ["convert", "fold", "open_artifact", "open_for_batches", "pad_before_pooling", "warm"]

@@ -84,6 +84,10 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
     return AS_OPERATORS
 
 
+def open_for_batches(path: Path, out: Path) -> None:
+    """Such a program is compiled for one size."""
+
+
 def open_artifact(path: Path) -> Opened:
     import torch
 

@@ -36,7 +36,7 @@ def answers(plugin: str, path: Path, images: Path, preprocessing: Preprocessing,
     """As a worker gets them: what the artifact says to every image."""
     opened = exporters.load(plugin).open_artifact(path)
     spec = bundle.raw(opened.inputs[0]) if folded else opened.inputs[0]
-    return np.concatenate([opened.run(one) for one in parity.each_stored(images, preprocessing, spec)])
+    return np.concatenate([opened.run(one) for one in parity.each_batch(images, preprocessing, spec, 1)])
 
 
 @pytest.fixture(scope="module")
