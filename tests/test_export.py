@@ -28,8 +28,10 @@ from edgebench.export import Exported, export
 from edgebench.progress import Silent
 from edgebench.targets import Target
 from edgebench.train import train
+from exporters import _answering
 from exporters import _parity as parity
 from exporters import _process as process
+from exporters._answering import Run
 
 pytestmark = pytest.mark.export
 
@@ -226,6 +228,33 @@ def test_a_device_scores_what_the_exporter_did(exported: Exported, folder: Path)
         assert one.answers is not None and one.artifact.parity is not None, one.outcome
         assert one.answers.images == one.artifact.parity.images
         assert stats.accuracy(one.answers).value == pytest.approx(one.artifact.parity.accuracy, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_in_batches_a_file_answers_as_it_does_alone(
+    exported: Exported, mini: Dataset, tmp_path: Path, name: str
+) -> None:
+    artifact, count = by_name(exported)[name], 600
+    exporter = exporters.load(artifact.format)
+    opened = exporter.open_artifact(exported.path / artifact.content.file)
+    asked = []
+
+    def run(image: np.ndarray) -> np.ndarray:
+        asked.append(image)
+        return opened.run(image)
+
+    np.save(tmp_path / "images.npy", mini.test.images[:count])
+    task = Run(
+        str(exported.path / artifact.content.file),
+        str(tmp_path / "images.npy"),
+        mini.preprocessing,
+        str(tmp_path / "a"),
+    )
+    spied = dataclasses.replace(opened, run=run)
+    in_batches = _answering.answers(exporter, spied, opened.inputs[0], task)
+    assert len(asked) == (count if artifact.format == "torch" else _answering.LARGEST_BATCH)
+    one_by_one = msgspec.structs.replace(task, one_by_one=True)
+    assert np.array_equal(in_batches, _answering.answers(exporter, opened, opened.inputs[0], one_by_one))
 
 
 def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:
