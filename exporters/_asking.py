@@ -14,8 +14,9 @@ from exporters import _parity as parity
 from exporters import _preprocessing, _process
 from exporters._answering import Run
 from exporters._evidence import Evidence, Samples, keep
-from exporters._foreign import ASKED_TWICE, ForeignRun
+from exporters._foreign import ASKED_TWICE, Foreign, ForeignRun
 from exporters._process import Failed, Worker, Workers
+from exporters._worker import Ran
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array, Preprocessing
@@ -131,10 +132,9 @@ def _asker(parent: Parent, workers: Workers) -> Iterator[Ask]:
             yield _ask_checkpoint(parent.path)
     elif parent.foreign is not None:
         with workers.start("ask", parent.foreign.plugin) as worker:
-            yield _ask_worker(parent, worker)
+            yield _ask_apart(parent, lambda *task: _answered_by(worker, parent.foreign, *task))
     else:
-        with workers.start("run", "onnx") as worker:
-            yield _ask_worker(parent, worker)
+        yield _ask_apart(parent, lambda *task: workers.run("onnx", Run(str(parent.path), *task)))
 
 
 @contextmanager
@@ -169,25 +169,26 @@ def _ask_checkpoint(path: Path) -> Ask:
     return ask
 
 
-def _ask_worker(parent: Parent, worker: Worker) -> Ask:
+def _ask_apart(parent: Parent, run: Callable[[str, Preprocessing | None, str], Ran]) -> Ask:
+    """run: lets it answer to a file of images in another process, and writes the answers to a file."""
     import numpy as np
 
     def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
         out = file.with_suffix(".parent.npy")
-        task: Run | ForeignRun
-        if parent.foreign is None:
-            task = Run(str(parent.path), str(file), preprocessing, str(out))
-        else:
-            task = ForeignRun(parent.foreign, str(file), preprocessing, str(out))
         try:
-            (line,) = worker.answers(task)
+            ran = run(str(file), preprocessing, str(out))
         except Failed as failure:
             runner = "onnxruntime" if parent.foreign is None else "this machine"
             raise BadFile(
                 parent.where, f"{runner} loads it but cannot run it ({failure.seen})", "Export it again from its source"
             ) from failure
-        assert line.ran is not None
         answers: Float32Array = np.load(out, allow_pickle=False)
-        return answers, line.ran.repeat_error
+        return answers, ran.repeat_error
 
     return ask
+
+
+def _answered_by(worker: Worker, foreign: Foreign, images: str, preprocessing: Preprocessing | None, out: str) -> Ran:
+    (line,) = worker.answers(ForeignRun(foreign, images, preprocessing, out))
+    assert line.ran is not None
+    return line.ran

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgebench.bundle import TensorSpec
 from exporters._answering import Run
 from exporters._parity import to_layout, to_stored
-from exporters._process import Failed, Workers
+from exporters._process import Workers
 from exporters._worker import Ran
 
 if TYPE_CHECKING:
@@ -44,10 +42,7 @@ class Samples:
         out = artifact.with_name(f"{artifact.name}.{self.file.stem}.answers.npy")
         itself = tuple(map(int, self.golden))
         task = Run(str(artifact), str(self.file), self.preprocessing, str(out), folded, any_batch, itself)
-        try:
-            ran = workers.run(plugin, task)
-        except Failed:  # perhaps native code that cannot bear more than one image
-            ran = workers.run(plugin, msgspec.structs.replace(task, one_by_one=True))
+        ran = workers.run(plugin, task)
         return np.load(out, allow_pickle=False), ran
 
     def take(self, index: Int64Array, name: str) -> Samples:

@@ -70,8 +70,18 @@ class Workers:
             self._running.discard(worker)
 
     def run(self, plugin: str, task: Run) -> Ran:
-        """Load one artifact in a process of its own and let it answer, when a processor is free for it."""
-        with self._slots, self.start("run", plugin) as worker:
+        """Load one artifact in a process of its own and let it answer, when a processor is free for it.
+
+        Raises Failed, or the UserError of a file that does not take what it is shown.
+        """
+        with self._slots:
+            try:
+                return self._run(plugin, task)
+            except Failed:  # perhaps native code that cannot bear more than one image
+                return self._run(plugin, msgspec.structs.replace(task, one_by_one=True))
+
+    def _run(self, plugin: str, task: Run) -> Ran:
+        with self.start("run", plugin) as worker:
             (line,) = worker.answers(task)
         assert line.ran is not None
         return line.ran

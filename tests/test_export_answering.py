@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from edgebench.bundle import TensorSpec
-from exporters import Opened, _answering
+from exporters import Opened, _answering, _process
 from exporters._answering import LARGEST_BATCH, LEAST_BATCHES, Run
-from exporters._evidence import Samples
 from exporters._process import Failed
-from exporters._worker import Ran
+from exporters._worker import Line, Ran
 
 COUNT = LARGEST_BATCH * LEAST_BATCHES + 3
 INPUT = TensorSpec("input", (1, 1, 2, 2), "float32", "NCHW")
@@ -123,17 +122,24 @@ def test_large_images_come_in_small_batches(shape: tuple[int, ...], size: int) -
     assert _answering.batch_size(TensorSpec("input", shape, "float32", "NCHW")) == size
 
 
-def test_a_process_that_batches_kill_is_asked_again_one_by_one(task: Run, tmp_path: Path) -> None:
+def test_a_process_that_batches_kill_is_asked_again_one_by_one(
+    task: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Run] = []
 
-    def run(plugin: str, task: Run) -> Ran:
-        asked.append(task)
-        if not task.one_by_one:
-            raise Failed("the process was ended by SIGSEGV", tmp_path / "log")
-        np.save(task.answers, np.zeros((1, 4), np.float32))
-        return Ran((INPUT,), (OUTPUT,), "pretended")
+    class Fragile:
+        def __init__(self, action: str, plugin: str, log: Path) -> None:
+            self.log = log
 
-    samples = Samples(Path(task.images), None, np.zeros((COUNT, 4), np.float32), np.array([0, GOLDEN]))
-    samples.answers("onnx", tmp_path / "artifact", SimpleNamespace(run=run))  # type: ignore[arg-type]
-    assert [one.one_by_one for one in asked] == [False, True]
-    assert asked[0].itself == (0, GOLDEN)
+        def answers(self, task: Run) -> Iterator[Line]:
+            asked.append(task)
+            if not task.one_by_one:
+                raise Failed("the process was ended by SIGSEGV", self.log)
+            yield Line(ran=Ran((INPUT,), (OUTPUT,), "pretended"))
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(_process, "Worker", Fragile)
+    assert _process.Workers(tmp_path).run("onnx", task).runtime == "pretended"
+    assert asked == [task, msgspec.structs.replace(task, one_by_one=True)]
