@@ -1,4 +1,4 @@
-"""Meters that are not there: sysfs trees, a vcgencmd, the NVIDIA driver's library, and serial meters on a pty."""
+"""Meters that are not there: a vcgencmd, the NVIDIA driver's library, and serial meters on a pty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import struct
 import threading
 import tty
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,13 +42,6 @@ PI_5_ADC = """\
      EXT5V_V volt(24)=5.11218000V
       BATT_V volt(25)=0.00000000V
 """
-
-
-def plant(root: Path, files: Mapping[str, str]) -> None:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
 
 
 def plant_vcgencmd(folder: Path, script: str) -> None:

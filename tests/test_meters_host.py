@@ -40,7 +40,8 @@ from edgebench.meters import (
 )
 from edgebench.meters.csv_serial import Lines, Restarted
 from tests.conftest import cli_command, run_cli
-from tests.fake_meters import FakePpk2, FakeTc66c, SerialMeter, plant, um_frame
+from tests.fake_meters import FakePpk2, FakeTc66c, SerialMeter, um_frame
+from tests.machine import plant
 
 UM25C_VECTOR = bytes.fromhex(
     "09c91403198f00000d18001e00560003" + "00" * 24 + "0000007b000011d7" + "00" * 48 + "003d003e0007"
