@@ -252,7 +252,7 @@ def test_in_batches_a_file_answers_as_it_does_alone(
     )
     spied = dataclasses.replace(opened, run=run)
     in_batches = _answering.answers(exporter, spied, opened.inputs[0], task)
-    assert len(asked) == (count if artifact.format == "torch" else _answering.LARGEST_BATCH)
+    assert len(asked) == (count if artifact.format == "torch" else _answering.BATCH)
     one_by_one = msgspec.structs.replace(task, one_by_one=True)
     assert np.array_equal(in_batches, _answering.answers(exporter, opened, opened.inputs[0], one_by_one))
 

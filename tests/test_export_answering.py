@@ -14,11 +14,11 @@ import pytest
 
 from edgebench.bundle import TensorSpec
 from exporters import Opened, _answering, _process
-from exporters._answering import LARGEST_BATCH, LEAST_BATCHES, Run
+from exporters._answering import BATCH, LEAST_BATCHES, Run
 from exporters._process import Failed
 from exporters._worker import Line, Ran
 
-COUNT = LARGEST_BATCH * LEAST_BATCHES + 3
+COUNT = BATCH * LEAST_BATCHES + 3
 INPUT = TensorSpec("input", (1, 1, 2, 2), "float32", "NCHW")
 OUTPUT = TensorSpec("logits", (1, 4), "float32", "NC")
 GOLDEN = COUNT - 1
@@ -73,12 +73,12 @@ def answers(runtime: Any, task: Run) -> np.ndarray:
 def test_the_first_batch_and_the_golden_images_are_answered_alone_the_others_together(task: Run) -> None:
     runtime = Pretended()
     answers(runtime, task)
-    assert runtime.alone == [4 * index for index in (*range(LARGEST_BATCH), GOLDEN)]
-    assert runtime.batches == [LARGEST_BATCH] * (LEAST_BATCHES + 1), "the last one is filled up"
+    assert runtime.alone == [4 * index for index in (*range(BATCH), GOLDEN)]
+    assert runtime.batches == [BATCH] * (LEAST_BATCHES + 1), "the last one is filled up"
 
 
 def at_one_place(found: np.ndarray) -> np.ndarray:
-    found[LARGEST_BATCH - 1, 2] += 1
+    found[BATCH - 1, 2] += 1
     return found
 
 
@@ -106,20 +106,19 @@ def test_a_network_that_cannot_have_batches_answers_alone(task: Run) -> None:
     answers(alone, task)
 
 
-def test_a_few_images_and_those_that_must_be_are_answered_alone(task: Run, images: np.ndarray) -> None:
+def test_large_images_are_answered_alone(task: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Pretended()
-    answers(runtime, msgspec.structs.replace(task, one_by_one=True))
-    np.save(task.images, images[: LARGEST_BATCH * LEAST_BATCHES - 1])
-    answers(runtime, msgspec.structs.replace(task, itself=()))
+    monkeypatch.setattr(_answering, "LARGEST_IMAGE", 3)
+    answers(runtime, task)
     assert not runtime.batches
 
 
-@pytest.mark.parametrize(
-    ("shape", "size"),
-    [((1, 1, 28, 28), 64), ((1, 3, 64, 64), 64), ((1, 3, 224, 224), 5), ((1, 4096, 4096, 3), 1), ((1, 784), 64)],
-)
-def test_large_images_come_in_small_batches(shape: tuple[int, ...], size: int) -> None:
-    assert _answering.batch_size(TensorSpec("input", shape, "float32", "NCHW")) == size
+def test_a_few_images_and_those_that_must_be_are_answered_alone(task: Run, images: np.ndarray) -> None:
+    runtime = Pretended()
+    answers(runtime, msgspec.structs.replace(task, one_by_one=True))
+    np.save(task.images, images[: BATCH * LEAST_BATCHES - 1])
+    answers(runtime, msgspec.structs.replace(task, itself=()))
+    assert not runtime.batches
 
 
 def test_a_process_that_batches_kill_is_asked_again_one_by_one(
