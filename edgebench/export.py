@@ -1,9 +1,9 @@
 """export: a trained network -> a bundle of artifacts, each checked against the network it came from.
 
-    main process         open the source ─ the parent's answers ──┐                    ┌─ write the bundle
-    converter (ONNX)     import libraries ─ convert to fp32, fp16 ┴─ INT8 ─┐           │
-    converter (TFLite)   import libraries ─ convert to fp32, fp16 ┴─ INT8 ─┤           │
-    one process per file                                                  └─ load, run ┘
+    main process         open the source ─ images ─ the parent's answers ─┐                    ┌─ write the bundle
+    converter (ONNX)     import libraries ─── convert to fp32, fp16 ──────┴─ INT8 ─┐           │
+    converter (TFLite)   import libraries ─── convert to fp32, fp16 ──────┴─ INT8 ─┤           │
+    one process per file                                                          └─ load, run ┘
 
 Candidates of one precision are compared on the validation split; the calibration set comes from the training split;
 the figures in the bundle come from the whole test split, which nothing was chosen by.
@@ -11,9 +11,9 @@ the figures in the bundle come from the whole test split, which nothing was chos
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from edgebench.progress import Progress, Silent
 from exporters import Asked, Choice, Source, _cache, _material, _opening, _processor, _publishing, _refusals
 from exporters._cache import Cache
 from exporters._candidates import CANDIDATE
-from exporters._making import Making
+from exporters._making import Making, side_by_side
 from exporters._material import Material
 from exporters._parent import Given, Parent
 from exporters._process import Failed, Workers
@@ -110,12 +110,18 @@ def export(
     )
     folder = FOLDER / given.name if out is None else out
     _publishing.refuse_foreign(folder)
-    with _scratch() as scratch, _publishing.room(folder.parent, scratch):
-        workers = Workers(scratch)
+    with (
+        _scratch() as scratch,
+        _publishing.room(folder.parent, scratch),
+        contextlib.closing(Workers(scratch)) as workers,
+    ):
         parent = _opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
         if dynamic_batch:
             choices = _of_any_batch(choices, named=bool(formats))
+        plugins = list(dict.fromkeys(choice.plugin for choice in choices))
+        converters = side_by_side(len(plugins), parent.parameters)
+        workers.warm(plugins[:converters])
         material = _material.load(parent)
         kernels = _processor.kernels_for(places.values(), parent.model, no_vnni=no_vnni)
         asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, kernels)
@@ -125,8 +131,9 @@ def export(
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
+            workers.cool(but={choice.plugin for choice in missing})
             try:
-                new = Making(parent, material, asked, part, scratch, workers, step).all(missing)
+                new = Making(parent, material, asked, part, scratch, workers, converters, step).all(missing)
             except Failed as failure:
                 raise _refusals.explained(failure, parent.where, choices, folder) from failure
             for choice, artifact in zip(missing, new, strict=True):
@@ -155,7 +162,7 @@ def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
     return able
 
 
-@contextmanager
+@contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="edgebench-export-") as folder:
         yield Path(folder)

@@ -43,7 +43,7 @@ INSPECTED: tuple[Format, ...] = get_args(Format)
 class Making:
     """One export. part: the bundle's folder while it is not whole; scratch: for everything else.
 
-    material: None where no data set is known.
+    material: None where no data set is known. converters: how many may run at once.
     """
 
     parent: Parent
@@ -52,6 +52,7 @@ class Making:
     part: Path
     scratch: Path
     workers: Workers
+    converters: int
     step: Step
     _ready: Future[Evidence] = field(default_factory=Future)
 
@@ -66,7 +67,7 @@ class Making:
         if not choices:
             return []
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
-        with ThreadPoolExecutor(side_by_side(len(plugins), self.parent.parameters)) as pool:
+        with ThreadPoolExecutor(self.converters) as pool:
             try:
                 running = [pool.submit(self._plugin, p, [c for c in choices if c.plugin == p]) for p in plugins]
                 self._ready.set_result(

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,16 +52,31 @@ class Workers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: set[Worker] = set()
+        self._warm: dict[str, Worker] = {}
         self._lock = threading.Lock()
         self._stopped = False
         self._slots = threading.BoundedSemaphore(at_once())
+
+    def warm(self, plugins: Iterable[str]) -> None:
+        """Start their converters, which take seconds to import their libraries, before there is a task for them."""
+        for plugin in plugins:
+            self._warm[plugin] = self._worker("convert", plugin)
+
+    def cool(self, but: Container[str] = ()) -> None:
+        """End those that turned out not to be needed."""
+        for plugin in [plugin for plugin in self._warm if plugin not in but]:
+            self._warm.pop(plugin).close()
+
+    def close(self) -> None:
+        self.cool()
 
     @contextmanager
     def start(self, action: str, plugin: str) -> Iterator[Worker]:
         with self._lock:
             if self._stopped:
                 raise Failed("it was stopped", self._folder)
-            worker = Worker(action, plugin, self._folder / f"{plugin}.log")
+            worker = self._warm.pop(plugin, None) if action == "convert" else None
+            worker = worker or self._worker(action, plugin)
             self._running.add(worker)
         try:
             yield worker
@@ -118,6 +133,9 @@ class Workers:
             (line,) = worker.answers(task)
         assert line.looked is not None
         return line.looked
+
+    def _worker(self, action: str, plugin: str) -> Worker:
+        return Worker(action, plugin, self._folder / f"{plugin}.log")
 
     def stop(self) -> None:
         with self._lock:

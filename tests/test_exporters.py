@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
 
@@ -18,7 +20,7 @@ from edgebench import bundle
 from edgebench.bundle import TensorSpec
 from edgebench.export import wanted
 from exporters import _golden as golden
-from exporters import _making
+from exporters import _making, _process
 from exporters import _parity as parity
 
 ALL = [
@@ -148,3 +150,30 @@ def test_converters_run_side_by_side_where_memory_allows(
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(free_gb * 1e9)))
     assert _making.side_by_side(2, parameters) == at_once
+
+
+def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    ended: list[str] = []
+
+    class Named:
+        def __init__(self, action: str, plugin: str, log: Path) -> None:
+            self.name = f"{action} {plugin}"
+            started.append(self.name)
+
+        def close(self) -> None:
+            ended.append(self.name)
+
+    monkeypatch.setattr(_process, "Worker", Named)
+    with contextlib.closing(_process.Workers(tmp_path)) as workers:
+        workers.warm(["onnx", "tflite", "torch"])
+        workers.cool(but={"onnx", "torch"})
+        assert ended == ["convert tflite"]
+        for action, plugin in (("run", "onnx"), ("convert", "onnx"), ("convert", "tflite"), ("convert", "onnx")):
+            with workers.start(action, plugin):
+                pass
+    assert started[3:] == ["run onnx", "convert tflite", "convert onnx"], "of each there was one warm"
+    assert ended[-1] == "convert torch"
+    assert sorted(ended) == sorted(started)
