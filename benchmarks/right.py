@@ -6,6 +6,7 @@ best of the tools. A tool that fails is a row that says so.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -102,7 +103,8 @@ class Trained:
     def asked(self, name: str, plugin: str, file: Path) -> Answered:
         out = self.folder / "answers.npy"
         run = Run(str(file), str(self._stored), self._opened.about.preprocessing, str(out))
-        Workers(self.folder).run(plugin, run)
+        with contextlib.closing(Workers(self.folder)) as workers:
+            workers.run(plugin, run)
         answers = np.load(out)
         error = float(abs(answers - self._reference).max() / abs(self._reference).max())
         return Answered(name, self._told(answers), parity.agreement(answers, self._reference), error)

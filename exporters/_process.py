@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,7 +53,7 @@ class Workers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: set[Worker] = set()
-        self._warm: dict[str, Worker] = {}
+        self._idle: dict[tuple[str, str], list[Worker]] = defaultdict(list)
         self._lock = threading.Lock()
         self._stopped = False
         self._slots = threading.BoundedSemaphore(at_once())
@@ -60,32 +61,36 @@ class Workers:
     def warm(self, plugins: Iterable[str]) -> None:
         """Start their converters, which take seconds to import their libraries, before there is a task for them."""
         for plugin in plugins:
-            self._warm[plugin] = self._worker("convert", plugin)
+            self._idle["convert", plugin].append(self._worker("convert", plugin))
 
-    def cool(self, but: Container[str] = ()) -> None:
-        """End those that turned out not to be needed."""
-        for plugin in [plugin for plugin in self._warm if plugin not in but]:
-            self._warm.pop(plugin).close()
-
-    def close(self) -> None:
-        self.cool()
+    def close(self, but: Container[str] = ()) -> None:
+        """End those that wait for a task, but for some plugins'."""
+        for key in [key for key in self._idle if key[1] not in but]:
+            for worker in self._idle.pop(key):
+                worker.close()
 
     @contextmanager
-    def start(self, action: str, plugin: str) -> Iterator[Worker]:
+    def start(self, action: str, plugin: str, *, keep: bool = False) -> Iterator[Worker]:
+        """One that waits already, or a new one. keep: it waits for another task afterwards, if it did this one."""
         with self._lock:
             if self._stopped:
                 raise Failed("it was stopped", self._folder)
-            worker = self._warm.pop(plugin, None) if action == "convert" else None
-            worker = worker or self._worker(action, plugin)
+            idle = self._idle[action, plugin]
+            worker = idle.pop() if idle else self._worker(action, plugin)
             self._running.add(worker)
+        is_fit = False
         try:
             yield worker
+            is_fit = keep
         finally:
-            worker.close()
             self._running.discard(worker)
+            if is_fit:
+                idle.append(worker)
+            else:
+                worker.close()
 
     def run(self, plugin: str, task: Run) -> Ran:
-        """Load one artifact in a process of its own and let it answer, when a processor is free for it.
+        """Load one artifact in a process apart and let it answer, when a processor is free for it.
 
         Raises Failed, or the UserError of a file that does not take what it is shown.
         """
@@ -96,7 +101,7 @@ class Workers:
                 return self._run(plugin, msgspec.structs.replace(task, one_by_one=True))
 
     def _run(self, plugin: str, task: Run) -> Ran:
-        with self.start("run", plugin) as worker:
+        with self.start("run", plugin, keep=True) as worker:
             (line,) = worker.answers(task)
         assert line.ran is not None
         return line.ran

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import subprocess
 import sys
@@ -152,28 +151,51 @@ def test_converters_run_side_by_side_where_memory_allows(
     assert _making.side_by_side(2, parameters) == at_once
 
 
-def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Pretended:
+    """A worker without a process."""
+
+    started: list[str]
+    ended: list[str]
+
+    def __init__(self, action: str, plugin: str, log: Path) -> None:
+        self.name = f"{action} {plugin}"
+        self.started.append(self.name)
+
+    def close(self) -> None:
+        self.ended.append(self.name)
+
+
+@pytest.fixture
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _process.Workers:
+    monkeypatch.setattr(_process, "Worker", Pretended)
+    monkeypatch.setattr(Pretended, "started", [], raising=False)
+    monkeypatch.setattr(Pretended, "ended", [], raising=False)
+    return _process.Workers(tmp_path)
+
+
+def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(workers: _process.Workers) -> None:
+    workers.warm(["onnx", "tflite", "torch"])
+    workers.close(but={"onnx", "torch"})
+    assert Pretended.ended == ["convert tflite"]
+    for action, plugin in (("run", "onnx"), ("convert", "onnx"), ("convert", "tflite"), ("convert", "onnx")):
+        with workers.start(action, plugin):
+            pass
+    assert Pretended.started[3:] == ["run onnx", "convert tflite", "convert onnx"], "of each there was one warm"
+    workers.close()
+    assert Pretended.ended[-1] == "convert torch"
+    assert sorted(Pretended.ended) == sorted(Pretended.started)
+
+
+def test_a_process_that_did_its_task_is_kept_and_one_that_failed_is_not(
+    workers: _process.Workers, tmp_path: Path
 ) -> None:
-    started: list[str] = []
-    ended: list[str] = []
-
-    class Named:
-        def __init__(self, action: str, plugin: str, log: Path) -> None:
-            self.name = f"{action} {plugin}"
-            started.append(self.name)
-
-        def close(self) -> None:
-            ended.append(self.name)
-
-    monkeypatch.setattr(_process, "Worker", Named)
-    with contextlib.closing(_process.Workers(tmp_path)) as workers:
-        workers.warm(["onnx", "tflite", "torch"])
-        workers.cool(but={"onnx", "torch"})
-        assert ended == ["convert tflite"]
-        for action, plugin in (("run", "onnx"), ("convert", "onnx"), ("convert", "tflite"), ("convert", "onnx")):
-            with workers.start(action, plugin):
-                pass
-    assert started[3:] == ["run onnx", "convert tflite", "convert onnx"], "of each there was one warm"
-    assert ended[-1] == "convert torch"
-    assert sorted(ended) == sorted(started)
+    with workers.start("run", "onnx", keep=True) as first:
+        pass
+    with pytest.raises(_process.Failed), workers.start("run", "onnx", keep=True) as second:
+        raise _process.Failed("it crashed", tmp_path)
+    assert second is first
+    assert len(Pretended.ended) == 1
+    with workers.start("run", "onnx", keep=True) as third:
+        assert third is not first
+    workers.close()
+    assert len(Pretended.ended) == 2
