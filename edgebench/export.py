@@ -3,7 +3,7 @@
     main process         open the source ─ images ─ the parent's answers ─┐                    ┌─ write the bundle
     converter (ONNX)     import libraries ─── convert to fp32, fp16 ──────┴─ INT8 ─┐           │
     converter (TFLite)   import libraries ─── convert to fp32, fp16 ──────┴─ INT8 ─┤           │
-    one process per file                                                          └─ load, run ┘
+    processes for files                                                           └─ load, run ┘
 
 Candidates of one precision are compared on the validation split; the calibration set comes from the training split;
 the figures in the bundle come from the whole test split, which nothing was chosen by.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from exporters import Exporter, Opened
 
 BATCH = 32
-# Numbers of an image. Of larger ones not even one leaves room in a processor's caches: in batches of 5 and of 16 they
-# took 0.9 to 1.2 times as long at 224 x 224.
+# Numbers of an image. Larger ones gain nothing: at 224 x 224, in batches of 5 and of 16, they took 0.9 to 1.2 times as
+# long.
 LARGEST_IMAGE = 3 * 96 * 96
 # Fewer are answered before a copy for batches is made.
 LEAST_BATCHES = 8
