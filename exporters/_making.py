@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LARGEST_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}
 LEAST_AGREEMENT_INT8 = 0.5
 # Of a converter and the process that then runs its files: libraries, and copies of the float32 weights. ResNet18 in six
-# formats by two of them was seen to take 2.45 GB, this process included.
+# formats by two of them was seen to take 2.54 GB, this process included.
 CONVERTER_BYTES = 1_200_000_000
 COPIES_OF_WEIGHTS = 8
 INSPECTED: tuple[Format, ...] = get_args(Format)
