@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv as csv_
-import dataclasses
 import io
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +15,15 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from edgebench import compare, report, stats
+from edgebench import compare, report
 from edgebench.compare import Comparison
 from edgebench.errors import UnknownName, UserError
-from edgebench.record import Load, Outcome, Record, Runtime
-from edgebench.report import _format, csv, html, markdown
+from edgebench.record import Runtime
+from edgebench.report import _format, csv, markdown
 from edgebench.report import _terminal as terminal
-from edgebench.report._charts import charts
+from tests.comparisons import COMPARISON
 from tests.conftest import DATA
-from tests.records import FACTS, failed, make_artifact, make_reading, make_record, make_rounds
-
-HOSTILE = '<script>alert("x")</script><img src="http://evil.invalid/x.png">-onnx-int8'
-
-
-def fixed_records() -> list[Record]:
-    """Two real targets and an emulated one; clean, suspect, invalid and failed records; energy and none."""
-    slow_clock = msgspec.structs.replace(FACTS, governor="ondemand")
-    busy = Load(wall_s=10.0, own_s=10.0, busy_s=18.0, steal_s=0.0)
-    return [
-        make_record(make_artifact("ultralight-onnx-fp32", accuracy=0.9), target="desk", energy=(make_reading(),)),
-        make_record(
-            make_artifact("ultralight-onnx-int8", accuracy=0.885),
-            target="desk",
-            p50_ns=30_000.0,
-            facts=slow_clock,
-            load=busy,
-        ),
-        failed("ultralight-tflite-int8", target="desk"),
-        make_record(
-            make_artifact("ultralight-onnx-fp32", accuracy=0.9), target="pi", job="job-2", p50_ns=900_000.0, threads=4
-        ),
-        make_record(
-            "other-tflite-fp32",
-            target="pi",
-            job="job-2",
-            golden=None,
-            rounds=make_rounds([2_500_000.0, 2_600_000.0, 2_400_000.0]),
-            outcome=Outcome("budget", reason="not within +/-3.0% after 3 s"),
-        ),
-        make_record("ultralight-onnx-fp32", target="pi-emulated", emulated=True, job="job-3", p50_ns=9e6),
-        make_record("ultralight-onnx-int8", target="pi-emulated", emulated=True, job="job-3", p50_ns=4e6),
-    ]
-
-
-COMPARISON = compare.compare(fixed_records())
+from tests.records import FACTS, make_artifact, make_reading, make_record
 
 
 def on_terminal(comparison: Comparison, width: int = 80) -> str:
@@ -202,136 +163,7 @@ def test_commas_quotes_and_newlines_in_csv_come_back() -> None:
     assert parsed(compare.compare([make_record(make_artifact(name))]))[0]["artifact"] == name
 
 
-# ------------------------------------------------------------------ html
-
-
-class Page(HTMLParser):
-    """What a browser sees: cells of the table, scripts, and everything that would be fetched."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.fetched: list[str] = []
-        self.rows: list[list[str]] = []
-        self.scripts: list[str] = []
-        self.headings: list[str] = []
-        self.text = ""
-        self._inside = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self._inside = tag
-        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "data", "srcset", "action")]
-        if tag == "tr":
-            self.rows.append([])
-        elif tag == "td":
-            self.rows[-1].append("")
-        elif tag == "script":
-            self.scripts.append("")
-        elif tag == "h2":
-            self.headings.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside == "script":
-            self.scripts[-1] += data
-            return
-        self.text += data
-        if self._inside == "h2":
-            self.headings[-1] += data
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
-
-
-@pytest.fixture(scope="module")
-def page() -> Page:
-    hostile = make_record(make_artifact(HOSTILE, accuracy=0.5), target="desk", job="job-9")
-    return Page(html.render(compare.compare([*fixed_records(), hostile])))
-
-
-def specs(page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(heading, Vega-Lite specification) of each chart in the page."""
-    script = page.scripts[-1]
-    starts = list(re.finditer(r'vegaEmbed\("#chart(\d+)", ', script))
-    headings = [one for one in page.headings if one.startswith(("Latency", "Every latency", "Accuracy", "Size"))]
-    assert [start[1] for start in starts] == [str(number) for number in range(1, len(headings) + 1)]
-    for start, heading in zip(starts, headings, strict=True):
-        yield heading, json.JSONDecoder().raw_decode(script, start.end())[0]
-
-
-def labels(spec: Any) -> set[str]:
-    """The artifacts in the data of a chart, wherever in the specification the data stand."""
-    if isinstance(spec, list):
-        return {label for one in spec for label in labels(one)}
-    if not isinstance(spec, dict):
-        return set()
-    own = {spec["artifact"]} if isinstance(spec.get("artifact"), str) else set()
-    return own | {label for one in spec.values() for label in labels(one)}
-
-
-def test_the_page_holds_each_record_with_its_numbers(page: Page) -> None:
-    rows = [["".join(cell.split()) for cell in row] for row in page.rows if row]
-    assert len(rows) == 8
-    for cells, row in zip(rows, COMPARISON.rows, strict=False):
-        assert row.record.artifact.name in cells[0]
-        assert row.record.target.name in cells[1] and ("emulatedclock" in cells[1]) is row.record.target.emulated
-        assert cells[2] == row.verdict.level
-        assert cells[3].startswith(_format.time(row.p50_ns.value).replace(" ", "") if row.p50_ns else "-")
-        assert cells[7] == _format.ratio(row).replace(" ", "")
-
-
-def test_the_page_says_reasons_and_conditions(page: Page) -> None:
-    shown = " ".join(page.text.split())
-    assert "kept 0.80 processors busy" in shown and "SIGFPE during 'load'" in shown
-    assert "Cortex-A72" in shown and "kernel 6.12" in shown and "pi-emulated is emulated" in shown
-
-
-def test_the_page_fetches_nothing(page: Page) -> None:
-    assert page.fetched == []
-    assert not {"link", "iframe", "img", "object", "embed", "base", "form"} & set(page.tags)
-    assert page.tags.count("script") == 2
-
-
-def test_a_hostile_name_stays_text(page: Page) -> None:
-    assert HOSTILE in page.text  # the parser undid the escaping: the name is shown as it is
-    assert "img" not in page.tags
-    assert not any("alert(" in script for script in page.scripts[:-1])
-
-
-def test_a_hostile_name_does_not_end_the_script_with_the_charts(page: Page) -> None:
-    """A parser ends a script at the first `</script`, whatever JavaScript thinks of it."""
-    assert "<" not in page.scripts[-1].replace("<=", "")
-    shown = [label for _, spec in specs(page) for label in labels(spec)]
-    assert any(label.startswith(HOSTILE) for label in shown)
-
-
-def test_emulated_and_real_times_are_never_in_one_chart(page: Page) -> None:
-    kinds = []
-    for heading, spec in specs(page):
-        if heading.startswith("Size"):
-            continue
-        emulated = {label.endswith("pi-emulated") for label in labels(spec)}
-        assert len(emulated) == 1, heading
-        assert emulated.pop() is ("emulated" in heading)
-        kinds.append("emulated" in heading)
-    assert set(kinds) == {True, False}
-
-
-def test_the_charts_show_every_record_that_was_timed(page: Page) -> None:
-    timed = {f"{row.record.artifact.name} · {row.record.target.name}" for row in COMPARISON.rows if row.p50_ns}
-    shown = {label for heading, spec in specs(page) if heading.startswith("Latency") for label in labels(spec)}
-    assert timed <= shown
-
-
-def test_records_without_times_make_a_page_too() -> None:
-    assert [heading for heading, _, _ in charts(compare.compare([failed()]))] == ["Size of the files"]
-
-
-# ------------------------------------------------------------------ words and numbers
+# ------------------------------------------------------------------ energy
 
 
 @pytest.mark.parametrize(
@@ -365,52 +197,6 @@ def test_energy_says_how_warm_and_fast_the_device_was_meanwhile() -> None:
 
 def test_energy_in_csv_has_its_provenance_too() -> None:
     assert "measured" in parsed(energy_of("measured"))[0]["energy"]
-
-
-@pytest.mark.parametrize(
-    ("ns", "said"),
-    [
-        (0.5, "0.500 ns"),
-        (999, "999 ns"),
-        (1000, "1.00 µs"),
-        (50_300, "50.3 µs"),
-        (1.5e6, "1.50 ms"),
-        (12.34e9, "12.3 s"),
-    ],
-)
-def test_times_have_three_digits_and_a_unit(ns: float, said: str) -> None:
-    assert _format.time(ns) == said
-
-
-@pytest.mark.parametrize(
-    ("count", "said"), [(None, "-"), (0, "0 B"), (999, "999 B"), (110_000, "110 kB"), (4_000_000_000, "4.00 GB")]
-)
-def test_sizes_are_decimal(count: int | None, said: str) -> None:
-    assert _format.size(count) == said
-
-
-@pytest.mark.parametrize(("j", "said"), [(0.03, "30.0 mJ"), (2.5, "2.50 J"), (4.2e-6, "4.20 µJ"), (-0.001, "-1.00 mJ")])
-def test_joules_keep_their_sign(j: float, said: str) -> None:
-    assert _format.joules(j) == said
-
-
-def ratio_cell(value: float, low: float | None, high: float | None) -> str:
-    row = COMPARISON.rows[1]
-    return _format.ratio(dataclasses.replace(row, ratio=stats.Ratio(value, low, high, True)))
-
-
-def test_a_ratio_that_shows_no_difference_says_what_would_have_been_seen() -> None:
-    assert ratio_cell(1.0, 0.98, 1.0204).startswith("same (within 2.0%")
-    assert ratio_cell(0.41, 0.40, 0.42) == "0.41x (0.40-0.42)"
-    assert "no interval" in ratio_cell(2.0, None, None)
-
-
-def test_a_small_ratio_is_not_rounded_to_nothing() -> None:
-    assert ratio_cell(0.0041, 0.0040, 0.0042) == "0.0041x (0.0040-0.0042)"
-
-
-def test_a_small_difference_is_not_rounded_to_none() -> None:
-    assert "1.00x" not in ratio_cell(1.003, 1.002, 1.004)
 
 
 # ------------------------------------------------------------------ files

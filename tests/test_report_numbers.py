@@ -1,0 +1,57 @@
+"""Times, sizes, joules and ratios as a report shows them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from edgebench import stats
+from edgebench.report import _format
+from tests.comparisons import COMPARISON
+
+
+@pytest.mark.parametrize(
+    ("ns", "said"),
+    [
+        (0.5, "0.500 ns"),
+        (999, "999 ns"),
+        (1000, "1.00 µs"),
+        (50_300, "50.3 µs"),
+        (1.5e6, "1.50 ms"),
+        (12.34e9, "12.3 s"),
+    ],
+)
+def test_times_have_three_digits_and_a_unit(ns: float, said: str) -> None:
+    assert _format.time(ns) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(None, "-"), (0, "0 B"), (999, "999 B"), (110_000, "110 kB"), (4_000_000_000, "4.00 GB")]
+)
+def test_sizes_are_decimal(count: int | None, said: str) -> None:
+    assert _format.size(count) == said
+
+
+@pytest.mark.parametrize(("j", "said"), [(0.03, "30.0 mJ"), (2.5, "2.50 J"), (4.2e-6, "4.20 µJ"), (-0.001, "-1.00 mJ")])
+def test_joules_keep_their_sign(j: float, said: str) -> None:
+    assert _format.joules(j) == said
+
+
+def ratio_cell(value: float, low: float | None, high: float | None) -> str:
+    row = COMPARISON.rows[1]
+    return _format.ratio(dataclasses.replace(row, ratio=stats.Ratio(value, low, high, True)))
+
+
+def test_a_ratio_that_shows_no_difference_says_what_would_have_been_seen() -> None:
+    assert ratio_cell(1.0, 0.98, 1.0204).startswith("same (within 2.0%")
+    assert ratio_cell(0.41, 0.40, 0.42) == "0.41x (0.40-0.42)"
+    assert "no interval" in ratio_cell(2.0, None, None)
+
+
+def test_a_small_ratio_is_not_rounded_to_nothing() -> None:
+    assert ratio_cell(0.0041, 0.0040, 0.0042) == "0.0041x (0.0040-0.0042)"
+
+
+def test_a_small_difference_is_not_rounded_to_none() -> None:
+    assert "1.00x" not in ratio_cell(1.003, 1.002, 1.004)
