@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
@@ -59,6 +60,18 @@ def conv_net(batch: int | str = "n", *, prefix: str = "", **options: Any) -> onn
     weights = [weight("w1", 4, 3, 3, 3, zeros=5), weight("b1", 4), weight("w2", 4, 4, 3, 3)]
     weights += [weight("w3", 4, 5), weight("b3", 5)]
     return make(nodes, [port("x", batch, 3, 8, 8)], [port("y", batch, 5)], weights, **options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("inspect")
+
+
+@pytest.fixture(scope="module")
+def network_file(folder: Path) -> Path:
+    path = folder / "net.onnx"
+    onnx.save(conv_net(), path)
+    return path
 
 
 def read_onnx(model: onnx.ModelProto | Path, folder: Path, shape: tuple[int, ...] = ()) -> Network:

@@ -1,4 +1,4 @@
-"""Looking into files: our own, hand-made ones with closed forms, quantised ones. Strangers have a file of their own.
+"""Looking into our own files, and what is printed and written. Strangers have a file of their own.
 
 RENEW_GOLDENS=1 writes the golden text in tests/data anew.
 """
@@ -14,23 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from edgebench import bundle
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.inspect import inspect, known_of, parse_shape
-from edgebench.inspection import (
-    Inspection,
-    Layer,
-    Loaded,
-    OperatorCount,
-    is_quantised,
-    operators,
-)
+from edgebench.inspection import Inspection, Layer, Loaded
 from edgebench.report import _inspection as report
-from exporters._inspect import Look, onnx_file
+from exporters._inspect import Look
 from exporters._process import Workers
 from tests.conftest import DATA, run_cli
 
@@ -40,39 +32,9 @@ for library in ("onnx", "onnxruntime", "ai_edge_litert"):
     if not importlib.util.find_spec(library):
         pytest.skip(f"needs {library}", allow_module_level=True)
 
-import onnx  # noqa: E402
-from onnx import helper  # noqa: E402
-
-from tests.inspected import BUNDLE, by_name, conv_net, make, on_terminal, port, read_onnx, read_tflite, weight  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("inspect")
-
-
-@pytest.fixture(scope="module")
-def network_file(folder: Path) -> Path:
-    path = folder / "net.onnx"
-    onnx.save(conv_net(), path)
-    return path
-
-
-def quantise(source: Path, out: Path, **options: Any) -> Path:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            random = np.random.default_rng(1)
-            self.batches = iter([{"x": random.standard_normal((4, 3, 8, 8)).astype(np.float32)} for _ in range(2)])
-
-        def get_next(self) -> Any:
-            return next(self.batches, None)
-
-    options = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "per_channel": True} | options
-    quantize_static(str(source), str(out), Reader(), **({"quant_format": QuantFormat.QDQ} | options))
-    return out
-
+from tests.inspected import BUNDLE, on_terminal, read_onnx, read_tflite  # noqa: E402
+from tests.inspected import folder as folder  # noqa: E402
+from tests.inspected import network_file as network_file  # noqa: E402
 
 # ------------------------------------------------------------------ our own files
 
@@ -202,171 +164,6 @@ def test_macs_of_our_networks_are_those_that_are_counted_in_torch(
     saved = checkpoint.save(network, about, tmp_path / "net.safetensors")
     exporter.from_checkpoint(saved.path, tmp_path / "net.onnx")
     assert read_onnx(tmp_path / "net.onnx", tmp_path).macs == about.size.macs
-
-
-# ------------------------------------------------------------------ closed forms
-
-
-def test_a_convolution_in_closed_form(network_file: Path, folder: Path) -> None:
-    layer = by_name(read_onnx(network_file, folder))["first"]
-    assert layer.output_shape == (1, 4, 8, 8)
-    assert layer.activation_bytes == 4 * 8 * 8 * 4
-    assert layer.macs == 8 * 8 * 4 * 3 * 3 * 3
-    assert layer.parameters == 4 * 3 * 3 * 3 + 4
-    assert layer.weights_bytes == 4 * layer.parameters
-    assert (layer.weights, layer.zeros, layer.weights_dtype, layer.scales) == (108, 5, "float32", 0)
-
-
-def test_a_batch_is_counted_as_one_image(folder: Path) -> None:
-    one, eight = (read_onnx(conv_net(batch), folder) for batch in (1, 8))
-    assert one.macs == eight.macs == 8 * 8 * (108 + 144) + 20
-    assert eight.layers[0].activation_bytes == 8 * (one.layers[0].activation_bytes or 0)
-
-
-def test_the_peak_of_a_residual_network(folder: Path) -> None:
-    """At the sum its two inputs and its output are held; the network's input is done with by then."""
-    memory = read_onnx(conv_net(), folder).memory
-    assert memory is not None
-    assert (memory.peak_activation_bytes, memory.peak_at) == (3 * 4 * 8 * 8 * 4, 4)
-
-
-def test_products_of_every_kind(folder: Path) -> None:
-    """Transposed convolution, rows before the last axis, a constant on the left, and two activations."""
-    nodes = [
-        helper.make_node("ConvTranspose", ["x", "w"], ["t"], "transposed", strides=[2, 2]),
-        helper.make_node("MatMul", ["t", "m"], ["rows"], "rows"),
-        helper.make_node("MatMul", ["l", "t"], ["left"], "left"),
-        helper.make_node("MatMul", ["rows", "left"], ["y"], "both"),
-    ]
-    weights = [weight("w", 2, 3, 2, 2), weight("m", 8, 8), weight("l", 8, 8)]
-    network = read_onnx(make(nodes, [port("x", 1, 2, 4, 4)], [port("y", 1, 3, 8, 8)], weights), folder)
-    macs = {layer.name: layer.macs for layer in network.layers}
-    assert macs == {"transposed": 4 * 4 * 2 * 3 * 2 * 2, "rows": 3 * 8 * 64, "left": 3 * 8 * 64, "both": 0}
-    assert any("MatMul multiplies otherwise" in remark for remark in network.remarks)
-
-
-def test_weights_that_layers_share_count_once(folder: Path) -> None:
-    nodes = [helper.make_node("Gemm", ["x", "w"], ["a"], "one"), helper.make_node("Gemm", ["a", "w"], ["y"], "two")]
-    network = read_onnx(make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], [weight("w", 6, 6)]), folder)
-    assert [layer.parameters for layer in network.layers] == [36, 36]
-    assert (network.parameters, network.weights_bytes, network.macs) == (36, 144, 72)
-
-
-@pytest.mark.parametrize(
-    ("opset", "ir_version", "runtime"),
-    [(17, 8, "1.16"), (18, 9, "1.16"), (20, 9, "1.17"), (18, 10, "1.18"), (23, 10, "1.23"), (25, 13, "1.31")],
-)
-def test_the_oldest_runtime_that_was_seen_to_load_it(opset: int, ir_version: int, runtime: str) -> None:
-    assert onnx_file.oldest_runtime(opset, ir_version) == f"onnxruntime {runtime}"
-
-
-def test_domains_that_nothing_uses_still_keep_old_runtimes_away(folder: Path) -> None:
-    domains = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 5)]
-    facts = read_onnx(conv_net(opset_imports=domains), folder).facts
-    assert facts["loads from"] == "onnxruntime 1.18"
-    assert facts["other opsets"] == "ai.onnx.ml 5"
-
-
-# ------------------------------------------------------------------ quantised by others
-
-
-def test_signed_activations_are_seen_to_stay_float_on_this_runtime(network_file: Path, folder: Path) -> None:
-    """What the file says and what its runtime runs are two things; here onnxruntime's fusing has the last word."""
-    from onnxruntime.quantization import QuantType
-
-    unsigned = inspect(quantise(network_file, folder / "u8s8.onnx"))
-    layers = by_name(unsigned.network)
-    assert {layers[name].runs_as for name in ("first", "second")} == {"QLinearConv"}
-    assert (layers["first"].weights_dtype, layers["first"].scales, layers["first"].activation_dtype) == (
-        "int8",
-        4,
-        "uint8",
-    )
-    assert layers["soft"].why_float == "the quantiser does not know Softplus"
-    assert OperatorCount("Conv", 2, 2, 0) in operators(unsigned.network)
-    assert OperatorCount("Softplus", 1, 0, 1) in operators(unsigned.network)
-
-    file = quantise(network_file, folder / "s8s8.onnx", activation_type=QuantType.QInt8)
-    assert by_name(read_onnx(file, folder))["sum"].arithmetic == "integer"
-    signed = by_name(inspect(file).network)
-    for name, layer in signed.items():
-        if layer.runs_as in ("Conv", "FusedConv", "Add"):
-            assert layer.arithmetic == "float", name
-            assert "does not fuse" in layer.why_float
-
-
-def test_why_operators_stayed_float(network_file: Path, folder: Path) -> None:
-    file = quantise(network_file, folder / "some.onnx", nodes_to_exclude=["pool", "flat", "head", "prob"])
-    reasons = {layer.name: layer.why_float for layer in read_onnx(file, folder).layers}
-    assert reasons["first"] == ""
-    assert reasons["soft"] == "the quantiser does not know Softplus"
-    assert reasons["flat"] == "it is between float operators"
-    text = on_terminal(inspect(file))
-    assert "Softplus (the quantiser does not know Softplus)" in text
-
-
-def test_integer_operators_of_older_formats(network_file: Path, folder: Path) -> None:
-    from onnxruntime.quantization import QuantFormat, quantize_dynamic
-
-    old = read_onnx(quantise(network_file, folder / "qop.onnx", quant_format=QuantFormat.QOperator), folder)
-    first = next(layer for layer in old.layers if layer.operator == "QLinearConv")
-    assert (first.macs, first.parameters, first.weights_dtype, first.arithmetic) == (6912, 112, "int8", "integer")
-    quantize_dynamic(str(network_file), str(folder / "dynamic.onnx"))
-    dynamic = read_onnx(folder / "dynamic.onnx", folder)
-    first = next(layer for layer in dynamic.layers if layer.operator == "ConvInteger")
-    assert (first.macs, first.weights, first.arithmetic) == (6912, 108, "integer")
-    assert dynamic.macs == 8 * 8 * (108 + 144) + 20
-    assert is_quantised(dynamic)
-
-
-def test_a_layer_that_the_runtime_quantises_on_its_own_is_pointed_at(network_file: Path, folder: Path) -> None:
-    """Left out by name, but between integers: onnxruntime rounds its weights when it loads the file."""
-    file = quantise(network_file, folder / "excluded.onnx", nodes_to_exclude=["second"])
-    found = inspect(file)
-    second = by_name(found.network)["second"]
-    assert (second.weights_dtype, second.scales) == ("float32", 0)
-    if second.runs_as == "QLinearConv":  # what this version does
-        assert any("what the file keeps float: second" in remark for remark in found.network.remarks)
-    else:
-        assert (second.arithmetic, second.runs_as) == ("float", "Conv")
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("ai_edge_quantizer"), reason="needs ai_edge_quantizer")
-@pytest.mark.parametrize(
-    ("recipe", "dtype", "bits"), [("dynamic_wi8_afp32", "int8", 8), ("weight_only_wi4_afp32", "int4", 4)]
-)
-def test_tflite_files_with_integer_weights_only(recipe: str, dtype: str, bits: int, tmp_path: Path) -> None:
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer import recipe as recipes
-
-    maker = quantizer.Quantizer(str(BUNDLE / "tflite-fp32.tflite"))
-    maker.load_quantization_recipe(getattr(recipes, recipe)())
-    maker.quantize(enable_progress_report=False).export_model(str(tmp_path / "net.tflite"), overwrite=True)
-    network = read_tflite(tmp_path / "net.tflite")
-    assert (network.macs, network.parameters) == (192_324, 48_410)
-    largest = max(network.layers, key=lambda layer: layer.weights)
-    assert (largest.weights_dtype, largest.scales, largest.activation_dtype) == (dtype, 44, "float32")
-    assert largest.weights_bytes == largest.weights * bits // 8 + 44 * 4
-    assert largest.why_float == "only its weights are quantised, not what flows through it"
-    # The coarser the steps, the more of the small weights are rounded to zero.
-    assert (largest.zeros or 0) / largest.weights == pytest.approx({8: 0.018, 4: 0.3}[bits], rel=0.5)
-
-
-# ------------------------------------------------------------------ hints
-
-
-@pytest.mark.parametrize(("first", "said"), [("Sub", "it begins with Sub, Div"), ("Relu", "no normalisation")])
-def test_a_normalisation_in_the_file_is_noticed(first: str, said: str, folder: Path) -> None:
-    start = (
-        [helper.make_node("Sub", ["x", "mean"], ["m"]), helper.make_node("Div", ["m", "std"], ["n"])]
-        if first == "Sub"
-        else [helper.make_node("Relu", ["x"], ["n"])]
-    )
-    nodes = [*start, helper.make_node("Gemm", ["n", "w"], ["y"])]
-    weights = [weight("mean", 1), weight("std", 1), weight("w", 6, 6)]
-    network = read_onnx(make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], weights), folder)
-    assert any(said in hint for hint in network.hints)
-    assert any("answers are logits" in hint for hint in network.hints)
 
 
 def test_what_integers_of_an_input_stand_for(tflite_int8: Inspection, network_file: Path, folder: Path) -> None:
