@@ -112,6 +112,11 @@ def small_study(folder: Path) -> Results:
     return Results("small", "A small study", "nobody, nowhere", tuple(variants))
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return small_study(tmp_path_factory.mktemp("study"))
+
+
 def without_anything(results: Results) -> Results:
     """The same networks, of which nothing else is known."""
     variants = [
