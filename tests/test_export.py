@@ -1,18 +1,12 @@
-"""Export, by the real converters. One small network is trained once; every test looks at its bundles."""
+"""What is in a bundle, by the real converters. One small network is trained once and becomes everything."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -20,56 +14,26 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench import bundle, checkpoint, data, deploy, plan, record, stats, training
-from edgebench.bundle import Artifact
+from edgebench import bundle, checkpoint, data, deploy, plan, record, stats
 from edgebench.data import Dataset, Split
-from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
+from edgebench.errors import UserError
 from edgebench.export import Exported, export
-from edgebench.progress import Silent
 from edgebench.targets import Target
-from edgebench.train import train
 from exporters import _answering
 from exporters import _parity as parity
 from exporters import _process as process
 from exporters._answering import Run
+from tests.exported import ALL, by_name, read
+from tests.exported import dense as dense
+from tests.exported import exported as exported
+from tests.exported import folder as folder
+from tests.exported import mini as mini
 
 pytestmark = pytest.mark.export
 
 for library in ("torch", "onnx", "onnxruntime", "litert_torch", "ai_edge_quantizer"):
     if not exporters.importlib.util.find_spec(library):
         pytest.skip(f"needs {library}", allow_module_level=True)
-
-ALL = [
-    "onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-fp16", "tflite-int8", "torch-fp32", "torch-fp16",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("export")
-
-
-@pytest.fixture(scope="module")
-def mini() -> Dataset:
-    return data.load("fashion-mnist-mini")
-
-
-@pytest.fixture(scope="module")
-def dense(folder: Path) -> checkpoint.Checkpoint:
-    return train("ultralight", "fashion-mnist-mini", epochs=3, out=folder / "dense.safetensors")
-
-
-@pytest.fixture(scope="module")
-def exported(dense: checkpoint.Checkpoint, folder: Path) -> Exported:
-    return export(dense.path, out=folder / "bundles" / "dense")
-
-
-def by_name(made: Exported) -> dict[str, Artifact]:
-    return {artifact.name.removeprefix("dense-"): artifact for artifact in made.bundle.artifacts}
-
-
-def read(made: Exported, ref: bundle.FileRef, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer((made.path / ref.file).read_bytes(), np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
 
 def test_a_checkpoint_becomes_everything(exported: Exported, dense: checkpoint.Checkpoint) -> None:
@@ -297,26 +261,6 @@ def test_files_take_one_image_or_on_request_any_number(
     assert not (folder / "never").exists()
 
 
-def test_a_file_that_was_made_for_one_image_is_refused_where_any_number_is_asked_for(
-    exported: Exported, folder: Path
-) -> None:
-    source = exported.path / "onnx-fp32.onnx"
-    with pytest.raises(UserError, match="does not answer to 3 images at once as to one after the other") as refused:
-        export(source, formats=["onnx-fp16"], dataset="fashion-mnist-mini", dynamic_batch=True, out=folder / "never")
-    assert "exported for one image stays so" in refused.value.remedy
-    assert not (folder / "never").exists()
-
-
-def test_tflite_of_a_file_for_one_image_takes_any_number_all_the_same(exported: Exported, folder: Path) -> None:
-    """onnx2tf reads what the source says of one image; the file that comes of it is opened like any other."""
-    if not exporters.importlib.util.find_spec("onnx2tf"):
-        pytest.skip("needs onnx2tf")
-    source, formats = exported.path / "onnx-fp32.onnx", ["tflite-fp32"]
-    made = export(source, formats=formats, dataset="fashion-mnist-mini", dynamic_batch=True, out=folder / "any")
-    assert made.bundle.artifacts[0].parity is not None
-    assert made.bundle.artifacts[0].parity.top1_agreement == 1.0
-
-
 def test_files_are_the_same_bytes_each_time(
     exported: Exported, dense: checkpoint.Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,249 +300,6 @@ def test_another_calibration_set_is_used(
     assert after.parity.dataset == "fashion-mnist-mini"
 
 
-@pytest.fixture(scope="module")
-def coloured(folder: Path) -> Iterator[Dataset]:
-    """20 x 12 images with three channels: a mixed-up axis cannot go unseen.
-
-    The class is the channel that is bright, and the half of the image in which it is.
-    """
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        labels = np.arange(count) % 6
-        images = rng.integers(0, 60, (count, 20, 12, 3), np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            half = slice(0, 10) if label < 3 else slice(10, 20)
-            image[half, :, label % 3] += 120
-        return Split(images, labels.astype(np.int64))
-
-    yield dataclasses.replace(
-        data.load("fashion-mnist-mini"),
-        name="coloured",
-        train=split(600),
-        validation=split(60),
-        test=split(120),
-        class_names=tuple("abcdef"),
-        preprocessing=data.Preprocessing((0.2, 0.3, 0.4), (0.2, 0.25, 0.3)),
-        flip=False,
-    )
-
-
-@pytest.fixture
-def coloured_checkpoint(coloured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> checkpoint.Checkpoint:
-    monkeypatch.setattr(data, "load", lambda name: coloured)
-    made = train("ultralight", "coloured", epochs=8, out=tmp_path / "coloured.safetensors")
-    assert made.about.metrics.accuracy > 0.95
-    return made
-
-
-def test_a_network_of_resized_images_is_exported_and_proved_on_them(
-    coloured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data, "load", lambda name: coloured)
-    recipe = msgspec.structs.replace(training.recipe("default", 4), resize=(24, 16))
-    made = train("ultralight", "coloured", recipe=recipe, out=tmp_path / "larger.safetensors")
-    assert made.about.input_shape == (3, 24, 16)
-    onnx, int8 = export(made.path, formats=["onnx-fp32", "onnx-int8"], out=tmp_path / "out").bundle.artifacts
-    assert onnx.inputs[0].shape == (1, 3, 24, 16)
-    assert onnx.parity and onnx.parity.top1_agreement == 1
-    assert int8.parity and int8.parity.top1_agreement > 0.9
-
-
-def test_layouts_of_colour_images_that_are_not_square(
-    coloured: Dataset, coloured_checkpoint: checkpoint.Checkpoint, tmp_path: Path
-) -> None:
-    made = export(coloured_checkpoint.path, formats=["onnx-fp32", "tflite-fp32", "tflite-int8"], out=tmp_path / "out")
-    onnx, tflite, int8 = made.bundle.artifacts
-    assert (onnx.inputs[0].shape, onnx.inputs[0].layout) == ((1, 3, 20, 12), "NCHW")
-    assert (tflite.inputs[0].shape, tflite.inputs[0].layout) == ((1, 20, 12, 3), "NHWC")
-    for artifact in (onnx, tflite, int8):
-        assert artifact.parity is not None
-        assert artifact.parity.top1_agreement >= 0.98
-    assert tflite.parity is not None
-    assert tflite.parity.sqnr_db > 100
-    assert tflite.golden is not None
-    inputs = read(made, tflite.golden.inputs, "float32", (32, 20, 12, 3))
-    chosen = coloured.test.images[data.balanced_index(coloured.test.labels, 32)]
-    plain = (chosen / 255 - [0.2, 0.3, 0.4]) / [0.2, 0.25, 0.3]
-    assert np.allclose(inputs, plain, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_an_onnx_file_of_someone_else(coloured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By way of onnx2tf and TensorFlow, offline, with a three-channel input and with pooling that pads."""
-    if not exporters.importlib.util.find_spec("onnx2tf"):  # importing it here would crash torch's compiler later
-        pytest.skip("needs onnx2tf")
-    import torch
-    from torch import nn
-
-    monkeypatch.setattr(data, "load", lambda name: coloured)
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
-        nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 10 * 6, 6),
-    )  # fmt: skip
-    training.fit(network, coloured, training.recipe("default", 8), seed=0, label="train", progress=Silent())
-    accuracy = training.evaluate(network, coloured.test, coloured.preprocessing).accuracy
-    assert accuracy > 0.95
-    source = tmp_path / "theirs.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(network, (torch.zeros(1, 3, 20, 12),), str(source), dynamo=False, opset_version=13)
-
-    made = export(source, calibration="coloured", out=tmp_path / "made")
-    names = [artifact.name for artifact in made.bundle.artifacts]
-    assert names == [f"theirs-{name}" for name in ALL if not name.startswith("torch")]
-    assert (made.path / "onnx-fp32.onnx").read_bytes() == source.read_bytes()
-    for artifact in made.bundle.artifacts:
-        assert artifact.macs == 20 * 12 * 8 * 27 + 10 * 6 * 8 * 72 + 480 * 6
-        assert artifact.parameters == 8 * 27 + 8 + 8 * 72 + 8 + 480 * 6 + 6  # normalisation is folded in
-        assert artifact.parity is not None
-        assert artifact.parity.parent_accuracy == accuracy
-        assert artifact.parity.top1_agreement >= 0.98
-    assert made.bundle.artifacts[3].inputs[0].shape == (1, 20, 12, 3)
-    from ai_edge_litert.interpreter import Interpreter
-
-    for name in ("tflite-fp32", "tflite-int8"):
-        operations = [entry["op_name"] for entry in Interpreter(str(made.path / f"{name}.tflite"))._get_ops_details()]
-        assert "PAD" in operations
-        assert "PADV2" not in operations
-
-
-def test_an_onnx_file_without_data_is_checked_on_random_numbers(exported: Exported, tmp_path: Path) -> None:
-    source = tmp_path / "theirs.onnx"
-    source.write_bytes((exported.path / "onnx-fp32.onnx").read_bytes())
-    made = export(source, formats=["onnx-fp32"], out=tmp_path / "made")
-    (artifact,) = made.bundle.artifacts
-    assert artifact.parity is None
-    assert artifact.golden is not None
-    assert artifact.golden.count == 32
-    with pytest.raises(UserError, match="--calibration"):
-        export(source, int8=True, out=tmp_path / "int8")
-    with pytest.raises(UserError, match="cannot be made from this source"):
-        export(source, formats=["torch-fp32"], out=tmp_path / "torch")
-
-
-def test_a_data_set_of_another_size_is_told(
-    exported: Exported, coloured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data, "load", lambda name: coloured)
-    source = exported.path / "onnx-fp32.onnx"
-    with pytest.raises(UserError, match=r"it takes 1x28x28 .* the images of coloured are 3x20x12"):
-        export(source, formats=["onnx-int8"], calibration="coloured", out=tmp_path / "wrong")
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"", "cannot open"), (b"this is no network", "cannot open"), (None, "cannot open")],
-    ids=["empty", "foreign", "truncated"],
-)
-def test_a_bad_onnx_file(exported: Exported, tmp_path: Path, content: bytes | None, words: str) -> None:
-    path = tmp_path / "bad.onnx"
-    whole = (exported.path / "onnx-fp32.onnx").read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(BadFile, match=words) as raised:
-        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
-    assert str(path) in raised.value.where
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_quantised_onnx_file_is_not_quantised_again(exported: Exported, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="quantised already"):
-        export(exported.path / "onnx-int8.onnx", formats=["onnx-fp32"], out=tmp_path / "out")
-
-
-def test_an_onnx_file_that_crashes_its_runtime(tmp_path: Path) -> None:
-    """SIGFPE in native code: a sentence, not the end of edgebench. It loads, and dies on its first run."""
-    crash = Path(__file__).parent / "data" / "crash-sigfpe.onnx"
-    if not crash.exists():
-        pytest.skip("tests/data/crash-sigfpe.onnx is not there")
-    with pytest.raises(BadFile) as raised:
-        export(crash, formats=["onnx-fp32"], out=tmp_path / "out")
-    assert raised.value.where == str(crash)
-    assert raised.value.seen == "onnxruntime loads it but cannot run it (the process was ended by SIGFPE)"
-
-
-def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """An export format of a test: a file in a folder that is added to the registry, here and in the workers."""
-    package = tmp_path / "more" / "exporters"
-    package.mkdir(parents=True)
-    (package / "bad.py").write_text(
-        "from exporters.onnx import *\nfrom exporters.onnx import open_artifact\nfrom exporters import Made\n"
-        "FORMAT, SUFFIX, SOURCES, PRECISIONS, PACKAGES, EXTRA = "
-        "'onnx', '.onnx', ('checkpoint',), ('fp16',), ('onnx',), 'export'\n" + body
-    )
-    (tmp_path / "more" / "sitecustomize.py").write_text(
-        f"import exporters; exporters.__path__.append({str(package)!r})\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(process.ROOT), str(tmp_path / "more")]))
-    monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(package)])
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "ended by SIGSEGV"),
-        ("def convert(job):\n raise RuntimeError('cannot convert Foo')\n", "RuntimeError: cannot convert Foo"),
-        ("def convert(job):\n import sys; sys.exit(3)\n", "ended with status 3"),
-    ],
-    ids=["crash", "exception", "exit"],
-)
-def test_a_converter_that_fails(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
-) -> None:
-    write_plugin(tmp_path, monkeypatch, body)
-    with pytest.raises(UserError, match=words) as raised:
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "out" / "x")
-    log = tmp_path / "out" / "x-bad.log"
-    assert str(log) in raised.value.remedy
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x-bad.log"], "no half bundle may stay"
-
-
-def test_an_artifact_that_crashes_its_runtime(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    body = (
-        "def convert(job):\n from pathlib import Path; out = Path(job.folder) / 'a'; out.write_bytes(b'x')\n"
-        " yield Made('fp16', str(out))\n"
-        "def open_artifact(path):\n import os; os.abort()\n"
-    )
-    write_plugin(tmp_path, monkeypatch, body)
-    with pytest.raises(UserError, match="ended by SIGABRT"):
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
-
-
-def with_other_bias(bias: str) -> str:
-    """A converter whose file is right but for the last layer's `bias`, an expression of the right one."""
-    return (
-        "def convert(job):\n"
-        " import onnx; from pathlib import Path; from onnx import numpy_helper\n"
-        " out = Path(job.folder) / 'a.onnx'; from_checkpoint(Path(job.source), out); model = onnx.load(str(out))\n"
-        " tensor = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
-        " bias = numpy_helper.to_array(tensor)\n"
-        f" tensor.CopyFrom(numpy_helper.from_array({bias}, tensor.name))\n"
-        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
-    )
-
-
-def test_another_network_in_the_clothes_of_this_one_is_refused(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A converter that mixes up weights gives a file that loads, runs, and answers something else."""
-    write_plugin(tmp_path, monkeypatch, with_other_bias("bias[::-1].copy() + 1"))
-    with pytest.raises(UserError, match=r"dense-bad-fp16: its answers to 2000 images differ"):
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
-
-
-def test_a_file_whose_answers_overflow_is_refused(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As half precision does to a network that answers beyond 65,504."""
-    write_plugin(tmp_path, monkeypatch, with_other_bias("bias * float('inf')"))
-    with pytest.raises(UserError, match=r"dense-bad-fp16: some of its answers are not numbers"):
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
-
-
 def test_a_bundle_is_replaced_whole_and_nothing_else_is(
     exported: Exported, dense: checkpoint.Checkpoint, tmp_path: Path
 ) -> None:
@@ -616,70 +317,6 @@ def test_a_bundle_is_replaced_whole_and_nothing_else_is(
     assert (mine / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_failed_export_leaves_the_old_bundle(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out" / "bundle"
-    before = export(dense.path, formats=["onnx-fp32"], out=out).bundle
-    write_plugin(tmp_path, monkeypatch, "def convert(job):\n raise RuntimeError('no')\n")
-    with pytest.raises(UserError):
-        export(dense.path, formats=["onnx-fp32", "bad-fp16"], out=out)
-    assert bundle.load(out) == before
-
-
-def test_interrupting_ends_the_workers_and_leaves_nothing(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SIGINT to edgebench alone, as `kill -INT` sends it: a converter that has work for minutes must not go on."""
-    started = tmp_path / "started"
-    write_plugin(
-        tmp_path,
-        monkeypatch,
-        "def convert(job):\n import os, time; from pathlib import Path\n"
-        f" Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(300); yield\n",
-    )
-    code = (
-        "from pathlib import Path; from edgebench.export import export; "
-        f"export(Path({str(dense.path)!r}), formats=['bad-fp16'], out=Path('bundles/x'))"
-    )
-    program = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE)
-    try:
-        for _ in range(600):
-            if started.exists() and started.read_text():
-                break
-            time.sleep(0.1)
-        program.send_signal(signal.SIGINT)
-        _, errors = program.communicate(timeout=30)
-    finally:
-        program.kill()
-        worker = Path("/proc") / started.read_text()
-        gone = not worker.exists()
-        if not gone:
-            os.kill(int(worker.name), signal.SIGKILL)
-    assert gone
-    assert program.returncode != 0
-    assert b"KeyboardInterrupt" in errors
-    assert list((tmp_path / "bundles").iterdir()) == []
-
-
-def test_names_that_cannot_be_made(
-    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(UnknownName, match="Did you mean 'onnx-int8'"):
-        export(dense.path, formats=["onnx-in8"], out=tmp_path / "x")
-    with pytest.raises(BadFile, match="no such file"):
-        export(tmp_path / "nothing.safetensors", out=tmp_path / "x")
-    (tmp_path / "net.pth").write_bytes(b"x")
-    with pytest.raises(BadFile, match="'.pth' is no format"):
-        export(tmp_path / "net.pth", out=tmp_path / "x")
-    real = exporters.importlib.util.find_spec
-    monkeypatch.setattr(
-        exporters.importlib.util, "find_spec", lambda name: None if name == "litert_torch" else real(name)
-    )
-    with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[export\]'"):
-        export(dense.path, formats=["tflite-fp32"], out=tmp_path / "x")
-
-
 def test_nothing_in_a_bundle_names_this_machines_folders(exported: Exported) -> None:
     import torch
 
@@ -687,22 +324,6 @@ def test_nothing_in_a_bundle_names_this_machines_folders(exported: Exported) -> 
     for path in exported.path.rglob("*.*"):
         content = path.read_bytes()
         assert not any(folder in content for folder in folders), path
-
-
-def test_a_network_that_is_wrong_on_its_data_is_told(
-    exported: Exported, mini: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Someone else's file may want its images prepared otherwise, and nothing in it says how."""
-    lines: list[str] = []
-    progress = Silent()
-    monkeypatch.setattr(progress, "say", lines.append)
-    right = exported.path / "onnx-fp32.onnx"
-    export(right, formats=["onnx-fp32"], calibration="fashion-mnist-mini", out=tmp_path / "a", progress=progress)
-    assert len(lines) == 1
-    mixed = Split(mini.test.images, (mini.test.labels + 1) % 10)
-    monkeypatch.setattr(data, "load", lambda name: dataclasses.replace(mini, test=mixed))
-    export(right, formats=["onnx-fp32"], calibration="fashion-mnist-mini", out=tmp_path / "b", progress=progress)
-    assert "itself is right on only" in lines[-1]
 
 
 def test_bundle_json_is_strict_and_portable(exported: Exported) -> None:

@@ -1,0 +1,170 @@
+"""Converters and files that fail: what is said, and that nothing half of a bundle stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import exporters
+from edgebench import bundle, checkpoint
+from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
+from edgebench.export import export
+from exporters import _process as process
+from tests.exported import dense as dense
+from tests.exported import folder as folder
+
+pytestmark = pytest.mark.export
+
+for library in ("torch", "onnx", "onnxruntime", "litert_torch", "ai_edge_quantizer"):
+    if not exporters.importlib.util.find_spec(library):
+        pytest.skip(f"needs {library}", allow_module_level=True)
+
+
+def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """An export format of a test: a file in a folder that is added to the registry, here and in the workers."""
+    package = tmp_path / "more" / "exporters"
+    package.mkdir(parents=True)
+    (package / "bad.py").write_text(
+        "from exporters.onnx import *\nfrom exporters.onnx import open_artifact\nfrom exporters import Made\n"
+        "FORMAT, SUFFIX, SOURCES, PRECISIONS, PACKAGES, EXTRA = "
+        "'onnx', '.onnx', ('checkpoint',), ('fp16',), ('onnx',), 'export'\n" + body
+    )
+    (tmp_path / "more" / "sitecustomize.py").write_text(
+        f"import exporters; exporters.__path__.append({str(package)!r})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(process.ROOT), str(tmp_path / "more")]))
+    monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(package)])
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "ended by SIGSEGV"),
+        ("def convert(job):\n raise RuntimeError('cannot convert Foo')\n", "RuntimeError: cannot convert Foo"),
+        ("def convert(job):\n import sys; sys.exit(3)\n", "ended with status 3"),
+    ],
+    ids=["crash", "exception", "exit"],
+)
+def test_a_converter_that_fails(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+) -> None:
+    write_plugin(tmp_path, monkeypatch, body)
+    with pytest.raises(UserError, match=words) as raised:
+        export(dense.path, formats=["bad-fp16"], out=tmp_path / "out" / "x")
+    log = tmp_path / "out" / "x-bad.log"
+    assert str(log) in raised.value.remedy
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x-bad.log"], "no half bundle may stay"
+
+
+def test_an_artifact_that_crashes_its_runtime(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = (
+        "def convert(job):\n from pathlib import Path; out = Path(job.folder) / 'a'; out.write_bytes(b'x')\n"
+        " yield Made('fp16', str(out))\n"
+        "def open_artifact(path):\n import os; os.abort()\n"
+    )
+    write_plugin(tmp_path, monkeypatch, body)
+    with pytest.raises(UserError, match="ended by SIGABRT"):
+        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+
+
+def with_other_bias(bias: str) -> str:
+    """A converter whose file is right but for the last layer's `bias`, an expression of the right one."""
+    return (
+        "def convert(job):\n"
+        " import onnx; from pathlib import Path; from onnx import numpy_helper\n"
+        " out = Path(job.folder) / 'a.onnx'; from_checkpoint(Path(job.source), out); model = onnx.load(str(out))\n"
+        " tensor = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
+        " bias = numpy_helper.to_array(tensor)\n"
+        f" tensor.CopyFrom(numpy_helper.from_array({bias}, tensor.name))\n"
+        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
+    )
+
+
+def test_another_network_in_the_clothes_of_this_one_is_refused(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A converter that mixes up weights gives a file that loads, runs, and answers something else."""
+    write_plugin(tmp_path, monkeypatch, with_other_bias("bias[::-1].copy() + 1"))
+    with pytest.raises(UserError, match=r"dense-bad-fp16: its answers to 2000 images differ"):
+        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+
+
+def test_a_file_whose_answers_overflow_is_refused(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As half precision does to a network that answers beyond 65,504."""
+    write_plugin(tmp_path, monkeypatch, with_other_bias("bias * float('inf')"))
+    with pytest.raises(UserError, match=r"dense-bad-fp16: some of its answers are not numbers"):
+        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+
+
+def test_a_failed_export_leaves_the_old_bundle(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out" / "bundle"
+    before = export(dense.path, formats=["onnx-fp32"], out=out).bundle
+    write_plugin(tmp_path, monkeypatch, "def convert(job):\n raise RuntimeError('no')\n")
+    with pytest.raises(UserError):
+        export(dense.path, formats=["onnx-fp32", "bad-fp16"], out=out)
+    assert bundle.load(out) == before
+
+
+def test_interrupting_ends_the_workers_and_leaves_nothing(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGINT to edgebench alone, as `kill -INT` sends it: a converter that has work for minutes must not go on."""
+    started = tmp_path / "started"
+    write_plugin(
+        tmp_path,
+        monkeypatch,
+        "def convert(job):\n import os, time; from pathlib import Path\n"
+        f" Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(300); yield\n",
+    )
+    code = (
+        "from pathlib import Path; from edgebench.export import export; "
+        f"export(Path({str(dense.path)!r}), formats=['bad-fp16'], out=Path('bundles/x'))"
+    )
+    program = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE)
+    try:
+        for _ in range(600):
+            if started.exists() and started.read_text():
+                break
+            time.sleep(0.1)
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=30)
+    finally:
+        program.kill()
+        worker = Path("/proc") / started.read_text()
+        gone = not worker.exists()
+        if not gone:
+            os.kill(int(worker.name), signal.SIGKILL)
+    assert gone
+    assert program.returncode != 0
+    assert b"KeyboardInterrupt" in errors
+    assert list((tmp_path / "bundles").iterdir()) == []
+
+
+def test_names_that_cannot_be_made(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'onnx-int8'"):
+        export(dense.path, formats=["onnx-in8"], out=tmp_path / "x")
+    with pytest.raises(BadFile, match="no such file"):
+        export(tmp_path / "nothing.safetensors", out=tmp_path / "x")
+    (tmp_path / "net.pth").write_bytes(b"x")
+    with pytest.raises(BadFile, match="'.pth' is no format"):
+        export(tmp_path / "net.pth", out=tmp_path / "x")
+    real = exporters.importlib.util.find_spec
+    monkeypatch.setattr(
+        exporters.importlib.util, "find_spec", lambda name: None if name == "litert_torch" else real(name)
+    )
+    with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[export\]'"):
+        export(dense.path, formats=["tflite-fp32"], out=tmp_path / "x")
