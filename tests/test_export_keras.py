@@ -1,0 +1,60 @@
+"""Export from Keras files and TensorFlow's saved models, by the real converter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import exporters
+from edgebench.errors import UserError
+from edgebench.export import export
+
+pytestmark = pytest.mark.export
+
+for library in ("torch", "onnx", "onnxruntime"):
+    if not exporters.importlib.util.find_spec(library):
+        pytest.skip(f"needs {library}", allow_module_level=True)
+
+KERAS = """
+import keras
+def network(*first):
+    return keras.Sequential([keras.Input((20, 12, 3)), *first, keras.layers.Conv2D(8, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.5),
+        keras.layers.Dense(6, bias_initializer="ones")])
+network().save("net.keras")
+network().save("net.h5")
+network().export("saved", verbose=False)
+network(keras.layers.Lambda(lambda x: x * 2)).save("code.keras")
+"""
+
+
+@pytest.fixture(scope="module")
+def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made in a process of its own: TensorFlow must not be imported before torch."""
+    if not exporters.importlib.util.find_spec("tensorflow"):
+        pytest.skip("needs tensorflow")
+    made = tmp_path_factory.mktemp("keras")
+    subprocess.run([sys.executable, "-c", KERAS], cwd=made, check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "saved"])
+def test_a_keras_network_becomes_tflite(keras_files: Path, tmp_path: Path, name: str) -> None:
+    made = export(keras_files / name, formats=["tflite-fp32"], out=tmp_path / "out")
+    (artifact,) = made.bundle.artifacts
+    assert (artifact.inputs[0].shape, artifact.inputs[0].layout) == ((1, 20, 12, 3), "NHWC")
+    assert (artifact.macs, artifact.parameters) == (18 * 10 * 8 * 27 + 8 * 6, 8 * 27 + 8 + 8 * 6 + 6)
+    assert made.bundle.source["kind"] == "keras"
+    assert artifact.golden is not None
+    with pytest.raises(UserError, match="cannot be made from this source.*Choose from: tflite-fp32"):
+        exporters.choose(["onnx-fp32"], "keras")
+
+
+@pytest.mark.slow
+def test_a_keras_file_with_code_in_it(keras_files: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="without running code"):
+        export(keras_files / "code.keras", formats=["tflite-fp32"], out=tmp_path / "out")
