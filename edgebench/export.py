@@ -131,7 +131,7 @@ def export(
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
-            workers.close(but={choice.plugin for choice in missing})
+            workers.dismiss(but={choice.plugin for choice in missing})
             try:
                 new = Making(parent, material, asked, part, scratch, workers, converters, step).all(missing)
             except Failed as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +133,7 @@ def _asker(parent: Parent, workers: Workers) -> Iterator[Ask]:
             yield _ask_checkpoint(parent.path)
     elif parent.foreign is not None:
         with workers.start("ask", parent.foreign.plugin) as worker:
-            yield _ask_apart(parent, lambda *task: _answered_by(worker, parent.foreign, *task))
+            yield _ask_apart(parent, partial(_answered_by, worker, parent.foreign))
     else:
         yield _ask_apart(parent, lambda *task: workers.run("onnx", Run(str(parent.path), *task)))
 

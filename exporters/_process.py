@@ -48,7 +48,10 @@ class Failed(Exception):
 
 
 class Workers:
-    """Starts processes that keep their logs in `folder`, and can end all that still run (Ctrl-C, or one failed)."""
+    """Starts processes that keep their logs in `folder`, and can end all that still run (Ctrl-C, or one failed).
+
+    Whoever lets them wait for tasks (`warm`, `run`) closes it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -63,8 +66,12 @@ class Workers:
         for plugin in plugins:
             self._idle["convert", plugin].append(self._worker("convert", plugin))
 
-    def close(self, but: Container[str] = ()) -> None:
-        """End those that wait for a task, but for some plugins'."""
+    def close(self) -> None:
+        """End those that wait for a task."""
+        self.dismiss()
+
+    def dismiss(self, but: Container[str] = ()) -> None:
+        """The same, but for some plugins'."""
         for key in [key for key in self._idle if key[1] not in but]:
             for worker in self._idle.pop(key):
                 worker.close()

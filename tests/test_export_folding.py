@@ -13,7 +13,7 @@ import pytest
 import exporters
 from edgebench import bundle, data
 from edgebench.bundle import TensorSpec
-from edgebench.data import Dataset, Preprocessing, Split
+from edgebench.data import Dataset, Preprocessing
 from edgebench.errors import UserError
 from edgebench.export import export
 from edgebench.train import train
@@ -21,6 +21,7 @@ from exporters import _parity as parity
 from exporters import _tflite_folding as tflite_folding
 from exporters._folding import AS_OPERATORS, AS_QUANTISATION, coefficients
 from tests.conftest import DATA, run_cli
+from tests.exported import coloured as coloured
 
 pytestmark = pytest.mark.export
 
@@ -164,35 +165,11 @@ def test_what_cannot_be_folded_is_said_first(tmp_path: Path, monkeypatch: pytest
 # ------------------------------------------------------------------ the whole story
 
 
-@pytest.fixture
-def coloured(monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """20 x 12 images with three channels, of six classes: which channel is bright, in which half."""
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> Split:
-        labels = np.arange(count) % 6
-        images = rng.integers(0, 60, (count, 20, 12, 3), np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            half = slice(0, 10) if label < 3 else slice(10, 20)
-            image[half, :, label % 3] += 120
-        return Split(images, labels.astype(np.int64))
-
-    made = dataclasses.replace(
-        data.load("fashion-mnist-mini"),
-        name="coloured",
-        train=split(600),
-        validation=split(60),
-        test=split(120),
-        class_names=tuple("abcdef"),
-        preprocessing=COLOURED,
-        flip=False,
-    )
-    monkeypatch.setattr(data, "load", lambda name: made)
-    return made
-
-
 @pytest.mark.slow
-def test_folded_files_are_exported_deployed_and_measured(coloured: Dataset, tmp_path: Path) -> None:
+def test_folded_files_are_exported_deployed_and_measured(
+    coloured: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "load", lambda name: coloured)
     network = train("ultralight", "coloured", epochs=8, out=tmp_path / "net.safetensors")
     names = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"]
     made = export(network.path, formats=names, fold=True, out=tmp_path / "bundles" / "net")

@@ -175,7 +175,7 @@ def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _process.Workers
 
 def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(workers: _process.Workers) -> None:
     workers.warm(["onnx", "tflite", "torch"])
-    workers.close(but={"onnx", "torch"})
+    workers.dismiss(but={"onnx", "torch"})
     assert Pretended.ended == ["convert tflite"]
     for action, plugin in (("run", "onnx"), ("convert", "onnx"), ("convert", "tflite"), ("convert", "onnx")):
         with workers.start(action, plugin):

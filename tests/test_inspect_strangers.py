@@ -30,18 +30,8 @@ import onnx  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
 from tests.inspected import BUNDLE, by_name, conv_net, make, on_terminal, port, read_onnx, read_tflite, weight  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("strangers")
-
-
-@pytest.fixture(scope="module")
-def network_file(folder: Path) -> Path:
-    path = folder / "net.onnx"
-    onnx.save(conv_net(), path)
-    return path
+from tests.inspected import folder as folder  # noqa: E402
+from tests.inspected import network_file as network_file  # noqa: E402
 
 
 def foreign(path: Path, content: bytes) -> Path:

@@ -15,6 +15,7 @@ from edgebench.errors import UnknownName, UserError
 from edgebench.progress import Silent
 from edgebench.prune import prune
 from edgebench.train import train
+from tests.trainings import quick as quick
 
 torch = pytest.importorskip("torch")
 
@@ -24,13 +25,6 @@ def small() -> Dataset:
     """640 training images of the shipped slice: an epoch takes a moment."""
     full = data.load("fashion-mnist-mini")
     return dataclasses.replace(full, train=data.balanced(full.train, 640), test=data.balanced(full.test, 500))
-
-
-@pytest.fixture
-def quick(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    real = data.load
-    monkeypatch.setattr(data, "load", lambda name: small if name == "fashion-mnist-mini" else real(name))
-    return small
 
 
 class Lines(Silent):
