@@ -33,7 +33,7 @@ class Samples:
     def answers(
         self, plugin: str, artifact: Path, workers: Workers, *, folded: bool = False, any_batch: bool = False
     ) -> tuple[Float32Array, Ran]:
-        """What an artifact says to all of them, asked in a process of its own. Raises Failed.
+        """What an artifact says to all of them, asked in another process. Raises Failed.
 
         folded: whether the preprocessing is in the artifact. any_batch: UserError unless it takes several at once.
         """
