@@ -46,13 +46,22 @@ class FactsLine(Line, tag="facts", frozen=True):
     facts: Facts
 
 
+class LoadedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input as the worker feeds it."""
+
+    name: str
+    shape: list[Index]
+    dtype: str
+    bytes: Index
+
+
 class LoadedLine(Line, tag="loaded", frozen=True):
     artifact: Index
     runtime: str
     runtime_facts: dict[str, str]
     load_ns: int
     first_inference_ns: int
-    inputs: list[dict[str, Any]]
+    inputs: list[LoadedInput]
     notes: dict[str, Any]
     threads: Count | None = None
     cpus: list[int] = []

@@ -16,9 +16,10 @@ from edgebench.facts import Facts
 from edgebench.plan import Plan
 from edgebench.reading import EnergyReading, Seconds, upgrade_1
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # 1  2026-11  first
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
+# 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Nanoseconds = Annotated[int, msgspec.Meta(ge=1)]
@@ -145,6 +146,14 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels_base64: str
 
 
+class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input as every inference was fed with it: no dimension of `shape` is open."""
+
+    name: str
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    dtype: str
+
+
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
 
@@ -209,6 +218,16 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
     answers: Answers | None = None
+    fed: tuple[FedInput, ...] = ()
+    signature: str = ""
+
+    @property
+    def batch(self) -> int | None:
+        """Samples per inference: the first axis that all inputs share. None where it is unknown: a record older than
+        schema 3, a scalar among the inputs, or inputs whose first axes differ.
+        """
+        first = {one.shape[0] if one.shape else None for one in self.fed}
+        return first.pop() if len(first) == 1 else None
 
     @property
     def in_browser(self) -> bool:
@@ -265,6 +284,8 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
         # No precision was asked for then: whatever the windows give is given.
         plan = {"energy_precision": 1.0, **content["plan"]}
         content = {**content, "schema_version": 2, "energy": energy, "plan": plan}
+    if content["schema_version"] == 2:
+        content = {**content, "schema_version": 3}  # what was fed is not known
     return content
 
 
