@@ -18,6 +18,8 @@ from edgebench.bundle import Artifact, FileRef, Golden
 from edgebench.plan import Plan
 from tests.cable import phone as phone
 from tests.cable import plug_in as plug_in
+from tests.skips import pytest_sessionfinish as pytest_sessionfinish
+from tests.skips import pytest_terminal_summary as pytest_terminal_summary
 
 DATA = Path(__file__).parent / "data"
 

@@ -24,6 +24,8 @@ from tests.browser import Person, needs_chromium, url_in
 from tests.cable import BATTERY, RAILS, THERMAL, Cables, needs_adb
 from tests.test_phone import BUNDLE
 
+pytestmark = pytest.mark.adb
+
 PIXEL = Target(name="pixel", transport="adb", agent="browser", runtimes=("onnxruntime-web", "litert-web"))
 NATIVE = Target(name="pixel", transport="adb", python=sys.executable)
 

@@ -65,7 +65,7 @@ _LOCKED_WHILE_TIMING = """
 }
 """
 PHONE = Target(name="phone", transport="web", runtimes=("onnxruntime-web", "litert-web"))
-pytestmark = [needs_chromium, pytest.mark.usefixtures("page_assets")]
+pytestmark = [pytest.mark.phone, needs_chromium, pytest.mark.usefixtures("page_assets")]
 
 
 @pytest.fixture

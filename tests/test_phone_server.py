@@ -25,6 +25,8 @@ from edgebench.phone.worker import PageWorker
 from edgebench.progress import Silent
 from edgebench.targets import Target, with_page
 
+pytestmark = pytest.mark.phone
+
 TOKEN = "a-token-of-twenty-two-"
 
 

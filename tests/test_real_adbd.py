@@ -16,6 +16,7 @@ from edgebench.plan import Plan
 
 SUITE = "trixie"
 pytestmark = [
+    pytest.mark.adb,
     pytest.mark.board,
     pytest.mark.slow,
     pytest.mark.skipif(

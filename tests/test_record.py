@@ -130,7 +130,7 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
 
 def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp_path: Path) -> None:
     path = written(tmp_path, schema_version=4, shape_of_things_to_come=[], rounds=None)
-    with pytest.raises(BadFile, match=r"schema 3, this edgebench reads up to 2\. Upgrade edgebench"):
+    with pytest.raises(BadFile, match=r"schema 4, this edgebench reads up to 3\. Upgrade edgebench"):
         record.load(path)
 
 
