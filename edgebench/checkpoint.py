@@ -174,8 +174,12 @@ def new_path(name: str, out: Path | None) -> Path:
     out: a file to write (ends in .safetensors; replaced if it is there), or a folder, or None for `checkpoints/`.
     In a folder nothing is replaced: `name` gets a number if it is taken.
     """
+    if out == output.STDOUT:
+        raise UserError(str(out), "a checkpoint is a file that is read again", f"Name one that ends in {SUFFIX}")
     if out is not None and out.suffix == SUFFIX:
         path = out
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise UserError(str(path), "it is no file, and a checkpoint is read again", "Give another path")
     else:
         folder = FOLDER if out is None else out
         path = folder / f"{name}{SUFFIX}"

@@ -1,11 +1,20 @@
-"""Files that someone asked for by name: looked at before the long work, then written whole or not at all."""
+"""Files that someone asked for by name: looked at before the long work, then written whole or not at all.
+
+A file is replaced by renaming, a link to it stays. What is no file (a pipe, a terminal, a device) is written into, and
+`-` is stdout.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 from pathlib import Path
 
 from edgebench.errors import UserError
+
+STDOUT = Path("-")
+_STDOUT_FD = 1
 
 
 def make_folder(folder: Path) -> None:
@@ -16,12 +25,22 @@ def make_folder(folder: Path) -> None:
         raise _cannot(folder, error) from error
 
 
+def is_stdout(path: Path) -> bool:
+    """`-`, or whatever stdout leads to at present: /dev/stdout, or the file that a shell sends it to."""
+    if path == STDOUT:
+        return True
+    try:
+        return os.path.samestat(path.stat(), os.fstat(_STDOUT_FD))
+    except OSError:
+        return False
+
+
 def check(path: Path) -> None:
     """Raises UserError if `write` could not write there."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        partial = _partial(path)
+        if is_stdout(path) or _is_written_through(path):
+            return
+        partial = _partial(_followed(path))
         partial.touch()
         partial.unlink()
     except OSError as error:
@@ -29,13 +48,77 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, content: str | bytes | bytearray) -> None:
-    """By renaming. Raises UserError."""
+    """Raises UserError, and then leaves a file what it was; BrokenPipeError if nobody reads stdout any more."""
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if is_stdout(path):
+            _write_all(os.dup(_STDOUT_FD), data)
+        elif _is_written_through(path):
+            # Appended: /dev/stderr may lead to a file that others write to.
+            _write_all(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY), data)
+        else:
+            _replace(_followed(path), data)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and is_stdout(path):
+            raise
+        raise _cannot(path, error) from error
+
+
+def _is_written_through(path: Path) -> bool:
+    """Whether something is there that a renamed file must not take the place of. Raises OSError for what cannot be
+    written at all.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "it is a folder")
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError(6, "it is a disk" if stat.S_ISBLK(mode) else "it is a socket")
+    if stat.S_ISREG(mode) and not _is_descriptor(path):
+        return False
+    if not os.access(path, os.W_OK):
+        raise PermissionError(13, "Permission denied")
+    return True
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Whether it names an open file of a process, as /dev/fd/3 and /dev/stderr do."""
+    for _ in range(40):
+        if path.parent.name == "fd" and Path(os.path.realpath(path.parent)).is_relative_to("/proc"):
+            return True
+        if not path.is_symlink():
+            return False
+        path = path.parent / path.readlink()
+    return False
+
+
+def _followed(path: Path) -> Path:
+    """What a link leads to, there or not yet. Raises OSError for links in a circle."""
+    if not path.is_symlink():
+        return path
+    followed = Path(os.path.realpath(path))
+    if followed.is_symlink():
+        raise OSError(40, "it is a link that leads to itself")
+    return followed
+
+
+def _replace(path: Path, data: bytes | bytearray) -> None:
     partial = _partial(path)
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.write_bytes(data)
+        if path.exists():
+            shutil.copymode(path, partial)
         partial.replace(path)
-    except OSError as error:
-        raise _cannot(path, error) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(descriptor: int, data: bytes | bytearray) -> None:
+    with open(descriptor, "wb") as stream:
+        stream.write(data)
 
 
 def _partial(path: Path) -> Path:

@@ -73,9 +73,10 @@ def sizes(source: Path, formats: Sequence[str] | None = None, *, shared_bits: in
 def write(source: Path, out: Path, format_: str = DEFAULT_FORMAT) -> Path:
     """A checkpoint -> a packed file. Raises UserError, UnknownName, MissingPackage."""
     packing.require(format_)
+    output.make_folder(out.parent)
+    output.check(out)
     checkpoint.load(source)
     _, packed = _verified(_split(source.read_bytes()), format_)
-    output.make_folder(out.parent)
     output.write(out, packed)
     return out
 

@@ -8,12 +8,13 @@ centre and nothing else. Its gradient is exactly zero, so weight decay shrinks i
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench import checkpoint, models
+from edgebench import checkpoint, models, output
 from edgebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -204,10 +205,6 @@ def write_csv(made: Table, path: Path) -> None:
     """One line per layer and one for all. Raises UserError if it cannot be written."""
     lines: list[Sequence[object]] = [("layer", *COLUMNS)]
     lines += [(row.layer, *(getattr(row, column) for column in COLUMNS)) for row in (*made.rows, made.total)]
-    try:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows(lines)
-    except OSError as error:
-        raise UserError(
-            str(path), f"it cannot be written ({error.strerror})", "Name another file with --csv"
-        ) from error
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    output.write(path, text.getvalue())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import checkpoint, data, models, training
+from edgebench import checkpoint, data, models, output, training
 from edgebench.checkpoint import Checkpoint
 from edgebench.data import Dataset, Preprocessing
 from edgebench.errors import UserError
@@ -140,7 +140,7 @@ def train_seeds(
     for number in range(seed + len(made), seed + seeds):
         place = checkpoint.new_path(f"{model}-seed{number}", folder)
         made.append(train(model, dataset, recipe=chosen, seed=number, out=place, progress=progress, **options))
-        notes.write_text("\n".join([asked, *(str(one.path) for one in made)]))
+        output.write(notes, "\n".join([asked, *(str(one.path) for one in made)]))
     notes.unlink(missing_ok=True)
     progress.say(f"{model}, {seeds} seeds: {spread([one.about.metrics.accuracy for one in made])}")
     return made

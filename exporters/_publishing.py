@@ -6,6 +6,7 @@ bundle.json is the last file that is written and the first that is deleted: a fo
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,14 +22,21 @@ _ELSEWHERE = "Name another folder with --out"
 
 def refuse_foreign(folder: Path) -> None:
     """A bundle may be replaced, anything else may not. Raises UserError."""
+    if str(folder) == "-":
+        raise UserError("--out", "a bundle is a folder, '-' is stdout", _ELSEWHERE)
     empty = folder.is_dir() and not any(folder.iterdir())
     if folder.exists() and not empty and not (folder / "bundle.json").is_file():
-        raise UserError(str(folder), "it is there and is not a bundle", _ELSEWHERE)
+        raise UserError(str(folder), "it exists but is not a bundle", _ELSEWHERE)
 
 
 @contextmanager
 def part(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which takes its place when all went well, and is gone if anything did not."""
+    """A new folder beside `folder`, which takes its place when all went well, and is gone if anything did not.
+
+    Where `folder` is a link, what it leads to is replaced, and the link stays.
+    """
+    if folder.is_symlink():
+        folder = Path(os.path.realpath(folder))
     made = _new(folder)
     try:
         yield made

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
 
 from edgebench import __version__
 from edgebench.cli import audit, evaluate, inspect, measure, meters, network, selftest, study, targets
-from edgebench.cli._terminal import EXIT_USER, say
+from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, say
 from edgebench.errors import MissingPackage, UserError
 
 app = typer.Typer(
@@ -71,6 +73,7 @@ def common(
 def main() -> None:
     """Run a command; the one place where errors become messages and exit codes."""
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except UserError as error:
         _complain(error)
@@ -81,6 +84,15 @@ def main() -> None:
             raise
         _complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
         sys.exit(EXIT_USER)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty name would be the present folder: most likely a shell's variable that is not set."""
+    for before, argument in pairwise(["edgebench", *arguments]):
+        empty = argument if argument.startswith("--") and argument.endswith("=") else "" if argument else before
+        if empty:
+            _complain(UserError(empty.rstrip("="), "an empty name or value", "Give one, or leave the option out"))
+            sys.exit(EXIT_USAGE)
 
 
 def _complain(error: UserError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,6 +50,39 @@ def named_values(option: str, typed: Sequence[str], sample: str) -> dict[str, An
         if not is_pair:
             raise UserError(option, f"'{text}' is no NAME=VALUE", f"Write for example {option} {sample}")
     return values
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Files that the command is to write: raises UserError now, not after the work, if one of them cannot be.
+
+    If one is stdout, everything else that the command says goes to stderr.
+    """
+    from edgebench import output
+    from edgebench.errors import UserError
+
+    named = [path for path in paths if path]
+    for path in named:
+        output.check(path)
+    if len({output.STDOUT if output.is_stdout(path) else path.absolute() for path in named}) < len(named):
+        raise UserError(", ".join(map(str, named)), "one name is given to two files", "Give each its own")
+    for path in named:
+        leave_stdout_to(path)
+
+
+def leave_stdout_to(path: Path) -> None:
+    """If it is stdout, everything else that the command says goes to stderr from now on."""
+    from edgebench import output
+
+    if output.is_stdout(path):
+        sys.stdout = sys.stderr
+
+
+def say_written(path: Path) -> None:
+    """Where a file is now; nothing of what went to stdout."""
+    from edgebench import output
+
+    if not output.is_stdout(path):
+        say(str(path))
 
 
 def console() -> Console:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from edgebench.cli._terminal import console, example, progress, say
+from edgebench.cli._terminal import check_outputs, console, example, progress, say_written
 
 if TYPE_CHECKING:
     from edgebench.evaluation import SplitName
@@ -30,23 +30,21 @@ def evaluate(
 ) -> None:
     """How right a network is, on which classes, and whether it knows when it is not."""
     from edgebench import checkpoint as checkpoint_
-    from edgebench import evaluation, output
+    from edgebench import evaluation
     from edgebench.evaluate import evaluate as run
     from edgebench.evaluation import listing
     from edgebench.report import _evaluation
     from edgebench.study import report
 
-    for path in (html, csv, json):
-        if path:
-            output.check(path)
+    check_outputs(html, csv, json)
     made = run(checkpoint, split=cast("SplitName", split), pictures=bool(html or json), progress=progress())
     console().print(*_evaluation.tables(made), sep="\n\n")
     if html:
         report.write_evaluation(checkpoint_.load(checkpoint), made, html)
-        say(str(html))
+        say_written(html)
     if csv:
         listing.write_csv(made, csv)
-        say(str(csv))
+        say_written(csv)
     if json:
         evaluation.save(made, json)
-        say(str(json))
+        say_written(json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgebench.cli._terminal import console, example, progress, say
+from edgebench.cli._terminal import check_outputs, console, example, progress, say_written
 
 app = typer.Typer()
 
@@ -31,9 +31,7 @@ def inspect(
     from edgebench import inspect, output
     from edgebench.report import _inspection
 
-    for path in (json, csv, svg):
-        if path:
-            output.check(path)
+    check_outputs(json, csv, svg)
     found = inspect.inspect(file, shape=inspect.parse_shape(shape), progress=progress())
     _inspection.show(found, console())
     if json:
@@ -46,4 +44,4 @@ def inspect(
         output.write(svg, _inspection_chart.svg(found))
     for path in (json, csv, svg):
         if path:
-            say(str(path))
+            say_written(path)

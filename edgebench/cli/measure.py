@@ -15,10 +15,12 @@ from edgebench.cli._terminal import (
     CalibrationFile,
     Results,
     TargetsFile,
+    check_outputs,
     console,
     example,
     progress,
     say,
+    say_written,
 )
 
 if TYPE_CHECKING:
@@ -214,12 +216,13 @@ def compare(
     """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline."""
     from edgebench import compare, report
 
+    check_outputs(html, markdown, csv)
     selected = compare.select(results, names or [])
     comparison = compare.compare(selected, baseline=baseline, intensity_g_per_kwh=intensity)
     for form, path in (("html", html), ("markdown", markdown), ("csv", csv)):
         if path:
             report.write(comparison, form, path)
-            say(str(path))
+            say_written(path)
     _show(comparison, strict=strict)
 
 

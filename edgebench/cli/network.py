@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebench.cli._terminal import console, example, named_values, progress, say
+from edgebench.cli._terminal import (
+    check_outputs,
+    console,
+    example,
+    leave_stdout_to,
+    named_values,
+    progress,
+    say,
+    say_written,
+)
 
 if TYPE_CHECKING:
     from edgebench.pruning import Request
@@ -123,12 +132,13 @@ def sparsity(
     from edgebench import sparsity
     from edgebench.report import _sparsity
 
+    check_outputs(csv)
     made = sparsity.table_of(checkpoint)
     console().print(_sparsity.table(made))
     say(f"\n{_sparsity.summary(made)}")
     if csv:
         sparsity.write_csv(made, csv)
-        say(str(csv))
+        say_written(csv)
 
 
 @app.command(
@@ -155,7 +165,8 @@ def pack(
     if unpack:
         say(str(pack.unpack(file, out).path))
     elif out:
-        say(str(pack.write(file, out, format_ or pack.DEFAULT_FORMAT)))
+        leave_stdout_to(out)
+        say_written(pack.write(file, out, format_ or pack.DEFAULT_FORMAT))
     else:
         with progress().step("Packing, and unpacking to compare"):
             found = pack.sizes(file, [format_] if format_ else None, shared_bits=bits)

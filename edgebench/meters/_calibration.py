@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from edgebench import yaml_file
+from edgebench import output, yaml_file
 from edgebench.errors import UserError
 from edgebench.meters import Sample
 from edgebench.reading import Accuracy
@@ -64,6 +64,4 @@ def save(meter: str, calibration: Calibration, file: Path = FILE) -> None:
     import yaml
 
     known = {**load(file), meter: calibration}
-    partial = file.with_name(file.name + ".part")
-    partial.write_text(yaml.safe_dump(msgspec.to_builtins(known), sort_keys=True))
-    partial.replace(file)
+    output.write(file, yaml.safe_dump(msgspec.to_builtins(known), sort_keys=True))

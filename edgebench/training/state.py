@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgebench.errors import UserError
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -41,8 +43,19 @@ def save(path: Path, mark: str, content: Mapping[str, Any]) -> None:
     import torch
 
     partial = path.with_name(f"{path.name}.new")
-    torch.save({"mark": mark, "random": _random_state(), **content}, partial)
-    partial.replace(path)
+    try:
+        torch.save({"mark": mark, "random": _random_state(), **content}, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's own for a disk that is full
+        raise UserError(
+            str(path), f"cannot be written ({_why(error)})", "Make room, or name another place with --out; then again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _why(error: OSError | RuntimeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]) or type(error).__name__
 
 
 def load(path: Path, mark: str) -> dict[str, Any] | None:
