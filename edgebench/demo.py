@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgebench import compare, plan, record, report, targets
 from edgebench.compare import Comparison
-from edgebench.deploy import deploy, sources
+from edgebench.deploy import check_measured, deploy, sources
 from edgebench.export import export
 from edgebench.progress import Progress
 from edgebench.prune import prune
@@ -20,7 +20,10 @@ DATASET = "fashion-mnist-mini"
 
 
 def demo(folder: Path, *, progress: Progress) -> tuple[Comparison, Path]:
-    """Train, prune, export both networks, deploy to this machine's processor, compare; the report's path."""
+    """Train, prune, export both networks, deploy to this machine's processor, compare; the report's path.
+
+    Raises UserError if a file could not be measured.
+    """
     dense = train(MODEL, DATASET, out=folder / "checkpoints" / "demo.safetensors", progress=progress)
     pruned = prune(
         dense.path,
@@ -36,8 +39,10 @@ def demo(folder: Path, *, progress: Progress) -> tuple[Comparison, Path]:
     ]
     target = targets.load("desktop-cpu", targets.find_file(None))
     results = folder / "results"
-    paths = deploy(target, sources(bundles), plan.named("quick"), results, progress=progress)
-    comparison = compare.compare([record.load(path) for path in paths])
+    wanted = sources(bundles)
+    records = [record.load(path) for path in deploy(target, wanted, plan.named("quick"), results, progress=progress)]
+    comparison = compare.compare(records)
     report_path = results / "report.html"
     report.write(comparison, "html", report_path)
+    check_measured(wanted, records)
     return comparison, report_path

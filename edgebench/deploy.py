@@ -27,6 +27,7 @@ from edgebench.meters import _calibration
 from edgebench.plan import Plan
 from edgebench.progress import Progress, Silent, Step
 from edgebench.provision import RuntimePlace
+from edgebench.record import Outcome, Record
 from edgebench.scoring import TestSet
 from edgebench.targets import Target
 
@@ -89,6 +90,28 @@ def deploy(
         link.agent.forget(job.request.id)
     job.close()
     return paths
+
+
+def check_measured(wanted: Sequence[Source], records: Sequence[Record]) -> None:
+    """Raises UserError, which names them, unless all that was asked for was measured; stopped by Ctrl-C is no fault."""
+    known = {one.artifact.content.sha256 for one in records}
+    missing = [f"{s.artifact.name} (left out)" for s in wanted if s.artifact.content.sha256 not in known]
+    missing += [
+        f"{one.artifact.name} ({_how_it_ended(one.outcome)})"
+        for one in records
+        if one.outcome.status in ("failed", "agent-died")
+    ]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(wanted)} not wholly measured", "; ".join(missing),
+            "What was measured is saved. Mend these files or leave them out, then deploy again",
+        )  # fmt: skip
+
+
+def _how_it_ended(outcome: Outcome) -> str:
+    if outcome.status == "agent-died":
+        return "the agent died"
+    return f"failed: {outcome.reason.splitlines()[0][:120]}" if outcome.reason else "failed"
 
 
 def _test_sets(wanted: Sequence[Source], progress: Progress) -> dict[str, TestSet]:

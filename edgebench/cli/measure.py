@@ -159,6 +159,9 @@ def deploy(
 ) -> None:
     """Measure files on a device and save one record each.
 
+    Exits with 1 unless every file is measured: some may fail, or the agent may die. With --strict it exits with 3 if
+    all are measured and a record is not valid.
+
     Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
     """
     from edgebench import bundle, carbon, compare, deploy, plan, record
@@ -169,6 +172,7 @@ def deploy(
         chosen = plan.with_accuracy(chosen)
     if energy or meter or country:
         chosen = plan.with_energy(chosen, window, carbon.check_country(country) if country else "")
+    wanted = deploy.sources(what or [bundle.newest()])
     paths = deploy.deploy(
         targets_.with_page(
             targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
@@ -176,16 +180,19 @@ def deploy(
             https=https,
             assets=assets,
         ),
-        deploy.sources(what or [bundle.newest()]),
+        wanted,
         chosen,
         results,
         calibrations=calibrations,
         progress=progress(),
     )
     records = [record.load(path) for path in paths]
-    _show(compare.compare(records), strict=strict)
+    comparison = compare.compare(records)
+    _show(comparison)
     if any(one.outcome.status == "stopped" for one in records):
         raise typer.Exit(EXIT_INTERRUPTED)
+    deploy.check_measured(wanted, records)
+    _be_strict(comparison, strict)
 
 
 @app.command(
@@ -223,7 +230,8 @@ def compare(
         if path:
             report.write(comparison, form, path)
             say_written(path)
-    _show(comparison, strict=strict)
+    _show(comparison)
+    _be_strict(comparison, strict)
 
 
 @app.command(epilog=example("edgebench demo"))
@@ -234,13 +242,16 @@ def demo(
     from edgebench import demo
 
     comparison, report_path = demo.demo(folder, progress=progress())
-    _show(comparison, strict=False)
+    _show(comparison)
     say(f"\nReport: {report_path}")
 
 
-def _show(comparison: Comparison, *, strict: bool) -> None:
+def _show(comparison: Comparison) -> None:
     from edgebench.report import _terminal as terminal
 
     terminal.show(comparison, console())
+
+
+def _be_strict(comparison: Comparison, strict: bool) -> None:
     if strict and any(row.verdict.level != "valid" for row in comparison.rows):
         raise typer.Exit(EXIT_UNTRUSTED)

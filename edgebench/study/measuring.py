@@ -104,11 +104,13 @@ def _exported(cell: Cell, part: Part, matrix: Matrix, store: Store, progress: Pr
 
 def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, progress: Progress) -> None:
     sources = _with_a_copy(deploy.sources(bundles))
-    if _is_measured(sources, folder, target.name, plan):
-        return
-    paths = deploy.deploy(target, sources, plan, folder, progress=progress)
-    if any(record.load(path).outcome.status == "stopped" for path in paths):
+    records = _measured(sources, folder, target.name, plan)
+    if not records:
+        paths = deploy.deploy(target, sources, plan, folder, progress=progress)
+        records = [record.load(path) for path in paths]
+    if any(one.outcome.status == "stopped" for one in records):
         raise KeyboardInterrupt
+    deploy.check_measured(sources, records)
 
 
 def _with_a_copy(sources: list[deploy.Source]) -> list[deploy.Source]:
@@ -116,16 +118,16 @@ def _with_a_copy(sources: list[deploy.Source]) -> list[deploy.Source]:
     return [*sources, replace(first, artifact=msgspec.structs.replace(first.artifact, name=first.artifact.name + COPY))]
 
 
-def _is_measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan: Plan) -> bool:
-    """Whether one job measured all of them to its end, by this plan or a more thorough one."""
+def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan: Plan) -> list[Record]:
+    """Of one job that measured all of them to its end, by this plan or a more thorough one; empty if there is none."""
     presets = [one.preset for one in plans.PRESETS]
     enough = presets[presets.index(plan.preset) :]
-    jobs: dict[str, set[str]] = {}
+    jobs: dict[str, list[Record]] = {}
     for one in record.load_target(folder, target):
         if one.plan.preset in enough and one.outcome.status not in ("stopped", "agent-died"):
-            jobs.setdefault(one.job, set()).add(_identity(one))
+            jobs.setdefault(one.job, []).append(one)
     wanted = {_identity(source) for source in sources}
-    return any(held >= wanted for held in jobs.values())
+    return next((held for held in jobs.values() if {_identity(one) for one in held} >= wanted), [])
 
 
 def _identity(measured: Record | deploy.Source) -> str:
