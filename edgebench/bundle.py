@@ -22,8 +22,9 @@ import msgspec
 from edgebench.data import Preprocessing
 from edgebench.errors import BadFile
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # 1  2026-11  first
+# 2  2026-11  failed: formats that could not be made, and why
 
 Format = Literal["onnx", "tflite", "torch", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
@@ -114,6 +115,13 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: dict[str, str] = {}
 
 
+class NotMade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A format that the export tried and could not make, and the reason."""
+
+    format: str
+    reason: str
+
+
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The artifacts of one model. `source` says which network: checkpoint digest, or the file it was read from."""
 
@@ -123,6 +131,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifacts: tuple[Artifact, ...]
     created: str
     schema_version: int = SCHEMA_VERSION
+    failed: tuple[NotMade, ...] = ()
 
 
 def file_ref(folder: Path, path: Path) -> FileRef:
@@ -161,9 +170,16 @@ def _decode(path: Path) -> Bundle:
             raise BadFile(
                 str(path), f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
             )
-        return msgspec.convert(content, Bundle)
+        return msgspec.convert(_upgrade(content), Bundle)
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
         raise BadFile(str(path), f"it is not a bundle ({error})", "Export it again with `edgebench export`") from error
+
+
+def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older bundle's content to SCHEMA_VERSION."""
+    if content["schema_version"] == 1:
+        content = {**content, "schema_version": 2}  # nothing could fail alone then
+    return content
 
 
 def newest(folder: Path = Path("bundles")) -> Path:

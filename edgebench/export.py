@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,17 +21,17 @@ import msgspec
 
 import exporters
 from edgebench import advice, bundle, checkpoint
-from edgebench.bundle import Artifact, Bundle
-from edgebench.errors import BadFile, UserError
+from edgebench.bundle import Artifact, Bundle, NotMade
+from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.models import InputShape
 from edgebench.progress import Progress, Silent
-from exporters import Asked, Choice, Source, _cache, _material, _opening, _processor, _publishing, _refusals
+from exporters import Asked, Choice, Source, _cache, _material, _opening, _processor, _publishing, _results
 from exporters._cache import Cache
 from exporters._candidates import CANDIDATE
 from exporters._making import Making, side_by_side
 from exporters._material import Material
 from exporters._parent import Given, Parent
-from exporters._process import Failed, Workers
+from exporters._process import Workers
 
 FOLDER = Path("bundles")
 INT8_FORMATS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
@@ -70,7 +70,8 @@ def export(
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Exported:
-    """Make a bundle. Raises UserError, and then leaves what was there before.
+    """Make a bundle of what can be made; `Bundle.failed` says what cannot, and why. Raises UserError if nothing can, or
+    for what concerns every file, and then leaves what was there before.
 
     source: a .safetensors checkpoint, an .onnx, .keras or .h5 file, a SavedModel folder, or `package.module:callable`,
     which returns a torch.nn.Module; the newest checkpoint if it is left out.
@@ -117,6 +118,10 @@ def export(
     ):
         parent = _opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
+        absent = exporters.without_packages(choices)
+        if absent and (formats or len(absent) == len(choices)):
+            raise next(iter(absent.values()))
+        choices = [choice for choice in choices if choice.name not in absent]
         if dynamic_batch:
             choices = _of_any_batch(choices, named=bool(formats))
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
@@ -132,21 +137,40 @@ def export(
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             workers.dismiss(but={choice.plugin for choice in missing})
-            try:
-                new = Making(parent, material, asked, part, scratch, workers, converters, step).all(missing)
-            except Failed as failure:
-                raise _refusals.explained(failure, parent.where, choices, folder) from failure
-            for choice, artifact in zip(missing, new, strict=True):
-                artifacts[choice.name] = artifact
-                store.keep(choice, artifact, part)
-            whole = tuple(artifacts[choice.name] for choice in choices)
+            making = Making(parent, material, asked, part, scratch, workers, converters, step)
+            new, failed = _results.sorted_out(making.all(missing), parent.where, choices, folder)
+            for choice in (choice for choice in missing if choice.name in new):
+                store.keep(choice, new[choice.name], part)
+            artifacts |= new
+            if failed and (not artifacts or not _publishing.has_room(part, scratch)):
+                raise next(iter(failed.values()))
+            whole = tuple(artifacts[choice.name] for choice in choices if choice.name in artifacts)
             advised = advice.advise(places, whole, part, scratch, emulate=emulate, progress=progress)
             whole = tuple(advice.noted(artifact, advised.notes) for artifact in whole)
-            made = Bundle(folder.name, parent.model, parent.source, whole, checkpoint.now())
+            failed = {**absent, **failed}
+            not_made = tuple(NotMade(name, error.seen) for name, error in failed.items())
+            made = Bundle(folder.name, parent.model, parent.source, whole, checkpoint.now(), failed=not_made)
             bundle.save(made, part)
-    for line in (*_summary(parent, made), *advised.lines):
+    for line in (*_summary(parent, made), *advised.lines, *_not_made(failed)):
         progress.say(line)
     return Exported(folder, made)
+
+
+def check_made(exported: Exported, named: Sequence[str]) -> None:
+    """Raises UserError if one of the formats that a user named is not in the bundle."""
+    missing = [one.format for one in exported.bundle.failed if one.format in {name.strip() for name in named}]
+    if missing:
+        raise UserError(
+            "--formats",
+            f"{', '.join(missing)} could not be made",
+            f"The reasons are above and in bundle.json; the others are in {exported.path}",
+        )
+
+
+def _not_made(failed: Mapping[str, UserError]) -> Iterator[str]:
+    for name, error in failed.items():
+        remedy = f"; {error.remedy}" if isinstance(error, MissingPackage) else ""
+        yield f"not made: {name}: {error.seen}{remedy}"
 
 
 def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:

@@ -193,7 +193,7 @@ def formats(source: Source) -> list[str]:
 def choose(names: list[str], source: Source) -> list[Choice]:
     """Look up what the user typed.
 
-    Raises UnknownName, MissingPackage, or UserError for a format that this kind of source cannot become.
+    Raises UnknownName, or UserError for a format that this kind of source cannot become.
     """
     known = {choice.name: choice for choice in _choices(source)}
     elsewhere = {choice.name for kind in get_args(Source) for choice in _choices(kind)}
@@ -206,11 +206,17 @@ def choose(names: list[str], source: Source) -> list[Choice]:
                 )
             raise UnknownName("export format", name, known)
         chosen.append(known[name])
-    for choice in chosen:
-        for package in choice.exporter.PACKAGES:
-            if importlib.util.find_spec(package) is None:
-                raise MissingPackage(f"export format {choice.name}", package, choice.exporter.EXTRA)
     return chosen
+
+
+def without_packages(choices: list[Choice]) -> dict[str, MissingPackage]:
+    """By the names of those whose libraries are not installed."""
+    return {
+        choice.name: MissingPackage(f"export format {choice.name}", package, choice.exporter.EXTRA)
+        for choice in choices
+        for package in reversed(choice.exporter.PACKAGES)
+        if importlib.util.find_spec(package) is None
+    }
 
 
 def _choices(source: Source) -> list[Choice]:

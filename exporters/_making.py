@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,8 @@ from exporters._candidates import Choosing
 from exporters._evidence import Evidence
 from exporters._material import Material
 from exporters._parent import Parent
-from exporters._process import Worker, Workers, at_once
+from exporters._process import Failed, Worker, Workers, at_once
+from exporters._results import ALONE, Results
 from exporters._worker import Fold, Ran
 
 if TYPE_CHECKING:
@@ -37,6 +40,15 @@ LEAST_AGREEMENT_INT8 = 0.5
 CONVERTER_BYTES = 1_200_000_000
 COPIES_OF_WEIGHTS = 8
 INSPECTED: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True)
+class Converter:
+    """A plugin's worker, with the job that it did last."""
+
+    job: Job
+    worker: Worker
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -56,16 +68,15 @@ class Making:
     step: Step
     _ready: Future[Evidence] = field(default_factory=Future)
 
-    def all(self, choices: list[Choice]) -> list[Artifact]:
-        """The artifacts, in the order of `choices`, converters side by side where memory allows.
-
-        The first failure ends everything that still runs.
+    def all(self, choices: list[Choice]) -> Results:
+        """Converters side by side where memory allows. What fails alone leaves the others be; what concerns all of them
+        (the parent's answers, Ctrl-C) ends everything that still runs.
 
         Float files are converted while this process lets the parent answer to the images; INT8 waits for the answers,
         because a parent may be refused for them.
         """
         if not choices:
-            return []
+            return {}
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
         with ThreadPoolExecutor(self.converters) as pool:
             try:
@@ -83,17 +94,19 @@ class Making:
                 self.workers.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        made = {artifact.name: artifact for future in running for artifact in future.result()}
-        return [made[self._name(choice)] for choice in choices]
+        return {name: one for future in running for name, one in future.result().items()}
 
     def _name(self, choice: Choice) -> str:
         return f"{self.parent.name}-{choice.name}"
 
-    def _plugin(self, plugin: str, choices: list[Choice]) -> list[Artifact]:
+    def _plugin(self, plugin: str, choices: list[Choice]) -> Results:
         """All of one plugin: convert them in one worker, choose, then load and check each in one of its own."""
         output = self.scratch / plugin
         output.mkdir()
-        with self.workers.start("convert", plugin) as worker:
+        results: Results = {}
+        chosen = []
+        with contextlib.ExitStack() as workers:
+            worker = workers.enter_context(self.workers.start("convert", plugin))
             job = Job(
                 source=str(self.parent.path),
                 kind=self.parent.kind,
@@ -103,7 +116,8 @@ class Making:
                 foreign=self.parent.foreign,
                 dynamic_batch=self.asked.dynamic_batch,
             )
-            candidates = self._converted(worker, job, plugin)
+            candidates, problem = self._converted(worker, job, plugin)
+            problems = {precision: problem for precision in job.precisions}
             evidence = self._ready.result()
             if any(choice.precision == "int8" for choice in choices):
                 job = msgspec.structs.replace(
@@ -112,34 +126,69 @@ class Making:
                     calibration=str(evidence.calibration or ""),
                     preprocessing=evidence.preprocessing,
                 )
-                candidates |= self._converted(worker, job, plugin)
-            chosen = []
+                if problem and any(candidates.values()):  # the worker ended, but what all are made of is there
+                    worker, problem = workers.enter_context(self.workers.start("convert", plugin)), None
+                if problem is None:
+                    integer, problem = self._converted(worker, job, plugin)
+                    candidates |= {} if problem else integer
+                problems["int8"] = problem
             for choice in choices:
-                made, *others = candidates[choice.precision]
-                notes = {"exporter": plugin} | made.notes
-                if self.parent.zeros_note:
-                    notes["zeros"] = self.parent.zeros_note
-                if made.scheme is not None:
-                    choosing = Choosing(choice, job, worker, self.workers, evidence)
-                    made, why = choosing.best([made, *others], self.asked.max_drop)
-                    notes |= why
-                chosen.append((made, notes, choice))
+                try:
+                    chosen.append(self._chosen(choice, candidates, problems, Converter(job, worker, evidence)))
+                except ALONE as failure:
+                    results[choice.name] = failure
         with ThreadPoolExecutor(at_once()) as pool:
-            return list(pool.map(lambda one: self._checked(*one, evidence), chosen))
+            return results | dict(pool.map(lambda one: self._tried(*one, evidence), chosen))
+
+    def _chosen(
+        self,
+        choice: Choice,
+        candidates: Mapping[Precision, list[Made]],
+        problems: Mapping[Precision, Failed | UserError | None],
+        converter: Converter,
+    ) -> tuple[Made, dict[str, str], Choice]:
+        """The file of a choice and what to note about it. Raises what kept it from being made."""
+        found, problem = candidates.get(choice.precision), problems[choice.precision]
+        if not found:
+            assert problem is not None
+            raise problem
+        made, *others = found
+        notes = {"exporter": choice.plugin} | made.notes
+        if self.parent.zeros_note:
+            notes["zeros"] = self.parent.zeros_note
+        if made.scheme is not None:
+            choosing = Choosing(choice, converter.job, converter.worker, self.workers, converter.evidence)
+            made, why = choosing.best([made, *others], self.asked.max_drop)
+            notes |= why
+        return made, notes, choice
+
+    def _tried(
+        self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence
+    ) -> tuple[str, Artifact | Failed | UserError]:
+        try:
+            return choice.name, self._checked(made, notes, choice, evidence)
+        except ALONE as failure:
+            return choice.name, failure
 
     def _schemes(self, plugin: str) -> tuple[Scheme, ...]:
         if exporters.load(plugin).FORMAT == "onnx":
             return tuple(msgspec.structs.replace(scheme, kernels=self.asked.kernels) for scheme in _candidates.SCHEMES)
         return _candidates.SCHEMES
 
-    def _converted(self, worker: Worker, job: Job, plugin: str) -> dict[Precision, list[Made]]:
+    def _converted(
+        self, worker: Worker, job: Job, plugin: str
+    ) -> tuple[dict[Precision, list[Made]], Failed | UserError | None]:
+        """What was made, and what ended it before all of it was."""
         candidates: dict[Precision, list[Made]] = {precision: [] for precision in job.precisions}
-        for line in worker.answers(job):
-            assert line.made is not None
-            if not candidates[line.made.precision]:
-                self.step.advance(1, f"{plugin}-{line.made.precision} converted")
-            candidates[line.made.precision].append(line.made)
-        return candidates
+        try:
+            for line in worker.answers(job):
+                assert line.made is not None
+                if not candidates[line.made.precision]:
+                    self.step.advance(1, f"{plugin}-{line.made.precision} converted")
+                candidates[line.made.precision].append(line.made)
+        except ALONE as failure:
+            return candidates, failure
+        return candidates, None
 
     def _checked(self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence) -> Artifact:
         """Run the file over the whole test split, compare, and put it into the bundle with its golden files."""

@@ -96,8 +96,12 @@ def room(*folders: Path) -> Iterator[None]:
         raise
 
 
+def has_room(*folders: Path) -> bool:
+    """For a megabyte in each; True too where nothing can be written for another reason."""
+    return all(map(_has_room, folders))
+
+
 def _has_room(folder: Path) -> bool:
-    """For a megabyte; True too where nothing can be written for another reason."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(PROBE_BYTES))

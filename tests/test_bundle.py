@@ -123,13 +123,23 @@ def test_an_artifacts_name_that_cannot_be_a_file_name_is_refused(name: str, relu
 
 
 def test_a_newer_schema_is_refused_with_the_remedy(relu_bundle: Path) -> None:
-    edit(relu_bundle, lambda content: content.update(schema_version=2))
-    with pytest.raises(BadFile, match=r"schema 2, this edgebench reads up to 1\. Upgrade edgebench"):
+    edit(relu_bundle, lambda content: content.update(schema_version=bundle.SCHEMA_VERSION + 1))
+    with pytest.raises(BadFile, match=r"schema 3, this edgebench reads up to 2\. Upgrade edgebench"):
         bundle.load(relu_bundle)
 
 
+def test_a_bundle_of_schema_1_is_read(relu_bundle: Path) -> None:
+    def as_it_was(content: dict[str, Any]) -> None:
+        content["schema_version"] = 1
+        del content["failed"]
+
+    edit(relu_bundle, as_it_was)
+    found = bundle.load(relu_bundle)
+    assert found.schema_version == bundle.SCHEMA_VERSION and found.failed == () and len(found.artifacts) == 2
+
+
 def test_a_newer_schema_with_a_new_field_is_refused_with_the_same_remedy(relu_bundle: Path) -> None:
-    edit(relu_bundle, lambda content: content.update(schema_version=2, licence="MIT"))
+    edit(relu_bundle, lambda content: content.update(schema_version=bundle.SCHEMA_VERSION + 1, licence="MIT"))
     with pytest.raises(BadFile, match="Upgrade edgebench"):
         bundle.load(relu_bundle)
 

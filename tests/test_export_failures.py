@@ -14,8 +14,9 @@ import pytest
 import exporters
 from edgebench import bundle, checkpoint
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
-from edgebench.export import export
+from edgebench.export import check_made, export
 from exporters import _process as process
+from tests.conftest import run_cli
 from tests.exported import dense as dense
 from tests.exported import folder as folder
 
@@ -40,6 +41,7 @@ def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> 
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(process.ROOT), str(tmp_path / "more")]))
     monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(package)])
+    monkeypatch.delitem(sys.modules, "exporters.bad", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +115,61 @@ def test_a_failed_export_leaves_the_old_bundle(
     before = export(dense.path, formats=["onnx-fp32"], out=out).bundle
     write_plugin(tmp_path, monkeypatch, "def convert(job):\n raise RuntimeError('no')\n")
     with pytest.raises(UserError):
-        export(dense.path, formats=["onnx-fp32", "bad-fp16"], out=out)
+        export(dense.path, formats=["bad-fp16"], out=out)
     assert bundle.load(out) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "bad: the process was ended by SIGSEGV"),
+        (with_other_bias("bias[::-1].copy() + 1"), "its answers to 2000 images differ"),
+    ],
+    ids=["convert", "check"],
+)
+def test_a_format_that_fails_takes_no_other_with_it(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+) -> None:
+    """The real program: what was named ends with 1, and its reason is in the bundle."""
+    write_plugin(tmp_path, monkeypatch, body)
+    formats = ["--formats", "onnx-fp32,bad-fp16,onnx-int8"]
+    done = run_cli("export", dense.path, *formats, "--no-cache", "--out", "out/x", cwd=tmp_path)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 1 and "--formats: bad-fp16 could not be made" in said and "Traceback" not in said
+    assert "not made: bad-fp16: " in done.stdout and words in " ".join(done.stdout.split())
+    made = bundle.load(tmp_path / "out" / "x")
+    assert [one.name for one in made.artifacts] == ["dense-onnx-fp32", "dense-onnx-int8"]
+    assert [(one.format, words in one.reason) for one in made.failed] == [("bad-fp16", True)]
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"x", "x-bad.log"}
+
+
+def test_what_fails_of_a_converter_leaves_what_it_made_before(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fp16 crashes; fp32 was made by then, and INT8 is made in another process. Nobody named any of them."""
+    body = (
+        "import exporters.onnx as real\nPRECISIONS = ('fp32', 'fp16', 'int8')\n"
+        "def convert(job):\n for made in real.convert(job):\n"
+        "  if made.precision == 'fp16': import os; os.abort()\n  yield made\n"
+    )
+    write_plugin(tmp_path, monkeypatch, body)
+    monkeypatch.setattr("edgebench.export.wanted", lambda *_, **__: ["bad-fp32", "bad-fp16", "bad-int8"])
+    made = export(dense.path, out=tmp_path / "x")
+    assert [one.name for one in made.bundle.artifacts] == ["dense-bad-fp32", "dense-bad-int8"]
+    assert [one.format for one in made.bundle.failed] == ["bad-fp16"]
+    check_made(made, ())
+
+
+def test_a_library_that_is_not_installed_is_a_reason_too(
+    dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(tmp_path, monkeypatch, "PACKAGES = ('onnx', 'no_such_package')\n")
+    monkeypatch.setattr("edgebench.export.wanted", lambda *_, **__: ["onnx-fp32", "bad-fp16"])
+    made = export(dense.path, out=tmp_path / "x")
+    assert [one.format for one in made.bundle.failed] == ["bad-fp16"]
+    assert "'no_such_package' is not installed" in made.bundle.failed[0].reason
+    with pytest.raises(MissingPackage):
+        export(dense.path, formats=["onnx-fp32", "bad-fp16"], out=tmp_path / "y")
 
 
 def test_interrupting_ends_the_workers_and_leaves_nothing(

@@ -87,13 +87,19 @@ def export(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything anew.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
 ) -> None:
-    """Write ONNX and TFLite files, each checked against the network it came from."""
+    """Write ONNX and TFLite files, each checked against the network it came from.
+
+    A format that cannot be made is listed with the reason, and the others are delivered. Exits with 1 if --formats
+    named it, or if nothing could be made.
+    """
     from edgebench import cache, models
+    from edgebench.export import check_made
     from edgebench.export import export as run
 
+    named = formats.split(",") if formats else None
     exported = run(
         source,
-        formats=formats.split(",") if formats else None,
+        formats=named,
         int8=int8,
         weights=weights,
         input_shape=models.parse_shape(input_) if input_ else None,
@@ -111,6 +117,7 @@ def export(
         progress=progress(),
     )
     say(str(exported.path))
+    check_made(exported, named or ())
 
 
 @app.command(

@@ -75,7 +75,9 @@ def _check_part(part: Part) -> None:
     for name in part.packing:
         _known("packing format", name, packing.names())
     if part.formats:
-        exporters.choose(list(part.formats), "checkpoint")
+        absent = exporters.without_packages(exporters.choose(list(part.formats), "checkpoint"))
+        if absent:
+            raise next(iter(absent.values()))
 
 
 def _check_variant(part: Part, variant: Variant) -> None:

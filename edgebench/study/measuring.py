@@ -99,7 +99,9 @@ def _exported(cell: Cell, part: Part, matrix: Matrix, store: Store, progress: Pr
     source = folder.with_suffix(".safetensors")
     source.parent.mkdir(exist_ok=True)
     shutil.copyfile(network, source)
-    return export.export(source, formats=part.formats, out=folder, progress=progress).path
+    made = export.export(source, formats=part.formats, out=folder, progress=progress)
+    export.check_made(made, part.formats)
+    return made.path
 
 
 def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, progress: Progress) -> None:
