@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,6 +31,16 @@ Precision = Literal["fp32", "fp16", "int8", "unknown"]
 
 FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch", ".sim": "simulated"}
 
+_EXPORT = "Export it first: edgebench export {path}"
+_EXPORT_CODE = (
+    "There are weights in it and no network. Name what makes the network: "
+    "edgebench export package.module:callable --weights {path}"
+)
+_EXPORTED_FROM = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras", ".safetensors"), _EXPORT),
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _EXPORT_CODE),
+    ".pb": "Export the folder of a SavedModel that it is in: edgebench export {path.parent}",
+}
 
 # Becomes part of file names, here and on devices: one plain path component.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
@@ -97,6 +107,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One exported file and what is needed to feed and trust it.
 
     Everything behind `inputs` is absent for a file that did not come from our exporters.
+    companions: files that its weights are in, beside it or below, under the names that it knows them by.
     """
 
     name: Name
@@ -113,6 +124,12 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # How images become its input, up to the input's own scale and layout.
     preprocessing: Preprocessing | None = None
     notes: dict[str, str] = {}
+    companions: tuple[FileRef, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """With its companions."""
+        return sum(ref.size_bytes for ref in (self.content, *self.companions))
 
 
 class NotMade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +170,8 @@ def load(folder: Path) -> Bundle:
     """Read a bundle and check that every file in it is the one that was exported."""
     path = folder / "bundle.json"
     if not path.is_file():
+        if (folder / "saved_model.pb").is_file():
+            raise BadFile(str(folder), "it is a SavedModel, not a bundle", _EXPORT.format(path=folder))
         raise BadFile(str(folder), "there is no bundle.json in it", "Make a bundle with `edgebench export`")
     bundle = _decode(path)
     for artifact in bundle.artifacts:
@@ -192,7 +211,20 @@ def newest(folder: Path = Path("bundles")) -> Path:
 
 def files_of(artifact: Artifact) -> list[FileRef]:
     golden = artifact.golden
-    return [artifact.content] + ([golden.inputs, golden.reference, golden.expected] if golden else [])
+    return [*model_files(artifact), *((golden.inputs, golden.reference, golden.expected) if golden else ())]
+
+
+def model_files(artifact: Artifact) -> list[FileRef]:
+    """What a runtime loads: the file, and those that its weights are in."""
+    return [artifact.content, *artifact.companions]
+
+
+def location(artifact: Artifact, companion: FileRef) -> str:
+    """The name that the file itself knows one of its companions by, relative to its own folder. Raises BadFile."""
+    own, other = PurePosixPath(artifact.content.file).parent, PurePosixPath(companion.file)
+    if not other.is_relative_to(own) or ".." in other.parts:
+        raise BadFile(artifact.name, f"it names {companion.file!r}, outside its folder", "Do not use this bundle")
+    return other.relative_to(own).as_posix()
 
 
 def check_file(folder: Path, ref: FileRef) -> Path:
@@ -208,16 +240,23 @@ def check_file(folder: Path, ref: FileRef) -> Path:
 
 
 def loose_artifact(path: Path) -> Artifact:
-    """An artifact for a file that is not in a bundle: it can be timed, but not checked against its network."""
+    """An artifact for a file that is not in a bundle: it can be timed, but not checked against its network.
+
+    Its companions are for who looks into it to find.
+    """
     format_ = FORMAT_OF_SUFFIX.get(path.suffix)
     if format_ is None:
-        known = ", ".join(FORMAT_OF_SUFFIX)
-        raise BadFile(
-            str(path),
-            f"'{path.suffix}' is no format that a target runs",
-            f"Give a bundle or a file with one of: {known}",
-        )
+        raise _no_format(path)
     if not path.is_file():
         raise BadFile(str(path), "there is no such file", "Check the path")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{path.stem}-{path.suffix[1:]}").lstrip(".-")
     return Artifact(name=name, format=format_, precision="unknown", content=file_ref(path.parent, path))
+
+
+def _no_format(path: Path) -> BadFile:
+    """Networks that export starts from are answered with how."""
+    seen = f"'{path.suffix}' is no format that a target runs"
+    remedy = _EXPORTED_FROM.get(path.suffix.lower())
+    if remedy:
+        return BadFile(str(path), seen, remedy.format(path=path))
+    return BadFile(str(path), seen, f"Give a bundle or a file with one of: {', '.join(FORMAT_OF_SUFFIX)}")

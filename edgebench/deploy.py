@@ -7,17 +7,15 @@ Everything that is measured happens in the agent (device_agents/python/job.py); 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgebench import __version__, bundle, journal, ledger, provision, record, recording, scoring
+from edgebench import __version__, bundle, journal, ledger, provision, record, recording, scoring, sending
 from edgebench.agent import Agent, Tail
-from edgebench.bundle import Artifact
 from edgebench.connection import Connection
 from edgebench.errors import AgentError, LinkLost, UserError
 from edgebench.facts import Facts
@@ -29,26 +27,9 @@ from edgebench.progress import Progress, Silent, Step
 from edgebench.provision import RuntimePlace
 from edgebench.record import Outcome, Record
 from edgebench.scoring import TestSet
+from edgebench.sending import Source as Source
+from edgebench.sending import sources as sources
 from edgebench.targets import Target
-
-
-@dataclass(frozen=True)
-class Source:
-    """An artifact and the folder its files are in."""
-
-    artifact: Artifact
-    folder: Path
-
-
-def sources(paths: Iterable[Path]) -> list[Source]:
-    """The artifacts of bundles (folders) and of loose model files, every file checked, each name once."""
-    found: list[Source] = []
-    for path in paths:
-        if path.is_dir():
-            found += [Source(artifact, path) for artifact in bundle.load(path).artifacts]
-        else:
-            found.append(Source(bundle.loose_artifact(path), path.parent))
-    return _with_unique_names(found)
 
 
 def deploy(
@@ -67,10 +48,13 @@ def deploy(
     """
     progress = progress or Silent()
     book = Ledger(results, target.name)
+    for said in (said for source in wanted for said in source.feeding.said):
+        progress.say(said)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
     with Connection(target, progress) as link, Metering(target, plan, calibrations, progress) as meter:
         _check_device(link.agent.facts(), target)
-        key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256)
+        fed = [source.feeding.options for source in wanted]
+        key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256, fed)
         job = book.open_job(key)
         if job:
             progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
@@ -147,6 +131,7 @@ def _placed(
     for source in wanted:
         suffix = Path(source.artifact.content.file).suffix
         if suffix in found.places:
+            sending.refuse_for(found.places[suffix].runtime, source)
             placed.append((source, found.places[suffix]))
         else:
             progress.say(f"Left out: {source.artifact.name} ({found.problem(suffix)})")
@@ -183,22 +168,29 @@ def _request(
         target=target,
         plan=plan,
         artifacts=tuple(source.artifact for source, _ in placed),
-        specs=tuple(_spec(source.artifact, place, target, tests) for source, place in placed),
+        specs=tuple(_spec(source, place, target, tests) for source, place in placed),
         tests={name: one.test for name, one in tests.items()},
     )
 
 
-def _spec(artifact: Artifact, place: RuntimePlace, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
+def _spec(source: Source, place: RuntimePlace, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
     """What the agent has to know of one artifact."""
+    artifact = source.artifact
     answers = provision.answers(place.runtime)
     golden = artifact.golden if answers else None
     return {
         "name": artifact.name,
         "sha256": artifact.content.sha256,
         "suffix": Path(artifact.content.file).suffix,
+        "companions": [(bundle.location(artifact, ref), ref.sha256) for ref in artifact.companions],
         "runtime": place.runtime,
         "runtime_folder": place.folder,
-        "options": {"threads": target.threads, "device": target.device, "cpus": target.cpus},
+        "options": {
+            "threads": target.threads,
+            "device": target.device,
+            "cpus": target.cpus,
+            **source.feeding.options,
+        },
         "golden": golden
         and {
             "count": golden.count,
@@ -294,17 +286,3 @@ class _Watch:
             self._step.advance(0, f"{name} failed: {entry.reason[:60]}")
         else:
             self._step.advance(0, entry.event)
-
-
-def _with_unique_names(found: list[Source]) -> list[Source]:
-    """Records are named after artifacts: a second one of the same name gets a number."""
-    seen: dict[str, int] = {}
-    unique = []
-    for source in found:
-        name = source.artifact.name
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > 1:
-            renamed = msgspec.structs.replace(source.artifact, name=f"{name}-{seen[name]}")
-            source = replace(source, artifact=renamed)
-        unique.append(source)
-    return unique

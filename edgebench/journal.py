@@ -65,6 +65,7 @@ class LoadedLine(Line, tag="loaded", frozen=True):
     notes: dict[str, Any]
     threads: Count | None = None
     cpus: list[int] = []
+    signature: str = ""
 
 
 class GoldenLine(Line, tag="golden", frozen=True):

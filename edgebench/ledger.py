@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgebench.bundle import Artifact
+from edgebench.bundle import Artifact, model_files
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.targets import Target
@@ -46,9 +47,15 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tests: dict[str, Test] = {}
 
 
-def job_key(target: Target, plan: Plan, artifacts: list[Artifact], agent_sha256: str) -> str:
-    """The same for the same question: by it a second `deploy` finds the job that a killed one left running."""
-    asked = msgspec.json.encode([target, plan, [artifact.content.sha256 for artifact in artifacts], agent_sha256])
+def job_key(
+    target: Target, plan: Plan, artifacts: list[Artifact], agent_sha256: str, fed: Sequence[dict[str, Any]] = ()
+) -> str:
+    """The same for the same question: by it a second `deploy` finds the job that a killed one left running.
+
+    fed: the sizes and the signature of each artifact, where they were asked for.
+    """
+    files = [[ref.sha256 for ref in model_files(artifact)] for artifact in artifacts]
+    asked = msgspec.json.encode([target, plan, files, agent_sha256, fed])
     return hashlib.sha256(asked).hexdigest()[:12]
 
 

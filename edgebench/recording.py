@@ -139,6 +139,7 @@ def _record(
         memory=Memory(memory.bare, memory.loaded, memory.running, memory.reset) if memory and memory.running else None,
         warmup=tuple(Series(e.start_ns, e.block, tuple(e.values_ns)) for e in own if isinstance(e, WarmupLine)),
         fed=tuple(FedInput(one.name, tuple(one.shape), one.dtype) for one in loaded.inputs) if loaded else (),
+        signature=loaded.signature if loaded else "",
         stationary=warm.stationary if warm else None,
         gate_open=gate.open if gate else None,
         cooling=Cooling(gate.waited_s, gate.limit_c, gate.limit_hz, tuple(gate.curve)) if gate else None,

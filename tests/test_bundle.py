@@ -217,7 +217,7 @@ def test_the_name_of_a_loose_file_can_be_a_file_name(file: str, name: str, tmp_p
     assert bundle.loose_artifact(tmp_path / file).name == name
 
 
-@pytest.mark.parametrize("file", ["weights.pt", "model.ONNX", "model", "model.onnx.gz"])
+@pytest.mark.parametrize("file", ["model.caffemodel", "model.ONNX", "model", "model.onnx.gz"])
 def test_a_file_that_no_target_runs_is_refused_with_those_that_one_does(file: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(b"x")
     with pytest.raises(BadFile, match=r"is no format that a target runs.*\.onnx, \.tflite, \.pt2"):

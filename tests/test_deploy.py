@@ -71,11 +71,8 @@ def test_wrong_answers_are_never_timed(tmp_path: Path, tiny_plan: Plan) -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="integer overflow traps on x86 only")
 def test_files_that_break_their_runtime_fail_alone(models: Path, tiny_plan: Plan, tmp_path: Path) -> None:
-    names = ["crash.onnx", "foreign.onnx", "truncated.tflite", "relu.onnx"]
-    crash, foreign, truncated, fine = measure([models / n for n in names], tiny_plan, tmp_path / "results")
+    crash, fine = measure([models / n for n in ("crash.onnx", "relu.onnx")], tiny_plan, tmp_path / "results")
     assert (crash.outcome.status, crash.outcome.kind, crash.outcome.signal) == ("failed", "crashed", "SIGFPE")
-    assert (foreign.outcome.status, foreign.outcome.kind) == ("failed", "error")
-    assert (truncated.outcome.status, truncated.outcome.kind) == ("failed", "error")
     assert fine.rounds and fine.outcome.status != "failed"
 
 

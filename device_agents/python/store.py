@@ -1,6 +1,7 @@
 """What the agent keeps on the device, all below one folder:
 
 blobs/<sha256>          artifacts, golden files and wheels, by content
+models/<key>/           an artifact of several files, under the names that they know one another by
 runtimes/<name>-<key>/  unpacked wheels of one runtime, private to the agent
 jobs/<id>/              job.json, journal.jsonl, pid, stderr files
 lock                    held by the job that is measuring
@@ -17,7 +18,7 @@ from pathlib import Path
 class Store:
     def __init__(self, root):
         self.root = Path(root)
-        for name in ("blobs", "runtimes", "jobs"):
+        for name in ("blobs", "models", "runtimes", "jobs"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def blob(self, sha256):
@@ -45,6 +46,24 @@ class Store:
             partial.unlink()
             raise ValueError("blob %s arrived with another content" % sha256[:12])
         partial.replace(self.blob(sha256))
+
+    def lay_out(self, sha256, suffix, companions):
+        """The path of a model whose weights are in other files, beside which it looks for them.
+
+        companions: [(name, sha256)]. Linked, not copied, where the device's file system can: weights are large. No
+        symbolic links: ONNX Runtime refuses those that lead out of the folder.
+        """
+        wanted = [(sha256 + suffix, sha256)] + [(_relative(name), other) for name, other in companions]
+        key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
+        folder = self.root / "models" / key
+        if not folder.is_dir():
+            partial = folder.with_name(key + ".part-%d" % os.getpid())
+            shutil.rmtree(str(partial), ignore_errors=True)
+            for name, content in wanted:
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(self.blob(content), partial / name)
+            partial.replace(folder)
+        return folder / (sha256 + suffix)
 
     def runtime_folder(self, name, wheels):
         key = hashlib.sha256(" ".join(sorted(wheels)).encode()).hexdigest()[:16]
@@ -82,6 +101,21 @@ class Store:
         (partial / "job.json").write_text(json.dumps(job))
         partial.replace(folder)
         return True
+
+
+def _link(source, target):
+    try:
+        os.link(str(source), str(target))
+    except OSError:
+        shutil.copyfile(str(source), str(target))
+
+
+def _relative(name):
+    """A path below a folder, as a model file names it."""
+    parts = name.split("/")
+    if not name or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
+        raise ValueError("not a name of a file beside a model: %r" % name[:80])
+    return name
 
 
 def _hex(text):

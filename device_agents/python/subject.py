@@ -13,7 +13,7 @@ class Subject:
     def __init__(self, index, spec, store, folder):
         self.index = index
         self.spec = spec
-        self.path = _with_suffix(store, spec)
+        self.path = _placed(store, spec)
         self._folder = folder
         runtime = runtimes.module(spec["runtime"])
         self.start_process = getattr(runtime, "start_worker", WorkerProcess)
@@ -61,8 +61,10 @@ class Subject:
             self.worker = None
 
 
-def _with_suffix(store, spec):
-    """The artifact under a name with its suffix: some runtimes look at it."""
+def _placed(store, spec):
+    """The artifact under a name with its suffix, as some runtimes look at it; what it refers to lies beside it."""
+    if spec.get("companions"):
+        return store.lay_out(spec["sha256"], spec["suffix"], spec["companions"])
     blob = store.blob(spec["sha256"])
     path = blob.with_name(blob.name + spec["suffix"])
     with contextlib.suppress(FileExistsError):

@@ -82,6 +82,7 @@ class Worker:
             "first_inference_ns": inferred - ready,
             "inputs": self._session.inputs(),
             "notes": self._session.notes(),
+            "signature": getattr(self._session, "signature", ""),
             "threads": 1 + len(_threads() - others),
             "cpus": sorted(os.sched_getaffinity(0)),
         }

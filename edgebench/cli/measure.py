@@ -125,6 +125,7 @@ def export(
         "edgebench deploy --target rpi4",
         "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
         "edgebench deploy --target rpi4 model.tflite --plan duty:5",
+        "edgebench deploy --target rpi4 detector.onnx --shape images=1x3x320x320",
         "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
         "edgebench deploy --target phone --lan --https",
     )
@@ -136,6 +137,15 @@ def deploy(
         typer.Argument(help="Bundles and .onnx / .tflite files; by default the newest bundle.", show_default=False),
     ] = None,
     preset: Annotated[str, typer.Option("--plan", help=PLANS)] = "default",
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=1x3x320x320", help="Of an input whose sizes a file leaves open; once for each such input."
+        ),
+    ] = None,
+    signature: Annotated[
+        str, typer.Option(metavar="NAME", help="Which one to run, of a .tflite file with several.")
+    ] = "",
     energy: Annotated[bool, typer.Option("--energy", help="Energy windows as well (minutes longer).")] = False,
     accuracy: Annotated[
         bool, typer.Option("--accuracy", help="Let the device answer the whole test set as well.")
@@ -171,7 +181,7 @@ def deploy(
 
     Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
     """
-    from edgebench import bundle, carbon, compare, deploy, plan, record
+    from edgebench import bundle, carbon, compare, deploy, feeding, plan, record
     from edgebench import targets as targets_
 
     chosen = plan.named(preset)
@@ -179,7 +189,7 @@ def deploy(
         chosen = plan.with_accuracy(chosen)
     if energy or meter or country:
         chosen = plan.with_energy(chosen, window, carbon.check_country(country) if country else "")
-    wanted = deploy.sources(what or [bundle.newest()])
+    wanted = deploy.sources(what or [bundle.newest()], feeding.wish(shape or (), signature))
     paths = deploy.deploy(
         targets_.with_page(
             targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),

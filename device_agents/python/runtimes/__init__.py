@@ -6,8 +6,9 @@
     facts(options)  import it and see that it has the device; {"version": ..., ...}
     load(path, options) -> a session
 
-options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...]}; the worker is pinned already. load raises Fallback
-where an accelerator does not take every node. One that has a GPU has two functions more:
+options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...]}, and for load "shapes" ({input: sizes}) and "signature"
+where they were asked for; the worker is pinned already. load raises Fallback where an accelerator does not take every
+node. One that has a GPU has two functions more:
 
     gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
     reset_gpu_high_water()
@@ -20,6 +21,7 @@ A session holds one loaded model, fed and ready:
                     each attribute look-up inside it would be charged to the model
     logits()        the first output of the last inference as a flat list of floats, dequantised
     notes()         what was really built: providers, delegates, {provider: nodes}
+    signature       which one of the file's runs, "" where it has no more than one; may be left out
 
 A runtime whose device is not the machine that the agent runs on (simulated) has three more:
 
@@ -42,6 +44,34 @@ class Fallback(RuntimeError):
     """Some nodes would run on another processor than the one that was asked for: such times are of neither."""
 
     kind = "fallback"
+
+
+def fed_shape(name, shape, given):
+    """The sizes that an input is fed with. shape: as the file says; an open size is None, a name, or less than 1.
+
+    given: {input: sizes}, from the host. By itself only an open batch has a size, the first of several axes: 1.
+    """
+    if name in given:
+        sizes = [int(size) for size in given[name]]
+        fixed = [own for own in shape if isinstance(own, int) and own > 0]
+        fits = [size for own, size in zip(shape, sizes) if isinstance(own, int) and own > 0]
+        if len(sizes) != len(shape) or fits != fixed:
+            raise ValueError("input '%s' is %s, not %s" % (name, _shown(shape), _shown(sizes)))
+        return sizes
+    sizes = [size if isinstance(size, int) and size > 0 else 1 for size in shape]
+    inner = shape[1:] if len(shape) > 1 else [] if _is_batch(shape) else shape
+    if any(not isinstance(size, int) or size < 1 for size in inner):
+        raise ValueError("input '%s' leaves sizes open, %s: give them with --shape" % (name, _shown(shape)))
+    return sizes
+
+
+def _is_batch(shape):
+    return bool(shape) and "batch" in str(shape[0]).lower()
+
+
+def _shown(shape):
+    sizes = [size if isinstance(size, str) or (size is not None and size > 0) else "?" for size in shape]
+    return "[%s]" % ", ".join(map(str, sizes))
 
 
 def module(name):

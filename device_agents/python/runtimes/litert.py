@@ -1,6 +1,9 @@
 """LiteRT (ai-edge-litert), the present name of TensorFlow Lite's runtime, on the CPU with XNNPACK."""
 
+import functools
 import importlib
+
+from . import fed_shape
 
 SUFFIX = ".tflite"
 WHEELS = {"ai-edge-litert": "", "numpy": ""}
@@ -39,10 +42,23 @@ class InterpreterSession:
 
         self._numpy = numpy
         self._interpreter = interpreter_class(model_path=path, num_threads=options["threads"])
-        self._interpreter.allocate_tensors()
-        self._inputs = self._interpreter.get_input_details()
-        self._output = self._interpreter.get_output_details()[0]
-        self.invoke = self._interpreter.invoke
+        self._graph, self.signature = _chosen(self._interpreter, options.get("signature", ""))
+        self._allocate(options.get("shapes", {}))
+        self._inputs = self._graph.inputs()
+        self._output = self._graph.outputs()[0]
+        self.invoke = self._graph.invoke
+
+    def _allocate(self, shapes):
+        """With the sizes that are fed, where the file leaves some open."""
+        for detail in self._graph.inputs():
+            if self._numpy.dtype(detail["dtype"]).kind in "SUO":
+                raise ValueError("input '%s' is a string, which cannot be fed" % detail["name"])
+            stored = [int(size) for size in detail["shape"]]
+            declared = [int(size) for size in detail.get("shape_signature", stored)] or stored
+            fed = fed_shape(detail["name"], declared, shapes)
+            if fed != stored:
+                self._graph.resize(detail["index"], fed)
+        self._graph.allocate()
 
     def inputs(self):
         return [
@@ -58,10 +74,10 @@ class InterpreterSession:
     def feed(self, index, data):
         detail = self._inputs[index]
         sample = self._numpy.frombuffer(data, detail["dtype"]).reshape(detail["shape"])
-        self._interpreter.set_tensor(detail["index"], sample)
+        self._graph.set(detail["index"], sample)
 
     def logits(self):
-        stored = self._interpreter.get_tensor(self._output["index"]).astype("float32")
+        stored = self._graph.get(self._output["index"]).astype("float32")
         scale, zero_point = self._output["quantization"]
         if scale:
             stored = (stored - zero_point) * self._numpy.float32(scale)
@@ -75,6 +91,65 @@ class InterpreterSession:
             return {}
         delegates = sorted({name for name in operators if "Delegate" in name or name == "DELEGATE"})
         return {"delegates": delegates, "operators_in_file_and_delegates": len(operators)}
+
+
+class _MainGraph:
+    """What an interpreter runs by default."""
+
+    def __init__(self, interpreter):
+        self.inputs = interpreter.get_input_details
+        self.outputs = interpreter.get_output_details
+        self.resize = functools.partial(interpreter.resize_tensor_input, strict=True)
+        self.allocate = interpreter.allocate_tensors
+        self.set = interpreter.set_tensor
+        self.get = interpreter.get_tensor
+        self.invoke = interpreter.invoke
+
+
+class _OtherGraph:
+    """Another graph of the file, by its signature: what SignatureRunner does, without making all anew each time."""
+
+    def __init__(self, interpreter, runner, number):
+        self._wrapped = interpreter._interpreter
+        self._runner = runner
+        self._number = number
+        self.invoke = functools.partial(self._wrapped.Invoke, number)
+
+    def inputs(self):
+        return list(self._runner.get_input_details().values())
+
+    def outputs(self):
+        return list(self._runner.get_output_details().values())
+
+    def resize(self, index, sizes):
+        import numpy
+
+        self._wrapped.ResizeInputTensor(index, numpy.array(sizes, "int32"), True, self._number)
+
+    def allocate(self):
+        self._wrapped.AllocateTensors(self._number)
+
+    def set(self, index, value):
+        self._wrapped.SetTensor(index, value, self._number)
+
+    def get(self, index):
+        return self._wrapped.GetTensor(index, self._number)
+
+
+def _chosen(interpreter, wanted):
+    """The graph that is run, and which signature that is: "" where the file has no more than one."""
+    names = list(getattr(interpreter, "get_signature_list", dict)())
+    if wanted and wanted not in names:
+        raise ValueError("it has no signature '%s', only %s" % (wanted, ", ".join(names) or "none"))
+    if len(names) < 2:
+        return _MainGraph(interpreter), ""
+    number_of = interpreter._interpreter.GetSubgraphIndexFromSignature
+    numbers = {name: number_of(name) for name in names}
+    main = [name for name in names if not numbers[name]]
+    chosen = wanted or (main[0] if main else "")
+    if not numbers.get(chosen):
+        return _MainGraph(interpreter), chosen or "none of its signatures: its main graph"
+    return _OtherGraph(interpreter, interpreter.get_signature_runner(chosen), numbers[chosen]), chosen
 
 
 def check_device(options):

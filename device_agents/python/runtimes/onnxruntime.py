@@ -2,13 +2,14 @@
 
 With CUDA it fails closed: a node that would fall back to the CPU is an error, not a slower result. Nodes are counted
 per provider, as ONNX Runtime assigned them.
-Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers.
+Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers. Outputs whose size
+may depend on what is fed are bound anew for each inference, and ONNX Runtime makes them, as in any application.
 """
 
 import collections
 import functools
 
-from . import Fallback
+from . import Fallback, fed_shape
 
 SUFFIX = ".onnx"
 WHEELS = {"onnxruntime": "", "numpy": ""}
@@ -21,6 +22,7 @@ _PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
     "tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
+    "tensor(int16)": "int16", "tensor(uint16)": "uint16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
 }  # fmt: skip
 
 
@@ -56,34 +58,51 @@ class _Session:
         if self._session.get_providers()[0] != provider:
             raise RuntimeError("asked for %s, got %s" % (provider, self._session.get_providers()))
         self._on_gpu = options["device"] != "cpu"
-        self._bind()
+        self._bind(options.get("shapes", {}))
 
-    def _bind(self):
+    def _bind(self, shapes):
         from onnxruntime import OrtValue
 
         binding = self._session.io_binding()
-        self._specs = [_spec(node, self._numpy) for node in self._session.get_inputs()]
+        nodes = self._session.get_inputs()
+        self._specs = [_spec(node, self._numpy, shapes) for node in nodes]
         self._inputs = []
         for spec in self._specs:
             value = OrtValue.ortvalue_from_numpy(self._numpy.zeros(spec["shape"], spec["dtype"]))
             binding.bind_ortvalue_input(spec["name"], value)
             self._inputs.append(value)
         feeds = {spec["name"]: self._numpy.zeros(spec["shape"], spec["dtype"]) for spec in self._specs}
-        # One plain run tells the shapes of the outputs where the file leaves them open.
-        self._outputs = []
+        # One plain run tells the sizes of the outputs where the file leaves them open.
+        symbols = _symbols(nodes, self._specs)
+        self._outputs, self._open = [], []
         for node, result in zip(self._session.get_outputs(), self._session.run(None, feeds)):
-            value = OrtValue.ortvalue_from_numpy(result)
-            binding.bind_ortvalue_output(node.name, value)
+            value = None
+            if _is_settled(node, result, symbols):
+                value = OrtValue.ortvalue_from_numpy(result)
+                binding.bind_ortvalue_output(node.name, value)
+            else:
+                binding.bind_output(node.name)
+                self._open.append(node.name)
             self._outputs.append(value)
         self._binding = binding
         self.invoke = functools.partial(self._session.run_with_iobinding, binding)
         if self._on_gpu:
             self.invoke = self._invoke_on_gpu
+        elif self._open:
+            self.invoke = self._invoke_open
+
+    def _invoke_open(self):
+        """What the inference before has made is bound until then, and would have to be of the same size."""
+        for name in self._open:
+            self._binding.bind_output(name)
+        self._session.run_with_iobinding(self._binding)
 
     def _invoke_on_gpu(self):
         """Binding is what copies an input to a GPU: it has to be done again for each inference."""
         for spec, value in zip(self._specs, self._inputs):
             self._binding.bind_ortvalue_input(spec["name"], value)
+        for name in self._open:
+            self._binding.bind_output(name)
         self._binding.synchronize_inputs()
         self._session.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()
@@ -96,7 +115,12 @@ class _Session:
         self._inputs[index].update_inplace(self._numpy.frombuffer(data, spec["dtype"]).reshape(spec["shape"]))
 
     def logits(self):
-        return self._outputs[0].numpy().astype("float32").ravel().tolist()
+        value = self._outputs[0]
+        if value is None:
+            value = self._binding.get_outputs()[0]
+            if not value.is_tensor():
+                raise ValueError("its first output is a %s, which has no numbers to compare" % value.data_type())
+        return value.numpy().astype("float32").ravel().tolist()
 
     def notes(self):
         return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
@@ -141,11 +165,24 @@ def _what_fell_back(path, options, providers):
     )
 
 
-def _spec(node, numpy):
-    """Open dimensions (batch) become 1: single-stream."""
+def _spec(node, numpy, shapes):
     dtype = _DTYPES.get(node.type)
     if dtype is None:
         raise ValueError("input '%s' is a %s, which cannot be fed" % (node.name, node.type))
-    shape = [size if isinstance(size, int) and size > 0 else 1 for size in node.shape]
+    shape = fed_shape(node.name, node.shape, shapes)
     count = int(numpy.prod(shape)) if shape else 1
     return {"name": node.name, "shape": shape, "dtype": dtype, "bytes": count * numpy.dtype(dtype).itemsize}
+
+
+def _symbols(nodes, specs):
+    """The sizes that have a name in the inputs. Exporters that know no name write "?" for all of them."""
+    pairs = [pair for node, spec in zip(nodes, specs) for pair in zip(node.shape, spec["shape"])]
+    return {name: size for name, size in pairs if isinstance(name, str) and any(map(str.isalnum, name))}
+
+
+def _is_settled(node, result, symbols):
+    """Whether an output has the same size whatever is fed: by what the file says, if that holds for one inference."""
+    dtype = getattr(result, "dtype", None)
+    if dtype is None or dtype.kind not in "fiub":
+        return False
+    return [symbols.get(size, size) for size in node.shape] == list(result.shape)

@@ -1,0 +1,78 @@
+"""A look into a .onnx or .tflite file before anything is sent: its inputs, and the other files that it needs.
+
+_onnx.py and _tflite.py read their formats themselves, in plain Python and without the weights: deploy runs where neither
+onnx nor a runtime is installed. _kind.py says what a file is that is no model. What a runtime makes of a model is for
+the runtime to say; here only what nobody could run is refused.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgebench.errors import BadFile
+from edgebench.modelfile import _kind, _onnx, _tflite
+from edgebench.modelfile._bytes import Damaged
+from edgebench.modelfile._what import Input, ModelFile, Signature
+
+__all__ = ["Companion", "Input", "ModelFile", "Signature", "companions", "read"]
+
+_READERS: dict[str, Callable[[memoryview], ModelFile]] = {".onnx": _onnx.read, ".tflite": _tflite.read}
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A file with weights of a model. location: as the model names it, relative to its own folder."""
+
+    location: str
+    path: Path
+
+
+def read(path: Path) -> ModelFile | None:
+    """None for formats that are not looked into. Raises BadFile for what is no model."""
+    _kind.refuse_what_is_no_model(path)
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        return None
+    with path.open("rb") as stream, closing(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)) as content:
+        view = memoryview(content)
+        try:
+            return reader(view)
+        except Damaged as damage:
+            seen = str(damage)
+        finally:
+            view.release()
+    raise BadFile(str(path), seen, "Export, download or copy it again")
+
+
+def companions(path: Path, model: ModelFile) -> tuple[Companion, ...]:
+    """The files that its weights are in. Raises BadFile for one that is missing, or that is not beside the model."""
+    found = []
+    for location in model.external:
+        beside = path.parent / location
+        if not is_beside(path, location):
+            raise BadFile(
+                str(path), f"it names a data file outside its folder, {location!r}", "Do not load this file anywhere"
+            )
+        if not beside.is_file():
+            raise BadFile(
+                str(path), f"its weights are in {location}, which is not in {path.parent.absolute()}",
+                "Put that file there: it was made together with this one",
+            )  # fmt: skip
+        found.append(Companion(location, beside))
+    return tuple(found)
+
+
+def is_beside(path: Path, location: str) -> bool:
+    """Whether a file that a stranger's model names lies in the model's folder or below, and is no link out of it.
+
+    A cache of downloads may hold links to both, with what they lead to side by side.
+    """
+    plain = location and not location.startswith("/") and ".." not in location.replace("\\", "/").split("/")
+    if not plain or any(not character.isprintable() for character in location):
+        return False
+    target = (path.parent / location).resolve()
+    return target.is_relative_to(path.parent.resolve()) or target.parent == path.resolve().parent

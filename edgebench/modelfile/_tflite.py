@@ -1,0 +1,126 @@
+"""A .tflite file, a flatbuffer, read without the weights in it. Fields by number, as in TensorFlow Lite's schema."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from edgebench.modelfile._bytes import Damaged, text
+from edgebench.modelfile._what import Input, ModelFile, Signature
+
+IDENTIFIER = b"TFL3"
+_DTYPES = (
+    "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64",
+    "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16",
+)  # fmt: skip
+_CUT_OFF = "its content is no TFLite network, or it is cut off"
+
+
+def read(content: memoryview) -> ModelFile:
+    """Raises Damaged."""
+    if bytes(content[4:8]) != IDENTIFIER:
+        raise Damaged("its content is no TFLite network")
+    file = _File(content)
+    model = file.at(0)
+    file.check_buffers(model)
+    subgraphs = list(file.tables(model, 2))
+    if not subgraphs:
+        raise Damaged("there is no graph in it")
+    signatures = tuple(_signatures(file, model, subgraphs))
+    first = [one for one in signatures if one.subgraph == 0]
+    inputs = first[0].inputs if first else ()
+    known = {one.name: one.also for one in inputs}
+    tensors = list(file.tables(subgraphs[0], 0))
+    own = [_input(file, file.one(tensors, index)) for index in file.numbers(subgraphs[0], 1)]
+    named = tuple(
+        Input(one.name, one.shape, one.dtype, known.get(one.name, ()), one.stored) for one in own
+    )  # fmt: skip
+    return ModelFile(inputs=named, signatures=signatures, subgraphs=len(subgraphs))
+
+
+def _signatures(file: _File, model: int, subgraphs: list[int]) -> Iterator[Signature]:
+    for one in file.tables(model, 7):
+        number = file.number(one, 4, "<I")
+        tensors = list(file.tables(file.one(subgraphs, number), 0))
+        inputs = [
+            _input(file, file.one(tensors, file.number(entry, 1, "<I")), file.string(entry, 0))
+            for entry in file.tables(one, 0)
+        ]
+        yield Signature(file.string(one, 2), number, tuple(inputs))
+
+
+def _input(file: _File, tensor: int, called: str = "") -> Input:
+    stored = tuple(file.numbers(tensor, 0))
+    signature = tuple(file.numbers(tensor, 7))
+    sizes = signature if len(signature) == len(stored) else stored
+    code = file.number(tensor, 1, "<B")
+    dtype = _DTYPES[code] if code < len(_DTYPES) else f"type {code}"
+    shape = tuple("" if size < 1 else size for size in sizes)
+    name = file.string(tensor, 3)
+    return Input(name, shape, dtype, (called,) if called and called != name else (), stored)
+
+
+class _File:
+    """Tables are known by where they begin."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content = content
+
+    def number(self, table: int, field: int, form: str) -> int:
+        """0 if it is left out."""
+        at = self._field(table, field)
+        return self._unpack(form, at) if at else 0
+
+    def string(self, table: int, field: int) -> str:
+        at, count = self._vector(table, field, 1)
+        return text(self._content[at : at + count])
+
+    def numbers(self, table: int, field: int) -> list[int]:
+        """Of 32 bits."""
+        at, count = self._vector(table, field, 4)
+        return list(struct.unpack_from(f"<{count}i", self._content, at)) if count else []
+
+    def tables(self, table: int, field: int) -> Iterator[int]:
+        at, count = self._vector(table, field, 4)
+        for place in range(at, at + 4 * count, 4):
+            yield self.at(place)
+
+    def one(self, tables: list[int], index: int) -> int:
+        if not 0 <= index < len(tables):
+            raise Damaged(_CUT_OFF)
+        return tables[index]
+
+    def at(self, place: int) -> int:
+        """Where what is referred to at this place begins."""
+        return place + self._unpack("<I", place)
+
+    def check_buffers(self, model: int) -> None:
+        """That all weights are in the file, to the last: they come last, and are what a broken download lacks."""
+        for buffer in self.tables(model, 4):
+            self._vector(buffer, 0, 1)
+            offset, size = self.number(buffer, 1, "<Q"), self.number(buffer, 2, "<Q")
+            if offset > 1 and offset + size > len(self._content):
+                raise Damaged(_CUT_OFF)
+
+    def _vector(self, table: int, field: int, width: int) -> tuple[int, int]:
+        """Where its first element is, and how many it has."""
+        at = self._field(table, field)
+        if not at:
+            return 0, 0
+        begin = self.at(at)
+        count = self._unpack("<I", begin)
+        if begin + 4 + width * count > len(self._content):
+            raise Damaged(_CUT_OFF)
+        return begin + 4, count
+
+    def _field(self, table: int, field: int) -> int:
+        """Where it is; 0 if it is left out."""
+        vtable = table - self._unpack("<i", table)
+        slot = 4 + 2 * field
+        offset = self._unpack("<H", vtable + slot) if slot < self._unpack("<H", vtable) else 0
+        return table + offset if offset else 0
+
+    def _unpack(self, form: str, at: int) -> int:
+        if not 0 <= at <= len(self._content) - struct.calcsize(form):
+            raise Damaged(_CUT_OFF)
+        return int(struct.unpack_from(form, self._content, at)[0])

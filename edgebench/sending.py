@@ -1,0 +1,94 @@
+"""What is sent to a device: artifacts of bundles and loose files, all of their parts, and how they are fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from edgebench import bundle, feeding, modelfile
+from edgebench.bundle import Artifact
+from edgebench.errors import UserError
+from edgebench.feeding import Feeding, Wish
+from edgebench.modelfile import ModelFile
+
+
+@dataclass(frozen=True)
+class Source:
+    """An artifact and the folder its files are in."""
+
+    artifact: Artifact
+    folder: Path
+    feeding: Feeding = Feeding()
+
+
+def sources(paths: Iterable[Path], wanted: Wish = Wish()) -> list[Source]:  # noqa: B008  (it has no state)
+    """The artifacts of bundles (folders) and of loose model files, every file checked, each name once.
+
+    Raises UserError before anything is sent: for what is no model, lacks a part, or is not known how to be fed.
+    """
+    found: list[tuple[Source, ModelFile | None]] = []
+    for path in paths:
+        if path.is_dir():
+            for artifact in bundle.load(path).artifacts:
+                found.append((Source(artifact, path), modelfile.read(path / artifact.content.file)))
+        else:
+            found.append(_loose(path))
+    looked_into = [model for _, model in found if model]
+    if len(looked_into) == len(found):
+        feeding.refuse_unused(wanted, looked_into)
+    return _with_unique_names([_fed(source, model, wanted) for source, model in found])
+
+
+def whole(path: Path, artifact: Artifact, model: ModelFile) -> Artifact:
+    """A loose file with the files that its weights are in. Raises BadFile if one is missing."""
+    others = modelfile.companions(path, model)
+    refs = [msgspec.structs.replace(bundle.file_ref(one.path.parent, one.path), file=one.location) for one in others]
+    return msgspec.structs.replace(artifact, companions=tuple(refs))
+
+
+def refuse_for(runtime: str, source: Source) -> None:
+    """Raises UserError for what a runtime cannot be given."""
+    if source.artifact.companions and runtime.endswith("-web"):
+        raise UserError(
+            source.artifact.name, f"its weights are in {source.artifact.companions[0].file}, beside it, and a page in a "
+            "browser loads one file only", "Put them into the .onnx file: onnx.save(onnx.load(FILE), OTHER_FILE)",
+        )  # fmt: skip
+
+
+def _loose(path: Path) -> tuple[Source, ModelFile | None]:
+    artifact = bundle.loose_artifact(path)
+    model = modelfile.read(path)
+    return Source(whole(path, artifact, model) if model else artifact, path.parent), model
+
+
+def _fed(source: Source, model: ModelFile | None, wanted: Wish) -> Source:
+    path = source.folder / source.artifact.content.file
+    if model is None:
+        shapes = dict(wanted.shapes) if source.artifact.format == "torch" else {}
+        return replace(source, feeding=Feeding(shapes))
+    settled = feeding.settle(path, model, wanted)
+    artifact, golden = source.artifact, source.artifact.golden
+    fits = [settled.shapes.get(one.name, one.shape) == one.shape for one in artifact.inputs]
+    if golden is None or all(fits):
+        return replace(source, feeding=settled)
+    # Its golden inputs are of the size that it was exported for.
+    said = f"{artifact.name}: its golden inputs have other sizes than --shape; its answers are not checked"
+    unchecked = msgspec.structs.replace(artifact, golden=None)
+    return replace(source, artifact=unchecked, feeding=replace(settled, said=(*settled.said, said)))
+
+
+def _with_unique_names(found: Sequence[Source]) -> list[Source]:
+    """Records are named after artifacts: a second one of the same name gets a number."""
+    seen: dict[str, int] = {}
+    unique = []
+    for source in found:
+        name = source.artifact.name
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            renamed = msgspec.structs.replace(source.artifact, name=f"{name}-{seen[name]}")
+            source = replace(source, artifact=renamed)
+        unique.append(source)
+    return unique
