@@ -74,7 +74,7 @@ def test_weights_that_layers_share_count_once(folder: Path) -> None:
     [(17, 8, "1.16"), (18, 9, "1.16"), (20, 9, "1.17"), (18, 10, "1.18"), (23, 10, "1.23"), (25, 13, "1.31")],
 )
 def test_the_oldest_runtime_that_was_seen_to_load_it(opset: int, ir_version: int, runtime: str) -> None:
-    assert onnx_file.oldest_runtime(opset, ir_version) == f"onnxruntime {runtime}"
+    assert onnx_file.oldest_onnxruntime(opset, ir_version) == f"onnxruntime {runtime}"
 
 
 def test_domains_that_nothing_uses_still_keep_old_runtimes_away(folder: Path) -> None:

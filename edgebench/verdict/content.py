@@ -6,22 +6,17 @@ from collections.abc import Iterator
 
 from edgebench import energy, stats
 from edgebench.record import Record
+from edgebench.verdict import failures
 from edgebench.verdict.reason import Reason
 
-_REMEDIES = {
-    "wrong": "It answers differently here than where it was exported: update the runtime, or export it again",
-    "error": "The runtime refuses it: export it again, or for an older runtime",
-    "fallback": "Export it without them (inspect shows which), or measure it on the CPU: it was not timed like that",
-    "crashed": "It takes its runtime down: export it again, and do not load it in an application",
-    "timeout": "It hangs: try it alone, or give it a faster device",
-}
 ACCURACY_LIMIT = 0.005
 
 
 def did_not_complete(record: Record) -> Iterator[Reason]:
     outcome = record.outcome
     if outcome.status == "failed":
-        yield Reason("invalid", f"failed in {outcome.stage}: {outcome.reason}", _REMEDIES[outcome.kind])
+        why = failures.explain(outcome)
+        yield Reason("invalid", f"failed in {outcome.stage}: {why.seen}", why.remedy)
     elif outcome.status == "agent-died":
         yield Reason("invalid", f"the agent died after {len(record.rounds)} rounds: {outcome.reason}", "Deploy again")
     elif outcome.status == "stopped":

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import BadFile
+from edgebench.modelfile.versions import oldest_onnxruntime
 from exporters._inspect.graph import refuse_too_many
 
-# onnxruntime, and the newest opset, IR version and ai.onnx.ml opset that it was seen to load.
-_SEEN_TO_LOAD = (("1.16", 18, 9, 3), ("1.17", 20, 9, 4), ("1.18", 21, 10, 5), ("1.23", 23, 10, 5), ("1.31", 25, 13, 5))
 _STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 
 
@@ -75,19 +74,11 @@ def facts(model: Any) -> dict[str, str]:
     others = [f"{domain} {version}" for domain, version in opsets.items() if domain not in ("", "ai.onnx")]
     if others:
         found["other opsets"] = ", ".join(others)
-    found["loads from"] = oldest_runtime(opset, model.ir_version, opsets.get("ai.onnx.ml", 0))
+    found["loads from"] = oldest_onnxruntime(opset, model.ir_version, opsets.get("ai.onnx.ml", 0))
     producer = f"{model.producer_name} {model.producer_version}".strip()
     if producer:
         found["producer"] = producer
     return found
-
-
-def oldest_runtime(opset: int, ir_version: int, ml_opset: int = 0) -> str:
-    """Going by its versions alone: a runtime may still lack one of its operators."""
-    for version, newest_opset, newest_ir, newest_ml in _SEEN_TO_LOAD:
-        if opset <= newest_opset and ir_version <= newest_ir and ml_opset <= newest_ml:
-            return f"onnxruntime {version}"
-    return f"newer than onnxruntime {_SEEN_TO_LOAD[-1][0]}: opset or IR version is too new"
 
 
 def remarks(model: Any, path: Path) -> Iterator[str]:
