@@ -118,6 +118,8 @@ def export(
     ):
         parent = _opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
+        for line in _not_made(parent, choices, formats):
+            progress.say(line)
         absent = exporters.without_packages(choices)
         if absent and (formats or len(absent) == len(choices)):
             raise next(iter(absent.values()))
@@ -264,6 +266,15 @@ def wanted(parent: Parent, formats: Sequence[str] | None, *, int8: bool) -> list
         return [name for name in INT8_FORMATS if name in known]
     plain = [name for name in known if name.count("-") == 1]
     return [name for name in plain if parent.calibration or not name.endswith("-int8")]
+
+
+def _not_made(parent: Parent, choices: Sequence[Choice], formats: Sequence[str] | None) -> Iterator[str]:
+    """Of a source that not every format is made from, without a word from the user."""
+    if parent.kind == "keras" and not formats:
+        made = ", ".join(choice.name for choice in choices)
+        yield (
+            f"{KINDS[parent.kind]} is exported to TFLite only, {made}; for ONNX convert it with tf2onnx and export that"
+        )
 
 
 def describe(artifact: Artifact) -> str:

@@ -57,15 +57,20 @@ def wish(shapes: Iterable[str], signature: str = "") -> Wish:
         name, _, sizes = one.rpartition("=")
         if name in wanted:
             raise UserError("--shape", f"'{name}' is given twice" if name else "it is given twice", "Leave one out")
-        wanted[name] = parse_sizes(sizes, "--shape", one)
+        wanted[name] = parse_sizes(sizes, one, least=0 if name else 1)
     return Wish(wanted, signature)
 
 
-def parse_sizes(text: str, where: str, whole: str = "") -> Sizes:
-    """`1x3x224x224` -> (1, 3, 224, 224). Raises UserError."""
+def parse_sizes(text: str, whole: str = "", *, least: int = 1) -> Sizes:
+    """`1x3x224x224` -> (1, 3, 224, 224). whole: what the user wrote. Raises UserError.
+
+    least: 0 where an input may be empty, as a decoder's cache is at first.
+    """
     sizes = text.lower().split("x")
-    if not all(size.isascii() and size.isdecimal() and int(size) <= LARGEST_SIZE for size in sizes):
-        raise UserError(where, f"'{whole or text}' is no shape", "Write sizes with x between them, e.g. 1x3x224x224")
+    if not all(size.isascii() and size.isdecimal() and least <= int(size) <= LARGEST_SIZE for size in sizes):
+        raise UserError(
+            "--shape", f"'{whole or text}' is no shape", "Write sizes with x between them, e.g. image=1x3x224x224"
+        )
     return tuple(map(int, sizes))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -20,11 +21,12 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from edgebench import bundle
+from edgebench import bundle, modelfile, sending
 from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.inspection import Errors, Format, Inspection, Loaded, Looked, Network, RunsAs, as_run, plain
 from edgebench.progress import Progress, Silent
+from edgebench.verdict import failures
 from exporters._inspect import GoldenInputs, Look, Sibling
 from exporters._process import Failed, Workers
 
@@ -46,13 +48,15 @@ def inspect(
     path: Path,
     *,
     shape: tuple[int, ...] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Inspection:
-    """Look into one file. shape: of its first input, where the file leaves sizes open (.onnx only).
+    """Look into one file. shape: of its first input, where the file leaves sizes open (.onnx only); shapes: by name.
 
     Raises UserError if its content is not what its name says. What its runtime finds wrong with it is a remark.
     """
-    loose = _checked(path, shape)
+    sizes = {**({"": shape} if shape else {}), **(shapes or {})}
+    loose = _checked(path, sizes)
     format_ = cast(Format, loose.format)
     known = known_of(path, loose.content.sha256)
     with (
@@ -60,34 +64,27 @@ def inspect(
         progress.step(f"Looking into {path.name}"),
     ):
         workers = Workers(Path(scratch))
-        task = Look(str(path.absolute()), format_, "read", scratch, shape, known.sibling)
+        task = Look(str(path.absolute()), format_, "read", scratch, sizes, known.sibling)
         network = _read(path, workers, task)
         loaded = _load(workers, task)
         errors, broken = _compare(workers, task) if known.sibling else (Errors({}, 0), ())
     remarks = [*known.remarks, *network.remarks, *_quietly_quantised(network, loaded), *broken]
     if loaded.problem:
-        remarks.append(f"{loaded.runtime} does not run it: {loaded.problem}")
+        why = failures.of_words(loaded.problem)
+        told = f"{why.seen}. {why.remedy}" if why.kind != "unknown" else loaded.problem
+        remarks.append(f"{loaded.runtime} does not run it: {told}")
     return Inspection(
         file=plain(path.name),
         format=format_,
         size_bytes=loose.content.size_bytes,
         sha256=loose.content.sha256,
+        companions=loose.companions,
         runtime=loaded.runtime,
         network=replace(_joined(network, loaded, errors), remarks=tuple(remarks)),
         artifact=known.artifact,
         source=known.source,
         compared_images=errors.images,
     )
-
-
-def parse_shape(text: str | None) -> tuple[int, ...]:
-    """`1x3x224x224` -> (1, 3, 224, 224). Raises UserError."""
-    if text is None:
-        return ()
-    sizes = text.lower().split("x")
-    if not all(size.isdecimal() and 0 < int(size) < 2**31 for size in sizes):
-        raise UserError("--shape", f"'{text}' is no shape", "Write sizes with x between them, e.g. 1x3x224x224")
-    return tuple(map(int, sizes))
 
 
 def as_json(found: Inspection) -> bytes:
@@ -114,12 +111,12 @@ def known_of(path: Path, sha256: str) -> Known:
     return Known(artifact, made.source, sibling)
 
 
-def _checked(path: Path, shape: tuple[int, ...]) -> Artifact:
-    """Everything that can be refused before a process is started."""
+def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Artifact:
+    """Everything that can be refused before a process is started; with the other files that its weights are in."""
     loose = bundle.loose_artifact(path)
     if loose.format not in _PACKAGES:
         raise BadFile(str(path), f"'{path.suffix}' is no format that inspect reads", "Give an .onnx or .tflite file")
-    if shape and loose.format != "onnx":
+    if shapes and loose.format != "onnx":
         raise UserError("--shape", "a .tflite file is stored with all of its sizes", "Leave it out")
     if not 0 < loose.content.size_bytes <= LARGEST_FILE_BYTES:
         raise BadFile(
@@ -130,7 +127,11 @@ def _checked(path: Path, shape: tuple[int, ...]) -> Artifact:
     for package, extra in _PACKAGES[loose.format]:
         if importlib.util.find_spec(package) is None:
             raise MissingPackage(f"inspecting {path.suffix} files", package, extra)
-    return loose
+    model = modelfile.read(path)
+    try:
+        return sending.whole(path, loose, model) if model else loose
+    except BadFile:
+        return loose  # the rest of it can be looked into; what is missing is remarked
 
 
 def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from edgebench.bundle import Artifact
+from edgebench.bundle import Artifact, FileRef
 
 Format = Literal["onnx", "tflite"]
 
@@ -132,7 +132,10 @@ Looked = Network | Loaded | Errors
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """artifact: what the bundle beside the file knows about it; source: which network the bundle was made from."""
+    """artifact: what the bundle beside the file knows about it; source: which network the bundle was made from.
+
+    companions: other files that its weights are in.
+    """
 
     file: str
     format: Format
@@ -143,6 +146,7 @@ class Inspection(msgspec.Struct, frozen=True):
     artifact: Artifact | None = None
     source: dict[str, str] = {}
     compared_images: int = 0
+    companions: tuple[FileRef, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

@@ -53,9 +53,10 @@ def refuse_for(runtime: str, source: Source) -> None:
     """Raises UserError for what a runtime cannot be given."""
     if source.artifact.companions and runtime.endswith("-web"):
         raise UserError(
-            source.artifact.name, f"its weights are in {source.artifact.companions[0].file}, beside it, and a page in a "
-            "browser loads one file only", "Put them into the .onnx file: onnx.save(onnx.load(FILE), OTHER_FILE)",
-        )  # fmt: skip
+            source.artifact.name,
+            f"its weights are in {source.artifact.companions[0].file}, and a page in a browser loads one file only",
+            "Put them into the .onnx file: onnx.save(onnx.load(FILE), OTHER_FILE)",
+        )
 
 
 def _loose(path: Path) -> tuple[Source, ModelFile | None]:

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from edgebench import modelfile
 from edgebench.errors import BadFile, UserError
 from exporters import Opened
 from exporters._facts import Facts
@@ -25,7 +26,7 @@ def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[in
     opened = open_artifact(path)  # before all else: a damaged file fails, or crashes, here
     model = onnx.load(where)
     _refuse_others(where, opened, [node.op_type for node in model.graph.node])
-    digest = _sha256(path, model)
+    digest = _sha256(path)
     if _set_size(where, model, given):
         onnx.save(model, str(sized))
         opened = open_artifact(sized)
@@ -52,6 +53,10 @@ def _refuse_others(where: str, opened: Opened, kinds: list[str]) -> None:
             "Export reads image classifiers: one input, one output",
         )
     source, sink = opened.inputs[0], opened.outputs[0]
+    if source.shape and source.shape[0] != 1:
+        raise UserError(
+            where, f"its batch is fixed to {source.shape[0]}", "Export it with 1 or an open batch: one image at a time"
+        )
     if source.dtype != "float32" or sink.dtype != "float32":
         raise UserError(
             where, f"it takes {source.dtype} and answers {sink.dtype}", "Start from the float32 file of this network"
@@ -69,15 +74,14 @@ def _refuse_others(where: str, opened: Opened, kinds: list[str]) -> None:
         )
 
 
-def _sha256(path: Path, model: Any) -> str:
-    """Of the file, and of the weights that it keeps in others. model: with all of them."""
-    import onnx
-
-    digest = hashlib.sha256(path.read_bytes())
-    stored = onnx.load(str(path), load_external_data=False)
-    for tensor, loaded in zip(stored.graph.initializer, model.graph.initializer, strict=True):
-        if onnx.external_data_helper.uses_external_data(tensor):
-            digest.update(loaded.raw_data)
+def _sha256(path: Path) -> str:
+    """Of the file, and of those that its weights are in."""
+    model = modelfile.read(path)
+    assert model is not None
+    digest = hashlib.sha256()
+    for part in (path, *(one.path for one in modelfile.companions(path, model))):
+        with part.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest() if part != path else stream.read())
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
-from edgebench import checkpoint, data
+from edgebench import checkpoint, data, modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
 from exporters import Source, _keras, _modules
 from exporters._facts import Facts
@@ -91,6 +91,9 @@ def _onnx(given: Given, scratch: Path, workers: Workers) -> Parent:
     if given.weights is not None:
         raise UserError("--weights", f"{given.source} has its own", "Leave it out")
     path = Path(given.source)
+    model = modelfile.read(path)
+    if model:
+        modelfile.companions(path, model)  # what is missing is said here, by its name
     sized = scratch / path.name
     try:
         facts = workers.inspect(Inspect(str(path), given.input_shape or (), str(sized)))

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgebench import modelfile
 from edgebench.bundle import TensorSpec
 from edgebench.data import Preprocessing
 from exporters import Job, Made, Opened, _modules, _onnx_batch, _onnx_folding, _onnx_int8
@@ -104,10 +105,10 @@ def make_loadable(path: Path) -> None:
 
 def _copy(source: Path, out: Path) -> None:
     """The source itself, byte for byte, unless it keeps its weights in other files."""
-    import onnx
+    model = modelfile.read(source)
+    if model and model.external:
+        import onnx
 
-    model = onnx.load(str(source), load_external_data=False)
-    if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in model.graph.initializer):
         onnx.save(onnx.load(str(source)), str(out))
     else:
         out.write_bytes(source.read_bytes())

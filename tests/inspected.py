@@ -78,7 +78,7 @@ def read_onnx(model: onnx.ModelProto | Path, folder: Path, shape: tuple[int, ...
     path = model if isinstance(model, Path) else folder / "hand-made.onnx"
     if not isinstance(model, Path):
         onnx.save(model, path)
-    return counting.network(onnx_reader.read(path, shape), onnx_reader.quantisable())
+    return counting.network(onnx_reader.read(path, {"": shape} if shape else {}), onnx_reader.quantisable())
 
 
 def read_tflite(path: Path) -> Network:

@@ -34,7 +34,9 @@ def onnx_file(
 
 
 def identity(path: Path, shape: Sequence[int | str | None] | None, dtype: int = FLOAT, **more: Any) -> Path:
-    return onnx_file(path, [h.make_node("Identity", ["x"], ["y"])], [("x", dtype, shape)], [("y", dtype, shape)], **more)
+    return onnx_file(
+        path, [h.make_node("Identity", ["x"], ["y"])], [("x", dtype, shape)], [("y", dtype, shape)], **more
+    )
 
 
 def detector(path: Path, **more: Any) -> Path:
@@ -127,7 +129,8 @@ def with_signatures(path: Path, sizes: dict[str, int]) -> Path:
             signature = schema.SignatureDefT()
             signature.signatureKey, signature.subgraphIndex = name.encode(), number
             signature.inputs, signature.outputs = [schema.TensorMapT()], [schema.TensorMapT()]
-            for entry, key, index in ((signature.inputs[0], b"x", graph.inputs[0]), (signature.outputs[0], b"y", graph.outputs[0])):
+            ports = ((signature.inputs[0], b"x", graph.inputs[0]), (signature.outputs[0], b"y", graph.outputs[0]))
+            for entry, key, index in ports:
                 entry.name, entry.tensorIndex = key, int(index)
             model.subgraphs.append(graph)
             model.signatureDefs.append(signature)

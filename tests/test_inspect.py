@@ -17,9 +17,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from edgebench import bundle
+from edgebench import bundle, feeding
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.inspect import inspect, known_of, parse_shape
+from edgebench.inspect import inspect, known_of
 from edgebench.inspection import Inspection, Layer, Loaded
 from edgebench.report import _inspection as report
 from exporters._inspect import Look
@@ -247,8 +247,8 @@ def test_mistakes_are_said_before_any_work(tmp_path: Path, monkeypatch: pytest.M
         inspect(BUNDLE / "onnx-fp32.onnx")
     for text in ("3 x 4", "1x0x3", "axb", ""):
         with pytest.raises(UserError, match="is no shape"):
-            parse_shape(text)
-    assert parse_shape("1x3X224x224") == (1, 3, 224, 224)
+            feeding.parse_sizes(text)
+    assert feeding.parse_sizes("1x3X224x224") == (1, 3, 224, 224)
 
 
 def test_a_file_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:

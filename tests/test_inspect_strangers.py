@@ -43,7 +43,7 @@ def foreign(path: Path, content: bytes) -> Path:
     ("name", "content", "said"),
     [
         ("text.onnx", b"this is no network", "no ONNX network"),
-        ("page.tflite", b"<!doctype html><html>" * 9, "no TFLite network"),
+        ("page.tflite", b"<!doctype html><html>" * 9, "it is a web page, not a model"),
         ("names.onnx", (BUNDLE / "onnx-fp32.onnx").read_bytes().replace(b"/stem/Conv", b"/\xff\xfem/Conv"), "no ONNX"),
         ("empty.onnx", b"", "0 bytes"),
         ("truncated.onnx", (BUNDLE / "onnx-fp32.onnx").read_bytes()[:50_000], "no ONNX network"),

@@ -21,18 +21,22 @@ app = typer.Typer()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A .onnx or .tflite file, of anyone.")],
     shape: Annotated[
-        str | None, typer.Option(help="Of the first input, where a .onnx file leaves it open: 1x3x224x224.")
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]1x3x224x224",
+            help="Of an input (the first one without a name) whose sizes a .onnx file leaves open.",
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything that was found.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of sizes and errors per layer.")] = None,
 ) -> None:
     """What is in a file: operators, precisions, MACs, memory, layer by layer, and how far off they are."""
-    from edgebench import inspect, output
+    from edgebench import feeding, inspect, output
     from edgebench.report import _inspection
 
     check_outputs(json, csv, svg)
-    found = inspect.inspect(file, shape=inspect.parse_shape(shape), progress=progress())
+    found = inspect.inspect(file, shapes=feeding.wish(shape or ()).shapes, progress=progress())
     _inspection.show(found, console())
     if json:
         output.write(json, inspect.as_json(found))

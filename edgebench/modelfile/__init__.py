@@ -1,8 +1,8 @@
 """A look into a .onnx or .tflite file before anything is sent: its inputs, and the other files that it needs.
 
-_onnx.py and _tflite.py read their formats themselves, in plain Python and without the weights: deploy runs where neither
-onnx nor a runtime is installed. _kind.py says what a file is that is no model. What a runtime makes of a model is for
-the runtime to say; here only what nobody could run is refused.
+_onnx.py and _tflite.py read their formats themselves, in plain Python and without the weights: deploy runs where
+neither onnx nor a runtime is installed. _kind.py says what a file is that is no model. What a runtime makes of a model
+is for the runtime to say; here only what nobody could run is refused.
 """
 
 from __future__ import annotations
@@ -42,10 +42,19 @@ def read(path: Path) -> ModelFile | None:
         try:
             return reader(view)
         except Damaged as damage:
-            seen = str(damage)
+            seen, remedy = str(damage), "Export, download or copy it again"
+            if reader is _tflite.read and _is_onnx(view):
+                seen, remedy = "its content is no TFLite network but an ONNX one", "Name it .onnx"
         finally:
             view.release()
-    raise BadFile(str(path), seen, "Export, download or copy it again")
+    raise BadFile(str(path), seen, remedy)
+
+
+def _is_onnx(content: memoryview) -> bool:
+    try:
+        return bool(_onnx.read(content))
+    except Damaged:
+        return False
 
 
 def companions(path: Path, model: ModelFile) -> tuple[Companion, ...]:

@@ -18,7 +18,10 @@ _BEGINNINGS = (
     (b"BZh", "it is packed with bzip2", _UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive", _UNPACK),
     (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file, as Keras writes them", "Name it .h5, then: edgebench export FILE.h5"),
-    (b"\x80\x02", "it is a Python pickle, as torch.save wrote them", "Export it: edgebench export package.module:callable"),
+    (
+        b"\x80\x02", "it is a Python pickle, as torch.save wrote them",
+        "Export it: edgebench export package.module:callable --weights FILE",
+    ),
     (b"%PDF", "it is a PDF", _AGAIN),
 )  # fmt: skip
 _SAFETENSORS = b'{"'
@@ -51,7 +54,7 @@ def _what(path: Path, head: bytes) -> tuple[str, str]:
     if head[8:10] == _SAFETENSORS:
         return "it is a .safetensors file: weights, and no network", "Export it: edgebench export CHECKPOINT"
     if path.suffix == ".onnx" and head[4:8] == b"TFL3":
-        return "it is a TFLite file", "Name it .tflite"
+        return "its content is no ONNX network but a TFLite one", "Name it .tflite"
     if path.suffix == ".pt2" and not head.startswith(b"PK\x03\x04"):
         return "it is no program of torch.export", "Save it with torch.export.save"
     return "", ""

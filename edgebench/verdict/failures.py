@@ -1,7 +1,7 @@
 """Why a runtime did not run a file, and what helps: told from the runtime's own words.
 
-The first row of CAUSES whose pattern is found counts. The words are those of onnxruntime 1.31 and LiteRT 2.3, and of the
-agent; older versions word most of them alike. What no row knows is shown as it was said.
+The first row of CAUSES whose pattern is found counts. The words are those of onnxruntime 1.31 and LiteRT 2.3, and of
+the agent; older versions word most of them alike. What no row knows is shown as it was said.
 """
 
 from __future__ import annotations
@@ -61,11 +61,13 @@ CAUSES: tuple[Cause, ...] = (
     # ---- files
     Cause(
         "external data", r"(?i)external data.*?(?:does not exist|not found|no such file|escapes|cannot be|failed)",
-        "the file with its weights is not beside it", "Put both into one folder, under the names that they were made with",
+        "the file with its weights is not beside it",
+        "Put both into one folder, under the names that they were made with",
     ),
     Cause(
-        "no model", r"INVALID_PROTOBUF|Protobuf parsing failed|not a valid Flatbuffer|has model identifier|ModelProto does"
-        r" not have a graph|Could not open '|mmap of '",
+        "no model",
+        r"INVALID_PROTOBUF|Protobuf parsing failed|not a valid Flatbuffer|has model identifier|does not have a graph"
+        r"|Could not open '|mmap of '",
         "its content is no network, or only a part of one", "Export, download or copy it again",
     ),
     # ---- operators
@@ -97,7 +99,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "operator", r"(?P<domain>com\.microsoft[\w.]*):(?P<operator>\w+)\(-?\d+\) is not a registered",
         "the runtime does not know its operator {operator} of {domain}",
-        "That is onnxruntime's own: update it on the device, or export the network before it is optimised for a runtime",
+        "That is onnxruntime's own: update it there, or export the network before it is optimised for a runtime",
     ),
     Cause(
         "operator", r"(?P<domain>[\w.-]+):(?P<operator>\w+)\(-?\d+\) is not a registered",
@@ -139,6 +141,11 @@ CAUSES: tuple[Cause, ...] = (
     Cause("memory", _OUT_OF_MEMORY, "there is no memory for it", _MEMORY),
     # ---- networks that are none
     Cause(
+        "type", r"Invalid data-type for array",
+        "its inputs or outputs are of a type that no array here holds (bfloat16, or a few bits)",
+        "Export the network with float32 or int8 inputs and outputs",
+    ),
+    Cause(
         "invalid", r"Type Error: (?P<what>.+?is invalid)", "it is no valid network: {what}",
         "Mend its export: onnx.checker.check_model finds the same",
     ),
@@ -152,8 +159,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "sizes that do not fit",
-        r"while running (?P<operator>\w+) node.*?(?P<what>(?:The input tensor cannot be reshaped|Attempting to broadcast"
-        r"|[\w ]*dimension|[\w ]*[Ss]hape)[^\n]*)",
+        r"while running (?P<operator>\w+) node.*?(?P<what>(?:The input tensor cannot be reshaped"
+        r"|Attempting to broadcast|[\w ]*dimension|[\w ]*[Ss]hape)[^\n]*)",
         "at its operator {operator} the sizes do not fit together: {what}",
         "Feed it sizes that it takes (--shape, where it leaves some open); many networks want multiples of 32",
     ),
@@ -169,7 +176,8 @@ _BY_SIGNAL: dict[str, tuple[Kind, str, str]] = {
 }  # fmt: skip
 _BY_KIND: dict[str, tuple[Kind, str]] = {
     "wrong": (
-        "wrong answers", "It answers differently here than where it was exported: update the runtime, or export it again"
+        "wrong answers",
+        "It answers differently here than where it was exported: update the runtime, or export it again",
     ),
     "fallback": (
         "fallback", "Export it without them (inspect shows which), or measure it on the CPU: it was not timed like that"

@@ -39,14 +39,14 @@ class Sibling(msgspec.Struct, frozen=True):
 class Look(msgspec.Struct, frozen=True):
     """step: read the file, load it in its runtime, or compare its layers with those of its sibling.
 
-    shape: of the first input, where the file leaves sizes open. scratch: a folder to write to.
+    shapes: of inputs whose sizes the file leaves open, "" the first one's. scratch: a folder to write to.
     """
 
     artifact: str
     format: Format
     step: Literal["read", "load", "compare"]
     scratch: str
-    shape: tuple[int, ...] = ()
+    shapes: dict[str, tuple[int, ...]] = {}
     sibling: Sibling | None = None
 
 
@@ -58,13 +58,13 @@ def look(task: Look) -> Looked:
         from exporters._inspect import counting, onnx_reader, tflite_reader
 
         if task.format == "onnx":
-            return counting.network(onnx_reader.read(path, task.shape), onnx_reader.quantisable())
+            return counting.network(onnx_reader.read(path, task.shapes), onnx_reader.quantisable())
         return counting.network(tflite_reader.read(path), tflite_reader.quantisable())
     from exporters._inspect import onnx_runs, tflite_runs
 
     if task.step == "load":
         if task.format == "onnx":
-            return onnx_runs.load(path, Path(task.scratch))
+            return onnx_runs.load(path, Path(task.scratch), task.shapes)
         return tflite_runs.load(path)
     assert task.sibling is not None
     if task.format == "onnx":

@@ -1,4 +1,4 @@
-"""What a file shows of how its images want to be prepared, and of what its answers are."""
+"""What a file shows of how its inputs want to be prepared, and of what its answers are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ _CARRIES = {
     *("TRANSPOSE", "CAST", "RESHAPE", "QUANTIZE", "DEQUANTIZE", "SQUEEZE", "EXPAND_DIMS"),
 }
 _NORMALISES = {"Sub", "Div", "Mul", "Add", "BatchNormalization", "SUB", "DIV", "MUL", "ADD"}
+# What ends in one of these is a sum of products as it is.
+_LINEAR = {
+    *("Gemm", "MatMul", "Conv", "Add", "FusedGemm", "FusedMatMul", "FusedConv", "MatMulInteger", "ConvInteger"),
+    *("QGemm", "GlobalAveragePool", "ReduceMean", "FULLY_CONNECTED", "CONV_2D", "ADD", "BATCH_MATMUL", "MEAN"),
+    *("AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D"),
+}
+_EXPONENTIALS = {"Exp", "EXP"}
+_SUMS = {"ReduceSum", "SUM", "Sum"}
+_QUOTIENTS = {"Div", "DIV"}
 _ENDS = {
     **dict.fromkeys(("Softmax", "SOFTMAX"), "probabilities"),
     **dict.fromkeys(("LogSoftmax", "LOG_SOFTMAX"), "logarithms of probabilities"),
@@ -23,6 +32,7 @@ _KNOWN_RANGES = (
     ((-1.0, 1.0), "pixels / 127.5 - 1"),
 )
 _TOLERANCE = 0.02
+_SOUNDS = ("mel", "spec", "audio", "wav", "mfcc", "sound", "speech")
 
 
 def hints(graph: Graph) -> Iterator[str]:
@@ -30,16 +40,60 @@ def hints(graph: Graph) -> Iterator[str]:
         value = graph.values[name]
         if value.scale and value.zero_point is not None and value.dtype in INTEGERS:
             yield _range(value)
+        if value.dtype in ("int32", "int64"):
+            yield f"it takes {value.dtype}: tokens, indices or counts, nothing to normalise"
+            break
         normalising = _first(graph, name)
         if normalising:
             yield f"it begins with {', '.join(normalising)}: a normalisation is in the file, give what comes before it"
         else:
-            yield "no normalisation is in the file: give images prepared as in its training"
+            given = "images" if _is_image(name, value) else "inputs"
+            yield f"no normalisation is in the file: give {given} prepared as in its training"
     for name in graph.outputs[:1]:
         last = _last(graph, name)
         if last:
-            last = last.removeprefix("QLinear")
-            yield f"it ends with {last}: answers are {_ENDS.get(last, 'logits, no softmax')}"
+            yield f"it ends with {last.operator.removeprefix('QLinear')}: {_answers(graph, last, graph.values[name])}"
+
+
+def _is_image(name: str, value: Value) -> bool:
+    """By its sizes: colours, or one channel of a square. Spectrograms of sounds are stored in the same way."""
+    if value.shape is None or len(value.shape) != 4 or any(word in name.lower() for word in _SOUNDS):
+        return False
+    for channels, high, wide in (value.shape[1:], (value.shape[3], *value.shape[1:3])):
+        if channels in (3, 4) or (channels == 1 and high == wide):
+            return True
+    return False
+
+
+def _answers(graph: Graph, last: Step, value: Value) -> str:
+    """What the answers are, going by the operator that makes them; nothing is claimed of one that may be anything."""
+    operator = last.operator.removeprefix("QLinear")
+    if operator in _ENDS:
+        return f"answers are {_ENDS[operator]}"
+    if operator in _QUOTIENTS and _is_softmax(graph, last):
+        return "answers are probabilities, a softmax written as exponentials over their sum"
+    if operator in _LINEAR:
+        return "answers are logits, no softmax" if value.shape and len(value.shape) == 2 else "no softmax in the file"
+    return "what its answers are is not in the file"
+
+
+def _is_softmax(graph: Graph, last: Step) -> bool:
+    """Whether exponentials are divided by a sum of them."""
+    makers = {output: step for step in graph.steps for output in step.outputs}
+
+    def behind(name: str) -> Step | None:
+        seen = set()
+        while name in makers and name not in seen and makers[name].operator in _CARRIES and makers[name].inputs:
+            seen.add(name)
+            name = makers[name].inputs[0]
+        return makers.get(name)
+
+    if len(last.inputs) != 2:
+        return False
+    above, below = map(behind, last.inputs)
+    if above is None or below is None or above.operator not in _EXPONENTIALS or below.operator not in _SUMS:
+        return False
+    return any(behind(name) is above for name in below.inputs)
 
 
 def _range(value: Value) -> str:
@@ -74,7 +128,7 @@ def _first(graph: Graph, name: str) -> list[str]:
     return found
 
 
-def _last(graph: Graph, name: str) -> str:
+def _last(graph: Graph, name: str) -> Step | None:
     """What made the answer, before anything that only carries it."""
     makers: dict[str, Step] = {output: step for step in graph.steps for output in step.outputs}
     seen = set()
@@ -82,6 +136,6 @@ def _last(graph: Graph, name: str) -> str:
         seen.add(name)
         step = makers[name]
         if step.operator not in _CARRIES or not step.inputs:
-            return step.operator
+            return step
         name = step.inputs[0]
-    return ""
+    return None

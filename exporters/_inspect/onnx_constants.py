@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgebench.modelfile import is_beside
 from exporters._inspect.graph import Weight, count_zeros
-from exporters._inspect.onnx_file import graphs, is_inside, nodes
+from exporters._inspect.onnx_file import graphs, nodes
 
 # Operators on integers name their weights' places; scale and zero point of a weight come somewhere behind it.
 INTEGER_WEIGHTS: dict[str, tuple[tuple[int, int | None, int | None], ...]] = {
@@ -128,7 +129,7 @@ def _values(tensor: Any, folder: Path | None) -> Any:
     from onnx import numpy_helper
 
     places = [entry.value for entry in tensor.external_data if entry.key == "location"]
-    if places and (folder is None or not all(is_inside(folder, place) for place in places)):
+    if places and (folder is None or not all(is_beside(folder / "model", place) for place in places)):
         return None
     try:
         return numpy_helper.to_array(tensor, str(folder or ""))

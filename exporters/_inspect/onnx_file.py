@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import BadFile
+from edgebench.modelfile import is_beside
 from edgebench.modelfile.versions import oldest_onnxruntime
 from exporters._inspect.graph import refuse_too_many
 
@@ -83,10 +84,10 @@ def facts(model: Any) -> dict[str, str]:
 
 def remarks(model: Any, path: Path) -> Iterator[str]:
     for name in sorted(external_files(model)):
-        if not is_inside(path.parent, name):
+        if not is_beside(path, name):
             yield f"it names a data file outside its folder, {name}: not read, and the network not loaded"
         elif not (path.parent / name).is_file():
-            yield f"its data file {name} is missing"
+            yield f"its data file {name} is missing: it is not in {path.parent.absolute()}"
         else:
             yield f"weights are in {name}, {(path.parent / name).stat().st_size:,} bytes"
     holders = dict.fromkeys(node.op_type for node, _ in nodes(model.graph) if any(held_by(node)))
@@ -106,8 +107,3 @@ def external_files(model: Any) -> set[str]:
         tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]
         found |= {entry.value for one in tensors for entry in one.external_data if entry.key == "location"}
     return found
-
-
-def is_inside(folder: Path, name: str) -> bool:
-    """Whether a file that a stranger named is in the folder, and no link out of it."""
-    return "\0" not in name and (folder / name).resolve().is_relative_to(folder.resolve())

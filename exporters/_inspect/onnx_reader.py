@@ -7,7 +7,7 @@ constants, nor what only turns a constant into another one when the file is load
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ _PER_ROW = (
 _FUSED_ACTIVATIONS = ("Relu", "Clip")
 
 
-def read(path: Path, shape: tuple[int, ...] = ()) -> Graph:
-    """shape: of the first input. Raises UserError for what is no .onnx file, or does not take that shape."""
+def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+    """shapes: of inputs, "" the first one's. Raises UserError for what is no .onnx file, or does not take them."""
     from onnx import inliner
 
     model = onnx_file.parse(path)
@@ -46,8 +46,8 @@ def read(path: Path, shape: tuple[int, ...] = ()) -> Graph:
     if model.functions:
         model = inliner.inline_local_functions(model)
     known = constants(model)
-    if shape:
-        set_shape(model, path, known, shape)
+    for name, shape in (shapes or {}).items():
+        set_shape(model, path, known, name, shape)
     graph = _Reader(model, path.parent, known).graph()
     graph.facts = facts
     graph.remarks = remarks + graph.remarks

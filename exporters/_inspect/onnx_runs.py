@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgebench.inspection import Errors, Loaded, RunsAs, plain
+from edgebench.modelfile import is_beside
 from exporters._inspect import GoldenInputs, Sibling, onnx_file
 from exporters._inspect.graph import Graph
 from exporters._inspect.noise import Noise, images
@@ -15,13 +16,16 @@ from exporters._inspect.onnx_constants import BETWEEN, constants, first_names
 from exporters._inspect.onnx_reader import on_integers, read
 
 
-def load(path: Path, scratch: Path) -> Loaded:
-    """Load it, run it once on zeros, and compare what onnxruntime has made of it with what the file says."""
+def load(path: Path, scratch: Path, shapes: Mapping[str, tuple[int, ...]]) -> Loaded:
+    """Load it, run it once on zeros, and compare what onnxruntime has made of it with what the file says.
+
+    shapes: of inputs that it leaves open, "" the first one's.
+    """
     import onnxruntime
 
     runtime = f"onnxruntime {onnxruntime.__version__} CPU"
     model = onnx_file.parse(path)
-    if not all(onnx_file.is_inside(path.parent, name) for name in onnx_file.external_files(model)):
+    if not all(is_beside(path, name) for name in onnx_file.external_files(model)):
         return Loaded(runtime, "not tried, it names a data file outside its folder")
     graph = read(path)
     optimised = scratch / "optimised.onnx"
@@ -31,7 +35,7 @@ def load(path: Path, scratch: Path) -> Loaded:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(optimised)
     try:
-        _run_once(_session(str(path), options))
+        _run_once(_session(str(path), options), shapes)
     except Exception as error:  # onnxruntime raises more than one kind, and its binding others
         return Loaded(runtime, _reason(error, path))
     return Loaded(runtime, runs_as=_runs_as(graph, model, onnx_file.parse(optimised)) if graph.quantised else {})
@@ -72,14 +76,16 @@ def _session(model: str | bytes, options: Any) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _run_once(session: Any) -> None:
+def _run_once(session: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Some files load and then take their runtime down. Not where sizes other than the batch are open."""
     import numpy as np
 
     fed = {}
-    for port in session.get_inputs():
+    for number, port in enumerate(session.get_inputs()):
         kind = {"float": "float32", "double": "float64"}.get(name := port.type[len("tensor(") : -1], name)
+        given = shapes.get(port.name) or (shapes.get("") if number == 0 else None)
         sizes = [1 if place == 0 and not isinstance(size, int) else size for place, size in enumerate(port.shape)]
+        sizes = list(given or sizes)
         if kind not in np.sctypeDict or not all(isinstance(size, int) for size in sizes):
             return
         fed[port.name] = np.zeros(sizes, kind)

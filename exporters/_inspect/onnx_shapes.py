@@ -14,19 +14,33 @@ from exporters._inspect.onnx_file import graphs
 _LARGEST_SHAPE_CONSTANT_BYTES = 1024
 
 
-def set_shape(model: Any, path: Path, constants: dict[str, Any], shape: tuple[int, ...]) -> None:
-    """Give the first input sizes where it leaves them open. Raises UserError where it does not."""
+def set_shape(model: Any, path: Path, constants: dict[str, Any], name: str, shape: tuple[int, ...]) -> None:
+    """Give an input sizes where it leaves them open, the first one if no name is given; a name of a size is one size.
+
+    Raises UserError where it does not leave them open.
+    """
     sources = [port for port in model.graph.input if port.name not in constants]
-    sizes = sources[0].type.tensor_type.shape.dim if sources else []
+    named = [port for port in sources if port.name == name] if name else sources[:1]
+    if name and not named:
+        known = ", ".join(plain(port.name) for port in sources) or "none"
+        raise UserError("--shape", f"no input of {path.name} is called '{name}'", f"There are: {known}")
+    sizes = named[0].type.tensor_type.shape.dim if named else []
     if len(sizes) != len(shape) or any(d.dim_value not in (0, new) for d, new in zip(sizes, shape, strict=True)):
         own = "x".join(str(dim.dim_value or "?") for dim in sizes)
         raise UserError(
             "--shape",
             f"{'x'.join(map(str, shape))} is not what {path.name} takes, {own or 'no sizes at all'}",
-            "Give one size for each of its first input, and change only what is open",
+            "Give one size for each of an input, and change only what is open",
         )
+    called = {
+        dim.dim_param: size for dim, size in zip(sizes, shape, strict=True) if any(map(str.isalnum, dim.dim_param))
+    }
     for dim, size in zip(sizes, shape, strict=True):
         dim.dim_value = size
+    for port in sources:
+        for dim in port.type.tensor_type.shape.dim:
+            if dim.dim_param in called:
+                dim.dim_value = called[dim.dim_param]
 
 
 class Shapes:
@@ -64,11 +78,13 @@ class Shapes:
         return sizes, dtype_of(kind.elem_type)
 
     def _remark(self, sources: list[Any], graph: Any) -> None:
-        open_ = [plain(port.name) for port in sources if any(not d.dim_value for d in port.type.tensor_type.shape.dim)]
+        open_ = [port for port in sources if any(not d.dim_value for d in port.type.tensor_type.shape.dim)]
         if open_:
+            first = open_[0].type.tensor_type.shape.dim
+            sizes = "x".join(str(dim.dim_value or (224 if len(first) == 4 else 128)) for dim in first)
             self.remarks.append(
-                f"sizes of {', '.join(open_)} are left open, so MACs and memory are not known: "
-                "give them, e.g. --shape 1x3x224x224"
+                f"sizes of {', '.join(plain(port.name) for port in open_)} are left open, so MACs and memory are not "
+                f"known: give them, e.g. --shape {plain(open_[0].name)}={sizes}"
             )
         elif any(output not in self._types for node in graph.node for output in node.output if output):
             self.remarks.append("the sizes behind some operators are not known, and not counted")

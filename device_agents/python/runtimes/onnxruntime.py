@@ -2,8 +2,8 @@
 
 With CUDA it fails closed: a node that would fall back to the CPU is an error, not a slower result. Nodes are counted
 per provider, as ONNX Runtime assigned them.
-Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers. Outputs whose size
-may depend on what is fed are bound anew for each inference, and ONNX Runtime makes them, as in any application.
+Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers. Outputs whose
+size may depend on what is fed are bound anew for each inference, and ONNX Runtime makes them, as in any application.
 """
 
 import collections
