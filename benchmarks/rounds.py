@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from device_agents.python import series
-from edgebench import stats
+from edgebench import ratios
 from edgebench.plan import Plan
 
 Interval = tuple[float, float]
@@ -111,7 +111,7 @@ class Outcome:
 def experiment(own: Noise, shared: Noise, plan: Plan, count: int) -> Outcome:
     jobs = [measured(own, shared, plan, seed) for seed in range(count)]
     logs = [np.log(job.first).tolist() for job in jobs]
-    across = [stats.shift_of(one, next_)[1] for one, next_ in zip(logs, logs[1:], strict=False)]
+    across = [ratios.shift_of(one, next_)[1] for one, next_ in zip(logs, logs[1:], strict=False)]
     return Outcome(
         rounds=float(np.median([len(job.first) for job in jobs])),
         covered=sum(_holds(series.median_interval(job.first), 1.0) for job in jobs) / count,

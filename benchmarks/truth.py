@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks import report, rounds
 from benchmarks.rounds import Noise
-from edgebench import deploy, plan, record, simulated, stats, targets, verdict
+from edgebench import deploy, plan, ratios, record, simulated, stats, targets, verdict
 from edgebench.record import Record
 
 COVERAGE = (0.93, 0.97)
@@ -111,7 +111,7 @@ def caught_row(board: str, pairs: Sequence[Pair]) -> list[str]:
 
 
 def _called(one: Record, other: Record) -> bool:
-    ratio = stats.latency_ratio(one, other)
+    ratio = ratios.latency_ratio(one, other)
     return ratio is not None and bool(ratio.differs)
 
 

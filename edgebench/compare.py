@@ -5,20 +5,21 @@ newest record of each artifact and target ─ verdict ─ estimates ─ ratio to
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
+from edgebench import baselines, between_jobs, comparability, labels, percentiles, ratios, same_outputs, stats, verdict
 from edgebench import energy as energy_
 from edgebench import record as records_
-from edgebench import stats, verdict
+from edgebench.between_jobs import Deviation, Spread
 from edgebench.energy import EnergyPerInference
 from edgebench.errors import UnknownName, UserError
+from edgebench.ratios import Conclusion, Ratio
 from edgebench.record import Record
-from edgebench.stats import Estimate, Ratio
+from edgebench.stats import Estimate
 from edgebench.verdict import Verdict
 
 
@@ -26,17 +27,21 @@ from edgebench.verdict import Verdict
 class Row:
     """One artifact on one target. An estimate is None where nothing was measured.
 
-    p50_ns: the median of the rounds' means where rounds are means (record.means_only).
-    ratio: median latency over the baseline's; `no_ratio` says why there is none. differences: conditions that
-    are not the baseline's. energy: for each meter and scope; `no_energy` says of every other meter why there is none.
-    energy_ratios: net joules over the baseline's, for each of `energy`, or why there is no ratio; never across scopes.
+    label: what tells it from other records of this artifact and target; empty where there are none.
+    p50_ns: the median of the rounds' means where rounds are means (record.means_only). no_quantiles: why p90 or p99
+    is missing where there are values. ratio: median latency over the baseline's; `no_ratio` says why there is none.
+    differences: conditions that are not the baseline's. energy: for each meter and scope; `no_energy` says of every
+    other meter why there is none. energy_ratios: net joules over the baseline's, for each of `energy`, or why there is
+    no ratio; never across scopes.
     """
 
     record: Record
+    label: str
     verdict: Verdict
     p50_ns: Estimate | None
     p90_ns: Estimate | None
     p99_ns: Estimate | None
+    no_quantiles: tuple[str, ...]
     throughput_hz: float | None
     energy: tuple[EnergyPerInference, ...]
     no_energy: tuple[str, ...]
@@ -49,6 +54,21 @@ class Row:
     """On the device, against the baseline's there, image by image."""
 
     @property
+    def name(self) -> str:
+        """The artifact's, with the label where there are several records of it."""
+        return f"{self.record.artifact.name} ({self.label})" if self.label else self.record.artifact.name
+
+    @property
+    def conclusion(self) -> Conclusion | None:
+        """What the ratio says; None for the baseline, and without a ratio."""
+        return None if self.is_baseline or self.ratio is None else self.ratio.conclusion
+
+    @cached_property
+    def fed(self) -> str:
+        """The shapes of the inputs as they were fed, `4x1x28x28`; empty where they are unknown."""
+        return comparability.fed(self.record)
+
+    @cached_property
     def device_accuracy(self) -> Estimate | None:
         return stats.accuracy(self.record.answers) if self.record.answers else None
 
@@ -58,40 +78,50 @@ class Row:
 
 
 @dataclass(frozen=True)
-class OutputsMatch:
-    """The same file's answers to the golden inputs on two targets: float32 outputs, bit by bit."""
-
-    artifact: str
-    target: str
-    other: str
-    identical: bool
-    max_abs_diff: float
-    top1_agreement: float
-
-
-@dataclass(frozen=True)
 class Comparison:
     """intensity_g_per_kwh: of the electricity, as the user gives it; None if it is not asked for."""
 
     rows: tuple[Row, ...]
-    outputs: tuple[OutputsMatch, ...]
+    outputs: tuple[same_outputs.OutputsMatch, ...]
     intensity_g_per_kwh: float | None = None
 
 
 def compare(
-    records: Sequence[Record], *, baseline: str | None = None, intensity_g_per_kwh: float | None = None
+    records: Sequence[Record],
+    *,
+    baseline: str | None = None,
+    intensity_g_per_kwh: float | None = None,
+    history: Sequence[Record] = (),
 ) -> Comparison:
     """One row per record, in the given order.
 
-    baseline: an artifact's name or target/artifact; by default the first row. Times of emulated targets are
-    compared with their own target's only.
+    baseline: an artifact's name or target/artifact; by default the first row. Invalid records are none, and have no
+    ratio. Times of emulated targets are compared with their own target's only. history: more records, by which it is
+    known what two jobs of one file differ by on a target; `history` finds them.
     """
-    chosen = _baseline(records, baseline)
-    return Comparison(
-        tuple(_row(record, _counterpart(record, chosen, records)) for record in records),
-        _matches(records),
-        intensity_g_per_kwh,
+    chosen = baselines.choose(records, baseline)
+    deviations = between_jobs.deviations((*records, *history)) if _has_several_jobs(records) else {}
+    rows = (
+        _row(record, label, chosen.counterpart(record), deviations)
+        for record, label in zip(records, labels.of(records), strict=True)
     )
+    return Comparison(tuple(rows), same_outputs.matches(records), intensity_g_per_kwh)
+
+
+def _has_several_jobs(records: Sequence[Record]) -> bool:
+    return len({record.job for record in records}) > 1
+
+
+def history(records: Sequence[Record]) -> list[Record]:
+    """Other records in the folders that these were loaded from, if these are of several jobs; the readable ones."""
+    if not _has_several_jobs(records):
+        return []
+    here = {record.path for record in records if record.path is not None}
+    found = []
+    for path in sorted({path for known in here for path in known.parent.glob("*.json")} - here):
+        with suppress(UserError):
+            found.append(records_.load(path))
+    return found
 
 
 def select(results: Path, named: Iterable[str]) -> list[Record]:
@@ -141,46 +171,52 @@ def _reading_order(record: Record) -> tuple[str, str, int]:
     return source, artifact.format, precisions.index(artifact.precision)
 
 
-def _baseline(records: Sequence[Record], name: str | None) -> Record:
-    if name is None:
-        measured = [record for record in records if record.rounds]
-        real = [record for record in measured if not record.target.emulated]
-        return (real or measured or list(records))[0]
-    for record in records:
-        if name in (record.artifact.name, f"{record.target.name}/{record.artifact.name}"):
-            return record
-    raise UnknownName("artifact among the records", name, [record.artifact.name for record in records])
-
-
-def _counterpart(record: Record, baseline: Record, records: Sequence[Record]) -> Record:
-    """The baseline that this record may be compared with: of an emulated target, the same artifact there."""
-    if record.target == baseline.target or not (record.target.emulated or baseline.target.emulated):
-        return baseline
-    own = [other for other in records if other.target == record.target]
-    measured = [other for other in own if other.rounds]
-    same = [other for other in measured if other.artifact.name == baseline.artifact.name]
-    return (same or measured or own)[0]
-
-
-def _row(record: Record, baseline: Record) -> Row:
-    ratio = stats.latency_ratio(record, baseline)
+def _row(record: Record, label: str, baseline: Record | None, deviations: Mapping[str, Deviation]) -> Row:
+    judged = verdict.judge(record)
+    is_baseline = record is baseline
+    if judged.level == "invalid":
+        baseline = None
+    spread = _spread(record, baseline, deviations)
+    ratio = ratios.latency_ratio(record, baseline, spread) if baseline else None
     energy, no_energy = _energy(record)
+    outer = {q: None if record.means_only else stats.latency_ns(record.rounds, q) for q in (0.9, 0.99)}
     return Row(
         record=record,
-        verdict=verdict.judge(record),
+        label=label,
+        verdict=judged,
         p50_ns=stats.latency_ns(record.rounds, 0.5),
-        p90_ns=None if record.means_only else stats.latency_ns(record.rounds, 0.9),
-        p99_ns=None if record.means_only else stats.latency_ns(record.rounds, 0.99),
+        p90_ns=outer[0.9],
+        p99_ns=outer[0.99],
+        no_quantiles=()
+        if record.means_only
+        else tuple(filter(None, (percentiles.why_none(record.rounds, q) for q in outer))),
         throughput_hz=stats.throughput_hz(record.rounds),
         energy=energy,
         no_energy=no_energy,
-        energy_ratios=() if record is baseline else tuple(energy_.ratio(record, baseline, one) for one in energy),
-        is_baseline=record is baseline,
+        energy_ratios=()
+        if is_baseline or not baseline
+        else tuple(energy_.ratio(record, baseline, one, spread) for one in energy),
+        is_baseline=is_baseline,
         ratio=ratio,
-        no_ratio="" if ratio else "one of the two has no rounds",
-        differences=_differences(record, baseline),
-        accuracy_change=_accuracy_change(record, baseline),
+        no_ratio="" if ratio else _why_no_ratio(record, baseline, judged),
+        differences=comparability.differences(record, baseline) if baseline else (),
+        accuracy_change=_accuracy_change(record, baseline) if baseline else None,
     )
+
+
+def _why_no_ratio(record: Record, baseline: Record | None, judged: Verdict) -> str:
+    if judged.level == "invalid":
+        return "its record is invalid"
+    if baseline is None:
+        return "there is no record that could be the baseline"
+    return ratios.batches_unlike(record, baseline) or "one of the two has no rounds"
+
+
+def _spread(record: Record, baseline: Record | None, deviations: Mapping[str, Deviation]) -> Spread | None:
+    """What jobs differ by, if these are two."""
+    if baseline is None or record.job == baseline.job:
+        return None
+    return Spread(deviations.get(record.target.name), deviations.get(baseline.target.name))
 
 
 def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
@@ -195,81 +231,3 @@ def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, 
         return energy_.of_record(record)
     missing = [f"{name}: {one.note}" for name, one in record.facts_before.meters.items() if not one.available]
     return (), tuple(missing) or ("no meter was asked",)
-
-
-def _differences(record: Record, baseline: Record) -> tuple[str, ...]:
-    """Conditions that a fair comparison holds equal and that are not equal here."""
-    conditions: dict[str, tuple[object, object]] = {
-        "runs": (_place(record), _place(baseline)),
-        "threads": (_threads(record), _threads(baseline)),
-        "plan": (record.plan.preset, baseline.plan.preset),
-    }
-    if record.target.name == baseline.target.name:
-        conditions["processors"] = record.runtime.cpus or None, baseline.runtime.cpus or None
-        own, base = record.facts_before, baseline.facts_before
-        conditions |= {
-            "device": (own.model, base.model),
-            "processor": (own.cpu, base.cpu),
-            "governor": (own.governor, base.governor),
-            "kernel": (own.kernel, base.kernel),
-        }
-        if record.runtime.name == baseline.runtime.name:
-            versions = record.runtime.facts.get("version"), baseline.runtime.facts.get("version")
-            conditions[record.runtime.name] = versions
-    return tuple(
-        f"{name}: {own}, baseline {base}"
-        for name, (own, base) in conditions.items()
-        if None not in (own, base) and own != base
-    )
-
-
-def _threads(record: Record) -> int:
-    """As it ran where that is known, else as it was asked for."""
-    return record.runtime.threads or record.target.threads
-
-
-def _place(record: Record) -> str:
-    if record.means_only:
-        return "in benchmark_model (means)"
-    return "in a browser (wasm)" if record.in_browser else "natively"
-
-
-def _matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:
-    """For every file that answered golden inputs on several targets: each target against the first."""
-    first: dict[str, Record] = {}
-    matches = []
-    for record in records:
-        if record.golden is None:
-            continue
-        sha256 = record.artifact.content.sha256
-        other = first.setdefault(sha256, record)
-        if other.target.name != record.target.name and _same_questions(record, other):
-            matches.append(_match(record, other))
-    return tuple(matches)
-
-
-def _same_questions(record: Record, other: Record) -> bool:
-    """Whether both answered the same golden inputs."""
-    assert record.golden is not None and other.golden is not None
-    ours, theirs = record.artifact.golden, other.artifact.golden
-    same_inputs = (ours and ours.inputs.sha256) == (theirs and theirs.inputs.sha256)
-    return same_inputs and record.golden.count == other.golden.count
-
-
-def _match(record: Record, other: Record) -> OutputsMatch:
-    own, theirs = _outputs(record), _outputs(other)
-    return OutputsMatch(
-        artifact=record.artifact.name,
-        target=record.target.name,
-        other=other.target.name,
-        identical=own.tobytes() == theirs.tobytes(),
-        max_abs_diff=float(np.abs(own - theirs).max()),
-        top1_agreement=float((own.argmax(1) == theirs.argmax(1)).mean()),
-    )
-
-
-def _outputs(record: Record) -> np.ndarray:
-    """Golden outputs, float32 [count, classes]."""
-    assert record.golden is not None
-    flat = np.frombuffer(base64.b64decode(record.golden.outputs_base64), dtype="<f4")
-    return flat.reshape(record.golden.count, -1)

@@ -14,10 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from device_agents.python import series
+from edgebench import ratios
+from edgebench.between_jobs import Spread
 from edgebench.plan import Plan
+from edgebench.ratios import Ratio
 from edgebench.reading import EnergyReading, EnergyWindow, Provenance
 from edgebench.record import Record
-from edgebench.stats import Estimate, Ratio
+from edgebench.stats import Estimate
 
 WINDOWS_MIN = 3
 # Shorter windows are measured, and said (MLPerf Tiny asks for 10 s).
@@ -140,11 +143,21 @@ def of_record(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str
 # ---------------------------------------------------------------------- ratios
 
 
-def ratio(record: Record, baseline: Record, one: EnergyPerInference) -> Ratio | str:
-    """Net joules over the baseline's, of the same scope and provenance; else why there is none.
+def ratio(record: Record, baseline: Record, one: EnergyPerInference, spread: Spread | None = None) -> Ratio | str:
+    """Net joules over the baseline's, of the same scope and provenance; else why there is none. Of one image where the
+    two are known to take different numbers of them at once.
 
     In one job windows are paired by round. One meter's accuracy leaves its ratios alone; that of two meters does not.
+    spread: what two jobs differ by in latency, which joules follow.
     """
+    why = ratios.batches_unlike(record, baseline)
+    found = why or _ratio_of_inferences(record, baseline, one, spread)
+    return found if isinstance(found, str) else ratios.of_images(found, record, baseline)
+
+
+def _ratio_of_inferences(
+    record: Record, baseline: Record, one: EnergyPerInference, spread: Spread | None
+) -> Ratio | str:
     own = _reading(record, one.meter, one.scope)
     bases = [reading for reading in baseline.energy if not why_none(reading, baseline.plan)]
     same = [base for base in bases if (base.scope, base.provenance) == (one.scope, one.provenance)]
@@ -169,7 +182,7 @@ def ratio(record: Record, baseline: Record, one: EnergyPerInference) -> Ratio | 
         halves += [2 * accuracy.gain / math.sqrt(3) for accuracy in accuracies if accuracy]
     known = [half for half in halves if half is not None]
     half = math.hypot(*known) if len(known) == len(halves) else None
-    return _ratio(statistics.mean(sides[0]) - statistics.mean(sides[1]), half, paired=False)
+    return _ratio(statistics.mean(sides[0]) - statistics.mean(sides[1]), half, paired=False, spread=spread)
 
 
 def _reading(record: Record, meter: str, scope: str) -> EnergyReading:
@@ -184,10 +197,9 @@ def _same_meter(own: EnergyReading, base: EnergyReading) -> bool:
     return name(own) == name(base)
 
 
-def _ratio(log_ratio: float, half: float | None, *, paired: bool) -> Ratio:
-    if half is None:
-        return Ratio(math.exp(log_ratio), None, None, paired)
-    return Ratio(math.exp(log_ratio), math.exp(log_ratio - half), math.exp(log_ratio + half), paired)
+def _ratio(log_ratio: float, half: float | None, *, paired: bool, spread: Spread | None = None) -> Ratio:
+    interval = None if half is None else (log_ratio - half, log_ratio + half)
+    return ratios.from_logs(log_ratio, interval, paired=paired, spread=spread)
 
 
 # ---------------------------------------------------------------------- doubts

@@ -191,7 +191,7 @@ class MeasuredTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     emulated: bool
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """A metric that was not measured is absent, never 0."""
 
     schema_version: int
@@ -220,6 +220,12 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     answers: Answers | None = None
     fed: tuple[FedInput, ...] = ()
     signature: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """Of the file that it was loaded from. No part of what is written, nor of what makes two records equal."""
+        found: Path | None = self.__dict__.get("path")
+        return found
 
     @property
     def batch(self) -> int | None:
@@ -272,7 +278,9 @@ def load(path: Path) -> Record:
                 f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}",
                 "Upgrade edgebench",
             )
-        return msgspec.convert(upgrade(content), Record)
+        found = msgspec.convert(upgrade(content), Record)
+        found.__dict__["path"] = path
+        return found
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
         raise BadFile(str(path), f"it is not a record ({error})", "Remove it, or name only records") from error
 

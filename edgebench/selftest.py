@@ -12,21 +12,24 @@ import math
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from device_agents.python.job import MIN_CLOCK_STEPS
-from edgebench import plugins, provision, record, simulated, stats
+from edgebench import plugins, provision, ratios, record, simulated, stats
 from edgebench.agent import Agent
 from edgebench.deploy import deploy, sources
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.progress import Progress
+from edgebench.ratios import EQUIVALENCE_MARGIN, Conclusion, Ratio
 from edgebench.record import Record
-from edgebench.stats import Estimate, Ratio
+from edgebench.stats import Estimate
 from edgebench.targets import Target
 from edgebench.transports import open_transport
 
@@ -45,7 +48,7 @@ class Pair:
 
     @property
     def ratio(self) -> Ratio:
-        ratio = stats.latency_ratio(self.twin, self.first)
+        ratio = ratios.latency_ratio(self.twin, self.first)
         assert ratio is not None  # both have rounds: _pair saw to it
         return ratio
 
@@ -86,7 +89,7 @@ class SelfTest:
     def observer(self) -> Estimate:
         """What being looked at between rounds adds to a latency, as a fraction; with an interval from six jobs on."""
         on, off = ([_log_p50(pair.first) for pair in self.pairs if pair.sampled is asked] for asked in (True, False))
-        shift, interval = stats.shift_of(on, off)
+        shift, interval = ratios.shift_of(on, off)
         return Estimate(math.expm1(shift), *(map(math.expm1, interval) if interval else ()))
 
     @property
@@ -97,7 +100,8 @@ class SelfTest:
     def lines(self) -> Iterator[str]:
         """For a terminal of 80 columns."""
         jobs, trips_ms = len(self.pairs), [1e3 * trip_s for trip_s in self.round_trips_s]
-        called = sum(bool(pair.ratio.differs) for pair in self.pairs)
+        outcomes = Counter(pair.ratio.conclusion for pair in self.pairs)
+        called, same, open_ = (outcomes[one] for one in get_args(Conclusion))
         imprecise = sum(not pair.precise for pair in self.pairs)
         first = self.pairs[0].first
         yield f"{self.target}: {first.artifact.name} against itself, {jobs} jobs of plan {self.plan.preset}"
@@ -107,9 +111,11 @@ class SelfTest:
             steps = f", in steps of {resolution_ns} ns" if resolution_ns else ""
             yield f"  clock           {step_ns} ns a reading{steps}; below {alone_us:.3g} µs it times blocks"
         yield f"  link            {statistics.median(trips_ms):.2f} ms a round trip, at most {max(trips_ms):.2f} ms"
-        yield f"  noise           p50 known to ±{self._noise():.2%}; from job to job ±{self.between_jobs:.2%}"
+        yield f"  noise           p50 known to within {self._noise():.2%}; from job to job ±{self.between_jobs:.2%}"
         yield f"  sampling        {_signed(self.observer)} on the latency"
         yield f"  A/A             {called} of {jobs} jobs call a difference where there is none"
+        margin = f"{100 * EQUIVALENCE_MARGIN:g} %"
+        yield f"  outcomes        {called} different, {same} same within {margin}, {open_} not resolved"
         yield f"  not precise     {imprecise} of {jobs} jobs within {self.plan.seconds_max:g} s"
         yield f"  can tell        differences above {self.detectable:.2%}, inside one job"
         if self.stopped:
@@ -119,7 +125,7 @@ class SelfTest:
 
     def _noise(self) -> float:
         latencies = [stats.latency_ns(pair.first.rounds, 0.5) for pair in self.pairs]
-        return statistics.median(one.relative or math.inf for one in latencies if one is not None)
+        return statistics.median(math.inf if one.reach is None else one.reach for one in latencies if one is not None)
 
 
 def selftest(

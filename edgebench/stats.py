@@ -2,7 +2,8 @@
 
 A latency is the median over rounds of each round's own quantile, with the distribution-free interval of that median
 (device_agents/python/series.py: median_interval). Values inside a round are correlated, so their number says nothing
-about how well the quantile is known; and a round that something slowed as a whole does not move it.
+about how well the quantile is known; and a round that something slowed as a whole does not move it. Percentiles that
+lie further out than the values of a round are those of all values (edgebench/percentiles.py).
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ import msgspec
 import numpy as np
 
 from device_agents.python import series
+from edgebench import percentiles, settled
 from edgebench.plan import Plan
-from edgebench.record import Answers, Record, Round
+from edgebench.record import Answers, Round
 
 _Z95 = 1.959964
-# A quantile q of one round needs this many values beyond it to mean anything (10 x 0.1 is less than 1 in binary).
-_TAIL_VALUES = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,39 +35,43 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
+        """Of use only where the interval lies evenly around the value: that of a mean."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     @property
-    def relative(self) -> float | None:
-        return None if self.half_width is None else self.half_width / self.value
-
-
-def settled_ns(round_: Round) -> np.ndarray:
-    """Latencies of one inference in a round, without the cold start of the worker's waking up. Float [values].
-
-    With a pace (`missed` is counted) every inference begins cold: all of them count.
-    """
-    cold = series.cold_prefix(round_.values_ns) if round_.missed is None else 0
-    return np.asarray(round_.values_ns[cold:], dtype=float) / round_.block
+    def reach(self) -> float | None:
+        """How far the farther end is from the value, as a fraction of it."""
+        if self.low is None or self.high is None:
+            return None
+        return max(self.value - self.low, self.high - self.value) / self.value
 
 
 def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:
-    return [float(np.quantile(settled_ns(round_), q)) for round_ in rounds]
+    return settled.of(rounds).quantiles_ns(q)
+
+
+def pooled_ns(rounds: Sequence[Round]) -> np.ndarray:
+    """Latencies of one inference without the cold starts, ascending. Float [values]."""
+    return settled.of(rounds).pooled_ns
 
 
 def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
-    """Quantile q of the latency in ns: the median of the rounds' quantiles."""
+    """Quantile q of the latency in ns; None where there are too few values for it (`percentiles.why_none`)."""
     if not rounds:
         return None
-    quantiles = round_quantiles_ns(rounds, q)
-    enough = all(len(settled_ns(round_)) * (1 - q) >= _TAIL_VALUES for round_ in rounds)
-    interval = series.median_interval(quantiles) if enough else None
-    return Estimate(series.median(quantiles), *(interval or ()))
+    if q == 0.5 or percentiles.rounds_hold_enough(rounds, q):
+        quantiles = round_quantiles_ns(rounds, q)
+        return Estimate(series.median(quantiles), *(series.median_interval(quantiles) or ()))
+    if percentiles.why_none(rounds, q):
+        return None
+    value, interval = percentiles.pooled(rounds, q)
+    return Estimate(value, *(interval or ()))
 
 
 def values_count(rounds: Sequence[Round]) -> int:
     """How many values there are; a round that is one mean counts by its inferences."""
-    return sum(len(settled_ns(one)) if len(one.values_ns) > 1 else one.block for one in rounds)
+    counts = settled.of(rounds).counts
+    return sum(count if len(one.values_ns) > 1 else one.block for one, count in zip(rounds, counts, strict=True))
 
 
 def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
@@ -79,11 +83,11 @@ def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
 
 
 def throughput_hz(rounds: Sequence[Round]) -> float | None:
-    """Inferences per second of busy time, batch 1, one after the other (single-stream)."""
+    """Inferences per second of busy time, one after the other (single-stream)."""
     if not rounds:
         return None
-    pooled = np.concatenate([settled_ns(round_) for round_ in rounds])
-    return 1e9 / float(pooled.mean())
+    found = settled.of(rounds)
+    return 1e9 * sum(found.counts) / found.sum_ns
 
 
 @dataclass(frozen=True)
@@ -104,66 +108,6 @@ def windows(rounds: Sequence[Round]) -> Windows:
     return Windows(len(rounds), min(seconds), least, statistics.median(rates_hz))
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of medians with its 95 % interval (None: too few rounds). paired: round by round, in one job."""
-
-    value: float
-    low: float | None
-    high: float | None
-    paired: bool
-
-    @property
-    def differs(self) -> bool | None:
-        """Whether the interval leaves 1 out; None if there is none."""
-        if self.low is None or self.high is None:
-            return None
-        return self.low > 1 or self.high < 1
-
-
-def latency_ratio(record: Record, baseline: Record) -> Ratio | None:
-    """Median latency of `record` over that of `baseline`.
-
-    In one job the rounds are paired: what slowed one round slowed both, and the ratio is the median of the rounds'
-    ratios. Otherwise it is the shift of Hodges and Lehmann (1963) between the logarithms of the round medians.
-    """
-    own, base = _log_medians(record), _log_medians(baseline)
-    if not own or not base:
-        return None
-    common = sorted(own.keys() & base.keys())
-    if record.job == baseline.job and common:
-        differences = [own[number] - base[number] for number in common]
-        return _ratio(series.median(differences), series.median_interval(differences, cautious=True), paired=True)
-    shift, interval = shift_of(list(own.values()), list(base.values()))
-    return _ratio(shift, interval, paired=False)
-
-
-def _log_medians(record: Record) -> dict[int, float]:
-    medians = round_quantiles_ns(record.rounds, 0.5)
-    return {round_.number: math.log(median) for round_, median in zip(record.rounds, medians, strict=True)}
-
-
-def shift_of(left: Sequence[float], right: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """The median of all pairwise differences, and the interval that inverts the rank-sum test of Mann and Whitney.
-
-    Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 4.3, large samples; None below 6 values a side.
-    Wider, as the interval of a median is, where rounds resemble the rounds before them.
-    """
-    differences = np.sort(np.subtract.outer(left, right), axis=None)
-    shift = float(np.median(differences))
-    n, m = len(left), len(right)
-    if min(n, m) < 6:
-        return shift, None
-    widening = (1 / series.effective_count(left) + 1 / series.effective_count(right)) / (1 / n + 1 / m)
-    k = max(1, math.floor(n * m / 2 - _Z95 * math.sqrt(widening * n * m * (n + m + 1) / 12)))
-    return shift, (float(differences[k - 1]), float(differences[n * m - k]))
-
-
-def _ratio(log_ratio: float, interval: tuple[float, float] | None, *, paired: bool) -> Ratio:
-    low, high = (math.exp(end) for end in interval) if interval else (None, None)
-    return Ratio(math.exp(log_ratio), low, high, paired)
-
-
 def mean(values: Sequence[float]) -> Estimate:
     """With Student's t-interval, from two values on; they are independent of one another (windows, seeds)."""
     centre, half = statistics.mean(values), series.mean_half_width(values)
@@ -181,7 +125,9 @@ def proportion_difference(first: float, second: float, first_count: int, second_
 
 
 def wilson_interval(successes: float, count: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927), as fractions."""
+    """95 % interval of a proportion (Wilson 1927), as fractions; of nothing, anything."""
+    if not count:
+        return 0.0, 1.0
     z = _Z95
     share = successes / count
     centre = share + z * z / (2 * count)

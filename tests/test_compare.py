@@ -287,7 +287,7 @@ def test_a_failed_record_is_a_row_without_numbers() -> None:
     _, row = rows(make_record(FP32), failed(INT8))
     assert row.verdict.level == "invalid"
     assert (row.p50_ns, row.p90_ns, row.p99_ns, row.throughput_hz, row.ratio) == (None,) * 5
-    assert row.no_ratio == "one of the two has no rounds"
+    assert row.no_ratio == "its record is invalid" and not row.is_baseline
     assert row.high_water_bytes is None
 
 

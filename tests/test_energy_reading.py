@@ -14,10 +14,11 @@ import pytest
 from device_agents.python import series
 from edgebench import compare, energy, verdict
 from edgebench.energy import EnergyPerInference
+from edgebench.ratios import Ratio
 from edgebench.reading import Accuracy, EnergyReading, Refusal
 from edgebench.record import Record
 from edgebench.report import markdown
-from edgebench.stats import Estimate, Ratio
+from edgebench.stats import Estimate
 from tests.records import make_reading, make_record
 
 LIMITS = Accuracy(gain=0.01, offset_w=0.05, source="datasheet:X")

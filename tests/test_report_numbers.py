@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from edgebench import stats
+from edgebench.ratios import Ratio
 from edgebench.report import _format
 from tests.comparisons import COMPARISON
 
@@ -40,13 +41,29 @@ def test_joules_keep_their_sign(j: float, said: str) -> None:
 
 def ratio_cell(value: float, low: float | None, high: float | None) -> str:
     row = COMPARISON.rows[1]
-    return _format.ratio(dataclasses.replace(row, ratio=stats.Ratio(value, low, high, True)))
+    return _format.ratio(dataclasses.replace(row, ratio=Ratio(value, low, high, True)))
 
 
-def test_a_ratio_that_shows_no_difference_says_what_would_have_been_seen() -> None:
-    assert ratio_cell(1.0, 0.98, 1.0204).startswith("same (within 2.0%")
+def test_a_ratio_is_a_difference_the_same_or_not_resolved() -> None:
     assert ratio_cell(0.41, 0.40, 0.42) == "0.41x (0.40-0.42)"
+    assert ratio_cell(1.0, 0.98, 1.0204) == "same (0.98-1.02)"
+    assert ratio_cell(1.28, 0.94, 1.60) == "not resolved: -6 % to +60 %"
+    assert ratio_cell(1.01, 0.996, 1.036) == "not resolved: -0.4 % to +4 %"
     assert "no interval" in ratio_cell(2.0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (56.8, 38.4, 59.5, "56.8 µs (38.4-59.5)"),
+        (36.27, 36.17, 36.35, "36.27 µs (36.17-36.35)"),
+        (900, 898.2, 901.8, "900 µs (898-902)"),
+        (9.0, 9.0, 9.0, "9.00 µs (9.00-9.00)"),
+        (9.0, 3.0, 1234.0, "9.00 µs (3.00-1,234.00)"),
+    ],
+)
+def test_an_interval_is_shown_with_both_ends(value: float, low: float, high: float, said: str) -> None:
+    assert _format.estimate(stats.Estimate(1e3 * value, 1e3 * low, 1e3 * high)) == said
 
 
 def test_a_small_ratio_is_not_rounded_to_nothing() -> None:

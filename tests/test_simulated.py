@@ -13,7 +13,7 @@ import pytest
 from device_agents.python import device, job, simulation
 from device_agents.python.runtimes import simulated as runtime
 from device_agents.python.simulation import Board, Device, Model
-from edgebench import deploy, energy, plan, record, simulated, stats, targets, verdict
+from edgebench import deploy, energy, plan, ratios, record, simulated, stats, targets, verdict
 from edgebench.plan import Plan
 from edgebench.record import Record
 from edgebench.targets import Target
@@ -63,7 +63,7 @@ def test_a_clean_device_gives_a_valid_record_with_the_prescribed_latency(tmp_pat
         assert latency is not None and latency.value == pytest.approx(truth, rel=0.005)
         assert one.golden is not None and one.golden.agreement_with_host == 1
         assert one.facts_before.model == "simulated device" and one.load is None
-    ratio = stats.latency_ratio(slow, fast)
+    ratio = ratios.latency_ratio(slow, fast)
     assert ratio is not None and ratio.paired and ratio.value == pytest.approx(2, rel=0.005)
 
 

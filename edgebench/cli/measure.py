@@ -242,7 +242,9 @@ def compare(
 
     check_outputs(html, markdown, csv)
     selected = compare.select(results, names or [])
-    comparison = compare.compare(selected, baseline=baseline, intensity_g_per_kwh=intensity)
+    comparison = compare.compare(
+        selected, baseline=baseline, intensity_g_per_kwh=intensity, history=compare.history(selected)
+    )
     for form, path in (("html", html), ("markdown", markdown), ("csv", csv)):
         if path:
             report.write(comparison, form, path)

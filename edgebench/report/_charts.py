@@ -1,6 +1,6 @@
 """The charts of a comparison, as Vega-Lite specifications that carry their data.
 
-Emulated and real times are never in one chart.
+Emulated and real times are never in one chart; invalid records are in none.
 """
 
 from __future__ import annotations
@@ -15,30 +15,52 @@ from edgebench import stats
 from edgebench.compare import Comparison, Row
 from edgebench.report._style import COLOURS, LABELS, LEGEND, sized
 
-_CURVE_POINTS = 200
+# Of all curves together: more would make a page of many records large and slow.
+_POINTS = 12_000
+_CURVE_POINTS, _CURVE_POINTS_MIN = 200, 12
+_ROWS = alt.NamedData(name="rows")
+
+Data = list[dict[str, Any]]
+# A chart without its data, and these: altair would look at every number of them, for minutes.
+Drawn = tuple[Any, Data]
 
 
 def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
     """(heading, what it shows, specification) for everything that has data."""
-    found: list[tuple[str, str, Any]] = []
+    found: list[tuple[str, str, Drawn]] = []
     for emulated in (False, True):
-        rows = [row for row in comparison.rows if row.p50_ns and row.record.target.emulated == emulated]
+        rows = [row for row in comparison.rows if _is_drawn(row) and row.record.target.emulated == emulated]
         if rows:
-            where = " (emulated clock, no device's times)" if emulated else ""
-            found.append((f"Latency{where}", _LATENCY_TEXT, _latency(rows)))
-            single = [row for row in rows if not row.record.means_only]
-            if single:
-                found.append((f"Every latency{where}", _CURVE_TEXT, _curves(single)))
-            if any(row.record.plan.sustained for row in rows):
-                found.append((f"Latency over time{where}", _TIME_TEXT, _over_time(rows)))
-            if not emulated and any(row.record.artifact.parity for row in rows):
-                found.append(("Accuracy against latency", _TRADE_TEXT, _trade(rows)))
+            found += _of_times(rows, " (emulated clock, no device's times)" if emulated else "")
+        if not emulated and any(row.record.artifact.parity for row in rows):
+            found.append(("Accuracy against latency", _TRADE_TEXT, _trade(rows)))
     if comparison.rows:
         found.append(("Size of the files", "Bytes on disk (1 MB is 10^6).", _sizes(comparison.rows)))
-    return [(heading, text, chart.to_dict()) for heading, text, chart in found]
+    return [(heading, text, _with_data(*drawn)) for heading, text, drawn in found]
 
 
-_LATENCY_TEXT = "Bar: p50 with its 95 % interval. Tick marks: p90 and p99."
+def _is_drawn(row: Row) -> bool:
+    return row.p50_ns is not None and row.verdict.level != "invalid"
+
+
+def _of_times(rows: Sequence[Row], where: str) -> list[tuple[str, str, Drawn]]:
+    found = [(f"Latency{where}", _LATENCY_TEXT, _latency(rows))]
+    single = [row for row in rows if not row.record.means_only]
+    if single:
+        points = _curve_points(len(single))
+        text = _CURVE_TEXT if points == _CURVE_POINTS else f"{_CURVE_TEXT} Thinned to {points} points a curve."
+        found.append((f"Every latency{where}", text, _curves(single, points)))
+    if any(row.record.plan.sustained for row in rows):
+        found.append((f"Latency over time{where}", _TIME_TEXT, _over_time(rows)))
+    return found
+
+
+def _with_data(chart: Any, data: Data) -> dict[str, Any]:
+    found: dict[str, Any] = chart.to_dict()
+    return found | {"datasets": {_ROWS.name: data}}
+
+
+_LATENCY_TEXT = "Bar: p50 with its 95 % interval. Tick marks: p90 and p99. Invalid records are left out."
 _CURVE_TEXT = "Share of inferences that took at most so long; steep is steady. Log scale."
 _TIME_TEXT = "Median of every two seconds of work without a rest, from the first inference on."
 _TRADE_TEXT = (
@@ -47,11 +69,15 @@ _TRADE_TEXT = (
 
 
 def _label(row: Row) -> str:
-    return f"{row.record.artifact.name} · {row.record.target.name}" + " (means)" * row.record.means_only
+    return f"{row.name} · {row.record.target.name}" + " (means)" * row.record.means_only
 
 
-def _latency(rows: Sequence[Row]) -> Any:
-    data = []
+def _curve_points(rows: int) -> int:
+    return min(max(_POINTS // rows, _CURVE_POINTS_MIN), _CURVE_POINTS)
+
+
+def _latency(rows: Sequence[Row]) -> Drawn:
+    data: Data = []
     for row in rows:
         assert row.p50_ns
         data.append(
@@ -65,7 +91,7 @@ def _latency(rows: Sequence[Row]) -> Any:
                 "precision": row.record.artifact.precision,
             }
         )
-    base = alt.Chart(alt.InlineData(values=data)).encode(y=alt.Y("artifact:N", sort=None, title=None, axis=LABELS))
+    base = alt.Chart(_ROWS).encode(y=alt.Y("artifact:N", sort=None, title=None, axis=LABELS))
     tip = [alt.Tooltip(f"{name}:Q", format=".4~g", title=f"{name} µs") for name in ("p50", "low", "high", "p90", "p99")]
     bars = base.mark_bar(height=14, cornerRadiusEnd=2).encode(
         x=alt.X("p50:Q", title="latency of one inference, µs"),
@@ -77,18 +103,19 @@ def _latency(rows: Sequence[Row]) -> Any:
         base.mark_tick(thickness=2, size=14, color=colour).encode(x=f"{name}:Q", tooltip=tip)
         for name, colour in (("p90", "#555"), ("p99", "#999"))
     ]
-    return sized(alt.layer(bars, interval, *ticks), height=34 * len(rows))
+    return sized(alt.layer(bars, interval, *ticks), height=34 * len(rows)), data
 
 
-def _curves(rows: Sequence[Row]) -> Any:
-    shares = np.unique(np.concatenate([np.linspace(0.001, 0.99, _CURVE_POINTS), np.linspace(0.99, 0.999, 20)]))
-    data = []
+def _curves(rows: Sequence[Row], points: int) -> Drawn:
+    tail = np.linspace(0.99, 0.999, max(points // 10, 3))
+    shares = np.unique(np.concatenate([np.linspace(0.001, 0.99, points - len(tail) + 1), tail]))
+    data: Data = []
     for row in rows:
-        pooled = np.concatenate([stats.settled_ns(round_) for round_ in row.record.rounds])
-        for share, value in zip(shares, np.quantile(pooled, shares), strict=True):
-            data.append({"artifact": _label(row), "share": round(float(share), 4), "us": float(f"{value / 1e3:.5g}")})
+        label = _label(row)
+        for share, value in zip(shares, np.quantile(stats.pooled_ns(row.record.rounds), shares), strict=True):
+            data.append({"artifact": label, "share": round(float(share), 4), "us": float(f"{value / 1e3:.5g}")})
     chart = (
-        alt.Chart(alt.InlineData(values=data))
+        alt.Chart(_ROWS)
         .mark_line(strokeWidth=1.8)
         .encode(
             x=alt.X("us:Q", scale=alt.Scale(type="log", nice=False), title="latency of one inference, µs"),
@@ -97,11 +124,11 @@ def _curves(rows: Sequence[Row]) -> Any:
             tooltip=["artifact:N", alt.Tooltip("us:Q", title="µs"), alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return sized(chart, height=260)
+    return sized(chart, height=260), data
 
 
-def _over_time(rows: Sequence[Row]) -> Any:
-    data = []
+def _over_time(rows: Sequence[Row]) -> Drawn:
+    data: Data = []
     for row in rows:
         record = row.record
         if record.plan.sustained:
@@ -117,7 +144,7 @@ def _over_time(rows: Sequence[Row]) -> Any:
                     }
                 )
     chart = (
-        alt.Chart(alt.InlineData(values=data))
+        alt.Chart(_ROWS)
         .mark_line(strokeWidth=1.8)
         .encode(
             x=alt.X("s:Q", title="s since the first inference"),
@@ -126,11 +153,11 @@ def _over_time(rows: Sequence[Row]) -> Any:
             tooltip=["artifact:N", "s:Q", alt.Tooltip("us:Q", title="µs"), alt.Tooltip("celsius:Q", title="°C")],
         )
     )
-    return sized(chart, height=220)
+    return sized(chart, height=220), data
 
 
-def _trade(rows: Sequence[Row]) -> Any:
-    data = []
+def _trade(rows: Sequence[Row]) -> Drawn:
+    data: Data = []
     for row in rows:
         parity = row.record.artifact.parity
         if parity and row.p50_ns:
@@ -145,7 +172,7 @@ def _trade(rows: Sequence[Row]) -> Any:
                     "bytes": row.record.artifact.content.size_bytes,
                 }
             )
-    base = alt.Chart(alt.InlineData(values=data)).encode(
+    base = alt.Chart(_ROWS).encode(
         x=alt.X("us:Q", title="p50, µs", scale=alt.Scale(type="log", nice=False, padding=30)),
         color=alt.Color("artifact:N", sort=None, scale=alt.Scale(range=COLOURS), title=None, legend=LEGEND),
     )
@@ -154,17 +181,25 @@ def _trade(rows: Sequence[Row]) -> Any:
         size=alt.Size("bytes:Q", legend=None, scale=alt.Scale(range=[80, 500])),
         tooltip=["artifact:N", alt.Tooltip("accuracy:Q", format=".2%"), alt.Tooltip("us:Q", format=".4~g")],
     )
-    return sized(alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), points), height=260)
+    return sized(alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), points), height=260), data
 
 
-def _sizes(rows: Sequence[Row]) -> Any:
-    artifacts = {row.record.artifact.name: row.record.artifact for row in rows}
+def _sizes(rows: Sequence[Row]) -> Drawn:
+    """Of every file once, however often it was measured; other files of the same name are told apart as rows are."""
+    files: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        files.setdefault((row.record.artifact.name, row.record.artifact.content.sha256), row)
+    names = [name for name, _ in files]
     data = [
-        {"artifact": name, "kB": one.content.size_bytes / 1e3, "precision": one.precision}
-        for name, one in artifacts.items()
+        {
+            "artifact": name if names.count(name) == 1 else _label(row),
+            "kB": row.record.artifact.content.size_bytes / 1e3,
+            "precision": row.record.artifact.precision,
+        }
+        for (name, _), row in files.items()
     ]
     chart = (
-        alt.Chart(alt.InlineData(values=data))
+        alt.Chart(_ROWS)
         .mark_bar(height=14, cornerRadiusEnd=2)
         .encode(
             x=alt.X("kB:Q", title="kB"),
@@ -173,4 +208,4 @@ def _sizes(rows: Sequence[Row]) -> Any:
             tooltip=["artifact:N", alt.Tooltip("kB:Q", format=".4~g")],
         )
     )
-    return sized(chart, height=26 * len(data))
+    return sized(chart, height=26 * len(data)), data

@@ -6,29 +6,54 @@ import math
 
 from edgebench.compare import Row
 from edgebench.energy import EnergyPerInference
-from edgebench.stats import Estimate, Ratio
+from edgebench.ratios import Ratio
+from edgebench.stats import Estimate
 
 NOTHING = "-"
 
 
 def time(ns: float) -> str:
-    for limit, divisor, unit in ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
+    divisor, unit = _time_unit(ns)
+    return f"{significant(ns / divisor)} {unit}"
+
+
+def _time_unit(ns: float) -> tuple[float, str]:
+    for limit, divisor, unit in ((1e3, 1.0, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
         if ns < limit:
-            return f"{significant(ns / divisor)} {unit}"
-    return f"{significant(ns / 1e9)} s"
+            return divisor, unit
+    return 1e9, "s"
 
 
 def estimate(ns: Estimate | None) -> str:
-    """`50.3 µs ±0.4%`"""
-    if ns is None:
-        return NOTHING
-    return time(ns.value) if ns.relative is None else f"{time(ns.value)} ±{percent(ns.relative)}"
+    """`56.8 µs (38.4-59.5)`: both ends, as an interval need not lie evenly around its value."""
+    return " ".join(filter(None, estimate_parts(ns)))
 
 
-def percent(fraction: float) -> str:
-    """Two significant digits: an interval's width is not known any better."""
-    digits = 0 if fraction >= 0.095 else 1 if fraction >= 0.0095 else 2
-    return f"{max(fraction, 0.0001):.{digits}%}"
+def estimate_parts(ns: Estimate | None) -> tuple[str, str]:
+    """`56.8 µs` and `(38.4-59.5)`; the second is empty where there is no interval."""
+    return (NOTHING, "") if ns is None else _parts(ns, *_time_unit(ns.value))
+
+
+def _parts(found: Estimate, divisor: float, unit: str) -> tuple[str, str]:
+    value, low, high = (None if end is None else end / divisor for end in (found.value, found.low, found.high))
+    assert value is not None
+    if low is None or high is None:
+        return f"{significant(value)} {unit}", ""
+    digits = _decimals(value, low, high)
+    return f"{value:,.{digits}f} {unit}", f"({low:,.{digits}f}-{high:,.{digits}f})"
+
+
+def _decimals(value: float, low: float, high: float) -> int:
+    """Three digits of the value, and up to two more where the interval is narrower than they show."""
+    digits = _significant_decimals(value)
+    half = (high - low) / 2
+    return min(max(digits, _first_decimal(half)), digits + 2)
+
+
+def change(fraction: float) -> str:
+    """`-6 %`, `+0.4 %`"""
+    digits = 0 if abs(fraction) >= 0.0095 or not fraction else 1 if abs(fraction) >= 0.00095 else 2
+    return f"{100 * fraction:+.{digits}f} %"
 
 
 def size(count: int | None) -> str:
@@ -44,10 +69,15 @@ def size(count: int | None) -> str:
 
 
 def joules(j: float) -> str:
+    divisor, unit = _joule_unit(j)
+    return f"{significant(j / divisor)} {unit}"
+
+
+def _joule_unit(j: float) -> tuple[float, str]:
     for limit, divisor, unit in ((1e-3, 1e-6, "µJ"), (1, 1e-3, "mJ")):
         if abs(j) < limit:
-            return f"{significant(j / divisor)} {unit}"
-    return f"{significant(j)} J"
+            return divisor, unit
+    return 1.0, "J"
 
 
 def grams(g: float) -> str:
@@ -68,9 +98,9 @@ def energy(row: Row) -> str:
 def _energy(one: EnergyPerInference, to_baseline: Ratio | str) -> str:
     """Net joules where there are some. Why there is no ratio is said below the table."""
     kind, shown = ("gross", one.gross_j) if one.net_j is None else ("net", one.net_j)
-    spread = "" if shown.half_width is None else f" ±{joules(shown.half_width)}"
-    told = f", {_ratio(to_baseline)}" if isinstance(to_baseline, Ratio) else ""
-    return f"{joules(shown.value)}{spread} {kind} ({one.meter} {one.scope}, {one.provenance}){told}"
+    figure = " ".join(filter(None, _parts(shown, *_joule_unit(shown.value))))
+    told = f", {' '.join(_ratio(to_baseline))}" if isinstance(to_baseline, Ratio) else ""
+    return f"{figure} {kind} ({one.meter} {one.scope}, {one.provenance}){told}"
 
 
 def rate(per_second: float | None) -> str:
@@ -78,30 +108,52 @@ def rate(per_second: float | None) -> str:
 
 
 def ratio(row: Row) -> str:
+    return " ".join(ratio_parts(row))
+
+
+def ratio_parts(row: Row) -> list[str]:
+    """`0.41x`, `(0.40-0.42)`, and `per image` where it is: a line each where the column is narrow."""
     if row.is_baseline:
-        return "baseline"
-    if row.ratio is None:
-        return NOTHING
-    return _ratio(row.ratio)
+        return ["baseline"]
+    return [NOTHING] if row.ratio is None else _ratio(row.ratio)
 
 
-def _ratio(value: Ratio) -> str:
-    """`0.41x (0.40-0.42)`; where the interval holds 1, the smallest difference that would have been seen."""
+def _ratio(value: Ratio) -> list[str]:
+    parts = _conclusion(value)
+    return [*parts, "per image"] if value.per_image else parts
+
+
+def _conclusion(value: Ratio) -> list[str]:
+    """Different, equivalent or not resolved; in the last case what the difference may be."""
     if value.low is None or value.high is None:
-        return f"{significant(value.value)}x (no interval)"
-    if not value.differs:
-        return f"same (within {percent(math.sqrt(value.high / value.low) - 1)})"
-    # Enough decimals that what differs from 1 does not read as 1.
-    nearest = min(abs(end - 1) for end in (value.low, value.high))
-    digits = 2 if nearest >= 0.005 and value.low >= 0.1 else 4
-    return "{0:.{d}f}x ({1:.{d}f}-{2:.{d}f})".format(value.value, value.low, value.high, d=digits)
+        return [f"{significant(value.value)}x", "(no interval)"]
+    if value.conclusion == "not resolved":
+        return ["not resolved:", f"{change(value.low - 1)} to {change(value.high - 1)}"]
+    digits = _ratio_decimals(value.low, value.high)
+    same = value.conclusion == "equivalent"
+    return [
+        "same" if same else f"{value.value:,.{digits}f}x",
+        f"({value.low:,.{digits}f}-{value.high:,.{digits}f})",
+    ]
+
+
+def _ratio_decimals(low: float, high: float) -> int:
+    """Two; more where an end would read as 1 though it is not, the ends as the same, or a small ratio as nothing."""
+    nearest = min(abs(low - 1), abs(high - 1))
+    wanted = [_first_decimal(nearest), min(_first_decimal((high - low) / 2), 3), _first_decimal(low) + 1]
+    return min(max(2, *wanted), 4)
+
+
+def _first_decimal(value: float) -> int:
+    """The decimal place of its first digit; 0 for nothing."""
+    return -math.floor(math.log10(value) + 1e-9) if value > 0 else 0
 
 
 def accuracy(row: Row) -> str:
-    """On the device if it was asked there, with half its interval; else the file's on the host."""
+    """On the device if it was asked there, with its interval; else the file's on the host."""
     found = row.device_accuracy
-    if found is not None and found.half_width is not None:
-        return f"{found.value:.2%} ±{found.half_width:.1%}"
+    if found is not None and found.low is not None and found.high is not None:
+        return f"{found.value:.2%} ({100 * found.low:.1f}-{100 * found.high:.1f})"
     parity = row.record.artifact.parity
     return f"{parity.accuracy:.2%}" if parity else NOTHING
 
@@ -113,7 +165,8 @@ def agreement(row: Row) -> str:
 
 def significant(value: float) -> str:
     """Three significant digits, no exponent."""
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}"
+    return f"{value:,.{_significant_decimals(value)}f}" if value else "0"
+
+
+def _significant_decimals(value: float) -> int:
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0

@@ -16,10 +16,11 @@ _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim
 
 
 def show(comparison: Comparison, console: Console) -> None:
+    shapes = _text.shows_shapes(comparison.rows)
     for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
         rows = [row for row in comparison.rows if row.record.target.name == target]
         console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
-        console.print(_latency_table(rows))
+        console.print(_latency_table(rows, shapes=shapes))
         console.print(_quality_table(rows))
         for remark in _text.remarks(rows):
             style = _STYLES[remark.level]
@@ -36,7 +37,7 @@ def _device(row: Row) -> str:
     return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
 
 
-def _latency_table(rows: Sequence[Row]) -> Table:
+def _latency_table(rows: Sequence[Row], *, shapes: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("artifact", overflow="fold")
@@ -45,7 +46,8 @@ def _latency_table(rows: Sequence[Row]) -> Table:
     for number, row in enumerate(rows, start=1):
         quantiles = [_two_lines(estimate) for estimate in (row.p50_ns, row.p90_ns, row.p99_ns)]
         mark = f"[{_STYLES[row.verdict.level]}]({number})[/]"
-        table.add_row(mark, escape(row.record.artifact.name), *quantiles, _format.ratio(row).replace(" ", "\n", 1))
+        name = escape(row.record.artifact.name) + _under(row.label) + _under(row.fed if shapes else "")
+        table.add_row(mark, name, *quantiles, "\n".join(_format.ratio_parts(row)))
     return table
 
 
@@ -71,9 +73,10 @@ def _quality_table(rows: Sequence[Row]) -> Table:
 
 
 def _under(text: str) -> str:
-    return f"\n[dim]{text}[/dim]" if text else ""
+    return f"\n[dim]{escape(text)}[/dim]" if text else ""
 
 
 def _two_lines(estimate: Estimate | None) -> str:
     """The interval under its value, so that three quantiles fit into 80 columns."""
-    return _format.estimate(estimate).replace(" ±", "\n[dim]±") + ("[/dim]" if estimate and estimate.half_width else "")
+    value, ends = _format.estimate_parts(estimate)
+    return value + _under(ends.strip("()"))

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench import behaviour, carbon, stats
-from edgebench.compare import Comparison, OutputsMatch, Row
+from edgebench import behaviour, between_jobs, carbon, ratios, stats
+from edgebench.between_jobs import Spread
+from edgebench.compare import Comparison, Row
 from edgebench.energy import EnergyPerInference
-from edgebench.facts import Facts
 from edgebench.reading import EnergyReading
 from edgebench.record import Record
 from edgebench.report import _format
+from edgebench.same_outputs import OutputsMatch
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,34 @@ def remarks(rows: Sequence[Row]) -> list[Remark]:
     for number, row in enumerate(rows, start=1):
         for reason in row.verdict.reasons:
             said.setdefault((reason.level, f"{reason.seen}. {reason.remedy}"), []).append(number)
-        for difference in row.differences:
-            said.setdefault(("note", f"not like the baseline: {difference}"), []).append(number)
+        for note in _notes(row):
+            said.setdefault(("note", note), []).append(number)
     found = [Remark(level, text, _numbered(numbers, len(rows))) for (level, text), numbers in said.items()]
     return sorted(found, key=lambda remark: ["invalid", "suspect", "note"].index(remark.level))
+
+
+def _notes(row: Row) -> Iterator[str]:
+    for difference in row.differences:
+        yield f"not like the baseline: {difference}"
+    yield from row.no_quantiles
+    if row.no_ratio and row.verdict.level != "invalid":
+        yield f"no ratio: {row.no_ratio}"
+    if row.ratio and row.ratio.spread:
+        yield _of_two_jobs(row.ratio.spread)
+
+
+def _of_two_jobs(spread: Spread) -> str:
+    """What the interval of a ratio between two jobs allows for."""
+    if spread.is_known:
+        return (
+            f"of another job than its baseline: jobs of one file differ by up to {_format.change(spread.least)[1:]} "
+            "there, which is in the interval"
+        )
+    return (
+        f"of another job than its baseline, one job each: differences below {100 * between_jobs.UNKNOWN:.0f} % are "
+        "not resolved. Measure both in one job, or keep three jobs or more of one file in the results "
+        "(edgebench selftest --results)"
+    )
 
 
 def _numbered(numbers: Sequence[int], count: int) -> str:
@@ -64,11 +89,12 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 f"{name} is emulated: its times count instructions of an emulator, are no device's times, and are "
                 "compared with nothing but its own."
             )
+    yield from _of_outcomes(comparison.rows)
     if any(map(memory_parts, comparison.rows)):
         yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
     for row in comparison.rows:
         for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
-            yield f"{row.record.artifact.name} on {row.record.target.name}: {said}."
+            yield f"{row.name} on {row.record.target.name}: {said}."
     for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.in_browser):
         yield (
             f"{name} ran in a browser (wasm): other kernels than the native runtimes have; a ratio between the two "
@@ -80,8 +106,25 @@ def notes(comparison: Comparison) -> Iterator[str]:
             "there are no percentiles, and its answers were not checked."
         )
     yield from _energy(comparison)
-    for match in comparison.outputs:
-        yield outputs(match)
+    yield from dict.fromkeys(map(outputs, comparison.outputs))
+
+
+def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
+    outcomes = {row.conclusion for row in rows}
+    margin = f"{100 * ratios.EQUIVALENCE_MARGIN:g} %"
+    if "equivalent" in outcomes:
+        yield f"same: the 95 % interval of the ratio lies within {margin} of 1."
+    if any(row.conclusion == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
+        yield (
+            f"not resolved: the 95 % interval of the ratio holds 1 and reaches further than {margin} from it; measure "
+            "both in one job, for longer."
+        )
+
+
+def shows_shapes(rows: Sequence[Row]) -> bool:
+    """Whether the inputs as they were fed go beside the names: they differ, or are not of one image."""
+    known = {row.fed for row in rows if row.fed}
+    return len(known) > 1 or any(row.record.batch not in (None, 1) for row in rows)
 
 
 def of_plan(record: Record) -> Iterator[str]:
@@ -113,13 +156,6 @@ def _throttling(found: behaviour.Sustained) -> str:
     return "never throttled" if found.tells else "never slower by a tenth; this device tells no throttling"
 
 
-def aim(row: Row) -> str:
-    """How hard it was measured."""
-    plan = row.record.plan
-    precision = "" if plan.precision is None else f", p50 to ±{plan.precision:.0%}"
-    return f"{plan.preset}: >= {plan.rounds_min} rounds and {plan.seconds_min:g} s{precision}"
-
-
 def _energy(comparison: Comparison) -> Iterator[str]:
     """How exact the joules are, why there are no ratios of some, and for every source that says none, why."""
     rows = comparison.rows
@@ -140,7 +176,7 @@ def _carbon(rows: Sequence[Row], intensity_g_per_kwh: float | None) -> Iterator[
         for one in row.energy:
             emitted = _format.grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))
             yield (
-                f"{row.record.artifact.name} on {row.record.target.name}: {emitted} of CO2e an inference, gross joules "
+                f"{row.name} on {row.record.target.name}: {emitted} of CO2e an inference, gross joules "
                 f"of {one.meter} {one.scope} ({one.provenance}) at {intensity_g_per_kwh:g} g/kWh (given by the user); "
                 "the making of the device is not in it."
             )
@@ -222,78 +258,3 @@ def accuracy(row: Row) -> str:
             f"{100 * change.high:+.2f}, image by image)"
         )
     return said
-
-
-def facts(row: Row) -> list[tuple[str, str]]:
-    """The conditions on a target, as (name, value)."""
-    facts = row.record.facts_before
-    known: dict[str, str | int | None] = {
-        "device": facts.model,
-        "processor": _joined(facts.cpu, facts.cores and f"{facts.cores} cores {' '.join(facts.cpu_features)}"),
-        "threads": _threads(row.record),
-        "governor": facts.governor,
-        "clock": _clock(row.record),
-        "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
-        "load": None if facts.load_1min is None else f"{facts.load_1min:.1f}",
-        "memory": facts.ram_bytes and _format.size(facts.ram_bytes),
-        "browser": facts.browser and f"{facts.browser}, {'isolated' if facts.isolated else 'not isolated'}",
-        "system": facts.system,
-        "power": _power(facts),
-        "cooling": _cooling(row.record),
-        "plan": aim(row),
-        "measured": row.record.created,
-        "edgebench": row.record.edgebench,
-    }
-    return [(name, str(value)) for name, value in known.items() if value]
-
-
-def _joined(*parts: str | int | None) -> str:
-    return ", ".join(str(part) for part in parts if part)
-
-
-def _threads(record: Record) -> str:
-    """As asked and as seen."""
-    runtime = record.runtime
-    if runtime.threads is None:
-        return str(record.target.threads)
-    cpus = ", ".join(map(str, runtime.cpus))
-    return f"{record.target.threads} asked for, {runtime.threads} started, on processors {cpus}"
-
-
-def _clock(record: Record) -> str | None:
-    """At the start, and which ones it had while latencies were measured: of the busiest group of processors."""
-    facts, load = record.facts_before, record.load
-    if not facts.clock_hz:
-        return None
-    at_start = f"{facts.clock_hz / 1e9:.2f} GHz"
-    if load is None or not load.clocks_s:
-        return at_start
-    shares = [_residency(times) for times in load.clocks_s.values() if times]
-    return f"{at_start}; while measuring {max(shares)[1]}" if shares else at_start
-
-
-def _residency(times: dict[str, float]) -> tuple[float, str]:
-    """The mean clock, by which the busiest group is known, and the three that it had for longest."""
-    whole = sum(times.values())
-    mean_hz = sum(int(hz) * seconds for hz, seconds in times.items()) / whole
-    longest = sorted(times.items(), key=lambda one: -one[1])[:3]
-    return mean_hz, ", ".join(f"{seconds / whole:.0%} at {int(hz) / 1e9:.2f} GHz" for hz, seconds in longest)
-
-
-def _power(facts: Facts) -> str | None:
-    if facts.battery:
-        return f"battery at {facts.battery}"
-    if facts.on_battery is not None:
-        return "battery" if facts.on_battery else "mains"
-    return None if facts.supply_a is None else f"a supply of {facts.supply_a:g} A"
-
-
-def _cooling(record: Record) -> str | None:
-    """The measured way back to where the device began."""
-    cooling = record.cooling
-    if cooling is None or cooling.limit_c is None:
-        return None
-    first, last = cooling.curve[0][1], cooling.curve[-1][1]
-    if first is None or last is None:
-        return None
-    return f"from {first:.1f} to {last:.1f} °C in {cooling.waited_s:.0f} s, limit {cooling.limit_c:.1f} °C"

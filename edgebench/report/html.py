@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebench.compare import Comparison
-from edgebench.report import _format, _page, _text
+from edgebench.report import _facts, _format, _page, _text
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -19,6 +19,8 @@ def render(comparison: Comparison) -> str:
         [spec for _, _, spec in drawn],
         fmt=_format,
         text=_text,
+        facts=_facts.facts,
+        shapes=_text.shows_shapes(comparison.rows),
         rows=comparison.rows,
         levels={level: _count(comparison, level) for level in ("valid", "suspect", "invalid")},
         targets=list({row.record.target.name: row for row in comparison.rows}.values()),

@@ -12,17 +12,18 @@ _HEADINGS = (
 
 
 def render(comparison: Comparison) -> str:
-    rows = [[f"({number})", *_cells(row)] for number, row in enumerate(comparison.rows, start=1)]
+    shapes = _text.shows_shapes(comparison.rows)
+    rows = [[f"({number})", *_cells(row, shapes=shapes)] for number, row in enumerate(comparison.rows, start=1)]
     lines = _markdown.table(_HEADINGS, rows, left=4)
     lines += [f"\n{remark.rows} {remark.level}: {remark.text}" for remark in _text.remarks(comparison.rows)]
     lines += [f"\n{note}" for note in _text.notes(comparison)]
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, *, shapes: bool) -> list[str]:
     record = row.record
     return [
-        record.artifact.name,
+        row.name + (f", {row.fed}" if shapes and row.fed else ""),
         record.target.name + _text.mark(record),
         row.verdict.level,
         _format.estimate(row.p50_ns),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edgebench import checkpoint, record, sparsity, stats
+from edgebench import checkpoint, ratios, record, sparsity
 from edgebench.audit import Evidence
 from edgebench.audit.evidence import run_of
 from edgebench.evaluate import Evaluation
@@ -80,7 +80,7 @@ def _bands(records: Iterable[list[Record]]) -> dict[str, float]:
     for of_one_file in records:
         for copy in filter(measuring.is_copy, of_one_file):
             for one in of_one_file:
-                ratio = stats.latency_ratio(copy, one) if one.job == copy.job and one.id != copy.id else None
+                ratio = ratios.latency_ratio(copy, one) if one.job == copy.job and one.id != copy.id else None
                 if ratio:
                     bands[copy.job] = max(ratio.value, 1 / ratio.value)
     return bands

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgebench import stats, verdict
+from edgebench import ratios, stats, verdict
 from edgebench.history import EnergyShare, Metrics
 from edgebench.record import Record
 from edgebench.stats import Estimate
@@ -122,7 +122,7 @@ def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) 
         if _setting(own) == _setting(base)
     ]
     for own, base in sorted(timed, key=lambda pair: pair[0].job != pair[1].job):
-        ratio = stats.latency_ratio(own, base)
+        ratio = ratios.latency_ratio(own, base)
         if ratio:
             band = max(bands.get(own.job, 1.0), bands.get(base.job, 1.0))
             ends = (None, None) if ratio.low is None or ratio.high is None else (ratio.low / band, ratio.high * band)

@@ -21,6 +21,7 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     content.did_not_complete,
     content.too_few_values,
     content.short_window,
+    content.answered_wrongly,
     content.answers_unchecked,
     content.other_accuracy,
     content.not_scored,

@@ -32,9 +32,10 @@ def _imprecise(record: Record) -> Reason:
         return Reason("suspect", seen, "It is too slow for this plan: --plan quick")
     median = stats.latency_ns(record.rounds, 0.5)
     reached = f"{len(record.rounds)} rounds give p50 no interval"
-    if median is not None and median.relative is not None:
-        reached = f"p50 is known to +/-{median.relative:.1%}"
-        if median.relative <= plan.precision:
+    if median is not None and median.low is not None and median.high is not None and median.half_width is not None:
+        low, high = median.low / median.value - 1, median.high / median.value - 1
+        reached = f"p50 is known to {low:+.1%} / {high:+.1%}"
+        if median.half_width <= plan.precision * median.value:
             reached += " only in the end, or of rounds that resemble one another"
     longer = "" if plan.preset == "default" else ", or give it longer: --plan default"
     return Reason("suspect", f"{reached}, asked for +/-{plan.precision:.1%}", f"Close other programs{longer}")
@@ -80,6 +81,19 @@ def answers_unchecked(record: Record) -> Iterator[Reason]:
             "its answers were not checked: no golden inputs",
             "Deploy a bundle from `edgebench export`",
         )
+
+
+def answered_wrongly(record: Record) -> Iterator[Reason]:
+    """It should never have been timed; a failure that says so has been told."""
+    golden = record.golden
+    if golden is None or golden.passed or record.outcome.status == "failed":
+        return
+    error = "not a number" if golden.relative_error is None else f"{golden.relative_error:.2g}"
+    yield Reason(
+        "invalid",
+        f"its answers to the {golden.count} golden inputs are wrong (relative error {error})",
+        _REMEDIES["wrong"],
+    )
 
 
 def other_accuracy(record: Record) -> Iterator[Reason]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from edgebench import stats
+from edgebench import ratios
 from edgebench.audit.evidence import Evidence
 from edgebench.audit.finding import Finding
 from edgebench.audit.published import Row
@@ -34,7 +34,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
 
 def _not_shown(measured: list[tuple[Record, Record]]) -> str:
     for own, base in measured:
-        ratio = stats.latency_ratio(own, base)
+        ratio = ratios.latency_ratio(own, base)
         if ratio and ratio.differs is False:
             return (
                 f"on {own.target.name} '{own.artifact.name}' takes {ratio.value:.3f}x of '{base.artifact.name}' "
@@ -75,7 +75,7 @@ def _copies(records: tuple[Record, ...]) -> Iterator[Finding]:
         for other in records:
             if other.job != first.job or other.target.name != first.target.name or _same_file(other, first):
                 continue
-            ratio = stats.latency_ratio(other, first)
+            ratio = ratios.latency_ratio(other, first)
             if ratio and ratio.differs and abs(ratio.value - 1) <= band:
                 seen = (
                     f"it takes {ratio.value:.3f}x of '{first.artifact.name}', and two copies of that file differ by "
@@ -90,5 +90,5 @@ def _same_file(first: Record, second: Record) -> bool:
 
 
 def _apart(first: Record, second: Record) -> float | None:
-    ratio = stats.latency_ratio(second, first)
+    ratio = ratios.latency_ratio(second, first)
     return abs(ratio.value - 1) if ratio else None
