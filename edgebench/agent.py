@@ -1,92 +1,76 @@
-"""The agent seen from the host: bring it over, talk to it. PROTOCOL.md says what is said."""
+"""The agent seen from the host: talk to it. PROTOCOL.md says what is said, arrival.py how it comes there.
+
+What it says is untrusted: `wire` limits it, the types below say what fits, and each wait has a deadline.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import json
-import os
-import subprocess
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from device_agents.python import PROTOCOL
-from edgebench.agent_file import build_zipapp
+from edgebench import wire
+from edgebench.answers import Alive, Clock, Holder, Ready, RuntimeOnDevice, Started, Tail, duration
+from edgebench.arrival import Arrived, arrive
 from edgebench.errors import AgentError, LinkLost
 from edgebench.facts import Facts
+from edgebench.journal import Allowance
 from edgebench.progress import Progress, Silent
-from edgebench.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, OwnAgent, Session, Transport
-from edgebench.transports.ssh import remote_path
+from edgebench.transports import OwnAgent, Transport
+from edgebench.wire import Ended, Quiet, Unfit, Wire
 
-
-class RuntimeOnDevice(msgspec.Struct, frozen=True):
-    """What a probe found: the runtime in `folder` ("" is the device's own), or the problem."""
-
-    folder: str = ""
-    facts: dict[str, str] = {}
-    problem: str = ""
-
-
-class Tail(msgspec.Struct, frozen=True):
-    """Why the agent stopped sending lines. died: the job's process is gone without a last line."""
-
-    tail: Literal["ended", "died", "interrupted"]
-    stderr: list[str] = []
-
-
-class Clock(msgspec.Struct, frozen=True):
-    """When a question arrived there and when its answer left, on the device's monotonic clock."""
-
-    received_ns: int
-    sent_ns: int
+# The longest that one request may take, however often the agent says that it is at work on it.
+REQUEST_MAX_S = 900.0
+# A job whose processes are stopped is waited for so long.
+STOPPED_MAX_S = 60.0
+_FRAME = 1 << 18
+_NUMBER = re.compile(rb'\{"n":(\d{1,15}),')
 
 
 _T = TypeVar("_T")
 
 
+class Busy(AgentError):
+    """The device measures for somebody else."""
+
+    def __init__(self, where: str, holder: Holder) -> None:
+        super().__init__(where, f"it is busy: {holder}", "Wait for that with --wait, or use another board")
+        self.holder = holder
+
+
 class Agent:
     """One connection to an agent; close() it.
 
-    Raises Unreachable and AgentError when it starts, LinkLost whenever the connection ends unasked.
+    Raises Unreachable and AgentError when it starts, LinkLost whenever the connection ends unasked or falls silent.
     """
 
     def __init__(self, transport: Transport | OwnAgent, where: str, progress: Progress | None = None) -> None:
         self.where = where
         self._transport = transport
-        self._noise = b""
+        self._progress = progress or Silent()
         self._interruptions = 0
-        self._process: subprocess.Popen[bytes] | Session | None = None
+        self._asked = "its hello"
+        self._job_runs = False
+        self._wire: Wire | None = None
         try:
-            transport.connect(progress or Silent())
-            if isinstance(transport, OwnAgent):
-                self.sha256 = transport.sha256
-                self._process = transport.session()
-                hello = self._first_line()
-            else:
-                hello = self._sent(transport)
-            self._check_hello(hello)
+            transport.connect(self._progress)
+            arrived: Arrived = arrive(transport, where, self._tell_silence)
         except BaseException:
-            self.close()
+            transport.close()
             raise
-
-    def _sent(self, transport: Transport) -> dict[str, Any] | None:
-        """Start the zipapp there, brought over if it is missing; its hello, or None."""
-        zipapp = build_zipapp()
-        self.sha256 = hashlib.sha256(zipapp).hexdigest()
-        self._path = f"{transport.workdir}/agent-{self.sha256[:16]}.pyz"
-        hello = self._start(transport)
-        if hello is None and self._exit_code() == EXIT_NO_AGENT:
-            self._hang_up()
-            self._bring(transport, zipapp)
-            hello = self._start(transport)
-        return hello
+        self._wire = arrived.wire
+        self.sha256 = arrived.sha256
+        self.boot = arrived.hello.boot
 
     def close(self) -> None:
-        self._hang_up()
+        if self._wire:
+            self._wire.close()
+            self._wire = None
         self._transport.close()
 
     def facts(self) -> Facts:
@@ -94,47 +78,63 @@ class Agent:
 
     def runtimes(self, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, RuntimeOnDevice]:
         answer = self._ask({"do": "runtimes", "names": list(names), "options": dict(options)})
-        return self._convert(answer, dict[str, RuntimeOnDevice])
+        found = self._convert(answer, dict[str, RuntimeOnDevice])
+        if set(found) != set(names):
+            raise self._unfit(f"runtimes {sorted(found)} where {sorted(names)} were asked for")
+        return found
 
     def install(self, name: str, wheels: Sequence[str]) -> None:
         self._ask({"do": "install", "name": name, "wheels": list(wheels)})
 
     def missing(self, files: Mapping[str, Path]) -> list[str]:
-        """Which of {sha256: path} the device does not have."""
+        """Which of {sha256: path} the device does not have, or has with another content."""
         sizes = {sha256: path.stat().st_size for sha256, path in files.items()}
-        return self._convert(self._ask({"do": "missing", "blobs": sizes}), list[str])
+        found = self._convert(self._ask({"do": "missing", "blobs": sizes}), list[str])
+        if len(set(found)) < len(found) or not set(found) <= files.keys():
+            raise self._unfit("it misses files that nobody spoke of")
+        return found
 
     def send(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Send the content of (sha256, path) pairs; the agent checks each."""
-        if not files:
-            return
-        self._write({"do": "receive", "blobs": [(sha256, path.stat().st_size) for sha256, path in files]})
-        try:
-            for _, path in files:
-                with path.open("rb") as stream:
-                    while piece := stream.read(1 << 20):
-                        self._stdin().write(piece)
-            self._stdin().flush()
-        except ConnectionError:
-            raise self._link_lost() from None
-        self._answer()
+        """Send the content of (sha256, path) pairs, each from where an earlier try ended; the agent checks each."""
+        for sha256, path in files:
+            resumed = self._send(sha256, path)
+            if resumed:  # what was there of it was wrong, and is gone
+                self._send(sha256, path)
+
+    def busy(self) -> Holder | None:
+        """Whom the device measures for, if it measures."""
+        return self._convert(self._ask({"do": "busy"}), Holder | None)  # type: ignore[arg-type]
 
     def start(self, job: Mapping[str, Any]) -> bool:
-        """Start a job; False if the device has it already, running or ended."""
-        return bool(self._ask({"do": "start", "job": dict(job)})["started"])
+        """Start a job; False if the device has it already, running or ended. Raises Busy."""
+        answer = self._convert(self._ask({"do": "start", "job": dict(job)}), Started)
+        if answer.busy:
+            raise Busy(self.where, answer.busy)
+        self._job_runs = True
+        return answer.started
 
-    def tail(self, job: str, line: int) -> Iterator[bytes | Tail]:
+    def tail(self, job: str, line: int, allowance: Allowance | None = None) -> Iterator[bytes | Tail]:
         """Every journal line from number `line` on as it is written, then one Tail."""
+        self._job_runs = True
+        allowance = allowance or Allowance()
+        watchdog = _Watchdog(self.where, self._progress)
         self._write({"do": "tail", "job": job, "line": line})
         while True:
-            text = self._read_line()
+            text = self._read_line(wire.MAX_LINE_BYTES, watchdog)
             if text.startswith(b'{"n":'):
+                number = _NUMBER.match(text)
+                if number is None or int(number[1]) != line:
+                    raise self._unfit(f"a journal line {wire.plain(text[:40].decode(errors='replace'))}, due is {line}")
+                line += 1
+                if over := allowance.over(text):
+                    raise self._unfit(over)
                 yield text
                 continue
             ending = self._convert(self._unwrap(text), Tail)
             for _ in range(self._interruptions):
                 self._answer()
             self._interruptions = 0
+            self._job_runs = ending.tail == "interrupted"
             yield ending
             return
 
@@ -158,123 +158,138 @@ class Agent:
         """Remove a finished job's files."""
         self._ask({"do": "forget", "job": job})
 
-    # ------------------------------------------------------------------ connection
-
-    def _start(self, transport: Transport) -> dict[str, Any] | None:
-        """Start a session; its hello, or None if it ended without one."""
-        agent, python = remote_path(self._path), remote_path(transport.python)
-        self._process = transport.run(
-            f"[ -f {agent} ] || exit {EXIT_NO_AGENT}; command -v {python} >/dev/null || exit {EXIT_NO_PYTHON}; "
-            f"exec {python} -I {agent} session {remote_path(transport.workdir)}"
-        )
-        return self._first_line()
-
-    def _bring(self, transport: Transport, zipapp: bytes) -> None:
-        source = Path(os.environ.get("TMPDIR", "/tmp")) / f"edgebench-agent-{os.getpid()}.pyz"
-        source.write_bytes(zipapp)
-        try:
-            transport.put(source, self._path)
-        finally:
-            source.unlink()
-
-    def _first_line(self) -> dict[str, Any] | None:
-        """What a login script prints before the hello is noise, and shown if no hello comes."""
-        for line in self._stdout():
-            if line.startswith(b'{"hello":'):
-                hello: dict[str, Any] = json.loads(line)
-                return hello
-            self._noise = (self._noise + line)[-2000:]
-        return None
-
-    def _check_hello(self, hello: dict[str, Any] | None) -> None:
-        python = getattr(self._transport, "python", "")
-        if hello is None:
-            if self._exit_code() == EXIT_NO_PYTHON:
-                raise AgentError(self.where, f"there is no '{python}'", "Install it (apt: python3), or set `python`")
-            raise AgentError(self.where, f"the agent did not start: {self._last_words()}", f"Try: {python} --version")
-        if hello["hello"] == 0:
-            raise AgentError(
-                self.where, f"'{python}' is {hello['python']}", "The agent needs Python >= 3.9; set `python`"
-            )
-        if "error" in hello:
-            raise AgentError(self.where, hello["error"], "Free space there, or set `workdir` in targets.yaml")
-        if hello["hello"] != PROTOCOL:
-            raise AgentError(self.where, f"it speaks protocol {hello['hello']}, not {PROTOCOL}", "Report this as a bug")
-
-    def _exit_code(self) -> int:
-        assert self._process is not None
-        return self._process.wait()
-
-    def _hang_up(self) -> None:
-        if self._process is None:
-            return
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream:
-                with contextlib.suppress(ConnectionError):
-                    stream.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
     # ------------------------------------------------------------------ messages
+
+    def _send(self, sha256: str, path: Path) -> bool:
+        """True if what was there of an earlier try proved to be wrong. Frames: what is sent is never a request."""
+        size = path.stat().st_size
+        ready = self._convert(self._ask({"do": "receive", "sha256": sha256, "size": size}), Ready)
+        if not 0 <= ready.have <= size:
+            raise self._unfit(f"{ready.have} bytes of a file of {size}")
+        assert self._wire is not None
+        try:
+            with path.open("rb") as stream:
+                stream.seek(ready.have)
+                # The agent says early if it cannot take more.
+                while not self._wire.pending() and (piece := stream.read(_FRAME)):
+                    self._wire.write(b'{"bytes":%d}\n' % len(piece) + piece)
+            self._wire.write(b'{"bytes":0}\n')
+        except Ended:
+            raise self._link_lost() from None
+        except Quiet as error:
+            raise self._silent(error) from None
+        answer = self._convert(self._answer(), dict[str, bool])
+        if not answer.get("whole"):
+            if ready.have:
+                return True
+            raise AgentError(
+                self.where, f"{path.name} arrived with another content", "Is the board's disk or memory failing?"
+            )
+        return False
 
     def _ask(self, request: Mapping[str, Any]) -> Any:
         self._write(request)
         return self._answer()
 
     def _answer(self) -> Any:
-        return self._unwrap(self._read_line())
+        return self._unwrap(self._read_line(wire.MAX_ANSWER_BYTES))
 
     def _write(self, request: Mapping[str, Any]) -> None:
+        self._asked = f"'{request['do']}'"
+        assert self._wire is not None
         try:
-            self._stdin().write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
-            self._stdin().flush()
-        except ConnectionError:
+            self._wire.write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
+        except Ended:
             raise self._link_lost() from None
+        except Quiet as error:
+            raise self._silent(error) from None
 
-    def _read_line(self) -> bytes:
+    def _read_line(self, max_bytes: int, watchdog: _Watchdog | None = None) -> bytes:
+        assert self._wire is not None
+        started = time.monotonic()
+        while True:
+            try:
+                line = self._wire.line(max_bytes)
+            except Ended:
+                raise self._link_lost() from None
+            except Quiet as error:
+                raise self._silent(error) from None
+            except Unfit as error:
+                raise self._unfit(error) from None
+            if not line.startswith(b'{"alive":'):
+                return line
+            if watchdog:
+                watchdog.hears(self._convert(self._parse(line)["alive"], Alive))
+            elif time.monotonic() - started > REQUEST_MAX_S:
+                raise self._unfit(f"it has been at work on {self._asked} for {duration(REQUEST_MAX_S)}")
+
+    def _parse(self, line: bytes) -> Any:
         try:
-            line = self._stdout().readline()
-        except ConnectionError:
-            line = b""
-        if not line.endswith(b"\n"):
-            raise self._link_lost()
-        return line[:-1]
+            return wire.parse(line)
+        except Unfit as error:
+            raise self._unfit(f"{error}: {wire.plain(line[:80].decode(errors='replace'))}") from None
 
     def _unwrap(self, line: bytes) -> Any:
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            raise AgentError(self.where, f"an answer that is no JSON: {line[:200]!r}", "Report this as a bug") from None
+        answer = self._parse(line)
         if isinstance(answer, dict) and "ok" in answer:
             return answer["ok"]
-        said = answer.get("error", answer) if isinstance(answer, dict) else answer
-        raise AgentError(self.where, f"the agent says: {said}", "See its files in the `workdir` of the target")
+        if not isinstance(answer, dict) or not isinstance(answer.get("error"), str):
+            raise self._unfit(f"neither an answer nor an error: {str(answer)[:80]}")
+        if isinstance(answer.get("remedy"), str):
+            raise AgentError(self.where, answer["error"], answer["remedy"])
+        raise AgentError(self.where, f"the agent says: {answer['error']}", "See its files in the `workdir` there")
 
     def _convert(self, answer: Any, type_: type[_T]) -> _T:
         try:
             return msgspec.convert(answer, type_)
         except msgspec.ValidationError as error:
-            raise AgentError(self.where, f"an answer that does not fit ({error})", "Report this as a bug") from error
+            raise self._unfit(error) from error
+
+    def _unfit(self, why: object) -> AgentError:
+        return AgentError(
+            self.where, f"the agent's answer to {self._asked} cannot be used ({why})",
+            "Is another program answering there? If not, report this as a bug",
+        )  # fmt: skip
+
+    def _silent(self, error: Quiet) -> LinkLost:
+        return LinkLost(self.where, f"nothing heard for {error} (asked for {self._asked})", self._what_goes_on())
 
     def _link_lost(self) -> LinkLost:
-        return LinkLost(
-            self.where, f"the connection ended: {self._last_words()}", "The job goes on there; deploy again"
+        assert self._wire is not None
+        return LinkLost(self.where, f"the connection ended: {self._wire.last_words()}", self._what_goes_on())
+
+    def _what_goes_on(self) -> str:
+        if not self._job_runs:
+            return "Nothing was started there; deploy again"
+        return f"A job was running there at {time.strftime('%H:%M')}; deploy again to go on with it"
+
+    def _tell_silence(self, seconds: float) -> None:
+        self._progress.say(
+            f"{self.where}: nothing heard for {seconds:.0f} s (asked for {self._asked}); waiting for up to "
+            f"{wire.SILENCE_MAX_S:.0f} s"
         )
 
-    def _last_words(self) -> str:
-        code = self._exit_code()
-        stderr = self._process.stderr if self._process else None
-        said = (self._noise + (stderr.read() if stderr else b"")).decode(errors="replace").strip()
-        return said.splitlines()[-1] if said else f"exit code {code}"
 
-    def _stdin(self) -> io.BufferedWriter:
-        assert self._process is not None and self._process.stdin is not None
-        return self._process.stdin  # type: ignore[return-value]
+class _Watchdog:
+    """Hears what the session says of a quiet job: a process that a signal holds is said, and not waited for for ever."""
 
-    def _stdout(self) -> io.BufferedReader:
-        assert self._process is not None and self._process.stdout is not None
-        return self._process.stdout  # type: ignore[return-value]
+    def __init__(self, where: str, progress: Progress) -> None:
+        self._where = where
+        self._progress = progress
+        self._since: float | None = None
+
+    def hears(self, alive: Alive) -> None:
+        if alive.stopped is None:
+            self._since = None
+            return
+        if self._since is None:
+            self._since = time.monotonic()
+            self._progress.say(
+                f"{self._where}: its process {alive.stopped} is stopped (SIGSTOP); there, `kill -CONT {alive.stopped}` "
+                "lets it go on"
+            )
+        if time.monotonic() - self._since > STOPPED_MAX_S:
+            raise AgentError(
+                self._where, f"the job's process {alive.stopped} has been stopped (SIGSTOP) for {STOPPED_MAX_S:.0f} s",
+                f"There: kill -CONT {alive.stopped}; then deploy again to go on with the job",
+            )  # fmt: skip

@@ -7,6 +7,8 @@ Everything that is measured happens in the agent (device_agents/python/job.py); 
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,12 +41,14 @@ def deploy(
     results: Path,
     *,
     calibrations: Path = _calibration.FILE,
+    wait: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Measure artifacts on a target; returns the paths of the saved records, in the order of the artifacts.
 
     A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
     being started again. Ctrl-C asks the job to stop and saves what there is. calibrations: of the target's `meter`.
+    wait: for the end of another's job there, instead of raising Busy.
     """
     progress = progress or Silent()
     book = Ledger(results, target.name)
@@ -59,14 +63,15 @@ def deploy(
         if job:
             progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
         else:
+            link.await_turn(wait)
             placed = _placed(link.agent, target, wanted, progress)
             _check_plan(plan, placed, target)
             job = book.add(_request(key, target, plan, placed, tests))
         meter.start(job, link.agent)
-        _start(link.agent, job, wanted, tests, meter.name, progress)
+        _start(link, job, wanted, tests, meter.name, progress)
         ending = _follow(link, job, meter, progress)
         meter.align(link.agent)
-        died = "; ".join(ending.stderr) if ending.tail == "died" else None
+        died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
         records = recording.to_records(
             job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
         )
@@ -204,8 +209,9 @@ def _spec(source: Source, place: RuntimePlace, target: Target, tests: Mapping[st
 
 
 def _start(
-    agent: Agent, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], meter: str, progress: Progress
-) -> None:
+    link: Connection, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], meter: str,
+    progress: Progress,
+) -> None:  # fmt: skip
     """Send what the device does not have, and start the job there unless it runs or ran already."""
     request = job.request
     names = {artifact.name for artifact in request.artifacts}
@@ -217,16 +223,11 @@ def _start(
     }
     for name in names & tests.keys():
         files |= tests[name].files
-    missing = agent.missing(files)
-    if missing:
-        size = sum(files[sha256].stat().st_size for sha256 in missing)
-        with progress.step(f"Sending {len(missing)} files, {size / 1e6:.1f} MB", total=len(missing)) as step:
-            for sha256 in missing:
-                agent.send([(sha256, files[sha256])])
-                step.advance()
+    link.bring(files)
     try:
         plan = msgspec.to_builtins(request.plan)
-        begun = agent.start({"id": request.id, "plan": plan, "meter": meter, "artifacts": request.specs})
+        spec = {"id": request.id, "plan": plan, "meter": meter, "artifacts": request.specs, "owner": _owner()}
+        begun = link.agent.start(spec)
     except AgentError:
         job.close()  # refused: nothing was started that could be gone on with
         raise
@@ -235,18 +236,24 @@ def _start(
         job.forget_lines()
 
 
+def _owner() -> str:
+    """Whoever waits for the device is told."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
 def _follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress) -> Tail:
     """Take in journal lines until the job has ended, over as many connections as it needs."""
     request = job.request
     total = len(request.artifacts) * request.plan.rounds_min
     stopping = False
+    allowance = journal.Allowance(_age_s(request))
     with progress.step(f"Measuring {len(request.artifacts)} artifacts on {request.target.name}", total=total) as step:
         watch = _Watch(request, step, total)
         for line in job.lines:
             watch(line)
         while True:
             try:
-                for item in link.agent.tail(request.id, len(job.lines)):
+                for item in link.agent.tail(request.id, len(job.lines), allowance):
                     if not isinstance(item, Tail):
                         job.append(item)
                         watch(item)
@@ -256,8 +263,8 @@ def _follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress)
                         meter.talk(link.agent)
                     else:
                         return item
-            except LinkLost:
-                progress.say("The connection is lost; the job goes on there. Connecting again ...")
+            except LinkLost as lost:
+                progress.say(f"{lost.seen}. The job was running there; connecting again ...")
                 link.renew()
             except KeyboardInterrupt:
                 if stopping:
@@ -266,6 +273,11 @@ def _follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress)
                 progress.say("Stopping after this round; what is measured is saved. Ctrl-C again: leave it running")
                 link.renew()
                 link.agent.stop(request.id)
+
+
+def _age_s(request: Request) -> float:
+    created = datetime.strptime(request.created, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    return (datetime.now(UTC) - created).total_seconds()
 
 
 class _Watch:

@@ -118,7 +118,7 @@ def export(
     ):
         parent = _opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
-        for line in _not_made(parent, choices, formats):
+        for line in _only_tflite(parent, choices, formats):
             progress.say(line)
         absent = exporters.without_packages(choices)
         if absent and (formats or len(absent) == len(choices)):
@@ -268,7 +268,7 @@ def wanted(parent: Parent, formats: Sequence[str] | None, *, int8: bool) -> list
     return [name for name in plain if parent.calibration or not name.endswith("-int8")]
 
 
-def _not_made(parent: Parent, choices: Sequence[Choice], formats: Sequence[str] | None) -> Iterator[str]:
+def _only_tflite(parent: Parent, choices: Sequence[Choice], formats: Sequence[str] | None) -> Iterator[str]:
     """Of a source that not every format is made from, without a word from the user."""
     if parent.kind == "keras" and not formats:
         made = ", ".join(choice.name for choice in choices)

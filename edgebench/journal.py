@@ -6,10 +6,13 @@ with an error that shows it.
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Annotated, Any
 
 import msgspec
 
+from edgebench import wire
 from edgebench.errors import AgentError
 from edgebench.facts import Facts
 from edgebench.reading import (
@@ -25,14 +28,14 @@ from edgebench.record import (
     Nanoseconds,
 )
 
-Index = Annotated[int, msgspec.Meta(ge=0)]
+Index = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class Line(msgspec.Struct, frozen=True, tag_field="event", forbid_unknown_fields=True):
     """n counts the lines of a journal from 0; t_ns is the device's monotonic clock."""
 
-    n: int
-    t_ns: int
+    n: Index
+    t_ns: Index
 
 
 class JobLine(Line, tag="job", frozen=True):
@@ -98,7 +101,7 @@ class GateLine(Line, tag="gate", frozen=True):
 class WarmupLine(Line, tag="warmup", frozen=True):
     artifact: Index
     block: Count
-    start_ns: int
+    start_ns: Index
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
     interrupted: str = ""
 
@@ -114,7 +117,7 @@ class RoundLine(Line, tag="round", frozen=True):
     artifact: Index
     round: int
     block: Count
-    start_ns: int
+    start_ns: Index
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
     temperature_c: float | None
     throttled: int | None
@@ -146,7 +149,7 @@ class WindowLine(Line, frozen=True):
     """One window on the device's clock; {meter: {scope: J}} of the device's own meters, and what reading leaves."""
 
     round: Index
-    start_ns: int
+    start_ns: Index
     duration_s: Seconds
     joules: dict[str, dict[Scope, float]]
     u_j: dict[str, dict[Scope, Uncertainty]]
@@ -191,17 +194,48 @@ AnyLine = (
 _DECODER: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
 
 
+# Escapes and bytes above ASCII: what a terminal must not be shown can only be among them.
+_DOUBTFUL = re.compile(rb"[\\\x7f-\xff]|\d{19}")
+
+
 def decode(line: bytes, where: str, *, artifacts: int) -> AnyLine:
     """One line of a job of so many artifacts. Raises AgentError for anything that is not one."""
     try:
-        entry = _DECODER.decode(line)
+        entry = msgspec.convert(wire.parse(line), AnyLine) if _DOUBTFUL.search(line) else _DECODER.decode(line)
         if getattr(entry, "artifact", 0) >= artifacts:
             raise ValueError(f"it is about artifact {getattr(entry, 'artifact', None)} of {artifacts}")
-    except (msgspec.MsgspecError, ValueError) as error:
+        if isinstance(entry, LoadedLine):
+            wire.checked(entry.notes)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise AgentError(
             where, f"a journal line that does not fit the protocol ({error}): {line[:200]!r}", "Report this as a bug"
         ) from error
     return entry
+
+
+class Allowance:
+    """What a journal may hold: it comes from measuring, so it cannot grow faster than values are made.
+
+    Values are 5 microseconds or more each where they are not 4 digits long: 1.2 MB a second at most.
+    """
+
+    BASE_BYTES = 24 << 20  # outputs of golden inputs, answers to a test set, facts
+    BYTES_PER_S = 1.5e6
+    MOST_BYTES = 512 << 20
+    LINE_BYTES = 200  # what keeping a line costs besides its text
+
+    def __init__(self, age_s: float = 0.0) -> None:
+        """age_s: of the job."""
+        self._since = time.monotonic() - max(0.0, age_s)
+        self._spent = 0
+
+    def over(self, line: bytes) -> str:
+        """Count a line; why it is one too many, or ""."""
+        self._spent += len(line) + self.LINE_BYTES
+        allowed = min(self.BASE_BYTES + self.BYTES_PER_S * (time.monotonic() - self._since), self.MOST_BYTES)
+        if self._spent <= allowed:
+            return ""
+        return f"a journal of {self._spent / 1e6:.0f} MB, more than measuring can write in that time"
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -222,6 +256,7 @@ def glance(line: bytes) -> Glance:
     A line that does not fit is nothing to look at here; `decode` will say what is wrong with it.
     """
     try:
-        return _GLANCER.decode(line)
-    except (msgspec.MsgspecError, ValueError):
+        seen = _GLANCER.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return Glance()
+    return Glance(wire.plain(seen.event[:40]), seen.artifact, seen.round, wire.plain(seen.reason[:500]))

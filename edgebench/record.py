@@ -21,8 +21,8 @@ SCHEMA_VERSION = 3
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Nanoseconds = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Nanoseconds = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 
 
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

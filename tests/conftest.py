@@ -29,6 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test writes into the user's cache; subprocesses inherit it."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("EDGEBENCH_CACHE", str(folder))
+    monkeypatch.setenv("EDGEBENCH_LOCK", str(tmp_path / "device.lock"))  # tests of other processes measure as well
     return folder
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,11 +54,23 @@ class Session:
         self.process.stdin.flush()
         return self.line()
 
+    def send(self, data: bytes, sha: str = "", size: int = 0) -> Any:
+        """A file in two frames; the answer behind the last one."""
+        assert self.ask(do="receive", sha256=sha or sha256(data), size=size or len(data))["ok"] == {"have": 0}
+        assert self.process.stdin
+        self.process.stdin.write(frames(data[:3], data[3:]) + b'{"bytes":0}\n')
+        self.process.stdin.flush()
+        return self.line()
+
     def close(self) -> None:
         assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         assert self.process.wait(timeout=20) == 0
         self.process.stdout.close()
+
+
+def frames(*pieces: bytes) -> bytes:
+    return b"".join(b'{"bytes":%d}\n' % len(piece) + piece for piece in pieces)
 
 
 @pytest.fixture
@@ -145,12 +158,43 @@ def test_unknown_and_malformed_requests_are_answered_and_survived(session: Sessi
 def test_a_blob_gets_its_name_only_if_its_content_is_right(session: Session, tmp_path: Path) -> None:
     data = b"weights"
     assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == [sha256(data)]
-    wrong = session.ask(b"wejghts", do="receive", blobs=[[sha256(data), len(data)]])
-    assert "another content" in wrong["error"]
+    assert session.send(b"wejghts", sha256(data)) == {"ok": {"whole": False}}
     assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == [sha256(data)]
-    assert session.ask(data, do="receive", blobs=[[sha256(data), len(data)]]) == {"ok": None}
+    assert session.send(data) == {"ok": {"whole": True}}
     assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == []
     assert [p.name for p in (tmp_path / "root/blobs").iterdir()] == [sha256(data)]
+
+
+def test_what_looks_like_a_request_inside_a_file_is_no_request(session: Session) -> None:
+    data = b'{"do":"facts"}\n' * 4
+    assert session.send(data) == {"ok": {"whole": True}}
+    assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == []
+
+
+def test_a_file_that_is_damaged_there_is_missing_again(session: Session, tmp_path: Path) -> None:
+    data = b"weights"
+    session.send(data)
+    (tmp_path / "root/blobs" / sha256(data)).write_bytes(b"wejghts")  # as long as before
+    assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == [sha256(data)]
+    assert session.send(data) == {"ok": {"whole": True}}
+
+
+def test_an_upload_goes_on_where_the_last_one_ended(session: Session, zipapp: Path, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40
+    assert session.ask(do="receive", sha256=sha256(data), size=len(data))["ok"] == {"have": 0}
+    assert session.process.stdin
+    session.process.stdin.write(frames(data[:5000]))
+    session.process.stdin.flush()
+    partial = tmp_path / "root/blobs" / (sha256(data) + ".part")
+    while not partial.exists() or partial.stat().st_size < 5000:
+        time.sleep(0.01)
+    again = Session(zipapp, tmp_path / "root")
+    assert again.ask(do="receive", sha256=sha256(data), size=len(data))["ok"] == {"have": 5000}
+    assert again.process.stdin
+    again.process.stdin.write(frames(data[5000:]) + b'{"bytes":0}\n')
+    again.process.stdin.flush()
+    assert again.line() == {"ok": {"whole": True}}
+    again.close()
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/b", "", ".hidden", "a b"])
@@ -158,7 +202,7 @@ def test_names_from_the_host_never_leave_the_folder(session: Session, name: str)
     assert "not a plain name" in session.ask(do="tail", job=name, line=0)["error"]
     assert "not a plain name" in session.ask(do="forget", job=name)["error"]
     assert "not a plain name" in session.ask(do="install", name=name, wheels=[])["error"]
-    assert "not a sha256" in session.ask(b"x", do="receive", blobs=[[name, 1]])["error"]
+    assert "not a sha256" in session.ask(do="receive", sha256=name, size=1)["error"]
 
 
 def test_a_wheel_is_unpacked_inside_its_own_folder(session: Session, tmp_path: Path) -> None:
@@ -167,7 +211,7 @@ def test_a_wheel_is_unpacked_inside_its_own_folder(session: Session, tmp_path: P
         archive.writestr("package/__init__.py", "x = 1")
         archive.writestr("../../outside.py", "x = 1")
     data = wheel.read_bytes()
-    session.ask(data, do="receive", blobs=[[sha256(data), len(data)]])
+    session.send(data)
     folder = Path(session.ask(do="install", name="demo", wheels=[sha256(data)])["ok"]["folder"])
     assert folder.parent == tmp_path / "root/runtimes"
     assert (folder / "package/__init__.py").exists()

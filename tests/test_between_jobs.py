@@ -1,4 +1,4 @@
-"""Two jobs of one file differ by more than their rounds show: what is known of it is in the interval, or allowed for."""
+"""Two jobs of one file differ by more than their rounds show: what is known of it widens intervals."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def measure_accuracy(subjects, plan, journal, store, survives):
 def answer(subject, number, plan, journal, store):
     """The class of each image of one piece, by the largest output."""
     sha256, count = subject.spec["test"][number]
-    classes = subject.worker.ask("classify", plan["worker_timeout_s"], inputs=str(store.blob(sha256)), count=count)
+    classes = subject.worker.ask("classify", plan["worker_timeout_s"], inputs=str(store.checked(sha256)), count=count)
     if len(classes) != count:
         raise WorkerFailed("error", "%d answers to %d images" % (len(classes), count))
     journal.write("answers", artifact=subject.index, piece=number, classes=classes)

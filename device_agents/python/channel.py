@@ -9,6 +9,7 @@ import os
 import select
 
 MAX_LINE_BYTES = 64 << 20
+MAX_FRAME_BYTES = 1 << 20
 # Read at once; larger buffers cost more to make than they save.
 PIECE_BYTES = 1 << 16
 encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -66,7 +67,20 @@ class Channel:
             searched = len(self._buffer)
             self._fill(timeout_s)
             if len(self._buffer) > MAX_LINE_BYTES:
+                self._buffer.clear()
                 raise ValueError("a line longer than %d bytes" % MAX_LINE_BYTES)
+
+    def frames(self):
+        """Yield raw bytes in pieces, framed so that they are never taken for requests: `{"bytes": n}`, n bytes, ..."""
+        while True:
+            frame = self.receive()
+            count = frame.get("bytes") if isinstance(frame, dict) else None
+            if not isinstance(count, int) or not 0 <= count <= MAX_FRAME_BYTES:
+                raise Closed("no frame where one was due")  # what follows could be anything
+            if not count:
+                return
+            for piece in self.receive_bytes(count):
+                yield piece
 
     def receive_bytes(self, count):
         """Yield `count` raw bytes in pieces."""

@@ -7,7 +7,6 @@
 Runs detached from whoever started it. Everything it learns goes to the journal at once; it keeps nothing else.
 """
 
-import fcntl
 import json
 import math
 import random
@@ -23,11 +22,13 @@ from .energy import measure_energy
 from .gate import Condition, gate
 from .journal import Journal
 from .process import WorkerFailed
-from .store import Store
+from .store import FULL, Store
 from .subject import Subject
 from .watch import Blind
 
 MAX_VALUES_PER_ROUND = 20_000
+RESERVE_BYTES = 1 << 16
+MAX_OUTPUTS_BYTES = 6 << 20
 # A single inference is timed alone if it takes at least this many steps of the clock.
 MIN_CLOCK_STEPS = 100
 
@@ -36,10 +37,16 @@ def main(arguments):
     folder = Path(arguments[0])
     store = Store(folder.parents[1])
     job = json.loads((folder / "job.json").read_text())
-    with (store.root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
+    signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
+    reserve = folder / "reserve"
+    reserve.write_bytes(bytes(RESERVE_BYTES))
+    try:
         run(job, store, folder, Journal(folder / "journal.jsonl"))
+    except OSError as error:
+        if error.errno in FULL:
+            reserve.unlink()  # the room to say why
+            print(store.full(error, 0), file=sys.stderr, flush=True)
+        raise
 
 
 # Looked at between steps: an exception out of a signal handler could tear a journal line in two.
@@ -108,10 +115,12 @@ def check(subject, plan, journal, store):
     if not expected:
         return
     answer = subject.answer_golden(plan, store)
-    files = store.blob(expected["expected"]), store.blob(expected["reference"])
+    files = store.checked(expected["expected"]), store.checked(expected["reference"])
     compared = golden.compare(answer["outputs"], *files, expected["count"])
     passed = compared["relative_error"] <= expected["max_relative_error"]  # False for a NaN as well
-    journal.write("golden", artifact=subject.index, passed=passed, outputs=answer["outputs"], **_finite(compared))
+    # Of a detector they are megabytes: beyond what the host takes in a line they are not kept. They were compared.
+    kept = answer["outputs"] if len(answer["outputs"]) <= MAX_OUTPUTS_BYTES else ""
+    journal.write("golden", artifact=subject.index, passed=passed, outputs=kept, **_finite(compared))
     if not passed:
         raise WorkerFailed(
             "wrong",
@@ -123,6 +132,7 @@ def check(subject, plan, journal, store):
 def measure_memory(subject, plan, journal):
     """The memory pass, in a process of its own: bare runtime, after loading, and while running."""
     timeout_s = plan["worker_timeout_s"]
+    subject.check_content()
     with subject.start_worker("memory") as worker:
         subject.import_runtime(worker, timeout_s)
         bare = worker.ask("memory", timeout_s)

@@ -15,8 +15,9 @@ TIMEOUT_S = 120
 
 def look(store, name, options):
     """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}."""
-    problem = None
-    brought = [str(folder) for folder in store.installed(name)]
+    found = store.installed(name)
+    brought = [str(folder) for folder in found if store.is_runtime_whole(folder)]
+    problem = "what was brought of it was damaged here, and is removed" if len(brought) < len(found) else None
     # A program is the one that the user brought last: an older one that works must not answer for it.
     folders = (brought[:1] or [""]) if hasattr(runtimes.module(name), "PROGRAM") else ["", *brought]
     for folder in folders:

@@ -9,11 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import state
 from .channel import Channel, Closed
 
 # The values of a round go through in one go; in 64 KiB a worker and its job wake one another several times.
 PIPE_BYTES = 1 << 18
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
+
+
+# ONNX Runtime from 1.32 on, and some builds of 1.31, send what they do to their maker, from a thread of the measured
+# process, and write to the user's home.
+QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 class WorkerFailed(Exception):
@@ -45,7 +51,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **QUIET, **(environment or {})},
             )
         with contextlib.suppress(OSError):  # from Linux 2.6.35 on, where the user's pipes are not too many
             fcntl.fcntl(self._process.stdout, F_SETPIPE_SZ, PIPE_BYTES)
@@ -76,8 +82,13 @@ class WorkerProcess:
                 self._channel.send(request)
             return self._channel.receive_line(timeout_s)
         except TimeoutError:
+            held = state.stopped(self.pid)
             self.close()
-            raise WorkerFailed("timeout", "no answer to '%s' within %g s" % (what, timeout_s)) from None
+            why = "; its process was stopped (SIGSTOP)" if held else ""
+            raise WorkerFailed("timeout", "no answer to '%s' within %g s%s" % (what, timeout_s, why)) from None
+        except ValueError as error:
+            self.close()
+            raise WorkerFailed("error", "its answer to '%s' cannot be used (%s)" % (what, error)) from None
         except Closed:
             raise self._how_it_ended(what) from None
 

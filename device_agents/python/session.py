@@ -6,19 +6,26 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
-from . import PROTOCOL, meters, probe
+from . import PROTOCOL, lock, meters, probe, state
 from .channel import Channel, Closed
 from .device import MACHINE
 from .process import own_path
-from .store import Store
+from .store import Refused, Store
 
 # The journal is looked at again after so much of the time that it has been followed for, within these limits: every
 # look costs the device that is measured.
 POLL_SHARE = 0.1
 POLL_MIN_S, POLL_MAX_S = 0.25, 2.0
+# Whoever waits for an answer hears so often that it is being worked on.
+ALIVE_S = 5.0
+# A handler that has said everything itself.
+ANSWERED = object()
+# These are short, or say themselves how it goes.
+_QUICK = ("clock", "tail", "wait")
 
 
 def main(arguments):
@@ -26,14 +33,22 @@ def main(arguments):
     channel = Channel.stdio()
     root = Path(arguments[0]).expanduser().absolute()
     try:
-        session = Session(channel, Store(root))
+        store = Store(root)
+        store.tidy()
     except OSError as error:
         channel.send({"hello": PROTOCOL, "error": "cannot write to %s: %s" % (root, error.strerror)})
         return
-    channel.send({"hello": PROTOCOL, "python": platform.python_version(), "pid": os.getpid(), "root": str(root)})
+    session = Session(channel, store)
+    known = {"python": platform.python_version(), "pid": os.getpid(), "root": str(root), "boot": state.boot_id()}
+    channel.send({"hello": PROTOCOL, **known})
     try:
         while True:
-            session.answer(channel.receive())
+            try:
+                request = channel.receive()
+            except (ValueError, RecursionError) as error:
+                channel.send({"error": "%s: %s" % (type(error).__name__, str(error)[:200])})
+            else:
+                session.answer(request)
     except Closed:
         pass
 
@@ -42,15 +57,28 @@ class Session:
     def __init__(self, channel, store):
         self._channel = channel
         self._store = store
+        self._sending = threading.Lock()
 
     def answer(self, request):
-        handler = getattr(self, "do_" + str(request.pop("do", "")), None)
         try:
+            if not isinstance(request, dict):
+                raise ValueError("a request is an object")
+            does = str(request.pop("do", ""))
+            handler = getattr(self, "do_" + does, None)
             if handler is None:
                 raise ValueError("unknown request")
-            self._channel.send({"ok": handler(**request)})
-        except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
-            self._channel.send({"error": "%s: %s" % (type(error).__name__, error)})
+            with _Heart(self._send, does):
+                answer = handler(**request)
+            if answer is not ANSWERED:
+                self._send({"ok": answer})
+        except Refused as error:
+            self._send({"error": str(error), "remedy": error.remedy})
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, ImportError) as error:
+            self._send({"error": "%s: %s" % (type(error).__name__, error)})
+
+    def _send(self, message):
+        with self._sending:
+            self._channel.send(message)
 
     def do_facts(self):
         told = {**MACHINE.static_facts(), **MACHINE.momentary_facts()}
@@ -66,21 +94,45 @@ class Session:
     def do_missing(self, blobs):
         return self._store.missing(blobs)
 
-    def do_receive(self, blobs):
-        """Then the raw bytes of each blob follow, in this order."""
-        for sha256, size in blobs:
-            self._store.receive(sha256, self._channel.receive_bytes(size))
+    def do_receive(self, sha256, size):
+        """Then its bytes from {"have"} on follow in frames; a disk that takes no more is said at once."""
+        self._send({"ok": {"have": self._store.begin(sha256, size)}})
+        refused = None
+        with self._store.partial(sha256) as stream:
+            for piece in self._channel.frames():
+                if refused:
+                    continue  # dropped: they are on their way already
+                try:
+                    self._store.write(stream, piece)
+                except Refused as error:
+                    refused = error
+                    self._send({"error": str(error), "remedy": error.remedy})
+        return ANSWERED if refused else {"whole": self._store.finish(sha256)}
+
+    def do_busy(self):
+        """Whom this device measures for; None if it does not."""
+        return lock.holder()
 
     def do_start(self, job):
         """Start the job in a session of its own, so that it outlives this connection. Once per job id."""
-        if not self._store.create_job(job):
+        if self._store.job_folder(job["id"]).exists():
             return {"started": False}
-        busy = self._running_job()
+        self._store.need(0)
+        held = None
+        if lock.is_needed(job):
+            held, holder = lock.take(job)
+            if held is None:
+                return {"started": False, "busy": holder}
+        try:
+            return {"started": self._launch(job, held)}
+        finally:
+            if held is not None:
+                os.close(held)  # it is the job's now
+
+    def _launch(self, job, held):
+        if not self._store.create_job(job):
+            return False
         folder = self._store.job_folder(job["id"])
-        if busy:
-            (folder / "job.json").unlink()
-            folder.rmdir()
-            raise ValueError("the device is busy with job %s" % busy)
         with (folder / "stderr.txt").open("wb") as stderr:
             process = subprocess.Popen(
                 [sys.executable, *own_path(), "job", str(folder)],
@@ -88,9 +140,10 @@ class Session:
                 stdout=stderr,
                 stderr=stderr,
                 start_new_session=True,
+                pass_fds=() if held is None else (held,),
             )
-        (folder / "pid").write_text("%d %s" % (process.pid, _start_time(process.pid)))
-        return {"started": True}
+        (folder / "pid").write_text(state.describe(process.pid))
+        return True
 
     def do_tail(self, job, line):
         """Send every journal line from number `line` on, until the job ends or the host says something.
@@ -101,7 +154,7 @@ class Session:
         folder = self._store.job_folder(job)
         if not folder.is_dir():
             raise ValueError("no such job")
-        started_s = time.monotonic()
+        started_s = said_s = time.monotonic()
         new = b""
         with _JournalReader(folder / "journal.jsonl", line) as reader:
             while True:
@@ -113,8 +166,15 @@ class Session:
                     _wait_for_end(folder)
                     return {"tail": "ended"}
                 if not alive and not new:
-                    return {"tail": "died", "stderr": _last_lines(folder / "stderr.txt")}
-                followed_s = time.monotonic() - started_s
+                    why = state.why_ended(folder, self._store.free_bytes())
+                    return {"tail": "died", "reason": why, "stderr": _last_lines(folder / "stderr.txt")}
+                now_s = time.monotonic()
+                if new:
+                    said_s = now_s
+                elif now_s - said_s >= ALIVE_S:
+                    said_s = now_s
+                    self._send({"alive": {"stopped": state.stopped(_pid(folder))}})
+                followed_s = now_s - started_s
                 if self._channel.waiting(min(max(POLL_SHARE * followed_s, POLL_MIN_S), POLL_MAX_S)):
                     return {"tail": "interrupted"}
 
@@ -190,12 +250,12 @@ def _pid(folder):
 
 
 def _alive(folder):
-    """Whether the job's process is there: same pid and same start time, so that a reused pid does not count."""
+    """Whether the job's process is there: same pid, start time and start of the device; a reused pid does not count."""
     try:
-        pid, started = (folder / "pid").read_text().split()
+        pid, started, *boot = (folder / "pid").read_text().split()
     except (OSError, ValueError):
         return False
-    return _start_time(pid) == started
+    return _start_time(pid) == started and (not boot or boot[0] == state.boot_id())
 
 
 def _wait_for_end(folder):
@@ -205,12 +265,7 @@ def _wait_for_end(folder):
         time.sleep(0.02)
 
 
-def _start_time(pid):
-    try:
-        fields = Path("/proc/%s/stat" % pid).read_text().rpartition(")")[2].split()
-    except OSError:
-        return "gone"
-    return "gone" if fields[0] == "Z" else fields[19]
+_start_time = state.start_time
 
 
 def _last_lines(path, count=5):
@@ -218,3 +273,29 @@ def _last_lines(path, count=5):
         return path.read_text(errors="replace").splitlines()[-count:]
     except OSError:
         return []
+
+
+class _Heart:
+    """Says every ALIVE_S that a request is being worked on."""
+
+    def __init__(self, send, does):
+        self._send = send
+        self._does = does
+        self._over = threading.Event()
+        self._thread = None if does in _QUICK else threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self):
+        if self._thread:
+            self._thread.start()
+
+    def __exit__(self, *_):
+        self._over.set()
+        if self._thread:
+            self._thread.join()
+
+    def _beat(self):
+        try:
+            while not self._over.wait(ALIVE_S):
+                self._send({"alive": {"doing": self._does}})
+        except Closed:
+            pass

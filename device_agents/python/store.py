@@ -4,15 +4,35 @@ blobs/<sha256>          artifacts, golden files and wheels, by content
 models/<key>/           an artifact of several files, under the names that they know one another by
 runtimes/<name>-<key>/  unpacked wheels of one runtime, private to the agent
 jobs/<id>/              job.json, journal.jsonl, pid, stderr files
-lock                    held by the job that is measuring
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import time
 import zipfile
 from pathlib import Path
+
+from .process import WorkerFailed
+
+# What a disk that is full says: of itself, of a user's quota, of the largest file that is allowed.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Left free, for the journal and for the system.
+SPARE_BYTES = 2 << 20
+# What an upload that was cut short left behind is kept for so long, to be gone on with.
+PARTIAL_S = 24 * 3600
+PIECE_BYTES = 1 << 20
+MANIFEST = ".manifest.json"
+
+
+class Refused(ValueError):
+    """Why something cannot be done here, and what to do about it."""
+
+    def __init__(self, why, remedy):
+        super().__init__(why)
+        self.remedy = remedy
 
 
 class Store:
@@ -25,27 +45,108 @@ class Store:
         return self.root / "blobs" / _hex(sha256)
 
     def missing(self, blobs):
-        """Those of {sha256: size} that are not here whole."""
+        """Those of {sha256: size} that are not here whole; what has another content is removed."""
         return [sha for sha, size in blobs.items() if not self._has(sha, size)]
 
     def _has(self, sha256, size):
         try:
-            return self.blob(sha256).stat().st_size == size
+            return self.blob(sha256).stat().st_size == size and self._is_whole(sha256)
         except FileNotFoundError:
             return False
 
-    def receive(self, sha256, pieces):
-        """Write a blob as it arrives; it gets its name only if its content is what was announced."""
-        partial = self.blob(sha256).with_suffix(".part-%d" % os.getpid())
-        digest = hashlib.sha256()
-        with partial.open("wb") as stream:
-            for piece in pieces:
-                digest.update(piece)
-                stream.write(piece)
-        if digest.hexdigest() != sha256:
+    def _is_whole(self, sha256):
+        """Disks fail, and a power cut leaves a name without its content."""
+        blob = self.blob(sha256)
+        if _digest(blob) == sha256:
+            return True
+        blob.unlink()
+        return False
+
+    def checked(self, sha256):
+        """The path of a blob that is about to be used. Raises WorkerFailed if it is damaged."""
+        self.check(self.blob(sha256), sha256)
+        return self.blob(sha256)
+
+    def check(self, path, sha256):
+        """Raise WorkerFailed unless a file, a blob or a copy of one, has its content; a wrong one is removed."""
+        if path.exists() and _digest(path) == sha256:
+            return
+        for wrong in {path, self.blob(sha256)}:
+            if wrong.exists() and _digest(wrong) != sha256:
+                wrong.unlink()
+        raise WorkerFailed(
+            "error",
+            "its file %s was damaged on this device after it had arrived; that copy is removed: deploy again"
+            % sha256[:12],
+        )
+
+    def begin(self, sha256, size):
+        """How much of a blob an earlier try left here. Raises Refused where the rest has no room."""
+        partial = self._partial(sha256)
+        have = partial.stat().st_size if partial.exists() else 0
+        if have > size:
             partial.unlink()
-            raise ValueError("blob %s arrived with another content" % sha256[:12])
+            have = 0
+        self.need(size - have)
+        return have
+
+    def partial(self, sha256):
+        """The stream of a blob that arrives, behind what is there of it."""
+        return self._partial(sha256).open("ab", buffering=0)
+
+    def write(self, stream, piece):
+        """Raises Refused where the disk takes no more; what there is of the blob is removed then."""
+        try:
+            if stream.write(piece) < len(piece):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            refused = self.full(error, len(piece))
+            os.unlink(stream.name)
+            raise refused from error
+
+    def finish(self, sha256):
+        """Give a blob its name; False, and it is removed, if its content is not what was announced."""
+        partial = self._partial(sha256)
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        if _digest(partial) != sha256:
+            partial.unlink()
+            return False
         partial.replace(self.blob(sha256))
+        return True
+
+    def need(self, size):
+        """Raise Refused unless there is room for so many bytes."""
+        free = self.free_bytes()
+        if free < size + SPARE_BYTES:
+            raise self._no_room("%.1f MB are needed" % ((size + SPARE_BYTES) / 1e6), free)
+
+    def full(self, error, size):
+        """What to say of a write that failed."""
+        if error.errno not in FULL:
+            return Refused("cannot write in %s: %s" % (self.root, error.strerror), "Is the board's disk failing?")
+        return self._no_room("no room for %.1f MB more (%s)" % (size / 1e6, error.strerror), self.free_bytes())
+
+    def _no_room(self, why, free):
+        return Refused(
+            "its disk is full: %s, %.1f MB are free at %s" % (why, free / 1e6, self.root),
+            "Free space there, or set `workdir` in targets.yaml to another disk",
+        )
+
+    def free_bytes(self):
+        about = os.statvfs(self.root)
+        return about.f_bavail * about.f_frsize
+
+    def tidy(self):
+        """Remove what was cut short and not taken up again."""
+        for pattern in ("*.part-*", "blobs/*.part*", "runtimes/*.part-*", "jobs/.part-*"):
+            for partial in self.root.glob(pattern):
+                if time.time() - partial.lstat().st_mtime > PARTIAL_S:
+                    shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+
+    def _partial(self, sha256):
+        blob = self.blob(sha256)
+        return blob.with_name(blob.name + ".part")
 
     def lay_out(self, sha256, suffix, companions):
         """The path of a model whose weights are in other files, beside which it looks for them.
@@ -75,12 +176,32 @@ class Store:
         if not folder.exists():
             partial = folder.with_name(folder.name + ".part-%d" % os.getpid())
             shutil.rmtree(partial, ignore_errors=True)
-            for sha256 in wheels:
-                with zipfile.ZipFile(self.blob(sha256)) as wheel:
-                    wheel.extractall(partial)  # drops absolute names and '..'
-            partial.replace(folder)
+            try:
+                for sha256 in wheels:
+                    with zipfile.ZipFile(self.checked(sha256)) as wheel:
+                        self.need(sum(one.file_size for one in wheel.infolist()))
+                        wheel.extractall(partial)  # drops absolute names and '..'
+                (partial / MANIFEST).write_text(json.dumps(_manifest(partial)))
+                partial.replace(folder)
+            except OSError as error:
+                raise self.full(error, 0) from error
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
         os.utime(folder)  # what the host brought last is the newest, also if it was here already
         return folder
+
+    def is_runtime_whole(self, folder):
+        """Whether a runtime's files are what was unpacked; if not it is removed, so that it is brought again."""
+        try:
+            known = json.loads((folder / MANIFEST).read_text())
+            whole = all(_digest(folder / name) == digest for name, digest in known.items())
+        except FileNotFoundError:
+            whole = not (folder / MANIFEST).exists() and any(folder.iterdir())  # an older agent brought it
+        except (OSError, ValueError):
+            whole = False
+        if not whole:
+            shutil.rmtree(folder, ignore_errors=True)
+        return whole
 
     def installed(self, name):
         """The folders of one runtime, newest first."""
@@ -116,6 +237,21 @@ def _relative(name):
     if not name or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
         raise ValueError("not a name of a file beside a model: %r" % name[:80])
     return name
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while True:
+            piece = stream.read(PIECE_BYTES)
+            if not piece:
+                return digest.hexdigest()
+            digest.update(piece)
+
+
+def _manifest(folder):
+    """{file: sha256} of all that was unpacked."""
+    return {str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _hex(text):

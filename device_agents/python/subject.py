@@ -15,6 +15,7 @@ class Subject:
         self.spec = spec
         self.path = _placed(store, spec)
         self._folder = folder
+        self._check = store.check
         runtime = runtimes.module(spec["runtime"])
         self.start_process = getattr(runtime, "start_worker", WorkerProcess)
         self.values_max = getattr(runtime, "VALUES_MAX", math.inf)
@@ -39,9 +40,19 @@ class Subject:
             "runtime", timeout_s, name=spec["runtime"], folder=spec["runtime_folder"], options=spec["options"]
         )
 
+    def check_content(self):
+        """Raise WorkerFailed unless the files that a worker is about to load are those that were sent.
+
+        Read by the job, before anything is timed; a load is timed with its file in memory, whatever was sent when.
+        """
+        self._check(self.path, self.spec["sha256"])
+        for name, sha256 in self.spec.get("companions") or ():
+            self._check(self.path.parent / name, sha256)
+
     def load(self, plan):
         """Start the worker that is timed; what it says of its runtime, and of loading the artifact."""
         timeout_s = plan["worker_timeout_s"]
+        self.check_content()
         self.worker = self.start_worker("latency")
         runtime = self.import_runtime(self.worker, timeout_s)
         loaded = self.worker.ask("load", timeout_s, path=str(self.path), options=self.spec["options"])
@@ -51,7 +62,7 @@ class Subject:
 
     def answer_golden(self, plan, store):
         """The worker's answers to the golden inputs; the last of them stays fed."""
-        inputs = str(store.blob(self.spec["golden"]["inputs"]))
+        inputs = str(store.checked(self.spec["golden"]["inputs"]))
         count = self.spec["golden"]["count"]
         return self.worker.ask("golden", plan["worker_timeout_s"], inputs=inputs, count=count)
 

@@ -31,6 +31,9 @@ class PhoneSession(Session):
         """End the server, unless a job runs. Whether it does."""
         return self._station.quit()
 
+    def do_busy(self) -> None:
+        """The phone is not the machine that this runs on, whose lock says nothing of it."""
+
     def do_facts(self) -> dict[str, Any]:
         phone = self._station.phone
         return {**phone.static_facts(), **phone.momentary_facts()}

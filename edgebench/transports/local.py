@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from edgebench import cache
+from edgebench.errors import Unreachable
 from edgebench.progress import Progress
 from edgebench.targets import Target
 
@@ -27,10 +29,18 @@ class Local:
 
     def put(self, source: Path, destination: str) -> None:
         path = Path(destination).expanduser()
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + f".part-{os.getpid()}")
-        shutil.copyfile(source, partial)
-        partial.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, partial)
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise Unreachable(
+                str(path.parent), f"the agent cannot be written there ({error.strerror})",
+                "Free space there, or set `workdir` in targets.yaml",
+            ) from error  # fmt: skip
 
     def run(self, script: str) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C is for edgebench, which then asks the job to stop.

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import posixpath
+import re
 import shlex
 import subprocess
 import tempfile
 from pathlib import Path
 
-from edgebench import cache
-from edgebench.errors import BadFile, Unreachable, UserError
+from device_agents.arrival import source as program
+from edgebench import cache, wire
+from edgebench.errors import BadFile, LinkLost, TargetError, Unreachable, UserError
 from edgebench.progress import Progress
 from edgebench.targets import Target
 
 CONNECT_TIMEOUT_S = 10
+LOGIN_S = 25.0
 _SSH_FAILED = 255
+# A file that does not arrive is given up after so long, and a slow link as long as its bytes take.
+PUT_S, PUT_BYTES_PER_S = 30.0, 10_000.0
 
 # What ssh says -> what was seen, what to do next. {host} and {destination} are filled in.
 _DIAGNOSES = (
@@ -65,7 +72,15 @@ class Ssh:
 
     def connect(self, progress: Progress) -> None:
         try:
-            answer = subprocess.run(self._command("true"), capture_output=True, stdin=subprocess.DEVNULL)
+            answer = subprocess.run(
+                self._command("true"), capture_output=True, stdin=subprocess.DEVNULL, timeout=LOGIN_S
+            )
+        except subprocess.TimeoutExpired:
+            raise Unreachable(
+                self._where,
+                f"no answer within {LOGIN_S:.0f} s",
+                "Is it overloaded or restarting? Try again in a minute",
+            ) from None
         except FileNotFoundError:
             raise UserError(
                 self._where, "there is no `ssh` on this machine", "Install it (apt: openssh-client)"
@@ -74,15 +89,36 @@ class Ssh:
             raise self.diagnose(answer.stderr.decode(errors="replace"))
 
     def put(self, source: Path, destination: str) -> None:
-        path, folder = remote_path(destination), remote_path(posixpath.dirname(destination))
-        script = f"mkdir -p {folder} && cat > {path}.part && mv {path}.part {path}"
-        with source.open("rb") as stream:
-            answer = subprocess.run(self._command(script), stdin=stream, capture_output=True)
-        if answer.returncode == _SSH_FAILED:
-            raise self.diagnose(answer.stderr.decode(errors="replace"))
+        """What the link cuts short is removed there: device_agents/arrival/receive.py."""
+        data = source.read_bytes()
+        script = (
+            f"exec {remote_path(self.python)} -I -c {shlex.quote(program('receive'))} {remote_path(destination)} "
+            f"{len(data)} {hashlib.sha256(data).hexdigest()}"
+        )
+        try:
+            answer = subprocess.run(
+                self._command(script), input=data, capture_output=True, timeout=PUT_S + len(data) / PUT_BYTES_PER_S
+            )
+        except subprocess.TimeoutExpired:
+            raise LinkLost(
+                self._where, f"{destination} did not arrive within {PUT_S + len(data) / PUT_BYTES_PER_S:.0f} s",
+                "Is the link very slow, or the board's disk failing? Nothing was started there; try again",
+            ) from None  # fmt: skip
         if answer.returncode:
-            said = answer.stderr.decode(errors="replace").strip()
-            raise Unreachable(self._where, f"cannot write {destination} ({said})", "Free space there, or set `workdir`")
+            raise self._not_put(answer.returncode, answer.stderr.decode(errors="replace"), data, destination)
+
+    def _not_put(self, code: int, said: str, data: bytes, destination: str) -> TargetError:
+        if code == _SSH_FAILED:
+            return self.diagnose(said)
+        if full := re.search(r"full (\d+)", said):
+            return Unreachable(
+                self._where,
+                f"its disk is full: the agent needs {len(data) / 1e6:.2f} MB, {int(full[1]) / 1e6:.2f} MB are free at "
+                f"{posixpath.dirname(destination)}",
+                "Free space there, or set `workdir` in targets.yaml to another disk",
+            )
+        last = wire.plain(said.strip().splitlines()[-1]) if said.strip() else f"exit code {code}"
+        return Unreachable(self._where, f"cannot write {destination} ({last})", "Free space there, or set `workdir`")
 
     def run(self, script: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -94,7 +130,8 @@ class Ssh:
         )
 
     def close(self) -> None:
-        subprocess.run(["ssh", *self._mux(), "-O", "exit", self._destination], capture_output=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(["ssh", *self._mux(), "-O", "exit", self._destination], capture_output=True, timeout=5)
         self._sockets.cleanup()
 
     def diagnose(self, stderr: str) -> Unreachable:
@@ -106,7 +143,7 @@ class Ssh:
                     self._where, f"{seen} ({self._destination})",
                     remedy.format(host=host, destination=self._destination, ssh=ssh),
                 )  # fmt: skip
-        last = stderr.strip().splitlines()[-1] if stderr.strip() else "ssh gave no reason"
+        last = wire.plain(stderr.strip().splitlines()[-1]) if stderr.strip() else "ssh gave no reason"
         return Unreachable(self._where, last, f"Try it by hand: {ssh}")
 
     def _command(self, script: str) -> list[str]:

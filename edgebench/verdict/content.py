@@ -92,7 +92,7 @@ def answered_wrongly(record: Record) -> Iterator[Reason]:
     yield Reason(
         "invalid",
         f"its answers to the {golden.count} golden inputs are wrong (relative error {error})",
-        _REMEDIES["wrong"],
+        failures.WRONG,
     )
 
 

@@ -174,11 +174,9 @@ _BY_SIGNAL: dict[str, tuple[Kind, str, str]] = {
         "Use a build of the runtime for this processor, or an older one",
     ),
 }  # fmt: skip
+WRONG = "It answers differently here than where it was exported: update the runtime, or export it again"
 _BY_KIND: dict[str, tuple[Kind, str]] = {
-    "wrong": (
-        "wrong answers",
-        "It answers differently here than where it was exported: update the runtime, or export it again",
-    ),
+    "wrong": ("wrong answers", WRONG),
     "fallback": (
         "fallback", "Export it without them (inspect shows which), or measure it on the CPU: it was not timed like that"
     ),

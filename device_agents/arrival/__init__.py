@@ -1,0 +1,9 @@
+"""What a board runs before the agent is there: sent as text, on any Python that calls itself one."""
+
+from pathlib import Path
+
+
+def source(name):
+    """The program of that name, without its comments."""
+    lines = (Path(__file__).parent / (name + ".py")).read_text().splitlines()
+    return "\n".join(line for line in lines if line.strip() and not line.startswith(("#", '"""')))

@@ -1,0 +1,6 @@
+"""Faults that boards and their links have, made on purpose.
+
+board.py   a real sshd on loopback, with a home of its own
+proxy.py   between ssh and sshd: cuts, stalls, throttles, corrupts, counts
+peer.py    a hostile agent with a script of answers
+"""
