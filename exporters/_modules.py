@@ -32,6 +32,7 @@ def look(foreign: Foreign) -> Facts:
         _fill(module, Path(foreign.weights))
     torch.save(module.state_dict(), foreign.held)
     module.eval()
+    _refuse_training(foreign, module)
     parameters = list(module.parameters())
     if not parameters:
         raise UserError(foreign.source, "the network has no parameters", "Return the network that was trained")
@@ -57,6 +58,28 @@ def look(foreign: Foreign) -> Facts:
         macs=size.macs,
         zeros=sum(int((tensor == 0).sum()) for tensor in parameters),
     )
+
+
+def _refuse_training(foreign: Foreign, module: nn.Module) -> None:
+    """Raises UserError for layers that answer by the images at hand although the network is in evaluation mode."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.dropout import _DropoutNd
+
+    for name, layer in module.named_modules():
+        where = f"{type(layer).__name__} '{name}'"
+        if isinstance(layer, _BatchNorm) and layer.running_mean is None:
+            raise UserError(
+                foreign.source,
+                f"{where} keeps no running statistics: it normalises by the images at hand",
+                "Make it with track_running_stats=True and train the network again",
+            )
+        if layer.training and isinstance(layer, _BatchNorm | _DropoutNd | nn.RReLU):
+            raise UserError(
+                foreign.source,
+                f"{where} stays in training mode after eval()",
+                "Let train() and eval() of your module call those of nn.Module",
+            )
 
 
 def load(foreign: Foreign) -> nn.Module:
@@ -100,7 +123,25 @@ def _made(foreign: Foreign) -> nn.Module:
             f"calling it gives a {type(module).__name__}",
             "Name a callable that returns a torch.nn.Module",
         )
-    return module.cpu().float()
+    module = module.cpu().float()
+    _give_own_memory(module)
+    return module
+
+
+def _give_own_memory(module: nn.Module) -> None:
+    """Buffers and parameters that are one row seen many times (`expand`) become tensors that weights can be put into."""
+
+    def overlaps(tensor: torch.Tensor) -> bool:
+        repeats = any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
+        return repeats or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()
+
+    for layer in module.modules():
+        for name, buffer in layer._buffers.items():
+            if buffer is not None and overlaps(buffer):
+                layer._buffers[name] = buffer.clone().contiguous()
+        for parameter in layer.parameters(recurse=False):
+            if overlaps(parameter):
+                parameter.data = parameter.data.clone().contiguous()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from edgebench import modelfile
 from edgebench.errors import BadFile, UserError
 from exporters import Opened
 from exporters._facts import Facts
+from exporters._onnx_training import refuse_training
 
 
 def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[int, ...], sized: Path) -> Facts:
@@ -26,6 +27,7 @@ def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[in
     opened = open_artifact(path)  # before all else: a damaged file fails, or crashes, here
     model = onnx.load(where)
     _refuse_others(where, opened, [node.op_type for node in model.graph.node])
+    refuse_training(where, model)
     digest = _sha256(path)
     if _set_size(where, model, given):
         onnx.save(model, str(sized))

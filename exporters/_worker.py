@@ -119,10 +119,15 @@ def main(action: str, plugin: str) -> int:
         import traceback
 
         traceback.print_exc()
-        text = str(error).strip().splitlines() or [""]
-        answer(Line(failed=Failure(False, type(error).__name__, text[0][:300], "")))
+        answer(Line(failed=Failure(False, type(error).__name__, _first_words(error), "")))
         return 1
     return 0
+
+
+def _first_words(error: Exception) -> str:
+    """The first line; one that announces another ("Error(s) in loading state_dict:") with what it announces."""
+    first, *others = str(error).strip().splitlines() or [""]
+    return f"{first} {others[0].strip()}"[:300] if first.endswith(":") and others else first[:300]
 
 
 def perform(action: str, exporter: exporters.Exporter, task: bytes) -> Iterator[Line]:

@@ -34,6 +34,19 @@ def dictionary():
     small.linear = nn.Identity()
     small.forward = lambda x: {"logits": small.conv(x)}
     return small
+class Always(nn.Dropout):
+    def train(self, mode=True):
+        return super().train(True)
+class Rows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", torch.linspace(0, 1, 26).view(1, 1, 26, 1).expand(1, 4, 26, 26))
+        self.weight = nn.Parameter(torch.ones(1, 4, 1, 1).expand(1, 4, 26, 26))
+    def forward(self, x): return x * self.rows * self.weight
+
+def no_statistics(): return Small(nn.BatchNorm2d(4, track_running_stats=False))
+def stays_training(): return Small(Always())
+def expanded(): return Small(Rows())
 def raising(): raise KeyError("no config")
 def number(): return 3
 def empty(): return nn.Flatten()

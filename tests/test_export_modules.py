@@ -129,7 +129,7 @@ def test_weights_that_are_refused(folder: Path, held: Any, words: str) -> None:
     ("name", "shape", "words"),
     [
         ("nothing", (1, 28, 28), "cannot be imported .*no attribute 'nothing'"),
-        ("raising", (1, 28, 28), r"calling it failed \(KeyError: 'no config', models.py line 23\)"),
+        ("raising", (1, 28, 28), r"calling it failed \(KeyError: 'no config', models.py line 36\)"),
         ("number", (1, 28, 28), "gives a int"),
         ("empty", (1, 28, 28), "no parameters"),
         ("Small", (3, 28, 28), "does not take 3x28x28"),
@@ -152,6 +152,35 @@ def test_what_is_said_before_any_code_runs(folder: Path, tmp_path: Path) -> None
     with pytest.raises(BadFile, match="package.module:callable --weights net.pt"):
         open_parent(Given("net.pt"), tmp_path, workers)
     assert list(tmp_path.glob("*.log")) == [], "no worker was started"
+
+
+@pytest.mark.usefixtures("forget")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_statistics", "BatchNorm2d 'change' keeps no running statistics"),
+        ("stays_training", "Always 'change' stays in training mode"),
+    ],
+)
+def test_layers_without_evaluation_mode_are_named(folder: Path, name: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        _modules.look(foreign(name, folder))
+
+
+@pytest.mark.usefixtures("forget")
+@pytest.mark.parametrize("suffix", ["", ".pt"])
+def test_a_buffer_that_is_one_row_seen_many_times(folder: Path, suffix: str) -> None:
+    """Weights cannot be copied into memory that several numbers share."""
+    network: Any = _modules._made(foreign("expanded", folder))
+    weights = ""
+    if suffix:
+        weights = str(folder / f"w{suffix}")
+        torch.save({name: tensor + 1 for name, tensor in network.state_dict().items()}, weights)
+    task = foreign("expanded", folder, weights=weights)
+    _modules.look(task)
+    loaded = _modules.load(task)
+    assert torch.equal(loaded.change.rows, network.change.rows + bool(suffix))
+    assert torch.equal(loaded.change.weight, network.change.weight + bool(suffix))
 
 
 @pytest.mark.usefixtures("forget")
