@@ -254,7 +254,8 @@ def _options(left: Sequence[Input], symbols: dict[str, int]) -> Iterator[str]:
         sizes = []
         for axis, size in enumerate(one.shape):
             if isinstance(size, str):
-                guess = 1 if axis == 0 and (_is_batch(one) or image) else 3 if image and axis == 1 else 0
+                channels_first = image and one.shape[3] not in (1, 3, 4)
+                guess = 1 if axis == 0 and (_is_batch(one) or image) else 3 if channels_first and axis == 1 else 0
                 guess = guess or (320 if image else 1 if _BATCH.search(size) else 128)
                 guess = symbols.setdefault(size, guess) if _is_name(size) else guess
                 size = guess

@@ -243,6 +243,25 @@ VERBS.token = ({ token: given }) => {
   return null;
 };
 
+// The sizes that an input is fed with: what the host gives, else what the file says; by itself only an open batch has a
+// size, the first of several axes: 1. An open size comes as a name, or as less than 1.
+function fedShape(name, shape, given) {
+  const isOpen = (size) => typeof size !== "number" || size < 1;
+  const shown = "[" + shape.map((size) => (isOpen(size) && typeof size === "number" ? "?" : size)).join(", ") + "]";
+  if (given && given[name]) {
+    const sizes = given[name];
+    if (sizes.length !== shape.length || shape.some((size, axis) => !isOpen(size) && size !== sizes[axis])) {
+      throw new Error(`input '${name}' is ${shown}, not [${sizes.join(", ")}]`);
+    }
+    return sizes;
+  }
+  const isBatch = shape.length > 1 || String(shape[0]).toLowerCase().includes("batch");
+  if (shape.slice(isBatch ? 1 : 0).some(isOpen)) {
+    throw new Error(`input '${name}' leaves sizes open, ${shown}: give them with --shape`);
+  }
+  return shape.map((size) => (isOpen(size) ? 1 : size));
+}
+
 function nanoseconds(milliseconds) {
   return Math.round(milliseconds * 1e6);
 }

@@ -87,7 +87,7 @@ CAUSES: tuple[Cause, ...] = (
         "Convert it without SELECT_TF_OPS, or with another operator in the network",
     ),
     Cause(
-        "operator", r"unresolved custom op: (?P<operator>[^\n]+?)\.?\s*(?:\n|See |$)",
+        "operator", r"unresolved custom op: (?P<operator>[\w:/-]+)",
         "its operator {operator} is a custom one, and the runtime does not have it",
         "It runs only in the application that brings this operator; export the network without it to measure it here",
     ),

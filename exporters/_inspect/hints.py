@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 
 from exporters._inspect.graph import BITS, INTEGERS, Graph, Step, Value
 
@@ -14,12 +14,15 @@ _NORMALISES = {"Sub", "Div", "Mul", "Add", "BatchNormalization", "SUB", "DIV", "
 # What ends in one of these is a sum of products as it is.
 _LINEAR = {
     *("Gemm", "MatMul", "Conv", "Add", "FusedGemm", "FusedMatMul", "FusedConv", "MatMulInteger", "ConvInteger"),
-    *("QGemm", "GlobalAveragePool", "ReduceMean", "FULLY_CONNECTED", "CONV_2D", "ADD", "BATCH_MATMUL", "MEAN"),
-    *("AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D"),
+    *("QGemm", "FULLY_CONNECTED", "CONV_2D", "ADD", "BATCH_MATMUL", "DEPTHWISE_CONV_2D"),
 }
+# The mean of what an operator makes is of its kind.
+_MEANS = {"GlobalAveragePool", "AveragePool", "ReduceMean", "MEAN", "AVERAGE_POOL_2D"}
 _EXPONENTIALS = {"Exp", "EXP"}
 _SUMS = {"ReduceSum", "SUM", "Sum"}
 _QUOTIENTS = {"Div", "DIV"}
+_PRODUCTS = {"Mul", "MUL"}
+_SPREADS = frozenset(("Expand", "Tile", "BROADCAST_TO", "TILE"))
 _ENDS = {
     **dict.fromkeys(("Softmax", "SOFTMAX"), "probabilities"),
     **dict.fromkeys(("LogSoftmax", "LOG_SOFTMAX"), "logarithms of probabilities"),
@@ -50,7 +53,7 @@ def hints(graph: Graph) -> Iterator[str]:
             given = "images" if _is_image(name, value) else "inputs"
             yield f"no normalisation is in the file: give {given} prepared as in its training"
     for name in graph.outputs[:1]:
-        last = _last(graph, name)
+        last = _behind(_makers(graph), name)
         if last:
             yield f"it ends with {last.operator.removeprefix('QLinear')}: {_answers(graph, last, graph.values[name])}"
 
@@ -67,33 +70,49 @@ def _is_image(name: str, value: Value) -> bool:
 
 def _answers(graph: Graph, last: Step, value: Value) -> str:
     """What the answers are, going by the operator that makes them; nothing is claimed of one that may be anything."""
+    makers = _makers(graph)
+    while last.operator in _MEANS and last.inputs and (meant := _behind(makers, last.inputs[0])):
+        last = meant
     operator = last.operator.removeprefix("QLinear")
     if operator in _ENDS:
         return f"answers are {_ENDS[operator]}"
-    if operator in _QUOTIENTS and _is_softmax(graph, last):
+    if _is_softmax(makers, last):
         return "answers are probabilities, a softmax written as exponentials over their sum"
     if operator in _LINEAR:
         return "answers are logits, no softmax" if value.shape and len(value.shape) == 2 else "no softmax in the file"
     return "what its answers are is not in the file"
 
 
-def _is_softmax(graph: Graph, last: Step) -> bool:
-    """Whether exponentials are divided by a sum of them."""
-    makers = {output: step for step in graph.steps for output in step.outputs}
-
-    def behind(name: str) -> Step | None:
-        seen = set()
-        while name in makers and name not in seen and makers[name].operator in _CARRIES and makers[name].inputs:
-            seen.add(name)
-            name = makers[name].inputs[0]
-        return makers.get(name)
-
+def _is_softmax(makers: Mapping[str, Step], last: Step) -> bool:
+    """Whether exponentials are divided by a sum of them, or multiplied by its reciprocal."""
     if len(last.inputs) != 2:
         return False
-    above, below = map(behind, last.inputs)
+    above, below = (_behind(makers, name, _SPREADS) for name in last.inputs)
+    if last.operator in _PRODUCTS and below is not None and below.operator == "Reciprocal":
+        below = _behind(makers, below.inputs[0], _SPREADS)
+    elif last.operator not in _QUOTIENTS:
+        return False
     if above is None or below is None or above.operator not in _EXPONENTIALS or below.operator not in _SUMS:
         return False
-    return any(behind(name) is above for name in below.inputs)
+    return any(_behind(makers, name) is above for name in below.inputs)
+
+
+def _makers(graph: Graph) -> dict[str, Step]:
+    return {output: step for step in graph.steps for output in step.outputs}
+
+
+def _behind(makers: Mapping[str, Step], name: str, carries: Set[str] = frozenset()) -> Step | None:
+    """What made a value, before anything that only carries it."""
+    seen: set[str] = set()
+    while name in makers and name not in seen:
+        seen.add(name)
+        step = makers[name]
+        if step.operator not in _CARRIES and step.operator not in carries:
+            return step
+        if not step.inputs:
+            return step
+        name = step.inputs[0]
+    return None
 
 
 def _range(value: Value) -> str:
@@ -126,16 +145,3 @@ def _first(graph: Graph, name: str) -> list[str]:
             break
         name = step.outputs[0] if step.outputs else ""
     return found
-
-
-def _last(graph: Graph, name: str) -> Step | None:
-    """What made the answer, before anything that only carries it."""
-    makers: dict[str, Step] = {output: step for step in graph.steps for output in step.outputs}
-    seen = set()
-    while name in makers and name not in seen:
-        seen.add(name)
-        step = makers[name]
-        if step.operator not in _CARRIES or not step.inputs:
-            return step
-        name = step.inputs[0]
-    return None

@@ -219,5 +219,9 @@ class _Edges:
 
 def _port(port: Any) -> Port:
     kind = port.type.tensor_type
-    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else plain(dim.dim_param) or "?" for dim in kind.shape.dim)
+    # Some exporters write -1 where a size is open.
+    sizes = tuple(
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else plain(dim.dim_param) or "?"
+        for dim in kind.shape.dim
+    )
     return Port(plain(port.name), sizes, dtype_of(kind.elem_type), guess_layout(sizes, "NCHW"))

@@ -25,7 +25,7 @@ def set_shape(model: Any, path: Path, constants: dict[str, Any], name: str, shap
         known = ", ".join(plain(port.name) for port in sources) or "none"
         raise UserError("--shape", f"no input of {path.name} is called '{name}'", f"There are: {known}")
     sizes = named[0].type.tensor_type.shape.dim if named else []
-    if len(sizes) != len(shape) or any(d.dim_value not in (0, new) for d, new in zip(sizes, shape, strict=True)):
+    if len(sizes) != len(shape) or any(d.dim_value not in (new, 0, -1) for d, new in zip(sizes, shape, strict=True)):
         own = "x".join(str(dim.dim_value or "?") for dim in sizes)
         raise UserError(
             "--shape",
@@ -78,10 +78,11 @@ class Shapes:
         return sizes, dtype_of(kind.elem_type)
 
     def _remark(self, sources: list[Any], graph: Any) -> None:
-        open_ = [port for port in sources if any(not d.dim_value for d in port.type.tensor_type.shape.dim)]
+        open_ = [port for port in sources if any(d.dim_value < 1 for d in port.type.tensor_type.shape.dim)]
         if open_:
             first = open_[0].type.tensor_type.shape.dim
-            sizes = "x".join(str(dim.dim_value or (224 if len(first) == 4 else 128)) for dim in first)
+            guess = 224 if len(first) == 4 else 128
+            sizes = "x".join(str(dim.dim_value if dim.dim_value > 0 else guess) for dim in first)
             self.remarks.append(
                 f"sizes of {', '.join(plain(port.name) for port in open_)} are left open, so MACs and memory are not "
                 f"known: give them, e.g. --shape {plain(open_[0].name)}={sizes}"
@@ -94,5 +95,5 @@ def _one_image(sources: list[Any]) -> None:
     """An open batch is one image."""
     for port in sources:
         sizes = port.type.tensor_type.shape.dim
-        if sizes and not sizes[0].dim_value:
+        if sizes and sizes[0].dim_value < 1:
             sizes[0].dim_value = 1

@@ -32,10 +32,11 @@ runtimes["litert-web"] = {
     return { threads: String(litertThreads), build: "wasm" + (variant || "_simd").replace("_", " ") };
   },
 
-  async load(bytes) {
+  async load(bytes, { shapes, signature }) {
+    if (signature) throw new Error("LiteRT's build for browsers is not asked for a signature here: leave --signature out");
     const { model, compiled } = await litertCompile(bytes);
     const names = litertNames(model.getSignature(0).inputNames());
-    const inputs = names.map((name, index) => litertTensor(model.getInputTensorType(0, index), name));
+    const inputs = names.map((name, index) => litertTensor(model.getInputTensorType(0, index), name, shapes || {}));
     const buffers = inputs.map((input) => litertBuffer(input));
     const output = outputOf(bytes);
     let results = [];
@@ -77,12 +78,16 @@ function litertNames(vector) {
   return Array.from({ length: vector.size() }, (_, index) => vector.get(index));
 }
 
-// Open dimensions (batch) become 1: single-stream.
-function litertTensor(type, name) {
+// given: for an input the sizes from the host, {} without any; an output has the sizes that it has.
+function litertTensor(type, name, given) {
   const element = type.elementType();
   if (!(element.value in LITERT_TYPES)) throw new Error(`tensor '${name}' has element type ${element.value}`);
   const [dtype, width] = LITERT_TYPES[element.value];
-  const shape = litertNames(type.layout().dimensions()).map((size) => (size > 0 ? size : 1));
+  const stored = litertNames(type.layout().dimensions());
+  const shape = given ? fedShape(name, stored, given) : stored.map((size) => Math.max(size, 1));
+  if (stored.some((size, axis) => size < 1 && shape[axis] !== 1)) {
+    throw new Error(`input '${name}' leaves sizes open, and LiteRT's build for browsers cannot be given others than 1`);
+  }
   return { name, shape, dtype, element, bytes: shape.reduce((product, size) => product * size, width) };
 }
 

@@ -3,7 +3,8 @@
 
 const ORT_TYPES = {
   float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
-  uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, bool: Uint8Array,
+  uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array,
+  uint64: BigUint64Array, bool: Uint8Array,
 };
 
 runtimes["onnxruntime-web"] = {
@@ -17,9 +18,9 @@ runtimes["onnxruntime-web"] = {
     return { threads: String(ort.env.wasm.numThreads), build: "wasm simd" };
   },
 
-  async load(bytes) {
+  async load(bytes, { shapes }) {
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-    const inputs = session.inputMetadata.map(ortInput);
+    const inputs = session.inputMetadata.map((input) => ortInput(input, shapes));
     const feeds = {};
     let results = null;
     return {
@@ -40,10 +41,9 @@ runtimes["onnxruntime-web"] = {
   },
 };
 
-// Open dimensions (batch) become 1: single-stream.
-function ortInput({ name, type, shape }) {
+function ortInput({ name, type, shape }, shapes) {
   if (!(type in ORT_TYPES)) throw new Error(`input '${name}' is a ${type}, which cannot be fed`);
-  const sizes = shape.map((size) => (typeof size === "number" && size > 0 ? size : 1));
+  const sizes = fedShape(name, shape, shapes);
   const count = sizes.reduce((product, size) => product * size, 1);
   return { name, shape: sizes, dtype: type, bytes: count * ORT_TYPES[type].BYTES_PER_ELEMENT };
 }
