@@ -136,9 +136,7 @@ def _given(path: Path, inputs: Sequence[Input], wanted: Mapping[str, Sizes]) -> 
     for name, sizes in wanted.items():
         if not name and len(inputs) != 1:
             names = _some([one.name for one in inputs])
-            raise UserError(
-                "--shape", f"{path.name} has {len(inputs)} inputs", f"Say of which it is, NAME=...: {names}"
-            )
+            raise UserError("--shape", f"{path.name} has {len(inputs)} inputs", f"Say which of them, NAME=...: {names}")
         for one in inputs:
             if not name or name in (one.name, *one.also):
                 _check_fits(path, one, sizes)
@@ -196,9 +194,9 @@ def _is_batch(one: Input) -> bool:
     """Whether the first axis counts samples. A single axis may be anything, a waveform for one: only by its name."""
     shape = one.shape or ()
     name = str(shape[0])
-    if _BATCH.search(name):
-        return True
-    return len(shape) > 1 and not _NO_BATCH.search(name) and not (_is_name(name) and name in shape[1:])
+    if _is_name(name) and name in shape[1:]:
+        return False
+    return bool(_BATCH.search(name)) or (len(shape) > 1 and not _NO_BATCH.search(name))
 
 
 def _is_name(size: str) -> bool:

@@ -63,6 +63,7 @@ def nonzero(path: Path) -> Path:
 def outside(path: Path, location: str = "", value: float = 0.5) -> Path:
     """y = x * weights, and the weights are in another file."""
     weight = numpy_helper.from_array(np.full((1, 300), value, "f4"), "w")
+    (path.parent / (location or path.name + ".data")).unlink(missing_ok=True)  # else it is appended to
     return onnx_file(
         path, [h.make_node("Mul", ["x", "w"], ["y"])], [("x", FLOAT, [1, 300])], [("y", FLOAT, [1, 300])],
         weights=[weight], save_as_external_data=True, location=location or path.name + ".data", size_threshold=0,

@@ -116,6 +116,12 @@ CAUSES: tuple[Cause, ...] = (
         "the runtime has no code for its operator {operator} with these types",
         "Export it in float32 (`edgebench inspect` shows the types), or measure it with another runtime",
     ),
+    Cause(
+        "operator",
+        r"(?:supported currently, got|[Tt]ype) (?P<type>[A-Z]\w+)\b.*Node number \d+ \((?P<operator>\w+)\) failed",
+        "its operator {operator} does not take {type} in this runtime",
+        "Convert the network with float32 or INT8 there, or update LiteRT on the device",
+    ),
     # ---- types
     Cause(
         "type", r"input '(?P<input>.+?)' is an? (?P<type>.+?), which cannot be fed",
@@ -162,6 +168,11 @@ CAUSES: tuple[Cause, ...] = (
         r"while running (?P<operator>\w+) node.*?(?P<what>(?:The input tensor cannot be reshaped"
         r"|Attempting to broadcast|[\w ]*dimension|[\w ]*[Ss]hape)[^\n]*)",
         "at its operator {operator} the sizes do not fit together: {what}",
+        "Feed it sizes that it takes (--shape, where it leaves some open); many networks want multiples of 32",
+    ),
+    Cause(
+        "sizes that do not fit", r"(?P<what>\([^()]* != [^()]*\)).*Node number \d+ \((?P<operator>\w+)\) failed",
+        "at its operator {operator} the sizes do not fit together {what}",
         "Feed it sizes that it takes (--shape, where it leaves some open); many networks want multiples of 32",
     ),
 )  # fmt: skip

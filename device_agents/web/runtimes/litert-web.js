@@ -33,7 +33,7 @@ runtimes["litert-web"] = {
   },
 
   async load(bytes, { shapes, signature }) {
-    if (signature) throw new Error("LiteRT's build for browsers is not asked for a signature here: leave --signature out");
+    if (signature) throw new Error("LiteRT in a browser runs a file's first signature: leave --signature out");
     const { model, compiled } = await litertCompile(bytes);
     const names = litertNames(model.getSignature(0).inputNames());
     const inputs = names.map((name, index) => litertTensor(model.getInputTensorType(0, index), name, shapes || {}));
