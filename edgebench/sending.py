@@ -68,8 +68,8 @@ def _loose(path: Path) -> tuple[Source, ModelFile | None]:
 def _fed(source: Source, model: ModelFile | None, wanted: Wish) -> Source:
     path = source.folder / source.artifact.content.file
     if model is None:
-        shapes = dict(wanted.shapes) if source.artifact.format == "torch" else {}
-        return replace(source, feeding=Feeding(shapes))
+        # Only its runtime knows what it takes.
+        return replace(source, feeding=Feeding(dict(wanted.shapes)))
     settled = feeding.settle(path, model, wanted)
     artifact, golden = source.artifact, source.artifact.golden
     fits = [settled.shapes.get(one.name, one.shape) == one.shape for one in artifact.inputs]

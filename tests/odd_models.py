@@ -39,6 +39,12 @@ def identity(path: Path, shape: Sequence[int | str | None] | None, dtype: int = 
     )
 
 
+def custom(path: Path, operator: str = "Foo", domain: str = "com.acme") -> Path:
+    node = h.make_node(operator, ["x"], ["y"], domain=domain)
+    ports = [(name, FLOAT, [1, 4]) for name in ("x", "y")]
+    return onnx_file(path, [node], ports[:1], ports[1:], domains=[domain] if domain else [])
+
+
 def detector(path: Path, **more: Any) -> Path:
     """Takes images of any size."""
     weight = numpy_helper.from_array(np.full((4, 3, 3, 3), 0.1, "f4"), "w")

@@ -17,7 +17,7 @@ from device_agents.python.runtimes import litert, onnxruntime
 from device_agents.python.store import Store
 from edgebench import bundle, deploy, feeding, ledger, record
 from edgebench.bundle import Artifact, Bundle, Golden
-from edgebench.errors import BadFile
+from edgebench.errors import BadFile, UserError
 from edgebench.plan import Plan
 from edgebench.record import FedInput, Record
 from edgebench.targets import Target
@@ -103,6 +103,29 @@ def test_whole_numbers_of_any_size_are_fed(code: int, tmp_path: Path) -> None:
     session.feed(0, np.arange(4, dtype=spec["dtype"]).tobytes())
     session.invoke()
     assert session.logits() == [0, 1, 2, 3]
+
+
+def test_a_program_of_torch_takes_several_inputs_and_other_sizes(tiny_plan: Plan, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Masked(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def forward(self, image: Any, mask: Any) -> Any:
+            return {"answer": image.mean((2, 3)) * mask, "mask": mask}
+
+    batch, high = torch.export.Dim("batch"), torch.export.Dim("high", min=4)
+    sizes = {"image": {0: batch, 2: high}, "mask": {0: batch}}
+    program = torch.export.export(Masked(), (torch.zeros(2, 3, 16, 24), torch.zeros(2, 3)), dynamic_shapes=sizes)
+    path = tmp_path / "two.pt2"
+    torch.export.save(program, path)
+    target = Target(name="here", transport="local", runtimes=("torch",))
+    (stored,) = measure([path], tiny_plan, tmp_path / "results", target=target)
+    assert_timed(stored)
+    assert [one.shape for one in stored.fed] == [(1, 3, 16, 24), (1, 3)]
+    (given,) = measure([path], tiny_plan, tmp_path / "results", "image=2x3x8x24", target=target)
+    assert [one.shape for one in given.fed] == [(2, 3, 8, 24), (2, 3)]
+    for wrong, said in (("image=1x3x8x25", "numbers are fixed"), ("imge=1x3x8x24", "There are: image, mask")):
+        with pytest.raises(UserError, match=said):
+            deploy.sources([path], feeding.wish([wrong]))
 
 
 # ------------------------------------------------------------------ sizes that depend on what is fed

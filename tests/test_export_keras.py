@@ -11,6 +11,7 @@ import pytest
 import exporters
 from edgebench.errors import UserError
 from edgebench.export import export
+from edgebench.progress import Silent
 
 pytestmark = pytest.mark.export
 
@@ -52,6 +53,17 @@ def test_a_keras_network_becomes_tflite(keras_files: Path, tmp_path: Path, name:
     assert artifact.golden is not None
     with pytest.raises(UserError, match="cannot be made from this source.*Choose from: tflite-fp32"):
         exporters.choose(["onnx-fp32"], "keras")
+
+
+@pytest.mark.slow
+def test_a_keras_network_becomes_tflite_only_and_that_is_said(
+    keras_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "say", lines.append)
+    export(keras_files / "net.keras", out=tmp_path / "out", progress=progress)
+    assert lines[0].startswith("a Keras network is exported to TFLite only, tflite-fp32") and "ONNX" in lines[0]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 import exporters
 from edgebench import checkpoint, pack
-from edgebench.errors import UserError
+from edgebench.errors import BadFile, UserError
 from edgebench.export import export
 from edgebench.prune import prune
 from exporters import _onnx_graph
@@ -100,6 +100,57 @@ def test_weights_in_other_files_are_part_of_the_network(tiny: Path) -> None:
         onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
         digests.add(_onnx_graph.inspect(path, open_artifact, (), tiny.with_name("sized.onnx")).sha256)
     assert len(digests) == 2
+
+
+def test_weights_in_a_constant_of_another_file_are_part_of_the_network(tmp_path: Path) -> None:
+    """Not in an initializer: the file that is written has them, and another content is another network."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    from exporters.onnx import _copy, open_artifact
+
+    digests = set()
+    for number in (1.0, 2.0):
+        held = onnx.numpy_helper.from_array(np.full((10, 4), number, "f4"), "w")
+        nodes = [helper.make_node("Constant", [], ["w"], value=held), helper.make_node("MatMul", ["x", "w"], ["y"])]
+        ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, size]) for n, size in (("x", 10), ("y", 4))]
+        model = helper.make_model(
+            helper.make_graph(nodes, "g", ports[:1], ports[1:]),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        path = tmp_path / "theirs.onnx"
+        (tmp_path / "w.bin").unlink(missing_ok=True)
+        onnx.save(
+            model, str(path), save_as_external_data=True, location="w.bin", size_threshold=0, convert_attribute=True
+        )
+        digests.add(_onnx_graph.inspect(path, open_artifact, (), tmp_path / "sized.onnx").sha256)
+        _copy(path, tmp_path / "whole.onnx")
+        whole = open_artifact(tmp_path / "whole.onnx")
+        assert (whole.run(np.ones((1, 10), "f4")) == 10 * number).all()
+    assert len(digests) == 2
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(BadFile, match=rf"w\.bin, which is not in {tmp_path}"):
+        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 8, 8), (4, 10)])
+def test_a_fixed_batch_is_said_with_its_number(shape: tuple[int, ...], tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    from exporters.onnx import open_artifact
+
+    nodes = [helper.make_node("Flatten", ["x"], ["y"])]
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+        for name, sizes in (("x", shape), ("y", (4, int(np.prod(shape[1:])))))
+    ]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:])
+    path = tmp_path / "four.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    with pytest.raises(UserError, match=r"its batch is fixed to 4\. Export it with 1 or an open batch"):
+        _onnx_graph.inspect(path, open_artifact, (), tmp_path / "sized.onnx")
 
 
 @pytest.mark.slow

@@ -26,18 +26,8 @@ from tests.odd_models import FLOAT, identity, onnx_file, with_dtype, with_operat
 DATA = Path(__file__).parent / "data"
 
 
-def node(operator: str, *inputs: str, domain: str = "") -> Any:
-    return h.make_node(operator, list(inputs or ("x",)), ["y"], domain=domain)
-
-
-def one_node(operator: str, domain: str = "") -> Callable[[Path], Path]:
-    def made(path: Path) -> Path:
-        domains = [domain] if domain else []
-        return onnx_file(
-            path, [node(operator, domain=domain)], [("x", FLOAT, [1, 4])], [("y", FLOAT, [1, 4])], domains=domains
-        )
-
-    return made
+def node(operator: str, *inputs: str) -> Any:
+    return h.make_node(operator, list(inputs or ("x",)), ["y"])
 
 
 def convolution(dtype: int) -> Callable[[Path], Path]:
@@ -96,9 +86,9 @@ OPTIONAL = h.make_value_info("x", h.make_optional_type_proto(h.make_tensor_type_
 CASES: list[tuple[str, Callable[[Path], Path], str, str, str]] = [
     ("a.onnx", odd_models.detector, "open sizes", "'image' open: [batch, 3, height, width]", "--shape image="),
     ("a.onnx", alone, "external data", "the file with its weights is not beside it", "Put both into one folder"),
-    ("a.onnx", one_node("Foo", "com.acme"), "operator", "Foo is a custom one, of 'com.acme'", "a library"),
-    ("a.onnx", one_node("Foo", "com.microsoft"), "operator", "does not know its operator Foo", "onnxruntime's own"),
-    ("a.onnx", one_node("Frobnicate"), "operator", "Frobnicate in opset 17", "Update the runtime"),
+    ("a.onnx", odd_models.custom, "operator", "Foo is a custom one, of 'com.acme'", "a library"),
+    ("a.onnx", lambda p: odd_models.custom(p, "Foo", "com.microsoft"), "operator", "not know its operator Foo", "own:"),
+    ("a.onnx", lambda p: odd_models.custom(p, "Frob", ""), "operator", "Frob in opset 17", "Update the runtime"),
     ("a.onnx", convolution(TensorProto.DOUBLE), "operator", "no code for its operator Conv", "float32"),
     ("a.onnx", convolution(TensorProto.INT8), "invalid", "tensor(int8)", "onnx.checker"),
     ("a.onnx", lambda p: identity(p, [1, 4], TensorProto.BFLOAT16), "type", "tensor(bfloat16)", "numbers as input"),

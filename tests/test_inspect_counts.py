@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exporters._inspect import onnx_file
@@ -15,7 +16,7 @@ for library in ("onnx", "onnxruntime", "ai_edge_litert"):
     if not importlib.util.find_spec(library):
         pytest.skip(f"needs {library}", allow_module_level=True)
 
-from onnx import helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from tests.inspected import by_name, conv_net, make, port, read_onnx, weight  # noqa: E402
 from tests.inspected import folder as folder  # noqa: E402
@@ -99,3 +100,60 @@ def test_a_normalisation_in_the_file_is_noticed(first: str, said: str, folder: P
     network = read_onnx(make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], weights), folder)
     assert any(said in hint for hint in network.hints)
     assert any("answers are logits" in hint for hint in network.hints)
+
+
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("by", ["Div", "Reciprocal"])
+def test_a_softmax_by_hand_is_one(by: str, spread: bool, folder: Path) -> None:
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["l"]),
+        helper.make_node("Exp", ["l"], ["e"]),
+        helper.make_node("ReduceSum", ["e", "axes"], ["s"], keepdims=1),
+        *([helper.make_node("Expand", ["s", "shape"], ["t"])] if spread else []),
+    ]
+    below = "t" if spread else "s"
+    if by == "Div":
+        nodes.append(helper.make_node("Div", ["e", below], ["y"]))
+    else:
+        nodes += [helper.make_node("Reciprocal", [below], ["r"]), helper.make_node("Mul", ["e", "r"], ["y"])]
+    integers = [numpy_helper.from_array(np.array(values), name) for name, values in (("axes", [1]), ("shape", [1, 6]))]
+    net = make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], [weight("w", 6, 6), *integers])
+    said = [hint for hint in read_onnx(net, folder).hints if "ends with" in hint]
+    assert len(said) == 1 and "probabilities" in said[0] and "logits" not in said[0]
+
+
+def test_nothing_is_claimed_of_answers_that_may_be_anything(folder: Path) -> None:
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["l"]), helper.make_node("Div", ["l", "n"], ["y"])]
+    net = make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], [weight("w", 6, 6), weight("n", 6)])
+    (said,) = [hint for hint in read_onnx(net, folder).hints if "ends with" in hint]
+    assert said == "it ends with Div: what its answers are is not in the file"
+    nodes = [helper.make_node("Sigmoid", ["x"], ["l"]), helper.make_node("ReduceMean", ["l", "axes"], ["y"])]
+    axes = numpy_helper.from_array(np.array([1]), "axes")
+    net = make(nodes, [port("x", 1, 6)], [port("y", 1, 1)], [axes], opset=18)
+    assert any("a probability for each class" in hint for hint in read_onnx(net, folder).hints)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "said"),
+    [
+        ("pixels", (1, 3, 8, 8), "give images"),
+        ("pixels", (1, 8, 8, 3), "give images"),
+        ("pixels", (1, 1, 28, 28), "give images"),
+        ("waveform", (1, 16000), "give inputs"),
+        ("x", (1, 1, 76, 32), "give inputs"),
+        ("mel_spectrogram", (1, 1, 64, 64), "give inputs"),
+        ("x", (1, 40, 100), "give inputs"),
+    ],
+)
+def test_advice_about_images_is_for_images(name: str, sizes: tuple[int, ...], said: str, folder: Path) -> None:
+    net = make([helper.make_node("Relu", [name], ["y"])], [port(name, *sizes)], [port("y", *sizes)], [])
+    assert any(said in hint for hint in read_onnx(net, folder).hints)
+
+
+def test_tokens_are_not_normalised(folder: Path) -> None:
+    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, 8])
+    rows = numpy_helper.from_array(np.zeros((10, 4), np.float32), "table")
+    net = make([helper.make_node("Gather", ["table", "input_ids"], ["y"])], [ids], [port("y", 1, 8, 4)], [rows])
+    hints = read_onnx(net, folder).hints
+    assert any("it takes int64: tokens" in hint for hint in hints)
+    assert not any("image" in hint or "normalisation" in hint for hint in hints)

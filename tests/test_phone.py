@@ -17,13 +17,15 @@ import msgspec
 import pytest
 
 from edgebench import cache as cache_
-from edgebench import check, compare, data, deploy, plan, record, stats, verdict
+from edgebench import check, compare, data, deploy, feeding, plan, record, stats, verdict
 from edgebench.errors import UserError
+from edgebench.feeding import Feeding
 from edgebench.phone import link
 from edgebench.plan import Plan
-from edgebench.record import Record
+from edgebench.record import FedInput, Record
 from edgebench.report import _text, markdown
 from edgebench.targets import Target
+from tests import odd_models
 from tests.browser import Browser, Person, browser, needs_chromium, url_in
 
 BUNDLE = Path(__file__).parent / "data/bundle"
@@ -262,15 +264,36 @@ def test_a_second_phone_with_the_same_code_is_turned_away(person: Person, tiny_p
 def test_models_that_the_browser_cannot_load_fail_alone(
     person: Person, models: Path, tiny_plan: Plan, tmp_path: Path
 ) -> None:
-    names = ["foreign.onnx", "truncated.tflite", "relu.onnx", "relu.tflite"]
+    odd_models.custom(models / "custom.onnx")
+    odd_models.with_operator(models / "custom.tflite", custom="MyOp")
+    names = ["custom.onnx", "custom.tflite", "relu.onnx", "relu.tflite"]
     sources = deploy.sources([models / name for name in names])
     paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
-    foreign, truncated, *fine = [record.load(path) for path in paths]
-    for broken in (foreign, truncated):
+    first, second, *fine = [record.load(path) for path in paths]
+    for broken in (first, second):
         assert (broken.outcome.status, broken.outcome.kind, broken.outcome.stage) == ("failed", "error", "check")
         assert broken.outcome.reason
     # An inference of a microsecond is timed, in blocks.
     assert all(one.rounds and one.rounds[0].block > 10 for one in fine)
+
+
+def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    files = [odd_models.detector(tmp_path / "a.onnx"), odd_models.nonzero(tmp_path / "b.onnx")]
+    sources = deploy.sources(files, feeding.wish(["image=1x3x16x24"]))
+    paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
+    image, places = [record.load(path) for path in paths]
+    assert image.rounds and image.fed == (FedInput("image", (1, 3, 16, 24), "float32"),)
+    assert places.rounds
+    # What the host does not know is refused there.
+    unknown = [replace(one, feeding=Feeding()) for one in sources[:1]]
+    (path,) = deploy.deploy(PHONE, unknown, tiny_plan, tmp_path / "results", progress=person)
+    assert "leaves sizes open, [batch, 3, height, width]" in record.load(path).outcome.reason
+
+
+def test_weights_beside_the_graph_are_refused_in_one_sentence(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    sources = deploy.sources([odd_models.outside(tmp_path / "a.onnx")])
+    with pytest.raises(UserError, match=r"weights are in a\.onnx\.data, and a page in a browser loads one file only"):
+        deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
 
 
 # As iOS does: no memory that may grow above 256 MiB is given.

@@ -1,8 +1,8 @@
-"""A look into a .onnx or .tflite file before anything is sent: its inputs, and the other files that it needs.
+"""A look into a .onnx, .tflite or .pt2 file before anything is sent: its inputs, and the other files that it needs.
 
-_onnx.py and _tflite.py read their formats themselves, in plain Python and without the weights: deploy runs where
-neither onnx nor a runtime is installed. _kind.py says what a file is that is no model. What a runtime makes of a model
-is for the runtime to say; here only what nobody could run is refused.
+_onnx.py, _tflite.py and _torch.py read their formats themselves, in plain Python and without the weights: deploy runs
+where neither onnx nor a runtime is installed. _kind.py says what a file is that is no model. What a runtime makes of a
+model is for the runtime to say; here only what nobody could run is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.errors import BadFile
-from edgebench.modelfile import _kind, _onnx, _tflite
+from edgebench.modelfile import _kind, _onnx, _tflite, _torch
 from edgebench.modelfile._bytes import Damaged
 from edgebench.modelfile._what import Input, ModelFile, Signature
 
@@ -34,6 +34,8 @@ class Companion:
 def read(path: Path) -> ModelFile | None:
     """None for formats that are not looked into. Raises BadFile for what is no model."""
     _kind.refuse_what_is_no_model(path)
+    if path.suffix == ".pt2":
+        return _torch.read(path)
     reader = _READERS.get(path.suffix)
     if reader is None:
         return None

@@ -53,36 +53,71 @@ class _Session:
         self._torch = torch
         self._device = torch.device(options["device"])
         program = torch.export.load(path)
-        example = program.example_inputs[0][0]
         self._model = program.module().to(self._device)
         pinned = self._device.type == "cuda"
-        self._input = torch.zeros(example.shape, dtype=example.dtype, pin_memory=pinned)
+        self._names, examples = _examples(torch, program)
+        unknown = set(options.get("shapes", {})) - {"", *self._names}
+        if unknown:
+            raise ValueError("it has no input '%s', only %s" % (sorted(unknown)[0], ", ".join(self._names)))
+        shapes = [_sized(name, one, options.get("shapes", {})) for name, one in zip(self._names, examples)]
+        self._inputs = [torch.zeros(shape, dtype=one.dtype, pin_memory=pinned) for one, shape in zip(examples, shapes)]
         with torch.inference_mode():
-            result = self._model(self._input.to(self._device))
+            result = self._first(self._model(*(one.to(self._device) for one in self._inputs)))
         self._output = torch.zeros(result.shape, dtype=result.dtype, pin_memory=pinned)
         self.invoke = self._invoke_on_gpu if pinned else self._invoke_on_cpu
 
+    def _first(self, answer):
+        """Networks answer with one array, or with several in a tuple, list or dictionary."""
+        while not isinstance(answer, self._torch.Tensor):
+            answer = next(iter(answer.values() if isinstance(answer, dict) else answer))
+        return answer
+
     def _invoke_on_gpu(self):
         with self._torch.inference_mode():
-            result = self._model(self._input.to(self._device, non_blocking=True))
-            self._output.copy_(result, non_blocking=True)
+            fed = [one.to(self._device, non_blocking=True) for one in self._inputs]
+            self._output.copy_(self._first(self._model(*fed)), non_blocking=True)
         self._torch.cuda.synchronize()
 
     def _invoke_on_cpu(self):
         with self._torch.inference_mode():
-            self._output = self._model(self._input)
+            self._output = self._first(self._model(*self._inputs))
 
     def inputs(self):
-        size = self._input.numel() * self._input.element_size()
-        dtype = str(self._input.dtype).rpartition(".")[2]
-        return [{"name": "input", "shape": list(self._input.shape), "dtype": dtype, "bytes": size}]
+        return [
+            {
+                "name": name,
+                "shape": list(one.shape),
+                "dtype": str(one.dtype).rpartition(".")[2],
+                "bytes": one.numel() * one.element_size(),
+            }
+            for name, one in zip(self._names, self._inputs)
+        ]
 
     def feed(self, index, data):
-        fed = self._torch.frombuffer(bytearray(data), dtype=self._input.dtype)
-        self._input.copy_(fed.reshape(self._input.shape))
+        held = self._inputs[index]
+        fed = self._torch.frombuffer(bytearray(data), dtype=held.dtype)
+        held.copy_(fed.reshape(held.shape))
 
     def logits(self):
         return self._output.float().flatten().tolist()
 
     def notes(self):
         return {"device": str(self._device)}
+
+
+def _examples(torch, program):
+    """The names of a program's inputs, and the arrays that it was exported with."""
+    positional, named = program.example_inputs
+    examples = list(positional)
+    if named or not all(isinstance(one, torch.Tensor) for one in examples):
+        raise ValueError("it takes more than arrays one after the other, which cannot be fed")
+    names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    return (names if len(names) == len(examples) else ["input %d" % i for i in range(len(examples))]), examples
+
+
+def _sized(name, example, shapes):
+    """Without others the sizes that the file was exported with: it holds them."""
+    given = shapes.get(name, shapes.get("", example.shape))
+    if len(given) != len(example.shape):
+        raise ValueError("input '%s' is %s, not %s" % (name, list(example.shape), list(given)))
+    return list(given)
