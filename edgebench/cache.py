@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from edgebench.errors import UserError
 
 
 def folder() -> Path:
     """$EDGEBENCH_CACHE, else ~/.cache/edgebench."""
     return Path(os.environ.get("EDGEBENCH_CACHE") or "~/.cache/edgebench").expanduser()
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """For what has to be kept there: that it cannot be is a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            str(error.filename or folder()), f"the cache cannot be written ({error.strerror or error})",
+            "Make room there, or set EDGEBENCH_CACHE to another folder",
+        ) from error  # fmt: skip
+
+
+def put(path: Path, content: bytes) -> Path:
+    """Write a file there, whole or not at all, unless it is there already. Raises UserError."""
+    if path.exists():
+        return path
+    with writing():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return path

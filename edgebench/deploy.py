@@ -10,22 +10,23 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgebench import __version__, bundle, journal, ledger, provision, record, recording, scoring, sending
-from edgebench.agent import Agent, Tail
+from edgebench import __version__, bundle, following, ledger, provision, record, recording, scoring, sending
+from edgebench.agent import Agent
 from edgebench.connection import Connection
-from edgebench.errors import AgentError, LinkLost, UserError
+from edgebench.errors import AgentError, UserError
 from edgebench.facts import Facts
 from edgebench.ledger import Ledger, OpenJob, Request
 from edgebench.metering import Metering
 from edgebench.meters import _calibration
 from edgebench.plan import Plan
-from edgebench.progress import Progress, Silent, Step
+from edgebench.progress import Progress, Silent
 from edgebench.provision import RuntimePlace
 from edgebench.record import Outcome, Record
 from edgebench.scoring import TestSet
@@ -55,10 +56,16 @@ def deploy(
     for said in (said for source in wanted for said in source.feeding.said):
         progress.say(said)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
-    with Connection(target, progress) as link, Metering(target, plan, calibrations, progress) as meter:
-        _check_device(link.agent.facts(), target)
+    with (
+        Connection(target, progress) as link,
+        Metering(target, plan, calibrations, progress) as meter,
+        ExitStack() as held,
+    ):
+        facts = link.agent.facts()
+        _check_device(facts, target)
         fed = [source.feeding.options for source in wanted]
         key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256, fed)
+        held.enter_context(book.claim(key))
         job = book.open_job(key)
         if job:
             progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
@@ -69,7 +76,8 @@ def deploy(
             job = book.add(_request(key, target, plan, placed, tests))
         meter.start(job, link.agent)
         _start(link, job, wanted, tests, meter.name, progress)
-        ending = _follow(link, job, meter, progress)
+        metered = any(found.available for found in facts.meters.values())
+        ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
         died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
         records = recording.to_records(
@@ -77,7 +85,7 @@ def deploy(
         )
         paths = [record.save(one, results) for one in records]
         link.agent.forget(job.request.id)
-    job.close()
+        job.close()
     return paths
 
 
@@ -239,62 +247,3 @@ def _start(
 def _owner() -> str:
     """Whoever waits for the device is told."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-def _follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress) -> Tail:
-    """Take in journal lines until the job has ended, over as many connections as it needs."""
-    request = job.request
-    total = len(request.artifacts) * request.plan.rounds_min
-    stopping = False
-    allowance = journal.Allowance(_age_s(request))
-    with progress.step(f"Measuring {len(request.artifacts)} artifacts on {request.target.name}", total=total) as step:
-        watch = _Watch(request, step, total)
-        for line in job.lines:
-            watch(line)
-        while True:
-            try:
-                for item in link.agent.tail(request.id, len(job.lines), allowance):
-                    if not isinstance(item, Tail):
-                        job.append(item)
-                        watch(item)
-                        if meter.hears(item):
-                            link.agent.interrupt()
-                    elif item.tail == "interrupted":
-                        meter.talk(link.agent)
-                    else:
-                        return item
-            except LinkLost as lost:
-                progress.say(f"{lost.seen}. The job was running there; connecting again ...")
-                link.renew()
-            except KeyboardInterrupt:
-                if stopping:
-                    raise
-                stopping = True
-                progress.say("Stopping after this round; what is measured is saved. Ctrl-C again: leave it running")
-                link.renew()
-                link.agent.stop(request.id)
-
-
-def _age_s(request: Request) -> float:
-    created = datetime.strptime(request.created, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
-    return (datetime.now(UTC) - created).total_seconds()
-
-
-class _Watch:
-    """Turns journal lines into what the progress bar says."""
-
-    def __init__(self, request: Request, step: Step, total: int) -> None:
-        self._request = request
-        self._step = step
-        self._left = total
-
-    def __call__(self, line: bytes) -> None:
-        entry = journal.glance(line)
-        if entry.event == "round":
-            self._left -= 1
-            self._step.advance(1 if self._left >= 0 else 0, f"round {entry.round + 1}")
-        elif entry.event == "failed" and 0 <= entry.artifact < len(self._request.artifacts):
-            name = self._request.artifacts[entry.artifact].name
-            self._step.advance(0, f"{name} failed: {entry.reason[:60]}")
-        else:
-            self._step.advance(0, entry.event)

@@ -14,7 +14,7 @@ import msgspec
 
 from edgebench import wire
 from edgebench.errors import AgentError
-from edgebench.facts import Facts
+from edgebench.facts import Facts, MeterFound
 from edgebench.reading import (
     Instrument,
     Provenance,
@@ -238,13 +238,30 @@ class Allowance:
         return f"a journal of {self._spent / 1e6:.0f} MB, more than measuring can write in that time"
 
 
+class GlancedFacts(msgspec.Struct, frozen=True):
+    meters: dict[str, MeterFound] = {}
+
+
 class Glance(msgspec.Struct, frozen=True):
-    """What a progress bar wants of a line."""
+    """What a progress bar wants of a line; see the lines above."""
 
     event: str = ""
+    t_ns: int = 0
+    when: str = ""
+    facts: GlancedFacts = GlancedFacts()
     artifact: int = 0
+    artifacts: list[int] | None = None
     round: int = 0
     reason: str = ""
+    interrupted: str = ""
+    first_inference_ns: int = 0
+    stationary: bool = False
+    windows: int = 0
+    spent_s: float = 0.0
+    duration_ns: int = 0
+    duration_s: float = 0.0
+    inferences: int = 0
+    piece: int = 0
 
 
 _GLANCER = msgspec.json.Decoder(Glance)
@@ -259,4 +276,4 @@ def glance(line: bytes) -> Glance:
         seen = _GLANCER.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return Glance()
-    return Glance(wire.plain(seen.event[:40]), seen.artifact, seen.round, wire.plain(seen.reason[:500]))
+    return msgspec.structs.replace(seen, event=wire.plain(seen.event[:40]), reason=wire.plain(seen.reason[:500]))

@@ -144,7 +144,7 @@ class Metering:
                 batch.append(Exchange(sent_ns, there.received_ns, there.sent_ns, time.monotonic_ns()))
         if batch:
             self._exchanges.append(batch)
-            with (self._job.folder / _CLOCK_FILE).open("ab") as file:
+            with contextlib.suppress(OSError), (self._job.folder / _CLOCK_FILE).open("ab") as file:
                 file.write(msgspec.json.encode(batch) + b"\n")
 
     def hears(self, line: bytes) -> bool:

@@ -67,12 +67,13 @@ class Terminal:
             self._console.print(escape(label))
             yield _SilentStep()
             return
+        # Without a total there is nothing to fill a bar with, and in 80 columns the note needs its place.
+        counted = () if total is None else (BarColumn(bar_width=20), MofNCompleteColumn())
         bars = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            *counted,
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            *(() if total is None else (TimeRemainingColumn(),)),
             TextColumn("[dim]{task.fields[note]}"),
             console=self._console,
             auto_refresh=False,

@@ -6,7 +6,10 @@ file names all that inference needs, and the agent proves it by loading a model.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
+import os
 import re
 import subprocess
 import sys
@@ -116,11 +119,10 @@ def _packed(program: Path, key: str) -> Path:
     """A program as what the agent unpacks, under the name that its runtime looks for."""
     if not program.is_file():
         raise UserError("runtime", f"there is no file {program}", f"Mend `{key}` in targets.yaml")
-    packed = cache.folder() / "programs" / f"{_sha256(program)}.zip"
-    packed.parent.mkdir(parents=True, exist_ok=True)
+    packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as out:
         out.writestr(zipfile.ZipInfo(key, _EPOCH), program.read_bytes())
-    return packed
+    return cache.put(cache.folder() / "programs" / f"{_sha256(program)}-{key}.zip", packed.getvalue())
 
 
 def _runtime_module(name: str) -> ModuleType:
@@ -135,8 +137,9 @@ def wheels_for(packages: Mapping[str, str], facts: Facts) -> list[Path]:
     """One uncompressed wheel per {package: version rule}, for the device of `facts`; from the cache where it is."""
     platform = Platform(facts)
     folder = cache.folder() / "wheels" / platform.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_wheel(package + rule, platform, folder) for package, rule in packages.items()]
+    with cache.writing():
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_wheel(package + rule, platform, folder) for package, rule in packages.items()]
 
 
 class Platform:
@@ -182,6 +185,8 @@ def _download(requirement: str, platform: Platform, folder: Path) -> Path:
     if answer.returncode == 0 and wheels:
         return wheels[0]
     said = answer.stderr.strip().splitlines() or ["pip gave no reason"]
+    if os.strerror(errno.ENOSPC) in answer.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if "No matching distribution" in answer.stderr and "connection" not in answer.stderr.lower():
         raise NoWheel(
             f"runtime '{requirement}'",

@@ -249,18 +249,27 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 def save(record: Record, results: Path) -> Path:
     """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.
 
-    Saving the same record again is fine: collecting a job twice must not fail the second time.
+    Saving the same record again is fine: collecting a job twice must not fail the second time. Raises UserError.
     """
-    folder = results / record.target.name
-    path = folder / f"{record.id}.json"
+    path = results / record.target.name / f"{record.id}.json"
     data = msgspec.json.encode(record) + b"\n"
-    if path.exists():
-        if path.read_bytes() != data:
-            raise UserError(str(path), "another record has this name", "Move it away and deploy again")
-        return path
-    partial = path.with_suffix(".part")
-    partial.write_bytes(data)
-    partial.rename(path)
+    try:
+        if path.exists():
+            if path.read_bytes() != data:
+                raise UserError(str(path), "another record has this name", "Move it away and deploy again")
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        try:
+            partial.write_bytes(data)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            str(path), f"the record cannot be written ({error.strerror})",
+            "Mend that and type the same again: nothing is measured twice",
+        ) from error  # fmt: skip
     return path
 
 

@@ -46,11 +46,10 @@ def test_set(artifact: Artifact) -> TestSet:
     images = _dataset(artifact.parity.dataset)
     pieces, files = [], {}
     folder = cache.folder() / "test-sets"
-    folder.mkdir(parents=True, exist_ok=True)
     for count, content in _pieces(artifact, images.test.images):
         sha256 = hashlib.sha256(content).hexdigest()
         pieces.append((sha256, count))
-        files[sha256] = _put(folder / f"{sha256}.bin", content)
+        files[sha256] = cache.put(folder / f"{sha256}.bin", content)
     labels = base64.b64encode(images.test.labels.astype("<u2").tobytes()).decode()
     return TestSet(Test(images.name, labels, tuple(pieces)), files)
 
@@ -79,14 +78,6 @@ def _pieces(artifact: Artifact, images: Any) -> Iterator[tuple[int, bytes]]:
             continue
         yield len(some), stored.astype(stored.dtype.newbyteorder("<")).tobytes()
         start += len(some)
-
-
-def _put(path: Path, content: bytes) -> Path:
-    if not path.exists():
-        partial = path.with_suffix(".part")
-        partial.write_bytes(content)
-        partial.replace(path)
-    return path
 
 
 def classes(values: Sequence[int]) -> str:

@@ -93,9 +93,10 @@ class Cache:
     def take(self, choice: Choice, part: Path) -> Artifact | None:
         """Copy an entry's files into a bundle. Raises BadFile, once, for one that is damaged: it is gone then."""
         entry = self.entry(choice)
-        if entry is None or not entry.is_dir():
+        if entry is None or not _is_folder(entry):
             return None
-        os.utime(entry)  # it is in use: others go first
+        with contextlib.suppress(OSError):
+            os.utime(entry)  # it is in use: others go first
         try:
             artifact = bundle.load(entry).artifacts[0]
         except (BadFile, IndexError) as error:
@@ -133,6 +134,14 @@ class Cache:
                 return
             shutil.rmtree(entry, ignore_errors=True)
             left -= size
+
+
+def _is_folder(path: Path) -> bool:
+    """False too where nobody may look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _copy(artifact: Artifact, source: Path, destination: Path) -> None:

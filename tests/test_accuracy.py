@@ -12,7 +12,20 @@ import numpy as np
 import pytest
 
 from device_agents.python.simulation import Model
-from edgebench import bundle, compare, deploy, plan, record, recording, scoring, simulated, stats, targets, verdict
+from edgebench import (
+    bundle,
+    compare,
+    deploy,
+    following,
+    plan,
+    record,
+    recording,
+    scoring,
+    simulated,
+    stats,
+    targets,
+    verdict,
+)
 from edgebench.agent import Agent
 from edgebench.bundle import Parity, TensorSpec
 from edgebench.data import Dataset, Preprocessing, Split
@@ -110,15 +123,15 @@ def test_a_job_that_an_earlier_deploy_left_behind_brings_its_accuracy(
     tmp_path: Path, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = dotted(tmp_path / "b")
-    follow = deploy._follow
+    follow = following.follow
 
     def killed(*_: Any) -> Any:
         raise MemoryError("as if the host were killed")
 
-    monkeypatch.setattr(deploy, "_follow", killed)
+    monkeypatch.setattr(following, "follow", killed)
     with pytest.raises(MemoryError):
         score(tmp_path, where, tiny_plan)
-    monkeypatch.setattr(deploy, "_follow", follow)
+    monkeypatch.setattr(following, "follow", follow)
     (one,) = score(tmp_path, where, tiny_plan)
     assert one.answers is not None and stats.accuracy(one.answers).value == 0.9
 

@@ -184,7 +184,8 @@ class Store:
                 (partial / MANIFEST).write_text(json.dumps(_manifest(partial)))
                 partial.replace(folder)
             except OSError as error:
-                raise self.full(error, 0) from error
+                if not folder.exists():  # or another session was quicker, with the same
+                    raise self.full(error, 0) from error
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         os.utime(folder)  # what the host brought last is the newest, also if it was here already
