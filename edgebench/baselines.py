@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgebench import verdict
 from edgebench.errors import UnknownName, UserError
+from edgebench.measured import Measured
 from edgebench.record import MeasuredTarget, Record
 
 
 class Baseline:
     """The record that others are compared with, and each emulated target's own. None if all of them are invalid."""
 
-    def __init__(self, records: Sequence[Record], chosen: Record | None) -> None:
-        self._records = records
+    def __init__(self, found: Sequence[Measured], chosen: Record | None) -> None:
+        self._found = found
         self._chosen = chosen
         self._own: dict[MeasuredTarget, Record | None] = {}
 
@@ -29,31 +29,33 @@ class Baseline:
         return self._own[record.target]
 
     def _first_of(self, target: MeasuredTarget, artifact: str) -> Record | None:
-        own = [other for other in self._records if other.target == target and _may_be_baseline(other)]
-        same = [other for other in own if other.artifact.name == artifact]
+        own = [one.record for one in self._found if one.record.target == target and one.may_be_baseline]
+        same = [record for record in own if record.artifact.name == artifact]
         return next(iter(same or own), None)
 
 
-def _may_be_baseline(record: Record) -> bool:
-    return bool(record.rounds) and verdict.judge(record).level != "invalid"
+def choose(found: Sequence[Measured], name: str | None) -> Baseline:
+    """name: of an artifact, or target/artifact; by default the first, if it may be, of a real device.
 
-
-def choose(records: Sequence[Record], name: str | None) -> Baseline:
+    Raises UserError for one of which all records are invalid, and UnknownName.
+    """
+    able = [one.record for one in found if one.may_be_baseline]
     if name is None:
-        real = (record for record in records if not record.target.emulated and _may_be_baseline(record))
-        emulated = (record for record in records if record.target.emulated and _may_be_baseline(record))
-        return Baseline(records, next(real, None) or next(emulated, None))
-    named = [
-        record for record in records if name in (record.artifact.name, f"{record.target.name}/{record.artifact.name}")
-    ]
+        real = [record for record in able if not record.target.emulated]
+        return Baseline(found, next(iter(real or able), None))
+    named = [one for one in found if name in _names(one.record)]
     if not named:
-        raise UnknownName("artifact among the records", name, [record.artifact.name for record in records])
-    chosen = next(filter(_may_be_baseline, named), None)
+        raise UnknownName("artifact among the records", name, [one.record.artifact.name for one in found])
+    chosen = next((one.record for one in named if one.may_be_baseline), None)
     if chosen is None:
-        reasons = [reason.seen for reason in verdict.judge(named[0]).reasons if reason.level == "invalid"]
+        reasons = [reason.seen for reason in named[0].verdict.reasons if reason.level == "invalid"]
         raise UserError(
             f"--baseline {name}",
             f"nothing can be compared with it, because {reasons[0] if reasons else 'it has no rounds'}",
             "Name another artifact, or leave --baseline out",
         )
-    return Baseline(records, chosen)
+    return Baseline(found, chosen)
+
+
+def _names(record: Record) -> tuple[str, str]:
+    return record.artifact.name, f"{record.target.name}/{record.artifact.name}"

@@ -40,7 +40,7 @@ def two_levels(rounds: Sequence[Round]) -> Levels | None:
     """
     if len(rounds) < ROUNDS_MIN:
         return None
-    logs = np.log(stats.pooled_ns(rounds))
+    logs = np.log(stats.outline_ns(rounds))
     count = len(logs)
     lower = np.arange(1, count)
     sums = np.cumsum(logs)[:-1]

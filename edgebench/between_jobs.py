@@ -67,7 +67,7 @@ def deviations(records: Iterable[Record]) -> dict[str, Deviation]:
     jobs: dict[tuple[object, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if record.rounds:
-            p50_ns = series.median(settled.of(record.rounds).medians_ns)
+            p50_ns = series.median(settled.medians_ns(record.rounds))
             jobs[_setting(record)][record.job].append(math.log(p50_ns))
     squares: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for (target, *_), by_job in jobs.items():

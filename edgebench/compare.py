@@ -11,38 +11,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edgebench import baselines, between_jobs, comparability, labels, percentiles, ratios, same_outputs, stats, verdict
+from edgebench import baselines, between_jobs, comparability, labels, measured, ratios, same_outputs, stats
 from edgebench import energy as energy_
 from edgebench import record as records_
 from edgebench.between_jobs import Deviation, Spread
 from edgebench.energy import EnergyPerInference
 from edgebench.errors import UnknownName, UserError
+from edgebench.measured import Measured
 from edgebench.ratios import Conclusion, Ratio
 from edgebench.record import Record
 from edgebench.stats import Estimate
-from edgebench.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Row:
-    """One artifact on one target. An estimate is None where nothing was measured.
+@dataclass(frozen=True, kw_only=True)
+class Row(Measured):
+    """One artifact on one target, compared with the baseline.
 
-    label: what tells it from other records of this artifact and target; empty where there are none.
-    p50_ns: the median of the rounds' means where rounds are means (record.means_only). no_quantiles: why p90 or p99
-    is missing where there are values. ratio: median latency over the baseline's; `no_ratio` says why there is none.
-    differences: conditions that are not the baseline's. energy: for each meter and scope; `no_energy` says of every
-    other meter why there is none. energy_ratios: net joules over the baseline's, for each of `energy`, or why there is
-    no ratio; never across scopes.
+    label: what tells it from other records of this artifact and target; empty where there are none. ratio: median
+    latency over the baseline's; `no_ratio` says why there is none. differences: conditions that are not the baseline's.
+    energy: for each meter and scope; `no_energy` says of every other meter why there is none. energy_ratios: net joules
+    over the baseline's, for each of `energy`, or why there is no ratio; never across scopes.
     """
 
-    record: Record
     label: str
-    verdict: Verdict
-    p50_ns: Estimate | None
-    p90_ns: Estimate | None
-    p99_ns: Estimate | None
-    no_quantiles: tuple[str, ...]
-    throughput_hz: float | None
     energy: tuple[EnergyPerInference, ...]
     no_energy: tuple[str, ...]
     energy_ratios: tuple[Ratio | str, ...]
@@ -99,11 +90,12 @@ def compare(
     ratio. Times of emulated targets are compared with their own target's only. history: more records, by which it is
     known what two jobs of one file differ by on a target; `history` finds them.
     """
-    chosen = baselines.choose(records, baseline)
+    found = [measured.of(record) for record in records]
+    chosen = baselines.choose(found, baseline)
     deviations = between_jobs.deviations((*records, *history)) if _has_several_jobs(records) else {}
     rows = (
-        _row(record, label, chosen.counterpart(record), deviations)
-        for record, label in zip(records, labels.of(records), strict=True)
+        _row(one, label, chosen.counterpart(one.record), deviations)
+        for one, label in zip(found, labels.of(records), strict=True)
     )
     return Comparison(tuple(rows), same_outputs.matches(records), intensity_g_per_kwh)
 
@@ -118,7 +110,7 @@ def history(records: Sequence[Record]) -> list[Record]:
         return []
     here = {record.path for record in records if record.path is not None}
     found = []
-    for path in sorted({path for known in here for path in known.parent.glob("*.json")} - here):
+    for path in sorted({path for folder in {known.parent for known in here} for path in folder.glob("*.json")} - here):
         with suppress(UserError):
             found.append(records_.load(path))
     return found
@@ -171,45 +163,33 @@ def _reading_order(record: Record) -> tuple[str, str, int]:
     return source, artifact.format, precisions.index(artifact.precision)
 
 
-def _row(record: Record, label: str, baseline: Record | None, deviations: Mapping[str, Deviation]) -> Row:
-    judged = verdict.judge(record)
-    is_baseline = record is baseline
-    if judged.level == "invalid":
-        baseline = None
+def _row(one: Measured, label: str, chosen: Record | None, deviations: Mapping[str, Deviation]) -> Row:
+    record, is_baseline = one.record, one.record is chosen
+    baseline = None if one.verdict.level == "invalid" else chosen
     spread = _spread(record, baseline, deviations)
     ratio = ratios.latency_ratio(record, baseline, spread) if baseline else None
     energy, no_energy = _energy(record)
-    outer = {q: None if record.means_only else stats.latency_ns(record.rounds, q) for q in (0.9, 0.99)}
+    compared = energy if baseline and not is_baseline else ()
     return Row(
-        record=record,
+        **vars(one),
         label=label,
-        verdict=judged,
-        p50_ns=stats.latency_ns(record.rounds, 0.5),
-        p90_ns=outer[0.9],
-        p99_ns=outer[0.99],
-        no_quantiles=()
-        if record.means_only
-        else tuple(filter(None, (percentiles.why_none(record.rounds, q) for q in outer))),
-        throughput_hz=stats.throughput_hz(record.rounds),
         energy=energy,
         no_energy=no_energy,
-        energy_ratios=()
-        if is_baseline or not baseline
-        else tuple(energy_.ratio(record, baseline, one, spread) for one in energy),
+        energy_ratios=tuple(energy_.ratio(record, baseline, joules, spread) for joules in compared if baseline),
         is_baseline=is_baseline,
         ratio=ratio,
-        no_ratio="" if ratio else _why_no_ratio(record, baseline, judged),
+        no_ratio="" if ratio else _why_no_ratio(one, baseline),
         differences=comparability.differences(record, baseline) if baseline else (),
         accuracy_change=_accuracy_change(record, baseline) if baseline else None,
     )
 
 
-def _why_no_ratio(record: Record, baseline: Record | None, judged: Verdict) -> str:
-    if judged.level == "invalid":
+def _why_no_ratio(one: Measured, baseline: Record | None) -> str:
+    if one.verdict.level == "invalid":
         return "its record is invalid"
     if baseline is None:
         return "there is no record that could be the baseline"
-    return ratios.batches_unlike(record, baseline) or "one of the two has no rounds"
+    return ratios.batches_unlike(one.record, baseline) or "one of the two has no rounds"
 
 
 def _spread(record: Record, baseline: Record | None, deviations: Mapping[str, Deviation]) -> Spread | None:

@@ -113,7 +113,7 @@ def of_images(found: Ratio, record: Record, baseline: Record) -> Ratio:
 
 
 def _log_medians(record: Record) -> dict[int, float]:
-    medians = settled.of(record.rounds).medians_ns
+    medians = settled.medians_ns(record.rounds)
     return {round_.number: math.log(median) for round_, median in zip(record.rounds, medians, strict=True)}
 
 

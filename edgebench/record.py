@@ -33,7 +33,7 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values_ns: Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
 
 
-class Round(Series, frozen=True, omit_defaults=True):
+class Round(Series, frozen=True, omit_defaults=True, dict=True):
     """Rounds with the same number were measured one after the other over all artifacts of the job.
 
     throttled: bits of any look during the round.

@@ -15,6 +15,9 @@ from edgebench.record import Round
 # Everything that is asked of a record is asked in a row, and of its baseline in between.
 _KEPT = 4
 _UPPER_QUARTILE = 0.75
+# Values that show the shape of a distribution.
+_OUTLINE = 20_000
+_MEDIAN = "median_ns"
 
 
 class Settled:
@@ -24,6 +27,7 @@ class Settled:
     """
 
     def __init__(self, rounds: Sequence[Round]) -> None:
+        self._rounds = rounds
         self._blocks = [round_.block for round_ in rounds]
         self._raw = [_without_cold_start(round_) for round_ in rounds]
 
@@ -39,15 +43,29 @@ class Settled:
     @cached_property
     def pooled_ns(self) -> np.ndarray:
         """All of them, ascending. Float [values]."""
-        pooled = np.concatenate(
-            [ranked / block for ranked, block in zip(self._ranked, self._blocks, strict=True)] or [np.empty(0)]
-        )
-        pooled.sort(kind="stable")  # of rounds that are ascending, it merges them
-        return pooled
+        return self._merged(1)
+
+    @cached_property
+    def outline_ns(self) -> np.ndarray:
+        """The same, thinned to `_OUTLINE` values or so: of each round every n-th in ascending order. Float [values]."""
+        return self._merged(max(1, sum(self.counts) // _OUTLINE))
+
+    def _merged(self, step: int) -> np.ndarray:
+        thinned = [
+            ranked[min(step // 2, len(ranked) - 1) :: step] / block
+            for ranked, block in zip(self._ranked, self._blocks, strict=True)
+        ]
+        merged = np.concatenate(thinned or [np.empty(0)])
+        merged.sort(kind="stable")  # it merges what is in order already
+        return merged
 
     @cached_property
     def medians_ns(self) -> list[float]:
-        return [_median(ranked) / block for ranked, block in zip(self._ranked, self._blocks, strict=True)]
+        """Remembered by the rounds: they are asked for again long after the values were."""
+        medians = [_median(ranked) / block for ranked, block in zip(self._ranked, self._blocks, strict=True)]
+        for round_, median in zip(self._rounds, medians, strict=True):
+            round_.__dict__[_MEDIAN] = median
+        return medians
 
     def quantiles_ns(self, q: float) -> list[float]:
         """Of every round."""
@@ -67,6 +85,11 @@ class Settled:
 def of(rounds: Sequence[Round]) -> Settled:
     """A record's rounds never change: those of the last few records are kept."""
     return _of_same(_Same(rounds)) if isinstance(rounds, tuple) else Settled(rounds)
+
+
+def medians_ns(rounds: Sequence[Round]) -> list[float]:
+    known: list[float] = [round_.__dict__[_MEDIAN] for round_ in rounds if _MEDIAN in round_.__dict__]
+    return known if len(known) == len(rounds) else of(rounds).medians_ns
 
 
 class _Same:

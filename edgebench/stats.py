@@ -47,12 +47,12 @@ class Estimate:
 
 
 def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:
-    return settled.of(rounds).quantiles_ns(q)
+    return settled.medians_ns(rounds) if q == 0.5 else settled.of(rounds).quantiles_ns(q)
 
 
-def pooled_ns(rounds: Sequence[Round]) -> np.ndarray:
-    """Latencies of one inference without the cold starts, ascending. Float [values]."""
-    return settled.of(rounds).pooled_ns
+def outline_ns(rounds: Sequence[Round]) -> np.ndarray:
+    """Latencies of one inference without the cold starts, ascending; thinned where there are many. Float [values]."""
+    return settled.of(rounds).outline_ns
 
 
 def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:

@@ -13,7 +13,8 @@ from edgebench.compare import Comparison, Row
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.reading import EnergyReading
 from edgebench.record import Record, Runtime
-from tests.records import FACTS, PLAN, failed, make_artifact, make_reading, make_record, save_all
+from edgebench.report._charts import charts
+from tests.records import FACTS, PLAN, failed, make_artifact, make_golden, make_reading, make_record, save_all
 
 FP32, INT8 = "net-onnx-fp32", "net-onnx-int8"
 
@@ -108,6 +109,36 @@ def test_the_first_measured_row_is_the_baseline() -> None:
     assert [first.is_baseline, second.is_baseline, third.is_baseline] == [False, True, False]
     assert third.ratio is not None and third.ratio.value == pytest.approx(0.5, rel=1e-3) and third.ratio.paired
     assert second.ratio is not None and second.ratio.value == 1
+
+
+WRONG = make_record("wrong-onnx-fp32", golden=msgspec.structs.replace(make_golden([[1.0, 0.0]]), passed=False))
+
+
+def test_a_record_that_answered_wrongly_is_invalid_and_has_no_rank() -> None:
+    assert WRONG.rounds and WRONG.outcome.status == "complete"
+    wrong, right, other = rows(WRONG, make_record(FP32), make_record(INT8, p50_ns=25_000.0))
+    assert (wrong.verdict.level, wrong.ratio, wrong.no_ratio) == ("invalid", None, "its record is invalid")
+    assert [one.is_baseline for one in (wrong, right, other)] == [False, True, False]
+    assert other.ratio is not None and other.ratio.value == pytest.approx(0.5, rel=1e-3)
+    charted = [one["artifact"] for _, _, spec in charts(compare.compare([WRONG, make_record(FP32)]))[:-1]
+               for one in spec["datasets"]["rows"]]  # fmt: skip
+    assert charted and not any("wrong" in label for label in charted)
+
+
+@pytest.mark.parametrize("record", [WRONG, failed("broken-onnx-fp32")], ids=["wrong", "failed"])
+def test_an_invalid_record_is_no_baseline_even_if_it_is_named(record: Record) -> None:
+    with pytest.raises(UserError, match="nothing can be compared with it, because .*Name another artifact"):
+        rows(record, make_record(FP32), baseline=record.artifact.name)
+
+
+def test_of_several_records_of_a_name_the_baseline_is_one_that_is_valid() -> None:
+    wrong = msgspec.structs.replace(WRONG, artifact=make_record(FP32).artifact, created="20261101T000000Z")
+    assert [one.is_baseline for one in rows(wrong, make_record(FP32), baseline=FP32)] == [False, True]
+
+
+def test_rows_have_no_ratios_if_no_record_can_be_the_baseline() -> None:
+    found = rows(WRONG, failed(INT8))
+    assert [(one.is_baseline, one.ratio) for one in found] == [(False, None)] * 2
 
 
 def test_a_baseline_is_chosen_by_artifact_or_by_target_and_artifact() -> None:

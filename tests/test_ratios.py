@@ -124,3 +124,25 @@ def test_turning_a_ratio_round_inverts_it() -> None:
     assert there and back and there.low and back.high
     assert there.value * back.value == pytest.approx(1)
     assert there.low * back.high == pytest.approx(1)
+
+
+# ------------------------------------------------------------------ outcomes
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "conclusion"),
+    [
+        (1.01, 1.2, "different"),
+        (0.8, 0.99, "different"),
+        (1.001, 1.002, "different"),
+        (0.98, 1.02, "equivalent"),
+        (1.0, 1.0, "equivalent"),
+        (1.0, 1.03, "equivalent"),
+        (0.94, 1.60, "not resolved"),
+        (0.999, 1.031, "not resolved"),
+        (0.96, 1.001, "not resolved"),
+        (None, None, "not resolved"),
+    ],
+)
+def test_a_ratio_has_one_of_three_outcomes(low: float | None, high: float | None, conclusion: str) -> None:
+    assert Ratio(1.0, low, high, paired=True).conclusion == conclusion

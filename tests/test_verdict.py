@@ -11,7 +11,7 @@ import pytest
 from edgebench import behaviour, plan, verdict
 from edgebench.record import Cooling, Load, Outcome, Record, Round
 from edgebench.verdict import Verdict, steadiness
-from tests.records import FACTS, PLAN, STEADY, failed, make_record, make_rounds
+from tests.records import FACTS, PLAN, STEADY, failed, make_golden, make_record, make_rounds
 
 
 def with_throttle_bits(in_rounds: int | None, *, before: int | None = 0, after: int | None = 0) -> Record:
@@ -94,6 +94,16 @@ def test_a_spent_budget_with_too_few_rounds_says_so() -> None:
 def test_unchecked_answers_are_suspect() -> None:
     reason = only_reason(verdict.judge(make_record(golden=None)))
     assert reason.level == "suspect" and "golden" in reason.seen and "edgebench export" in reason.remedy
+
+
+def test_wrong_answers_that_were_timed_all_the_same_are_invalid() -> None:
+    golden = msgspec.structs.replace(make_golden([[1.0, 0.0]]), passed=False, relative_error=0.31)
+    reason = only_reason(verdict.judge(make_record(golden=golden)))
+    assert (reason.level, reason.seen) == (
+        "invalid", "its answers to the 1 golden inputs are wrong (relative error 0.31)",
+    )  # fmt: skip
+    told = failed(golden=golden, outcome=Outcome("failed", "check", "wrong", "relative error 0.31"))
+    assert len(verdict.judge(told).reasons) == 1
 
 
 def test_a_warm_up_without_end_is_suspect_with_its_seconds() -> None:

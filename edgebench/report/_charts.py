@@ -5,19 +5,20 @@ Emulated and real times are never in one chart; invalid records are in none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 
 from edgebench import stats
 from edgebench.compare import Comparison, Row
+from edgebench.measured import SHARES
 from edgebench.report._style import COLOURS, LABELS, LEGEND, sized
 
 # Of all curves together: more would make a page of many records large and slow.
 _POINTS = 12_000
-_CURVE_POINTS, _CURVE_POINTS_MIN = 200, 12
+_CURVE_POINTS_MIN = 12
 _ROWS = alt.NamedData(name="rows")
 
 Data = list[dict[str, Any]]
@@ -47,8 +48,8 @@ def _of_times(rows: Sequence[Row], where: str) -> list[tuple[str, str, Drawn]]:
     found = [(f"Latency{where}", _LATENCY_TEXT, _latency(rows))]
     single = [row for row in rows if not row.record.means_only]
     if single:
-        points = _curve_points(len(single))
-        text = _CURVE_TEXT if points == _CURVE_POINTS else f"{_CURVE_TEXT} Thinned to {points} points a curve."
+        points = min(max(_POINTS // len(single), _CURVE_POINTS_MIN), len(SHARES))
+        text = _CURVE_TEXT if points == len(SHARES) else f"{_CURVE_TEXT} Thinned to {points} points a curve or fewer."
         found.append((f"Every latency{where}", text, _curves(single, points)))
     if any(row.record.plan.sustained for row in rows):
         found.append((f"Latency over time{where}", _TIME_TEXT, _over_time(rows)))
@@ -70,10 +71,6 @@ _TRADE_TEXT = (
 
 def _label(row: Row) -> str:
     return f"{row.name} · {row.record.target.name}" + " (means)" * row.record.means_only
-
-
-def _curve_points(rows: int) -> int:
-    return min(max(_POINTS // rows, _CURVE_POINTS_MIN), _CURVE_POINTS)
 
 
 def _latency(rows: Sequence[Row]) -> Drawn:
@@ -107,13 +104,12 @@ def _latency(rows: Sequence[Row]) -> Drawn:
 
 
 def _curves(rows: Sequence[Row], points: int) -> Drawn:
-    tail = np.linspace(0.99, 0.999, max(points // 10, 3))
-    shares = np.unique(np.concatenate([np.linspace(0.001, 0.99, points - len(tail) + 1), tail]))
+    step = math.ceil(len(SHARES) / points)
     data: Data = []
     for row in rows:
         label = _label(row)
-        for share, value in zip(shares, np.quantile(stats.pooled_ns(row.record.rounds), shares), strict=True):
-            data.append({"artifact": label, "share": round(float(share), 4), "us": float(f"{value / 1e3:.5g}")})
+        for share, value in zip(SHARES[::step], row.curve_ns[::step], strict=True):
+            data.append({"artifact": label, "share": round(share, 4), "us": float(f"{value / 1e3:.5g}")})
     chart = (
         alt.Chart(_ROWS)
         .mark_line(strokeWidth=1.8)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgebench import __version__
+from edgebench import __version__, cache, output
+from edgebench.errors import UserError
 
 _TEMPLATES = Path(__file__).parent
 
@@ -19,7 +22,6 @@ _TEMPLATES = Path(__file__).parent
 def render(template: Path, specs: Sequence[dict[str, Any]], **context: Any) -> str:
     """A template that extends `page.html.jinja`. specs: of its charts; the n-th is drawn into the element `chartN`."""
     import jinja2
-    import vl_convert
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, _TEMPLATES]),
@@ -32,9 +34,24 @@ def render(template: Path, specs: Sequence[dict[str, Any]], **context: Any) -> s
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         specs=[_script_safe(spec) for spec in specs],
-        library=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        library=_library(),
         **context,
     )
+
+
+def _library() -> str:
+    """The chart library for a page. Bundling it takes more than a second and 100 MB, so it is kept."""
+    import vl_convert
+
+    version = metadata.version("vl-convert-python")
+    kept = cache.folder() / "pages" / f"vega-embed-{version}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        return kept.read_text(encoding="utf-8")
+    made: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    with suppress(UserError):  # a page is made without a cache as well
+        output.make_folder(kept.parent)
+        output.write(kept, made)
+    return made
 
 
 def _script_safe(spec: object) -> str:

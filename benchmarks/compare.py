@@ -1,0 +1,158 @@
+"""How long `edgebench compare --html` takes, and how much memory, by how many records there are and how long they are.
+
+    python -m benchmarks.compare                         # this checkout
+    python -m benchmarks.compare --against ../other      # and another one, by turns, as a ratio
+
+Records are made up, of many jobs of eight files. Each run is a process of its own: wall time, processor time, and the
+most memory that was resident.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from benchmarks import report
+from edgebench import record
+from edgebench.record import Record, Round
+
+HERE = Path(__file__).parents[1]
+REFERENCE = HERE / "results" / "reference" / "desktop-cpu"
+RUNS = 3
+FILES_PER_JOB = 8
+
+
+@dataclass(frozen=True)
+class Size:
+    """seconds, bytes: what it may take, of wall time and of memory."""
+
+    records: int
+    rounds: int
+    values: int
+    seconds: float
+    bytes: float
+
+    def __str__(self) -> str:
+        return f"{self.records:,} of {self.rounds} rounds, {self.values:,} values each"
+
+
+SIZES = (
+    Size(8, 50, 10_000, 1.0, 500e6),
+    Size(105, 20, 200, 3.0, 500e6),
+    Size(105, 50, 8_000, 3.0, 500e6),
+    Size(1000, 10, 100, 10.0, 500e6),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, help="another checkout, measured by turns with this one")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--only", type=int, help="the sizes with so many records")
+    parser.add_argument("--no-html", action="store_true", help="the table on the terminal alone")
+    asked = parser.parse_args()
+    print(report.conditions(("numpy", "msgspec", "altair", "rich")), f"load {report.load():.1f}", sep="; ", end="\n\n")
+    header = [
+        "records",
+        "wall",
+        "processor",
+        "memory",
+        "goal",
+        "met",
+        *(["before", "as a ratio"] if asked.against else []),
+    ]
+    table = report.Table(header, [40, 7, 9, 8, 15, 3, 7, 10][: len(header)])
+    all_met = True
+    for size in SIZES:
+        if asked.only in (None, size.records):
+            cells, met = _row(size, asked.against, asked.runs, html=not asked.no_html)
+            table.add(cells)
+            all_met &= met
+    return 0 if all_met else 3
+
+
+def _row(size: Size, against: Path | None, runs: int, *, html: bool) -> tuple[list[str], bool]:
+    checkouts = [HERE, *([against.resolve()] if against else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results"
+        make(results, size)
+        taken: dict[Path, list[Taken]] = {checkout: [] for checkout in checkouts}
+        for _ in range(runs):
+            for checkout in checkouts:
+                taken[checkout].append(run(checkout, results, html=html))
+    wall_s = statistics.median(one.wall_s for one in taken[HERE])
+    cpu_s = statistics.median(one.cpu_s for one in taken[HERE])
+    most = max(one.memory_bytes for one in taken[HERE])
+    met = wall_s <= size.seconds and most <= size.bytes
+    cells = [
+        str(size), f"{wall_s:.2f} s", f"{cpu_s:.2f} s", f"{most / 1e6:.0f} MB",
+        f"{size.seconds:g} s, {size.bytes / 1e6:.0f} MB", "yes" if met else "no",
+    ]  # fmt: skip
+    if against:
+        pairs = zip(taken[HERE], taken[checkouts[1]], strict=True)
+        ratio = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
+        cells += [f"{statistics.median(one.wall_s for one in taken[checkouts[1]]):.1f} s", f"{ratio:.3f}"]
+    return cells, met
+
+
+@dataclass(frozen=True)
+class Taken:
+    wall_s: float
+    cpu_s: float
+    memory_bytes: int
+
+
+def run(checkout: Path, results: Path, *, html: bool) -> Taken:
+    command = [sys.executable, "-m", "edgebench", "compare", "--results", str(results)]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "80"}
+    null = os.open(os.devnull, os.O_WRONLY)
+    started = time.perf_counter()
+    process = os.posix_spawn(
+        sys.executable,
+        [*command, *(["--html", str(results / "report.html")] if html else [])],
+        environment,
+        file_actions=[(os.POSIX_SPAWN_DUP2, null, 1)],
+    )
+    _, status, usage = os.wait4(process, 0)
+    os.close(null)
+    if status:
+        raise SystemExit(f"edgebench compare failed in {checkout}")
+    wall_s = time.perf_counter() - started
+    return Taken(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def make(results: Path, size: Size) -> None:
+    """Records of a real one's form, each of a file of its own, eight to a job."""
+    (results / "desktop-cpu").mkdir(parents=True)
+    pattern = record.load(min(REFERENCE.glob("*.json")))
+    for number in range(size.records):
+        record.save(_made(pattern, number, size), results)
+
+
+def _made(pattern: Record, number: int, size: Size) -> Record:
+    source = np.random.default_rng(number)
+    level_ns = source.integers(30_000, 90_000)
+    rounds = []
+    for index in range(size.rounds):
+        logs = 0.01 * source.normal() + 0.02 * source.normal(size=size.values)
+        logs[:3] += 0.7  # the cold start
+        values_ns = np.rint(level_ns * np.exp(logs)).astype(int).tolist()
+        rounds.append(Round(index * 10**9, 1, tuple(values_ns), index, duration_ns=sum(values_ns)))
+    artifact = msgspec.structs.replace(pattern.artifact, name=f"net{number:04d}-onnx-fp32")
+    job = f"job-{number // FILES_PER_JOB}"
+    return msgspec.structs.replace(
+        pattern, id=f"{job}-{artifact.name}", job=job, artifact=artifact, rounds=tuple(rounds)
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
