@@ -34,8 +34,8 @@ class Baseline:
         return next(iter(same or own), None)
 
 
-def choose(found: Sequence[Measured], name: str | None) -> Baseline:
-    """name: of an artifact, or target/artifact; by default the first, if it may be, of a real device.
+def choose(found: Sequence[Measured], labels: Sequence[str], name: str | None) -> Baseline:
+    """name: of an artifact, target/artifact, or with its label; by default the first that may be, of a real device.
 
     Raises UserError for one of which all records are invalid, and UnknownName.
     """
@@ -43,7 +43,7 @@ def choose(found: Sequence[Measured], name: str | None) -> Baseline:
     if name is None:
         real = [record for record in able if not record.target.emulated]
         return Baseline(found, next(iter(real or able), None))
-    named = [one for one in found if name in _names(one.record)]
+    named = [one for one, label in zip(found, labels, strict=True) if name in _names(one.record, label)]
     if not named:
         raise UnknownName("artifact among the records", name, [one.record.artifact.name for one in found])
     chosen = next((one.record for one in named if one.may_be_baseline), None)
@@ -57,5 +57,6 @@ def choose(found: Sequence[Measured], name: str | None) -> Baseline:
     return Baseline(found, chosen)
 
 
-def _names(record: Record) -> tuple[str, str]:
-    return record.artifact.name, f"{record.target.name}/{record.artifact.name}"
+def _names(record: Record, label: str) -> tuple[str, ...]:
+    artifact = record.artifact.name
+    return artifact, f"{record.target.name}/{artifact}", f"{artifact} ({label})", f"{label}/{artifact}"

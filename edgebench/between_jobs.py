@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from device_agents.python import series
@@ -57,6 +57,13 @@ class Spread:
         """An interval of logarithms that the rounds give, with what jobs differ by in it."""
         half = self.log_half_width
         return centre - math.hypot(centre - interval[0], half), centre + math.hypot(interval[1] - centre, half)
+
+
+def spread(record: Record, baseline: Record, known: Mapping[str, Deviation]) -> Spread | None:
+    """For a ratio of the two; None inside one job. known: by target."""
+    if record.job == baseline.job:
+        return None
+    return Spread(known.get(record.target.name), known.get(baseline.target.name))
 
 
 def deviations(records: Iterable[Record]) -> dict[str, Deviation]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgebench import baselines, between_jobs, comparability, labels, measured, ratios, same_outputs, stats
 from edgebench import energy as energy_
 from edgebench import record as records_
-from edgebench.between_jobs import Deviation, Spread
+from edgebench.between_jobs import Deviation
 from edgebench.energy import EnergyPerInference
 from edgebench.errors import UnknownName, UserError
 from edgebench.measured import Measured
@@ -86,16 +86,17 @@ def compare(
 ) -> Comparison:
     """One row per record, in the given order.
 
-    baseline: an artifact's name or target/artifact; by default the first row. Invalid records are none, and have no
-    ratio. Times of emulated targets are compared with their own target's only. history: more records, by which it is
-    known what two jobs of one file differ by on a target; `history` finds them.
+    baseline: an artifact's name, target/artifact, or label/artifact; by default the first row. Invalid records are
+    none, and have no ratio. Times of emulated targets are compared with their own target's only. history: more records,
+    by which it is known what two jobs of one file differ by on a target; `history` finds them.
     """
     found = [measured.of(record) for record in records]
-    chosen = baselines.choose(found, baseline)
+    told_apart = labels.of(records)
+    chosen = baselines.choose(found, told_apart, baseline)
     deviations = between_jobs.deviations((*records, *history)) if _has_several_jobs(records) else {}
     rows = (
         _row(one, label, chosen.counterpart(one.record), deviations)
-        for one, label in zip(found, labels.of(records), strict=True)
+        for one, label in zip(found, told_apart, strict=True)
     )
     return Comparison(tuple(rows), same_outputs.matches(records), intensity_g_per_kwh)
 
@@ -166,7 +167,7 @@ def _reading_order(record: Record) -> tuple[str, str, int]:
 def _row(one: Measured, label: str, chosen: Record | None, deviations: Mapping[str, Deviation]) -> Row:
     record, is_baseline = one.record, one.record is chosen
     baseline = None if one.verdict.level == "invalid" else chosen
-    spread = _spread(record, baseline, deviations)
+    spread = between_jobs.spread(record, baseline, deviations) if baseline else None
     ratio = ratios.latency_ratio(record, baseline, spread) if baseline else None
     energy, no_energy = _energy(record)
     compared = energy if baseline and not is_baseline else ()
@@ -190,13 +191,6 @@ def _why_no_ratio(one: Measured, baseline: Record | None) -> str:
     if baseline is None:
         return "there is no record that could be the baseline"
     return ratios.batches_unlike(one.record, baseline) or "one of the two has no rounds"
-
-
-def _spread(record: Record, baseline: Record | None, deviations: Mapping[str, Deviation]) -> Spread | None:
-    """What jobs differ by, if these are two."""
-    if baseline is None or record.job == baseline.job:
-        return None
-    return Spread(deviations.get(record.target.name), deviations.get(baseline.target.name))
 
 
 def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from edgebench import checkpoint, data, training
 from edgebench.checkpoint import Checkpoint
 from edgebench.errors import UnknownName, UserError
-from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName
+from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName, packed
 from edgebench.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def evaluate(
         parameters=parameters.count(network),
         grad_cam=grad_cam,
         tsne=tsne,
+        told_base64=packed(logits.argmax(1) == chosen.labels),
     )
 
 

@@ -43,8 +43,8 @@ def _same_questions(record: Record, other: Record) -> bool:
     ours, theirs = record.artifact.golden, other.artifact.golden
     same_inputs = (ours and ours.inputs.sha256) == (theirs and theirs.inputs.sha256)
     # Outputs of many megabytes stay on the device.
-    kept = record.golden.outputs_base64 and other.golden.outputs_base64
-    return bool(same_inputs and kept and record.golden.count == other.golden.count)
+    kept = len(record.golden.outputs_base64), len(other.golden.outputs_base64)
+    return bool(same_inputs and kept[0] == kept[1] > 0 and record.golden.count == other.golden.count)
 
 
 def _match(record: Record, other: Record) -> OutputsMatch:

@@ -21,8 +21,9 @@ from typing import get_args
 import msgspec
 
 from device_agents.python.job import MIN_CLOCK_STEPS
-from edgebench import plugins, provision, ratios, record, simulated, stats
+from edgebench import between_jobs, plugins, provision, ratios, record, simulated, stats
 from edgebench.agent import Agent
+from edgebench.between_jobs import Spread
 from edgebench.deploy import deploy, sources
 from edgebench.errors import UserError
 from edgebench.plan import Plan
@@ -114,14 +115,19 @@ class SelfTest:
         yield f"  noise           p50 known to within {self._noise():.2%}; from job to job ±{self.between_jobs:.2%}"
         yield f"  sampling        {_signed(self.observer)} on the latency"
         yield f"  A/A             {called} of {jobs} jobs call a difference where there is none"
-        margin = f"{100 * EQUIVALENCE_MARGIN:g} %"
+        margin = f"{EQUIVALENCE_MARGIN:.0%}"
         yield f"  outcomes        {called} different, {same} same within {margin}, {open_} not resolved"
         yield f"  not precise     {imprecise} of {jobs} jobs within {self.plan.seconds_max:g} s"
-        yield f"  can tell        differences above {self.detectable:.2%}, inside one job"
+        yield f"  can tell        differences above {self.detectable:.2%} inside one job{self._between_two()}"
         if self.stopped:
             yield f"  stopped after {jobs} jobs"
         if self.useless:
             yield f"  too noisy: below {USELESS:.0%} nothing can be told apart here with this plan"
+
+    def _between_two(self) -> str:
+        known = between_jobs.deviations(one for pair in self.pairs for one in (pair.first, pair.twin))
+        found = known.get(self.pairs[0].first.target.name)
+        return f", above {Spread(found, found).least:.2%} between two" if found else ""
 
     def _noise(self) -> float:
         latencies = [stats.latency_ns(pair.first.rounds, 0.5) for pair in self.pairs]

@@ -78,7 +78,7 @@ def test_one_job_a_side_is_no_verdict(tmp_path: Path) -> None:
     done = run_cli("compare", main, pr, cwd=tmp_path)
     shown = " ".join(done.stdout.split())
     assert done.returncode == 0 and "not resolved:" in shown and "1.10x" not in shown
-    assert "one job each: differences below 50 % are not resolved" in shown
+    assert "one job each: differences below 50% are not resolved" in shown
     assert "ab-main" in shown and "ab-pr" in shown
 
 

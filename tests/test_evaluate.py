@@ -304,6 +304,7 @@ def test_it_comes_back_from_a_file(made: evaluate_.Evaluation, tmp_path: Path) -
 
 def test_fewer_images_and_no_pictures(trained: Checkpoint, quick: Dataset) -> None:
     some = evaluate(trained.path, split="validation", images=100, pictures=False)
+    assert some.told is not None and (len(some.told), int(some.told.sum())) == (100, some.right)
     assert [sum(row) for row in some.confusion] == [10] * 10
     assert (some.split, some.grad_cam.pictures, some.tsne.points) == ("validation", (), ())
     assert some.grad_cam.reason and some.tsne.reason

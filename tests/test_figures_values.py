@@ -168,6 +168,7 @@ def test_equal_labels_of_two_parts_are_told_apart(results: Results) -> None:
         (Estimate(0.00123, 0.00122, 0.00124), "0.001230 ± 0.000010"),
         (Estimate(1234.0, 1000.0, 1468.0), "1,234 ± 234"),
         (Estimate(5.0, 5.0, 5.0), "5.00 ± 0"),
+        (Estimate(56.8, 38.4, 59.5), "57 (38 to 60)"),
     ],
 )
 def test_an_interval_decides_how_many_digits_are_shown(estimate: Estimate | None, text: str) -> None:

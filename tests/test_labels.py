@@ -67,6 +67,11 @@ def test_each_record_is_a_row_a_bar_and_a_curve_of_its_own(tmp_path: Path) -> No
     assert "<small>main</small>" in page and "<small>pr</small>" in page
 
 
+def test_the_baseline_can_be_named_by_its_label(tmp_path: Path) -> None:
+    for name in (f"pr/{FILE}", f"{FILE} (pr)"):
+        assert [row.is_baseline for row in compare.compare(two_folders(tmp_path), baseline=name).rows] == [False, True]
+
+
 def test_the_terminal_tells_them_apart(tmp_path: Path) -> None:
     two_folders(tmp_path)
     done = run_cli("compare", tmp_path / "main/results", tmp_path / "pr/results", cwd=tmp_path)

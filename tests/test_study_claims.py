@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from edgebench import stats
 from edgebench.checkpoint import Checkpoint, Metadata
-from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, ParameterCount
+from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, ParameterCount, packed
 from edgebench.history import EnergyShare, Metrics, Training, TrainingCost
 from edgebench.record import Outcome, Record
 from edgebench.sparsity import Row
@@ -96,6 +97,36 @@ def test_shares_are_told_in_percent_and_their_differences_in_points() -> None:
     assert "+3.00 points" in judged(differing(at_least=0.01), *networks).seen
     assert "claimed: at least +1.00 points" in judged(differing(at_least=0.01), *networks).seen
     assert ": 83.00 %" in judged(differing(to=None, at_least=0.8), *networks).seen
+
+
+def told(accuracy: float, *, flipped: int = 0) -> Run:
+    """10,000 images, the first of them told; and as many more answers exchanged for wrong ones, and back."""
+    right = np.arange(10_000) < round(10_000 * accuracy)
+    edge = round(10_000 * accuracy)
+    right[edge - flipped : edge], right[edge : edge + flipped] = False, True
+    return run(accuracy, evaluation=msgspec.structs.replace(
+        evaluation(0.1), confusion=((int(right.sum()), 0), (int((~right).sum()), 0)), told_base64=packed(right)
+    ))  # fmt: skip
+
+
+def test_networks_that_answered_the_same_images_are_compared_image_by_image() -> None:
+    """Equal answers, image by image, are no difference; as many right ones of other images leave room for one."""
+    claim = differing(at_least=-0.0005, at_most=0.0005)
+    same = judged(claim, variant("dense", told(0.8)), variant("half", told(0.8)))
+    assert same.standing == "reproduced" and "+0.00 points [-0.02, +0.02]" in same.seen
+    assert "over 10,000 images of 1 seed, image by image" in same.seen
+    others = judged(claim, variant("dense", told(0.8)), variant("half", told(0.8, flipped=500)))
+    assert others.standing == "unsupported" and "+0.00 points [-0.62, +0.62]" in others.seen
+
+
+def test_what_each_network_told_is_not_used_where_it_is_of_other_images() -> None:
+    claim = differing(at_least=-0.0005, at_most=0.0005)
+    elsewhere = told(0.8)
+    smaller = run(0.8, evaluation=msgspec.structs.replace(elsewhere.evaluation, confusion=((80, 20), (0, 0)),
+                  told_base64=packed(np.arange(100) < 80)))  # fmt: skip
+    for other in (run(0.8), smaller):
+        verdict = judged(claim, variant("dense", told(0.8)), variant("half", other))
+        assert verdict.standing == "unsupported" and "image by image" not in verdict.seen
 
 
 def test_the_words_have_the_numbers() -> None:
@@ -261,7 +292,7 @@ def faster(dense: Sequence[Record], half: Sequence[Record], **results: Any) -> c
 def test_a_latency_is_a_ratio_of_the_same_kind_of_file_on_the_same_target() -> None:
     dense, half = make_record(p50_ns=50_000), make_record("half-onnx-fp32", p50_ns=45_000)
     assert faster([dense], [half]).standing == "reproduced"
-    assert "0.9 [0.9, 0.9] (over rounds)" in faster([dense], [half]).seen
+    assert "0.9 [0.9, 0.9] (over rounds; different)" in faster([dense], [half]).seen
     for other in (make_record("half-onnx-int8"), make_record("half-onnx-fp32", target="phone")):
         missing = faster([dense], [other])
         assert (missing.standing, "on the same target" in missing.seen) == ("unsupported", True)
@@ -272,7 +303,15 @@ def test_a_difference_within_the_band_of_two_identical_files_is_none() -> None:
     assert faster([dense], [half], bands={"job-1": 1.02}).standing == "reproduced"
     within = faster([dense], [half], bands={"job-1": 1.17})
     assert within.standing == "unsupported"
-    assert "0.9 [0.7692, 1.053]" in within.seen
+    assert "0.9 [0.7692, 1.053] (over rounds; not resolved)" in within.seen
+
+
+def test_a_latency_of_another_job_holds_what_jobs_differ_by() -> None:
+    dense, half = make_record(p50_ns=50_000), make_record("half-onnx-fp32", p50_ns=45_000, job="job-2")
+    apart = faster([dense], [half])
+    assert apart.standing == "unsupported" and "0.9 [0.6, 1.35] (over rounds; not resolved)" in apart.seen
+    again = [make_record(p50_ns=50_000 + 50 * number, job=f"job-{number}") for number in range(3, 9)]
+    assert faster([dense, *again], [half]).standing == "reproduced"
 
 
 def test_the_newest_job_that_has_both_counts() -> None:

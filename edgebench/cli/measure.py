@@ -226,7 +226,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    baseline: Annotated[str | None, typer.Option(help="An artifact, or target/artifact; default: the first.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="An artifact, or target/artifact; default: the first valid one.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with charts.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write tables for a README or a paper.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write one line per record, SI units.")] = None,

@@ -6,6 +6,7 @@ read. Pictures are inside, so that a report needs neither the network nor the im
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,9 @@ from edgebench.errors import BadFile
 from edgebench.evaluation import measures
 from edgebench.evaluation.measures import PerClass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # 1  2026-11  first
+# 2  2026-11  told_base64: which images it told, so that two networks can be compared image by image
 
 SplitName = Literal["test", "validation", "train"]
 
@@ -83,7 +85,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """confusion: images by [class][answer]. top5_right: None with five classes or fewer.
 
     nll: mean negative log-likelihood, nats. brier: mean over images of the squared distance between the probabilities
-    and the truth, summed over classes, 0..2 (Brier 1950). reliability: by confidence, lowest first.
+    and the truth, summed over classes, 0..2 (Brier 1950). reliability: by confidence, lowest first. told_base64: for
+    each image in the split's order whether it was told, packed bits; empty in evaluations of schema 1.
     """
 
     checkpoint: str
@@ -100,6 +103,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: ParameterCount
     grad_cam: GradCam
     tsne: Embedding
+    told_base64: str = ""
     created: str = msgspec.field(default_factory=now)
     edgebench: str = __version__
     schema_version: int = SCHEMA_VERSION
@@ -111,6 +115,14 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def right(self) -> int:
         return sum(row[number] for number, row in enumerate(self.confusion))
+
+    @property
+    def told(self) -> np.ndarray | None:
+        """For each image whether it was told; bool [images]. None if it was not kept."""
+        if not self.told_base64:
+            return None
+        bits = np.frombuffer(base64.b64decode(self.told_base64), np.uint8)
+        return np.unpackbits(bits, count=self.images).astype(bool)
 
     @property
     def accuracy(self) -> float:
@@ -140,6 +152,11 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Mean over the classes that have one."""
         known = [curve.auc for curve in self.roc if curve.auc is not None]
         return sum(known) / len(known) if known else None
+
+
+def packed(told: np.ndarray) -> str:
+    """`Evaluation.told_base64` of bool [images]."""
+    return base64.b64encode(np.packbits(told).tobytes()).decode()
 
 
 def save(evaluation: Evaluation, path: Path) -> None:

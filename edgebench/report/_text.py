@@ -53,11 +53,11 @@ def _of_two_jobs(spread: Spread) -> str:
     """What the interval of a ratio between two jobs allows for."""
     if spread.is_known:
         return (
-            f"of another job than its baseline: jobs of one file differ by up to {_format.change(spread.least)[1:]} "
+            f"of another job than its baseline: jobs of one file differ by up to {spread.least:.1%} "
             "there, which is in the interval"
         )
     return (
-        f"of another job than its baseline, one job each: differences below {100 * between_jobs.UNKNOWN:.0f} % are "
+        f"of another job than its baseline, one job each: differences below {between_jobs.UNKNOWN:.0%} are "
         "not resolved. Measure both in one job, or keep three jobs or more of one file in the results "
         "(edgebench selftest --results)"
     )
@@ -111,12 +111,12 @@ def notes(comparison: Comparison) -> Iterator[str]:
 
 def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
     outcomes = {row.conclusion for row in rows}
-    margin = f"{100 * ratios.EQUIVALENCE_MARGIN:g} %"
+    margin = f"{ratios.EQUIVALENCE_MARGIN:.0%}"
     if "equivalent" in outcomes:
-        yield f"same: the 95 % interval of the ratio lies within {margin} of 1."
+        yield f"same: the 95% interval of the ratio lies within {margin} of 1."
     if any(row.conclusion == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
         yield (
-            f"not resolved: the 95 % interval of the ratio holds 1 and reaches further than {margin} from it; measure "
+            f"not resolved: the 95% interval of the ratio holds 1 and reaches further than {margin} from it; measure "
             "both in one job, for longer."
         )
 

@@ -1,16 +1,18 @@
 """The number that a claim speaks about, of one variant or as a difference of two, with its interval.
 
-The interval is over seeds where there are several (paired by seed), over images where there is one, and for latencies
-over rounds, widened by what two identical files in the job differ by.
+The interval is over seeds where there are several (paired by seed), and over images where there is one (image by image
+where it is known which of them each network told). For latencies it is over rounds, widened by what two identical files
+in the job differ by, or two jobs do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edgebench import ratios, stats, verdict
+from edgebench import between_jobs, ratios, stats, verdict
 from edgebench.history import EnergyShare, Metrics
+from edgebench.ratios import Ratio
 from edgebench.record import Record
 from edgebench.stats import Estimate
 from edgebench.study.file import EXACT_METRICS
@@ -32,7 +34,8 @@ class Found:
 def find(metric: str, of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Found:
     """Of `of` alone without `to`. bands: see `edgebench.study.results`. Raises NotMeasured."""
     if metric == "latency_ratio":
-        return Found(_latency_ratio(of, to, bands), "rounds")
+        ratio = _latency_ratio(of, to, bands)
+        return Found(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.conclusion}")
     if metric in EXACT_METRICS:
         number = _value(metric, of.runs[0]) - (_value(metric, to.runs[0]) if to else 0)
         return Found(Estimate(number, number, number))
@@ -56,9 +59,26 @@ def _of_one_seed(metric: str, own: Run, base: Run | None) -> Found:
         return Found(Estimate(value - other))
     if base is None:
         found = Estimate(value, *stats.wilson_interval(value * images, images))
+    elif metric == "accuracy" and (paired := image_by_image(own, base)) is not None:
+        return Found(paired, f"{images:,} images of 1 seed, image by image")
     else:
         found = stats.proportion_difference(value, other, images, _images(metric, base))
     return Found(found, f"{images:,} images of 1 seed")
+
+
+def image_by_image(own: Run, base: Run) -> Estimate | None:
+    """Accuracy less the other's, of two networks that were asked about the same test images: what both tell, or both do
+    not, is no noise. None if it is not known which images they told.
+    """
+    if own.checkpoint.about.dataset != base.checkpoint.about.dataset:
+        return None
+    told = []
+    for run in (own, base):
+        kept = run.evaluation.told if run.evaluation and run.evaluation.split == "test" else None
+        if kept is None or len(kept) != _images("accuracy", run) or abs(kept.mean() - run.accuracy) > 1.5 / len(kept):
+            return None  # of other images than the accuracy is
+        told.append(kept)
+    return stats.paired_difference(*told) if len(told[0]) == len(told[1]) else None
 
 
 def _images(metric: str, run: Run) -> int:
@@ -111,7 +131,7 @@ def _joules(shares: Sequence[EnergyShare]) -> float | None:
     return sum(measured) if measured else None
 
 
-def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Estimate:
+def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Ratio:
     """Of the same kind of file on the same target: of the newest job that has both, or else of the newest of each."""
     if to is None:
         raise NotMeasured("a latency ratio needs something to compare with")
@@ -121,12 +141,14 @@ def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) 
         for base in reversed(_trusted(to))
         if _setting(own) == _setting(base)
     ]
+    deviations = between_jobs.deviations([*_trusted(of), *_trusted(to)])
     for own, base in sorted(timed, key=lambda pair: pair[0].job != pair[1].job):
-        ratio = ratios.latency_ratio(own, base)
+        ratio = ratios.latency_ratio(own, base, between_jobs.spread(own, base, deviations))
         if ratio:
             band = max(bands.get(own.job, 1.0), bands.get(base.job, 1.0))
-            ends = (None, None) if ratio.low is None or ratio.high is None else (ratio.low / band, ratio.high * band)
-            return Estimate(ratio.value, *ends)
+            if ratio.low is None or ratio.high is None:
+                return ratio
+            return replace(ratio, low=ratio.low / band, high=ratio.high * band)
     raise NotMeasured("no latency of both was measured on the same target")
 
 

@@ -7,13 +7,14 @@ identical copy in the same job, and call a difference one where it is outside of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from edgebench import ratios
+from edgebench import between_jobs, ratios
 from edgebench.audit.evidence import Evidence
-from edgebench.audit.finding import Finding
+from edgebench.audit.finding import Finding, Level
 from edgebench.audit.published import Row
+from edgebench.between_jobs import Deviation
 from edgebench.record import Record
 
 _REMEDY = "Measure an identical copy in the same job; a difference is one where it is larger than the copies'"
@@ -26,21 +27,30 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         if statement.relation in ("lower", "higher"):
             for to in others:
                 measured = evidence.measured(of, to)
-                why = _not_shown(measured) if measured else _repeats(of, to) or _same_kernels(of, to)
-                if why:
-                    yield Finding("wrong", table.title, f"'{statement.says}', but {why}", _REMEDY)
+                if measured:
+                    found = _not_shown(measured, between_jobs.deviations(evidence.records))
+                else:
+                    why = _repeats(of, to) or _same_kernels(of, to)
+                    found = ("wrong", why) if why else None
+                if found:
+                    level, why = found
+                    yield Finding(level, table.title, f"'{statement.says}', but {why}", _REMEDY)
     yield from _copies(evidence.records)
 
 
-def _not_shown(measured: list[tuple[Record, Record]]) -> str:
+def _not_shown(measured: list[tuple[Record, Record]], deviations: Mapping[str, Deviation]) -> tuple[Level, str] | None:
+    """Equivalent files contradict what is said; an interval that is too wide does not carry it."""
     for own, base in measured:
-        ratio = ratios.latency_ratio(own, base)
-        if ratio and ratio.differs is False:
-            return (
+        ratio = ratios.latency_ratio(own, base, between_jobs.spread(own, base, deviations))
+        if ratio and ratio.low is not None and ratio.high is not None and not ratio.differs:
+            seen = (
                 f"on {own.target.name} '{own.artifact.name}' takes {ratio.value:.3f}x of '{base.artifact.name}' "
-                f"({ratio.low:.3f}-{ratio.high:.3f}), which is no difference"
+                f"({ratio.low:.3f}-{ratio.high:.3f}), which is "
             )
-    return ""
+            if ratio.conclusion == "equivalent":
+                return "wrong", f"{seen}the same within {ratios.EQUIVALENCE_MARGIN:.0%}"
+            return "doubtful", f"{seen}not resolved"
+    return None
 
 
 def _repeats(of: Row, to: Row) -> str:

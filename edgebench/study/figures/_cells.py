@@ -26,13 +26,16 @@ def three_digits(summary: Summary | None) -> str:
 
 
 def with_spread(estimate: Estimate | None) -> str:
-    """Two digits of the interval, and as many of the value as they leave it."""
+    """Two digits of the interval, and as many of the value as they leave it; both ends where they are not as far."""
     if estimate is None:
         return NOTHING
     half = estimate.half_width
-    if not half:
+    if not half or estimate.low is None or estimate.high is None:
         return significant(estimate.value) + ("" if half is None else " ± 0")
     digits = max(0, 1 - math.floor(math.log10(half)))
+    below, above = (f"{end:,.{digits}f}" for end in (estimate.value - estimate.low, estimate.high - estimate.value))
+    if below != above:
+        return f"{estimate.value:,.{digits}f} ({estimate.low:,.{digits}f} to {estimate.high:,.{digits}f})"
     return f"{estimate.value:,.{digits}f} ± {half:,.{digits}f}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from edgebench import energy, stats
+from edgebench import energy, stats, verdict
 from edgebench.record import Record
 from edgebench.stats import Estimate
 from edgebench.study.results import Results, Variant
@@ -37,7 +37,12 @@ def settings(results: Results) -> list[Setting]:
 
 
 def _timed(variant: Variant) -> list[Record]:
-    return [record for run in variant.runs for record in run.records if record.rounds]
+    return [record for run in variant.runs for record in run.records if _counts(record)]
+
+
+def _counts(record: Record) -> bool:
+    """Records that are invalid did not end, or answered wrongly."""
+    return bool(record.rounds) and verdict.judge(record).level != "invalid"
 
 
 def _of(variant: Variant, where: Setting) -> list[Record]:
@@ -46,7 +51,7 @@ def _of(variant: Variant, where: Setting) -> list[Record]:
         run.seed: record
         for run in variant.runs
         for record in sorted(run.records, key=lambda one: one.created)
-        if record.rounds and setting(record) == where
+        if _counts(record) and setting(record) == where
     }
     return list(newest.values())
 

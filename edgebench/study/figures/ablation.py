@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgebench import stats
 from edgebench.report._format import NOTHING
 from edgebench.stats import Estimate
+from edgebench.study import numbers
 from edgebench.study.figures import _values
 from edgebench.study.results import Results, Section, Table, Variant
 
@@ -19,8 +20,9 @@ COLUMNS = (
 )
 TEXT = (
     "Reference: the first variant of each part, network and data set. Each row differs from it in what is named. The "
-    "difference is taken seed by seed; its interval is Student's over the seeds, and one seed has none (n = 1, no "
-    "interval). An interval that holds 0 shows no change."
+    "difference is taken seed by seed; its interval is Student's over the seeds. That of one seed is over the test "
+    "images, image by image, where it is known which of them each network told (else: n = 1, no interval), and another "
+    "seed moves it further. An interval that holds 0 shows no change."
 )
 
 
@@ -38,9 +40,11 @@ def render(results: Results) -> Section:
     rows = []
     bars = []
     for reference, label, variant, differences in compared:
-        change = stats.mean(differences)
+        change = _change(reference, variant, differences)
         part, name = str(variant.axes.get("part", "")), str(reference.axes.get("variant", reference.label))
-        rows.append((part, name, label, str(len(differences)), f"{change.value:+.2f}", _interval(change)))
+        rows.append(
+            (part, name, label, str(len(differences)), f"{change.value:+.2f}", _interval(change, len(differences)))
+        )
         bars.append(_charts.Bar(label, change.value, change.low, change.high))
     drawn = _charts.bars(bars, value="change of test accuracy against the reference, points")
     return Section(HEADING, TEXT, Table(COLUMNS, tuple(rows)), _charts.alone(drawn))
@@ -52,7 +56,20 @@ def _by_seed(reference: Variant, variant: Variant) -> list[float]:
     return [_values.accuracy_percent(run) - base[run.seed] for run in variant.runs if run.seed in base]
 
 
-def _interval(change: Estimate) -> str:
+def _change(reference: Variant, variant: Variant, differences: list[float]) -> Estimate:
+    """In points."""
+    if len(differences) > 1:
+        return stats.mean(differences)
+    base = {run.seed: run for run in reference.runs}
+    (own,) = (run for run in variant.runs if run.seed in base)
+    found = numbers.image_by_image(own, base[own.seed])
+    if found is None or found.low is None or found.high is None:
+        return Estimate(differences[0])
+    return Estimate(differences[0], 100 * found.low, 100 * found.high)
+
+
+def _interval(change: Estimate, seeds: int) -> str:
     if change.low is None or change.high is None:
         return f"{NOTHING} (n = 1, no interval)"
-    return f"{change.low:+.2f} to {change.high:+.2f}"
+    over = " (n = 1, over images)" if seeds == 1 else ""
+    return f"{change.low:+.2f} to {change.high:+.2f}{over}"
