@@ -5,9 +5,9 @@ Association 47, 1952) as far apart as for as many independent values as the valu
 how unevenly they fall into the rounds (the design effect of Kish, Survey Sampling, 1965), and Student's t for the few
 rounds that tell it. Where so few values have no such order statistic there is no interval.
 
-Chosen by coverage (benchmarks/percentiles.py; docs/truth.md): rounds that are resampled as wholes give an interval that
-holds the truth in 83 to 93 %, and values taken as independent one that does in 44 to 68 % where they resemble one
-another; this one does in 89 to 99 %, or is not given.
+Chosen by coverage (benchmarks/percentiles.py; docs/truth.md): resampling whole rounds gives an interval that holds the
+truth in 56 to 94 %, and taking values as independent one that does in 18 to 81 % where they resemble one another; this
+one does in 89 to 99 %, or is hardly ever given.
 """
 
 from __future__ import annotations
