@@ -19,8 +19,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgebench import untrusted
 from edgebench.data import Preprocessing
 from edgebench.errors import BadFile
+from edgebench.limits import Amount, Bytes, Count, Fraction, LongText, Name, Real, Sha256, Text
 
 SCHEMA_VERSION = 2
 # 1  2026-11  first
@@ -42,8 +44,9 @@ _EXPORTED_FROM = {
     ".pb": "Export the folder of a SavedModel that it is in: edgebench export {path.parent}",
 }
 
-# Becomes part of file names, here and on devices: one plain path component.
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+_KIND = untrusted.Kind("a bundle", SCHEMA_VERSION, "Export it again with `edgebench export`", 64 * 2**20)
+# -1: an axis that the file leaves open.
+Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=-1, le=2**40)], ...], msgspec.Meta(max_length=64)]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -52,12 +55,12 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     folded: an input that takes raw images, 0 to 255; the file itself begins with the preprocessing.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
+    name: Text
+    shape: Shape
+    dtype: Text
     layout: Literal["NCHW", "NHWC", "NC"]
-    scale: float | None = None
-    zero_point: int | None = None
+    scale: Amount | None = None
+    zero_point: Annotated[int, msgspec.Meta(ge=-(2**32), le=2**32)] | None = None
     folded: bool = False
 
 
@@ -69,9 +72,9 @@ def raw(spec: TensorSpec) -> TensorSpec:
 class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of the bundle, by its path inside it and its content."""
 
-    file: str
-    sha256: str
-    size_bytes: int
+    file: Text
+    sha256: Sha256
+    size_bytes: Bytes
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,24 +86,24 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_relative_error: allowed rms(device - expected) / rms(expected).
     """
 
-    count: int
+    count: Count
     inputs: FileRef
     reference: FileRef
     expected: FileRef
-    max_relative_error: float
+    max_relative_error: Amount
 
 
 class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far the artifact is from the network it came from, over a whole test split, on the host."""
 
-    dataset: str
-    images: int
-    accuracy: float
-    parent_accuracy: float
-    top1_agreement: float
-    max_abs_diff: float
-    sqnr_db: float
-    runtime: str
+    dataset: Text
+    images: Count
+    accuracy: Fraction
+    parent_accuracy: Fraction
+    top1_agreement: Fraction
+    max_abs_diff: Amount
+    sqnr_db: Real
+    runtime: Text
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,16 +117,16 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Format
     precision: Precision
     content: FileRef
-    model: str = ""
+    model: Text = ""
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
-    macs: int | None = None
-    parameters: int | None = None
+    macs: Bytes | None = None
+    parameters: Bytes | None = None
     golden: Golden | None = None
     parity: Parity | None = None
     # How images become its input, up to the input's own scale and layout.
     preprocessing: Preprocessing | None = None
-    notes: dict[str, str] = {}
+    notes: dict[Text, LongText] = {}
     companions: tuple[FileRef, ...] = ()
 
     @property
@@ -135,19 +138,19 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NotMade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A format that the export tried and could not make, and the reason."""
 
-    format: str
-    reason: str
+    format: Text
+    reason: LongText
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The artifacts of one model. `source` says which network: checkpoint digest, or the file it was read from."""
 
-    name: str
-    model: str
-    source: dict[str, str]
+    name: Text
+    model: Text
+    source: dict[Text, LongText]
     artifacts: tuple[Artifact, ...]
-    created: str
-    schema_version: int = SCHEMA_VERSION
+    created: Text
+    schema_version: Count = SCHEMA_VERSION
     failed: tuple[NotMade, ...] = ()
 
 
@@ -181,17 +184,7 @@ def load(folder: Path) -> Bundle:
 
 
 def _decode(path: Path) -> Bundle:
-    try:
-        content: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-        # Before anything else: a newer bundle may hold what this version cannot know.
-        version = content["schema_version"]
-        if version > SCHEMA_VERSION:
-            raise BadFile(
-                str(path), f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}", "Upgrade edgebench"
-            )
-        return msgspec.convert(_upgrade(content), Bundle)
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(str(path), f"it is not a bundle ({error})", "Export it again with `edgebench export`") from error
+    return untrusted.decode(untrusted.read(path, _KIND), str(path), _KIND, Bundle, _upgrade)
 
 
 def _upgrade(content: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from edgebench import energy as energy_
 from edgebench import record as records_
 from edgebench.between_jobs import Deviation
 from edgebench.energy import EnergyPerInference
-from edgebench.errors import UnknownName, UserError
+from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.measured import Measured
 from edgebench.ratios import Conclusion, Ratio
-from edgebench.record import Record
+from edgebench.record import Loaded, Record
 from edgebench.stats import Estimate
 
 
@@ -117,34 +117,43 @@ def history(records: Sequence[Record]) -> list[Record]:
     return found
 
 
-def select(results: Path, named: Iterable[str]) -> list[Record]:
+def select(results: Path, named: Iterable[str]) -> Loaded:
     """The records that the command line names: files, targets (the newest record of each artifact there), or folders.
 
-    Nothing named: every target that has results; a folder named: every target of that folder.
+    Nothing named: every target that has results; a folder named: every target of that folder. What cannot be read
+    among them is skipped, and so is no longer the newest of anything.
     """
     targets = _targets(results)
     selected: list[Record] = []
+    skipped: list[BadFile] = []
     for name in list(named) or [str(results)]:
         if name in targets:
-            selected += newest(records_.load_target(results, name))
+            found = [_newest_of(results, name)]
         elif Path(name).is_file():
-            selected.append(records_.load(Path(name)))
+            found = [records_.load_all([Path(name)])]
         elif Path(name).is_dir() or Path(name) == results:
-            selected += _of_all_targets(Path(name))
+            found = _of_all_targets(Path(name))
         else:
             raise UnknownName(f"target with records in {results}", name, targets)
-    return selected
+        selected += [record for one in found for record in one.records]
+        skipped += [error for one in found for error in one.skipped]
+    return Loaded(selected, skipped)
+
+
+def _newest_of(results: Path, target: str) -> Loaded:
+    loaded = records_.load_target(results, target)
+    return Loaded(newest(loaded.records), loaded.skipped)
 
 
 def _targets(results: Path) -> list[str]:
     return list(dict.fromkeys(sorted(path.parent.name for path in results.glob("*/*.json"))))
 
 
-def _of_all_targets(results: Path) -> list[Record]:
+def _of_all_targets(results: Path) -> list[Loaded]:
     targets = _targets(results)
     if not targets:
         raise UserError(str(results), "there are no records in it", "Measure something first: edgebench deploy")
-    return [record for target in targets for record in newest(records_.load_target(results, target))]
+    return [_newest_of(results, target) for target in targets]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:

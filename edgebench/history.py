@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgebench.limits import Amount, Bytes, Fraction, Index, Joules, Text
 from edgebench.models import Size
 
 Provenance = Literal["measured", "estimated", "modelled"]
@@ -17,16 +18,16 @@ Provenance = Literal["measured", "estimated", "modelled"]
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """On a whole split. loss: mean cross-entropy in nats, without label smoothing."""
 
-    accuracy: float
+    accuracy: Fraction
     loss: float
-    test_images: int
+    test_images: Index
 
 
 class EnergyShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one component drew. source: what said so, in words. Shares of different provenance are never added."""
 
     component: Literal["cpu", "gpu", "ram", "machine"]
-    joules: float
+    joules: Joules
     provenance: Provenance
     source: str
 
@@ -39,12 +40,12 @@ class TrainingCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     where the figure comes from.
     """
 
-    seconds: float
-    images: int
-    peak_memory_bytes: dict[str, int] = {}
+    seconds: Amount
+    images: Index
+    peak_memory_bytes: dict[Text, Bytes] = {}
     energy: tuple[EnergyShare, ...] = ()
     no_energy: str = ""
-    intensity_g_per_kwh: float | None = None
+    intensity_g_per_kwh: Amount | None = None
     intensity_source: str = ""
 
 
@@ -53,7 +54,7 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     loss: float
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: Fraction
     learning_rate: float
     nonzero: int | None = None
 
@@ -70,7 +71,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     split_sha256: str
     device: str = ""
-    kept_epoch: int = 0
+    kept_epoch: Index = 0
     selected_on: Literal["none", "validation", "test"] = "none"
     history: tuple[Epoch, ...] = ()
     train: Metrics | None = None
@@ -92,13 +93,13 @@ class PruningStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     that are not zero, after; weights: how many there are, after.
     """
 
-    method: str
-    ratio: float
-    finetune_epochs: int
+    method: Text
+    ratio: Fraction
+    finetune_epochs: Index
     before: Size
     after: Size
     parent: str
-    parent_accuracy: float | None
+    parent_accuracy: Fraction | None
     form: Literal["smaller", "baked"] = "smaller"
     options: dict[str, Any] = {}
     weights: int | None = None

@@ -15,20 +15,28 @@ import msgspec
 from edgebench import wire
 from edgebench.errors import AgentError
 from edgebench.facts import Facts, MeterFound
-from edgebench.reading import (
-    Instrument,
-    Provenance,
-    Scope,
-    Seconds,
-    Uncertainty,
-)
-from edgebench.record import (
+from edgebench.limits import (
+    Amount,
+    Bytes,
+    Celsius,
     Count,
-    FailureKind,
+    Fraction,
+    Hertz,
+    Index,
+    Instant,
+    Joules,
+    LongText,
     Nanoseconds,
+    Processor,
+    ProcessorSeconds,
+    Seconds,
+    Span,
+    Text,
+    Uncertainty,
+    Wait,
 )
-
-Index = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+from edgebench.reading import Instrument, Provenance, Scope
+from edgebench.record import FailureKind
 
 
 class Line(msgspec.Struct, frozen=True, tag_field="event", forbid_unknown_fields=True):
@@ -52,120 +60,120 @@ class FactsLine(Line, tag="facts", frozen=True):
 class LoadedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input as the worker feeds it."""
 
-    name: str
+    name: Text
     shape: list[Index]
-    dtype: str
-    bytes: Index
+    dtype: Text
+    bytes: Bytes
 
 
 class LoadedLine(Line, tag="loaded", frozen=True):
     artifact: Index
     runtime: str
-    runtime_facts: dict[str, str]
-    load_ns: int
-    first_inference_ns: int
+    runtime_facts: dict[Text, LongText]
+    load_ns: Span
+    first_inference_ns: Span
     inputs: list[LoadedInput]
-    notes: dict[str, Any]
+    notes: dict[Text, Any]
     threads: Count | None = None
-    cpus: list[int] = []
-    signature: str = ""
+    cpus: list[Processor] = []
+    signature: Text = ""
 
 
 class GoldenLine(Line, tag="golden", frozen=True):
     artifact: Index
     passed: bool
     outputs: str
-    relative_error: float | None = None
-    max_abs_diff: float | None = None
-    agreement_with_host: float | None = None
-    agreement_with_parent: float | None = None
+    relative_error: Amount | None = None
+    max_abs_diff: Amount | None = None
+    agreement_with_host: Fraction | None = None
+    agreement_with_parent: Fraction | None = None
 
 
 class MemoryLine(Line, tag="memory", frozen=True):
     artifact: Index
-    bare: dict[str, int]
-    loaded: dict[str, int]
-    running: dict[str, int]
+    bare: dict[Text, Bytes]
+    loaded: dict[Text, Bytes]
+    running: dict[Text, Bytes]
     reset: bool
 
 
 class GateLine(Line, tag="gate", frozen=True):
     artifacts: list[Index] | None
-    waited_s: float
-    limit_c: float | None
-    limit_hz: int | None
-    curve: Annotated[list[tuple[float, float | None, int | None]], msgspec.Meta(min_length=1)]
+    waited_s: Wait
+    limit_c: Celsius | None
+    limit_hz: Hertz | None
+    curve: Annotated[list[tuple[Wait, Celsius | None, Hertz | None]], msgspec.Meta(min_length=1)]
     open: bool
 
 
 class WarmupLine(Line, tag="warmup", frozen=True):
     artifact: Index
     block: Count
-    start_ns: Index
+    start_ns: Instant
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
-    interrupted: str = ""
+    interrupted: Text = ""
 
 
 class WarmLine(Line, tag="warm", frozen=True):
     artifact: Index
     stationary: bool
     windows: int
-    spent_s: float
+    spent_s: Wait
 
 
 class RoundLine(Line, tag="round", frozen=True):
     artifact: Index
-    round: int
+    round: Index
     block: Count
-    start_ns: Index
+    start_ns: Instant
     values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
-    temperature_c: float | None
-    throttled: int | None
-    clock_hz: int | None
+    temperature_c: Celsius | None
+    throttled: Index | None
+    clock_hz: Hertz | None
     duration_ns: Nanoseconds
-    missed: int | None
-    interrupted: str = ""
+    missed: Index | None
+    interrupted: Text = ""
 
 
 class LoadLine(Line, tag="load", frozen=True):
     wall_s: Seconds
-    own_s: float
-    busy_s: float
-    steal_s: float
-    clocks_s: dict[str, dict[str, float]]
+    own_s: ProcessorSeconds
+    busy_s: ProcessorSeconds
+    steal_s: ProcessorSeconds
+    clocks_s: dict[Text, dict[Text, Wait]]
 
 
 class MeterLine(Line, tag="meter", frozen=True):
     """A meter that is read: scopes with (provenance, why), and what it is. Or why it is not read, or no more."""
 
-    meter: str
-    reason: str = ""
+    meter: Text
+    reason: LongText = ""
     scopes: dict[Scope, tuple[Provenance, str]] = {}
     instrument: Instrument | None = None
-    note: str = ""
+    note: Text = ""
 
 
 class WindowLine(Line, frozen=True):
     """One window on the device's clock; {meter: {scope: J}} of the device's own meters, and what reading leaves."""
 
     round: Index
-    start_ns: Index
+    start_ns: Instant
     duration_s: Seconds
-    joules: dict[str, dict[Scope, float]]
-    u_j: dict[str, dict[Scope, Uncertainty]]
+    joules: dict[Text, dict[Scope, Joules]]
+    u_j: dict[Text, dict[Scope, Uncertainty]]
 
 
 class IdleLine(WindowLine, tag="idle", frozen=True):
-    throttled: int | None = None
-    temperature_c: float | None = None
+    throttled: Index | None = None
+    temperature_c: Celsius | None = None
 
 
 class EnergyLine(WindowLine, tag="energy", frozen=True):
     artifact: Index
     inferences: Count
-    throttled: int | None
-    temperature_c: float | None = None
-    clock_hz: int | None = None
+    throttled: Index | None
+    temperature_c: Celsius | None = None
+    clock_hz: Hertz | None = None
 
 
 class AnswersLine(Line, tag="answers", frozen=True):
@@ -176,10 +184,10 @@ class AnswersLine(Line, tag="answers", frozen=True):
 
 class FailedLine(Line, tag="failed", frozen=True):
     artifact: Index
-    stage: str
+    stage: Text
     kind: FailureKind
-    reason: str
-    signal: str | None
+    reason: LongText
+    signal: Text | None
 
 
 class EndLine(Line, tag="end", frozen=True):

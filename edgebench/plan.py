@@ -7,6 +7,7 @@ import math
 import msgspec
 
 from edgebench.errors import UnknownName, UserError
+from edgebench.limits import Amount, Celsius, Index, Integer, Rate, Text, Wait
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,48 +18,48 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     +/- `precision` (a fraction of the median), or has used `seconds_max`. precision None: it does not matter.
     """
 
-    preset: str
-    rounds_min: int
-    values_min: int
-    seconds_min: float
-    seconds_max: float
-    round_s: float
-    precision: float | None
-    warmup_max_s: float
-    memory_inferences: int
+    preset: Text
+    rounds_min: Index
+    values_min: Index
+    seconds_min: Wait
+    seconds_max: Wait
+    round_s: Wait
+    precision: Amount | None
+    warmup_max_s: Wait
+    memory_inferences: Index
     # Warm-up ends where the medians of windows of this length are level.
-    warmup_window_s: float = 0.04
+    warmup_window_s: Wait = 0.04
     # The gate before the rounds: not hotter than at the start plus the margin, the clock as high as then, and nothing
     # throttled, waited for at most so long.
-    gate_margin_c: float = 3.0
-    gate_max_s: float = 60.0
+    gate_margin_c: Celsius = 3.0
+    gate_max_s: Wait = 60.0
     # Energy windows of each artifact: at least so many (0: none), then until the 95 % interval of the joules of an
     # inference is within +/- energy_precision, at most so many.
-    energy_windows: int = 0
-    energy_windows_max: int = 20
-    energy_precision: float = 0.02
-    energy_window_s: float = 10.0
+    energy_windows: Index = 0
+    energy_windows_max: Index = 20
+    energy_precision: Amount = 0.02
+    energy_window_s: Wait = 10.0
     # A country (ISO, three letters): codecarbon's model of the device's energy as well, labelled as one.
-    carbon: str = ""
+    carbon: Text = ""
     # Longest wait for one answer of a worker; a model that hangs ends as a failed record.
-    worker_timeout_s: float = 300.0
+    worker_timeout_s: Wait = 300.0
     # A fresh worker after so many rounds: where a process's memory came to lie moves all of its rounds alike, so that
     # rounds of one process agree better with one another than with the truth. 0: one worker for all rounds.
-    rounds_per_process: int = 0
+    rounds_per_process: Index = 0
     # Every round lasts for at least so long on the device's clock, and holds so many inferences.
-    window_s_min: float = 0.0
-    window_inferences_min: int = 0
+    window_s_min: Wait = 0.0
+    window_inferences_min: Index = 0
     # More values than this in a round become blocks of inferences.
-    round_values_max: int = 20_000
+    round_values_max: Index = 20_000
     # One artifact after the other, each from a cool device, as heat is what is looked for.
     sustained: bool = False
     # Inferences a second, each when it is due, asleep in between; None: one right after the other.
-    duty_hz: float | None = None
+    duty_hz: Rate | None = None
     # Temperature, clock and throttle bits once a second. Off only to find out what looking costs (`selftest`).
     sampling: bool = True
     # Let the device answer the whole test set as well.
     accuracy: bool = False
-    seed: int = 0
+    seed: Integer = 0
 
 
 def named(name: str) -> Plan:

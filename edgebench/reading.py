@@ -10,6 +10,22 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from edgebench.limits import (
+    Amount,
+    Celsius,
+    Count,
+    Hertz,
+    Index,
+    Instant,
+    Joules,
+    LongText,
+    Real,
+    Seconds,
+    Text,
+    Uncertainty,
+    Wait,
+)
+
 Provenance = Literal["measured", "estimated", "modelled", "unavailable"]
 Sampling = Literal["counter", "average", "point"]
 # `short_window`, `baseline_drift` and `scope_mismatch` follow from the windows: they are found when read.
@@ -21,11 +37,9 @@ Flag = Literal[
 Scope = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(wall|board_input|battery|soc_rails|cpu_package|dram|ram|gpu_board(:\d+)?|rail:.{1,60}|device)$"
+        pattern=r"^(wall|board_input|battery|soc_rails|cpu_package|dram|ram|gpu_board(:\d+)?|rail:.{1,60}|device)\Z"
     ),
 ]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Uncertainty = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,9 +48,9 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gain: a fraction of the reading; offset_w: at any reading.
     """
 
-    gain: Annotated[float, msgspec.Meta(ge=0)]
-    offset_w: Annotated[float, msgspec.Meta(ge=0)]
-    source: Annotated[str, msgspec.Meta(min_length=1)]
+    gain: Amount
+    offset_w: Amount
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -46,13 +60,13 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """
 
     sampling: Sampling
-    period_s: Annotated[float, msgspec.Meta(ge=0)]
-    latency_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    period_s: Wait
+    latency_s: Wait = 0.0
     accuracy: Accuracy | None = None
-    device_id: str = ""
-    firmware: str = ""
-    version: str = ""
-    port: str = ""
+    device_id: Text = ""
+    firmware: Text = ""
+    version: Text = ""
+    port: Text = ""
 
     @property
     def accuracy_source(self) -> str:
@@ -67,10 +81,10 @@ class ClockAlignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     """
 
     method: Literal["same_clock", "rtt"]
-    offset_s: float = 0.0
+    offset_s: Real = 0.0
     u_s: Uncertainty = 0.0
-    drift: float | None = None
-    delay_s: float = 0.0
+    drift: Real | None = None
+    delay_s: Real = 0.0
 
 
 class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -80,14 +94,14 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     temperature_c: of the device, at the last look in it.
     """
 
-    round: int
+    round: Index
     duration_s: Seconds
-    energy_j: float
+    energy_j: Joules
     u_j: Uncertainty = 0.0
-    start_ns: int | None = None
-    values: int | None = None
-    max_gap_s: float | None = None
-    temperature_c: float | None = None
+    start_ns: Instant | None = None
+    values: Index | None = None
+    max_gap_s: Wait | None = None
+    temperature_c: Celsius | None = None
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -98,16 +112,16 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 class EnergyWindow(IdleWindow, frozen=True, kw_only=True):
     """So many inferences one after the other. clock_hz: the device's lowest, looked at once a second."""
 
-    inferences: Annotated[int, msgspec.Meta(ge=1)]
-    clock_hz: int | None = None
+    inferences: Count
+    clock_hz: Hertz | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A window that has no energy. code: outside | gaps | reset | saturated; reason: the same in numbers."""
 
-    round: int
-    code: str
-    reason: str
+    round: Index
+    code: Text
+    reason: Text
 
 
 class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,19 +131,19 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     duplicates, dropped: values that the meter said twice, or that got lost or garbled on the way.
     """
 
-    meter: str
+    meter: Text
     provenance: Provenance
-    reason: str = ""
+    reason: LongText = ""
     scope: Scope | Literal[""] = ""
-    note: str = ""
+    note: Text = ""
     instrument: Instrument | None = None
     alignment: ClockAlignment | None = None
     idle: tuple[IdleWindow, ...] = ()
     windows: tuple[EnergyWindow, ...] = ()
     refused: tuple[Refusal, ...] = ()
     flags: tuple[Flag, ...] = ()
-    duplicates: int = 0
-    dropped: int = 0
+    duplicates: Index = 0
+    dropped: Index = 0
 
     def __post_init__(self) -> None:
         if (self.provenance == "unavailable") == bool(self.windows):

@@ -5,30 +5,53 @@ Raw values and the facts to judge them. Statistics are computed when a record is
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgebench import untrusted
 from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, UserError
 from edgebench.facts import Facts
+from edgebench.limits import (
+    Amount,
+    Bytes,
+    Celsius,
+    Count,
+    Fraction,
+    Hertz,
+    Index,
+    Instant,
+    LongText,
+    Name,
+    Nanoseconds,
+    Processor,
+    ProcessorSeconds,
+    Seconds,
+    Span,
+    Text,
+    Wait,
+)
 from edgebench.plan import Plan
-from edgebench.reading import EnergyReading, Seconds, upgrade_1
+from edgebench.reading import EnergyReading, upgrade_1
 
 SCHEMA_VERSION = 3
 # 1  2026-11  first
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 
-Count = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
-Nanoseconds = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+KIND = untrusted.Kind("a record", SCHEMA_VERSION, "Move it away, or take another copy of it", 256 * 2**20)
 
 
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Values in ns, each over `block` inferences in a row, on the device's monotonic clock."""
 
-    start_ns: int
+    start_ns: Instant
     block: Count
     values_ns: Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
 
@@ -40,17 +63,17 @@ class Round(Series, frozen=True, omit_defaults=True, dict=True):
     interrupted: why it had to be measured again from its start (a page in a phone's browser was hidden or reloaded).
     """
 
-    number: int
-    temperature_c: float | None = None
-    throttled: int | None = None
+    number: Index
+    temperature_c: Celsius | None = None
+    throttled: Index | None = None
     # The lowest that was seen while it was timed, once a second.
-    clock_hz: int | None = None
+    clock_hz: Hertz | None = None
     # From its first inference to its last, on the device's clock.
     duration_ns: Nanoseconds | None = None
     # Of a plan with a pace: inferences that were not done when the next was due.
-    missed: int | None = None
+    missed: Index | None = None
 
-    interrupted: str = ""
+    interrupted: Text = ""
 
     @property
     def inferences(self) -> int:
@@ -64,12 +87,12 @@ class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     passed: bool
-    count: int
+    count: Count
     outputs_base64: str
-    relative_error: float | None
-    max_abs_diff: float | None
-    agreement_with_host: float | None
-    agreement_with_parent: float | None
+    relative_error: Amount | None
+    max_abs_diff: Amount | None
+    agreement_with_host: Fraction | None
+    agreement_with_parent: Fraction | None
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,9 +103,9 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loading where `reset` says that the kernel allows it.
     """
 
-    bare: dict[str, int]
-    loaded: dict[str, int]
-    running: dict[str, int]
+    bare: dict[Text, Bytes]
+    loaded: dict[Text, Bytes]
+    running: dict[Text, Bytes]
     reset: bool
 
     @property
@@ -111,10 +134,10 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     wall_s: Seconds
-    own_s: float
-    busy_s: float
-    steal_s: float
-    clocks_s: dict[str, dict[str, float]] = {}
+    own_s: ProcessorSeconds
+    busy_s: ProcessorSeconds
+    steal_s: ProcessorSeconds
+    clocks_s: dict[Text, dict[Text, Wait]] = {}
 
     @property
     def others(self) -> float:
@@ -128,10 +151,10 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: (seconds, degrees Celsius, clock limit in Hz), once a second; the limits are what it had to come back to.
     """
 
-    waited_s: float
-    limit_c: float | None
-    limit_hz: int | None
-    curve: tuple[tuple[float, float | None, int | None], ...]
+    waited_s: Wait
+    limit_c: Celsius | None
+    limit_hz: Hertz | None
+    curve: Annotated[tuple[tuple[Wait, Celsius | None, Hertz | None], ...], msgspec.Meta(min_length=1)]
 
 
 class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,7 +163,7 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Both uint16, little-endian, base64.
     """
 
-    dataset: str
+    dataset: Text
     images: Count
     classes_base64: str
     labels_base64: str
@@ -149,19 +172,19 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input as every inference was fed with it: no dimension of `shape` is open."""
 
-    name: str
-    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
-    dtype: str
+    name: Text
+    shape: tuple[Index, ...]
+    dtype: Text
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
 
-    name: str
-    facts: dict[str, str] = {}
-    notes: dict[str, Any] = {}
-    threads: int | None = None
-    cpus: tuple[int, ...] = ()
+    name: Text
+    facts: dict[Text, LongText] = {}
+    notes: dict[Text, Any] = {}
+    threads: Count | None = None
+    cpus: tuple[Processor, ...] = ()
 
 
 FailureKind = Literal["wrong", "error", "fallback", "crashed", "timeout"]
@@ -175,30 +198,30 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     status: Literal["complete", "budget", "stopped", "failed", "agent-died"]
-    stage: str = ""
+    stage: Text = ""
     kind: FailureKind | Literal[""] = ""
-    reason: str = ""
-    signal: str = ""
+    reason: LongText = ""
+    signal: Text = ""
 
 
 class MeasuredTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The target as it was at the time: targets.yaml may change later."""
 
-    name: str
-    transport: str
-    device: str
-    threads: int
+    name: Name
+    transport: Text
+    device: Text
+    threads: Count
     emulated: bool
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """A metric that was not measured is absent, never 0."""
 
-    schema_version: int
-    id: str
-    job: str
-    created: str
-    edgebench: str
+    schema_version: Count
+    id: Name
+    job: Text
+    created: Text
+    edgebench: Text
     target: MeasuredTarget
     artifact: Artifact
     plan: Plan
@@ -206,8 +229,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     outcome: Outcome
     facts_before: Facts
     facts_after: Facts | None = None
-    load_ns: int | None = None
-    first_inference_ns: int | None = None
+    load_ns: Span | None = None
+    first_inference_ns: Span | None = None
     golden: GoldenCheck | None = None
     memory: Memory | None = None
     warmup: tuple[Series, ...] = ()
@@ -219,7 +242,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     energy: tuple[EnergyReading, ...] = ()
     answers: Answers | None = None
     fed: tuple[FedInput, ...] = ()
-    signature: str = ""
+    signature: Text = ""
 
     @property
     def path(self) -> Path | None:
@@ -273,25 +296,58 @@ def save(record: Record, results: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Many files: the records among them, and for each of the others why it is none."""
+
+    records: list[Record]
+    skipped: list[BadFile]
+
+
 def load(path: Path) -> Record:
+    """Raises BadFile for anything else than a whole record whose values can be true."""
+    data = untrusted.read(path, KIND)
+    found = untrusted.decode(data, str(path), KIND, Record, upgrade)
+    wrong = _contradiction(found)
+    if wrong:
+        raise BadFile(str(path), f"it is not a record ({wrong})", KIND.remedy)
+    found.__dict__["path"] = path
+    return found
+
+
+def load_all(paths: Iterable[Path]) -> Loaded:
+    """One damaged file does not keep the others from being read."""
+    records: list[Record] = []
+    skipped: list[BadFile] = []
+    for path in paths:
+        try:
+            records.append(load(path))
+        except BadFile as error:
+            skipped.append(error)
+    return Loaded(records, skipped)
+
+
+def _contradiction(record: Record) -> str:
+    """What no single value shows: "" where all of them fit together."""
+    golden, answers, outcome = record.golden, record.answers, record.outcome
+    if golden and golden.outputs_base64 and not _holds(golden.outputs_base64, 4 * golden.count, exactly=False):
+        return f"golden.outputs_base64 does not hold as many float32 for each of {golden.count} inputs"
+    if answers:
+        for name, text in (("classes", answers.classes_base64), ("labels", answers.labels_base64)):
+            if not _holds(text, 2 * answers.images):
+                return f"answers.{name}_base64 does not hold a number for each of {answers.images} images"
+    if outcome.status == "failed" and not outcome.kind:
+        return "outcome.status is failed, and outcome.kind does not say how"
+    return ""
+
+
+def _holds(text: str, size: int, *, exactly: bool = True) -> bool:
+    """Whether a text is base64 of `size` bytes, or of a multiple of it."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadFile(str(path), f"cannot be read ({error.strerror})", "Check the path") from error
-    try:
-        content = msgspec.json.decode(data)
-        version = content["schema_version"]
-        if version > SCHEMA_VERSION:
-            raise BadFile(
-                str(path),
-                f"it has schema {version}, this edgebench reads up to {SCHEMA_VERSION}",
-                "Upgrade edgebench",
-            )
-        found = msgspec.convert(upgrade(content), Record)
-        found.__dict__["path"] = path
-        return found
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(str(path), f"it is not a record ({error})", "Remove it, or name only records") from error
+        found = len(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False
+    return found == size if exactly else found > 0 and found % size == 0
 
 
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
@@ -306,6 +362,6 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def load_target(results: Path, target: str) -> list[Record]:
+def load_target(results: Path, target: str) -> Loaded:
     """All records of one target, oldest first."""
-    return [load(path) for path in sorted((results / target).glob("*.json"))]
+    return load_all(sorted((results / target).glob("*.json")))

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from edgebench.bundle import Name
 from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.limits import Name
 
 # Beside the package in a checkout, inside it when installed.
 _SHIPPED = (Path(__file__).parents[1] / "targets.yaml", Path(__file__).parent / "targets.yaml")

@@ -10,7 +10,7 @@ import pytest
 
 from edgebench import compare
 from edgebench.compare import Comparison, Row
-from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.errors import UnknownName, UserError
 from edgebench.reading import EnergyReading
 from edgebench.record import Record, Runtime
 from edgebench.report._charts import charts
@@ -35,7 +35,7 @@ def test_the_newest_record_of_each_artifact_is_selected(tmp_path: Path) -> None:
     new = make_record(FP32, job="new", created="20261120T100000Z")
     other = make_record(INT8, job="old", created="20261119T100000Z")
     save_all(tmp_path, [new, other, old])
-    selected = compare.select(tmp_path, ["board"])
+    selected = compare.select(tmp_path, ["board"]).records
     assert [(one.artifact.name, one.job) for one in selected] == [(FP32, "new"), (INT8, "old")]
 
 
@@ -49,27 +49,27 @@ def test_a_models_files_stand_together_floats_first(tmp_path: Path) -> None:
         "other-onnx-fp32",
     ]
     save_all(tmp_path, [make_record(name) for name in reversed(wanted)])
-    assert names(compare.select(tmp_path, ["board"])) == wanted
+    assert names(compare.select(tmp_path, ["board"]).records) == wanted
 
 
 def test_targets_come_in_the_order_of_the_command_line(tmp_path: Path) -> None:
     save_all(tmp_path, [make_record(FP32, target=target) for target in ("a", "b", "c")])
-    assert [one.target.name for one in compare.select(tmp_path, ["c", "a"])] == ["c", "a"]
-    assert [one.target.name for one in compare.select(tmp_path, [])] == ["a", "b", "c"]
+    assert [one.target.name for one in compare.select(tmp_path, ["c", "a"]).records] == ["c", "a"]
+    assert [one.target.name for one in compare.select(tmp_path, []).records] == ["a", "b", "c"]
 
 
 def test_a_record_can_be_named_by_its_file(tmp_path: Path) -> None:
     old, new = (make_record(FP32, created=created) for created in ("20261119T100000Z", "20261120T100000Z"))
     paths = save_all(tmp_path, [old, new])
-    assert compare.select(tmp_path, [str(paths[0])]) == [old]
-    assert compare.select(tmp_path, ["board", str(paths[0])]) == [new, old]
+    assert compare.select(tmp_path, [str(paths[0])]).records == [old]
+    assert compare.select(tmp_path, ["board", str(paths[0])]).records == [new, old]
 
 
 def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
     here, there = tmp_path / "results", tmp_path / "colleague"
     save_all(here, [make_record(FP32, target="a")])
     save_all(there, [make_record(FP32, target=target) for target in ("b", "c")])
-    assert [one.target.name for one in compare.select(here, ["a", str(there)])] == ["a", "b", "c"]
+    assert [one.target.name for one in compare.select(here, ["a", str(there)]).records] == ["a", "b", "c"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty: there are no records in it"):
         compare.select(here, [str(tmp_path / "empty")])
@@ -80,7 +80,7 @@ def test_the_jobs_of_a_target_are_no_records(tmp_path: Path) -> None:
     job = tmp_path / "board/.jobs/20261120-abc"
     job.mkdir(parents=True)
     (job / "request.json").write_text("{}")
-    assert len(compare.select(tmp_path, [])) == 1
+    assert len(compare.select(tmp_path, []).records) == 1
 
 
 def test_an_unknown_target_is_answered_with_a_guess(tmp_path: Path) -> None:
@@ -97,8 +97,9 @@ def test_without_records_the_remedy_is_to_deploy(tmp_path: Path, results: str) -
 
 def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text('{"hello": 1}')
-    with pytest.raises(BadFile, match=r"notes\.json: it is not a record"):
-        compare.select(tmp_path, [str(tmp_path / "notes.json")])
+    selected = compare.select(tmp_path, [str(tmp_path / "notes.json")])
+    (error,) = selected.skipped
+    assert selected.records == [] and "notes.json: it is not a record" in str(error)
 
 
 # ------------------------------------------------------------------ the baseline

@@ -94,14 +94,14 @@ def test_saving_the_same_record_again_is_fine(tmp_path: Path) -> None:
 def test_a_half_written_record_of_a_kill_does_not_count(tmp_path: Path) -> None:
     (path,) = save_all(tmp_path, [FULL])
     path.with_suffix(".part").write_bytes(path.read_bytes()[:100])
-    assert record.load_target(tmp_path, "board") == [FULL]
+    assert record.load_target(tmp_path, "board").records == [FULL]
 
 
 def test_the_records_of_a_target_come_oldest_first(tmp_path: Path) -> None:
     dates = ["20261121T000000Z", "20261120T000000Z", "20261120T000001Z"]
     save_all(tmp_path, [make_record(created=date) for date in dates])
-    assert [one.created for one in record.load_target(tmp_path, "board")] == sorted(dates)
-    assert record.load_target(tmp_path, "another") == []
+    assert [one.created for one in record.load_target(tmp_path, "board").records] == sorted(dates)
+    assert record.load_target(tmp_path, "another").records == []
 
 
 # ------------------------------------------------------------------ what is refused
@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused_with_the_place(changes: dict[str, Any], sa
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(BadFile, match="Remove it, or name only records"):
+    with pytest.raises(BadFile, match="it is not a record.*Move it away, or take another copy of it"):
         record.load(path)
 
 
@@ -199,5 +199,6 @@ def test_a_round_that_no_device_can_have_measured_is_refused(broken: dict[str, A
 
 def test_every_outcome_can_be_stored(tmp_path: Path) -> None:
     for status in ("complete", "budget", "stopped", "failed", "agent-died"):
-        one = make_record(f"{status.replace('-', '')}-onnx-fp32", outcome=Outcome(status))  # type: ignore[arg-type]
+        outcome = Outcome(status, kind="error" if status == "failed" else "")  # type: ignore[arg-type]
+        one = make_record(f"{status.replace('-', '')}-onnx-fp32", outcome=outcome)
         assert record.load(save_all(tmp_path, [one])[0]).outcome.status == status

@@ -12,6 +12,7 @@ import msgspec
 from edgebench.audit.published import Row, Statement, Table
 from edgebench.checkpoint import Checkpoint, Metadata
 from edgebench.emissions import Emission
+from edgebench.errors import UserError
 from edgebench.history import Metrics, PruningStep, Training
 from edgebench.models import InputShape
 from edgebench.record import Record
@@ -71,7 +72,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Evidence:
-    """checkpoints count as runs too, unless `runs` has one of the same digest."""
+    """checkpoints count as runs too, unless `runs` has one of the same digest.
+
+    skipped: what could not be read, each with its reason. left_out: lines of tables that could be read otherwise.
+    """
 
     checkpoints: tuple[Checkpoint, ...] = ()
     records: tuple[Record, ...] = ()
@@ -79,6 +83,12 @@ class Evidence:
     published: tuple[Table, ...] = ()
     runs: tuple[Run, ...] = ()
     networks: tuple[Network, ...] = ()
+    skipped: tuple[UserError, ...] = ()
+    left_out: tuple[UserError, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.checkpoints or self.records or self.emissions or self.published or self.runs or self.networks)
 
     @cached_property
     def variants(self) -> tuple[Run, ...]:

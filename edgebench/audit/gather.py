@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgebench import checkpoint, emissions, record, yaml_file
+from edgebench import checkpoint, emissions, record, untrusted, yaml_file
 from edgebench.audit.evidence import Evidence
 from edgebench.audit.published import Table
 from edgebench.errors import BadFile, UserError
@@ -18,26 +19,43 @@ _IN_FOLDERS = ("*.json", f"*{checkpoint.SUFFIX}", "emissions*.csv")
 
 
 def gather(paths: Sequence[Path]) -> Evidence:
-    """Copies of a checkpoint count once. Raises UserError for a path that is not there or holds nothing of it."""
-    evidence: dict[str, list[Any]] = {kind: [] for kind in ("checkpoints", "records", "emissions", "published")}
-    for path in paths:
-        for file in _files(path):
+    """Copies of a checkpoint count once. What cannot be read, or holds nothing of it, is in `skipped`."""
+    kinds = ("checkpoints", "records", "emissions", "published", "skipped", "left_out")
+    evidence: dict[str, list[Any]] = {kind: [] for kind in kinds}
+    for file, error in [found for path in paths for found in _files(path)]:
+        try:
+            if error:
+                raise error
             kind, found = _read(file)
-            evidence[kind] += found
+        except UserError as reason:
+            evidence["skipped"].append(reason)
+            continue
+        for one in found:
+            if isinstance(one, emissions.Table):
+                evidence["emissions"] += one.runs
+                evidence["left_out"] += map(partial(_left_out, one), one.left_out)
+            else:
+                evidence[kind].append(one)
     checkpoints = {one.digest: one for one in reversed(evidence["checkpoints"])}
     evidence["checkpoints"] = list(reversed(checkpoints.values()))
     return Evidence(**{kind: tuple(found) for kind, found in evidence.items()})
 
 
-def _files(path: Path) -> list[Path]:
+def _left_out(table: emissions.Table, lines: emissions.LeftOut) -> UserError:
+    many = "1 line is" if lines.count == 1 else f"{lines.count} lines are"
+    seen = f"{many} left out, from run {lines.number} on: {lines.seen}"
+    return UserError(str(table.path), seen, "Nothing is concluded from them; mend them, or take them out")
+
+
+def _files(path: Path) -> list[tuple[Path, UserError | None]]:
+    """Each with what is already known to be wrong with it."""
     if not path.is_dir():
-        return [path]
+        return [(path, None)]
     found = sorted(file for pattern in _IN_FOLDERS for file in path.rglob(pattern) if not _is_aside(file, path))
     if not found:
-        raise UserError(
-            str(path), "there is no record, checkpoint or emissions.csv in it", "Name a folder of results, or files"
-        )
-    return found
+        seen = "there is no record, checkpoint or emissions.csv in it"
+        return [(path, UserError(str(path), seen, "Name a folder of results, or files"))]
+    return [(file, None) for file in found]
 
 
 def _is_aside(file: Path, folder: Path) -> bool:
@@ -48,8 +66,8 @@ def _is_aside(file: Path, folder: Path) -> bool:
     if file.suffix != ".json":
         return False
     try:
-        content = msgspec.json.decode(file.read_bytes())
-    except (OSError, msgspec.DecodeError):
+        content = msgspec.json.decode(untrusted.read(file, record.KIND))
+    except (BadFile, RecursionError, ValueError, msgspec.MsgspecError):
         return False  # a damaged record is told as one
     return not (isinstance(content, dict) and {"artifact", "job"} <= content.keys())
 
@@ -58,7 +76,7 @@ def _read(path: Path) -> tuple[str, list[Any]]:
     readers: dict[str, tuple[str, Callable[[Path], list[Any]]]] = {
         ".json": ("records", lambda file: [record.load(file)]),
         checkpoint.SUFFIX: ("checkpoints", lambda file: [checkpoint.load(file)]),
-        ".csv": ("emissions", emissions.load),
+        ".csv": ("emissions", lambda file: [emissions.load(file)]),
         ".yaml": ("published", tables),
         ".yml": ("published", tables),
     }

@@ -14,7 +14,7 @@ import typer
 
 from edgebench import __version__
 from edgebench.cli import audit, evaluate, inspect, measure, meters, network, selftest, study, targets
-from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, say
+from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, complain, say
 from edgebench.errors import MissingPackage, UserError
 
 app = typer.Typer(
@@ -76,13 +76,13 @@ def main() -> None:
         _refuse_empty(sys.argv[1:])
         app()
     except UserError as error:
-        _complain(error)
+        complain(error)
         sys.exit(EXIT_USER)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA_OF_PACKAGE:
             raise
-        _complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
+        complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
         sys.exit(EXIT_USER)
 
 
@@ -91,14 +91,5 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
     for before, argument in pairwise(["edgebench", *arguments]):
         empty = argument if argument.startswith("--") and argument.endswith("=") else "" if argument else before
         if empty:
-            _complain(UserError(empty.rstrip("="), "an empty name or value", "Give one, or leave the option out"))
+            complain(UserError(empty.rstrip("="), "an empty name or value", "Give one, or leave the option out"))
             sys.exit(EXIT_USAGE)
-
-
-def _complain(error: UserError) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[red]error:[/red] {escape(error.where)}: {escape(error.seen)}")
-    console.print(f"       {escape(error.remedy)}")

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgebench.errors import UserError
     from edgebench.progress import Terminal
 
 EXIT_USER = 1
@@ -52,6 +53,10 @@ def named_values(option: str, typed: Sequence[str], sample: str) -> dict[str, An
     return values
 
 
+# Written out, one by one; of more, how many there are.
+MOST_SKIPPED = 20
+
+
 def check_outputs(*paths: Path | None) -> None:
     """Files that the command is to write: raises UserError now, not after the work, if one of them cannot be.
 
@@ -85,10 +90,11 @@ def say_written(path: Path) -> None:
         say(str(path))
 
 
-def console() -> Console:
-    from rich.console import Console
+def console(*, stderr: bool = False) -> Console:
+    """For all that is printed: what files and devices say cannot move the cursor or rewrite the screen."""
+    from edgebench.cli._console import PlainConsole
 
-    return Console(highlight=False)
+    return PlainConsole(highlight=False, stderr=stderr)
 
 
 def progress() -> Terminal:
@@ -98,4 +104,31 @@ def progress() -> Terminal:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    from edgebench.cli._console import printable
+
+    print(printable(line), flush=True)
+
+
+def complain(error: UserError, label: str = "error", style: str = "red") -> None:
+    """One error, on standard error."""
+    from rich.markup import escape
+
+    terminal = console(stderr=True)
+    terminal.print(f"[{style}]{label}:[/] {escape(error.where)}: {escape(error.seen)}")
+    terminal.print(f"{' ' * (len(label) + 2)}{escape(error.remedy)}")
+
+
+def say_skipped(skipped: Sequence[UserError]) -> None:
+    """Files that were left out, each with its reason, before anything is made of the others."""
+    for error in skipped[:MOST_SKIPPED]:
+        complain(error, "skipped", "yellow")
+    if len(skipped) > MOST_SKIPPED:
+        console(stderr=True).print(f"[yellow]skipped:[/] {len(skipped) - MOST_SKIPPED} more files, for such reasons")
+
+
+def end_if_skipped(skipped: Sequence[UserError], kinds: str) -> None:
+    """The command's last word where files were left out: exit code 1, however well the rest went."""
+    if skipped:
+        what = f"{len(skipped)} of the {kinds} could not be read and {'was' if len(skipped) == 1 else 'were'} left out"
+        console(stderr=True).print(f"[red]error:[/] {what}; the reasons stand above")
+        raise typer.Exit(EXIT_USER)

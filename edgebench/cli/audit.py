@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli._terminal import EXIT_UNTRUSTED, console, example, say
+from edgebench.cli._terminal import EXIT_UNTRUSTED, console, end_if_skipped, example, say, say_skipped
 
 if TYPE_CHECKING:
     from rich.padding import Padding
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+# Written out, one by one.
+_MOST_RUNS = 30
 _STYLES = {"wrong": "red", "doubtful": "yellow"}
 
 
@@ -41,7 +43,8 @@ def audit(
 ) -> None:
     """Look for the known mistakes of compression and green AI studies.
 
-    Exits with 3 if something is wrong, with 0 if nothing is, with 1 if a file cannot be read.
+    Exits with 1 if a file could not be read (the others are looked at all the same), else with 3 if something is
+    wrong, with 0 if nothing is.
     """
     from edgebench import audit as auditor
     from edgebench.audit.gather import gather
@@ -54,12 +57,16 @@ def audit(
     if not paths:
         raise typer.BadParameter("name what to look at: a folder or a file")
     evidence = gather(paths)
+    say_skipped([*evidence.skipped, *evidence.left_out])
+    if evidence.is_empty:
+        end_if_skipped(evidence.skipped, "files")
     findings = auditor.audit(evidence, only or ())
     if evidence.emissions:
         console().print(_emissions_table(evidence.emissions))
     _print(findings)
     looked = len(only or auditor.names())
     say(f"{looked} detector{'s' * (looked != 1)} looked, {len(findings)} finding{'s' * (len(findings) != 1)}")
+    end_if_skipped(evidence.skipped, "files")
     if any(strict or finding.level == "wrong" for finding in findings):
         raise typer.Exit(EXIT_UNTRUSTED)
 
@@ -97,14 +104,21 @@ def _emissions_table(emissions: Sequence[Emission]) -> Table:
     co2 = f"g CO2 at\n{INTENSITY_G_PER_KWH}"
     for heading in ("energy\nWh", "implied\ng/kWh", co2, "cpu\nmean W", "gpu\nmean W", "modelled\nat least"):
         made.add_column(heading, justify="right")
-    for one in emissions:
+    for one in emissions[:_MOST_RUNS]:
         made.add_row(
             escape(one.name),
             f"{one.energy_kwh * 1000:.2f}",
             f"{one.intensity_g_per_kwh:.1f}",
             f"{one.emissions_g():.2f}",
-            f"{one.mean_power_w('cpu'):.2f}",
-            f"{one.mean_power_w('gpu'):.2f}",
-            f"{one.modelled_share:.0%}",
+            _known(one.mean_power_w("cpu"), ".2f"),
+            _known(one.mean_power_w("gpu"), ".2f"),
+            _known(one.modelled_share, ".0%"),
         )
+    if len(emissions) > _MOST_RUNS:
+        whole_wh = sum(one.energy_kwh for one in emissions) * 1000
+        made.caption = f"and {len(emissions) - _MOST_RUNS} more runs; all of them together {whole_wh:,.2f} Wh"
     return made
+
+
+def _known(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)

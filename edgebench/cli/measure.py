@@ -17,9 +17,11 @@ from edgebench.cli._terminal import (
     TargetsFile,
     check_outputs,
     console,
+    end_if_skipped,
     example,
     progress,
     say,
+    say_skipped,
     say_written,
 )
 
@@ -203,12 +205,14 @@ def deploy(
         calibrations=calibrations,
         progress=progress(),
     )
-    records = [record.load(path) for path in paths]
-    comparison = compare.compare(records)
+    loaded = record.load_all(paths)
+    say_skipped(loaded.skipped)
+    comparison = compare.compare(loaded.records)
     _show(comparison)
-    if any(one.outcome.status == "stopped" for one in records):
+    if any(one.outcome.status == "stopped" for one in loaded.records):
         raise typer.Exit(EXIT_INTERRUPTED)
-    deploy.check_measured(wanted, records)
+    deploy.check_measured(wanted, loaded.records)
+    end_if_skipped(loaded.skipped, "records")
     _be_strict(comparison, strict)
 
 
@@ -239,19 +243,29 @@ def compare(
     results: Results = RESULTS,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
 ) -> None:
-    """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline."""
+    """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline.
+
+    A file that is no record is named and left out; the exit code is 1 then.
+    """
     from edgebench import compare, report
 
     check_outputs(html, markdown, csv)
     selected = compare.select(results, names or [])
+    say_skipped(selected.skipped)
+    if not selected.records:
+        end_if_skipped(selected.skipped, "records")
     comparison = compare.compare(
-        selected, baseline=baseline, intensity_g_per_kwh=intensity, history=compare.history(selected)
+        selected.records,
+        baseline=baseline,
+        intensity_g_per_kwh=intensity,
+        history=compare.history(selected.records),
     )
     for form, path in (("html", html), ("markdown", markdown), ("csv", csv)):
         if path:
             report.write(comparison, form, path)
             say_written(path)
     _show(comparison)
+    end_if_skipped(selected.skipped, "records")
     _be_strict(comparison, strict)
 
 

@@ -66,6 +66,7 @@ def run(
             failures += measuring.measure(parts, wanted, store, conditions, progress)
 
         everything = matrix.expand(matrix.parts(study, subset=subset))
+        failures += [making.Failure("what a record measured", error) for error in collect.unreadable(store)]
         results = collect.collect(path.stem, study, everything, store, subset=subset)
         verdicts = claims.judge(study.claims, results)
         findings = audit.audit(collect.evidence(results, store))

@@ -10,8 +10,9 @@ import msgspec
 from edgebench import checkpoint, ratios, record, sparsity
 from edgebench.audit import Evidence
 from edgebench.audit.evidence import run_of
+from edgebench.errors import BadFile
 from edgebench.evaluate import Evaluation
-from edgebench.record import Record
+from edgebench.record import Loaded, Record
 from edgebench.study import intact, measuring
 from edgebench.study.file import Study
 from edgebench.study.matrix import Cell, Matrix
@@ -47,6 +48,11 @@ def evidence(results: Results, store: Store) -> Evidence:
     )
 
 
+def unreadable(store: Store) -> list[BadFile]:
+    """Files among its records that are none: what they measured is missing in the results."""
+    return [error for loaded in _loaded(store) for error in loaded.skipped]
+
+
 def _run(cell: Cell, matrix: Matrix, store: Store, records: Records) -> Run:
     network = store.path(matrix.steps[cell.network]) / NETWORK
     reading = matrix.steps[cell.reading]
@@ -67,11 +73,16 @@ def _run(cell: Cell, matrix: Matrix, store: Store, records: Records) -> Run:
 def _records(store: Store) -> Records:
     """The newest job of each target last."""
     found: Records = defaultdict(list)
-    folder = store.folder / measuring.RECORDS
-    for target in sorted(path.name for path in folder.glob("*") if path.is_dir()):
-        for one in record.load_target(folder, target):
+    for loaded in _loaded(store):
+        for one in loaded.records:
             found[one.artifact.content.sha256].append(one)
     return found
+
+
+def _loaded(store: Store) -> list[Loaded]:
+    folder = store.folder / measuring.RECORDS
+    targets = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    return [record.load_target(folder, target) for target in targets]
 
 
 def _bands(records: Iterable[list[Record]]) -> dict[str, float]:

@@ -35,7 +35,7 @@ def _digest(step: Step, parents: list[str], store: Store) -> str:
             read = msgspec.json.decode(store.read(step, EVALUATION), type=_Read)
             return read.checkpoint if [read.checkpoint] == parents else ""
         opened = checkpoint.load(store.path(step) / NETWORK)
-    except (BadFile, msgspec.DecodeError):
+    except (BadFile, OSError, RecursionError, ValueError, msgspec.MsgspecError):
         return ""
     about = opened.about
     if step.kind == "train":

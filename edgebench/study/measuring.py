@@ -125,7 +125,7 @@ def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan:
     presets = [one.preset for one in plans.PRESETS]
     enough = presets[presets.index(plan.preset) :]
     jobs: dict[str, list[Record]] = {}
-    for one in record.load_target(folder, target):
+    for one in record.load_target(folder, target).records:
         if one.plan.preset in enough and one.outcome.status not in ("stopped", "agent-died"):
             jobs.setdefault(one.job, []).append(one)
     wanted = {_identity(source) for source in sources}

@@ -1,12 +1,14 @@
 """CO2 that is not the energy times the grid's intensity.
 
-"At most +1 g" for 2.01 Wh at 527.93 g/kWh, which is 1.06 g. Right: compute it, and state the intensity.
+"At most +1 g" for 2.01 Wh at 527.93 g/kWh, which is 1.06 g. CodeCarbon writes 0 where it has no intensity. Right:
+compute it, and state the intensity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgebench.audit import tables
 from edgebench.audit.evidence import Evidence
 from edgebench.audit.finding import Finding
 from edgebench.audit.published import Row
@@ -16,6 +18,11 @@ _REMEDY = "Compute it: kWh x g/kWh"
 
 
 def find(evidence: Evidence) -> Iterator[Finding]:
+    for runs in tables.of(evidence).values():
+        found = [run for run in runs if run.emissions_kg == 0]
+        if found:
+            seen = f"{tables.among(found, runs, found[0])}emissions are 0 for {found[0].energy_kwh:.5f} kWh"
+            yield Finding("doubtful", tables.where(found), seen, _REMEDY)
     for table, row in evidence.rows():
         grams = _grams(row)
         if grams is not None and "co2" in row.values and abs(row.values["co2"].plain / grams - 1) > _TOLERANCE:

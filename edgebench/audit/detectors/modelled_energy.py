@@ -6,8 +6,9 @@ CIFAR-100 profile study's energy. Right: measured and modelled apart, each with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from edgebench.audit import tables
 from edgebench.audit.evidence import Evidence
 from edgebench.audit.finding import Finding
 from edgebench.emissions import Emission
@@ -19,9 +20,10 @@ _REMEDY = "Show the measured part alone, and the modelled part beside it, by its
 
 
 def find(evidence: Evidence) -> Iterator[Finding]:
-    for emission in evidence.emissions:
-        if emission.modelled_share > NEGLIGIBLE:
-            yield Finding("doubtful", emission.where, _words(emission), _REMEDY)
+    for runs in tables.of(evidence).values():
+        found = [run for run in runs if (run.modelled_share or 0.0) > NEGLIGIBLE]
+        if found:
+            yield Finding("doubtful", tables.where(found), _words(found, runs), _REMEDY)
     for table, row in evidence.rows():
         energy = row.energy
         if energy and energy.presented_as == "measured" and _is_model(energy.component, energy.meter):
@@ -38,9 +40,11 @@ def _is_model(component: str, source: str) -> bool:
     return any(word in source.lower() for word in _MODELS) or (component != "gpu" and "codecarbon" in source.lower())
 
 
-def _words(emission: Emission) -> str:
-    cpu = f"cpu {emission.power_w['cpu']:g} W, CodeCarbon's constant, and " if emission.is_cpu_constant else ""
+def _words(found: Sequence[Emission], runs: Sequence[Emission]) -> str:
+    most = max(found, key=lambda run: run.modelled_share or 0.0)
+    cpu = f"cpu {most.power_w['cpu']:g} W, CodeCarbon's constant, and " if most.is_cpu_constant else ""
+    ram = f"{most.power_w['ram']:g} W " if "ram" in most.power_w else ""
     return (
-        f"{emission.modelled_share:.0%} of its {emission.energy_kwh:.5f} kWh are modelled ({cpu}ram "
-        f"{emission.power_w['ram']:g} W by its size), and no column says so"
+        f"{tables.among(found, runs, most)}{most.modelled_share:.0%} of its {most.energy_kwh:.5f} kWh are modelled "
+        f"({cpu}ram {ram}by its size), and no column says so"
     )

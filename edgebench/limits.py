@@ -1,0 +1,43 @@
+"""What a number or a text may be that comes out of a file or from a device: types with limits.
+
+The limits are those of what can exist, not of what is likely: a value beyond them is damage, and arithmetic on what is
+within them neither overflows nor divides by zero. JSON has no NaN and no infinity; bounds on both sides refuse both
+wherever else a value comes from.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+# A line or two that someone reads; what a runtime prints as it fails is longer.
+Text = Annotated[str, Meta(max_length=2_000)]
+LongText = Annotated[str, Meta(max_length=100_000)]
+# Becomes part of file names, here and on devices: one plain path component.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+Index = Annotated[int, Meta(ge=0, le=2**40)]
+Count = Annotated[int, Meta(ge=1, le=2**40)]
+Integer = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+Bytes = Annotated[int, Meta(ge=0, le=2**60)]
+Nanoseconds = Annotated[int, Meta(ge=1, le=10**18)]
+# What passed between two looks at a clock, which may be a coarse one.
+Span = Annotated[int, Meta(ge=0, le=10**18)]
+# On a monotonic clock, which may start anywhere.
+Instant = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+Hertz = Annotated[int, Meta(ge=0, le=10**12)]
+Processor = Annotated[int, Meta(ge=0, le=2**20)]
+
+Real = Annotated[float, Meta(ge=-1e30, le=1e30)]
+Amount = Annotated[float, Meta(ge=0, le=1e30)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=1e-9, le=1e10)]
+Wait = Annotated[float, Meta(ge=0, le=1e10)]
+Rate = Annotated[float, Meta(ge=1e-9, le=1e12)]
+Celsius = Annotated[float, Meta(ge=-300, le=10_000)]
+Joules = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Uncertainty = Annotated[float, Meta(ge=0, le=1e12)]
+# What counters say that were read one after the other: a hair below zero where little happened between.
+ProcessorSeconds = Annotated[float, Meta(ge=-1.0, le=1e12)]
