@@ -25,9 +25,22 @@ from edgebench.bundle import Artifact, Bundle, NotMade
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.models import InputShape
 from edgebench.progress import Progress, Silent
-from exporters import Asked, Choice, Source, _cache, _material, _opening, _processor, _publishing, _results
+from exporters import (
+    Asked,
+    Choice,
+    Source,
+    _cache,
+    _drop,
+    _float_operators,
+    _material,
+    _opening,
+    _processor,
+    _publishing,
+    _results,
+)
 from exporters._cache import Cache
 from exporters._candidates import CANDIDATE
+from exporters._criterion import DIVERGENCE
 from exporters._making import Making, side_by_side
 from exporters._material import Material
 from exporters._parent import Given, Parent
@@ -48,6 +61,15 @@ KINDS: dict[Source, str] = {
 class Exported:
     path: Path
     bundle: Bundle
+
+    @property
+    def missed(self) -> list[str]:
+        """A sentence for each INT8 file that loses more accuracy than `max_drop` allows; it is in the bundle anyway."""
+        return [
+            f"{self.path / artifact.content.file}: {artifact.notes[_drop.MISSED]}"
+            for artifact in self.bundle.artifacts
+            if _drop.MISSED in artifact.notes
+        ]
 
 
 def export(
@@ -86,7 +108,8 @@ def export(
     fold: the files take images as bytes, and begin with the preprocessing.
     dynamic_batch: ONNX and TFLite files that take any number of images at once, and no others; else all take one.
     max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
-    fewest layers that bring it under this stay float.
+    fewest operators that bring it under this stay float. Files that lose more all the same, or on the test split by
+    more than chance, are made too: `Exported.missed` says which, what they lose and what was tried.
     no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
     machine's is one.
     targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
@@ -169,6 +192,16 @@ def check_made(exported: Exported, named: Sequence[str]) -> None:
         )
 
 
+def check_kept(exported: Exported, max_drop: float) -> None:
+    """Raises UserError if a file loses more points of accuracy than that."""
+    if exported.missed:
+        raise UserError(
+            f"--max-drop {max_drop:g}",
+            "; ".join(exported.missed),
+            "The files are written all the same: accept them with --best-effort, allow more, or deploy fp16 or fp32",
+        )
+
+
 def _not_made(failed: Mapping[str, UserError]) -> Iterator[str]:
     for name, error in failed.items():
         remedy = f"; {error.remedy}" if isinstance(error, MissingPackage) else ""
@@ -242,6 +275,7 @@ def _summary(parent: Parent, made: Bundle) -> Iterator[str]:
     for artifact in made.artifacts:
         yield describe(artifact)
         yield from candidates(artifact)
+        yield from doubts(artifact)
     if parent.zeros_note:
         yield f"{parent.name}: {parent.zeros_note}"
     first = made.artifacts[0]
@@ -289,6 +323,16 @@ def describe(artifact: Artifact) -> str:
         f"{size}, accuracy {found.accuracy:.2%} ({low:.1%} to {high:.1%}, parent {found.parent_accuracy:.2%}), "
         f"agrees with it on {found.top1_agreement:.2%} of {found.images}"
     )
+
+
+def doubts(artifact: Artifact) -> Iterator[str]:
+    """What a user must not miss about an INT8 file, a line each."""
+    if artifact.notes.get("chosen_by", "").startswith(DIVERGENCE):
+        yield f"  chosen by the {artifact.notes['chosen_by']}"
+    if _float_operators.BY_NAME_ONLY in artifact.notes:
+        yield f"  INT8 by name only: {artifact.notes[_float_operators.BY_NAME_ONLY]}"
+    if _drop.MISSED in artifact.notes:
+        yield f"  not as accurate as asked: {artifact.notes[_drop.MISSED]}"
 
 
 def candidates(artifact: Artifact) -> list[str]:

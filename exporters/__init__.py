@@ -77,12 +77,13 @@ class Kernels(msgspec.Struct, frozen=True):
 class Scheme(msgspec.Struct, frozen=True):
     """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay.
 
-    kernels: in formats that leave a choice.
+    kernels: in formats that leave a choice. exactly: float are these alone, and not what lies between them as well.
     """
 
     ranges: str
     float_layers: tuple[str, ...] = ()
     kernels: Kernels = Kernels()
+    exactly: bool = False
 
     @property
     def slug(self) -> str:
@@ -126,14 +127,17 @@ class Job(msgspec.Struct, frozen=True):
 class Made(msgspec.Struct, frozen=True):
     """One file. scheme: what distinguishes it from the other candidates of its precision.
 
-    layers: what may stay float, in the order in which it runs. float_starts: layers at the input that may be faster as
-    float. notes: what a user should know about this file.
+    layers: the operators of which each may stay float by itself, in the order in which they run; weighted: those of
+    them with weights. float_starts: layers at the input that may be faster as float. float32_bytes: of the float32 file
+    that it was made of. notes: what a user should know about this file.
     """
 
     precision: Precision
     file: str
     scheme: Scheme | None = None
     layers: tuple[str, ...] = ()
+    weighted: tuple[str, ...] = ()
+    float32_bytes: int = 0
     float_starts: tuple[tuple[str, ...], ...] = ()
     notes: dict[str, str] = {}
 

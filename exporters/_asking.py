@@ -14,6 +14,7 @@ from exporters import _golden as golden
 from exporters import _parity as parity
 from exporters import _preprocessing, _process
 from exporters._answering import Run
+from exporters._criterion import criterion
 from exporters._evidence import Evidence, Samples, keep
 from exporters._foreign import ASKED_TWICE, Foreign, ForeignRun
 from exporters._process import Failed, Worker, Workers
@@ -63,14 +64,16 @@ def evidence(
                 ranking.labels,
                 lambda other: answer(ranking.file, other),
             )
+        test = _samples(folder, "test", images.test, material.preprocessing, answer)
         return Evidence(
             dataset=images.name,
-            test=_samples(folder, "test", images.test, material.preprocessing, answer),
+            test=test,
             selection=selection,
             ranking=ranking,
             calibration=keep(folder, "calibration", material.calibration),
             calibration_note=material.note,
             preprocessing=material.preprocessing,
+            criterion=criterion(parent, images.name, selection, test),
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.bundle import TensorSpec
 from exporters._answering import Run
+from exporters._criterion import AGREEMENT, Criterion
 from exporters._parity import to_layout, to_stored
 from exporters._process import Workers
 from exporters._worker import Ran
@@ -69,7 +70,7 @@ class Evidence:
     """test: the official test split (or random numbers where no data set is known); selection: the validation split.
 
     ranking: a part of the selection, for what is only compared. calibration: .npy of uint8 [N, H, W, C], from the
-    training split.
+    training split. criterion: by what INT8 files are compared on the selection.
     """
 
     dataset: str
@@ -79,6 +80,7 @@ class Evidence:
     calibration: Path | None = None
     calibration_note: str = ""
     preprocessing: Preprocessing | None = None
+    criterion: Criterion = AGREEMENT
 
 
 def keep(folder: Path, name: str, split: Split) -> Path:

@@ -13,10 +13,14 @@ from exporters._inspect import Look
 from exporters._process import Failed, Workers
 
 NOT_GIVEN = "it lies between float operators"
+# Name of a note that only files have which are INT8 by their name, and hardly by more.
+BY_NAME_ONLY = "int8_by_name_only"
 
 
-def note(path: Path, format_: Format, scratch: Path, workers: Workers) -> str:
-    """One line; how it was not found out, where that failed: the file itself has proved by then that it runs."""
+def note(path: Path, format_: Format, scratch: Path, workers: Workers) -> tuple[str, int | None]:
+    """One line, and how many operators compute in integers. Where that is not known, why: the file itself has proved by
+    then that it runs.
+    """
     read = Look(str(path.absolute()), format_, "read", str(scratch))
     try:
         with workers.start("look", format_) as worker:
@@ -24,8 +28,9 @@ def note(path: Path, format_: Format, scratch: Path, workers: Workers) -> str:
             load = msgspec.structs.replace(read, step="load")
             (loaded,) = (cast(Loaded, line.looked) for line in worker.answers(load))
     except Failed as failure:
-        return f"not known: {failure.seen}"
-    return described([as_run(layer, loaded) for layer in network.layers])
+        return f"not known: {failure.seen}", None
+    layers = [as_run(layer, loaded) for layer in network.layers]
+    return described(layers), sum(layer.arithmetic == "integer" for layer in layers)
 
 
 def described(layers: list[Layer]) -> str:

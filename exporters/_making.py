@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -18,10 +18,10 @@ from edgebench.bundle import Artifact, Parity, Precision
 from edgebench.errors import UserError
 from edgebench.inspection import Format
 from edgebench.progress import Step
-from exporters import Asked, Choice, Job, Made, Scheme, _asking, _candidates, _float_operators
+from exporters import Asked, Choice, Job, Made, Scheme, _asking, _candidates, _drop, _float_operators
 from exporters import _golden as golden
 from exporters import _parity as parity
-from exporters._candidates import Choosing
+from exporters._candidates import Best, Choosing
 from exporters._evidence import Evidence
 from exporters._material import Material
 from exporters._parent import Parent
@@ -146,7 +146,7 @@ class Making:
         candidates: Mapping[Precision, list[Made]],
         problems: Mapping[Precision, Failed | UserError | None],
         converter: Converter,
-    ) -> tuple[Made, dict[str, str], Choice]:
+    ) -> tuple[Best, Choice]:
         """The file of a choice and what to note about it. Raises what kept it from being made."""
         found, problem = candidates.get(choice.precision), problems[choice.precision]
         if not found:
@@ -156,17 +156,15 @@ class Making:
         notes = {"exporter": choice.plugin} | made.notes
         if self.parent.zeros_note:
             notes["zeros"] = self.parent.zeros_note
-        if made.scheme is not None:
-            choosing = Choosing(choice, converter.job, converter.worker, self.workers, converter.evidence)
-            made, why = choosing.best([made, *others], self.asked.max_drop)
-            notes |= why
-        return made, notes, choice
+        if made.scheme is None:
+            return Best(made, notes, None, "nothing, there is one way to make it"), choice
+        choosing = Choosing(choice, converter.job, converter.worker, self.workers, converter.evidence)
+        best = choosing.best([made, *others], self.asked.max_drop)
+        return replace(best, notes=notes | best.notes), choice
 
-    def _tried(
-        self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence
-    ) -> tuple[str, Artifact | Failed | UserError]:
+    def _tried(self, best: Best, choice: Choice, evidence: Evidence) -> tuple[str, Artifact | Failed | UserError]:
         try:
-            return choice.name, self._checked(made, notes, choice, evidence)
+            return choice.name, self._checked(best, choice, evidence)
         except ALONE as failure:
             return choice.name, failure
 
@@ -190,20 +188,21 @@ class Making:
             return candidates, failure
         return candidates, None
 
-    def _checked(self, made: Made, notes: dict[str, str], choice: Choice, evidence: Evidence) -> Artifact:
+    def _checked(self, best: Best, choice: Choice, evidence: Evidence) -> Artifact:
         """Run the file over the whole test split, compare, and put it into the bundle with its golden files."""
-        test, file = evidence.test, Path(made.file)
+        test, file, notes = evidence.test, Path(best.made.file), best.notes
         if self.asked.fold:
             file, how = self._folded(file, choice, evidence)
             notes |= {"preprocessing": how}
-        if choice.precision == "int8" and choice.exporter.FORMAT in INSPECTED:
-            notes |= {
-                "float_operators": _float_operators.note(file, choice.exporter.FORMAT, self.scratch, self.workers)
-            }
+        if choice.precision == "int8":
+            notes |= self._int8_notes(best, file, choice)
         answers, ran = test.answers(
             choice.plugin, file, self.workers, folded=self.asked.fold, any_batch=self.asked.dynamic_batch
         )
         self._refuse_stranger(answers, test.reference, choice)
+        if choice.precision == "int8" and self.asked.max_drop is not None and test.labels is not None:
+            lost = _drop.measured(answers, test.reference, test.labels, "test images")
+            notes |= _drop.notes(self.asked.max_drop, best.drop, lost, best.tried)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
         shutil.copyfile(file, content)
         self.step.advance(1, f"{choice.name} checked")
@@ -229,6 +228,21 @@ class Making:
             preprocessing=evidence.preprocessing,
             notes=notes,
         )
+
+    def _int8_notes(self, best: Best, file: Path, choice: Choice) -> dict[str, str]:
+        """Which of its operators are float after all, and whether it is INT8 by more than its name."""
+        if choice.exporter.FORMAT not in INSPECTED:
+            return {}
+        told, integers = _float_operators.note(file, choice.exporter.FORMAT, self.scratch, self.workers)
+        doubts = []
+        if integers == 0:
+            doubts.append("none of its operators computes in integers")
+        size, float32 = Path(best.made.file).stat().st_size, best.made.float32_bytes
+        if float32 and size >= float32:
+            doubts.append(f"it has {size:,} bytes, the fp32 file that it was made of {float32:,}")
+        if not doubts:
+            return {"float_operators": told}
+        return {"float_operators": told, _float_operators.BY_NAME_ONLY: "; ".join(doubts)}
 
     def _folded(self, file: Path, choice: Choice, evidence: Evidence) -> tuple[Path, str]:
         """The same file for raw images, and how it prepares them."""

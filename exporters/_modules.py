@@ -129,7 +129,7 @@ def _made(foreign: Foreign) -> nn.Module:
 
 
 def _give_own_memory(module: nn.Module) -> None:
-    """Buffers and parameters that are one row seen many times (`expand`) become tensors that weights can be put into."""
+    """Buffers and parameters that are one row seen many times (`expand`) become such that weights can be put into."""
 
     def overlaps(tensor: torch.Tensor) -> bool:
         repeats = any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))

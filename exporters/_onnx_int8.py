@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters import Scheme
+from exporters._onnx_operators import LAYERS, float_nodes, known, rankable, weighted
 from exporters._onnx_widening import widen
 from exporters._ranges import METHODS, Histogram, minmax
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array
 
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # Their integer kernels look up one byte at a time; on large maps, and between float layers, they are faster as float.
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish")
 # Its stem, or its stem and first block: depthwise and narrow (MobileNetV2), or with squeeze-and-excite (EfficientNet).
@@ -71,11 +71,14 @@ def _unshare(graph: Any) -> None:
 
 def layers(prepared: Path) -> tuple[str, ...]:
     """Names of the nodes with weights, in the order in which they run."""
-    graph = _graph(prepared)
-    weights = {tensor.name for tensor in graph.initializer}
-    return tuple(
-        node.name for node in graph.node if node.op_type in LAYERS and any(name in weights for name in node.input)
-    )
+    return weighted(_graph(prepared))
+
+
+def operators(prepared: Path) -> tuple[str, ...]:
+    """Names of all nodes that may be INT8 or float by themselves, in the order in which they run."""
+    import onnx
+
+    return rankable(onnx.shape_inference.infer_shapes(onnx.load(str(prepared))).graph)
 
 
 def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
@@ -129,9 +132,9 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
-    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     model = load_model_with_shape_infer(prepared)
+    named = rankable(model.graph) if scheme.exactly else ()
     source = model.graph.input[0].name
     ranges = {}
     for name, histogram in seen.items():
@@ -146,8 +149,8 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
         activation_qType=QuantType.QInt8 if scheme.kernels.signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=[],
-        nodes_to_exclude=float_nodes(model.graph, scheme.float_layers),
-        op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
+        nodes_to_exclude=float_nodes(model.graph, scheme.float_layers, exactly=named),
+        op_types_to_quantize=known(),
         extra_options={},
     )
     quantizer.quantize_model()
@@ -176,22 +179,6 @@ def _answer_in_float(graph: Any) -> None:
         graph.node.remove(dequantise)
         graph.node.remove(quantise)
         layer.output[0] = answer
-
-
-def float_nodes(graph: Any, float_layers: tuple[str, ...]) -> list[str]:
-    """These layers, and the nodes between and behind them that get numbers from nothing else."""
-    constants = {tensor.name for tensor in graph.initializer}
-    float_tensors: set[str] = set()
-    nodes = []
-    for node in graph.node:
-        given = [name for name in node.input if name and name not in constants]
-        follows = bool(given) and all(name in float_tensors for name in given) and node.op_type not in LAYERS
-        if node.op_type == "Constant":
-            constants.update(node.output)
-        elif follows or node.name in float_layers:
-            float_tensors.update(node.output)
-            nodes.append(node.name)
-    return nodes
 
 
 def _graph(path: Path) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,82 @@ if TYPE_CHECKING:
     from edgebench.data import Float32Array
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+# They hand numbers on: what they write has the steps of what they read, so they follow that, in bytes or in float.
+MOVES = (
+    *("RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "PAD", "PADV2", "MIRROR_PAD", "GATHER", "GATHER_ND"),
+    *("PACK", "UNPACK", "BROADCAST_TO", "SPACE_TO_DEPTH", "DYNAMIC_UPDATE_SLICE"),
+)
 # litert-torch: each layer inside another, `package.Class_name`.
 MODULE = re.compile(r"[\w.]+\.[A-Z]\w*?_(\w+)")
 
 
-def layers(float32: Path) -> dict[str, str]:
-    """The operators with weights, in the order in which they run: a short name -> that of the tensor they write."""
-    interpreter = _interpreter(float32)
-    tensors = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
-    found: dict[str, str] = {}
+@dataclass(frozen=True)
+class Operator:
+    """tensor: the name of the first that it writes; scope: of all, as the quantiser puts them together."""
+
+    kind: str
+    tensor: str
+    scope: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+    @property
+    def moves(self) -> bool:
+        return self.kind in MOVES
+
+
+def layers(float32: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Short names of the operators that may be INT8 or float by themselves, in the order in which they run, and of
+    those with weights.
+    """
+    named = _named(_operators(_interpreter(float32)))
+    return tuple(named), tuple(name for name, operator in named.items() if operator.kind in LAYERS)
+
+
+def _operators(interpreter: Any) -> list[Operator]:
+    """Those that the quantiser knows and that write floats."""
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.utils.tfl_flatbuffer_utils import TFL_OP_CODE_TO_NAME
+
+    known = {kind for kind, code in vars(qtyping.BuiltinOperator).items() if code in TFL_OP_CODE_TO_NAME}
+    tensors = {details["index"]: details for details in interpreter.get_tensor_details()}
+    found = []
     for operator in interpreter._get_ops_details():
-        if operator["op_name"] in LAYERS:
-            tensor = tensors[operator["outputs"][0]]
-            short = "/".join(MODULE.findall(tensor.rpartition(";;")[2])) or tensor
-            found[f"{short}#{len(found)}" if short in found else short] = tensor
+        kind, writes = operator["op_name"], [index for index in operator["outputs"] if index in tensors]
+        if kind in known and writes and all(tensors[index]["dtype"].__name__ == "float32" for index in writes):
+            names = [tensors[index]["name"] for index in writes]
+            reads = tuple(int(index) for index in operator["inputs"] if index >= 0)
+            scope = "".join(f"{name};" for name in names)
+            found.append(Operator(kind, names[0], scope, reads, tuple(map(int, writes))))
     return found
+
+
+def _named(operators: list[Operator]) -> dict[str, Operator]:
+    """By what users of the network may know: layers by their modules, others with their kind in addition."""
+    found: dict[str, Operator] = {}
+    for operator in operators:
+        if operator.moves:
+            continue
+        short = "/".join(MODULE.findall(operator.tensor.rpartition(";;")[2])) or operator.tensor
+        short = short if operator.kind in LAYERS else f"{short} ({operator.kind})"
+        found[f"{short}#{len(found)}" if short in found else short] = operator
+    return found
+
+
+def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
+    """Of these operators, and of those that hand on nothing but what they write."""
+    operators = _operators(interpreter)
+    named = _named(operators)
+    chosen = {named[name].scope for name in float_layers}
+    written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
+    floats: set[int] = set()
+    scopes = []
+    for operator in operators:
+        given = [index for index in operator.reads if index in written]
+        if operator.scope in chosen or (operator.moves and given and floats.issuperset(given)):
+            floats.update(operator.writes)
+            scopes.append(operator.scope)
+    return scopes
 
 
 def observe(float32: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
@@ -69,10 +131,9 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
         ranges[name] = {"min": low, "max": high}
     maker = quantizer.Quantizer(str(float32))
     maker.load_quantization_recipe(recipe.static_wi8_ai8())
-    tensors = layers(float32)
-    for layer in scheme.float_layers:
+    for scope in _float_scopes(interpreter, scheme.float_layers):
         maker.update_quantization_recipe(
-            regex=f"^{re.escape(tensors[layer])};$",
+            regex=f"^{re.escape(scope)}$",
             operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )

@@ -129,7 +129,8 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
     prepared = float32.with_name("onnx-prepared.onnx")
     if not prepared.exists():
         _onnx_int8.prepare(float32, prepared)
-    layers, float_starts = _onnx_int8.layers(prepared), _onnx_int8.float_starts(prepared)
+    layers, float_starts = _onnx_int8.operators(prepared), _onnx_int8.float_starts(prepared)
+    weighted, float32_bytes = _onnx_int8.layers(prepared), float32.stat().st_size
     assert job.preprocessing is not None
     seen = _observed(prepared, Path(job.calibration), job.preprocessing)
     for scheme in job.schemes:
@@ -137,7 +138,16 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
         _onnx_int8.quantise(prepared, out, seen, scheme)
         make_loadable(out)
-        yield Made("int8", str(out), scheme, layers, starts, scheme.kernels.notes)
+        yield Made(
+            "int8",
+            str(out),
+            scheme,
+            layers=layers,
+            weighted=weighted,
+            float32_bytes=float32_bytes,
+            float_starts=starts,
+            notes=scheme.kernels.notes,
+        )
 
 
 @cache

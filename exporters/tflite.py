@@ -114,12 +114,13 @@ def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
         yield Made("fp16", str(_halve(float32, folder / "tflite-fp16.tflite")))
     if "int8" in job.precisions:
         assert job.preprocessing is not None
-        layers = tuple(_tflite_int8.layers(float32))
+        layers, weighted = _tflite_int8.layers(float32)
         seen = _observed(float32, Path(job.calibration), job.preprocessing)
         for scheme in job.schemes:
             out = folder / f"tflite-int8-{scheme.slug}.tflite"
             _tflite_int8.quantise(float32, out, seen, scheme)
-            yield Made("int8", str(out), scheme, layers)
+            float32_bytes = float32.stat().st_size
+            yield Made("int8", str(out), scheme, layers=layers, weighted=weighted, float32_bytes=float32_bytes)
 
 
 @cache

@@ -57,7 +57,7 @@ def test_the_fewest_layers_stay_float(
     (artifact,) = export(spoilt.path, formats=[name], max_drop=1.0, out=tmp_path / "out").bundle.artifacts
     notes, found = artifact.notes, artifact.parity
     assert found is not None
-    assert notes["float_layers"].startswith("2 of 5; ")
+    assert notes["float_layers"].startswith("2 of 7 operators; ")
     assert "depthwise" in notes["float_layers"] and "pointwise" in notes["float_layers"]
     before, after = (float(notes[f"drop_{when}"].split()[0]) for when in ("before", "after"))
     assert before > 10 > 1 >= after
@@ -182,7 +182,8 @@ def test_networks_with_slow_integer_activations_may_start_in_float(small: Datase
     )
     (plain,) = exporter.convert(job)
     assert [len(start) for start in plain.float_starts] == [1, 2]
-    assert plain.float_starts[1] == plain.layers[:2]
+    assert plain.float_starts[1] == plain.weighted[:2]
+    assert len(plain.layers) == 7, "two convolutions, their sigmoids and multiplications, one linear layer"
     for_boards = Scheme("minmax", kernels=Kernels(x86=False))
     (narrow,) = exporter.convert(msgspec.structs.replace(job, schemes=(for_boards,)))
     assert not narrow.float_starts, "which were timed on x86 only"
@@ -220,7 +221,7 @@ def test_such_networks_are_timed_and_the_notes_say_so(
     (chosen,) = (name for name, text in raced.items() if text.endswith("chosen"))
     count = float_convolutions(made.path / "onnx-int8.onnx")
     assert count == (int(chosen.split()[1]) if chosen.endswith("float") else 0)
-    assert artifact.notes.get("float_layers", "0 of 3").startswith(f"{count} of 3")
+    assert artifact.notes.get("float_layers", "0 of 7").startswith(f"{count} of 7")
 
 
 @pytest.mark.parametrize(("size", "groups", "starts"), [(224, 8, 2), (224, 1, 0), (64, 8, 0)])

@@ -72,8 +72,14 @@ def export(
     ] = False,
     max_drop: Annotated[
         float | None,
-        typer.Option(metavar="POINTS", help="Of accuracy that INT8 may lose; layers stay float until it holds."),
+        typer.Option(
+            metavar="POINTS",
+            help="Of accuracy that INT8 may lose; what costs most stays float. Not kept: exit code 1.",
+        ),
     ] = None,
+    best_effort: Annotated[
+        bool, typer.Option("--best-effort", help="Exit with 0 although an INT8 file loses more than --max-drop.")
+    ] = False,
     no_vnni: Annotated[
         bool, typer.Option("--no-vnni", help="ONNX INT8 for x86 processors without VNNI too: weights of 7 bits.")
     ] = False,
@@ -92,10 +98,10 @@ def export(
     """Write ONNX and TFLite files, each checked against the network it came from.
 
     A format that cannot be made is listed with the reason, and the others are delivered. Exits with 1 if --formats
-    named it, or if nothing could be made.
+    named it, if nothing could be made, or if a file loses more than --max-drop without --best-effort.
     """
     from edgebench import cache, models
-    from edgebench.export import check_made
+    from edgebench.export import check_kept, check_made
     from edgebench.export import export as run
 
     named = formats.split(",") if formats else None
@@ -120,6 +126,8 @@ def export(
     )
     say(str(exported.path))
     check_made(exported, named or ())
+    if max_drop is not None and not best_effort:
+        check_kept(exported, max_drop)
 
 
 @app.command(

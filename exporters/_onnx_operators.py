@@ -1,0 +1,104 @@
+"""Which operators of a float32 .onnx file may be INT8 or float one by one, and which go with what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# They hand numbers on: what they write has the steps of what they read, so they follow that, in bytes or in float.
+MOVES = (
+    *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "GatherElements"),
+    *("Pad", "Identity", "Dropout"),
+)
+# As the ends of the range of what they read, where nothing else reads it.
+BOUNDS = ("Relu", "Clip")
+
+
+def known() -> list[str]:
+    """Operators that onnxruntime's quantiser writes in INT8."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    # What normalises has no integer kernel: eight bits would spoil its numbers and gain nothing.
+    return sorted({*QLinearOpsRegistry, *QDQRegistry} - {"BatchNormalization"})
+
+
+def weighted(graph: Any) -> tuple[str, ...]:
+    """Names of the nodes with weights, in the order in which they run."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return tuple(
+        node.name for node in graph.node if node.op_type in LAYERS and any(name in weights for name in node.input)
+    )
+
+
+def rankable(graph: Any) -> tuple[str, ...]:
+    """Names of the nodes of which each alone may be INT8 or float, in the order in which they run.
+
+    graph: with the types of its tensors.
+    """
+    kinds, constants = set(known()), _constants(graph)
+    floats, readers = _float_tensors(graph), _readers(graph)
+    inputs = {port.name for port in graph.input}
+
+    def by_itself(node: Any) -> bool:
+        if node.op_type in MOVES:
+            return False
+        read = _given(node, constants)
+        bounds = node.op_type in BOUNDS and read and read[0] not in inputs and len(readers[read[0]]) == 1
+        return not bounds
+
+    return tuple(
+        node.name
+        for node in graph.node
+        if node.op_type in kinds and any(name in floats for name in node.output) and by_itself(node)
+    )
+
+
+def float_nodes(graph: Any, float_layers: tuple[str, ...], *, exactly: tuple[str, ...] = ()) -> list[str]:
+    """These layers, and the nodes between and behind them that get numbers from nothing else.
+
+    exactly: nodes that do not follow: they are float only if they are named.
+    """
+    constants = _constants(graph)
+    float_tensors: set[str] = set()
+    nodes = []
+    for node in graph.node:
+        given = _given(node, constants)
+        follows = bool(given) and all(name in float_tensors for name in given) and node.op_type not in LAYERS
+        if node.op_type == "Constant":
+            continue
+        if (follows and node.name not in exactly) or node.name in float_layers:
+            float_tensors.update(node.output)
+            nodes.append(node.name)
+    return nodes
+
+
+def _given(node: Any, constants: set[str]) -> list[str]:
+    return [name for name in node.input if name and name not in constants]
+
+
+def _constants(graph: Any) -> set[str]:
+    written = {name for node in graph.node if node.op_type == "Constant" for name in node.output}
+    return written | {tensor.name for tensor in graph.initializer}
+
+
+def _readers(graph: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {port.name: [port] for port in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def _float_tensors(graph: Any) -> set[str]:
+    """Activations in float; where nobody inferred a type, what only layers write: their answers are float."""
+    from onnx import TensorProto
+
+    typed = {value.name: value.type.tensor_type.elem_type for value in _values(graph)}
+    unknown = {name for node in graph.node for name in node.output if not typed.get(name)}
+    return {name for name, kind in typed.items() if kind == TensorProto.FLOAT} | unknown
+
+
+def _values(graph: Any) -> Iterator[Any]:
+    yield from graph.value_info
+    yield from graph.output
