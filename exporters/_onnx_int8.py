@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters import Scheme
+from exporters import Scheme, _affine
+from exporters._onnx_affine import OnnxGraph
 from exporters._onnx_operators import LAYERS, float_nodes, known, rankable, weighted
 from exporters._onnx_widening import widen
+from exporters._parity import relative_error
 from exporters._ranges import METHODS, Histogram, minmax
 
 if TYPE_CHECKING:
@@ -29,10 +31,12 @@ FLOAT_STEMS = (1, 2, 3, 4)
 LARGE_MAP = 96 * 96
 OLDEST_OPSET = 13  # the first whose dequantise nodes know channels
 NEWER_OPSET = 17
+IMAGES_TO_COMPARE = 4
 
 
-def prepare(float32: Path, out: Path) -> None:
-    """Fold normalisations and give each layer tensors and a name of its own.
+def prepare(float32: Path, out: Path) -> str:
+    """Fold normalisations and give each layer tensors and a name of its own. Says what became of those that no
+    convolution comes before, "" if there are none.
 
     Without the folding, tensors that tracing shared between layers keep convolutions from being fused. Without a bias
     of its own, a float layer reads that of an INT8 layer, dequantises it each time and runs by a slower kernel.
@@ -47,8 +51,44 @@ def prepare(float32: Path, out: Path) -> None:
         model = version_converter.convert_version(model, NEWER_OPSET)
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
-    _unshare(model.graph)
-    onnx.save(model, str(out))
+    folded, told = _folded(model)
+    _unshare(folded.graph)
+    onnx.save(folded, str(out))
+    return told
+
+
+def _folded(model: Any) -> tuple[Any, str]:
+    """The network with less that only scales and shifts channels, if it answers as before."""
+    import numpy as np
+    from onnx import shape_inference
+
+    folded = shape_inference.infer_shapes(model)
+    graph = OnnxGraph(folded.graph)
+    done = _affine.fold(graph)
+    if not done.any:
+        return model, ""
+    graph.drop_unread()
+    folded = shape_inference.infer_shapes(folded)
+    (source,) = (port for port in model.graph.input if port.name not in {one.name for one in model.graph.initializer})
+    shape = [size.dim_value or 1 for size in source.type.tensor_type.shape.dim]
+    images = np.random.default_rng(0).standard_normal((IMAGES_TO_COMPARE, *shape), np.float32)
+    before, after = (
+        np.concatenate([session.run(None, {source.name: image})[0] for image in images])
+        for session in (_session(model.SerializeToString()), _session(folded.SerializeToString()))
+    )
+    error = relative_error(after, before)
+    return (
+        (folded, str(done)) if error <= _affine.LARGEST_ERROR else (model, f"not folded: answers change by {error:.1e}")
+    )
+
+
+def _session(model: bytes | str) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _unshare(graph: Any) -> None:
@@ -103,7 +143,6 @@ def _is_light_on_large_maps(graph: Any) -> bool:
 def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
     """What each float tensor of the network held. images: [1, ...], in the network's own layout."""
     import onnx
-    import onnxruntime
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(prepared)))
     source = model.graph.input[0].name
@@ -112,12 +151,9 @@ def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogr
     model.graph.output.extend(value for value in added if value.name not in known)
     names = [value.name for value in model.graph.output]
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
     exposed = prepared.with_suffix(".exposed.onnx")
     onnx.save(model, str(exposed))
-    session = onnxruntime.InferenceSession(str(exposed), options, providers=["CPUExecutionProvider"])
+    session = _session(str(exposed))
     seen = {name: Histogram() for name in [source, *names]}
     for image in images:
         seen[source].add(image)

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters import Scheme
+from exporters import Scheme, _affine, _tflite_file
+from exporters._parity import relative_error
 from exporters._ranges import METHODS, Histogram, minmax
+from exporters._tflite_affine import TfliteGraph
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+TRANSPOSED = "TRANSPOSE_CONV"
+IMAGES_TO_COMPARE = 4
+STEPS = 255
+LARGEST_WEIGHT = 127
+LARGEST_BIAS = 2**30  # in 32 bits, with room for the sums of products
 # They hand numbers on: what they write has the steps of what they read, so they follow that, in bytes or in float.
 MOVES = (
     *("RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "PAD", "PADV2", "MIRROR_PAD", "GATHER", "GATHER_ND"),
@@ -25,6 +32,45 @@ MOVES = (
 )
 # litert-torch: each layer inside another, `package.Class_name`.
 MODULE = re.compile(r"[\w.]+\.[A-Z]\w*?_(\w+)")
+
+
+def prepare(float32: Path, out: Path) -> tuple[Path, str]:
+    """What INT8 is made of: the file itself, or `out` with less that only scales and shifts channels, if that answers
+    as before. And what became of them, "" if there are none.
+    """
+    import numpy as np
+
+    model = _tflite_file.read(float32)
+    if len(model.subgraphs) != 1:
+        return float32, ""
+    graph = TfliteGraph(model)
+    done = _affine.fold(graph)
+    if not done.any:
+        return float32, ""
+    graph.drop_unread()
+    _tflite_file.write(model, out)
+    before, after = (_answers(path) for path in (float32, out))
+    error = relative_error(np.concatenate(after), np.concatenate(before))
+    if error > _affine.LARGEST_ERROR:
+        return float32, f"not folded: answers change by {error:.1e}"
+    return out, str(done)
+
+
+def _answers(path: Path) -> list[Float32Array]:
+    """To a few images of random numbers."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    (source,), (sink,) = interpreter.get_input_details(), interpreter.get_output_details()
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(IMAGES_TO_COMPARE):
+        interpreter.set_tensor(source["index"], random.standard_normal(source["shape"], np.float32))
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(sink["index"]))
+    return found
 
 
 @dataclass(frozen=True)
@@ -129,6 +175,7 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
         method = minmax if name == source else METHODS[scheme.ranges]
         low, high = (np.full((1,) * dimensions[name], end, np.float32) for end in method(histogram))
         ranges[name] = {"min": low, "max": high}
+    ranges |= _with_room_for_biases(interpreter, ranges)
     maker = quantizer.Quantizer(str(float32))
     maker.load_quantization_recipe(recipe.static_wi8_ai8())
     for scope in _float_scopes(interpreter, scheme.float_layers):
@@ -138,6 +185,39 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
     maker.quantize(ranges, enable_progress_report=False).export_model(str(out), overwrite=True)
+
+
+def _with_room_for_biases(interpreter: Any, ranges: dict[str, Any]) -> dict[str, Any]:
+    """Ranges of weights, of those layers only that need other ones than what their weights span.
+
+    A bias is held in steps of the input times those of the weights. A filter that died in training, or the channel of a
+    batch norm that hardly lets anything through, has so small weights that its bias does not fit into 32 bits of such
+    steps, and the quantiser cuts it off without a word.
+    """
+    import numpy as np
+
+    names = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    found: dict[str, Any] = {}
+    for operator in interpreter._get_ops_details():
+        given = [int(index) for index in operator["inputs"]]
+        if operator["op_name"] not in LAYERS or len(given) < (4 if operator["op_name"] == TRANSPOSED else 3):
+            continue
+        source, held, added = (given[2], given[1], given[3]) if operator["op_name"] == TRANSPOSED else given[:3]
+        if added < 0 or names[source] not in ranges:
+            continue
+        weight, bias = interpreter.get_tensor(held), interpreter.get_tensor(added)
+        axis = weight.ndim - 1 if operator["op_name"] == "DEPTHWISE_CONV_2D" else 0
+        others = tuple(other for other in range(weight.ndim) if other != axis)
+        span = abs(weight).max(others, keepdims=True)
+        ends = ranges[names[source]]
+        step = (max(float(ends["max"].max()), 0.0) - min(float(ends["min"].min()), 0.0)) / STEPS
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        least = (abs(bias) / max(step * LARGEST_BIAS, 1e-30) * LARGEST_WEIGHT).reshape(shape)
+        if (least > span).any():
+            wide = np.maximum(span, least).astype(np.float32)
+            found[names[held]] = {"min": -wide, "max": wide}
+    return found
 
 
 def _interpreter(path: Path) -> Any:

@@ -126,9 +126,7 @@ def _halve(float32: Path, out: Path) -> None:
 
 
 def _quantise(job: Job, float32: Path) -> Iterator[Made]:
-    prepared = float32.with_name("onnx-prepared.onnx")
-    if not prepared.exists():
-        _onnx_int8.prepare(float32, prepared)
+    prepared, folded = _prepared(float32)
     layers, float_starts = _onnx_int8.operators(prepared), _onnx_int8.float_starts(prepared)
     weighted, float32_bytes = _onnx_int8.layers(prepared), float32.stat().st_size
     assert job.preprocessing is not None
@@ -146,8 +144,15 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
             weighted=weighted,
             float32_bytes=float32_bytes,
             float_starts=starts,
-            notes=scheme.kernels.notes,
+            notes=scheme.kernels.notes | ({"folded": folded} if folded else {}),
         )
+
+
+@cache
+def _prepared(float32: Path) -> tuple[Path, str]:
+    """What INT8 is made of, and what became of its normalisations; once for all jobs."""
+    prepared = float32.with_name("onnx-prepared.onnx")
+    return prepared, _onnx_int8.prepare(float32, prepared)
 
 
 @cache

@@ -114,13 +114,26 @@ def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
         yield Made("fp16", str(_halve(float32, folder / "tflite-fp16.tflite")))
     if "int8" in job.precisions:
         assert job.preprocessing is not None
-        layers, weighted = _tflite_int8.layers(float32)
-        seen = _observed(float32, Path(job.calibration), job.preprocessing)
+        prepared, folded = _prepared(float32)
+        layers, weighted = _tflite_int8.layers(prepared)
+        seen = _observed(prepared, Path(job.calibration), job.preprocessing)
         for scheme in job.schemes:
             out = folder / f"tflite-int8-{scheme.slug}.tflite"
-            _tflite_int8.quantise(float32, out, seen, scheme)
-            float32_bytes = float32.stat().st_size
-            yield Made("int8", str(out), scheme, layers=layers, weighted=weighted, float32_bytes=float32_bytes)
+            _tflite_int8.quantise(prepared, out, seen, scheme)
+            yield Made(
+                "int8",
+                str(out),
+                scheme,
+                layers=layers,
+                weighted=weighted,
+                float32_bytes=float32.stat().st_size,
+                notes={"folded": folded} if folded else {},
+            )
+
+
+@cache
+def _prepared(float32: Path) -> tuple[Path, str]:
+    return _tflite_int8.prepare(float32, float32.with_name("tflite-prepared.tflite"))
 
 
 @cache
