@@ -209,7 +209,7 @@ class Agent:
         started = time.monotonic()
         while True:
             try:
-                line = self._wire.line(max_bytes)
+                line = self._wire.line(max_bytes, wire.JOURNAL_SILENCE_MAX_S if watchdog else None)
             except Ended:
                 raise self._link_lost() from None
             except Quiet as error:
@@ -264,10 +264,7 @@ class Agent:
         return f"A job was running there at {time.strftime('%H:%M')}; deploy again to go on with it"
 
     def _tell_silence(self, seconds: float) -> None:
-        self._progress.say(
-            f"{self.where}: nothing heard for {seconds:.0f} s (asked for {self._asked}); waiting for up to "
-            f"{wire.SILENCE_MAX_S:.0f} s"
-        )
+        self._progress.say(f"{self.where}: nothing heard for {seconds:.0f} s (asked for {self._asked})")
 
 
 class _Watchdog:

@@ -17,6 +17,8 @@ from edgebench.progress import Progress, Step
 LATER_S, LATER = 20.0, 0.1
 # Below this share of what was said, and only from so many seconds on.
 SOONER, SOONER_S = 0.5, 60.0
+# Connections that say hello and nothing else.
+LOST_IN_A_ROW = 1
 
 
 def follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress, *, metered: bool) -> Tail:
@@ -33,11 +35,13 @@ def follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress, 
     progress.say(f"Measuring {files} takes {expected.left()}{more}")
     stopping = False
     allowance = journal.Allowance(_age_s(request))
+    lost_in_a_row = 0
     with progress.step(f"Measuring {files} on {request.target.name}") as step:
         watch = Watch(request, step, progress, expected)
         while True:
             try:
                 for item in link.agent.tail(request.id, len(job.lines), allowance):
+                    lost_in_a_row = 0
                     if not isinstance(item, Tail):
                         job.append(item)
                         watch(item)
@@ -48,6 +52,9 @@ def follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress, 
                     else:
                         return item
             except LinkLost as lost:
+                lost_in_a_row += 1
+                if lost_in_a_row > LOST_IN_A_ROW:
+                    raise
                 progress.say(f"{lost.seen}. The job was running there; connecting again ...")
                 link.renew()
             except KeyboardInterrupt:

@@ -28,6 +28,7 @@ MAX_INTEGER = 2**63 - 1
 # A person is told after so long, and it ends after so long; an agent that is at work says so every five seconds.
 SILENCE_SAID_S = 10.0
 SILENCE_MAX_S = 25.0
+JOURNAL_SILENCE_MAX_S = 12.0
 _PIECE = 1 << 16
 _LAST_WORDS = 2000
 
@@ -76,7 +77,12 @@ class Wire:
                 self._searched = 0
                 return line
             self._searched = len(self._buffer)
-            self._await(self._process.stdout, writing=False, started=started, deadline_s=deadline_s or SILENCE_MAX_S)
+            self._await(
+                self._process.stdout,
+                writing=False,
+                started=started,
+                deadline_s=deadline_s or SILENCE_MAX_S,
+            )
             try:
                 piece = os.read(self._process.stdout.fileno(), _PIECE)
             except ConnectionError:
@@ -126,7 +132,7 @@ class Wire:
             with contextlib.suppress(OSError):
                 stream.close()
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=3)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -73,7 +73,10 @@ class Channel:
     def frames(self):
         """Yield raw bytes in pieces, framed so that they are never taken for requests: `{"bytes": n}`, n bytes, ..."""
         while True:
-            frame = self.receive()
+            try:
+                frame = self.receive()
+            except (ValueError, RecursionError):
+                frame = None
             count = frame.get("bytes") if isinstance(frame, dict) else None
             if not isinstance(count, int) or not 0 <= count <= MAX_FRAME_BYTES:
                 raise Closed("no frame where one was due")  # what follows could be anything

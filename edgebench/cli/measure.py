@@ -182,6 +182,9 @@ def deploy(
     assets: Annotated[
         Path | None, typer.Option(help="A phone's page: folder with the two npm packages.", show_default=False)
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="If the device measures for somebody else, wait for the end of that.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
 ) -> None:
     """Measure files on a device and save one record each.
@@ -211,6 +214,7 @@ def deploy(
         chosen,
         results,
         calibrations=calibrations,
+        wait=wait,
         progress=progress(),
     )
     loaded = record.load_all(paths)

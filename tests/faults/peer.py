@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 _PRELUDE = """
-import json, os, sys, time
+import json, os, select, sys, time
 out = os.fdopen(os.dup(1), "wb", 1 << 16)
 def raw(data):
     out.write(data)
@@ -29,7 +29,11 @@ def for_ever(piece):
     while True:
         raw(piece)
 def sleep(seconds):
-    time.sleep(seconds)
+    # Until the other side is gone, at most so long.
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if select.select([0], [], [], 0.2)[0] and not os.read(0, 65536):
+            sys.exit()
 FACTS = {"kernel": "6.1", "machine": "armv6l", "python": "3.11.2", "libc": "glibc 2.36"}
 def until_tail():
     # As a board that has all: the first tail request is the hostile part's.
