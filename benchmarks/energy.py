@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks.report import conditions, print_table
 from edgebench.meters import _clock, _integration
 from edgebench.meters._clock import Exchange
-from edgebench.meters._integration import Floats, Sensor
+from edgebench.meters._integration import Around
+from edgebench.meters._sensor import Floats, Sensor
 
 WINDOW_S = 10.0
 IDLE_W, BURST_W = 3.0, 3.0
@@ -117,9 +118,8 @@ def trial(seed: int, sensor: Sensor, *, idle_known: bool = True) -> Trial:
     told_ns = [int(device_s(instant_s) * 1e9) for instant_s in (start_s, end_s)]
     here_s = [alignment.here_s(instant_ns) for instant_ns in told_ns]
     u_edge_s = max(alignment.u_s(instant_ns) for instant_ns in told_ns)
-    found = _integration.integrate(
-        times_s, values, *here_s, sensor, u_edge_s=u_edge_s, beside_w=IDLE_W if idle_known else None
-    )
+    around = Around(u_edge_s, IDLE_W if idle_known else None, room_s=MARGIN_S)
+    found = _integration.integrate(times_s, values, *here_s, sensor, around)
     true_j = float(np.diff(load.joules(np.array([start_s, end_s])))[0])
     return Trial(found.energy_j / true_j - 1, found.u95_j / true_j)
 

@@ -1,9 +1,12 @@
 """Carbon: energy times the intensity of the electricity. It ranks files as their energy does, and says no more.
 
-And the countries whose grid CodeCarbon knows: a typing slip there would silently become the world's mean.
+And the grids of the countries that CodeCarbon knows: a typing slip there would silently become the world's mean.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 from edgebench.errors import MissingPackage, UnknownName
 
@@ -15,13 +18,25 @@ def grams(joules: float, intensity_g_per_kwh: float) -> float:
     return joules / J_PER_KWH * intensity_g_per_kwh
 
 
-def check_country(code: str) -> str:
-    """The ISO code (three letters). Raises UnknownName for one that codecarbon has not, MissingPackage."""
+@dataclass(frozen=True)
+class Grid:
+    """Of a country (ISO code of three letters). source: who says so, of which year."""
+
+    country: str
+    g_per_kwh: float
+    source: str
+
+
+def grid(code: str) -> Grid:
+    """Raises UnknownName for a country that codecarbon has not, MissingPackage."""
     try:
         from codecarbon.input import DataSource
     except ModuleNotFoundError as error:
         raise MissingPackage("--carbon", "codecarbon", "carbon") from error
-    known: dict[str, object] = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
+    from importlib.metadata import version
+
+    known: dict[str, dict[str, Any]] = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
     if code not in known:
         raise UnknownName("country (ISO, three letters)", code, known)
-    return code
+    year = known[code].get("year", "a year that it does not say")
+    return Grid(code, float(known[code]["carbon_intensity"]), f"{code} {year}, codecarbon {version('codecarbon')}")

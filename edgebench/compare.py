@@ -30,7 +30,8 @@ class Row(Measured):
     label: what tells it from other records of this artifact and target; empty where there are none. ratio: median
     latency over the baseline's; `no_ratio` says why there is none. differences: conditions that are not the baseline's.
     energy: for each meter and scope; `no_energy` says of every other meter why there is none. energy_ratios: net joules
-    over the baseline's, for each of `energy`, or why there is no ratio; never across scopes.
+    over the baseline's, for each of `energy`, or why there is no ratio; never across scopes. intensity_g_per_kwh,
+    intensity_source: of the electricity, where it is known, and who says so.
     """
 
     label: str
@@ -43,6 +44,8 @@ class Row(Measured):
     differences: tuple[str, ...]
     accuracy_change: Estimate | None = None
     """On the device, against the baseline's there, image by image."""
+    intensity_g_per_kwh: float | None = None
+    intensity_source: str = ""
 
     @property
     def name(self) -> str:
@@ -88,14 +91,15 @@ def compare(
 
     baseline: an artifact's name, target/artifact, or label/artifact; by default the first row. Invalid records are
     none, and have no ratio. Times of emulated targets are compared with their own target's only. history: more records,
-    by which it is known what two jobs of one file differ by on a target; `history` finds them.
+    by which it is known what two jobs of one file differ by on a target; `history` finds them. intensity_g_per_kwh: as
+    the user gives it; else that of the country that `deploy --carbon` named.
     """
     found = [measured.of(record) for record in records]
     told_apart = labels.of(records)
     chosen = baselines.choose(found, told_apart, baseline)
     deviations = between_jobs.deviations((*records, *history)) if _has_several_jobs(records) else {}
     rows = (
-        _row(one, label, chosen.counterpart(one.record), deviations)
+        _row(one, label, chosen.counterpart(one.record), deviations, intensity_g_per_kwh)
         for one, label in zip(found, told_apart, strict=True)
     )
     return Comparison(tuple(rows), same_outputs.matches(records), intensity_g_per_kwh)
@@ -173,11 +177,19 @@ def _reading_order(record: Record) -> tuple[str, str, int]:
     return source, artifact.format, precisions.index(artifact.precision)
 
 
-def _row(one: Measured, label: str, chosen: Record | None, deviations: Mapping[str, Deviation]) -> Row:
+def _row(
+    one: Measured,
+    label: str,
+    chosen: Record | None,
+    deviations: Mapping[str, Deviation],
+    given_g_per_kwh: float | None,
+) -> Row:
     record, is_baseline = one.record, one.record is chosen
     baseline = None if one.verdict.level == "invalid" else chosen
     spread = between_jobs.spread(record, baseline, deviations) if baseline else None
     ratio = ratios.latency_ratio(record, baseline, spread) if baseline else None
+    of_plan = record.plan.carbon_g_per_kwh, record.plan.carbon_source
+    intensity, source = of_plan if given_g_per_kwh is None else (given_g_per_kwh, "given by the user")
     energy, no_energy = _energy(record)
     compared = energy if baseline and not is_baseline else ()
     return Row(
@@ -191,6 +203,8 @@ def _row(one: Measured, label: str, chosen: Record | None, deviations: Mapping[s
         no_ratio="" if ratio else _why_no_ratio(one, baseline),
         differences=comparability.differences(record, baseline) if baseline else (),
         accuracy_change=_accuracy_change(record, baseline) if baseline else None,
+        intensity_g_per_kwh=intensity,
+        intensity_source=source,
     )
 
 

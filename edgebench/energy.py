@@ -2,7 +2,8 @@
 
 gross    what the supply pays: the window's joules over its inferences
 net      without the idle power of the windows before and after the round
-interval 95 %, from the spread between windows (Student's t); never less than what reading leaves in a window
+interval 95 %, from the spread between windows (Student's t); never less than what reading leaves in a window. What is
+         the same in all windows, as a meter's lag is, comes on top: repeating does not lower it
 systematic   what the meter's accuracy allows; repeating does not lower it, ratios of one meter are free of it
 """
 
@@ -10,23 +11,25 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from device_agents.python import series
-from edgebench import ratios
+from edgebench import plugins, ratios
 from edgebench.between_jobs import Spread
 from edgebench.plan import Plan
 from edgebench.ratios import Ratio
-from edgebench.reading import EnergyReading, EnergyWindow, Provenance
+from edgebench.reading import EnergyReading, Provenance
 from edgebench.record import Record
 from edgebench.stats import Estimate
 
+# The least that give an interval, and the least that give one worth trusting.
+INTERVAL_MIN = 2
 WINDOWS_MIN = 3
-# Shorter windows are measured, and said (MLPerf Tiny asks for 10 s).
-WINDOW_MIN_S = 10.0
-# Of the power that inferring draws: so far may idle power move over the windows.
-DRIFT_SHARE = 0.03
+# A plan that asks for no more than this takes joules as they come.
+NO_PRECISION = 1.0
+# A modelled power that moves by less than this, idle or not, is a constant.
+CONSTANT_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class EnergyPerInference:
     """Joules for one inference. The intervals are random: of the spread between windows.
 
     u_systematic_j: standard uncertainty of the net joules by the meter's accuracy; None if nobody states it.
-    net_j is None where no idle window was seen.
+    net_j is None where no idle window was seen, and of a model that takes the same power idle or not.
     """
 
     meter: str
@@ -47,6 +50,11 @@ class EnergyPerInference:
     idle_w: float | None
     idle_drift_w: float | None
     windows: int
+
+    @property
+    def shown_j(self) -> Estimate:
+        """What is printed, and asked to be precise: net joules where there are some."""
+        return self.gross_j if self.net_j is None else self.net_j
 
     @property
     def u95_j(self) -> float | None:
@@ -62,20 +70,29 @@ def per_inference(reading: EnergyReading) -> EnergyPerInference | None:
         return None
     gross = [window.energy_j / window.inferences for window in reading.windows]
     gross_u = [window.u_j / window.inferences for window in reading.windows]
-    net, net_u = _net(reading)
+    common = statistics.mean(window.u_common_j / window.inferences for window in reading.windows)
+    net, net_u = ({}, []) if is_constant(reading) else _net(reading)
     idle_w = [window.mean_w for window in reading.idle]
     return EnergyPerInference(
         meter=reading.meter,
         scope=reading.scope,
         provenance=reading.provenance,
-        gross_j=_estimate(gross, gross_u),
-        net_j=_estimate(list(net.values()), net_u) if net else None,
+        gross_j=_estimate(gross, gross_u, common),
+        net_j=_estimate(list(net.values()), net_u, common) if net else None,
         u_systematic_j=_systematic_j(reading, list(net.values()) or gross),
         power_w=statistics.mean(window.mean_w for window in reading.windows),
         idle_w=statistics.mean(idle_w) if idle_w else None,
         idle_drift_w=max(idle_w) - min(idle_w) if len(idle_w) > 1 else None,
         windows=len(reading.windows),
     )
+
+
+def is_constant(reading: EnergyReading) -> bool:
+    """Whether it is a model that takes the same power whatever the device does, as for memory: nothing of it is net."""
+    powers_w = [window.mean_w for window in (*reading.idle, *reading.windows)]
+    if reading.provenance != "modelled" or not reading.windows:
+        return False
+    return reading.scope == "ram" or max(powers_w) - min(powers_w) <= CONSTANT_SHARE * max(map(abs, powers_w))
 
 
 def _net(reading: EnergyReading) -> tuple[dict[int, float], list[float]]:
@@ -93,10 +110,23 @@ def _net(reading: EnergyReading) -> tuple[dict[int, float], list[float]]:
     return net, left
 
 
-def _estimate(values: Sequence[float], left_j: Sequence[float]) -> Estimate:
-    """The mean with its interval. left_j: standard uncertainties of single values, which equal values cannot deny."""
+def _estimate(values: Sequence[float], left_j: Sequence[float], common_j: float) -> Estimate:
+    """The mean with its interval. left_j: standard uncertainties of single values, which equal values cannot deny;
+    common_j: of all of them alike.
+    """
     centre, half = statistics.mean(values), series.guarded_half_width(values, left_j)
-    return Estimate(centre) if half is None else Estimate(centre, centre - half, centre + half)
+    if half is None:
+        return Estimate(centre)
+    half = math.hypot(half, 2 * common_j)
+    return Estimate(centre, centre - half, centre + half)
+
+
+def is_precise(one: EnergyPerInference, plan: Plan) -> bool:
+    """Whether what is shown is known as well as the plan asks."""
+    half = one.shown_j.half_width
+    if half is None or plan.energy_precision >= NO_PRECISION:
+        return half is not None
+    return half <= plan.energy_precision * abs(one.shown_j.value)
 
 
 def _systematic_j(reading: EnergyReading, values: Sequence[float]) -> float | None:
@@ -110,28 +140,23 @@ def _systematic_j(reading: EnergyReading, values: Sequence[float]) -> float | No
     return math.hypot(accuracy.gain * statistics.mean(values), offset_j) / math.sqrt(3)
 
 
-def why_none(reading: EnergyReading, plan: Plan) -> str:
-    """Why a reading gives no joules for an inference; "" if it does."""
-    found = per_inference(reading)
-    if found is None:
-        return reading.reason
-    half = found.gross_j.half_width
-    if half is None or found.windows < WINDOWS_MIN:
-        why = f": {reading.reason}" if reading.reason else ""
-        return f"{found.windows} whole windows, {WINDOWS_MIN} are the least{why}"
-    if half > plan.energy_precision * abs(found.gross_j.value):
-        return (
-            f"known to ±{half / abs(found.gross_j.value):.1%} after {found.windows} windows, asked for "
-            f"±{plan.energy_precision:.1%}; longer windows help: --energy-window {2 * plan.energy_window_s:g}"
-        )
-    return ""
+def why_none(reading: EnergyReading) -> str:
+    """Why a reading gives no joules for an inference; "" if it does, however well they are known."""
+    found = len(reading.windows)
+    if found >= INTERVAL_MIN:
+        return ""
+    lost = reading.reason or (reading.refused[0].reason if reading.refused else "")
+    return f"{found} whole window, {INTERVAL_MIN} are the least{lost and f': {lost}'}" if found else reading.reason
 
 
 def of_record(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
-    """What can be said of a record's energy, and for every meter that says nothing, why."""
+    """What can be said of a record's energy, and for every meter that says nothing, why: first of the one that the user
+    named, in the supply.
+    """
     found, missing = [], []
-    for reading in record.energy:
-        why = why_none(reading, record.plan)
+    named = plugins.names("edgebench.meters")
+    for reading in sorted(record.energy, key=lambda reading: reading.meter not in named):
+        why = why_none(reading)
         one = per_inference(reading)
         if one and not why:
             found.append(one)
@@ -159,7 +184,7 @@ def _ratio_of_inferences(
     record: Record, baseline: Record, one: EnergyPerInference, spread: Spread | None
 ) -> Ratio | str:
     own = _reading(record, one.meter, one.scope)
-    bases = [reading for reading in baseline.energy if not why_none(reading, baseline.plan)]
+    bases = [reading for reading in baseline.energy if not why_none(reading)]
     same = [base for base in bases if (base.scope, base.provenance) == (one.scope, one.provenance)]
     if not same:
         there = ", ".join(f"{base.scope} {base.provenance}" for base in bases) or "none"
@@ -200,70 +225,3 @@ def _same_meter(own: EnergyReading, base: EnergyReading) -> bool:
 def _ratio(log_ratio: float, half: float | None, *, paired: bool, spread: Spread | None = None) -> Ratio:
     interval = None if half is None else (log_ratio - half, log_ratio + half)
     return ratios.from_logs(log_ratio, interval, paired=paired, spread=spread)
-
-
-# ---------------------------------------------------------------------- doubts
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """Something about a record's energy that its reader should know, with the remedy."""
-
-    seen: str
-    remedy: str
-
-
-_BOARD = ("undervoltage", "freq_capped", "throttled", "soft_temp")
-_REMEDY_OF_FLAG = {
-    "gap": ("the meter fell silent for a moment", "Check its cable; look with `edgebench meters watch`"),
-    "charging": (
-        "the battery was being charged",
-        "Unplug the charger; with a meter in the supply let the battery become full first",
-    ),
-    "voltage_assumed": ("the voltage was assumed, not measured", "Measure it and say so: meter_volts in targets.yaml"),
-    "column_map_guessed": ("the columns of the meter's lines were guessed", "Let it print an ebcsv header"),
-    "edge_extrapolated": ("the meter's values end inside a window", "Check its cable, then deploy again"),
-}  # fmt: skip
-
-
-def doubts(record: Record) -> Iterator[Doubt]:
-    """Of readings that give joules, in words; none of them changes a number."""
-    for reading in record.energy:
-        if why_none(reading, record.plan):
-            continue
-        for seen, remedy in (*_of_windows(reading.windows), *_of_idle(reading), *_of_flags(reading)):
-            yield Doubt(f"energy by {reading.source}: {seen}", remedy)
-
-
-def _of_windows(windows: Sequence[EnergyWindow]) -> Iterator[tuple[str, str]]:
-    shortest_s = min(window.duration_s for window in windows)
-    if shortest_s < WINDOW_MIN_S:
-        yield f"a window of {shortest_s:.1f} s, less than {WINDOW_MIN_S:g} s", "Use --energy-window 10 or more"
-
-
-def _of_idle(reading: EnergyReading) -> Iterator[tuple[str, str]]:
-    found = per_inference(reading)
-    assert found is not None
-    if found.idle_w is None:
-        yield "no idle window, so no net energy", "Check the meter's cable, then deploy again"
-    elif found.idle_drift_w and found.idle_drift_w > DRIFT_SHARE * abs(found.power_w):
-        yield (
-            f"idle power moved by {found.idle_drift_w:.2g} W over the windows, "
-            f"{found.idle_drift_w / abs(found.power_w):.0%} of {found.power_w:.3g} W",
-            "Stop other programs, let the device settle, then again",
-        )
-
-
-def _of_flags(reading: EnergyReading) -> Iterator[tuple[str, str]]:
-    flags = reading.all_flags
-    board = [flag.replace("_", " ") for flag in _BOARD if flag in flags]
-    if board:
-        yield f"the board reported {', '.join(board)} meanwhile", "A 3 A supply, a short cable, a heat sink"
-    for flag in sorted(flags & _REMEDY_OF_FLAG.keys()):
-        yield _REMEDY_OF_FLAG[flag]
-    if reading.refused:
-        first = reading.refused[0]
-        yield (
-            f"{len(reading.refused)} more windows have no energy; the first: {first.reason}",
-            "Check the meter's cable, then deploy again",
-        )

@@ -4,7 +4,8 @@
     link     exchanges before, meanwhile, after   the device's clock on this one's, with a stated error
     here     · · · · · · · · · · · · · · · · ·    the meter's values, on this machine's clock
 
-Whatever goes wrong with the meter becomes a reason in the record: the job is measured without it.
+Whatever goes wrong with the meter becomes a reason in the record, with the cure: the job is measured without it. One
+that falls silent meanwhile is opened again, and what it missed is said.
 """
 
 from __future__ import annotations
@@ -18,23 +19,20 @@ from types import TracebackType
 
 import msgspec
 
-from device_agents.python import series
-from edgebench import journal, plugins
+from edgebench import energy, journal, plugins
 from edgebench.agent import Agent
 from edgebench.errors import LinkLost, UserError
 from edgebench.journal import AnyLine, EnergyLine
 from edgebench.ledger import OpenJob
 from edgebench.meters import Meter, _calibration, _clock
+from edgebench.meters._calibration import Calibration
 from edgebench.meters._clock import Alignment, Exchange
-from edgebench.meters._integration import Sensor
 from edgebench.meters._recorder import Recorder
+from edgebench.meters._sensor import Sensor
 from edgebench.meters._windows import Bench, end_ns
 from edgebench.plan import Plan
 from edgebench.progress import Progress
-from edgebench.reading import (
-    EnergyReading,
-    Instrument,
-)
+from edgebench.reading import EnergyReading, Instrument
 from edgebench.targets import Target
 
 EXCHANGES = 16
@@ -56,14 +54,15 @@ class Metering:
     """The attached meter of one deployment. `name` is "" while none can be read; the reason is in the reading."""
 
     def __init__(self, target: Target, plan: Plan, calibrations: Path, progress: Progress) -> None:
-        if target.meter:
-            plugins.load(_PACKAGE, parse(target.meter)[0], kind="meter")  # a slip in its name is said at once
+        self._asked = parse(target.meter)[0] or NOBODY
+        self._known: dict[str, Calibration] = {}
+        if target.meter:  # a slip in its name, or in the calibrations, is said at once
+            check_volts(self._asked, target.meter_volts)
+            self._known = _calibration.load(calibrations, self._asked)
         self.name = ""
         self._port = ""
         self._target = target
         self._plan = plan
-        self._asked = parse(target.meter)[0] or NOBODY
-        self._calibrations = calibrations
         self._progress = progress
         self._reason = ""
         self._scope = ""
@@ -92,13 +91,16 @@ class Metering:
                 self._give_up(self._reason)
             return
         try:
-            port, meter = self._open()
-            calibration = _calibration.load(self._calibrations).get(self._asked)
+            meter = self._open()
         except UserError as error:
             self._give_up(f"{error.seen}. {error.remedy}")
             return
-        self._job, self._port = job, port
-        self._recorder = Recorder(meter, calibration, job.folder)
+        self._job = job
+
+        def calibration_of(unit: Meter) -> Calibration | None:
+            return _calibration.of_unit(self._known, self._asked, self._port, unit)
+
+        self._recorder = Recorder(meter, self._open, calibration_of, job.folder)
         problem = self._recorder.wait_for_a_value()
         if problem:
             self._give_up(problem)
@@ -121,12 +123,13 @@ class Metering:
             )
         return "" if self._plan.energy_windows else "not asked for; deploy --energy"
 
-    def _open(self) -> tuple[str, Meter]:
+    def _open(self) -> Meter:
         name, given = parse(self._target.meter)
         module = plugins.load(_PACKAGE, name, kind="meter")
         self._scope = module.SCOPE
-        port = given or only_port(name, module.find())
-        return port, module.open_meter(port, self._target.meter_volts)
+        self._port = given or only_port(name, module.find())
+        meter: Meter = module.open_meter(self._port, self._target.meter_volts)
+        return meter
 
     def _give_up(self, reason: str) -> None:
         self._reason = reason
@@ -170,16 +173,15 @@ class Metering:
         last = windows[-1]
         self._recorder.wait_past(self._alignment().here_s(end_ns(last)), PATIENCE_S)
         alive = {entry.artifact for entry in windows if entry.round == last.round}
-        if self._recorder.problem or all(self._is_precise(self.reading(index, entries)) for index in alive):
+        if self._recorder.is_gone or all(self._is_precise(self.reading(index, entries)) for index in alive):
             agent.enough(self._job.request.id)
             self._said_enough = True
 
     def _is_precise(self, reading: EnergyReading) -> bool:
-        if len(reading.windows) < self._plan.energy_windows:
+        found = energy.per_inference(reading)
+        if found is None or found.windows < self._plan.energy_windows:
             return False
-        values = [window.energy_j / window.inferences for window in reading.windows]
-        left = [window.u_j / window.inferences for window in reading.windows]
-        return series.is_mean_precise(values, left, self._plan.energy_precision)
+        return energy.is_precise(found, self._plan)
 
     # ------------------------------------------------------------------ what it saw
 
@@ -187,19 +189,19 @@ class Metering:
         """What the meter saw of one artifact's windows; those that it did not see whole are refused, with why."""
         if self._recorder is None or not self._exchanges:
             return EnergyReading(self._asked, "unavailable", self._reason or "no value of it", self._scope)
-        bench = Bench(*self._recorder.samples(), self._recorder.sensor, self._alignment())
+        recorder = self._recorder
+        bench = Bench(recorder.trace(), recorder.sensor, self._alignment(), recorder.silences)
         idle, windows, refused = bench.windows(artifact, entries)
-        reason = self._recorder.problem
         if not windows:
             why = refused[0].reason if refused else "the job ended before its windows"
             return EnergyReading(
-                self._asked, "unavailable", reason or why, self._scope, refused=tuple(refused)
+                self._asked, "unavailable", recorder.problem or why, self._scope, refused=tuple(refused)
             )  # fmt: skip
-        meter = self._recorder.meter
+        meter, tally = recorder.meter, recorder.tally
         return EnergyReading(
             meter=self._asked,
             provenance="measured",
-            reason=reason,
+            reason=recorder.problem or _opened_again(recorder.silences),
             scope=self._scope,
             note=meter.note,
             instrument=_instrument(meter, bench.sensor, self._port),
@@ -207,14 +209,28 @@ class Metering:
             idle=tuple(idle.values()),
             windows=tuple(windows),
             refused=tuple(refused),
-            flags=meter.flags,
-            duplicates=meter.tally.duplicates,
-            dropped=meter.tally.dropped,
+            flags=(*meter.flags, *(("late",) if bench.late_s else ())),
+            late_s=bench.late_s,
+            duplicates=tally.duplicates,
+            dropped=tally.dropped,
         )
 
     def _alignment(self) -> Alignment:
         """Through the first and the last exchanges."""
         return _clock.align(self._exchanges[0], self._exchanges[-1])
+
+
+def _opened_again(silences: Sequence[tuple[float, str]]) -> str:
+    if not silences:
+        return ""
+    return f"{silences[0][1]}; it was opened again" + (f" {len(silences)} times" if len(silences) > 1 else "")
+
+
+def check_volts(name: str, volts: float | None) -> None:
+    """Raises UnknownName for a meter that is not there, UserError for a voltage that would have no effect."""
+    module = plugins.load(_PACKAGE, name, kind="meter")
+    if volts is not None and not getattr(module, "NEEDS_VOLTS", False):
+        raise UserError(f"meter {name}", f"it measures the voltage itself, and {volts:g} V are given", "Leave them out")
 
 
 def _instrument(meter: Meter, sensor: Sensor, port: str) -> Instrument:

@@ -6,8 +6,11 @@ import math
 
 import msgspec
 
+from edgebench.carbon import Grid
 from edgebench.errors import UnknownName, UserError
 from edgebench.limits import Amount, Celsius, Index, Integer, Rate, Text, Wait
+
+ENERGY_WINDOW_S = 10.0
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,9 +41,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     energy_windows: Index = 0
     energy_windows_max: Index = 20
     energy_precision: Amount = 0.02
-    energy_window_s: Wait = 10.0
-    # A country (ISO, three letters): codecarbon's model of the device's energy as well, labelled as one.
+    energy_window_s: Wait = ENERGY_WINDOW_S
+    # A country (ISO, three letters): codecarbon's model of the device's energy as well, labelled as one; and its grid.
     carbon: Text = ""
+    carbon_g_per_kwh: Amount | None = None
+    carbon_source: Text = ""
     # Longest wait for one answer of a worker; a model that hangs ends as a failed record.
     worker_timeout_s: Wait = 300.0
     # A fresh worker after so many rounds: where a process's memory came to lie moves all of its rounds alike, so that
@@ -99,9 +104,14 @@ def duty(name: str) -> Plan:
     )
 
 
-def with_energy(plan: Plan, window_s: float = 10.0, carbon: str = "") -> Plan:
+def with_energy(plan: Plan, window_s: float = ENERGY_WINDOW_S, grid: Grid | None = None) -> Plan:
     """Five windows of ten seconds or more: the least that gives an interval (MLPerf Tiny asks for >= 10 s each)."""
-    return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s, carbon=carbon)
+    plan = msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s)
+    if grid is None:
+        return plan
+    return msgspec.structs.replace(
+        plan, carbon=grid.country, carbon_g_per_kwh=grid.g_per_kwh, carbon_source=grid.source
+    )
 
 
 def with_accuracy(plan: Plan) -> Plan:

@@ -31,7 +31,7 @@ Sampling = Literal["counter", "average", "point"]
 # `short_window`, `baseline_drift` and `scope_mismatch` follow from the windows: they are found when read.
 Flag = Literal[
     "undervoltage", "freq_capped", "throttled", "soft_temp", "charging", "wrapped", "gap", "saturated",
-    "edge_extrapolated", "voltage_assumed", "column_map_guessed",
+    "edge_extrapolated", "voltage_assumed", "column_map_guessed", "aliasing", "late",
 ]  # fmt: skip
 # What joules can cover. `device` is a simulated one; `rail:NAME` and numbered boards are parts.
 Scope = Annotated[
@@ -90,7 +90,8 @@ class ClockAlignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The device at rest before round `round`, or after the last one. start_ns: the device's monotonic clock.
 
-    u_j: standard uncertainty that reading leaves in this window; values, max_gap_s: of the meter in it.
+    u_j: standard uncertainty that reading leaves in this window; u_common_j: that of what is the same in all windows of
+    the reading, as a meter's lag is; values, max_gap_s: of the meter in it.
     temperature_c: of the device, at the last look in it.
     """
 
@@ -98,6 +99,7 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     duration_s: Seconds
     energy_j: Joules
     u_j: Uncertainty = 0.0
+    u_common_j: Uncertainty = 0.0
     start_ns: Instant | None = None
     values: Index | None = None
     max_gap_s: Wait | None = None
@@ -117,7 +119,9 @@ class EnergyWindow(IdleWindow, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A window that has no energy. code: outside | gaps | reset | saturated; reason: the same in numbers."""
+    """A window that has no energy. code: outside | gaps | reset | saturated | frozen | counter | backwards; reason: the
+    same in numbers, and the cure where there is one.
+    """
 
     round: Index
     code: Text
@@ -128,7 +132,8 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """What one meter said of one scope, and where its numbers come from.
 
     Windows and `unavailable` exclude each other; what is not measured has a reason, and so has what ended early.
-    duplicates, dropped: values that the meter said twice, or that got lost or garbled on the way.
+    duplicates, dropped: values that the meter said twice, or that got lost or garbled on the way. late_s: by so much
+    values were moved that came later than the meter is known for.
     """
 
     meter: Text
@@ -144,6 +149,7 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     flags: tuple[Flag, ...] = ()
     duplicates: Index = 0
     dropped: Index = 0
+    late_s: Uncertainty = 0.0
 
     def __post_init__(self) -> None:
         if (self.provenance == "unavailable") == bool(self.windows):

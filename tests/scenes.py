@@ -19,7 +19,7 @@ from edgebench.errors import LinkLost, UserError
 from edgebench.ledger import Ledger, OpenJob, Request
 from edgebench.metering import Metering
 from edgebench.meters import Sample, Tally, um25c
-from edgebench.meters._integration import Sensor
+from edgebench.meters._sensor import Sensor
 from edgebench.progress import Silent
 from edgebench.reading import EnergyReading
 from edgebench.targets import Target
@@ -38,7 +38,7 @@ def device_ns(here_s: float) -> int:
 class FakeMeter:
     """Says a trace that is known beforehand, then nothing; or fails."""
 
-    device_id, firmware, note = "FAKE", "1.0", ""
+    device_id, firmware, note, serial = "FAKE", "1.0", "", ""
 
     def __init__(self, times_s: Any, watts: Any, sensor: Sensor, failure: str = "") -> None:
         self.sensor, self.tally, self.flags = sensor, Tally(duplicates=3, dropped=1), ()
@@ -131,7 +131,7 @@ class Host:
             meter.start(self.job, self.agent)  # type: ignore[arg-type]
             recorder = meter._recorder
             if recorder and count:
-                while len(recorder.samples()[0]) < count and not recorder.problem:
+                while len(recorder.trace().times_s) < count and not recorder.problem:
                     time.sleep(0.005)
             self.agent.here_s = 100.0 + 22 * scene.rounds + 12
             meter.align(self.agent)  # type: ignore[arg-type]

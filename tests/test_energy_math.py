@@ -13,7 +13,8 @@ from benchmarks import energy as truth
 from edgebench.errors import BadFile, UserError
 from edgebench.meters import Sample, _calibration, _clock, _integration
 from edgebench.meters._clock import Exchange
-from edgebench.meters._integration import Refused, Sensor, WindowEnergy
+from edgebench.meters._integration import Around, Refused, WindowEnergy
+from edgebench.meters._sensor import Sensor
 from edgebench.reading import Accuracy
 
 KINDS = ("counter", "average", "point")
@@ -107,7 +108,7 @@ def test_an_average_is_shared_out_at_the_edges() -> None:
 def test_known_idle_power_divides_the_interval_at_an_edge() -> None:
     """1 W until 0.75 s, 9 W until 2.25 s, 1 W: the averages are 3, 9, 3 W, and the window has 13.5 J."""
     arguments = np.array([1.0, 2.0, 3.0]), np.array([3.0, 9.0, 3.0]), 0.75, 2.25, Sensor("average", 1.0)
-    known = _integration.integrate(*arguments, beside_w=1.0)
+    known = _integration.integrate(*arguments, Around(beside_w=1.0))
     evenly = _integration.integrate(*arguments)
     assert known.energy_j == pytest.approx(13.5)
     assert evenly.energy_j == pytest.approx(10.5) and evenly.u95_j >= 3.0
@@ -170,7 +171,7 @@ def test_accuracy_is_systematic_and_kept_apart() -> None:
 def test_an_edge_at_an_unknown_instant_costs_the_step_of_power() -> None:
     watts = np.where((TIMES_S > 10) & (TIMES_S <= 30), 8.0, 3.0)
     sure = _integration.integrate(TIMES_S, watts, 10.0, 30.0, SENSORS["average"])
-    unsure = _integration.integrate(TIMES_S, watts, 10.0, 30.0, SENSORS["average"], u_edge_s=0.02)
+    unsure = _integration.integrate(TIMES_S, watts, 10.0, 30.0, SENSORS["average"], Around(0.02))
     assert unsure.energy_j == sure.energy_j
     assert unsure.u_window_j == pytest.approx(np.sqrt(2) * 5.0 * 0.02, rel=0.01)
 
@@ -184,7 +185,7 @@ def test_ten_seconds_are_known_to_a_percent_over_clocks_that_disagree(name: str)
     trials = [truth.trial(seed, truth.SENSORS[name]) for seed in range(200)]
     errors = np.abs([one.error for one in trials])
     assert np.quantile(errors, 0.95) <= 0.01
-    assert (errors > [one.stated_u95 for one in trials]).mean() <= 0.05
+    assert (errors > [one.stated_u95 for one in trials]).mean() <= 0.08  # of 200 windows: 5 % and two sigmas
     assert np.median([one.stated_u95 for one in trials]) <= 0.015  # honest is not: always much
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from edgebench import energy
 from edgebench.meters import _calibration, _recorder
-from edgebench.meters._integration import Sensor
 from edgebench.meters._recorder import Recorder
+from edgebench.meters._sensor import Sensor
 from edgebench.reading import Accuracy
 from tests.scenes import ACTIVE_W, DRIFT, IDLE_W, OFFSET_S, FakeMeter, Host, Scene, seen
 from tests.scenes import scene as scene
@@ -65,7 +65,7 @@ def test_a_meter_pulled_out_keeps_the_windows_before_and_says_why_there_are_no_m
     times_s, _ = scene.trace()
     count = int(np.searchsorted(times_s, scene.starts_s[3][1] + 5))
     reading = seen(tmp_path, monkeypatch, scene, slice(count), failure="the connection broke")
-    assert reading.provenance == "measured" and reading.reason == "the connection broke"
+    assert reading.provenance == "measured" and reading.reason == "the connection broke. Plug it in"
     assert [window.round for window in reading.windows] == [0, 1, 2]
     assert [(one.round, one.code) for one in reading.refused] == [(3, "outside"), (4, "outside")]
     assert all(window.energy_j == pytest.approx(60, rel=1e-3) for window in reading.windows)
@@ -86,7 +86,7 @@ def test_a_meter_that_was_never_there_during_windows_has_no_energy_and_the_reaso
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene
 ) -> None:
     reading = seen(tmp_path, monkeypatch, scene, slice(20), failure="the board started anew")
-    assert (reading.provenance, reading.reason) == ("unavailable", "the board started anew")
+    assert (reading.provenance, reading.reason) == ("unavailable", "the board started anew. Plug it in")
     assert len(reading.refused) == 5
 
 
@@ -134,7 +134,9 @@ def test_the_agent_is_told_when_the_joules_are_known_well_enough_or_never_will_b
 def test_a_calibration_mends_the_power_and_is_the_accuracy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene
 ) -> None:
-    _calibration.save("um25c", _calibration.Calibration("2026-11-20", 2.0, 0.5, 0.01), tmp_path / "meters.yaml")
+    _calibration.save(
+        "um25c:/dev/fake", _calibration.Calibration("2026-11-20", 2.0, 0.5, 0.01), tmp_path / "meters.yaml"
+    )
     reading = seen(tmp_path, monkeypatch, scene)
     assert reading.windows[0].mean_w == pytest.approx(2 * ACTIVE_W + 0.5, rel=1e-3)
     assert reading.instrument and reading.instrument.accuracy == Accuracy(0.01, 0.0, "user_calibration:2026-11-20")
@@ -149,7 +151,7 @@ def test_what_a_killed_host_had_seen_is_not_lost(tmp_path: Path, monkeypatch: py
     (file,) = first.job.folder.glob("meter-*.f64")
     with file.open("ab") as stream:
         stream.write(b"\0" * 5)
-    os.truncate(file, file.stat().st_size - 5 - 16)  # and the last value with it
+    os.truncate(file, file.stat().st_size - 5 - 24)  # and the last value with it
     with file.open("ab") as stream:
         stream.write(b"\0" * 5)
     later = FakeMeter(times_s[cut + 3 :], watts[cut + 3 :], Sensor("average", 0.1))
@@ -167,8 +169,9 @@ def test_values_of_before_the_machine_started_anew_are_on_another_clock(
     for boot in ("aaaaaaaa\n", "bbbbbbbb\n", "aaaaaaaa\n"):
         (tmp_path / "boot").write_text(boot)
         monkeypatch.setattr(_recorder, "_BOOT", tmp_path / "boot")
-        recorder = Recorder(FakeMeter([1.0], [5.0], Sensor("point", 0.1)), None, tmp_path)
+        meter = FakeMeter([1.0], [5.0], Sensor("point", 0.1))
+        recorder = Recorder(meter, lambda meter=meter: meter, lambda unit: None, tmp_path)
         assert recorder.wait_for_a_value() == ""
-        kept.append(len(recorder.samples()[0]))
+        kept.append(len(recorder.trace().times_s))
         recorder.close()
     assert kept == [1, 1, 2]

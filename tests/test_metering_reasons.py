@@ -11,7 +11,7 @@ from edgebench import plan
 from edgebench.errors import UnknownName, UserError
 from edgebench.metering import Metering
 from edgebench.meters import _recorder, um25c
-from edgebench.meters._integration import Sensor
+from edgebench.meters._sensor import Sensor
 from edgebench.progress import Silent
 from tests.scenes import BOARD, PLAN, FakeAgent, FakeMeter, Host, Scene, open_job
 from tests.scenes import scene as scene
@@ -44,11 +44,11 @@ def test_a_meter_that_is_silent_from_the_start_is_no_meter(
 def test_a_record_always_says_which_meter_could_have_been_used(tmp_path: Path) -> None:
     (tmp_path / "found").mkdir()
     plain = msgspec.structs.replace(BOARD, meter="")
-    with Metering(plain, PLAN, tmp_path, Silent()) as meter:
+    with Metering(plain, PLAN, tmp_path / "meters.yaml", Silent()) as meter:
         meter.start(open_job(tmp_path), FakeAgent())  # type: ignore[arg-type]
         reading = meter.reading(0, [])
     assert reading.meter == "attached" and "deploy --meter um25c:/dev/rfcomm0" in reading.reason
-    with Metering(BOARD, plan.named("quick"), tmp_path, Silent()) as meter:
+    with Metering(BOARD, plan.named("quick"), tmp_path / "meters.yaml", Silent()) as meter:
         meter.start(open_job(tmp_path), FakeAgent())  # type: ignore[arg-type]
         assert meter.reading(0, []).reason == "not asked for; deploy --energy"
 
@@ -65,4 +65,4 @@ def test_an_emulated_board_has_no_energy_of_its_own(
 
 def test_a_slip_in_a_meters_name_is_said_before_anything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'um25c'"):
-        Metering(msgspec.structs.replace(BOARD, meter="um25:/dev/rfcomm0"), PLAN, tmp_path, Silent())
+        Metering(msgspec.structs.replace(BOARD, meter="um25:/dev/rfcomm0"), PLAN, tmp_path / "meters.yaml", Silent())

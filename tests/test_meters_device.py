@@ -113,8 +113,8 @@ def test_a_country_that_codecarbon_does_not_know_is_no_world_mean(
     monkeypatch.setenv(codecarbon.ASKED, "XXX")
     assert "knows no country XXX" in why_not(codecarbon.open_meter)
     with pytest.raises(UnknownName, match="Did you mean 'DEU'"):
-        carbon.check_country("DEUT")
-    assert carbon.check_country("FRA") == "FRA"
+        carbon.grid("DEUT")
+    assert carbon.grid("FRA").g_per_kwh == pytest.approx(56.039) and "FRA 2023" in carbon.grid("FRA").source
 
 
 # ------------------------------------------------------------------ what a record says of them

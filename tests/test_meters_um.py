@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edgebench.errors import UserError
 from edgebench.meters import _integration, _um, um24c, um25c, um34c
+from edgebench.meters._sensor import Sensor
 from tests.fake_meters import SerialMeter, um_frame
 from tests.host_meters import UM25C_VECTOR, take
 from tests.host_meters import quick as quick
@@ -31,6 +32,7 @@ def test_the_bytes_of_a_um25c() -> None:
         group=3,
         group_mah=123,
         group_mwh=4567,
+        total_mwh=4567,
     )
 
 
@@ -95,14 +97,14 @@ def test_a_um25c_that_lies_about_its_model_is_found_out_by_its_power() -> None:
 
 def test_the_counters_of_a_um25c_start_again_and_power_goes_on() -> None:
     """Energy is of its power: its own counters are too coarse, and wrap."""
-    frames = [bytearray(um_frame(seconds=number)) for number in range(2)]
+    frames = [bytearray(um_frame(power_w=3.352 - 0.001 * number)) for number in range(2)]
     for frame, energy_mwh in zip(frames, (2**32 - 1, 0), strict=True):
         struct.pack_into(">I", frame, 20, energy_mwh)
     answers = iter([[bytes(frame)] for frame in frames])
     with SerialMeter(lambda asked: next(answers, [])) as simulated:
         samples = take(um25c.open_meter(simulated.port), 2)
     assert [_um.parse(bytes(frame)).group_mwh for frame in frames] == [2**32 - 1, 0]
-    assert [sample.power_w for sample in samples] == [3.352, 3.352]
+    assert [sample.power_w for sample in samples] == [3.352, 3.351]
 
 
 def test_two_answers_at_once_are_the_first_and_something_old() -> None:
@@ -134,7 +136,7 @@ def test_a_um25c_asked_more_often_than_it_has_news(monkeypatch: pytest.MonkeyPat
         meter = um25c.open_meter(simulated.port)
         samples = take(meter, 30)
     times_s, watts = np.array([one.t_s for one in samples]), np.array([one.power_w for one in samples])
-    sensor = _integration.Sensor("average", 0.1, latency_s=0.03)
+    sensor = Sensor("average", 0.1, latency_s=0.03)
     start_s, end_s = float(times_s[4]), float(times_s[24])
     found = _integration.integrate(times_s, watts, start_s, end_s, sensor)
     assert found.mean_w == pytest.approx(5.0, rel=0.1)  # wide: the answers come from a thread of a busy machine

@@ -51,8 +51,9 @@ def test_a_meter_on_a_port_is_watched_and_mended_by_its_calibration(
     monkeypatch.setattr(_watch, "SHOW_S", 0.1)
     monkeypatch.setattr(_um, "REFRESH_S", 0.02)
     file = tmp_path / "meters.yaml"
-    _calibration.save("um25c", _calibration.Calibration("2026-11-20", 2.0, 0.5, 0.01), file)
     with SerialMeter(lambda asked: [UM25C_VECTOR]) as simulated:
+        known = _calibration.Calibration("2026-11-20", 2.0, 0.5, 0.01)
+        _calibration.save(f"um25c:{simulated.port}", known, file)
         shown = list(_watch.watch("um25c", port=simulated.port, seconds=0.3, calibrations=file))
     assert len(shown) >= 2
     assert [one.window is not None for one in shown] == [False] * (len(shown) - 1) + [True]
@@ -84,9 +85,9 @@ def test_the_command_line_lists_watches_and_calibrates(tmp_path: Path) -> None:
     assert "J by sampling; the meter's own accuracy is not known; short window" in watched.stdout
     assert watched.stdout.count("note: nobody states its accuracy: edgebench meters calibrate um25c") == 1
     points = ["--point", "1.1:1.0", "--point", "5.3:5.0"]
-    assert run_cli("meters", "calibrate", "um25c", *points, cwd=tmp_path).returncode == 0
-    assert _calibration.load(tmp_path / "meters.yaml")["um25c"].gain == pytest.approx(4.0 / 4.2)
-    assert run_cli("meters", "calibrate", "um25c", "--point", "1.1", cwd=tmp_path).returncode == 2
+    assert run_cli("meters", "calibrate", "um25c:/dev/rfcomm0", *points, cwd=tmp_path).returncode == 0
+    assert _calibration.load(tmp_path / "meters.yaml")["um25c:/dev/rfcomm0"].gain == pytest.approx(4.0 / 4.2)
+    assert run_cli("meters", "calibrate", "um25c:/dev/rfcomm0", "--point", "1.1", cwd=tmp_path).returncode == 2
     gone = run_cli("meters", "watch", "um25c", "--port", "/dev/none-such", cwd=tmp_path)
     assert gone.returncode == 1 and "cannot be opened" in gone.stderr
 

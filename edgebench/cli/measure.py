@@ -11,8 +11,8 @@ from edgebench.cli._terminal import (
     CALIBRATIONS,
     EXIT_INTERRUPTED,
     EXIT_UNTRUSTED,
+    EXIT_USAGE,
     RESULTS,
-    CalibrationFile,
     Results,
     TargetsFile,
     check_outputs,
@@ -166,12 +166,19 @@ def deploy(
     ] = None,
     volts: Annotated[float | None, typer.Option(help="Of its supply, for a meter of current only.")] = None,
     window: Annotated[
-        float, typer.Option("--energy-window", min=0.1, help="Seconds of an energy window; 10 or more are trusted.")
-    ] = 10.0,
-    calibrations: CalibrationFile = CALIBRATIONS,
+        float | None,
+        typer.Option("--energy-window", min=0.1, help="Seconds of an energy window: 10, or more where asked for."),
+    ] = None,
+    calibrations: Annotated[
+        Path | None, typer.Option("--calibrations", help=f"What users found out about meters; {CALIBRATIONS}.")
+    ] = None,
     country: Annotated[
         str | None,
-        typer.Option("--carbon", metavar="ISO", help="codecarbon's model of it as well, e.g. DEU. Implies --energy."),
+        typer.Option(
+            "--carbon",
+            metavar="ISO",
+            help="CO2e by this country's grid, e.g. DEU; codecarbon's model too. Implies --energy.",
+        ),
     ] = None,
     results: Results = RESULTS,
     targets: TargetsFile = None,
@@ -201,11 +208,17 @@ def deploy(
     if accuracy:
         chosen = plan.with_accuracy(chosen)
     if energy or meter or country:
-        chosen = plan.with_energy(chosen, window, carbon.check_country(country) if country else "")
+        grid = carbon.grid(country) if country else None
+        chosen = plan.with_energy(chosen, window or plan.ENERGY_WINDOW_S, grid)
+    elif window is not None:
+        _without_effect("--energy-window", "--energy, --meter or --carbon")
+    known = targets_.load(target, targets_.find_file(targets))
+    if calibrations is not None and not (meter or known.meter):
+        _without_effect("--calibrations", "--meter NAME[:PORT]")
     wanted = deploy.sources(what or [bundle.newest()], feeding.wish(shape or (), signature))
     paths = deploy.deploy(
         targets_.with_page(
-            targets_.with_meter(targets_.load(target, targets_.find_file(targets)), meter, volts),
+            targets_.with_meter(known, meter, volts),
             lan=lan,
             https=https,
             assets=assets,
@@ -213,7 +226,7 @@ def deploy(
         wanted,
         chosen,
         results,
-        calibrations=calibrations,
+        calibrations=calibrations or CALIBRATIONS,
         wait=wait,
         progress=progress(),
     )
@@ -291,6 +304,12 @@ def demo(
     comparison, report_path = demo.demo(folder, progress=progress())
     _show(comparison)
     say(f"\nReport: {report_path}")
+
+
+def _without_effect(option: str, needed: str) -> None:
+    """An option that changes nothing is a slip: nobody waits an hour for windows that were not asked for."""
+    say(f"{option} has no effect without {needed}: add it, or leave {option} out")
+    raise typer.Exit(EXIT_USAGE)
 
 
 def _show(comparison: Comparison) -> None:

@@ -88,26 +88,49 @@ def _whole(window: WindowEnergy) -> str:
     return line + "".join(f"; {flag.replace('_', ' ')}" for flag in sorted(window.flags))
 
 
-@app.command("calibrate", epilog=example("edgebench meters calibrate um25c --point 2.61:2.54 --point 5.43:5.31"))
+@app.command(
+    "calibrate",
+    epilog=example(
+        "edgebench meters calibrate um25c:/dev/rfcomm0 --point 2.61:2.54 --point 5.43:5.31",
+        "edgebench meters calibrate tc66c:2026 --point 2.61:2.54 --point 5.43:5.31",
+    ),
+)
 def calibrate(
-    name: Annotated[str, typer.Argument(help="A meter on a port.")],
+    unit: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME:UNIT", help="Its serial number where it tells one (`meters watch`), else its port."
+        ),
+    ],
     point: Annotated[list[str], typer.Option(metavar="SHOWN:TRUE", help="Watts; twice, for two different loads.")],
     error: Annotated[float, typer.Option(min=0, max=99, help="Limit of the reference's own error, in percent.")] = 1.0,
     calibrations: CalibrationFile = CALIBRATIONS,
 ) -> None:
-    """Mend a meter by two loads of known power, such as resistors and a multimeter that states its accuracy."""
+    """Mend one meter by two loads of known power, such as resistors and a multimeter that states its accuracy.
+
+    What is found is of this very meter: another one of its model errs otherwise.
+    """
     from datetime import UTC, datetime
 
     from edgebench import plugins
+    from edgebench.errors import UserError
     from edgebench.meters import _calibration
 
+    name, _, which = unit.partition(":")
     plugins.load("edgebench.meters", name, kind="meter")
+    if not which:
+        raise UserError(
+            "meters calibrate",
+            f"which {name} it is is not said, and no two err alike",
+            f"Write {name}:PORT as in `deploy --meter`, or {name}:SERIAL where `edgebench meters watch` tells a serial "
+            "number",
+        )
     (shown_low, true_low), (shown_high, true_high) = _points(point)
     made = _calibration.from_two_points(
         (shown_low, shown_high), (true_low, true_high), error / 100, f"{datetime.now(UTC):%Y-%m-%d}"
     )
-    _calibration.save(name, made, calibrations)
-    say(f"{name}: true = {made.gain:.5g} x shown {made.offset_w:+.4g} W, written to {calibrations}")
+    _calibration.save(unit, made, calibrations)
+    say(f"{unit}: true = {made.gain:.5g} x shown {made.offset_w:+.4g} W, written to {calibrations}")
 
 
 def _points(texts: list[str]) -> list[tuple[float, float]]:

@@ -1,6 +1,8 @@
 """What a user found out about a meter without a specification: two readings beside true power.
 
-true = gain * shown + offset. The file is `meters.yaml` beside the results, one entry per meter.
+true = gain * shown + offset. The file is `meters.yaml` beside the results, one entry for each unit: no two meters of a
+model err alike. A unit is known by its serial number where it tells one (tc66c:2026), else by its port
+(um25c:/dev/rfcomm0).
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Annotated
 import msgspec
 
 from edgebench import output, yaml_file
-from edgebench.errors import UserError
-from edgebench.meters import Sample
+from edgebench.errors import BadFile, UserError
+from edgebench.meters import Meter, Sample
 from edgebench.reading import Accuracy
 
 FILE = Path("meters.yaml")
@@ -33,8 +35,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
     def apply(self, sample: Sample) -> Sample:
-        """The sample with its power mended; voltage and current stay as shown."""
-        return dataclasses.replace(sample, power_w=self.gain * sample.power_w + self.offset_w)
+        """The sample with its power mended, and what its counter added up; voltage and current stay as shown."""
+        counter_j = sample.counter_j
+        if counter_j is not None:
+            counter_j = self.gain * counter_j + self.offset_w * sample.t_s
+        return dataclasses.replace(sample, power_w=self.gain * sample.power_w + self.offset_w, counter_j=counter_j)
 
     def accuracy(self) -> Accuracy:
         return Accuracy(self.error, 0.0, f"user_calibration:{self.date}")
@@ -54,14 +59,34 @@ def from_two_points(shown_w: tuple[float, float], true_w: tuple[float, float], e
     return Calibration(date, gain, low[1] - gain * low[0], error)
 
 
-def load(file: Path = FILE) -> dict[str, Calibration]:
-    """By the meter's name; empty where there is no file."""
-    return yaml_file.load(file, dict[str, Calibration]) if file.exists() else {}
+def load(file: Path = FILE, meter: str = "") -> dict[str, Calibration]:
+    """By NAME:SERIAL or NAME:PORT; empty where there is no file.
+
+    meter: the model that is about to be used. Raises BadFile if an entry is of that model and says not of which unit,
+    as files of earlier versions do.
+    """
+    known = yaml_file.load(file, dict[str, Calibration]) if file.exists() else {}
+    if meter and meter in known:
+        raise BadFile(
+            str(file),
+            f"'{meter}' does not say which {meter} was calibrated, and no two err alike",
+            f"Rename that entry to {meter}:PORT, as in --meter {meter}:PORT, or to {meter}:SERIAL where it tells one; "
+            "or delete it",
+        )
+    return known
 
 
-def save(meter: str, calibration: Calibration, file: Path = FILE) -> None:
-    """Replaces the meter's entry and keeps the others; by renaming, so that a full disk loses nothing."""
+def of_unit(known: dict[str, Calibration], name: str, port: str, meter: Meter) -> Calibration | None:
+    """The entry of this very meter; its serial number counts for more than where it is plugged in."""
+    by_port = known.get(f"{name}:{port}")
+    return known.get(f"{name}:{meter.serial}", by_port) if meter.serial else by_port
+
+
+def save(unit: str, calibration: Calibration, file: Path = FILE) -> None:
+    """unit: NAME:SERIAL or NAME:PORT. Replaces its entry and keeps the others; by renaming, so that a full disk loses
+    nothing.
+    """
     import yaml
 
-    known = {**load(file), meter: calibration}
+    known = {**load(file), unit: calibration}
     output.write(file, yaml.safe_dump(msgspec.to_builtins(known), sort_keys=True))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from edgebench.errors import UserError
 
-# Beside the steps of the display; more is another scale, or another meter.
-TOLERANCE = 0.05
-# So many in a row are no slips of the line.
+# Beside the steps of the display: a meter that averages all three apart is off by as much as its supply sags.
+TOLERANCE = 0.02
+# So many in a row that are wrong by one and the same factor are no slips of the line: it is another scale.
 LIES = 5
+SAME = 0.1
 
 
 @dataclass
@@ -20,16 +22,17 @@ class Honesty:
     step_v: float
     step_a: float
     step_w: float
-    _odd: int = 0
+    _factors: deque[float] = field(default_factory=lambda: deque(maxlen=LIES))
 
     def fits(self, volts: float, amperes: float, watts: float) -> bool:
-        """False for a value to be left out. Raises UserError when it goes on like that."""
+        """False for a value to be left out, as a garbled one is. Raises UserError for a scale that is not its own."""
         rounding_w = abs(volts) * self.step_a + abs(amperes) * self.step_v + self.step_w
         if abs(volts * amperes - watts) <= rounding_w + TOLERANCE * abs(watts):
-            self._odd = 0
+            self._factors.clear()
             return True
-        self._odd += 1
-        if self._odd >= LIES:
+        self._factors.append(volts * amperes / watts if watts else 0.0)
+        low, high = min(self._factors), max(self._factors)
+        if len(self._factors) == LIES and high > 0 and high - low <= SAME * high:
             raise UserError(
                 self.where,
                 f"its {volts:g} V times {amperes:g} A are not the {watts:g} W that it shows: it is not the model that "

@@ -5,6 +5,10 @@
 counter   E(b) - E(a), a straight line between reads
 average   a value holds since the one before it
 point     trapezoids: a straight line from value to value
+
+     a - m  a                        b  b + m
+Where the device idles beside the window, energy is that of the wider one without idle power over 2 m: values that are
+late, and instants that are not exactly known, then cost nothing. Where it does not, they do.
 """
 
 from __future__ import annotations
@@ -15,57 +19,56 @@ from typing import Literal
 
 import numpy as np
 
-from edgebench.reading import Accuracy, Sampling
+from edgebench.meters import _sampling
+from edgebench.meters._sensor import Floats, Sensor
+from edgebench.reading import Accuracy
 
-Flag = Literal["gap", "edge_extrapolated", "wrapped", "short_window"]
-Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
+Flag = Literal["gap", "edge_extrapolated", "wrapped", "short_window", "aliasing"]
+Code = Literal["outside", "gaps", "reset", "saturated", "frozen", "counter", "backwards"]
 
 # A value that is so many periods late leaves a gap; more than this share of a window in gaps makes it worthless.
 GAP_PERIODS = 3.0
 GAP_SHARE = 0.02
 # Shorter windows are measured, and flagged (MLPerf Tiny asks for 10 s).
 WINDOW_MIN_S = 10.0
-# What is so close to a window is beside it.
-BESIDE_S = 2.0
-# Slower point meters miss whole bursts of a network's layers: their values tell nothing of what is between them.
-DENSE_PERIOD_S = 0.011
+# A load that is in step with the meter is worth a word from this share of the energy on.
+ALIAS_SHARE = 0.005
 
 
 class Refused(Exception):
-    """Why a window has no energy. code: outside | gaps | reset | saturated; the text says it in numbers."""
+    """Why a window has no energy; the text says it in numbers."""
 
-    def __init__(self, code: Literal["outside", "gaps", "reset", "saturated"], text: str) -> None:
+    def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
         self.code = code
 
 
 @dataclass(frozen=True)
-class Sensor:
-    """How a meter sees power.
+class Around:
+    """What is known of a window besides the meter's values.
 
-    period_s: between new values. latency_s: a value arrives so late at most. step: of a value, W (J for a counter).
-    max_w: readings from here on are saturated. wraps_at_j: where a counter starts again from 0. accuracy: None where
-    nobody states it.
+    u_edge_s: standard uncertainty of its two instants on their clock. beside_w: power right before and after it, as
+    idle power is, and room_s: for how long on both sides. An interval that an edge divides is then divided by it
+    instead of evenly. repeat_s: what the device does repeats so often.
     """
 
-    kind: Sampling
-    period_s: float
-    latency_s: float = 0.0
-    step: float = 0.0
-    max_w: float = math.inf
-    wraps_at_j: float | None = None
-    accuracy: Accuracy | None = None
+    u_edge_s: float = 0.0
+    beside_w: float | None = None
+    room_s: float = 0.0
+    repeat_s: float | None = None
 
 
 @dataclass(frozen=True)
 class WindowEnergy:
-    """u_window_j: what sampling, edges and clocks leave open in this one window; u_systematic_j: what the meter's
-    accuracy does, the same in every window, None if nobody states it. Both are standard uncertainties (k = 1).
+    """u_window_j: what sampling, edges and clocks leave open in this one window; u_common_j: what is the same in all of
+    them, as a meter's lag is; u_systematic_j: what the meter's accuracy does, None if nobody states it. All are
+    standard uncertainties (k = 1).
     """
 
     energy_j: float
     duration_s: float
     u_window_j: float
+    u_common_j: float
     u_systematic_j: float | None
     values: int
     max_gap_s: float
@@ -77,26 +80,15 @@ class WindowEnergy:
 
     @property
     def u95_j(self) -> float:
-        """Both together, k = 2."""
-        return 2 * math.hypot(self.u_window_j, self.u_systematic_j or 0.0)
+        """All of them together, k = 2."""
+        return 2 * math.hypot(self.u_window_j, self.u_common_j, self.u_systematic_j or 0.0)
 
 
 def integrate(
-    times_s: Floats,
-    values: Floats,
-    start_s: float,
-    end_s: float,
-    sensor: Sensor,
-    *,
-    u_edge_s: float = 0.0,
-    beside_w: float | None = None,
+    times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, around: Around | None = None
 ) -> WindowEnergy:
-    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter).
-
-    u_edge_s: standard uncertainty of the two instants on that clock. beside_w: power right before and after the
-    window where it is known, as idle power is: an interval that an edge divides is then divided by it instead of
-    evenly. Raises Refused.
-    """
+    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter). Raises Refused."""
+    around = around or Around()
     times_s, values = _in_order(times_s, values)
     flags: set[Flag] = set()
     if end_s - start_s < WINDOW_MIN_S:
@@ -108,20 +100,45 @@ def integrate(
     max_gap_s = _check_gaps(times_s, start_s, end_s, sensor, flags)
     if sensor.kind != "counter" and (values[inside] >= sensor.max_w).any():
         raise Refused("saturated", f"readings at the meter's limit of {sensor.max_w:g} W")
+    margin_s, late = _margin_s(times_s, start_s, end_s, sensor, around)
+    taken = start_s - margin_s, end_s + margin_s
     if sensor.kind == "point":
-        energy_j, u_sampling_j, step_w = _trapezoids(times_s, values, start_s, end_s, sensor)
+        energy_j, u_sampling_j = _trapezoids(times_s, values, (start_s, end_s), margin_s, sensor)
     else:
-        energy_j, u_sampling_j, step_w = _steps(times_s, values, start_s, end_s, sensor, beside_w)
-    u_clock_j = math.sqrt(2) * step_w * math.hypot(u_edge_s, sensor.latency_s / math.sqrt(3))
+        energy_j, u_sampling_j = _steps(times_s, values, *taken, sensor, around.beside_w)
+    energy_j -= 2 * margin_s * (around.beside_w or 0.0)
+    step_w = _step_w(times_s, values, start_s, end_s, sensor, around.u_edge_s)
+    u_alias_j = _u_alias_j(times_s[inside], values[inside], step_w, sensor, around.repeat_s)
+    if u_alias_j > ALIAS_SHARE * abs(energy_j):
+        flags.add("aliasing")
+    # At a wrong instant: what an edge is off by as far as it can be late, and idle power where the margins take it off.
+    u_clock_j = math.sqrt(2) * around.u_edge_s * math.hypot(step_w * late, (around.beside_w or 0.0) * (1 - late))
     return WindowEnergy(
         energy_j=energy_j,
         duration_s=end_s - start_s,
-        u_window_j=math.hypot(u_sampling_j, u_clock_j),
+        u_window_j=math.hypot(u_sampling_j, u_clock_j, u_alias_j),
+        u_common_j=step_w * sensor.latency_s / math.sqrt(3) * late,
         u_systematic_j=_systematic_j(energy_j, end_s - start_s, sensor.accuracy),
         values=int(inside.sum()),
         max_gap_s=max_gap_s,
         flags=frozenset(flags),
     )
+
+
+def _margin_s(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, around: Around) -> tuple[float, float]:
+    """(how much wider the window is taken on both sides, the share of what can be late that this leaves)."""
+    needed_s = sensor.latency_s + sensor.period_s + 3 * around.u_edge_s
+    if around.beside_w is None or sensor.kind == "counter":
+        return 0.0, 1.0
+    seen_s = min(start_s - float(times_s[0]), float(times_s[-1]) - end_s)
+    margin_s = max(min(needed_s, around.room_s, seen_s), 0.0)
+    return margin_s, 1 - margin_s / needed_s
+
+
+def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, repeat_s: float | None) -> float:
+    if repeat_s is None or len(values) == 0:
+        return 0.0
+    return _sampling.alias_j(times_s, max(float(np.ptp(values)), step_w), repeat_s, sensor)
 
 
 def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:
@@ -172,30 +189,27 @@ def _check_gaps(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, f
 
 
 def _trapezoids(
-    times_s: Floats, powers_w: Floats, start_s: float, end_s: float, sensor: Sensor
-) -> tuple[float, float, float]:
-    """Energy, uncertainty of sampling, and the step of power at the edges, of a point meter.
+    times_s: Floats, powers_w: Floats, window_s: tuple[float, float], margin_s: float, sensor: Sensor
+) -> tuple[float, float]:
+    """Energy of the window with its margins, and the uncertainty of sampling."""
+    start_s, end_s = window_s[0] - margin_s, window_s[1] + margin_s
+    around = (times_s >= start_s - sensor.period_s) & (times_s <= end_s + sensor.period_s)
+    u_sampling_j = _sampling.points_j(times_s[around], powers_w[around], *window_s, sensor)
+    return _area(times_s, powers_w, start_s, end_s), u_sampling_j
 
-    Where values are dense, each jump d between two of them happened at an unknown instant: d^2 / 12 if it is uniform,
-    twice that because both ends of a burst may err alike. Slower meters see bursts by chance: their values are
-    independent draws, whose variance is d^2 / 2 (von Neumann 1941).
-    """
+
+def _area(times_s: Floats, powers_w: Floats, start_s: float, end_s: float) -> float:
+    """Under the lines between points."""
     inside = (times_s > start_s) & (times_s < end_s)
     at_edges_w = np.interp([start_s, end_s], times_s, powers_w)
     knots_s = np.concatenate([[start_s], times_s[inside], [end_s]])
     knots_w = np.concatenate([at_edges_w[:1], powers_w[inside], at_edges_w[1:]])
-    energy_j = float(np.trapezoid(knots_w, knots_s))
-    around = (times_s >= start_s - sensor.period_s) & (times_s <= end_s + sensor.period_s)
-    jumps_j = np.diff(powers_w[around]) * np.diff(times_s[around])
-    share = 1 / 6 if sensor.period_s <= DENSE_PERIOD_S else 1 / 2
-    u_step_j = sensor.step / math.sqrt(12) * (end_s - start_s) / math.sqrt(max(inside.sum(), 1))
-    u_sampling_j = math.hypot(math.sqrt(share * float((jumps_j**2).sum())), u_step_j)
-    return energy_j, u_sampling_j, _step_w(times_s, powers_w, start_s, end_s, energy_j / (end_s - start_s))
+    return float(np.trapezoid(knots_w, knots_s))
 
 
 def _steps(
     times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, beside_w: float | None
-) -> tuple[float, float, float]:
+) -> tuple[float, float]:
     """The same of a counter, or of a meter whose values are averages."""
     if sensor.kind == "counter":
         ends_s, energies_j = times_s, values - values[0]
@@ -213,9 +227,11 @@ def _steps(
         outside_s = (start_s - ends_s[first]) + (ends_s[last] - end_s)
         energy_j = float(energies_j[last] - energies_j[first] - beside_w * outside_s)
         u_edges_j = 0.0
-    u_reading_j = _u_counter_j(powers_w, sensor) if sensor.kind == "counter" else _u_average_j(end_s - start_s, sensor)
-    step_w = _step_w(ends_s[1:], powers_w, start_s, end_s, energy_j / (end_s - start_s))
-    return energy_j, math.hypot(u_edges_j, u_reading_j), step_w
+    if sensor.kind == "counter":
+        u_reading_j = _sampling.counter_j(powers_w, sensor)
+    else:
+        u_reading_j = _sampling.averages_j(ends_s[first : last + 1], powers_w[first:last], sensor)
+    return energy_j, math.hypot(u_edges_j, u_reading_j)
 
 
 def _u_split_j(ends_s: Floats, powers_w: Floats, edge_s: float) -> float:
@@ -234,21 +250,16 @@ def _u_split_j(ends_s: Floats, powers_w: Floats, edge_s: float) -> float:
     return inside * (1 - inside) * length_s * float(np.ptp(around_w))
 
 
-def _u_counter_j(powers_w: Floats, sensor: Sensor) -> float:
-    """Two reads, each of a whole number of steps and up to a period old."""
-    typical_w = float(np.median(powers_w))
-    return math.hypot(sensor.step / math.sqrt(6), sensor.period_s * typical_w * math.sqrt(2 / 12))
-
-
-def _u_average_j(duration_s: float, sensor: Sensor) -> float:
-    return sensor.step / math.sqrt(12) * math.sqrt(duration_s * sensor.period_s)
-
-
-def _step_w(times_s: Floats, powers_w: Floats, start_s: float, end_s: float, mean_w: float) -> float:
-    """How far power inside a window is from power beside it: what an edge at a wrong instant is charged with."""
-    before = (times_s > start_s - BESIDE_S) & (times_s <= start_s)
-    after = (times_s > end_s) & (times_s <= end_s + BESIDE_S)
-    return float(np.abs(powers_w[before | after] - mean_w).max(initial=0.0))
+def _step_w(times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, u_edge_s: float) -> float:
+    """How far power inside a window is from power right beside it: what an edge at a wrong instant is charged with."""
+    if sensor.kind == "counter":
+        values = np.concatenate([[np.nan], np.diff(values) / np.diff(times_s)])
+    reach_s = sensor.latency_s + 2 * sensor.period_s + 4 * u_edge_s
+    inside = (times_s > start_s) & (times_s <= end_s) & np.isfinite(values)
+    before = (times_s > start_s - reach_s) & (times_s <= start_s)
+    after = (times_s > end_s) & (times_s <= end_s + reach_s)
+    beside_w = values[(before | after) & np.isfinite(values)]
+    return float(np.abs(beside_w - values[inside].mean()).max(initial=0.0)) if inside.any() else 0.0
 
 
 def _systematic_j(energy_j: float, duration_s: float, accuracy: Accuracy | None) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.errors import MissingPackage, UserError
+from edgebench.meters import Lost
 
 if TYPE_CHECKING:
     import serial  # type: ignore[import-untyped]
@@ -17,6 +18,8 @@ READ_S = 0.05
 SILENCE_S = 5.0
 # A question without a whole answer is asked again.
 ANSWER_S = 1.0
+# Of what has arrived, no more is searched for an answer: none is longer than a tenth of it.
+MOST_BYTES = 2048
 
 
 class Port:
@@ -27,6 +30,7 @@ class Port:
             import serial
         except ModuleNotFoundError as error:
             raise MissingPackage(f"meter {meter}", "pyserial", "meters") from error
+        self.name = port
         self.where = f"meter {meter} at {port}"
         try:
             self._serial: serial.SerialBase = serial.serial_for_url(port, baud, timeout=READ_S, exclusive=True)
@@ -50,11 +54,11 @@ class Port:
     def close(self) -> None:
         self._serial.close()
 
-    def silent(self) -> UserError:
+    def silent(self) -> Lost:
         return self.lost(f"it said nothing that fits for {SILENCE_S:g} s")
 
-    def lost(self, seen: str) -> UserError:
-        return UserError(self.where, seen, "Check cable and power, and that it is this port; then again")
+    def lost(self, seen: str) -> Lost:
+        return Lost(self.where, seen, "Check cable and power, and that it is this port; then again")
 
 
 def _remedy(error: Exception) -> str:
@@ -80,7 +84,7 @@ def answers(
         port.write(question)
         answer, buffer = None, b""
         while answer is None and now_s - asked_s < ANSWER_S:
-            answer, buffer = split(buffer + port.read())
+            answer, buffer = split((buffer + port.read())[-MOST_BYTES:])
             now_s = time.monotonic()
         if answer is not None:
             heard_s = now_s

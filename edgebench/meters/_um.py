@@ -2,7 +2,8 @@
 
 Asked with one byte it answers 130, big-endian, without a start mark. Nobody states its accuracy: calibrate it. It has
 new values twice a second; that these are averages is presumed, so windows should be 30 s or longer. Current has no
-sign: what flows backwards it shows as flowing forwards. Source: the sigrok project's notes on the UM series.
+sign: what flows backwards it shows as flowing forwards. Its ten counters of energy (steps of 1 mWh) are what its power
+is held against. Source: the sigrok project's notes on the UM series.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from dataclasses import dataclass
 from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
 from edgebench.meters._honest import Honesty
-from edgebench.meters._integration import Sensor
+from edgebench.meters._sensor import Sensor
 from edgebench.meters._serial import Port, answers
 from edgebench.reading import Flag
 
 POLL_S = 0.1
 REFRESH_S = 0.5
-SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3)
+MWH_J = 3.6
+SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3, counter_step_j=MWH_J)
 
+GROUPS = 10
+
+# No answer says more unless it is garbled.
+HOTTEST_C = 150
 QUESTION = b"\xf0"
 SIZE = 130
 TRAILER = b"\xff\xf1"
@@ -38,7 +44,9 @@ CHECKED = (
 
 @dataclass(frozen=True)
 class Reading:
-    """group: of the ten counters, the one in use; its energy and charge start again from 0 at 2^32."""
+    """group: of the ten counters, the one in use; its energy and charge start again from 0 at 2^32. total_mwh: of all
+    ten, which goes on where another one is chosen.
+    """
 
     model: str
     voltage_v: float
@@ -48,6 +56,7 @@ class Reading:
     group: int
     group_mah: int
     group_mwh: int
+    total_mwh: int
 
 
 def split(buffer: bytes) -> tuple[bytes | None, bytes]:
@@ -72,7 +81,8 @@ def parse(frame: bytes) -> Reading:
     model, volts, amperes = MODELS[int.from_bytes(frame[:2], "big")]
     voltage, current, power_mw, temperature_c = struct.unpack_from(">HHIH", frame, 2)
     (group,) = struct.unpack_from(">H", frame, 14)
-    charge_mah, energy_mwh = struct.unpack_from(">II", frame, 16 + 8 * min(group, 9))
+    counters = struct.unpack_from(f">{2 * GROUPS}I", frame, 16)
+    charge_mah, energy_mwh = counters[2 * min(group, 9) :][:2]
     return Reading(
         model=model,
         voltage_v=voltage * volts,
@@ -82,6 +92,7 @@ def parse(frame: bytes) -> Reading:
         group=group,
         group_mah=charge_mah,
         group_mwh=energy_mwh,
+        total_mwh=sum(counters[1::2]),
     )
 
 
@@ -92,40 +103,49 @@ class UmMeter:
         self.sensor = SENSOR
         self.tally = Tally()
         self.note = (
-            f"nobody states its accuracy: edgebench meters calibrate {model.lower()}; that its values are averages is "
-            "presumed"
+            f"nobody states its accuracy: edgebench meters calibrate {model.lower()}:{port.name}; that its values are "
+            "averages is presumed"
         )
         self.device_id = model
+        self.serial = ""
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ()
         self._port = port
         (steps,) = [(volts, amperes) for name, volts, amperes in MODELS.values() if name == model]
         self._honesty = Honesty(port.where, *steps, step_w=1e-3)
+        self._other = ""
 
     def samples(self) -> Iterator[Sample]:
-        """Asked more often than it has news. What it said before counts as news after REFRESH_S: power may be even."""
+        """Asked more often than it has news. What it said before counts as news after REFRESH_S: power may be even.
+
+        News are other values: an answer with a garbled byte elsewhere is not the next one.
+        """
         last, last_s = None, 0.0
         for now_s, frame in answers(self._port, QUESTION, split, POLL_S):
-            if frame is None:
+            reading = parse(frame) if frame else None
+            if reading is None or not self._is_believed(reading):
                 self.tally.dropped += 1
-            elif frame == last and now_s - last_s < REFRESH_S:
+                continue
+            values = reading.voltage_v, reading.current_a, reading.power_w
+            if values == last and now_s - last_s < REFRESH_S:
                 self.tally.duplicates += 1
-            else:
-                last, last_s = frame, now_s
-                reading = parse(frame)
-                self._check_model(reading.model)
-                if self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w):
-                    yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a)
-                else:
-                    self.tally.dropped += 1
+                continue
+            last, last_s = values, now_s
+            counter_j = reading.total_mwh * MWH_J
+            yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a, counter_j)
 
-    def _check_model(self, said: str) -> None:
-        if said != self.device_id:
-            raise UserError(
-                self._port.where,
-                f"it says that it is a {said}",
-                f"Name it {said.lower()}",
-            )
+    def _is_believed(self, reading: Reading) -> bool:
+        """False for an answer that was garbled. Raises UserError for another model."""
+        if not self._is_of_the_model(reading.model) or reading.group >= GROUPS or reading.temperature_c > HOTTEST_C:
+            return False
+        return self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w)
+
+    def _is_of_the_model(self, said: str) -> bool:
+        """One answer with another model's number is garbled; a second with the same one is another meter."""
+        if said != self.device_id and said == self._other:
+            raise UserError(self._port.where, f"it says that it is a {said}", f"Name it {said.lower()}")
+        self._other = said if said != self.device_id else ""
+        return said == self.device_id
 
     def close(self) -> None:
         self._port.close()

@@ -18,10 +18,11 @@ from device_agents.python import meters as own
 from device_agents.python.device import MACHINE
 from edgebench import plugins
 from edgebench.errors import UnknownName, UserError
-from edgebench.metering import only_port, parse
-from edgebench.meters import Meter, _calibration
+from edgebench.metering import check_volts, only_port, parse
+from edgebench.meters import Meter, Sample, _calibration, _plausible
 from edgebench.meters._calibration import Calibration
-from edgebench.meters._integration import Refused, Sensor, WindowEnergy, integrate
+from edgebench.meters._integration import Refused, WindowEnergy, integrate
+from edgebench.meters._sensor import Sensor
 
 OWN, ATTACHED = "device_agents.python.meters", "edgebench.meters"
 # Counters are read so often; a meter's values are shown as means over so long.
@@ -87,8 +88,8 @@ def watch(
     attached = plugins.names(ATTACHED)
     counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]  # type: ignore[no-untyped-call]
     if name in attached:
-        known = _calibration.load(calibrations).get(name)
-        return _watch_attached(name, port, volts, seconds, known)
+        check_volts(name, volts)
+        return _watch_attached(name, port, volts, seconds, _calibration.load(calibrations, name))
     if name in counters:
         return _watch_counter(name, seconds)
     raise UnknownName("meter", name, attached + counters)
@@ -113,34 +114,79 @@ def _watch_counter(name: str, seconds: float) -> Iterator[Shown]:
 
 
 def _watch_attached(
-    name: str, port: str | None, volts: float | None, seconds: float, calibration: Calibration | None
+    name: str, port: str | None, volts: float | None, seconds: float, known: dict[str, Calibration]
 ) -> Iterator[Shown]:
     module = plugins.load(ATTACHED, name, kind="meter")
-    meter: Meter = module.open_meter(port or only_port(name, module.find()), volts)
-    sensor = meter.sensor if calibration is None else replace(meter.sensor, accuracy=calibration.accuracy())
-    times_s, watts, energies_j = array("d"), array("d"), array("d")
-    shown = 0
+    port = port or only_port(name, module.find())
+    meter: Meter = module.open_meter(port, volts)
+    seen = _Seen()
     with contextlib.closing(meter):
+        calibration: Calibration | None = None
         for sample in meter.samples():
-            power_w = sample.power_w if calibration is None else calibration.apply(sample).power_w
-            energies_j.append(energies_j[-1] + power_w * (sample.t_s - times_s[-1]) if times_s else 0.0)
-            times_s.append(sample.t_s)
-            watts.append(power_w)
-            span_s, whole_s = sample.t_s - times_s[shown], sample.t_s - times_s[0]
-            ended = whole_s >= seconds
-            if span_s >= SHOW_S or (ended and span_s > 0):
-                mean_w = (energies_j[-1] - energies_j[shown]) / span_s
-                note = "" if calibration else meter.note
-                window = _window(times_s, watts, sensor) if ended else None
-                yield Shown(whole_s, {module.SCOPE: mean_w}, {module.SCOPE: energies_j[-1]}, note, window)
-                shown = len(times_s) - 1
+            calibration = calibration or _calibration.of_unit(known, name, port, meter)
+            seen.add(calibration.apply(sample) if calibration else sample)
+            ended = seen.whole_s >= seconds
+            if seen.span_s >= SHOW_S or (ended and seen.span_s > 0):
+                sensor = meter.sensor if calibration is None else replace(meter.sensor, accuracy=calibration.accuracy())
+                note = _note(meter, calibration, seen.mean_w)
+                window = seen.window(sensor) if ended else None
+                yield Shown(seen.whole_s, {module.SCOPE: seen.mean_w}, {module.SCOPE: seen.energy_j}, note, window)
+                seen.show()
             if ended:
                 return
 
 
-def _window(times_s: array[float], watts: array[float], sensor: Sensor) -> WindowEnergy:
-    """Raises UserError for values that make no window."""
-    try:
-        return integrate(np.array(times_s), np.array(watts), times_s[0], times_s[-1], sensor)
-    except Refused as refused:
-        raise UserError("the whole time", f"it has no energy: {refused}", "Watch again; check the cable") from refused
+def _note(meter: Meter, calibration: Calibration | None, mean_w: float) -> str:
+    """What to know of it, with the serial number that a calibration can be of."""
+    notes = [f"its serial number is {meter.serial}"] if meter.serial else []
+    notes += [meter.note] if meter.note and not calibration else []
+    notes += ["current flows backwards: swap the leads of the meter"] if mean_w < _plausible.BACK_W else []
+    return "; ".join(notes)
+
+
+class _Seen:
+    """What a meter said so far; of it, what was not shown yet."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self._energies_j = array("d")
+        self._shown = 0
+
+    def add(self, sample: Sample) -> None:
+        last_s = self._values[-3] if self._values else sample.t_s
+        before_j = self._energies_j[-1] if self._energies_j else 0.0
+        self._energies_j.append(before_j + sample.power_w * (sample.t_s - last_s))
+        self._values.extend((sample.t_s, sample.power_w, math.nan if sample.counter_j is None else sample.counter_j))
+
+    def show(self) -> None:
+        self._shown = len(self._energies_j) - 1
+
+    @property
+    def energy_j(self) -> float:
+        return self._energies_j[-1]
+
+    @property
+    def whole_s(self) -> float:
+        return self._values[-3] - self._values[0]
+
+    @property
+    def span_s(self) -> float:
+        return self._values[-3] - self._values[3 * self._shown]
+
+    @property
+    def mean_w(self) -> float:
+        return (self.energy_j - self._energies_j[self._shown]) / self.span_s
+
+    def window(self, sensor: Sensor) -> WindowEnergy:
+        """Raises UserError for values that make no window."""
+        times_s, watts, counters_j = np.array(self._values).reshape(-1, 3).T
+        start_s, end_s = float(times_s[0]), float(times_s[-1])
+        try:
+            found = integrate(times_s, watts, start_s, end_s, sensor)
+            _plausible.check_forwards(found.energy_j, found.duration_s, idle=False)
+            _plausible.check_counter(times_s, counters_j, start_s, end_s, found.energy_j, sensor)
+        except Refused as refused:
+            raise UserError(
+                "the whole time", f"it has no energy: {refused}", "Watch again; check the cable"
+            ) from refused
+        return found

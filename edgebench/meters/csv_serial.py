@@ -26,8 +26,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgebench.errors import UserError
-from edgebench.meters import Sample, Tally
-from edgebench.meters._integration import Sensor
+from edgebench.meters import Lost, Sample, Tally
+from edgebench.meters._layout import Layout, number
+from edgebench.meters._sensor import Sensor
 from edgebench.meters._serial import SILENCE_S, Port
 from edgebench.reading import Flag
 
@@ -37,6 +38,7 @@ LATENCY_S = 0.02
 HEADER_S = 2.5
 # Lines from which their distance is told, and what it is taken for before there are some.
 SPACINGS = 101
+LONGEST_LINE = 1000
 USUAL_PERIOD_S = 0.1
 # Averages that cover less of the time between lines miss what happens in the rest.
 COVERS = 0.5
@@ -68,6 +70,8 @@ class Lines:
         self._last_ms: float | None = None
         self._was_odd = False
         self._guess: tuple[str, ...] | None = None
+        self._contradiction: tuple[str, ...] | None = None
+        self._layout = Layout()
         self.guessed = False
         self.averaged_s = 0.0
         self.firmware = ""
@@ -90,13 +94,17 @@ class Lines:
         header = HEADER.match(line)
         if header:
             columns = tuple(header[1].split(","))
-            if set(columns) <= COLUMNS:
-                if self.guessed and columns != self._guess:
-                    raise GuessedWrongly
-                self._columns = columns
+            if not set(columns) <= COLUMNS or len(set(columns)) < len(columns):
+                return
+            if self._columns not in (None, columns) and self._contradiction != columns:
+                self._contradiction = columns  # one that is garbled comes once
+                return
+            if self.guessed and columns != self._guess:
+                raise GuessedWrongly
+            self._columns = columns
             told = dict(word.split("=", 1) for word in line.split() if "=" in word)
             self.firmware = told.get("fw", "")
-            if told.get("kind") == "avg" and told.get("avg_ms", "").isdigit():
+            if told.get("kind") == "avg" and re.fullmatch(r"[0-9]{1,6}", told.get("avg_ms", "")):
                 self.averaged_s = int(told["avg_ms"]) / 1000
 
     def _take_labelled(self, line: str) -> dict[str, float] | None:
@@ -104,7 +112,7 @@ class Lines:
         if found:
             name = (found[1] or found[3]).lower()
             column = {"bus": "busV", "load": "V", "shunt": "shunt_mV", "current": "mA", "power": "mW"}[name]
-            self._labelled[column] = float(found[2] or found[4])
+            self._labelled[column] = number(found[2] or found[4])
             return None
         whole, self._labelled = self._labelled, {}
         return whole if "mA" in whole and whole.keys() & {"V", "busV", "mW"} else None
@@ -112,14 +120,15 @@ class Lines:
     def _values(self, line: str) -> dict[str, float]:
         with_units = WITH_UNITS.match(line)
         if with_units:
-            return {"V": float(with_units[1]), "A": float(with_units[2])}
+            return {"V": number(with_units[1]), "A": number(with_units[2])}
         words = line.split(",") if "," in line else line.split()
         columns = self._columns
         if columns is None:
             columns = GUESSED.get(len(words)) if "," in line else ("ms", "mA", "mW")
         if columns is None or len(words) != len(columns):
             raise ValueError(f"{len(words)} columns")
-        values = {name: float(word) for name, word in zip(columns, words, strict=True)}
+        values = {name: number(word) for name, word in zip(columns, words, strict=True)}
+        self._layout.check(words)
         self.guessed, self._guess = self._columns is None, columns
         return values
 
@@ -143,6 +152,8 @@ class Lines:
 def _checked(line: str) -> str:
     """The line without its checksum. Raises ValueError if it does not fit."""
     text, star, given = line.partition("*")
+    if star and not re.fullmatch(r"[0-9A-Fa-f]{2}", given):
+        raise ValueError("half a checksum")
     if star and functools.reduce(operator.xor, text.encode(), 0) != int(given, 16):
         raise ValueError("a wrong checksum")
     return text
@@ -167,6 +178,7 @@ class CsvSerial:
     def __init__(self, port: Port) -> None:
         self.tally = Tally()
         self.device_id = ""
+        self.serial = ""
         self._port = port
         self._lines = Lines()
         self._arrived_s: deque[float] = deque(maxlen=SPACINGS)
@@ -204,7 +216,7 @@ class CsvSerial:
                 self.tally.dropped += 1
                 continue
             except Restarted:
-                raise UserError(self._port.where, "the board started anew", "Check its supply, then again") from None
+                raise Lost(self._port.where, "the board started anew", "Check its supply, then again") from None
             except GuessedWrongly:
                 raise UserError(
                     self._port.where, "its header came late and says other columns than were guessed", "Start it again"
@@ -225,6 +237,9 @@ class CsvSerial:
             *lines, buffer = buffer.split(b"\n")
             for line in lines[1:] if first else lines:
                 yield now_s, line.decode("ascii", "replace")
+            if len(buffer) > LONGEST_LINE:
+                self.tally.dropped += 1
+                first, buffer = True, b""
             first = first and not lines
             yield now_s, None
 

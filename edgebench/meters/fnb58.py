@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgebench.errors import UserError
-from edgebench.meters import Sample, Tally
-from edgebench.meters._integration import Sensor
+from edgebench.meters import Lost, Sample, Tally
+from edgebench.meters._sensor import Sensor
 from edgebench.reading import Flag
 
 DESCRIPTION = "FNIRSI FNB58 (USB, /dev/hidraw*)"
@@ -27,6 +27,8 @@ SENSOR = Sensor("point", PERIOD_S, latency_s=4 * PERIOD_S, step=1e-5)
 HIDRAW = Path("/sys/class/hidraw")
 HID_ID = "HID_ID=0003:00002E3C:00005558"
 SIZE = 64
+# Beyond what it can measure, with room: of the supply, and of the data lines, which fast chargers raise to 20 V.
+MOST_V, MOST_A, MOST_DATA_MV = 50.0, 12.0, 25_000
 DATA = 0x04
 KEEP_ALIVE_S = 1.0
 SILENCE_S = 3.0
@@ -36,10 +38,17 @@ def crc8(data: bytes) -> int:
     """Polynomial 0x39, from 0x42, not reflected."""
     crc = 0x42
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x39) & 0xFF if crc & 0x80 else crc << 1
+        crc = _CRC_OF[crc ^ byte]
     return crc
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte << 1 ^ 0x39) & 0xFF if byte & 0x80 else byte << 1
+    return byte
+
+
+_CRC_OF = [_crc_of(byte) for byte in range(256)]
 
 
 def command(number: int) -> bytes:
@@ -58,8 +67,12 @@ def parse(report: bytes) -> list[tuple[float, float]]:
         raise ValueError("a report with a wrong checksum")
     if report[1] != DATA:
         return []
-    pairs = [struct.unpack_from("<II", report, 2 + 15 * index) for index in range(4)]
-    return [(volts * 1e-5, amperes * 1e-5) for volts, amperes in pairs]
+    values = [struct.unpack_from("<IIHHBH", report, 2 + 15 * index) for index in range(4)]
+    for volts, amperes, plus_mv, minus_mv, _, tenths_c in values:
+        # A checksum of 8 bits lets one garbled report of 256 pass.
+        if volts > MOST_V * 1e5 or amperes > MOST_A * 1e5 or max(plus_mv, minus_mv) > MOST_DATA_MV or tenths_c > 1500:
+            raise ValueError("more than it can measure")
+    return [(volts * 1e-5, amperes * 1e-5) for volts, amperes, *_ in values]
 
 
 def find() -> list[str]:
@@ -78,15 +91,16 @@ def _text(path: Path) -> str:
 class Fnb58:
     """descriptor: of the open device; reads give one report each."""
 
-    def __init__(self, descriptor: int, where: str) -> None:
+    def __init__(self, descriptor: int, port: str) -> None:
         self.sensor = SENSOR
         self.tally = Tally()
-        self.note = "nobody states its accuracy: edgebench meters calibrate fnb58"
+        self.note = f"nobody states its accuracy: edgebench meters calibrate fnb58:{port}"
         self.device_id = "FNB58"
+        self.serial = ""
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ()
         self._descriptor = descriptor
-        self._where = where
+        self._where = f"meter fnb58 at {port}"
 
     def samples(self) -> Iterator[Sample]:
         for report in START:
@@ -128,8 +142,8 @@ class Fnb58:
         except OSError as error:
             raise self._lost(f"the connection broke ({error.strerror})") from error
 
-    def _lost(self, seen: str) -> UserError:
-        return UserError(self._where, seen, "Unplug it, plug it in, and look for it with `edgebench meters`")
+    def _lost(self, seen: str) -> Lost:
+        return Lost(self._where, seen, "Unplug it, plug it in, and look for it with `edgebench meters`")
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -150,4 +164,4 @@ def open_meter(port: str, volts: float | None = None) -> Fnb58:
     except OSError as error:
         os.close(descriptor)
         raise UserError(where, "another program reads it", "End the other program that reads it") from error
-    return Fnb58(descriptor, where)
+    return Fnb58(descriptor, port)

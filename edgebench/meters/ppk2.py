@@ -11,19 +11,24 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
-from edgebench.meters._integration import Sensor
+from edgebench.meters._sensor import Sensor
 from edgebench.meters._serial import SILENCE_S, Port, ports_of
 from edgebench.reading import Accuracy, Flag
 
 DESCRIPTION = "Nordic PPK2, up to 1 A (USB)"
 SCOPE = "board_input"
+NEEDS_VOLTS = True
 RATE_HZ = 100_000
 BIN = 1000  # words to one value
+# A value in which more words than this do not follow each other is garbled; so many words tell where they begin.
+ODD_SHARE = 0.02
+ALIGNED_BY = 200
 ASSUMED_V = 5.0
 MAX_A = 1.0
 SUPPLY_V = (0.8, 5.0)
@@ -31,6 +36,7 @@ SUPPLY_V = (0.8, 5.0)
 SUPPLY_ERROR_V = 0.05
 
 METADATA, AMPERE_METER, POWER_ON, START, STOP = b"\x19", b"\x11\x01", b"\x0c\x01", b"\x06", b"\x07"
+MOST_METADATA = 4096
 RANGES = 5
 KEYS = ("R", "GS", "GI", "O", "S", "I", "UG")
 DEFAULTS = {"R": (1031.64, 101.65, 10.15, 0.94, 0.043), "GS": (0.0,) * 5, "GI": (1.0,) * 5, "UG": (1.0,) * 5}
@@ -48,7 +54,7 @@ class Modifiers:
 
 
 def parse_metadata(text: str) -> Modifiers:
-    """Lines of `key: value` up to END. ValueError: it is not whole. A resistance of 0 has its default."""
+    """Lines of `key: value` up to END. ValueError: it is not whole, or garbled. A resistance of 0 has its default."""
     if "END" not in text:
         raise ValueError("the metadata have no end")
     pairs = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
@@ -57,16 +63,22 @@ def parse_metadata(text: str) -> Modifiers:
         default = DEFAULTS.get(key, (0.0,) * RANGES)
         values[key] = np.array([float(pairs.get(f"{key}{index}", default[index])) for index in range(RANGES)])
     values["R"] = np.where(values["R"] > 0, values["R"], DEFAULTS["R"])
-    return Modifiers(values, float(pairs.get("VDD", 0)) / 1000, pairs.get("HW", "").strip())
+    supply_v = float(pairs.get("VDD", 0)) / 1000
+    if not np.isfinite([supply_v, *np.concatenate(list(values.values()))]).all():
+        raise ValueError("a value that is no number")
+    return Modifiers(values, supply_v, pairs.get("HW", "").strip())
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """currents_a, logic: of each word. lost: words that are missing before and between them, modulo 64."""
+    """currents_a, logic: of each word. lost: words that are missing before and between them, modulo 64. odd: words that
+    do not follow the one before, or are of no range.
+    """
 
     currents_a: np.ndarray[tuple[int], np.dtype[np.float64]]
     logic: np.ndarray[tuple[int], np.dtype[np.uint32]]
     lost: int
+    odd: int
     last_count: int | None
 
 
@@ -82,7 +94,20 @@ def decode(data: bytes, modifiers: Modifiers, last_count: int | None = None) -> 
     before = counts[:1] - 1 if last_count is None else [last_count]
     steps = np.diff(np.concatenate([before, counts])) % 64
     lost = int(((steps - 1) % 64).sum())
-    return Decoded(currents_a, (words >> 24).astype(np.uint32), lost, int(counts[-1]) if len(counts) else last_count)
+    odd = int(((steps != 1) | (words >> 14 & 7 >= RANGES)).sum())
+    last = int(counts[-1]) if len(counts) else last_count
+    return Decoded(currents_a, (words >> 24).astype(np.uint32), lost, odd, last)
+
+
+def _aligned(data: bytes) -> bytes:
+    """What follows the value, from where words count best at its end: a byte that was lost shifts all after it."""
+    ends = [data[4 * (BIN - ALIGNED_BY - 1) + at :][: 4 * ALIGNED_BY] for at in range(4)]
+    fits = [_following(np.frombuffer(end, "<u4") >> 18 & 63) for end in ends]
+    return data[4 * (BIN - 1) + fits.index(max(fits)) :]
+
+
+def _following(counts: np.ndarray[tuple[Any, ...], np.dtype[Any]]) -> int:
+    return int((counts[1:] == (counts[:-1] + 1) % 64).sum())
 
 
 def find() -> list[str]:
@@ -99,6 +124,7 @@ class Ppk2:
         self.tally = Tally()
         self.note = f"it sees current only: power is for a supply of {volts:g} V, --volts says another"
         self.device_id = "PPK2"
+        self.serial = ""
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ("voltage_assumed",) if given_v is None else ()
         self._port = port
@@ -108,7 +134,7 @@ class Ppk2:
         modifiers = self._begin()
         self.device_id = f"PPK2 hardware {modifiers.hardware}".removesuffix(" hardware ")
         data, count = b"", None
-        heard_s = time.monotonic()
+        heard_s = fine_s = time.monotonic()
         while True:
             arrived = self._port.read()
             now_s = time.monotonic()
@@ -117,29 +143,39 @@ class Ppk2:
             elif now_s - heard_s > SILENCE_S:
                 raise self._port.silent()
             data += arrived
-            bins = len(data) // (4 * BIN)
-            for index in range(bins):
-                decoded = decode(data[4 * BIN * index :][: 4 * BIN], modifiers, count)
-                count = decoded.last_count
+            while len(data) >= 4 * BIN:
+                decoded = decode(data[: 4 * BIN], modifiers, count)
+                if decoded.odd > ODD_SHARE * BIN:
+                    self.tally.dropped += BIN
+                    data, count = _aligned(data), None
+                    if now_s - fine_s > SILENCE_S:
+                        raise self._port.silent()
+                    continue
+                data, count, fine_s = data[4 * BIN :], decoded.last_count, now_s
                 self.tally.dropped += decoded.lost
                 amperes = float(decoded.currents_a.mean())
-                yield Sample(now_s - (bins - 1 - index) * BIN / RATE_HZ, amperes * self._volts, None, amperes)
-            data = data[4 * BIN * bins :]
+                yield Sample(now_s - len(data) // 4 / RATE_HZ, amperes * self._volts, None, amperes)
 
     def _begin(self) -> Modifiers:
         """Metadata first: while it streams they would be hidden in it."""
         self._port.write(STOP)
+        asked_s = time.monotonic()
         while self._port.read():
-            pass
+            if time.monotonic() - asked_s > SILENCE_S:
+                raise self._port.lost("it goes on streaming when told to stop")
         self._port.write(METADATA)
         text, asked_s = b"", time.monotonic()
         while b"END" not in text:
             if time.monotonic() - asked_s > SILENCE_S:
                 raise self._port.silent()
-            text += self._port.read()
+            text = text[-MOST_METADATA:] + self._port.read()
+        try:
+            modifiers = parse_metadata(text.decode("ascii", "replace"))
+        except ValueError as error:
+            raise self._port.lost(f"its metadata cannot be read ({error})") from error
         for order in (AMPERE_METER, POWER_ON, START):
             self._port.write(order)
-        return parse_metadata(text.decode("ascii", "replace"))
+        return modifiers
 
     def close(self) -> None:
         """The stream ends; what it feeds stays on."""

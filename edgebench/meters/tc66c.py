@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from edgebench.errors import MissingPackage, UserError
 from edgebench.meters import Sample, Tally
 from edgebench.meters._honest import Honesty
-from edgebench.meters._integration import Sensor
+from edgebench.meters._sensor import Sensor
 from edgebench.meters._serial import Port, answers
 from edgebench.reading import Flag
 
 DESCRIPTION = "RDTech TC66, TC66C (USB; tc66c:/dev/ttyACM0)"
 SCOPE = "board_input"
 POLL_S = 0.1
-SENSOR = Sensor("point", POLL_S, latency_s=POLL_S, step=1e-4)
+MWH_J = 3.6
+SENSOR = Sensor("point", POLL_S, latency_s=POLL_S, step=1e-4, counter_step_j=MWH_J)
 
 QUESTION = b"getva"
 SIZE, BLOCK = 192, 64
@@ -31,6 +32,8 @@ KEY = bytes.fromhex("5821fa5601b2f02687ff1204622a4fb086f40260816f9a0ba7f106619ab
 
 @dataclass(frozen=True)
 class Reading:
+    """total_mwh: of both of its counters, the one that runs and the one that is kept."""
+
     model: str
     firmware: str
     serial_number: int
@@ -38,6 +41,7 @@ class Reading:
     current_a: float
     power_w: float
     temperature_c: int
+    total_mwh: int = 0
 
 
 def decrypt(data: bytes) -> bytes:
@@ -67,16 +71,24 @@ def crc16(data: bytes) -> int:
     """CRC-16/MODBUS: polynomial 0x8005 reflected, from 0xFFFF."""
     crc = 0xFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+        crc = crc >> 8 ^ _CRC_OF[(crc ^ byte) & 0xFF]
     return crc
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0xA001 if byte & 1 else byte >> 1
+    return byte
+
+
+_CRC_OF = [_crc_of(byte) for byte in range(256)]
 
 
 def parse(blocks: bytes) -> Reading:
     """Of an answer that `split` found."""
     (serial_number,) = struct.unpack_from("<I", blocks, 12)
     voltage, current, power = struct.unpack_from("<III", blocks, 48)
+    energies_mwh = struct.unpack_from("<4I", blocks, BLOCK + 8)[1::2]
     below_zero, degrees = struct.unpack_from("<II", blocks, BLOCK + 24)
     return Reading(
         model=blocks[4:8].decode("ascii", "replace").strip("\0"),
@@ -86,6 +98,7 @@ def parse(blocks: bytes) -> Reading:
         current_a=current * 1e-5,
         power_w=power * 1e-4,
         temperature_c=-degrees if below_zero else degrees,
+        total_mwh=sum(energies_mwh),
     )
 
 
@@ -97,8 +110,9 @@ class Tc66c:
     def __init__(self, port: Port) -> None:
         self.sensor = SENSOR
         self.tally = Tally()
-        self.note = "nobody states its accuracy: edgebench meters calibrate tc66c"
+        self.note = "nobody states its accuracy: edgebench meters calibrate tc66c:SERIAL"
         self.device_id = ""
+        self.serial = ""
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ()
         self._port = port
@@ -108,13 +122,15 @@ class Tc66c:
         for now_s, blocks in answers(self._port, QUESTION, split, POLL_S):
             reading = parse(blocks) if blocks else None
             if reading and self._is_honest(reading):
-                yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a)
+                counter_j = reading.total_mwh * MWH_J
+                yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a, counter_j)
             else:
                 self.tally.dropped += 1
 
     def _is_honest(self, reading: Reading) -> bool:
         if not reading.model.startswith("TC66"):
             raise UserError(self._port.where, f"it says that it is a {reading.model}", "Name it so, or unplug it")
+        self.serial = str(reading.serial_number)
         self.device_id, self.firmware = f"{reading.model} no. {reading.serial_number}", reading.firmware
         return self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from edgebench import carbon
 from edgebench.compare import Row
 from edgebench.energy import EnergyPerInference
 from edgebench.ratios import Ratio
@@ -92,15 +93,19 @@ def energy(row: Row) -> str:
     if not row.energy:
         return "none"
     ratios = row.energy_ratios or ("",) * len(row.energy)
-    return "; ".join(_energy(one, told) for one, told in zip(row.energy, ratios, strict=True))
+    told = zip(row.energy, ratios, strict=True)
+    return "; ".join(_energy(one, ratio, row.intensity_g_per_kwh) for one, ratio in told)
 
 
-def _energy(one: EnergyPerInference, to_baseline: Ratio | str) -> str:
-    """Net joules where there are some. Why there is no ratio is said below the table."""
-    kind, shown = ("gross", one.gross_j) if one.net_j is None else ("net", one.net_j)
+def _energy(one: EnergyPerInference, to_baseline: Ratio | str, intensity_g_per_kwh: float | None) -> str:
+    """Net joules where there are some, and what the gross ones emit. Why there is no ratio is said below the table."""
+    kind, shown = "gross" if one.net_j is None else "net", one.shown_j
     figure = " ".join(filter(None, _parts(shown, *_joule_unit(shown.value))))
     told = f", {' '.join(_ratio(to_baseline))}" if isinstance(to_baseline, Ratio) else ""
-    return f"{figure} {kind} ({one.meter} {one.scope}, {one.provenance}){told}"
+    emitted = ""
+    if intensity_g_per_kwh is not None:
+        emitted = f", {grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))} CO2e"
+    return f"{figure} {kind}{emitted} ({one.meter} {one.scope}, {one.provenance}){told}"
 
 
 def rate(per_second: float | None) -> str:

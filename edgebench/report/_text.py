@@ -160,7 +160,7 @@ def _energy(comparison: Comparison) -> Iterator[str]:
     """How exact the joules are, why there are no ratios of some, and for every source that says none, why."""
     rows = comparison.rows
     yield from dict.fromkeys(_exactness(row, one) for row in rows for one in row.energy)
-    yield from _carbon(rows, comparison.intensity_g_per_kwh)
+    yield from _carbon(rows)
     ratios = [ratio for row in rows for ratio in row.energy_ratios if isinstance(ratio, str)]
     for why in dict.fromkeys(ratios):
         yield f"No ratio of energies: {why}."
@@ -168,17 +168,17 @@ def _energy(comparison: Comparison) -> Iterator[str]:
         yield f"No energy: {why}."
 
 
-def _carbon(rows: Sequence[Row], intensity_g_per_kwh: float | None) -> Iterator[str]:
+def _carbon(rows: Sequence[Row]) -> Iterator[str]:
     """Of the gross joules, which are what is drawn from the grid."""
-    if intensity_g_per_kwh is None:
-        return
     for row in rows:
+        if row.intensity_g_per_kwh is None:
+            continue
         for one in row.energy:
-            emitted = _format.grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))
+            emitted = _format.grams(carbon.grams(one.gross_j.value, row.intensity_g_per_kwh))
             yield (
                 f"{row.name} on {row.record.target.name}: {emitted} of CO2e an inference, gross joules "
-                f"of {one.meter} {one.scope} ({one.provenance}) at {intensity_g_per_kwh:g} g/kWh (given by the user); "
-                "the making of the device is not in it."
+                f"of {one.meter} {one.scope} ({one.provenance}) at {row.intensity_g_per_kwh:g} g/kWh "
+                f"({row.intensity_source}); the making of the device is not in it."
             )
 
 

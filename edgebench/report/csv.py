@@ -16,14 +16,14 @@ from edgebench.stats import Estimate
 
 def render(comparison: Comparison) -> str:
     out = io.StringIO()
-    lines = [_line(row, comparison.intensity_g_per_kwh) for row in comparison.rows]
+    lines = [_line(row) for row in comparison.rows]
     writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["record"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return out.getvalue()
 
 
-def _line(row: Row, intensity_g_per_kwh: float | None) -> dict[str, Any]:
+def _line(row: Row) -> dict[str, Any]:
     record, parity = row.record, row.record.artifact.parity
     line = {
         "record": record.id,
@@ -73,8 +73,8 @@ def _line(row: Row, intensity_g_per_kwh: float | None) -> dict[str, Any]:
             ratio if isinstance(ratio, str) else f"{ratio.value:.6g}" for ratio in row.energy_ratios
         ),
         "no_energy": " | ".join(row.no_energy),
-        "intensity_g_per_kwh": intensity_g_per_kwh,
-        "co2e_g": " | ".join(_grams(row, intensity_g_per_kwh)),
+        "intensity_g_per_kwh": row.intensity_g_per_kwh,
+        "co2e_g": " | ".join(_grams(row)),
     }
 
 
@@ -84,12 +84,12 @@ def _joules(one: EnergyPerInference) -> str:
     return f"{source}: net {net} J, gross {one.gross_j.value:.6g} J"
 
 
-def _grams(row: Row, intensity_g_per_kwh: float | None) -> Iterator[str]:
+def _grams(row: Row) -> Iterator[str]:
     """Of the gross joules of one inference, which are what is drawn from the grid."""
-    if intensity_g_per_kwh is None:
+    if row.intensity_g_per_kwh is None:
         return
     for one in row.energy:
-        emitted = carbon.grams(one.gross_j.value, intensity_g_per_kwh)
+        emitted = carbon.grams(one.gross_j.value, row.intensity_g_per_kwh)
         yield f"{one.meter}/{one.scope} ({one.provenance}): {emitted:.6g}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgebench.record import Record
-from edgebench.verdict import conditions, content, steadiness
+from edgebench.verdict import conditions, content, energy, steadiness
 from edgebench.verdict.reason import Reason
 
 Level = Literal["valid", "suspect", "invalid"]
@@ -37,7 +37,7 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     steadiness.stood_still,
     steadiness.too_late,
     conditions.other_load,
-    content.energy_doubtful,
+    energy.doubtful,
     conditions.interrupted,
 )
 

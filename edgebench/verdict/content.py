@@ -1,10 +1,10 @@
-"""What a record holds, and what it lacks: rounds, values, checked answers, energy without doubts."""
+"""What a record holds, and what it lacks: rounds, values, checked answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench import energy, stats
+from edgebench import stats
 from edgebench.record import Record
 from edgebench.verdict import failures
 from edgebench.verdict.reason import Reason
@@ -116,8 +116,3 @@ def not_scored(record: Record) -> Iterator[Reason]:
             "suspect", "its accuracy was asked for, and the device did not answer the whole test set",
             "Deploy again with --accuracy",
         )  # fmt: skip
-
-
-def energy_doubtful(record: Record) -> Iterator[Reason]:
-    for doubt in energy.doubts(record):
-        yield Reason("suspect", doubt.seen, doubt.remedy)
