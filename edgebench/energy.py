@@ -26,8 +26,6 @@ from edgebench.stats import Estimate
 # The least that give an interval, and the least that give one worth trusting.
 INTERVAL_MIN = 2
 WINDOWS_MIN = 3
-# A plan that asks for no more than this takes joules as they come.
-NO_PRECISION = 1.0
 # A modelled power that moves by less than this, idle or not, is a constant.
 CONSTANT_SHARE = 0.02
 
@@ -124,7 +122,7 @@ def _estimate(values: Sequence[float], left_j: Sequence[float], common_j: float)
 def is_precise(one: EnergyPerInference, plan: Plan) -> bool:
     """Whether what is shown is known as well as the plan asks."""
     half = one.shown_j.half_width
-    if half is None or plan.energy_precision >= NO_PRECISION:
+    if half is None or plan.energy_precision >= series.NO_PRECISION:
         return half is not None
     return half <= plan.energy_precision * abs(one.shown_j.value)
 

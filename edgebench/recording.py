@@ -213,7 +213,9 @@ def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: st
         if isinstance(entry, IdleLine) and scope in entry.joules.get(meter, {})
     )
     if not windows:
-        reason = lines[-1].reason or "the job ended before its windows"
+        others = any(meter in entry.joules for entry in own if isinstance(entry, EnergyLine))
+        none = "its counter of this scope stood still" if others else "the job ended before its windows"
+        reason = lines[-1].reason or none
         return EnergyReading(meter, "unavailable", reason, scope)
     reason = "; ".join(part for part in (why, lines[-1].reason) if part)
     return EnergyReading(

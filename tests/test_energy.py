@@ -72,7 +72,11 @@ class Bench:
         assert what == "run_for" and timeout_s > seconds
         start_ns = int(self.now_s * 1e9)
         self.pass_time(seconds + 0.5, next(self.active_w))  # it ends the inference that it is in
-        return {"inferences": int(seconds * 1000), "start_ns": start_ns, "duration_ns": int((seconds + 0.5) * 1e9)}
+        return {
+            "inferences": int((seconds + 0.5) * 1000),
+            "start_ns": start_ns,
+            "duration_ns": int((seconds + 0.5) * 1e9),
+        }
 
 
 PLAN = {
@@ -137,13 +141,14 @@ def test_every_window_lies_between_two_idle_ones(bench: Bench, monkeypatch: pyte
         ("idle", 0), ("energy", 0), ("idle", 1), ("energy", 1), ("idle", 2),
     ]  # fmt: skip
     for line in windows:
-        seconds, joules = (10.0, 20.0) if line["event"] == "idle" else (10.5, 73.5)
-        assert line["duration_s"] == pytest.approx(seconds)
-        assert line["joules"] == {"fake": {"board_input": pytest.approx(joules)}}
+        least_s, watts = (10.0, 2.0) if line["event"] == "idle" else (10.5, 7.0)
+        assert least_s <= line["duration_s"] <= least_s + 1
+        assert line["joules"] == {"fake": {"board_input": pytest.approx(watts * line["duration_s"])}}
         assert line["u_j"] == {"fake": {"board_input": 0.0}}
     for earlier, later in itertools.pairwise(windows):
         assert later["start_ns"] >= earlier["start_ns"] + int(earlier["duration_s"] * 1e9) - 1000
-    assert all(line["inferences"] == 10_000 and line["artifact"] == 0 for line in windows if "inferences" in line)
+    assert len({line["duration_s"] for line in windows}) == len(windows)  # no two are as long
+    assert all(line["inferences"] >= 10_000 and line["artifact"] == 0 for line in windows if "inferences" in line)
 
 
 def test_windows_interleave_the_artifacts_in_an_order_drawn_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +160,8 @@ def test_windows_interleave_the_artifacts_in_an_order_drawn_anew(bench: Bench, m
             rounds.setdefault(line["round"], []).append(line["artifact"])
     assert all(sorted(order) == [0, 1, 2] for order in rounds.values()) and len(rounds) == 8
     assert len(set(map(tuple, rounds.values()))) > 1
-    phases = [seconds for seconds in bench.slept_s if seconds != PLAN["energy_window_s"]]
-    assert len(set(phases)) == len(phases) == 9 + 24 and all(1.0 <= phase < 2.0 for phase in phases)
+    phases = [seconds for seconds in bench.slept_s if seconds < PLAN["energy_window_s"]]
+    assert len(set(phases)) == len(phases) == 9 + 24 and all(1.5 <= phase < 3.0 for phase in phases)
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,16 @@ def test_a_counter_that_wrapped_is_mended_by_its_own_range(root: Path) -> None:
     assert joules(root, before, moved) == pytest.approx({"cpu_package": 5.0, "dram": 65_712.999_613 - 4})
 
 
-def test_a_counter_that_stood_still_is_zero_joules(root: Path) -> None:
-    assert joules(root, LAPTOP, {}) == {"cpu_package": 0}
+def test_a_counter_that_stands_still_is_broken(root: Path) -> None:
+    """No package draws nothing; of memory some processors list a counter that never moves, which is left out."""
+    plant(root, SERVER)
+    meter = rapl.open_meter()
+    before_s, zones = meter.read()
+    with pytest.raises(Unavailable, match=r"its counter stood still for 10\.0 s"):
+        meter.joules((before_s, zones), (before_s + 10, zones))
+    moved = {zone: count + ("dram" not in (zone / "name").read_text()) * 5_000_000 for zone, count in zones.items()}
+    assert meter.joules((before_s, zones), (before_s + 10, moved)) == {"cpu_package": 10.0}
+    assert joules(root, LAPTOP, {}) == {"cpu_package": 0}  # within a moment it says nothing
 
 
 def test_the_memory_mapped_twin_of_a_package_is_not_counted_twice(root: Path) -> None:

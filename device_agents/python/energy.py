@@ -4,14 +4,16 @@
         └ A inferring ┘  └ B inferring ┘        └ B inferring ┘
 round 0 ────────────────────────────────> round 1 ───────────────> ... one idle window more at the end
 
-Each window is energy_window_s long (>= 10 s: meters lag and are coarse) and begins at another phase of the meters. An
-idle window stands before and after every round: its power is taken off for net energy, and its drift is seen. Rounds
-go on until the joules of an inference are as well known as the plan asks, or energy_windows_max of them are over. A
-meter that the host reads sees the same windows: it gets their instants on this device's clock.
+Each window is energy_window_s long or a little more (>= 10 s: meters lag and are coarse), and begins at another phase
+of the meters: windows of one length could all meet a load that repeats at the same moment. An idle window stands before
+and after every round: its power is taken off for net energy, and its drift is seen. Rounds go on until the net joules
+of an inference are as well known as the plan asks, or energy_windows_max of them are over. A meter that the host reads
+sees the same windows: it gets their instants on this device's clock.
 """
 
 import contextlib
 import importlib
+import math
 import os
 import pkgutil
 import random
@@ -22,8 +24,12 @@ from .meters import Unavailable, codecarbon
 from .watch import Blind
 
 NOT_ASKED = "not asked for; deploy --energy"
-# Of a window; of one of ten seconds, longer than the period of any meter.
-REST = 0.1
+# Of a window; of one of ten seconds, longer than a meter's period and what it lags by.
+REST = 0.15
+# By so much of its length at most a window is longer than asked for.
+LONGER = 0.1
+# Net joules that are a smaller share of the gross ones cannot be known to a few percent: the gross ones decide.
+NET_SHARE = 0.02
 
 
 class NoHost:
@@ -61,14 +67,17 @@ def measure_windows(subjects, plan, journal, survives, device, host, bench, watc
     number = 0
     while True:
         rest(order, plan, device)
-        idle_window(number, plan, journal, bench, device, watch)
+        idle_window(number, length_s(order, plan), journal, bench, device, watch, seen)
         alive = [subject for subject in subjects if subject.worker is not None]
         known = seen.enough(number, {subject.index for subject in alive}, plan) and host.has_enough()
         if known or not alive or number == plan["energy_windows_max"]:
             return
         for subject in order.sample(alive, len(alive)):
             rest(order, plan, device)
-            survives(subject, journal, energy_window, subject, number, plan, journal, bench, device, seen, watch)
+            window_s = length_s(order, plan)
+            survives(
+                subject, journal, energy_window, subject, number, window_s, plan, journal, bench, device, seen, watch
+            )
         number += 1
 
 
@@ -79,37 +88,43 @@ def rest(order, plan, device):
     device.sleep(REST * plan["energy_window_s"] * (1 + order.random()))
 
 
+def length_s(order, plan):
+    return plan["energy_window_s"] * (1 + LONGER * order.random())
+
+
 def _meters_of(device):
     known = sorted(one.name for one in pkgutil.iter_modules(meters.__path__) if not one.name.startswith("_"))
     return [(name, importlib.import_module(meters.__name__ + "." + name)) for name in known if device.has_meter(name)]
 
 
-def idle_window(number, plan, journal, bench, device, watch):
+def idle_window(number, window_s, journal, bench, device, watch, seen):
     """The device at rest, with everything loaded and the meters running."""
     start_s = device.now_s()
     before = bench.read()
-    device.sleep(plan["energy_window_s"])
-    seen = bench.since(before)
+    device.sleep(window_s)
+    found = bench.since(before)
+    bench.rested = before
     duration_s = device.now_s() - start_s
+    seen.rested(number, duration_s, **found)
     # Not its clock: at rest the governor lets it sink.
     told = conditions(watch, device, "throttled", "temperature_c")
-    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, **told, **seen)
+    journal.write("idle", round=number, start_ns=int(start_s * 1e9), duration_s=duration_s, **told, **found)
 
 
-def energy_window(subject, number, plan, journal, bench, device, seen, watch):
+def energy_window(subject, number, window_s, plan, journal, bench, device, seen, watch):
     """One artifact inferring; its worker says from when to when."""
-    window_s = plan["energy_window_s"]
     before = bench.read()
     watch.begin()
     ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
-    found = bench.since(before)
-    seen.add(subject.index, ran["inferences"], **found)
+    found = bench.since(before, has_worked=True)
+    duration_s = ran["duration_ns"] / 1e9
+    seen.add(subject.index, number, duration_s, ran["inferences"], **found)
     journal.write(
         "energy",
         artifact=subject.index,
         round=number,
         start_ns=ran["start_ns"],
-        duration_s=ran["duration_ns"] / 1e9,
+        duration_s=duration_s,
         inferences=ran["inferences"],
         **conditions(watch, device, "throttled", "temperature_c", "clock_hz"),
         **found,
@@ -124,11 +139,15 @@ def conditions(watch, device, *names):
 
 
 class Bench:
-    """The meters of one energy pass. One that fails says so in the journal and is read no more."""
+    """The meters of one energy pass. One that fails says so in the journal and is read no more.
+
+    rested: their readings when the last idle window began.
+    """
 
     def __init__(self, journal):
         self._journal = journal
         self._meters = {}
+        self.rested = {}
 
     @property
     def is_used(self):
@@ -154,11 +173,16 @@ class Bench:
         """{meter: reading}"""
         return {name: reading for name, reading in self._each(lambda name, meter: meter.read())}
 
-    def since(self, before):
-        """{"joules": {meter: {scope: J}}, "u_j": the same of standard uncertainties} of one window."""
+    def since(self, before, has_worked=False):
+        """{"joules": {meter: {scope: J}}, "u_j": the same of standard uncertainties} of one window.
+
+        has_worked: the device did; a meter whose values are the same to the digit since it rested stands still.
+        """
 
         def window(name, meter):
             after = meter.read()
+            if has_worked and name in self.rested:
+                getattr(meter, "check_moving", _trusted)(self.rested[name], after)
             return meter.joules(before[name], after), meter.u_joules(before[name], after)
 
         found = list(self._each(window))
@@ -181,25 +205,50 @@ class Bench:
             _close(meter)
 
 
+def _trusted(before, after):
+    """Of a meter that knows no way to tell."""
+
+
 def _close(meter):
     getattr(meter, "close", lambda: None)()
 
 
 class Seen:
-    """Joules of an inference so far, of each artifact by each meter: of the scope that draws most."""
+    """Windows so far, of each artifact by each meter: of the scope that draws most. What decides is what will be shown:
+    the joules of an inference without idle power.
+    """
 
     def __init__(self):
-        self._seen = {}
+        self._rests = {}
+        self._windows = {}
 
-    def add(self, artifact, inferences, joules, u_j):
+    def rested(self, number, duration_s, joules, u_j):
+        for meter, scopes in joules.items():
+            for scope, idle_j in scopes.items():
+                self._rests[meter, scope, number] = idle_j / duration_s, u_j[meter][scope] / duration_s
+
+    def add(self, artifact, number, duration_s, inferences, joules, u_j):
         for meter, scopes in joules.items():
             most = max(scopes, key=scopes.get)
-            values, left = self._seen.setdefault((artifact, meter), ([], []))
-            values.append(scopes[most] / inferences)
-            left.append(u_j[meter][most] / inferences)
+            window = number, most, duration_s, inferences, scopes[most], u_j[meter][most]
+            self._windows.setdefault((artifact, meter), []).append(window)
 
     def enough(self, rounds, artifacts, plan):
         if rounds < plan["energy_windows"]:
             return False
-        kept = [values for (artifact, _), values in self._seen.items() if artifact in artifacts]
+        kept = [self._values(meter, windows) for (one, meter), windows in self._windows.items() if one in artifacts]
         return all(series.is_mean_precise(values, left, plan["energy_precision"]) for values, left in kept)
+
+    def _values(self, meter, windows):
+        """(joules of an inference, what reading leaves open in each)."""
+        net, gross = [], []
+        for number, scope, duration_s, inferences, joules, u_j in windows:
+            beside = [self._rests.get((meter, scope, at)) for at in (number, number + 1)]
+            known = [rest for rest in beside if rest]
+            idle_w = sum(watts for watts, _ in known) / len(known) if known else 0.0
+            u_idle_w = math.sqrt(sum(u_w * u_w for _, u_w in known)) / len(known) if known else 0.0
+            left_j = math.hypot(u_j, u_idle_w * duration_s)
+            net.append(((joules - idle_w * duration_s) / inferences, left_j / inferences))
+            gross.append((joules / inferences, u_j / inferences))
+        is_lost = abs(sum(value for value, _ in net)) < NET_SHARE * abs(sum(value for value, _ in gross))
+        return zip(*(gross if is_lost else net))

@@ -19,6 +19,8 @@ _T95 = (
 # No series of rounds is so long that more than this could be told from a drift.
 MAX_RESEMBLANCE = 0.9
 EFFECTIVE_ROUNDS_MIN = 6
+# A plan that asks for no better joules than this takes them as they come.
+NO_PRECISION = 1.0
 
 
 def t95(freedom: int) -> float:
@@ -57,9 +59,11 @@ def guarded_half_width(values: Sequence[float], left: Sequence[float]) -> float 
 
 
 def is_mean_precise(values: Sequence[float], left: Sequence[float], precision: float) -> bool:
-    """Whether the mean of energy windows is known to +/- `precision` of it, with 95 %."""
+    """Whether the mean of energy windows is known to +/- `precision` of it, with 95 %. NO_PRECISION: as it comes."""
     half = guarded_half_width(values, left)
-    return half is not None and half <= precision * abs(math.fsum(values) / len(values))
+    if half is None or precision >= NO_PRECISION:
+        return half is not None
+    return half <= precision * abs(math.fsum(values) / len(values))
 
 
 def median_interval(values: Sequence[float], *, cautious: bool = False) -> tuple[float, float] | None:

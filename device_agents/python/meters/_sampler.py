@@ -19,6 +19,10 @@ GAP_MIN_S = 1.0
 # between them. Slow meters see bursts by chance (von Neumann 1941), dense ones the instant of the jump only.
 SHARE_OF_JUMP = {True: 1 / 6, False: 1 / 2}
 DENSE_PERIOD_S = 0.011
+# Values that were looked at so often and never moved, idle and inferring alike, stand still.
+STILL_LOOKS = 20
+# Power below this flows back; less is an offset.
+BACK_W = -0.02
 
 
 class Sampler:
@@ -38,10 +42,11 @@ class Sampler:
         self._jumps_j2 = {}
         self._most_w = {}
         self._least_w = {}
+        self._looks = self._moves = 0
         self._problem = None
 
     def read(self):
-        """({scope: joules so far}, {scope: squared joules between values so far})."""
+        """({scope: joules so far}, {scope: squared joules between values so far}, instant, looks and moves so far)."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._look()
@@ -51,10 +56,25 @@ class Sampler:
         with self._lock:
             if self._problem:
                 raise Unavailable(self._problem)
-            return dict(self._joules), dict(self._jumps_j2)
+            return dict(self._joules), dict(self._jumps_j2), self._last[0], self._looks, self._moves
 
     def joules(self, before, after):
-        return {scope: joules - before[0][scope] for scope, joules in after[0].items()}
+        moved = {scope: joules - before[0][scope] for scope, joules in after[0].items()}
+        seconds = after[2] - before[2]
+        for scope, joules in moved.items():
+            if seconds and joules / seconds < BACK_W:
+                raise Unavailable(
+                    "current flows backwards (%s: %.3g W): swap the leads of the sensor" % (scope, joules / seconds)
+                )
+        return moved
+
+    def check_moving(self, before, after):
+        """Raises Unavailable for values that are the same to the digit, whatever the device did."""
+        looks = after[3] - before[3]
+        if looks >= STILL_LOOKS and after[4] == before[4]:
+            raise Unavailable(
+                "its %d values stood still, idle and inferring alike: the sensor hangs; load its driver again" % looks
+            )
 
     def u_joules(self, before, after):
         """point: of what lies between values. average: of the edges, where a value is up to a period late."""
@@ -89,6 +109,8 @@ class Sampler:
                 self._joules = {scope: 0.0 for scope in watts}
                 self._jumps_j2 = dict(self._joules)
                 self._most_w, self._least_w = dict(watts), dict(watts)
+            self._looks += 1
+            self._moves += bool(self._last) and watts != self._last[1]
             self._last = now_s, watts
 
     def _add(self, now_s, watts):

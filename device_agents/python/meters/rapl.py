@@ -17,6 +17,8 @@ ZONES = "sys/class/powercap"
 # The counter moves about every millisecond, in microjoules as the kernel shows it (Haehnel et al. 2012).
 PERIOD_S = 0.001
 STEP_J = 61e-6
+# A package draws something at any time: a counter that stands still for longer is broken.
+STILL_S = 1.0
 # No package and no memory of one draws more: a counter may have started again twice in range / so much.
 MOST_W = {"cpu_package": 500, "dram": 100}
 
@@ -101,12 +103,17 @@ class Rapl:
             raise Unavailable("RAPL cannot be read any more: %s" % error) from None
 
     def joules(self, before, after):
-        """One wrap per zone is mended; windows in which there may have been two are refused."""
+        """One wrap per zone is mended; windows in which there may have been two are refused, and so is a package that
+        draws nothing. Memory that draws nothing is left out: some processors list a counter that never moves.
+        """
         totals = {}
         for zone, scope in self._zones.items():
             difference = after[1][zone] - before[1][zone] + self._wrapped_uj(zone, before, after)
             totals[scope] = totals.get(scope, 0) + difference / 1e6
-        return totals
+        span_s = after[0] - before[0]
+        if span_s > STILL_S and not totals["cpu_package"]:
+            raise Unavailable("its counter stood still for %.1f s" % span_s)
+        return {scope: joules for scope, joules in totals.items() if joules or span_s <= STILL_S}
 
     def u_joules(self, before, after):
         span_s = after[0] - before[0]
