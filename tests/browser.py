@@ -87,10 +87,13 @@ class Browser:
     def headline(self) -> str:
         return str(self.run("document.getElementById('headline')?.textContent || ''"))
 
-    def close(self) -> None:
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
         os.close(self._write)
         os.close(self._read)
         self._profile.cleanup()
@@ -128,6 +131,7 @@ class Person:
         self.phone: Browser | None = None
         self.said: list[str] = []
         self.when: dict[str, Callable[[Browser], None]] = {}
+        self.on_said: dict[str, Callable[[], None]] = {}
 
     @contextmanager
     def step(self, label: str, total: float | None = None) -> Iterator[Person]:
@@ -139,10 +143,17 @@ class Person:
 
     def say(self, line: str) -> None:
         self.said.append(line)
+        for words in [words for words in self.on_said if words in line]:
+            self.on_said.pop(words)()
         url = url_in(line)
         if url and self.phone is None:
             self.phone = self._opened.enter_context(browser(*self._flags))
             self.phone.open(url)
+
+    def open_again(self, url: str) -> None:
+        """In another browser, with nothing of the first one's."""
+        self.phone = self._opened.enter_context(browser(*self._flags))
+        self.phone.open(url)
 
     def leave(self) -> None:
         self._opened.close()

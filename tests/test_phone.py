@@ -21,6 +21,7 @@ from edgebench import check, compare, data, deploy, feeding, plan, record, stats
 from edgebench.errors import UserError
 from edgebench.feeding import Feeding
 from edgebench.phone import link
+from edgebench.phone.addresses import lan_addresses
 from edgebench.plan import Plan
 from edgebench.record import FedInput, Record
 from edgebench.report import _text, markdown
@@ -125,7 +126,7 @@ def test_a_browser_keeps_a_pace_and_answers_a_whole_test_set(person: Person, tin
 @pytest.fixture(scope="session")
 def lan() -> str:
     try:
-        return link.lan_address()
+        return lan_addresses()[0]
     except UserError:
         pytest.skip("this machine is in no network")
 
@@ -240,6 +241,31 @@ def test_a_phone_that_goes_away_leaves_what_it_measured(person: Person, tiny_pla
         assert "the phone is gone" in one.outcome.reason and "open the page again" in one.outcome.reason
         assert len(one.rounds) >= 2
         assert verdict.judge(one).level == "invalid"
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_a_tab_that_is_lost_is_opened_anew_and_the_job_goes_on(
+    person: Person, tiny_plan: Plan, tmp_path: Path, how: str
+) -> None:
+    """The terminal says that it is gone, where to open it again, and that it is back; no value is lost."""
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    url = []
+
+    def lose(phone: Browser) -> None:
+        url.append(phone.run("location.origin + '/#t=' + token"))
+        phone.open("about:blank") if how == "closed" else phone.kill()
+        person.on_said["No sign of the page on phone"] = lambda: person.open_again(url[0])
+
+    person.when["round 2"] = lose
+    measured = measure(person, plan, tmp_path)
+    assert_right(measured, rounds_min=6)
+    for one in measured.values():
+        assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds)))
+    marked = {r.interrupted for one in measured.values() for r in one.rounds if r.interrupted}
+    assert marked == {"the page was opened anew"}
+    (gone,) = [line for line in person.said if "No sign of the page" in line]
+    assert url[0] in gone and "the job waits for two minutes" in gone
+    assert any("phone is back; it goes on where it was" in line for line in person.said)
 
 
 def test_a_second_phone_with_the_same_code_is_turned_away(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:

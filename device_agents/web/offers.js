@@ -47,15 +47,23 @@ async function batteryFacts() {
   }
 }
 
+// threads: as many as the target's entry asks for.
+function threadsOffer(facts, threads, way) {
+  if (!facts.shared_memory) return [false, threads > 1 ? `One thread, not the ${threads} asked for` : "One thread only", way];
+  const processors = facts.cores ? `The browser tells of ${facts.cores} processors. ` : "";
+  const asked = threads > 1 ? "" : "More can be had: `threads` of the target.";
+  return [true, threads > 1 ? `${threads} threads` : "One thread, as asked for", processors + asked];
+}
+
 // [is it there, what, note] for the list on the page.
-function offers(facts, screenHeld) {
+function offers(facts, threads, screenHeld) {
   const byHttp = location.protocol === "http:" && !facts.secure_context;
   const way = byHttp
     ? "This page came over plain http. Over USB, or with --https, the browser gives it."
     : "This browser does not give it to this page.";
   const grain = facts.clock_step_ns / 1000;
   return [
-    [facts.shared_memory, "Several threads", facts.shared_memory ? `${facts.cores} processors, says the browser.` : way],
+    threadsOffer(facts, threads, way),
     [
       grain <= 20,
       `Clock of ${grain < 1000 ? `${Math.round(grain)} µs` : `${Math.round(grain / 1000)} ms`}`,

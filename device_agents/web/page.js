@@ -1,12 +1,14 @@
 // The phone's agent: says hello, then takes one request after the other and gives it to a web worker.
 //
 //   hello ─ turn ─ turn ─ turn ─ ...      each turn brings the answer of the last request and waits for the next one
+//         └ stay ─ stay ─ ...             kept open by the host: as long as one is, this page is there
 //
 // A turn that does not get through is said again until it does; the host knows requests and answers by their number.
 "use strict";
 
 const RETRY_MS = [300, 1000, 2000, 5000];
-const BUSY_SIGN_MS = 10000;
+// Where another page is in charge: when to ask again whether it still is.
+const KNOCK_MS = [5000, 5000, 5000, 5000, 30000];
 
 const token = keep("token", () => new URLSearchParams(location.hash.slice(1)).get("t") || "");
 const client = keep("client", randomId);
@@ -16,6 +18,7 @@ const workers = new Map();
 let sawHidden = false;
 let screenLock = null;
 let facts = null;
+let threads = 1;
 let isOver = false;
 let shown = "";
 
@@ -42,25 +45,57 @@ async function main() {
   facts = await gatherFacts(await looker.ask({ id: 0, do: "look" }));
   looker.close();
   showOffers();
-  for (;;) {
+  for (let knocks = 0; ; ) {
     try {
       await serve();
     } catch (refusal) {
       if (!(refusal instanceof Refused)) throw refusal;
-      if (refusal.code !== 404) return say("bad", refusal.title, refusal.remedy);
+      if (refusal.code === 404) continue;
+      say("bad", refusal.title, refusal.remedy);
+      if (refusal.code !== 409) return;
+      await slept(KNOCK_MS[Math.min(knocks++, KNOCK_MS.length - 1)]);
+      await visible();
     }
   }
 }
 
-// From hello until the host no longer knows this page: it was started anew.
+// From hello until the host no longer knows this page: it was started anew, or another page is in charge.
 async function serve() {
   const hello = await post("/api/hello", { client, page, facts });
   document.getElementById("target").textContent = hello.target;
-  for (let answer = null; ; ) {
-    const turn = await post("/api/turn", { client, page, answer });
-    for (const worker of turn.close) closeWorker(worker);
-    if (show(turn.show)) await painted();
-    answer = turn.request ? await perform(turn.request) : null;
+  threads = hello.threads;
+  showOffers();
+  shown = "";
+  const ended = new AbortController();
+  stay(ended.signal);
+  try {
+    for (let answer = null; ; ) {
+      const turn = await said(answer);
+      for (const worker of turn.close) closeWorker(worker);
+      if (show(turn.show)) await painted();
+      answer = turn.request ? await perform(turn.request) : null;
+    }
+  } finally {
+    ended.abort();
+    for (const number of [...workers.keys()]) closeWorker(number);
+  }
+}
+
+// An answer that is too much for the host is the artifact's failure, which the host has to hear of.
+async function said(answer) {
+  try {
+    return await post("/api/turn", { client, page, answer });
+  } catch (refusal) {
+    if (!answer || ![400, 413].includes(refusal.code)) throw refusal;
+    return await post("/api/turn", { client, page, answer: { id: answer.id, error: `the answer is too long. ${refusal.remedy}` } });
+  }
+}
+
+async function stay(signal) {
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    const answer = await fetch("/api/stay", { ...message({ client, page }), signal }).catch(() => null);
+    if (!answer || !answer.ok) await slept(RETRY_MS[Math.min(attempt, 2)]);
+    else attempt = -1;
   }
 }
 
@@ -69,10 +104,8 @@ async function serve() {
 async function perform(request) {
   await visible();
   sawHidden = false;
-  const busy = setInterval(() => post("/api/turn", { client, page, busy: request.id }, 1).catch(() => {}), BUSY_SIGN_MS);
   if (!workers.has(request.worker)) workers.set(request.worker, new WebWorker());
   const answer = await workers.get(request.worker).ask({ ...request, epoch_ms });
-  clearInterval(busy);
   return sawHidden ? { ...answer, interrupted: "the page was hidden" } : answer;
 }
 
@@ -116,7 +149,7 @@ class Refused extends Error {
   }
 }
 
-async function post(path, body, tries = Infinity) {
+async function post(path, body) {
   for (let attempt = 0; ; attempt++) {
     try {
       const answer = await fetch(path, message(body));
@@ -124,7 +157,7 @@ async function post(path, body, tries = Infinity) {
       if (answer.ok) return told;
       if (answer.status < 500) throw new Refused(answer.status, told.title, told.remedy);
     } catch (error) {
-      if (error instanceof Refused || attempt + 1 >= tries) throw error;
+      if (error instanceof Refused) throw error;
     }
     if (isOver) {
       setText(document.getElementById("detail"), "The computer has hung up. This page may stay open for the next time.");
@@ -132,8 +165,12 @@ async function post(path, body, tries = Infinity) {
       shown = "";
       say("warn", "No connection to the computer", "It goes on by itself when edgebench answers again.");
     }
-    await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+    await slept(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]);
   }
+}
+
+function slept(milliseconds) {
+  return new Promise((wake) => setTimeout(wake, milliseconds));
 }
 
 // The host need not wait for a page that was closed. It says hello again after a reload.
@@ -222,7 +259,7 @@ function showArtifact(item, { name, value, note, failed, share }) {
 
 function showOffers() {
   if (!facts) return;
-  const items = offers(facts, screenLock !== null && !screenLock.released).map(([there, what, note]) => {
+  const items = offers(facts, threads, screenLock !== null && !screenLock.released).map(([there, what, note]) => {
     const item = row("mark", "label", "note");
     item.className = there ? "" : "missing";
     [there ? "✓" : "–", what, note].forEach((text, index) => setText(item.children[index], text));

@@ -46,29 +46,25 @@ class Phone:
 
     def static_facts(self) -> dict[str, Any]:
         told = self._page.facts
-        agent = _text(told.get("user_agent"), 400)
+        agent = told.get("user_agent", "")
         facts = {
-            "model": _text(told.get("model"), 100),
+            "model": told.get("model"),
             "os": _system(told, agent),
             "browser": describe_browser(agent),
-            "cores": _number(told.get("cores")),
+            "cores": told.get("cores"),
             "clock_step_ns": self.clock_step_ns(),
-            "secure_context": _flag(told.get("secure_context")),
-            "isolated": _flag(told.get("isolated")),
+            "secure_context": told.get("secure_context"),
+            "isolated": told.get("isolated"),
             "meters": {"browser": {"available": False, "note": _NO_METER}},
         }
         return {name: value for name, value in facts.items() if value not in (None, "")}
 
     def momentary_facts(self) -> dict[str, Any]:
-        fraction, charging = self._page.facts.get("battery_fraction"), _flag(self._page.facts.get("charging"))
-        facts = {
-            "battery_fraction": float(fraction) if isinstance(fraction, (int, float)) else None,
-            "charging": charging,
-        }
-        return {name: value for name, value in facts.items() if value is not None}
+        told = self._page.facts
+        return {name: told[name] for name in ("battery_fraction", "charging") if name in told}
 
     def clock_step_ns(self) -> int:
-        return max(1, _number(self._page.facts.get("clock_step_ns")) or 1_000_000)
+        return int(self._page.facts.get("clock_step_ns", 1_000_000))
 
     def temperature_c(self) -> float | None:
         return None
@@ -127,23 +123,10 @@ def describe_browser(user_agent: str) -> str:
 
 
 def _system(told: Mapping[str, Any], user_agent: str) -> str:
-    platform, version = _text(told.get("platform"), 40), _text(told.get("platform_version"), 40)
-    if platform:
-        return f"{platform} {version}".strip()
+    if told.get("platform"):
+        return f"{told['platform']} {told.get('platform_version', '')}".strip()
     android = re.search(r"Android [\d.]+", user_agent)
     apple = re.search(r"(?:iPhone )?OS (\d+)_(\d+)", user_agent)
     if android:
         return android[0]
     return f"iOS {apple[1]}.{apple[2]}" if apple else ("Linux" if "Linux" in user_agent else "")
-
-
-def _text(value: Any, length: int) -> str:
-    return value[:length] if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 53 else None
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None

@@ -2,7 +2,7 @@
 
     GET  /, /page.js, /assets/...    for anybody who finds the port: the page and public libraries
     GET  /b/<sha256>                 with the token: models and golden inputs
-    POST /api/hello, turn, leave     with the token, from our own page only
+    POST /api/hello, stay, turn, leave     with the token, from our own page only
 
 The token is in the fragment of the URL, which no browser sends or logs. A `Host` that is not ours is refused (DNS
 rebinding), so is a POST whose `Origin` is not this page.
@@ -14,21 +14,27 @@ import gzip
 import hmac
 import json
 import re
+import select
 import shutil
 import ssl
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import device_agents
+from edgebench.phone import messages
+from edgebench.phone.guard import HEAD_S, IDLE_S, MAX_HEAD_BYTES, MAX_LINE_BYTES, GuardedServer, Metered, TooLong
 from edgebench.phone.page import Refused
 
 if TYPE_CHECKING:
     from edgebench.phone.station import Station
 
-MAX_BODY_BYTES = 16 << 20
+MAX_BODY_BYTES = 2 << 20
+# Of the answers to golden inputs: a detector's are many.
+MAX_ANSWERS_BYTES = 16 << 20
+# For a body to arrive, and for the longest answer (14 MB of runtime) or a poll to leave.
+BODY_S, SEND_S = 60.0, 300.0
 WEB = Path(device_agents.__file__).parent / "web"
 _KINDS = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css",
@@ -52,31 +58,15 @@ _HEADERS = {
 }
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # Another server on this port must be seen, not shared with.
-    allow_reuse_port = False
-
+class Server(GuardedServer):
     def __init__(self, station: Station) -> None:
         self.station = station
         config = station.config
-        self.tls: ssl.SSLContext | None = None
         if config["certificate"]:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(config["certificate"])
         super().__init__((config["bind"], config["port"]), Handler)
         self.hosts = {f"{host}:{self.server_port}" for host in config["hosts"]}
-
-    def get_request(self) -> tuple[Any, Any]:
-        connection, address = super().get_request()
-        if self.tls:  # the handshake is the handler's: one that dawdles must not hold up the others
-            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        return connection, address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, (OSError, ssl.SSLError)):  # a phone that goes away is no bug
-            super().handle_error(request, client_address)
 
 
 def serve(station: Station) -> Server:
@@ -88,27 +78,66 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "edgebench"
     sys_version = ""
-    timeout = 60
+    timeout = IDLE_S
     # An answer in one packet, at once: waiting for acknowledgements costs 40 ms for each request of a job.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: Server
 
-    def do_GET(self) -> None:
-        self._answer(self._get)
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = cast("BufferedIOBase", Metered(cast("IO[bytes]", self.rfile)))
 
-    def do_POST(self) -> None:
-        self._answer(self._post)
+    def _metered(self) -> Metered:
+        return cast("Metered", self.rfile)
 
-    def _answer(self, what: Any) -> None:
+    def handle_one_request(self) -> None:
+        """In place of the library's: bounded in bytes and in time, and with our own words for what is no request."""
+        server, rfile = self.server, self._metered()
+        self.close_connection = True
+        try:
+            if not rfile.has_more():
+                return
+            server.grant(self.connection, HEAD_S)
+            rfile.allow(MAX_HEAD_BYTES)
+            self.raw_requestline = rfile.readline(MAX_LINE_BYTES + 1)
+            if len(self.raw_requestline) > MAX_LINE_BYTES:
+                raise TooLong
+            if self.parse_request():
+                server.grant(self.connection, SEND_S)
+                self._answer()
+        except TooLong:
+            self.send_error(431)
+        self.wfile.flush()
+        server.grant(self.connection, IDLE_S if server.is_trusted(self.connection) else HEAD_S)
+
+    def _answer(self) -> None:
         try:
             self._check_host()
-            what(urlsplit(self.path).path)
+            if not self.path.startswith("/"):
+                raise Refused(400, "No request", "Scan the code that edgebench shows.")
+            path = self.path.partition("?")[0]
+            if self.command == "GET":
+                self._get(path)
+            elif self.command == "POST":
+                self._post(path)
+            else:
+                raise Refused(405, "No request", "Scan the code that edgebench shows.")
         except Refused as refused:
-            if refused.status in (401, 403, 409):
-                self.server.station.turned_away(f"{refused.title}. {refused.remedy}")
-            self.close_connection = True  # a body that nobody read may still be on its way
-            self._send_json({"title": refused.title, "remedy": refused.remedy}, refused.status)
+            self._refuse(refused)
+
+    def _refuse(self, refused: Refused) -> None:
+        if refused.status in (401, 403, 409):
+            self.server.station.turned_away(f"{refused.title}. {refused.remedy}")
+        self.close_connection = True  # a body that nobody read may still be on its way
+        self._send_json({"title": refused.title, "remedy": refused.remedy}, refused.status)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the library says of heads that are none."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # that of the request may be none
+        content = {"title": "No request", "remedy": "Scan the code that edgebench shows."}
+        self._send_json(content, code if code < 500 else 400)
 
     # ------------------------------------------------------------------ files
 
@@ -143,24 +172,24 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(_KINDS[suffix], path.stat().st_size, stream, {**keep, "Content-Encoding": "gzip"})
         else:
             with gzip.open(path) as unpacked:
-                size = unpacked.seek(0, 2)
-                unpacked.seek(0)
-                self._send(_KINDS[suffix], size, unpacked, keep)
+                self._send(_KINDS[suffix], _unpacked_size(path), unpacked, keep)
 
     # ------------------------------------------------------------------ what the page says
 
     def _post(self, path: str) -> None:
         self._check_origin()
         self._check_token()
-        said = self._read_json()
-        client, page = str(said.get("client", ""))[:64], str(said.get("page", ""))[:64]
         station = self.server.station
+        with station.room_for(self._body_length()):
+            said = self._read_json()
+        client, page = messages.name(said.get("client")), messages.name(said.get("page"))
+        if not (client and page):
+            raise Refused(400, "Not understood", "Reload the page.")
         if path == "/api/hello":
-            facts = said.get("facts")
-            station.page.hello(client, page, facts if isinstance(facts, dict) else {})
-            self._send_json({"target": station.config["target"]})
-        elif path == "/api/turn" and "busy" in said:
-            station.page.busy(client, page)
+            station.page.hello(client, page, messages.facts(said.get("facts")))
+            self._send_json({"target": station.config["target"], "threads": station.config.get("threads", 1)})
+        elif path == "/api/stay":
+            station.page.stay(client, page, self._is_cut)
             self._send_json({})
         elif path == "/api/leave":
             station.page.leave(client, page)
@@ -172,17 +201,25 @@ class Handler(BaseHTTPRequestHandler):
         else:
             raise Refused(404, "Nothing here", "Scan the code that edgebench shows.")
 
+    def _body_length(self) -> int:
+        lengths = self.headers.get_all("Content-Length", [])
+        most = MAX_ANSWERS_BYTES if self.server.station.page.awaits() == "golden" else MAX_BODY_BYTES
+        if len(lengths) != 1 or not re.fullmatch(r"[0-9]{1,9}", lengths[0]) or int(lengths[0]) > most:
+            raise Refused(413, "Too much", f"It takes messages of at most {most >> 20} MiB.")
+        return int(lengths[0])
+
     def _read_json(self) -> dict[str, Any]:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            raise Refused(413, "Too much", "Reload the page.")
-        try:
-            said = json.loads(self.rfile.read(int(length)))
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            raise Refused(400, "Not understood", "Reload the page.")
+        length, rfile = self._body_length(), self._metered()
+        self.server.grant(self.connection, BODY_S)
+        rfile.allow(length)
+        said = messages.read(rfile.read(length), length)
+        self.server.grant(self.connection, SEND_S)
         return said
+
+    def _is_cut(self, seconds: float) -> bool:
+        """Whether the connection ends within so long: a browser sends nothing before it is answered."""
+        ready, _, _ = select.select([self.connection], [], [], seconds)
+        return bool(ready)
 
     # ------------------------------------------------------------------ who may
 
@@ -202,6 +239,7 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.server.station.config["token"]
         if kind != "Bearer" or not hmac.compare_digest(token.encode(), wanted.encode()):
             raise Refused(401, "This code is not valid any more", "Scan the code that edgebench shows now.")
+        self.server.trust(self.connection)
 
     # ------------------------------------------------------------------ answers
 
@@ -222,3 +260,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Every poll would be a line."""
+
+
+def _unpacked_size(path: Path) -> int:
+    """Of a gzip file below 4 GiB: its last four bytes."""
+    with path.open("rb") as stream:
+        stream.seek(-4, 2)
+        return int.from_bytes(stream.read(4), "little")

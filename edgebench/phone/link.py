@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,20 +29,26 @@ from edgebench.targets import Target
 TOKEN_LIFE_S = 12 * 3600
 START_S = 20.0
 PAGE_WAIT_S = 600.0
-# A page that lost its connection tries again every five seconds.
-RETURN_S = 7.0
+# How long the server keeps a question about news before it answers that there are none.
+NEWS_S = 30.0
+AWAY = (
+    "No sign of the page on {name}: closed, locked or out of reach. What is measured is kept, and the job waits for "
+    "two minutes. Unlock the phone, or open the page again:\n{how}"
+)
 
 
 @dataclass(frozen=True)
 class Way:
-    """How the page is reached. hosts: the names and addresses that browsers may use; certificate: PEM, or http."""
+    """How the page is reached. hosts: the names and addresses that browsers may use, the likeliest first; certificate:
+    PEM, or http.
+    """
 
     bind: str
     hosts: tuple[str, ...]
     certificate: Path | None = None
 
-    def url(self, port: int, token: str) -> str:
-        return f"{'https' if self.certificate else 'http'}://{self.hosts[0]}:{port}/#t={token}"
+    def url(self, port: int, token: str, host: str = "") -> str:
+        return f"{'https' if self.certificate else 'http'}://{host or self.hosts[0]}:{port}/#t={token}"
 
 
 class Link:
@@ -56,6 +63,7 @@ class Link:
         self._via = list(via)
         self._token = ""
         self._control: Conversation | None = None
+        self._watcher: Conversation | None = None
         self.url = ""
         self.port = 0
 
@@ -67,6 +75,7 @@ class Link:
         self._token = self._kept_token()
         wanted = {
             "target": self._target.name,
+            "threads": self._target.threads,
             "workdir": str(self.workdir),
             "socket": str(_socket_path(self.workdir)),
             "assets": str(folder),
@@ -83,22 +92,36 @@ class Link:
         self.port = running or self._launch(wanted)
         self.url = self.url_at(self.port)
         self._control = Conversation(_socket_path(self.workdir), self.where)
+        self._check_unfollowed()
 
-    def url_at(self, port: int) -> str:
-        return self._way.url(port, self._token)
+    def _check_unfollowed(self) -> None:
+        """Raises UserError while another process follows the job that runs."""
+        assert self._control is not None
+        busy = self._control.ask({"do": "busy"})
+        if busy["pid"] not in (None, os.getpid()):
+            raise UserError(
+                self.where, f"it is busy with job {busy['job']}, which another edgebench here (process {busy['pid']}) "
+                "follows to its end",
+                "Leave it to that one, or stop it there (Ctrl-C); then deploy again",
+            )  # fmt: skip
 
-    def has_page(self) -> bool:
-        """Whether a phone has the page open; one that was here before gets time to find its way back."""
+    def url_at(self, port: int, host: str = "") -> str:
+        return self._way.url(port, self._token, host)
+
+    def has_page(self, progress: Progress, patience_s: float = 0.0) -> bool:
+        """Whether a phone has the page open, as it says when asked now. patience_s: for one that was here before."""
         assert self._control is not None
         answer = self._control.ask({"do": "wait", "seconds": 0})
-        if not answer["here"] and answer["known"]:
-            answer = self._control.ask({"do": "wait", "seconds": RETURN_S})
+        if answer["known"] and not answer["here"] and patience_s:
+            answer = self._control.ask({"do": "wait", "seconds": patience_s})
+        if answer["known"] and not answer["here"]:
+            progress.say(
+                f"{self._target.name} had the page open and gives no sign now: closed, locked or out of reach."
+            )
         return bool(answer["here"])
 
     def wait_for_page(self, progress: Progress, how: str) -> None:
-        """Until a phone has opened the page. how: what the person has to do, said once if no page is there."""
-        if self.has_page():
-            return
+        """Until a phone has opened the page, or the one that has it open is back. how: what the person has to do."""
         control = self._control
         assert control is not None
         progress.say(how)
@@ -114,6 +137,11 @@ class Link:
             "Is the phone in the same network, and does a firewall here let it in? USB needs neither",
         )  # fmt: skip
 
+    def watch(self, progress: Progress, how: str) -> None:
+        """Say what becomes of the page from now on, until close(). how: to open it again."""
+        self._watcher = Conversation(_socket_path(self.workdir), self.where)
+        threading.Thread(target=_say_news, args=(self._watcher, progress, self._target.name, how), daemon=True).start()
+
     def session(self) -> Conversation:
         return Conversation(_socket_path(self.workdir), self.where)
 
@@ -124,9 +152,10 @@ class Link:
         self._await_end()
 
     def close(self) -> None:
-        if self._control:
-            self._control.close()
-            self._control = None
+        for conversation in (self._control, self._watcher):
+            if conversation:
+                conversation.close()
+        self._control = self._watcher = None
 
     def _running(self, wanted: dict[str, Any]) -> int | None:
         """The port of the server that runs already; None if none does, or if one with other settings has been ended."""
@@ -136,6 +165,10 @@ class Link:
                 if known["config"] == wanted:
                     return int(known["port"])
                 if not other.ask({"do": "quit"}):
+                    if known["config"] == {**wanted, "token": known["config"]["token"]}:
+                        # The code grew old while the job ran: it is good until the job's end.
+                        self._token = known["config"]["token"]
+                        return int(known["port"])
                     raise UserError(
                         self.where, "its server still runs a job, with other settings",
                         "Deploy with the same settings to go on with it, or let it end",
@@ -164,13 +197,16 @@ class Link:
         log = self.workdir / "server.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "edgebench.phone.server", json.dumps(config)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "edgebench.phone.server"],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, "PYTHONPATH": _import_path()},
+                # Two arenas: what a burst of connections took is given back to one of them, not kept by forty.
+                env={**os.environ, "PYTHONPATH": _import_path(), "MALLOC_ARENA_MAX": "2"},
             )
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(json.dumps(config).encode() + b"\n")
         with process, process.stdout as stdout:
             line = stdout.readline()
         if line:
@@ -201,7 +237,8 @@ class Conversation:
 
     def __init__(self, path: Path, where: str) -> None:
         self._where = where
-        with socket.socket(socket.AF_UNIX) as connected:
+        self._socket = socket.socket(socket.AF_UNIX)
+        with self._socket as connected:
             try:
                 connected.connect(str(path))
             except OSError as error:
@@ -229,9 +266,24 @@ class Conversation:
         self.close()
 
     def close(self) -> None:
+        """Also while another thread waits for an answer, which then gets none."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         for stream in (self.stdin, self.stdout):
             with contextlib.suppress(OSError):
                 stream.close()
+
+
+def _say_news(watcher: Conversation, progress: Progress, name: str, how: str) -> None:
+    here = True
+    with contextlib.suppress(OSError, ValueError, TargetError):  # the conversation was closed, or the server ended
+        while True:
+            news = watcher.ask({"do": "news", "here": here, "seconds": NEWS_S})
+            for why in news["turned_away"]:
+                progress.say(f"A browser was turned away: {why}")
+            if news["here"] != here:
+                here = news["here"]
+                progress.say(f"{name} is back; it goes on where it was" if here else AWAY.format(name=name, how=how))
 
 
 def agent_sha256() -> str:
@@ -242,16 +294,6 @@ def agent_sha256() -> str:
     for path in sorted([*root.rglob("*.py"), *(root / "web").rglob("*.*"), *server.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def lan_address() -> str:
-    """This machine's address in the network that leads outside; nothing is sent. Raises UserError without one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # documentation address, RFC 5737
-            return str(probe.getsockname()[0])
-        except OSError:
-            raise UserError("--lan", "this machine is in no network", "Join the phone's Wi-Fi, or use USB") from None
 
 
 def _socket_path(workdir: Path) -> Path:

@@ -2,6 +2,8 @@
 
 The page asks for work by long polls, so it may come over any number of connections and be away in between. It is told
 from others by the id of its tab (`client`); a reload is another page of the same client, and all web workers are gone.
+One page is in charge. Another one takes over as soon as that one has left or is silent (presence.py), also during a
+job, which goes on with it where it was.
 """
 
 from __future__ import annotations
@@ -11,13 +13,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from edgebench.phone.presence import SILENT_S, STAY_S, Presence
+
 # A poll is answered after so long even if there is nothing to do; the page then asks again.
 POLL_S = 20.0
-# Without a sign for so long the phone counts as gone. A page whose screen is locked gives none.
+# Without a sign for so long a job does not wait for the phone any more. A page whose screen is locked gives none.
 GONE_S = 120.0
-SILENT_S = 3.0
-# A page that was closed may have sent something before, which comes so much later at most.
-LATE_S = 2.0
+# A page that has just said that it is there is not asked again for so long.
+TRUSTED_S = 3.0
+# A reload, and a network that stumbles, are over within.
+AWAY_S = 2.5
+# By what the phone of a job is known: another one must not go on with it.
+_SAME = ("user_agent", "model", "cores", "secure_context", "isolated", "shared_memory")
 
 Message = dict[str, Any]
 
@@ -33,7 +40,7 @@ class Refused(Exception):
 
 
 class Reloaded(Exception):
-    """The page that was asked is no longer there; another one of the same tab is."""
+    """The page that was asked is no longer there; another one is."""
 
 
 class Gone(Exception):
@@ -48,34 +55,87 @@ class Page:
         self._asking = threading.Lock()
         self._gone_s = gone_s
         self._stopping = stopping
-        self._client = ""
-        self._page = ""
-        self._last_seen_s = -gone_s
-        self._left_s: float | None = None
+        self._charge = ("", "")  # client and page
+        self._presence = Presence()
+        self._trusted_s = 0.0
         self._number = 0
         self._request: Message | None = None
         self._answer: Message | None = None
         self._closing: list[int] = []
         self._news = 0
         self.generation = 0
+        # The generation that came from another tab or browser than the one before.
+        self.anew = 0
         self.facts: Message = {}
         self.in_use = False
 
     # ------------------------------------------------------------------ the page's side, called by HTTP threads
 
     def hello(self, client: str, page: str, facts: Message) -> None:
+        """Raises Refused if another page is in charge."""
         with self._changed:
-            if client != self._client and (self.is_here() or self.in_use):
-                raise Refused(
-                    409, "Another phone has this code",
-                    "One code is for one phone. Close the page there, or wait until its measurement is over.",
-                )  # fmt: skip
-            if page != self._page:
+            while (client, page) != self._charge and self.generation and self._is_there_after_all():
+                pass
+            if (client, page) != self._charge:
+                self._check_same(client, facts)
                 self.generation += 1
+                self.anew = self.anew if client == self._charge[0] else self.generation
                 self._closing.clear()
-            self._client, self._page, self.facts = client, page, facts
-            self._left_s = None
+                self._presence, self._trusted_s = Presence(), 0.0
+            self._charge, self.facts = (client, page), facts
             self._see()
+
+    def _is_there_after_all(self) -> bool:
+        """Ask the page in charge for a sign; False if there is none. Raises Refused if there is one."""
+        presence = self._presence
+        if time.monotonic() - self._trusted_s > TRUSTED_S:
+            self._await_sign()
+            if presence is not self._presence:
+                return True  # somebody else was quicker: ask that one
+            if presence.is_here():
+                self._trusted_s = time.monotonic()
+        if presence.is_here():
+            raise Refused(
+                409, "Another phone has this code",
+                "One code is for one phone. Close the page there; this one then goes on by itself.",
+            )  # fmt: skip
+        return False
+
+    def _await_sign(self) -> None:
+        """Ask the page in charge, until it answers or does not count as being here any more."""
+        presence, signs = self._presence, self._presence.signs
+        presence.ask()
+        self._changed.notify_all()
+        while presence is self._presence and presence.is_here() and presence.signs == signs:
+            self._changed.wait(0.1)
+
+    def _check_same(self, client: str, facts: Message) -> None:
+        """A job measures one phone, as far as browsers tell them apart."""
+        if not self.in_use or client == self._charge[0]:
+            return
+        if any(facts.get(name) != self.facts.get(name) for name in _SAME):
+            raise Refused(
+                409, "Another phone is being measured",
+                "This browser is not the one that the measurement began with, or it came by another address. Open the "
+                "page there, or stop the measurement in the terminal (Ctrl-C).",
+            )  # fmt: skip
+
+    def stay(self, client: str, page: str, is_cut: Callable[[float], bool]) -> None:
+        """The page's open request, for STAY_S or until somebody asks. is_cut: waits for its connection's end."""
+        with self._changed:
+            self._require(client, page)
+            presence = self._presence
+            number = presence.open()
+            self._changed.notify_all()
+        give_up = time.monotonic() + STAY_S
+        while presence.is_open(number) and time.monotonic() < give_up:
+            if is_cut(1.0):
+                with self._changed:
+                    presence.cut(number)
+                    self._changed.notify_all()
+                return
+        with self._changed:
+            presence.answered(number)
 
     def turn(self, client: str, page: str, answer: Message | None, wait_s: float = POLL_S) -> Message:
         """Take in an answer, wait for a request; {"request": or None, "close": web workers that are done with}."""
@@ -86,36 +146,34 @@ class Page:
                 self._answer, self._request = answer, None
                 self._changed.notify_all()
             give_up, news = time.monotonic() + wait_s, self._news
-            while not self._request and time.monotonic() < give_up and page == self._page and news == self._news:
+            while not self._request and time.monotonic() < give_up and news == self._news:
+                self._require(client, page)
                 self._changed.wait(give_up - time.monotonic())
             self._require(client, page)
             closing, self._closing = self._closing, []
             return {"request": self._request, "close": closing}
 
-    def busy(self, client: str, page: str) -> None:
-        """A sign of life while a request takes long."""
-        with self._changed:
-            self._require(client, page)
-            self._see()
-
     def leave(self, client: str, page: str) -> None:
         """The page is being closed, or reloaded, which the next hello will show."""
         with self._changed:
-            if (client, page) == (self._client, self._page):
-                self._left_s = time.monotonic()
+            if (client, page) == self._charge:
+                self._presence.leave()
+                self._changed.notify_all()
 
     def is_here(self) -> bool:
-        """Whether the page is open and gave a sign within one poll."""
-        return self._left_s is None and time.monotonic() - self._last_seen_s < min(POLL_S + SILENT_S, self._gone_s)
+        return self._presence.is_here()
+
+    def awaits(self) -> str:
+        """What the page is asked to do at present, "" if nothing: an answer to it may be expected."""
+        request = self._request
+        return str(request["do"]) if request else ""
 
     def _require(self, client: str, page: str) -> None:
-        if (client, page) != (self._client, self._page):
+        if (client, page) != self._charge:
             raise Refused(404, "This page is not known here", "It says hello again by itself.")
 
     def _see(self) -> None:
-        self._last_seen_s = time.monotonic()
-        if self._left_s is not None and self._last_seen_s - self._left_s > LATE_S:
-            self._left_s = None
+        self._presence.sign()
         self._changed.notify_all()
 
     # ------------------------------------------------------------------ the job's side
@@ -136,8 +194,9 @@ class Page:
                     if self.generation != generation:
                         raise Reloaded
                     now = time.monotonic()
-                    gone = self._last_seen_s + self._gone_s
-                    if now >= gone or (self._stopping() and now - self._last_seen_s > POLL_S + SILENT_S):
+                    gone = self._presence.seen_s + self._gone_s
+                    away = not self.is_here() and now - self._presence.seen_s > SILENT_S
+                    if now >= gone or (away and self._stopping()):
                         raise Gone
                     if now >= give_up:
                         raise TimeoutError if self.is_here() else Gone
@@ -157,10 +216,26 @@ class Page:
         with self._changed:
             self._closing.append(worker)
 
+    # ------------------------------------------------------------------ the host's side
+
     def wait(self, seconds: float) -> bool:
-        """Whether a page is there, waiting for one for at most so long."""
-        give_up = time.monotonic() + seconds
+        """Whether a page is there, waiting for one for at most so long. One that seems to be has to give a sign."""
         with self._changed:
+            if time.monotonic() - self._presence.seen_s > TRUSTED_S:
+                self._await_sign()
+            give_up = time.monotonic() + seconds
             while not self.is_here() and time.monotonic() < give_up:
-                self._changed.wait(give_up - time.monotonic())
+                self._changed.wait(min(0.5, give_up - time.monotonic()))
             return self.is_here()
+
+    def wait_for_change(self, here: bool, seconds: float) -> bool:
+        """Whether a page is there, as soon as that is another answer than `here` for more than a moment."""
+        give_up, since = time.monotonic() + seconds, None
+        with self._changed:
+            while (now := time.monotonic()) < give_up:
+                is_here = self.is_here()
+                since = (since or now) if is_here != here else None
+                if since and (is_here or now - since >= AWAY_S):
+                    return is_here
+                self._changed.wait(0.5)
+            return here

@@ -1,4 +1,4 @@
-"""The process between a phone's browser and `deploy`: python -m edgebench.phone.server CONFIG.
+"""The process between a phone's browser and `deploy`: python -m edgebench.phone.server, the settings on its stdin.
 
     a socket of this user   one session for each `deploy` or `check` that is connected
     http or https           the page, its files, and what it says
@@ -13,14 +13,17 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO, cast
 
 from device_agents.python import PROTOCOL
 from device_agents.python import job as jobs
 from device_agents.python.channel import Channel, Closed
 from edgebench.phone import http
+from edgebench.phone.guard import ShortLog
 from edgebench.phone.session import PhoneSession
 from edgebench.phone.station import Station
 
@@ -35,22 +38,31 @@ def accept_hosts(station: Station, listening: socket.socket) -> None:
 def _serve_host(station: Station, connection: socket.socket) -> None:
     with connection:
         channel = Channel(connection.fileno(), connection.fileno())
+        session = PhoneSession(channel, station, _peer(connection))
         try:
             channel.send({"hello": PROTOCOL, "python": sys.version.split()[0], "pid": os.getpid()})
-            session = PhoneSession(channel, station)
             while True:
                 session.answer(channel.receive())
         except (Closed, ConnectionError, ValueError):
             pass
         finally:
+            session.close()
             station.host_left()
 
 
-def main(arguments: list[str]) -> None:
+def _peer(connection: socket.socket) -> int:
+    """The process at the other end."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", told)[0])
+
+
+def main() -> None:
+    # Not an argument: the code is in there, and everybody on this machine may read a process's arguments.
+    config = json.loads(sys.stdin.readline())
     if os.fork():  # it outlives whoever started it, and is nobody's to wait for
         return
     os.setsid()
-    config = json.loads(arguments[0])
+    sys.stderr = cast("TextIO", ShortLog(sys.stderr))
     station = Station(config)
     signal.signal(signal.SIGTERM, lambda *_: jobs.STOP_ASKED.set())
     path = Path(config["socket"])
@@ -71,4 +83,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

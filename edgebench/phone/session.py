@@ -8,18 +8,34 @@ from typing import TYPE_CHECKING, Any
 from device_agents.python import job as jobs
 from device_agents.python.process import WorkerFailed
 from device_agents.python.session import Session, _start_time
+from edgebench.phone.station import Busy, Follower, Station
 
 if TYPE_CHECKING:
     from device_agents.python.channel import Channel
-    from edgebench.phone.station import Station
 
 PROBE_S = 120.0
 
 
 class PhoneSession(Session):
-    def __init__(self, channel: Channel, station: Station) -> None:
+    def __init__(self, channel: Channel, station: Station, pid: int) -> None:
+        """pid: of the host's process."""
         super().__init__(channel, station.store)
         self._station = station
+        self._follower = Follower(pid)
+
+    def answer(self, request: dict[str, Any]) -> None:
+        try:
+            super().answer(request)
+        except Busy as busy:
+            self._channel.send({"error": str(busy)})
+
+    def close(self) -> None:
+        self._station.hung_up(self._follower)
+
+    def do_news(self, here: bool, seconds: float) -> dict[str, Any]:
+        """Whether a page is there, as soon as that is no longer `here`; and those turned away meanwhile."""
+        is_here = self._station.page.wait_for_change(here, seconds)
+        return {"here": is_here, "turned_away": self._station.take_turned_away()}
 
     def do_wait(self, seconds: float) -> dict[str, Any]:
         """For a phone to open the page. known: one did before; turned_away: what was told to those not let in."""
@@ -39,9 +55,7 @@ class PhoneSession(Session):
         return {**phone.static_facts(), **phone.momentary_facts()}
 
     def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
-        busy = self._running_job()
-        if busy:
-            raise ValueError(f"the phone is busy with job {busy}")
+        self._check_free()
         return {name: self._probe(name, options) for name in names}
 
     def _probe(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -54,15 +68,31 @@ class PhoneSession(Session):
             return {"problem": failure.reason}
 
     def do_start(self, job: dict[str, Any]) -> dict[str, bool]:
-        busy = self._running_job()
-        if busy and busy != job["id"]:
-            raise ValueError(f"the phone is busy with job {busy}")
+        self._check_free(job["id"])
         if not self._store.create_job(job):
             return {"started": False}
         folder = self._store.job_folder(job["id"])
         (folder / "pid").write_text(f"{os.getpid()} {_start_time(os.getpid())}")
         self._station.begin(folder)
         return {"started": True}
+
+    def _check_free(self, job: str = "") -> None:
+        """Raises Busy if another job than this one runs."""
+        busy = self._running_job()
+        if busy and busy != job:
+            raise Busy(
+                f"the phone is busy with job {busy}; type its `deploy` again to go on with it, or wait for its end"
+            )
+
+    def do_busy(self) -> dict[str, Any]:
+        """The job that runs and the process that follows it, as far as there are any."""
+        job = self._running_job()
+        return {"job": job, "pid": self._station.followed_by(job) if job else None}
+
+    def do_tail(self, job: str, line: int) -> dict[str, Any]:
+        self._station.follow(job, self._follower)
+        told: dict[str, Any] = super().do_tail(job, line)
+        return told
 
     def do_stop(self, job: str) -> None:
         if self._running_job() == job:

@@ -1,21 +1,24 @@
 """A web worker of the page, seen from the job: what process.WorkerProcess is on a Linux device.
 
-A reload takes all web workers with it. One that was lost so is made again as it was, with the same model, the same
-input, and warmed up for as long as the lost one had run; the values that follow say that this happened.
+A reload, or a page that is closed and opened anew, takes all web workers with it. One that was lost so is made again as
+it was, with the same model, the same input, and warmed up for as long as the lost one had run; the values that follow
+say that this happened.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from device_agents.python import runtimes, series
+from device_agents.python import runtimes
 from device_agents.python.process import WorkerFailed
+from edgebench.phone import answers
+from edgebench.phone.messages import text
 from edgebench.phone.page import Gone, Page, Reloaded
 
 # A phone that is locked or reloaded more often than this during one round is not measured.
@@ -23,6 +26,11 @@ MAX_REPEATS = 20
 REWARM_MAX_S = 10.0
 _NUMBERS = itertools.count(1)
 _REBUILT_FROM = ("runtime", "load", "pace", "golden")
+
+
+def _now_ns() -> int:
+    """On a clock that goes on while this machine is suspended, as the phone's does."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class PageWorker:
@@ -56,11 +64,10 @@ class PageWorker:
         if what == "reset_high_water":
             return False  # wasm never gives memory back, and keeps no other mark
         told = self._for_page(what, arguments)
-        answer = self._ask(what, timeout_s, told)["ok"]
+        said, took_ns = self._ask(what, timeout_s, told)
+        answer = answers.checked(what, said, told, took_ns)
         if what in _REBUILT_FROM:
             self._made_by.append((what, told))
-        if what == "classify":
-            return _classes(answer)
         if what == "runtime":
             answer["version"] = self._versions[arguments["name"]]
         return answer
@@ -69,8 +76,9 @@ class PageWorker:
         """As WorkerProcess.time. What was measured while nobody saw the page is thrown away and measured again."""
         reasons = []
         for _ in range(MAX_REPEATS):
-            answer = self._ask("time", timeout_s, {"count": count, "block": block, "least_s": least_s})
-            if "interrupted" not in answer:
+            asked = {"count": count, "block": block, "least_s": least_s}
+            said, took_ns = self._ask("time", timeout_s, asked)
+            if "interrupted" not in said:
                 break
             reasons.append("the page was hidden")
         else:
@@ -78,12 +86,13 @@ class PageWorker:
         if self._interrupted:
             reasons.append(self._interrupted)
             self._interrupted = ""
-        values = _checked_values(answer["ok"], count, exactly=not least_s)
+        told, values = answers.timed(said, asked, took_ns)
         self._ran_s += sum(values) / 1e9
         copied = {"values_ns": values, **({"interrupted": ", ".join(dict.fromkeys(reasons))} if reasons else {})}
-        return _summary(answer["ok"], values), json.dumps(copied, separators=(",", ":")).encode()
+        return told, json.dumps(copied, separators=(",", ":")).encode()
 
-    def _ask(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """What the page says, as it says it, and how many ns that took here."""
         for _ in range(MAX_REPEATS):
             try:
                 if self._generation != self._page.generation:
@@ -94,18 +103,22 @@ class PageWorker:
         raise WorkerFailed("error", f"the page was reloaded {MAX_REPEATS} times in one step")
 
     def _make_again(self, timeout_s: float) -> None:
+        anew = self._page.anew > self._generation
         self._generation = self._page.generation
         self._number = next(_NUMBERS)
         for what, arguments in self._made_by:
             self._ask_page(what, timeout_s, arguments)
         warm_s = 0.0
         while self._made_by and warm_s < min(self._ran_s, REWARM_MAX_S):
-            answer = self._ask_page("time", timeout_s, {"count": 10, "block": 1, "least_s": 0.0})
-            warm_s += max(sum(answer["ok"]["values_ns"]), 1e6) / 1e9
+            asked = {"count": 10, "block": 1, "least_s": 0.0}
+            said, took_ns = self._ask_page("time", timeout_s, asked)
+            _, values = answers.timed(said, asked, took_ns)
+            warm_s += max(sum(values), 1e6) / 1e9
         if self._ran_s:
-            self._interrupted = "the page was reloaded"
+            self._interrupted = "the page was opened anew" if anew else "the page was reloaded"
 
-    def _ask_page(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _ask_page(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        asked_ns = _now_ns()
         try:
             answer = self._page.ask({"do": what, "worker": self._number, **arguments}, timeout_s)
         except TimeoutError:
@@ -117,10 +130,8 @@ class PageWorker:
                 "the phone is gone (locked, out of reach, or its page closed); unlock it, open the page again",
             ) from None
         if "error" in answer:
-            raise WorkerFailed("error", str(answer["error"])[:2000])
-        if not isinstance(answer.get("ok"), (dict, type(None))):
-            raise WorkerFailed("error", f"the page's answer to '{what}' is none")
-        return answer
+            raise WorkerFailed("error", text(answer["error"], 2000) or "the page gives no reason")
+        return answer, _now_ns() - asked_ns
 
     def _for_page(self, what: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The same arguments for the page: files are named by their content, and it is told what to load."""
@@ -138,40 +149,3 @@ class PageWorker:
                 file = Path(told.pop(key)).resolve()
                 told |= {"blob": file.name, "bytes": file.stat().st_size}
         return told
-
-
-def _checked_values(answer: Mapping[str, Any], count: int, *, exactly: bool) -> list[int]:
-    """What comes from a browser is untrusted."""
-    values = answer.get("values_ns")
-    if not isinstance(values, list) or len(values) < count or (exactly and len(values) > count):
-        raise WorkerFailed("error", f"the page did not answer with {count} values")
-    if not all(isinstance(value, int) and value >= 0 for value in values):
-        raise WorkerFailed("error", "the page answered with values that are no times")
-    # What the clock cannot tell from nothing: such values make the job take longer blocks.
-    return [max(value, 1) for value in values]
-
-
-def _classes(answer: Mapping[str, Any]) -> list[int]:
-    classes = answer.get("classes")
-    if not isinstance(classes, list) or not all(isinstance(one, int) and 0 <= one < 65536 for one in classes):
-        raise WorkerFailed("error", "the page answered with what are no classes")
-    return classes
-
-
-def _summary(answer: Mapping[str, Any], values: list[int]) -> dict[str, Any]:
-    """As worker.py's do_time answers."""
-    missed = answer.get("missed")
-    # With a pace every inference begins cold: that is what is measured.
-    settled = values if missed is not None else values[series.cold_prefix(values) :]
-    return {
-        "start_ns": _whole(answer.get("start_ns")),
-        "duration_ns": max(_whole(answer.get("duration_ns")), sum(values), 1),
-        "missed": None if missed is None else _whole(missed),
-        "median_ns": series.median(settled),
-        "settled": len(settled),
-        "sum_ns": sum(values),
-    }
-
-
-def _whole(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0

@@ -72,9 +72,9 @@ def _devices(program: str, where: str) -> dict[str, str]:
     return dict(lines)
 
 
-def ask(adb: list[str], *arguments: str, where: str) -> str:
-    """Output of one adb command. Raises Unreachable with what adb said."""
-    answer = subprocess.run([*adb, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S)
+def ask(adb: list[str], *arguments: str, where: str, given: str = "") -> str:
+    """Output of one adb command that gets `given` on its stdin. Raises Unreachable with what adb said."""
+    answer = subprocess.run([*adb, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, input=given)
     if answer.returncode:
         raise failed(answer.stderr or answer.stdout, where)
     return answer.stdout.strip()

@@ -16,6 +16,8 @@ from edgebench.targets import Target
 from edgebench.transports import _adb
 
 FOLDER = "/data/local/tmp/edgebench"
+# A page that lost its connection with the cable tries again every five seconds.
+RETURN_S = 7.0
 
 
 def open_transport(target: Target) -> Browser | Shell:
@@ -37,11 +39,13 @@ class Browser:
         self._link = Link(self._target, Way("127.0.0.1", ("localhost", "127.0.0.1")), via=[*adb, "shell"])
         self._link.start(progress)
         url = self._link.url_at(self._reverse(adb, self._link.port))  # it does not survive a pulled cable
-        if self._link.has_page():
-            return
-        view = shlex.join(["am", "start", "-a", "android.intent.action.VIEW", "-d", url])
-        _adb.ask(adb, "shell", view, where=self._where)
-        self._link.wait_for_page(progress, f"The page opens on the phone. If it does not, unlock it and type: {url}")
+        if not self._link.has_page(progress, RETURN_S):
+            # By stdin: the code is in the address, and everybody on this machine may read a process's arguments.
+            view = 'read -r page && am start -a android.intent.action.VIEW -d "$page"'
+            _adb.ask(adb, "shell", view, where=self._where, given=f"{url}\n")
+            how = f"The page opens on the phone. If it does not, unlock it and type: {url}"
+            self._link.wait_for_page(progress, how)
+        self._link.watch(progress, url)
 
     def _reverse(self, adb: list[str], port: int) -> int:
         """Let the phone's localhost lead here; on the same port, so that an open page finds it again, or another."""

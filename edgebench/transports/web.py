@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgebench import cache
 from edgebench.phone import certificate, code, link
+from edgebench.phone.addresses import lan_addresses
 from edgebench.phone.link import Conversation, Link, Way
 from edgebench.progress import Progress
 from edgebench.targets import Target
@@ -18,14 +19,17 @@ class Web:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._link = Link(target, way(target))
+        self._way = way(target)
+        self._link = Link(target, self._way)
         self.workdir = str(self._link.workdir)
         self.sha256 = link.agent_sha256()
 
     def connect(self, progress: Progress) -> None:
         """Show the address of the page and wait until a phone has opened it."""
         self._link.start(progress)
-        self._link.wait_for_page(progress, self._how_to_get_there())
+        if not self._link.has_page(progress):
+            self._link.wait_for_page(progress, self._how_to_get_there())
+        self._link.watch(progress, self._address())
 
     def session(self) -> Conversation:
         return self._link.session()
@@ -34,15 +38,15 @@ class Web:
         self._link.close()
 
     def _how_to_get_there(self) -> str:
-        target, url = self._target, self._link.url
+        target = self._target
         if not target.lan:
             return (
-                f"Waiting for a browser on this machine: {url}\n"
+                f"Waiting for a browser on this machine: {self._address()}\n"
                 "A phone in this network gets in with --lan; one on a cable with `transport: adb`."
             )
-        lines = [code.lines(url), "Scan it with the phone, in the same network."]
+        lines = [self._address(), "Scan it with the phone, in the same network."]
         if target.https:
-            path = way(target).certificate
+            path = self._way.certificate
             assert path is not None
             lines.append("The browser warns of an unknown certificate: go on (Advanced, Proceed). SHA-256 fingerprint:")
             lines.append(certificate.fingerprint(path))
@@ -53,9 +57,19 @@ class Web:
             )
         return "\n".join(lines)
 
+    def _address(self) -> str:
+        """Where the page is; in a network, as a code of the likeliest address, and the others under it."""
+        if not self._target.lan:
+            return self._link.url
+        others = [self._link.url_at(self._link.port, host) for host in self._way.hosts[1:-2]]
+        also = (
+            ["If the phone does not get there, this machine is in other networks as well:", *others] if others else []
+        )
+        return "\n".join([code.lines(self._link.url), *also])
+
 
 def way(target: Target) -> Way:
-    address = link.lan_address() if target.lan else ""
-    hosts = tuple(filter(None, (address, "localhost", "127.0.0.1")))
+    found = lan_addresses() if target.lan else []
+    hosts = (*found, "localhost", "127.0.0.1")
     pem = certificate.ensure(cache.folder() / "phone", hosts) if target.https else None
     return Way("0.0.0.0" if target.lan else "127.0.0.1", hosts, pem)
