@@ -4,18 +4,20 @@ import array
 import base64
 import math
 
+from .process import WorkerFailed
+
 
 def compare(outputs, expected, reference, count):
     """Compare [count x classes] outputs with what the artifact answered on the host and with its fp32 parent.
 
     outputs: base64 of float32; expected, reference: files of float32. Returns relative_error
-    (rms of the difference over rms of `expected`) and the top-1 agreements as fractions.
+    (rms of the difference over rms of `expected`) and the top-1 agreements as fractions. Raises WorkerFailed.
     """
     here = _floats(base64.b64decode(outputs))
     there = _floats(expected.read_bytes())
     parent = _floats(reference.read_bytes())
     if not len(here) == len(there) == len(parent):
-        raise ValueError("%d outputs, %d expected" % (len(here), len(there)))
+        raise WorkerFailed("wrong", "%d outputs, %d expected" % (len(here), len(there)))
     return {
         "relative_error": _rms(a - b for a, b in zip(here, there)) / (_rms(there) or 1.0),
         "max_abs_diff": max(abs(a - b) for a, b in zip(here, there)),

@@ -95,6 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         """In place of the library's: bounded in bytes and in time, and with our own words for what is no request."""
         server, rfile = self.server, self._metered()
         self.close_connection = True
+        self.command = self.requestline = ""
         try:
             if not rfile.has_more():
                 return
