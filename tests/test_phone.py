@@ -364,6 +364,62 @@ def test_a_killed_deploy_is_gone_on_with(person: Person, tiny_plan: Plan, tmp_pa
     assert_right(measured, rounds_min=8)
 
 
+# The next timings that are sent are of 10^4000 ns; no browser makes such a number by itself.
+_LIES = """
+{
+  const written = JSON.stringify;
+  JSON.stringify = (what) => {
+    const text = written(what);
+    if (!(what.answer && what.answer.ok && what.answer.ok.values_ns)) return text;
+    JSON.stringify = written;
+    return text.replace(/"values_ns":\\[\\d+/, '"values_ns":[1' + "0".repeat(4000));
+  };
+}
+"""
+
+
+def test_a_phone_that_lies_fails_one_artifact(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    person.when["round 2"] = lambda phone: phone.run(_LIES)
+    measured = measure(person, plan, tmp_path)
+    by_status = {one.outcome.status: one for one in measured.values()}
+    assert sorted(by_status) == ["complete", "failed"]
+    assert "values that are no times" in by_status["failed"].outcome.reason and by_status["failed"].rounds
+    assert len(by_status["complete"].rounds) >= 6
+
+
+def test_a_second_deploy_is_told_who_follows_the_job(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    """... and the first one goes on and saves what it measured."""
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=8, seconds_max=60.0, precision=10.0)
+    arguments = [msgspec.json.encode(PHONE).decode(), msgspec.json.encode(plan).decode(), BUNDLE, tmp_path / "results"]
+    first = subprocess.Popen([sys.executable, "-c", _DEPLOY, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    said = ""
+    with first, first.stdout:
+        for line in first.stdout:
+            person.say(line)
+            if line.startswith("round 1") and not said:
+                with pytest.raises(UserError) as told:
+                    measure(person, tiny_plan, tmp_path)
+                said = str(told.value)
+    assert f"which another edgebench here (process {first.pid}) follows" in said and "Ctrl-C" in said
+    assert first.returncode == 0
+    records = [record.load(path) for path in (tmp_path / "results").glob("phone/*.json")]
+    assert len(records) == 2 and all(one.outcome.status == "complete" for one in records)
+
+
+def test_a_phone_that_was_killed_does_not_hold_up_the_next_deploy(
+    person: Person, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    """The terminal says that it gives no sign, and shows the address again."""
+    measure(person, tiny_plan, tmp_path)
+    assert person.phone is not None
+    person.phone.kill()
+    person.phone, person.said = None, []
+    assert_right(measure(person, tiny_plan, tmp_path))
+    assert "had the page open and gives no sign now" in person.said[0] and url_in(person.said[1])
+
+
 def test_check_says_what_the_browser_is(person: Person) -> None:
     lines = list(check.check(PHONE, progress=person).lines())
     text = "\n".join(lines)

@@ -221,8 +221,7 @@ class Page:
     def wait(self, seconds: float) -> bool:
         """Whether a page is there, waiting for one for at most so long. One that seems to be has to give a sign."""
         with self._changed:
-            if time.monotonic() - self._presence.seen_s > TRUSTED_S:
-                self._await_sign()
+            self._await_sign()
             give_up = time.monotonic() + seconds
             while not self.is_here() and time.monotonic() < give_up:
                 self._changed.wait(min(0.5, give_up - time.monotonic()))
