@@ -140,6 +140,7 @@ def test_an_isolated_page_has_a_fine_clock(person: Person, tiny_plan: Plan, tmp_
     assert {one.runtime.facts["threads"] for one in measured.values()} == {"1"}
     assert measured["tflite-fp32"].runtime.facts["build"] == "wasm simd"
     assert person.phone is not None and person.phone.headline() == "Done"
+    assert "One thread, as asked for" in person.phone.run("document.body.innerText")
     assert_labelled(measured, tiny_plan, tmp_path)
 
 
@@ -174,6 +175,7 @@ def test_over_plain_http_in_the_network_it_says_what_is_missing(
     assert person.phone is not None
     page = person.phone.run("document.body.innerText")
     assert "This page came over plain http" in page and "timed in blocks" in page
+    assert "One thread, not the 2 asked for" in page
 
 
 def test_https_with_our_own_certificate_gives_threads(lan: str, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -181,6 +183,8 @@ def test_https_with_our_own_certificate_gives_threads(lan: str, tiny_plan: Plan,
     try:
         target = msgspec.structs.replace(PHONE, lan=True, https=True, threads=2)
         measured = measure(person, tiny_plan, tmp_path, target)
+        assert person.phone is not None
+        assert "2 threads" in person.phone.run("document.body.innerText")
     finally:
         person.leave()
     assert_right(measured)
@@ -284,7 +288,7 @@ def test_a_second_phone_with_the_same_code_is_turned_away(person: Person, tiny_p
 
     person.when["round 2"] = bring_another
     assert_right(measure(person, plan, tmp_path), rounds_min=6)
-    assert headlines == ["Another phone has this code"]
+    assert headlines == ["Another phone or tab has this code"]
 
 
 def test_models_that_the_browser_cannot_load_fail_alone(

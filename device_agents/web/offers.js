@@ -47,12 +47,13 @@ async function batteryFacts() {
   }
 }
 
-// threads: as many as the target's entry asks for.
+// threads: as many as the target's entry asks for; null where it is not known.
 function threadsOffer(facts, threads, way) {
   if (!facts.shared_memory) return [false, threads > 1 ? `One thread, not the ${threads} asked for` : "One thread only", way];
-  const processors = facts.cores ? `The browser tells of ${facts.cores} processors. ` : "";
-  const asked = threads > 1 ? "" : "More can be had: `threads` of the target.";
-  return [true, threads > 1 ? `${threads} threads` : "One thread, as asked for", processors + asked];
+  const processors = facts.cores ? `The browser tells of ${facts.cores} processors.` : "";
+  if (threads === null) return [true, "Several threads are possible", processors];
+  if (threads > 1) return [true, `${threads} threads`, processors];
+  return [true, "One thread, as asked for", `${processors} For more, set threads in targets.yaml.`];
 }
 
 // [is it there, what, note] for the list on the page.

@@ -18,7 +18,7 @@ const workers = new Map();
 let sawHidden = false;
 let screenLock = null;
 let facts = null;
-let threads = 1;
+let threads = null; // as many as the target asks for, once it is known
 let isOver = false;
 let shown = "";
 
@@ -66,6 +66,7 @@ async function serve() {
   threads = hello.threads;
   showOffers();
   shown = "";
+  show(hello.show);
   const ended = new AbortController();
   stay(ended.signal);
   try {
@@ -87,7 +88,8 @@ async function said(answer) {
     return await post("/api/turn", { client, page, answer });
   } catch (refusal) {
     if (!answer || ![400, 413].includes(refusal.code)) throw refusal;
-    return await post("/api/turn", { client, page, answer: { id: answer.id, error: `the answer is too long. ${refusal.remedy}` } });
+    const failed = { id: answer.id, error: `the answer is too long. ${refusal.remedy}` };
+    return await post("/api/turn", { client, page, answer: failed });
   }
 }
 
@@ -229,6 +231,7 @@ function show(wanted) {
   isOver = over;
   say(level, headline, detail);
   document.getElementById("work").hidden = artifacts.length === 0;
+  setText(document.getElementById("meaning"), over ? "Median of one inference." : "Median of one inference so far.");
   const list = document.getElementById("artifacts");
   while (list.children.length > artifacts.length) list.lastChild.remove();
   artifacts.forEach((artifact, index) => {
@@ -267,6 +270,7 @@ function showOffers() {
     return item;
   });
   document.getElementById("offers").replaceChildren(...items);
+  document.getElementById("browser").hidden = false;
 }
 
 function row(...classes) {

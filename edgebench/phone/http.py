@@ -188,7 +188,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(400, "Not understood", "Reload the page.")
         if path == "/api/hello":
             station.page.hello(client, page, messages.facts(said.get("facts")))
-            self._send_json({"target": station.config["target"], "threads": station.config.get("threads", 1)})
+            told = {"target": station.config["target"], "threads": station.config.get("threads", 1)}
+            self._send_json({**told, "show": station.show.now()})
         elif path == "/api/stay":
             station.page.stay(client, page, self._is_cut)
             self._send_json({})

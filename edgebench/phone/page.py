@@ -96,7 +96,7 @@ class Page:
                 self._trusted_s = time.monotonic()
         if presence.is_here():
             raise Refused(
-                409, "Another phone has this code",
+                409, "Another phone or tab has this code",
                 "One code is for one phone. Close the page there; this one then goes on by itself.",
             )  # fmt: skip
         return False
