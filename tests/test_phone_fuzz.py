@@ -36,11 +36,33 @@ from edgebench.phone.worker import PageWorker
 pytestmark = pytest.mark.phone
 
 TOKEN = "a-token-of-twenty-two-"
-EXAMPLES = int(os.environ.get("EDGEBENCH_FUZZ", "150"))
+EXAMPLES = int(os.environ.get("EDGEBENCH_FUZZ", "300"))
 fuzzed = settings(
     max_examples=EXAMPLES, deadline=None, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )  # fmt: skip
+
+# Strategies are made once: making them costs more than drawing from them.
+_KEYS = [
+    "values_ns", "start_ns", "duration_ns", "missed", "inputs", "name", "shape", "dtype", "bytes", "notes", "load_ns",
+    "first_inference_ns", "outputs", "classes", "wasm_heap_bytes", "inferences", "threads", "build", "artifact", "n",
+    "event", "providers", "fully_delegated", "signature", "user_agent", "cores", "clock_step_ns", "battery_fraction",
+]  # fmt: skip
+_NUMBERS = st.one_of(
+    st.integers(), st.integers(0, 10**9), st.floats(), st.booleans(), st.none(),
+    st.sampled_from([10**4000, -(10**300), 1 << 63, (1 << 63) - 1, 10**15, 10**15 + 1, 0.5, float("inf")]),
+)  # fmt: skip
+_TEXTS = st.text(max_size=20) | st.sampled_from(["\x1b]0;x\x07", "\ud800", "x" * 5000, "AAAAAA==", "AAAA", "="])
+_NAMES = st.sampled_from(_KEYS) | st.text(max_size=8)
+_VALUES = st.recursive(
+    _NUMBERS | _TEXTS,
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(_NAMES, inner, max_size=6),
+    max_leaves=5,
+)
+_WHO = st.sampled_from(["c", "p", "", "x" * 65, "é", 7, None, ["c"]])
+_MESSAGES = _VALUES | st.fixed_dictionaries(
+    {}, optional={"client": _WHO, "page": _WHO, "facts": _VALUES, "answer": _VALUES, "busy": _VALUES}
+)
 
 # ------------------------------------------------------------------ the HTTP layer
 
@@ -101,67 +123,42 @@ _ODD = st.one_of(
     ),
     st.text(st.characters(codec="latin-1"), max_size=60),
 )
-_HEADERS = ["Host", "Origin", "Authorization", "Content-Length", "Transfer-Encoding", "Accept-Encoding", "Expect",
-            "Connection", "Content-Type", "Range", "Upgrade"]  # fmt: skip
-_TARGETS = ["/", "/page.js", "/api/hello", "/api/turn", "/api/leave", "/api/stay", "/b/" + "a" * 64, "http://[",
-            "/assets/x/y.js", "/..//", "*", "?", "/%00", "http://localhost/"]  # fmt: skip
+_METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT", "get", "PRI", ""]) | _ODD
+_TARGETS = _ODD | st.sampled_from(
+    ["/", "/page.js", "/api/hello", "/api/turn", "/api/leave", "/api/stay", "/b/" + "a" * 64, "http://[",
+     "/assets/x/y.js", "/..//", "*", "?", "/%00", "http://localhost/"]
+)  # fmt: skip
+_VERSIONS = st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.1.1", "HTTP/x", ""]) | _ODD
+_HEADERS = _ODD | st.sampled_from(
+    ["Host", "Origin", "Authorization", "Content-Length", "Transfer-Encoding", "Accept-Encoding", "Expect",
+     "Connection", "Content-Type", "Range", "Upgrade"]
+)  # fmt: skip
+_BODIES = st.binary(max_size=200) | _MESSAGES.map(lambda said: json.dumps(said).encode())
+_ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r"])
+_FEW = st.integers(0, 3)
 
 
 @st.composite
-def requests(draw: st.DrawFn, port: int = 0) -> bytes:
+def requests(draw: st.DrawFn) -> bytes:
     """Near to what a browser sends, with the code or without, and something odd in it."""
-    method = draw(st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT", "get", "PRI", ""]) | _ODD)
-    target = draw(st.sampled_from(_TARGETS) | _ODD)
-    version = draw(st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.1.1", "HTTP/x", ""]) | _ODD)
-    body = draw(st.one_of(st.binary(max_size=200), _messages().map(lambda said: json.dumps(said).encode())))
+    method, target = draw(_METHODS), draw(_TARGETS)
+    version = draw(_VERSIONS)
+    body = draw(_BODIES)
     headers = [
         ("Host", "localhost:PORT"), ("Origin", "http://localhost:PORT"), ("Authorization", f"Bearer {TOKEN}"),
         ("Content-Length", str(len(body))),
     ]  # fmt: skip
-    for _ in range(draw(st.integers(0, 3))):
-        headers.insert(draw(st.integers(0, len(headers))), (draw(st.sampled_from(_HEADERS) | _ODD), draw(_ODD)))
-    for _ in range(draw(st.integers(0, 2))):
-        headers.pop(draw(st.integers(0, len(headers) - 1)))
+    for _ in range(draw(_FEW)):
+        headers.insert(draw(_FEW), (draw(_HEADERS), draw(_ODD)))
+    for _ in range(draw(_FEW)):
+        headers.pop(draw(_FEW) % len(headers))
     lines = [f"{method} {target} {version}", *(f"{name}: {value}" for name, value in headers), "", ""]
-    end = draw(st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r"]))
-    return end.join(lines).encode("latin-1", "replace") + body
-
-
-def _messages() -> st.SearchStrategy[Any]:
-    names = st.sampled_from(["c", "p", "", "x" * 65, "é", 7, None, ["c"]])
-    return (
-        st.fixed_dictionaries(
-            {}, optional={"client": names, "page": names, "facts": _values(), "answer": _values(), "busy": _values()}
-        )
-        | _values()
-    )
+    return draw(_ENDS).join(lines).encode("latin-1", "replace") + body
 
 
 # ------------------------------------------------------------------ what a page says
 
 
-def _numbers() -> st.SearchStrategy[Any]:
-    return st.one_of(
-        st.integers(), st.integers(0, 10**9), st.floats(), st.booleans(), st.none(),
-        st.sampled_from([10**4000, -(10**300), 1 << 63, (1 << 63) - 1, 10**15, 10**15 + 1, 0.5, float("inf")]),
-    )  # fmt: skip
-
-
-def _values() -> st.SearchStrategy[Any]:
-    texts = st.text(max_size=20) | st.sampled_from(["\x1b]0;x\x07", "\ud800", "x" * 5000, "AAAAAA==", "AAAA", "="])
-    keys = st.sampled_from(_KEYS) | st.text(max_size=8)
-    return st.recursive(
-        _numbers() | texts,
-        lambda inner: st.lists(inner, max_size=6) | st.dictionaries(keys, inner, max_size=6),
-        max_leaves=5,
-    )
-
-
-_KEYS = [
-    "values_ns", "start_ns", "duration_ns", "missed", "inputs", "name", "shape", "dtype", "bytes", "notes", "load_ns",
-    "first_inference_ns", "outputs", "classes", "wasm_heap_bytes", "inferences", "threads", "build", "artifact", "n",
-    "event", "providers", "fully_delegated", "signature", "user_agent", "cores", "clock_step_ns", "battery_fraction",
-]  # fmt: skip
 _RIGHT: dict[str, dict[str, Any]] = {
     "runtime": {"threads": "1", "build": "wasm simd"},
     "load": {"load_ns": 5, "first_inference_ns": 5, "notes": {"providers": ["wasm"]},
@@ -197,14 +194,17 @@ class Liar:
         pass
 
 
+_VERBS = st.sampled_from([*_RIGHT, "pace"])
+
+
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[str, Any]:
-    what = draw(st.sampled_from([*_RIGHT, "pace"]))
+    what = draw(_VERBS)
     answer = dict(_RIGHT.get(what, {}))
-    for _ in range(draw(st.integers(0, 3))):
-        answer[draw(st.sampled_from(_KEYS) | st.text(max_size=5))] = draw(_values())
-    whole = draw(st.sampled_from([{"ok": answer}, {"ok": answer}, {"ok": answer}, {"error": draw(_values())}, None]))
-    return what, {"answer": whole if whole is not None else draw(_values())}
+    for _ in range(draw(_FEW)):
+        answer[draw(_NAMES)] = draw(_VALUES)
+    kind = draw(_FEW)
+    return what, {"answer": draw(_VALUES) if kind == 3 else {"error": draw(_VALUES)} if kind == 2 else {"ok": answer}}
 
 
 @fuzzed
@@ -250,7 +250,7 @@ def _line(what: str, worker: PageWorker) -> bytes:
 
 
 @fuzzed
-@given(_values(), st.dictionaries(st.sampled_from(_KEYS), _values(), max_size=8))
+@given(_VALUES, st.dictionaries(st.sampled_from(_KEYS), _VALUES, max_size=8))
 def test_facts_of_any_kind_are_facts_or_left_out(anything: Any, told: dict[str, Any]) -> None:
     import msgspec
 
@@ -264,7 +264,7 @@ def test_facts_of_any_kind_are_facts_or_left_out(anything: Any, told: dict[str, 
 
 
 @fuzzed
-@given(st.one_of(st.binary(max_size=400), _values().map(lambda one: json.dumps(one).encode("utf-8", "surrogatepass"))))
+@given(st.one_of(st.binary(max_size=400), _VALUES.map(lambda one: json.dumps(one).encode("utf-8", "surrogatepass"))))
 def test_a_body_is_a_message_or_refused(data: bytes) -> None:
     with contextlib.suppress(Refused):
         assert isinstance(messages.read(data, len(data)), dict)
