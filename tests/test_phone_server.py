@@ -272,7 +272,11 @@ def test_another_page_takes_over_once_the_first_is_no_longer_there(
     first = Phone(call, "first", cores=8)
     station.page.in_use = in_use
     status, told = call.post("/api/hello", hello("second", cores=8))
-    assert status == 409 and told["title"] == "Another phone or tab has this code" and "Close the page there" in told["remedy"]
+    assert (
+        status == 409
+        and told["title"] == "Another phone or tab has this code"
+        and "Close the page there" in told["remedy"]
+    )
     getattr(first, how)()
     begun = time.monotonic()
     while call.post("/api/hello", hello("second", cores=8))[0] != 200:

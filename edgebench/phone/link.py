@@ -97,7 +97,7 @@ class Link:
     def _check_unfollowed(self) -> None:
         """Raises UserError while another process follows the job that runs."""
         assert self._control is not None
-        busy = self._control.ask({"do": "busy"})
+        busy = self._control.ask({"do": "running"})
         if busy["pid"] not in (None, os.getpid()):
             raise UserError(
                 self.where, f"it is busy with job {busy['job']}, which another edgebench here (process {busy['pid']}) "

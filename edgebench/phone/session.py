@@ -84,7 +84,7 @@ class PhoneSession(Session):
                 f"the phone is busy with job {busy}; type its `deploy` again to go on with it, or wait for its end"
             )
 
-    def do_busy(self) -> dict[str, Any]:
+    def do_running(self) -> dict[str, Any]:
         """The job that runs and the process that follows it, as far as there are any."""
         job = self._running_job()
         return {"job": job, "pid": self._station.followed_by(job) if job else None}
