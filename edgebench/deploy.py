@@ -116,6 +116,7 @@ def _test_sets(wanted: Sequence[Source], progress: Progress) -> dict[str, TestSe
     with progress.step("Preparing the test images", total=len(wanted)) as step:
         found = {}
         for source in wanted:
+            sending.refuse_test_set(source)
             found[source.artifact.name] = scoring.test_set(source.artifact)
             step.advance()
     return found

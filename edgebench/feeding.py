@@ -29,7 +29,7 @@ _MOST_SHOWN = 4
 
 @dataclass(frozen=True)
 class Feeding:
-    """shapes: by input, of all whose sizes the file leaves open. said: what a user may not have expected."""
+    """shapes: of all inputs, if the file leaves any size open. said: what a user may not have expected."""
 
     shapes: dict[str, Sizes] = field(default_factory=dict)
     signature: str = ""
@@ -89,11 +89,12 @@ def settle(path: Path, model: ModelFile, wanted: Wish) -> Feeding:
                 said.append(f"{path.name}: {_plain(one.name)} is fed as {written(known)}, {why}")
         if known is None:
             left.append(one)
-        elif one.open_axes or one.name in given:
+        else:
             shapes[one.name] = known
     if left:
         raise _open(path, inputs, left, symbols)
-    return Feeding(shapes, signature, tuple(said))
+    needed = any(one.open_axes or one.shape is None for one in inputs)
+    return Feeding(shapes if needed else {}, signature, tuple(said))
 
 
 def refuse_unused(wanted: Wish, models: Sequence[ModelFile]) -> None:

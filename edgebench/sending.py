@@ -59,6 +59,19 @@ def refuse_for(runtime: str, source: Source) -> None:
         )
 
 
+def refuse_test_set(source: Source) -> None:
+    """Raises UserError where images of a test set are not what is fed."""
+    if not _fits(source.artifact, source.feeding):
+        raise UserError(
+            "--accuracy", f"{source.artifact.name} is fed other sizes than those of its images", "Leave --shape out"
+        )
+
+
+def _fits(artifact: Artifact, fed: Feeding) -> bool:
+    """Whether an exported file is fed what it was exported for."""
+    return all(fed.shapes.get(one.name, one.shape) == one.shape for one in artifact.inputs)
+
+
 def _loose(path: Path) -> tuple[Source, ModelFile | None]:
     artifact = bundle.loose_artifact(path)
     model = modelfile.read(path)
@@ -71,9 +84,8 @@ def _fed(source: Source, model: ModelFile | None, wanted: Wish) -> Source:
         # Only its runtime knows what it takes.
         return replace(source, feeding=Feeding(dict(wanted.shapes)))
     settled = feeding.settle(path, model, wanted)
-    artifact, golden = source.artifact, source.artifact.golden
-    fits = [settled.shapes.get(one.name, one.shape) == one.shape for one in artifact.inputs]
-    if golden is None or all(fits):
+    artifact = source.artifact
+    if artifact.golden is None or _fits(artifact, settled):
         return replace(source, feeding=settled)
     # Its golden inputs are of the size that it was exported for.
     said = f"{artifact.name}: its golden inputs have other sizes than --shape; its answers are not checked"

@@ -12,13 +12,14 @@ import pytest
 
 from device_agents.python.process import WorkerFailed
 from device_agents.python.runtimes import benchmark_model
-from edgebench import check, compare, deploy, record, stats, verdict
+from edgebench import check, compare, deploy, feeding, record, stats, verdict
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.progress import Silent
 from edgebench.record import Record
 from edgebench.report import csv, html, markdown
 from edgebench.targets import Target
+from tests import odd_models
 from tests.cable import needs_adb
 
 # What the tool prints, with its warm-up; 250 us an inference, and the first of a process 900 us.
@@ -190,3 +191,21 @@ def test_every_form_of_its_result_is_read(line: str, mean: float) -> None:
 def test_garbled_results_are_none(text: str, reason: str) -> None:
     with pytest.raises(WorkerFailed, match=reason):
         benchmark_model.mean_us(text, 50)
+
+
+def test_the_tool_is_told_the_sizes_and_the_signature(tool: Path, tiny_plan: Plan, tmp_path: Path, cache: Path) -> None:
+    path = odd_models.with_shape(tmp_path / "open.tflite", [1, 1, 1, 3], [-1, -1, -1, 3])
+    target = here(tool)
+    (one,) = [
+        record.load(made)
+        for made in deploy.deploy(
+            target, deploy.sources([path], feeding.wish(["x=1x8x6x3"])), tiny_plan, tmp_path / "results"
+        )
+    ]
+    assert one.outcome.status in ("complete", "budget"), one.outcome
+    (log,) = cache.rglob("benchmark_model.log")
+    assert all("--input_layer=x --input_layer_shape=1,8,6,3" in line for line in log.read_text().splitlines()[-3:])
+    options = {"shapes": {"ids": [1, 8], "mask": [1, 8]}, "signature": "decode"}
+    assert benchmark_model._fed(options) == [
+        "--input_layer=ids,mask", "--input_layer_shape=1,8:1,8", "--signature_to_run_for=decode",
+    ]  # fmt: skip

@@ -18,7 +18,7 @@ from device_agents.python.store import Store
 from edgebench import bundle, deploy, feeding, ledger, record
 from edgebench.bundle import Artifact, Bundle, Golden
 from edgebench.errors import BadFile, UserError
-from edgebench.plan import Plan
+from edgebench.plan import Plan, with_accuracy
 from edgebench.record import FedInput, Record
 from edgebench.targets import Target
 from tests import odd_models
@@ -103,6 +103,39 @@ def test_whole_numbers_of_any_size_are_fed(code: int, tmp_path: Path) -> None:
     session.feed(0, np.arange(4, dtype=spec["dtype"]).tobytes())
     session.invoke()
     assert session.logits() == [0, 1, 2, 3]
+
+
+def test_a_bundle_is_fed_other_sizes_without_its_golden_inputs(tiny_plan: Plan, tmp_path: Path) -> None:
+    """Its ONNX files take any number of images, and the golden inputs are one each."""
+    found = deploy.sources([Path(__file__).parent / "data/bundle"], feeding.wish(["input=4x1x28x28"]))
+    onnx_fp32 = next(one for one in found if one.artifact.name.endswith("onnx-fp32"))
+    others = [one for one in found if one.artifact.format == "tflite"]
+    assert onnx_fp32.artifact.golden is None and all(one.artifact.golden for one in others)
+    assert "its answers are not checked" in onnx_fp32.feeding.said[0]
+    (path,) = deploy.deploy(HERE, [onnx_fp32], tiny_plan, tmp_path / "results")
+    one = record.load(path)
+    assert_timed(one)
+    assert one.batch == 4 and one.golden is None
+    with pytest.raises(UserError, match="--accuracy: .* is fed other sizes than those of its images"):
+        deploy.deploy(HERE, [onnx_fp32], with_accuracy(tiny_plan), tmp_path / "results")
+
+
+def test_an_input_may_be_empty_or_have_no_sizes_in_the_file(tmp_path: Path) -> None:
+    """A decoder's cache is empty at first."""
+    node = odd_models.h.make_node("Concat", ["past", "x"], ["y"], axis=1)
+    ports: list[odd_models.Port] = [
+        ("past", TensorProto.FLOAT, ["batch", "past", 4]),
+        ("x", TensorProto.FLOAT, ["batch", 1, 4]),
+    ]
+    path = odd_models.onnx_file(tmp_path / "a.onnx", [node], ports, [("y", TensorProto.FLOAT, ["batch", None, 4])])
+    (source,) = deploy.sources([path], feeding.wish(["past=1x0x4"]))
+    session = onnxruntime.load(str(path), {**CPU, **source.feeding.options})
+    for index, spec in enumerate(session.inputs()):
+        session.feed(index, bytes(spec["bytes"]))
+    session.invoke()
+    assert [spec["shape"] for spec in session.inputs()] == [[1, 0, 4], [1, 1, 4]] and len(session.logits()) == 4
+    path = odd_models.identity(tmp_path / "b.onnx", None)
+    assert onnxruntime.load(str(path), {**CPU, "shapes": {"x": [1, 3]}}).inputs()[0]["shape"] == [1, 3]
 
 
 def test_a_program_of_torch_takes_several_inputs_and_other_sizes(tiny_plan: Plan, tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ class Tool:
         command = [
             str(self._program), "--graph=" + self._path, "--num_threads=%d" % self._options["threads"],
             "--num_runs=%d" % inferences, "--min_secs=0", "--max_secs=%d" % max(1, timeout_s),
+            *_fed(self._options),
         ]  # fmt: skip
         cpus = self._options.get("cpus")
         try:
@@ -140,6 +141,19 @@ class Tool:
         if code:
             raise WorkerFailed("error", "benchmark_model ended with exit code %d; %s" % (code, _last_words(text)))
         return text
+
+
+def _fed(options):
+    """The tool's arguments for sizes and the signature that were asked for."""
+    arguments = []
+    shapes = options.get("shapes", {})
+    if shapes:
+        arguments.append("--input_layer=" + ",".join(shapes))
+        sizes = (",".join(map(str, shape)) for shape in shapes.values())
+        arguments.append("--input_layer_shape=" + ":".join(sizes))
+    if options.get("signature"):
+        arguments.append("--signature_to_run_for=" + options["signature"])
+    return arguments
 
 
 def mean_us(text, inferences):

@@ -169,7 +169,8 @@ def _spec(node, numpy, shapes):
     dtype = _DTYPES.get(node.type)
     if dtype is None:
         raise ValueError("input '%s' is a %s, which cannot be fed" % (node.name, node.type))
-    shape = fed_shape(node.name, node.shape, shapes)
+    # Also of an input that the file gives no sizes at all onnxruntime says [], as of a single number.
+    shape = fed_shape(node.name, node.shape or [None] * len(shapes.get(node.name, ())), shapes)
     count = int(numpy.prod(shape)) if shape else 1
     return {"name": node.name, "shape": shape, "dtype": dtype, "bytes": count * numpy.dtype(dtype).itemsize}
 
