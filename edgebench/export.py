@@ -223,7 +223,10 @@ def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="edgebench-export-") as folder:
+    _publishing.clear(Path(tempfile.gettempdir()), "edgebench-export-*")
+    with tempfile.TemporaryDirectory(prefix="edgebench-export-") as folder, contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            held.enter_context(_publishing.hold(Path(folder)))
         yield Path(folder)
 
 

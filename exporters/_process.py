@@ -158,10 +158,14 @@ class Workers:
 
 
 class Worker:
-    """A started process. It imports its libraries at once and then waits for the task."""
+    """A started process. It imports its libraries at once and then waits for the task.
+
+    It holds one end of a pipe, and ends when nobody holds the other any more: this process was killed.
+    """
 
     def __init__(self, action: str, plugin: str, log: Path) -> None:
         self._log = log
+        lifeline, self._lifeline = os.pipe()
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
             "PYTHONIOENCODING": "utf-8",
@@ -170,11 +174,22 @@ class Worker:
             "CUDA_VISIBLE_DEVICES": "",  # converting needs no GPU, and TensorFlow would take all of its memory
         }
         # -P: a file called onnx.py in the user's folder must not be taken for the library.
-        command = [sys.executable, "-P", "-m", "exporters._worker", action, plugin]
-        with log.open("ab") as stream:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment
-            )
+        command = [sys.executable, "-P", "-m", "exporters._worker", action, plugin, str(lifeline)]
+        try:
+            with log.open("ab") as stream:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stream,
+                    env=environment,
+                    pass_fds=(lifeline,),
+                )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(lifeline)
 
     def kill(self) -> None:
         if self._process.poll() is None:
@@ -183,6 +198,9 @@ class Worker:
     def close(self) -> None:
         self.kill()
         self._process.wait()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None and not stream.closed:
                 with suppress(BrokenPipeError):  # of a task that it did not live to read

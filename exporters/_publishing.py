@@ -5,10 +5,14 @@ bundle.json is the last file that is written and the first that is deleted: a fo
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +21,7 @@ from edgebench.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PROBE_BYTES = 1_000_000
+YOUNG_S = 60.0
 _ELSEWHERE = "Name another folder with --out"
 
 
@@ -38,18 +43,44 @@ def part(folder: Path) -> Iterator[Path]:
     if folder.is_symlink():
         folder = Path(os.path.realpath(folder))
     made = _new(folder)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            held.enter_context(hold(made))
+        try:
+            yield made
+            publish(made, folder)
+        except BaseException:
+            discard(made)
+            raise
+
+
+def clear(folder: Path, pattern: str) -> None:
+    """Delete what killed exports left there. Whoever is at work in a folder holds it (`hold`)."""
+    for left in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            is_young = time.time() - left.stat().st_mtime < YOUNG_S  # and perhaps about to be held
+            if left.is_symlink() or left.stat().st_uid != os.getuid() or is_young:
+                continue
+            with hold(left):
+                discard(left)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Raises OSError if another process does, or if that cannot be known there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield made
-        publish(made, folder)
-    except BaseException:
-        discard(made)
-        raise
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _new(folder: Path) -> Path:
     """Beside the final one: renaming works only within a file system."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        clear(folder.parent, f".{glob.escape(folder.name)}.*.part")
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
         made.chmod(0o755)
     except OSError as error:

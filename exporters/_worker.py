@@ -1,6 +1,6 @@
 """A worker process: tasks as JSON lines on stdin, JSON lines back, the last one of each task `{"done": true}`.
 
-    python -m exporters._worker convert|run|race|fold|inspect|look|look-at|ask PLUGIN
+    python -m exporters._worker convert|run|race|fold|inspect|look|look-at|ask PLUGIN [LIFELINE]
 
 Native libraries print to file descriptor 1; so it is kept for the answers under another number and then pointed at
 stderr, which the parent sends to a log file.
@@ -8,8 +8,10 @@ stderr, which the parent sends to a log file.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
+import select
 import statistics
 import sys
 import time
@@ -96,7 +98,19 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     done: bool = False
 
 
-def main(action: str, plugin: str) -> int:
+def end_with_parent(lifeline: int) -> None:
+    """A parent that is killed cannot end its workers, and native code that computes for minutes reads no pipe: so the
+    kernel sends SIGIO, which ends a process that does not handle it, when the other end of this one is closed.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:
+        os._exit(1)  # it was closed before
+
+
+def main(action: str, plugin: str, lifeline: str = "") -> int:
+    if lifeline:
+        end_with_parent(int(lifeline))
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

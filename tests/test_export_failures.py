@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from edgebench import bundle, checkpoint
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
 from edgebench.export import check_made, export
 from exporters import _process as process
-from tests.conftest import run_cli
+from exporters import _publishing
+from tests.conftest import cli_command, run_cli
 from tests.exported import dense as dense
 from tests.exported import folder as folder
 
@@ -205,6 +207,64 @@ def test_interrupting_ends_the_workers_and_leaves_nothing(
     assert program.returncode != 0
     assert b"KeyboardInterrupt" in errors
     assert list((tmp_path / "bundles").iterdir()) == []
+
+
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_whatever_ends_an_export_ends_its_workers(
+    ends: signal.Signals, dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A converter in native code that never lets Python look, as those of TensorFlow are for minutes."""
+    started = tmp_path / "started"
+    write_plugin(
+        tmp_path,
+        monkeypatch,
+        "def convert(job):\n import ctypes, os; from pathlib import Path\n"
+        f" Path({str(started)!r}).write_text(str(os.getpid()))\n ctypes.PyDLL(None).sleep(300); yield\n",
+    )
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    program = subprocess.Popen(
+        cli_command("export", dense.path, "--formats", "bad-fp16", "--no-cache", "--out", "out/x"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert soon(lambda: started.exists() and bool(started.read_text()))
+        program.send_signal(ends)
+        _, errors = program.communicate(timeout=60)
+        worker = Path("/proc") / started.read_text()
+        gone = soon(lambda: not worker.exists() or " Z " in (worker / "stat").read_text())
+    finally:
+        program.kill()
+        subprocess.run(["kill", "-9", started.read_text()], capture_output=True)
+    assert gone and b"Traceback" not in errors
+    if ends == signal.SIGKILL:
+        assert program.returncode == -signal.SIGKILL
+        monkeypatch.setattr(_publishing, "YOUNG_S", -1.0)
+        _publishing.clear(tmp_path / "out", ".x.*.part")
+        _publishing.clear(tmp_path / "tmp", "edgebench-export-*")
+    else:
+        assert program.returncode == 128 + ends
+    assert list((tmp_path / "out").iterdir()) == [] and not list((tmp_path / "tmp").glob("edgebench-export-*"))
+
+
+def soon(happened: Callable[[], bool]) -> bool:
+    """Within a minute."""
+    for _ in range(600):
+        if happened():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_what_somebody_works_in_is_not_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_publishing, "YOUNG_S", -1.0)
+    with _publishing.part(tmp_path / "x") as mine:
+        (mine / "bundle.json").write_text("{}")
+        _publishing.clear(tmp_path, ".x.*.part")
+        assert mine.is_dir()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["x"]
 
 
 def test_names_that_cannot_be_made(

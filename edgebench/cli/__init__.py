@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -72,6 +73,9 @@ def common(
 
 def main() -> None:
     """Run a command; the one place where errors become messages and exit codes."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we
+            signal.signal(number, _end)
     try:
         _refuse_empty(sys.argv[1:])
         app()
@@ -84,6 +88,13 @@ def main() -> None:
             raise
         complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
         sys.exit(EXIT_USER)
+
+
+def _end(number: int, _: object) -> None:
+    """As Ctrl-C does: what was started is ended, what is half written goes."""
+    for other in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
