@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -112,21 +113,17 @@ class Taken:
 
 
 def run(checkout: Path, results: Path, *, html: bool) -> Taken:
+    """In the checkout's own folder: that is where `-m` looks first."""
     command = [sys.executable, "-m", "edgebench", "compare", "--results", str(results)]
+    report_ = ["--html", str(results / "report.html")] if html else []
     environment = {**os.environ, "PYTHONPATH": str(checkout), "COLUMNS": "80"}
-    null = os.open(os.devnull, os.O_WRONLY)
     started = time.perf_counter()
-    process = os.posix_spawn(
-        sys.executable,
-        [*command, *(["--html", str(results / "report.html")] if html else [])],
-        environment,
-        file_actions=[(os.POSIX_SPAWN_DUP2, null, 1)],
-    )
-    _, status, usage = os.wait4(process, 0)
-    os.close(null)
+    process = subprocess.Popen([*command, *report_], cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall_s = time.perf_counter() - started
+    process.returncode = status
     if status:
         raise SystemExit(f"edgebench compare failed in {checkout}")
-    wall_s = time.perf_counter() - started
     return Taken(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 

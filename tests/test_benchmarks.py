@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import agent_cost, overhead, peer_tools, report, right
+from benchmarks import agent_cost, compare, overhead, peer_tools, report, right
 from benchmarks.models import RUNTIMES, Model, input_file
 from benchmarks.overhead import Effort
 from edgebench.errors import UserError
@@ -81,3 +81,10 @@ def test_what_ours_are_asked_for_is_told_in_their_rows(
     assert int8[1] == (accuracy_lost == 0)
     assert int8[0][2] == "edgebench int8"
     assert int8[0][-1] == f"-0.3, -0.1: {'MISSED' if accuracy_lost else 'holds'}"
+
+
+def test_comparing_made_up_records_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
+    compare.make(tmp_path, compare.Size(3, 6, 20, seconds=1.0, bytes=1e9))
+    taken = compare.run(compare.HERE, tmp_path, html=False)
+    assert len(list((tmp_path / "desktop-cpu").glob("*.json"))) == 3
+    assert 0 < taken.cpu_s and taken.memory_bytes > 10_000_000

@@ -46,6 +46,9 @@ def ratio_cell(value: float, low: float | None, high: float | None) -> str:
 
 def test_a_ratio_is_a_difference_the_same_or_not_resolved() -> None:
     assert ratio_cell(0.41, 0.40, 0.42) == "0.41x (0.40-0.42)"
+    assert ratio_cell(290.2, 250.9, 331.7) == "290x (251-332)"
+    assert ratio_cell(18.0, 12.0, 27.0) == "18.0x (12.0-27.0)"
+    assert ratio_cell(18.0, 17.96, 18.04) == "18.00x (17.96-18.04)"
     assert ratio_cell(1.0, 0.98, 1.0204) == "same (0.98-1.02)"
     assert ratio_cell(1.28, 0.94, 1.60) == "not resolved: -6 % to +60 %"
     assert ratio_cell(1.01, 0.996, 1.036) == "not resolved: -0.4 % to +4 %"

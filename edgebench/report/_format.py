@@ -134,7 +134,7 @@ def _conclusion(value: Ratio) -> list[str]:
         return [f"{significant(value.value)}x", "(no interval)"]
     if value.conclusion == "not resolved":
         return ["not resolved:", f"{change(value.low - 1)} to {change(value.high - 1)}"]
-    digits = _ratio_decimals(value.low, value.high)
+    digits = _ratio_decimals(value.value, value.low, value.high)
     same = value.conclusion == "equivalent"
     return [
         "same" if same else f"{value.value:,.{digits}f}x",
@@ -142,11 +142,13 @@ def _conclusion(value: Ratio) -> list[str]:
     ]
 
 
-def _ratio_decimals(low: float, high: float) -> int:
-    """Two; more where an end would read as 1 though it is not, the ends as the same, or a small ratio as nothing."""
+def _ratio_decimals(value: float, low: float, high: float) -> int:
+    """Two, of large ratios fewer; more where an end would read as 1 though it is not, both as the same, or a small ratio
+    as nothing.
+    """
     nearest = min(abs(low - 1), abs(high - 1))
     wanted = [_first_decimal(nearest), min(_first_decimal((high - low) / 2), 3), _first_decimal(low) + 1]
-    return min(max(2, *wanted), 4)
+    return min(max(min(_significant_decimals(value), 2), *wanted), 4)
 
 
 def _first_decimal(value: float) -> int:

@@ -114,6 +114,11 @@ def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
     margin = f"{ratios.EQUIVALENCE_MARGIN:.0%}"
     if "equivalent" in outcomes:
         yield f"same: the 95% interval of the ratio lies within {margin} of 1."
+    if any(row.ratio and row.ratio.per_image for row in rows):
+        yield (
+            "per image: a ratio of one image, as the two take different numbers of images an inference; times and rates "
+            "are of an inference."
+        )
     if any(row.conclusion == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
         yield (
             f"not resolved: the 95% interval of the ratio holds 1 and reaches further than {margin} from it; measure "
