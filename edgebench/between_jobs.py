@@ -36,6 +36,7 @@ class Spread:
 
     own: Deviation | None
     base: Deviation | None
+    same_target: bool = True
 
     @property
     def is_known(self) -> bool:
@@ -63,7 +64,8 @@ def spread(record: Record, baseline: Record, known: Mapping[str, Deviation]) -> 
     """For a ratio of the two; None inside one job. known: by target."""
     if record.job == baseline.job:
         return None
-    return Spread(known.get(record.target.name), known.get(baseline.target.name))
+    own, base = record.target.name, baseline.target.name
+    return Spread(known.get(own), known.get(base), same_target=own == base)
 
 
 def deviations(records: Iterable[Record]) -> dict[str, Deviation]:

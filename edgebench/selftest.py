@@ -118,7 +118,7 @@ class SelfTest:
         margin = f"{EQUIVALENCE_MARGIN:.0%}"
         yield f"  outcomes        {called} different, {same} same within {margin}, {open_} not resolved"
         yield f"  not precise     {imprecise} of {jobs} jobs within {self.plan.seconds_max:g} s"
-        yield f"  can tell        differences above {self.detectable:.2%} inside one job{self._between_two()}"
+        yield f"  can tell        above {self.detectable:.2%} inside one job{self._between_two()}"
         if self.stopped:
             yield f"  stopped after {jobs} jobs"
         if self.useless:
@@ -127,7 +127,7 @@ class SelfTest:
     def _between_two(self) -> str:
         known = between_jobs.deviations(one for pair in self.pairs for one in (pair.first, pair.twin))
         found = known.get(self.pairs[0].first.target.name)
-        return f", above {Spread(found, found).least:.2%} between two" if found else ""
+        return f", above {Spread(found, found).least:.2%} between two jobs" if found else ""
 
     def _noise(self) -> float:
         latencies = [stats.latency_ns(pair.first.rounds, 0.5) for pair in self.pairs]

@@ -87,4 +87,4 @@ def test_comparing_made_up_records_is_timed_in_a_process_of_its_own(tmp_path: Pa
     compare.make(tmp_path, compare.Size(3, 6, 20, seconds=1.0, bytes=1e9))
     taken = compare.run(compare.HERE, tmp_path, html=False)
     assert len(list((tmp_path / "desktop-cpu").glob("*.json"))) == 3
-    assert 0 < taken.cpu_s and taken.memory_bytes > 10_000_000
+    assert taken.cpu_s > 0 and taken.memory_bytes > 10_000_000

@@ -71,6 +71,16 @@ def test_the_report_fits_a_terminal_and_says_what_was_found() -> None:
     text = "\n".join(lines)
     assert "50 ns" in text and "below 5 µs" in text and "2.00 ms a round trip, at most 3.00 ms" in text
     assert "1 of 3 jobs call a difference" in text and "1 of 3 jobs within 3 s" in text
+    assert "1 different, 2 same within 3%, 0 not resolved" in text
+
+
+def test_what_two_jobs_differ_by_is_told_as_well() -> None:
+    jobs = [
+        Pair(*(msgspec.structs.replace(one, job=f"job-{number}") for one in (made_.first, made_.twin)), number != 1)
+        for number, made_ in enumerate(pair(1.0, p50_ns=p50_ns) for p50_ns in (50_000.0, 80_000.0, 30_000.0))
+    ]
+    (line,) = (line for line in made(*jobs).lines() if "can tell" in line)
+    assert "inside one job, above " in line and line.endswith("% between two jobs") and len(line) <= 80
 
 
 def test_this_machine_is_compared_with_itself(tiny_plan: Plan) -> None:

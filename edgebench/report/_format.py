@@ -143,9 +143,7 @@ def _conclusion(value: Ratio) -> list[str]:
 
 
 def _ratio_decimals(value: float, low: float, high: float) -> int:
-    """Two, of large ratios fewer; more where an end would read as 1 though it is not, both as the same, or a small ratio
-    as nothing.
-    """
+    """Two, of large ratios fewer; more where an end would read as 1 though it is not, or both ends as the same."""
     nearest = min(abs(low - 1), abs(high - 1))
     wanted = [_first_decimal(nearest), min(_first_decimal((high - low) / 2), 3), _first_decimal(low) + 1]
     return min(max(min(_significant_decimals(value), 2), *wanted), 4)

@@ -51,15 +51,13 @@ def _notes(row: Row) -> Iterator[str]:
 
 def _of_two_jobs(spread: Spread) -> str:
     """What the interval of a ratio between two jobs allows for."""
+    where = "of another job than its baseline" if spread.same_target else "on another target than its baseline"
     if spread.is_known:
-        return (
-            f"of another job than its baseline: jobs of one file differ by up to {spread.least:.1%} "
-            "there, which is in the interval"
-        )
+        return f"{where}: jobs of one file differ by up to {spread.least:.1%} there, which is in the interval"
+    remedy = "Measure both in one job, or keep" if spread.same_target else "Keep"
     return (
-        f"of another job than its baseline, one job each: differences below {between_jobs.UNKNOWN:.0%} are "
-        "not resolved. Measure both in one job, or keep three jobs or more of one file in the results "
-        "(edgebench selftest --results)"
+        f"{where}, one job each: differences below {between_jobs.UNKNOWN:.0%} are not resolved. {remedy} three jobs or "
+        "more of one file in its results (edgebench selftest --results)"
     )
 
 
@@ -116,13 +114,13 @@ def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
         yield f"same: the 95% interval of the ratio lies within {margin} of 1."
     if any(row.ratio and row.ratio.per_image for row in rows):
         yield (
-            "per image: a ratio of one image, as the two take different numbers of images an inference; times and rates "
-            "are of an inference."
+            "per image: a ratio of one image, as the two take different numbers of images an inference; times and "
+            "rates are of an inference."
         )
     if any(row.conclusion == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
         yield (
             f"not resolved: the 95% interval of the ratio holds 1 and reaches further than {margin} from it; measure "
-            "both in one job, for longer."
+            "for longer, and in one job what is on one target."
         )
 
 
