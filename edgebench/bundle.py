@@ -223,9 +223,15 @@ def location(artifact: Artifact, companion: FileRef) -> str:
 def check_file(folder: Path, ref: FileRef) -> Path:
     """The path of one file of a bundle; refuses names that lead out of the folder and changed content."""
     path = folder / ref.file
-    if "\0" in ref.file or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_inside = "\0" not in ref.file and path.resolve().is_relative_to(folder.resolve())
+        is_there = is_inside and path.is_file()
+    except (OSError, RuntimeError) as error:  # longer than a name can be; links in a circle
+        seen = f"bundle.json names {untrusted.shortened(repr(ref.file))}, which is no file name ({error})"
+        raise BadFile(str(folder), untrusted.shortened(seen), _KIND.remedy) from error
+    if not is_inside:
         raise BadFile(str(folder), f"bundle.json names {ref.file!r}, outside the bundle", "Do not use this bundle")
-    if not path.is_file():
+    if not is_there:
         raise BadFile(str(path), "the bundle names it, but it is missing", "Export again with `edgebench export`")
     if file_ref(folder, path).sha256 != ref.sha256:
         raise BadFile(str(path), "its content is not what was exported", "Export again with `edgebench export`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -77,10 +78,12 @@ def encoded(tree: Any) -> bytes:
     return text.encode()
 
 
-def damaged(tree: Any) -> Iterator[tuple[str, bytes]]:
-    """(what was done, the file) for every node and everything that may stand there instead."""
-    for path in paths(tree):
-        for value in replacements(at(tree, path)):
+def damaged(tree: Any, *, one_in: int = 1) -> Iterator[tuple[str, bytes]]:
+    """(what was done, the file) for every node and everything that may stand there instead, or for one in so many of
+    that, others at each node.
+    """
+    for number, path in enumerate(paths(tree)):
+        for value in itertools.islice(replacements(at(tree, path)), number % one_in, None, one_in):
             shown = "gone" if value is GONE else repr(value)[:40]
             yield f"{'.'.join(map(str, path))} = {shown}", encoded(replaced(tree, path, value))
 

@@ -4,40 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from edgebench import checkpoint, models
-from edgebench.checkpoint import Checkpoint, Metadata, Metrics
-from edgebench.data import Preprocessing
+from edgebench.checkpoint import Checkpoint
 from edgebench.errors import BadFile, UnknownName, UserError
+from tests import tiny_checkpoints
+from tests.tiny_checkpoints import SHAPE, tiny_metadata
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-
-SHAPE = (1, 8, 8)
-
-
-def tiny_metadata(**changes: object) -> Metadata:
-    about = Metadata(
-        model="ultralight",
-        dataset="fashion-mnist-mini",
-        input_shape=SHAPE,
-        class_names=("a", "b", "c"),
-        preprocessing=Preprocessing(mean=(0.25,), std=(0.5,)),
-        size=models.Size(parameters=1, macs=1, weights_bytes=4),
-        metrics=Metrics(accuracy=0.5, loss=1.0, test_images=10),
-        arguments={"widths": [2, 3, 4]},
-    )
-    return msgspec.structs.replace(about, **changes)
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Checkpoint:
     """A checkpoint of a few hundred bytes of weights."""
-    torch.manual_seed(0)
-    model = models.build("ultralight", SHAPE, 3, widths=(2, 3, 4))
-    return checkpoint.save(model, tiny_metadata(), tmp_path / "tiny.safetensors")
+    return tiny_checkpoints.make(tmp_path)
 
 
 def test_what_was_saved_is_loaded(tiny: Checkpoint) -> None:
