@@ -43,7 +43,7 @@ class Line(msgspec.Struct, frozen=True, tag_field="event", forbid_unknown_fields
     """n counts the lines of a journal from 0; t_ns is the device's monotonic clock."""
 
     n: Index
-    t_ns: Index
+    t_ns: Instant
 
 
 class JobLine(Line, tag="job", frozen=True):
