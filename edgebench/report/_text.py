@@ -125,9 +125,13 @@ def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def shows_shapes(rows: Sequence[Row]) -> bool:
-    """Whether the inputs as they were fed go beside the names: they differ, or are not of one image."""
-    known = {row.fed for row in rows if row.fed}
-    return len(known) > 1 or any(row.record.batch not in (None, 1) for row in rows)
+    """Whether the inputs as they were fed go beside the names: they differ, are not of one image, or no bundle says
+    what the file takes.
+    """
+    known = [row for row in rows if row.fed]
+    return len({row.fed for row in known}) > 1 or any(
+        row.record.batch not in (None, 1) or not row.record.artifact.inputs for row in known
+    )
 
 
 def of_plan(record: Record) -> Iterator[str]:
