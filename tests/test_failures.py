@@ -60,6 +60,19 @@ def reshaped(path: Path) -> Path:
     return onnx_file(path, [node("Reshape", "x", "s")], ports, [("y", FLOAT, None)], weights=[constant("s", [1, 7])])
 
 
+def old(path: Path) -> Path:
+    """Of opset 6: onnxruntime begins at 7."""
+    ports: list[odd_models.Port] = [("x", FLOAT, [1, 4]), ("z", FLOAT, [1, 4])]
+    return onnx_file(path, [node("Add", "x", "z")], ports, [("y", FLOAT, [1, 4])], opset=6, ir=3)
+
+
+def split(path: Path) -> Path:
+    """What it is split into is fed, and zeros are no such sizes."""
+    ports: list[odd_models.Port] = [("x", FLOAT, [1, 4]), ("parts", TensorProto.INT64, [2])]
+    nodes = [h.make_node("SplitToSequence", ["x", "parts"], ["s"], axis=1), h.make_node("SequenceLength", ["s"], ["y"])]
+    return onnx_file(path, nodes, ports, [("y", TensorProto.INT64, [])])
+
+
 def alone(path: Path) -> Path:
     """Its weights are somewhere else."""
     odd_models.outside(path)
@@ -90,6 +103,8 @@ CASES: list[tuple[str, Callable[[Path], Path], str, str, str]] = [
     ("a.onnx", lambda p: odd_models.custom(p, "Foo", "com.microsoft"), "operator", "not know its operator Foo", "own:"),
     ("a.onnx", lambda p: odd_models.custom(p, "Frob", ""), "operator", "Frob in opset 17", "Update the runtime"),
     ("a.onnx", convolution(TensorProto.DOUBLE), "operator", "no code for its operator Conv", "float32"),
+    ("a.onnx", old, "operator", "no code for its operator Add, version 6", "newer opset"),
+    ("a.onnx", split, "fed numbers", "SplitToSequence it does not go on: split_size_sum (0) != ", "made-up numbers"),
     ("a.onnx", convolution(TensorProto.INT8), "invalid", "tensor(int8)", "onnx.checker"),
     ("a.onnx", lambda p: identity(p, [1, 4], TensorProto.BFLOAT16), "type", "tensor(bfloat16)", "numbers as input"),
     ("a.onnx", lambda p: identity(p, [1, 4], TensorProto.STRING), "type", "tensor(string)", "numbers as input"),

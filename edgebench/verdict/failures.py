@@ -17,7 +17,7 @@ from edgebench.record import Outcome
 Kind = Literal[
     "open sizes", "other sizes", "external data", "operator", "type", "too new", "no model", "memory", "crash",
     "wrong answers", "fallback", "hang", "data-dependent sizes", "sizes that do not fit", "invalid", "golden inputs",
-    "unknown",
+    "fed numbers", "unknown",
 ]  # fmt: skip
 
 
@@ -38,8 +38,11 @@ class Explained:
     remedy: str
 
 
-_NEWER = "Update the runtime on the device, or export it again with an older version"
 _MEMORY = "Give it smaller sizes, or a file with smaller weights (INT8), or measure it where there is more memory"
+_OTHER_SIZES = (
+    "Feed it sizes that it takes (--shape, where it leaves some open): many want multiples of 32, and some compute "
+    "sizes from numbers that they are fed, which are made up here"
+)
 _OUT_OF_MEMORY = r"std::bad_alloc|bad allocation|MemoryError|[Uu]nable to allocate|[Oo]ut of memory"
 
 CAUSES: tuple[Cause, ...] = (
@@ -113,8 +116,9 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "operator", r"Could not find an implementation for (?P<operator>\w+)\((?P<version>\d+)\)",
-        "the runtime has no code for its operator {operator} with these types",
-        "Export it in float32 (`edgebench inspect` shows the types), or measure it with another runtime",
+        "the runtime has no code for its operator {operator}, version {version}, with these types",
+        "Export it in float32 and with a newer opset (onnx.version_converter brings old files there), or measure it "
+        "with another runtime",
     ),
     Cause(
         "operator",
@@ -168,12 +172,17 @@ CAUSES: tuple[Cause, ...] = (
         r"while running (?P<operator>\w+) node.*?(?P<what>(?:The input tensor cannot be reshaped"
         r"|Attempting to broadcast|[\w ]*dimension|[\w ]*[Ss]hape)[^\n]*)",
         "at its operator {operator} the sizes do not fit together: {what}",
-        "Feed it sizes that it takes (--shape, where it leaves some open); many networks want multiples of 32",
+        _OTHER_SIZES,
+    ),
+    Cause(
+        "fed numbers", r"while running (?P<operator>\w+) node.*?Status Message: (?P<what>[^\n]+)",
+        "at its operator {operator} it does not go on: {what}",
+        "It was fed made-up numbers, whole ones with 0, which it may not take; or it wants other sizes (--shape)",
     ),
     Cause(
         "sizes that do not fit", r"(?P<what>\([^()]* != [^()]*\)).*Node number \d+ \((?P<operator>\w+)\) failed",
         "at its operator {operator} the sizes do not fit together {what}",
-        "Feed it sizes that it takes (--shape, where it leaves some open); many networks want multiples of 32",
+        _OTHER_SIZES,
     ),
 )  # fmt: skip
 
@@ -217,7 +226,7 @@ def of_words(words: str) -> Explained:
     for cause in CAUSES:
         match = re.search(cause.pattern, words, re.DOTALL)
         if match:
-            blanks = {name: plain(found.strip()[:200]) for name, found in match.groupdict().items()}
+            blanks = {name: _without_places(found)[:200] for name, found in match.groupdict().items()}
             if cause.kind == "too new":
                 blanks["reads_it"] = _reads_it(int(blanks.get("opset", 0)), int(blanks.get("ir", 0)))
             return Explained(cause.kind, cause.seen.format(**blanks), cause.remedy.format(**blanks))
@@ -231,5 +240,6 @@ def _reads_it(opset: int, ir_version: int) -> str:
 
 
 def _without_places(words: str) -> str:
-    """Without the places in the runtime's source that its sentences begin with."""
-    return plain(re.sub(r"\S+\.(?:cc|h):\d+ .*\) (?=\S)", "", " ".join(words.split())))
+    """Without the places in the runtime's source that its sentences begin with, and the kind of its exception."""
+    words = re.sub(r"^\w+: \[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(words.split()))
+    return plain(re.sub(r"\S+\.(?:cc|h):\d+ .*?[)>] (?=\S)", "", words))
