@@ -91,7 +91,7 @@ def _setting(record: Record) -> tuple[object, ...]:
     runtime = record.runtime
     fed = tuple(one.shape for one in record.fed)
     return (
-        record.target.name, record.target.threads, record.artifact.content.sha256, runtime.name,
+        record.target.name, record.target.threads, record.artifact.sha256, runtime.name,
         runtime.facts.get("version"), record.plan.preset, fed,
     )  # fmt: skip
 

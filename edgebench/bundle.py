@@ -132,7 +132,15 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def size_bytes(self) -> int:
         """With its companions."""
-        return sum(ref.size_bytes for ref in (self.content, *self.companions))
+        return sum(ref.size_bytes for ref in model_files(self))
+
+    @property
+    def sha256(self) -> str:
+        """Of all that a runtime loads: the same graph with other weights beside it is another network."""
+        if not self.companions:
+            return self.content.sha256
+        parts = "\n".join(f"{ref.file} {ref.sha256}" for ref in self.companions)
+        return hashlib.sha256(f"{self.content.sha256}\n{parts}".encode()).hexdigest()
 
 
 class NotMade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -91,8 +91,8 @@ def deploy(
 
 def check_measured(wanted: Sequence[Source], records: Sequence[Record]) -> None:
     """Raises UserError, which names them, unless all that was asked for was measured; stopped by Ctrl-C is no fault."""
-    known = {one.artifact.content.sha256 for one in records}
-    missing = [f"{s.artifact.name} (left out)" for s in wanted if s.artifact.content.sha256 not in known]
+    known = {one.artifact.sha256 for one in records}
+    missing = [f"{s.artifact.name} (left out)" for s in wanted if s.artifact.sha256 not in known]
     missing += [
         f"{one.artifact.name} ({_how_it_ended(one.outcome)})"
         for one in records

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import msgspec
 
-from edgebench.bundle import Artifact, model_files
+from edgebench.bundle import Artifact
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.targets import Target
@@ -59,7 +59,7 @@ def job_key(
 
     fed: the sizes and the signature of each artifact, where they were asked for.
     """
-    files = [[ref.sha256 for ref in model_files(artifact)] for artifact in artifacts]
+    files = [artifact.sha256 for artifact in artifacts]
     asked = msgspec.json.encode([target, plan, files, agent_sha256, fed])
     return hashlib.sha256(asked).hexdigest()[:12]
 

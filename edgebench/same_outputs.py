@@ -30,7 +30,7 @@ def matches(records: Sequence[Record]) -> tuple[OutputsMatch, ...]:
     for record in records:
         if record.golden is None:
             continue
-        sha256 = record.artifact.content.sha256
+        sha256 = record.artifact.sha256
         other = first.setdefault(sha256, record)
         if other.target.name != record.target.name and _same_questions(record, other):
             matches.append(_match(record, other))

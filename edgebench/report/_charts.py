@@ -165,7 +165,7 @@ def _trade(rows: Sequence[Row]) -> Drawn:
                     "accuracy": parity.accuracy,
                     "low": low,
                     "high": high,
-                    "bytes": row.record.artifact.content.size_bytes,
+                    "bytes": row.record.artifact.size_bytes,
                 }
             )
     base = alt.Chart(_ROWS).encode(
@@ -184,12 +184,12 @@ def _sizes(rows: Sequence[Row]) -> Drawn:
     """Of every file once, however often it was measured; other files of the same name are told apart as rows are."""
     files: dict[tuple[str, str], Row] = {}
     for row in rows:
-        files.setdefault((row.record.artifact.name, row.record.artifact.content.sha256), row)
+        files.setdefault((row.record.artifact.name, row.record.artifact.sha256), row)
     names = [name for name, _ in files]
     data = [
         {
             "artifact": name if names.count(name) == 1 else _label(row),
-            "kB": row.record.artifact.content.size_bytes / 1e3,
+            "kB": row.record.artifact.size_bytes / 1e3,
             "precision": row.record.artifact.precision,
         }
         for (name, _), row in files.items()

@@ -58,7 +58,7 @@ def _quality_table(rows: Sequence[Row]) -> Table:
     for heading in ("rate", "accuracy", "agreement", "memory", "size", "energy"):
         table.add_column(heading, justify="right")
     for number, row in enumerate(rows, start=1):
-        runtime, size = row.record.runtime, row.record.artifact.content.size_bytes
+        runtime, size = row.record.runtime, row.record.artifact.size_bytes
         table.add_row(
             f"({number})",
             escape(f"{runtime.name} {runtime.facts.get('version', '')}"),

@@ -65,7 +65,7 @@ def _line(row: Row) -> dict[str, Any]:
         "top1_agreement": parity and parity.top1_agreement,
         "memory_high_water_bytes": row.high_water_bytes,
         **_memory(record),
-        "size_bytes": record.artifact.content.size_bytes,
+        "size_bytes": record.artifact.size_bytes,
         "macs": record.artifact.macs,
         "parameters": record.artifact.parameters,
         "energy": " | ".join(map(_joules, row.energy)),

@@ -34,6 +34,6 @@ def _cells(row: Row, *, shapes: bool) -> list[str]:
         _format.accuracy(row),
         _format.agreement(row),
         _text.memory(row) + (f" ({_text.memory_parts(row)})" if _text.memory_parts(row) else ""),
-        _format.size(record.artifact.content.size_bytes),
+        _format.size(record.artifact.size_bytes),
         _format.energy(row),
     ]

@@ -133,4 +133,4 @@ def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan:
 
 
 def _identity(measured: Record | deploy.Source) -> str:
-    return f"{measured.artifact.name} {measured.artifact.content.sha256}"
+    return f"{measured.artifact.name} {measured.artifact.sha256}"

@@ -96,7 +96,7 @@ def _copies(records: tuple[Record, ...]) -> Iterator[Finding]:
 
 def _same_file(first: Record, second: Record) -> bool:
     where = (first.job, first.target.name) == (second.job, second.target.name)
-    return where and first.artifact.content.sha256 == second.artifact.content.sha256
+    return where and first.artifact.sha256 == second.artifact.sha256
 
 
 def _apart(first: Record, second: Record) -> float | None:
