@@ -29,6 +29,7 @@ for library in ("onnx", "onnxruntime", "ai_edge_litert"):
 import onnx  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
+from tests import odd_models  # noqa: E402
 from tests.inspected import BUNDLE, by_name, conv_net, make, on_terminal, port, read_onnx, read_tflite, weight  # noqa: E402
 from tests.inspected import folder as folder  # noqa: E402
 from tests.inspected import network_file as network_file  # noqa: E402
@@ -221,3 +222,39 @@ def test_plain_text_is_one_line_of_what_can_be_seen() -> None:
     assert plain("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
     assert plain("/stem/Conv ü") == "/stem/Conv ü"
     assert plain("x" * 10_000) == "x" * LONGEST_NAME + "…"
+
+
+def test_sizes_are_given_by_name(folder: Path) -> None:
+    path = odd_models.text_model(folder / "text.onnx")
+    network = inspect(path, shapes={"attention_mask": (1, 8)}).network
+    assert [one.output_shape for one in network.layers] == [(1, 8)]  # one name of a size is one size
+    with pytest.raises(UserError, match="no input of text.onnx is called 'mask'. There are: input_ids, attention_mask"):
+        inspect(path, shapes={"mask": (1, 8)})
+
+
+def test_a_size_that_is_written_as_minus_one_is_open(folder: Path) -> None:
+    model = conv_net()
+    for place in (0, 2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[place].dim_value = -1
+    network = read_onnx(model, folder)
+    assert network.inputs[0].shape == ("?", 3, "?", "?")
+    assert any("x=1x3x224x224" in remark for remark in network.remarks)
+    assert read_onnx(model, folder, (1, 3, 16, 16)).macs == 16 * 16 * (108 + 144) + 20
+
+
+def test_all_parts_of_a_file_are_hashed_and_a_missing_one_is_named_with_its_folder(folder: Path) -> None:
+    path = odd_models.outside(folder / "net.onnx")
+    (part,) = inspect(path).companions
+    assert part == bundle.file_ref(folder, folder / "net.onnx.data")
+    (folder / "net.onnx.data").unlink()
+    found = inspect(path)
+    assert found.companions == ()
+    assert f"its data file net.onnx.data is missing: it is not in {folder}" in found.network.remarks
+
+
+def test_why_the_runtime_does_not_run_it_is_said_with_what_helps(folder: Path) -> None:
+    path = odd_models.with_operator(folder / "flex.tflite", custom="FlexErf")
+    assert any(
+        "its operator FlexErf is one of TensorFlow's own" in remark and "SELECT_TF_OPS" in remark
+        for remark in inspect(path).network.remarks
+    )
