@@ -21,10 +21,12 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from edgebench import bundle, modelfile, sending
+from edgebench import bundle, feeding, modelfile, sending
 from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, MissingPackage, UserError
+from edgebench.feeding import Feeding, Wish
 from edgebench.inspection import Errors, Format, Inspection, Loaded, Looked, Network, RunsAs, as_run, plain
+from edgebench.modelfile import ModelFile
 from edgebench.progress import Progress, Silent
 from edgebench.verdict import failures
 from exporters._inspect import GoldenInputs, Look, Sibling
@@ -56,7 +58,9 @@ def inspect(
     Raises UserError if its content is not what its name says. What its runtime finds wrong with it is a remark.
     """
     sizes = {**({"": shape} if shape else {}), **(shapes or {})}
-    loose = _checked(path, sizes)
+    loose, model = _checked(path, sizes)
+    declared = _declared(path, model, sizes)
+    sizes = {**declared.shapes, **sizes}
     format_ = cast(Format, loose.format)
     known = known_of(path, loose.content.sha256)
     with (
@@ -68,7 +72,7 @@ def inspect(
         network = _read(path, workers, task)
         loaded = _load(workers, task)
         errors, broken = _compare(workers, task) if known.sibling else (Errors({}, 0), ())
-    remarks = [*known.remarks, *network.remarks, *_quietly_quantised(network, loaded), *broken]
+    remarks = [*known.remarks, *declared.said, *network.remarks, *_quietly_quantised(network, loaded), *broken]
     if loaded.problem:
         why = failures.of_words(loaded.problem)
         told = f"{why.seen}. {why.remedy}" if why.kind != "unknown" else loaded.problem
@@ -111,7 +115,7 @@ def known_of(path: Path, sha256: str) -> Known:
     return Known(artifact, made.source, sibling)
 
 
-def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Artifact:
+def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Artifact, ModelFile | None]:
     """Everything that can be refused before a process is started; with the other files that its weights are in."""
     loose = bundle.loose_artifact(path)
     if loose.format not in _PACKAGES:
@@ -129,9 +133,20 @@ def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Artifact:
             raise MissingPackage(f"inspecting {path.suffix} files", package, extra)
     model = modelfile.read(path)
     try:
-        return sending.whole(path, loose, model) if model else loose
+        return sending.whole(path, loose, model) if model else loose, model
     except BadFile:
-        return loose  # the rest of it can be looked into; what is missing is remarked
+        return loose, model  # the rest of it can be looked into; what is missing is remarked
+
+
+def _declared(path: Path, model: ModelFile | None, given: Mapping[str, tuple[int, ...]]) -> Feeding:
+    """What the metadata of an .onnx file say about sizes that it leaves open; nothing if that is not enough."""
+    if model is None or given or path.suffix != ".onnx":
+        return Feeding()
+    try:
+        settled = feeding.settle(path, model, Wish())
+    except UserError:
+        return Feeding()
+    return settled if settled.said else Feeding()
 
 
 def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:

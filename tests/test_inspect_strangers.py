@@ -232,6 +232,14 @@ def test_sizes_are_given_by_name(folder: Path) -> None:
         inspect(path, shapes={"mask": (1, 8)})
 
 
+def test_sizes_that_the_metadata_declare_are_used_and_said(folder: Path) -> None:
+    path = odd_models.detector(folder / "net.onnx", metadata={"imgsz": "[16, 24]"})
+    found = inspect(path).network
+    assert found.macs == 8 * 12 * 4 * 3 * 9
+    assert any("image is fed as 1x3x16x24, as its metadata say" in remark for remark in found.remarks)
+    assert inspect(path, shapes={"image": (1, 3, 8, 8)}).network.macs == 4 * 4 * 4 * 3 * 9
+
+
 def test_a_size_that_is_written_as_minus_one_is_open(folder: Path) -> None:
     model = conv_net()
     for place in (0, 2, 3):
