@@ -122,6 +122,8 @@ def _inputs(path: Path, model: ModelFile, wanted: str) -> tuple[tuple[Input, ...
         runs = next((one.name for one in model.signatures if one.subgraph == 0), "")
         ran = f"its signature '{_plain(runs)}' is run" if runs else "its main graph is run"
         return model.inputs, "", [f"{path.name}: {ran}, of {_some(sorted(names))}; --signature chooses"]
+    if model.subgraphs > 1:
+        return model.inputs, "", [f"{path.name}: its main graph is run, of {model.subgraphs}"]
     return model.inputs, "", []
 
 

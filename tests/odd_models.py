@@ -119,8 +119,8 @@ def with_dtype(path: Path, code: int) -> Path:
     return tflite_file(path, change)
 
 
-def with_signatures(path: Path, sizes: dict[str, int]) -> Path:
-    """A graph and a signature for each {name: size of its one input}."""
+def with_signatures(path: Path, sizes: dict[str, int], *, named: bool = True) -> Path:
+    """A graph, and if they are named a signature, for each {name: size of its one input}."""
 
     def change(model: Any) -> None:
         import copy
@@ -140,6 +140,7 @@ def with_signatures(path: Path, sizes: dict[str, int]) -> Path:
             for entry, key, index in ports:
                 entry.name, entry.tensorIndex = key, int(index)
             model.subgraphs.append(graph)
-            model.signatureDefs.append(signature)
+            if named:
+                model.signatureDefs.append(signature)
 
     return tflite_file(path, change)

@@ -91,6 +91,13 @@ def test_of_several_signatures_the_one_that_ran_is_said_and_chosen(tiny_plan: Pl
     )
 
 
+def test_of_several_graphs_without_signatures_the_main_one_is_run_and_said(tiny_plan: Plan, tmp_path: Path) -> None:
+    path = odd_models.with_signatures(tmp_path / "two.tflite", {"a": 64, "b": 1}, named=False)
+    (one,) = measure([path], tiny_plan, tmp_path / "results")
+    assert (one.signature, one.fed[0].shape) == ("main graph of 2", (1, 64))
+    assert deploy.sources([path])[0].feeding.said == ("two.tflite: its main graph is run, of 2",)
+
+
 def test_a_file_of_one_signature_does_not_need_to_say_so(models: Path, tiny_plan: Plan, tmp_path: Path) -> None:
     (one,) = measure([models / "relu.tflite"], tiny_plan, tmp_path / "results")
     assert one.signature == ""

@@ -137,18 +137,19 @@ class _OtherGraph:
 
 
 def _chosen(interpreter, wanted):
-    """The graph that is run, and which signature that is: "" where the file has no more than one."""
+    """The graph that is run, and which signature that is: "" where the file has no more than one graph."""
     names = list(getattr(interpreter, "get_signature_list", dict)())
     if wanted and wanted not in names:
         raise ValueError("it has no signature '%s', only %s" % (wanted, ", ".join(names) or "none"))
     if len(names) < 2:
-        return _MainGraph(interpreter), ""
+        graphs = getattr(interpreter._interpreter, "NumSubgraphs", int)()
+        return _MainGraph(interpreter), "main graph of %d" % graphs if graphs > 1 else ""
     number_of = interpreter._interpreter.GetSubgraphIndexFromSignature
     numbers = {name: number_of(name) for name in names}
     main = [name for name in names if not numbers[name]]
     chosen = wanted or (main[0] if main else "")
     if not numbers.get(chosen):
-        return _MainGraph(interpreter), chosen or "none of its signatures: its main graph"
+        return _MainGraph(interpreter), chosen or "main graph of %d" % interpreter._interpreter.NumSubgraphs()
     return _OtherGraph(interpreter, interpreter.get_signature_runner(chosen), numbers[chosen]), chosen
 
 
