@@ -270,6 +270,41 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(jobs: str, tmp_path: Path) -
     assert list(states.glob("*.part/network.part"))
 
 
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_whatever_ends_a_run_ends_its_workers(ends: signal.Signals, tmp_path: Path) -> None:
+    path = write(tmp_path / "long.yaml", changed(epochs=5000))
+    started = subprocess.Popen(
+        cli_command("study", "run", path, "--jobs", "2"),
+        cwd=tmp_path, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    states = tmp_path / "results" / "studies" / "long" / "steps"
+    wait_for(lambda: len(list(states.glob("*.part/network.part"))) == 2, started)
+    assert len(of_session(started.pid)) > 2
+    os.kill(started.pid, ends)
+    assert started.wait(timeout=60) == (-ends if ends == signal.SIGKILL else 128 + ends)
+    until = time.monotonic() + 60
+    while of_session(started.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert of_session(started.pid) == []
+    assert started.stderr is not None
+    with started.stderr as errors:
+        assert ends == signal.SIGKILL or b"Traceback" not in errors.read()
+
+
+def of_session(number: int) -> list[int]:
+    """Its processes that run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session, *_ = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(session) == number and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
 def read_all(screen: int, into: list[bytes]) -> None:
     """Until the last process has closed the terminal."""
     try:

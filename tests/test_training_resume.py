@@ -145,3 +145,17 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "The same command again goes on" in told
     assert (tmp_path / "ultralight.part").exists()
+
+
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGHUP])
+def test_a_training_that_is_told_to_end_leaves_what_it_goes_on_from(ends: signal.Signals, tmp_path: Path) -> None:
+    command = cli_command(
+        "train", "ultralight", "--epochs", "200", "--dataset", "fashion-mnist-mini@320", "--out", tmp_path / "out"
+    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out/ultralight.part").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(ends)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + ends and "Traceback" not in errors
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["ultralight.part"]
