@@ -5,10 +5,11 @@ newest record of each artifact and target ─ verdict ─ estimates ─ ratio to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from edgebench import baselines, between_jobs, comparability, labels, measured, ratios, same_outputs, stats
@@ -85,7 +86,7 @@ def compare(
     *,
     baseline: str | None = None,
     intensity_g_per_kwh: float | None = None,
-    history: Sequence[Record] = (),
+    history: Iterable[Record] = (),
 ) -> Comparison:
     """One row per record, in the given order.
 
@@ -97,7 +98,7 @@ def compare(
     found = [measured.of(record) for record in records]
     told_apart = labels.of(records)
     chosen = baselines.choose(found, told_apart, baseline)
-    deviations = between_jobs.deviations((*records, *history)) if _has_several_jobs(records) else {}
+    deviations = between_jobs.deviations(chain(records, history)) if _has_several_jobs(records) else {}
     rows = (
         _row(one, label, chosen.counterpart(one.record), deviations, intensity_g_per_kwh)
         for one, label in zip(found, told_apart, strict=True)
@@ -109,16 +110,16 @@ def _has_several_jobs(records: Sequence[Record]) -> bool:
     return len({record.job for record in records}) > 1
 
 
-def history(records: Sequence[Record]) -> list[Record]:
-    """Other records in the folders that these were loaded from, if these are of several jobs; the readable ones."""
+def history(records: Sequence[Record]) -> Iterator[Record]:
+    """Other records in the results that these were loaded from, if these are of several jobs; the readable ones."""
     if not _has_several_jobs(records):
-        return []
+        return
     here = {record.path for record in records if record.path is not None}
-    found = []
-    for path in sorted({path for folder in {known.parent for known in here} for path in folder.glob("*.json")} - here):
+    targets = {record.target.name for record in records}
+    folders = {path.parent for path in here if path.parent.name in targets}
+    for path in sorted({path for folder in folders for path in folder.glob("*.json")} - here):
         with suppress(UserError):
-            found.append(records_.load(path))
-    return found
+            yield records_.load(path)
 
 
 def select(results: Path, named: Iterable[str]) -> Loaded:

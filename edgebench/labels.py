@@ -8,6 +8,8 @@ from pathlib import Path
 
 from edgebench.record import Record
 
+_TO_MINUTES_SECONDS_ALL = (5, 8, None)
+
 
 def of(records: Sequence[Record]) -> list[str]:
     """For each record the shortest label that no other of its artifact and target has; empty where it needs none."""
@@ -35,10 +37,8 @@ def _kinds(records: Sequence[Record]) -> Iterator[list[str]]:
     times = [time for _, time in moments]
     yield dates
     if len(set(dates)) == 1:
-        yield [time[:5] for time in times]
-        yield times
-    yield [f"{date} {time[:5]}" for date, time in moments]
-    yield [f"{date} {time}" for date, time in moments]
+        yield from ([time[:length] for time in times] for length in _TO_MINUTES_SECONDS_ALL)
+    yield from ([f"{date} {time[:length]}" for date, time in moments] for length in _TO_MINUTES_SECONDS_ALL)
     yield from _folders([_folder(record) for record in records])
 
 

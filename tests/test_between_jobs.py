@@ -95,7 +95,7 @@ def test_jobs_in_the_results_folder_tell_what_jobs_differ_by(tmp_path: Path) -> 
     save_all(folder, [make_record("new-onnx-fp32", job="late", created="20261129T100000Z", p50_ns=55_500.0)])
     selected = compare.select(folder, [])
     assert [one.artifact.name for one in selected] == [FILE, "new-onnx-fp32"]
-    history = compare.history(selected)
+    history = list(compare.history(selected))
     assert len(history) == 4
     _, row = compare.compare(selected, history=history).rows
     assert row.conclusion == "different" and row.ratio is not None and row.ratio.spread is not None

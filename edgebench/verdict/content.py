@@ -34,7 +34,8 @@ def _imprecise(record: Record) -> Reason:
     reached = f"{len(record.rounds)} rounds give p50 no interval"
     if median is not None and median.low is not None and median.high is not None and median.half_width is not None:
         low, high = median.low / median.value - 1, median.high / median.value - 1
-        reached = f"p50 is known to {low:+.1%} / {high:+.1%}"
+        digits = 1 if max(-low, high) >= 0.01 else 2
+        reached = f"p50 is known to {low:+.{digits}%} / {high:+.{digits}%}"
         if median.half_width <= plan.precision * median.value:
             reached += " only in the end, or of rounds that resemble one another"
     longer = "" if plan.preset == "default" else ", or give it longer: --plan default"
