@@ -19,7 +19,7 @@ from edgebench.between_jobs import Deviation
 from edgebench.energy import EnergyPerInference
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.measured import Measured
-from edgebench.ratios import Conclusion, Ratio
+from edgebench.ratios import Ratio, RatioOutcome
 from edgebench.record import Loaded, Record
 from edgebench.stats import Estimate
 
@@ -54,9 +54,9 @@ class Row(Measured):
         return f"{self.record.artifact.name} ({self.label})" if self.label else self.record.artifact.name
 
     @property
-    def conclusion(self) -> Conclusion | None:
+    def outcome(self) -> RatioOutcome | None:
         """What the ratio says; None for the baseline, and without a ratio."""
-        return None if self.is_baseline or self.ratio is None else self.ratio.conclusion
+        return None if self.is_baseline or self.ratio is None else self.ratio.outcome
 
     @cached_property
     def fed(self) -> str:

@@ -22,8 +22,8 @@ from edgebench.record import Record
 # Whoever reads "same" is told that it means: within this of 1.
 EQUIVALENCE_MARGIN = 0.03
 
-# different: the interval excludes 1. equivalent: it holds 1 and lies within EQUIVALENCE_MARGIN of it.
-Conclusion = Literal["different", "equivalent", "not resolved"]
+# The outcome of a comparison. different: the interval excludes 1. equivalent: it holds 1 and lies within EQUIVALENCE_MARGIN of it.
+RatioOutcome = Literal["different", "equivalent", "not resolved"]
 
 _Z95 = 1.959964
 
@@ -51,7 +51,7 @@ class Ratio:
         return self.low > 1 or self.high < 1
 
     @property
-    def conclusion(self) -> Conclusion:
+    def outcome(self) -> RatioOutcome:
         if self.low is None or self.high is None:
             return "not resolved"
         if self.differs:

@@ -28,7 +28,7 @@ from edgebench.deploy import deploy, sources
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.progress import Progress
-from edgebench.ratios import EQUIVALENCE_MARGIN, Conclusion, Ratio
+from edgebench.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
 from edgebench.record import Record
 from edgebench.stats import Estimate
 from edgebench.targets import Target
@@ -101,8 +101,8 @@ class SelfTest:
     def lines(self) -> Iterator[str]:
         """For a terminal of 80 columns."""
         jobs, trips_ms = len(self.pairs), [1e3 * trip_s for trip_s in self.round_trips_s]
-        outcomes = Counter(pair.ratio.conclusion for pair in self.pairs)
-        called, same, open_ = (outcomes[one] for one in get_args(Conclusion))
+        outcomes = Counter(pair.ratio.outcome for pair in self.pairs)
+        called, same, open_ = (outcomes[one] for one in get_args(RatioOutcome))
         imprecise = sum(not pair.precise for pair in self.pairs)
         first = self.pairs[0].first
         yield f"{self.target}: {first.artifact.name} against itself, {jobs} jobs of plan {self.plan.preset}"

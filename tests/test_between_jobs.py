@@ -84,8 +84,8 @@ def test_one_job_a_side_is_no_verdict(tmp_path: Path) -> None:
 
 def test_files_of_one_job_are_compared_as_ever() -> None:
     first, second = compare.compare([make_record(FILE), make_record("b-onnx-fp32", p50_ns=50_600.0)]).rows
-    assert second.ratio is not None and second.ratio.spread is None and second.conclusion == "different"
-    assert first.conclusion is None
+    assert second.ratio is not None and second.ratio.spread is None and second.outcome == "different"
+    assert first.outcome is None
 
 
 def test_jobs_in_the_results_folder_tell_what_jobs_differ_by(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_jobs_in_the_results_folder_tell_what_jobs_differ_by(tmp_path: Path) -> 
     history = list(compare.history(selected))
     assert len(history) == 4
     _, row = compare.compare(selected, history=history).rows
-    assert row.conclusion == "different" and row.ratio is not None and row.ratio.spread is not None
+    assert row.outcome == "different" and row.ratio is not None and row.ratio.spread is not None
     assert row.ratio.spread.is_known
     done = run_cli("compare", "--results", folder, cwd=tmp_path)
     assert "jobs of one file differ by up to" in " ".join(done.stdout.split())

@@ -130,7 +130,7 @@ def test_turning_a_ratio_round_inverts_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "conclusion"),
+    ("low", "high", "outcome"),
     [
         (1.01, 1.2, "different"),
         (0.8, 0.99, "different"),
@@ -144,5 +144,5 @@ def test_turning_a_ratio_round_inverts_it() -> None:
         (None, None, "not resolved"),
     ],
 )
-def test_a_ratio_has_one_of_three_outcomes(low: float | None, high: float | None, conclusion: str) -> None:
-    assert Ratio(1.0, low, high, paired=True).conclusion == conclusion
+def test_a_ratio_has_one_of_three_outcomes(low: float | None, high: float | None, outcome: str) -> None:
+    assert Ratio(1.0, low, high, paired=True).outcome == outcome

@@ -124,18 +124,18 @@ def ratio_parts(row: Row) -> list[str]:
 
 
 def _ratio(value: Ratio) -> list[str]:
-    parts = _conclusion(value)
+    parts = _of_outcome(value)
     return [*parts, "per image"] if value.per_image else parts
 
 
-def _conclusion(value: Ratio) -> list[str]:
+def _of_outcome(value: Ratio) -> list[str]:
     """Different, equivalent or not resolved; in the last case what the difference may be."""
     if value.low is None or value.high is None:
         return [f"{significant(value.value)}x", "(no interval)"]
-    if value.conclusion == "not resolved":
+    if value.outcome == "not resolved":
         return ["not resolved:", f"{change(value.low - 1)} to {change(value.high - 1)}"]
     digits = _ratio_decimals(value.value, value.low, value.high)
-    same = value.conclusion == "equivalent"
+    same = value.outcome == "equivalent"
     return [
         "same" if same else f"{value.value:,.{digits}f}x",
         f"({value.low:,.{digits}f}-{value.high:,.{digits}f})",

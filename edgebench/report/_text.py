@@ -108,7 +108,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
-    outcomes = {row.conclusion for row in rows}
+    outcomes = {row.outcome for row in rows}
     margin = f"{ratios.EQUIVALENCE_MARGIN:.0%}"
     if "equivalent" in outcomes:
         yield f"same: the 95% interval of the ratio lies within {margin} of 1."
@@ -117,7 +117,7 @@ def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
             "per image: a ratio of one image, as the two take different numbers of images an inference; times and "
             "rates are of an inference."
         )
-    if any(row.conclusion == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
+    if any(row.outcome == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
         yield (
             f"not resolved: the 95% interval of the ratio holds 1 and reaches further than {margin} from it; measure "
             "for longer, and in one job what is on one target."

@@ -52,7 +52,7 @@ def _line(row: Row) -> dict[str, Any]:
         "ratio_low": row.ratio and row.ratio.low,
         "ratio_high": row.ratio and row.ratio.high,
         "ratio_per_image": row.ratio and row.ratio.per_image,
-        "outcome": row.conclusion,
+        "outcome": row.outcome,
         "no_ratio": row.no_ratio,
         "load_s": record.load_ns and record.load_ns / 1e9,
         "first_inference_s": record.first_inference_ns and record.first_inference_ns / 1e9,

@@ -35,7 +35,7 @@ def find(metric: str, of: Variant, to: Variant | None, bands: Mapping[str, float
     """Of `of` alone without `to`. bands: see `edgebench.study.results`. Raises NotMeasured."""
     if metric == "latency_ratio":
         ratio = _latency_ratio(of, to, bands)
-        return Found(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.conclusion}")
+        return Found(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.outcome}")
     if metric in EXACT_METRICS:
         number = _value(metric, of.runs[0]) - (_value(metric, to.runs[0]) if to else 0)
         return Found(Estimate(number, number, number))

@@ -47,7 +47,7 @@ def _not_shown(measured: list[tuple[Record, Record]], deviations: Mapping[str, D
                 f"on {own.target.name} '{own.artifact.name}' takes {ratio.value:.3f}x of '{base.artifact.name}' "
                 f"({ratio.low:.3f}-{ratio.high:.3f}), which is "
             )
-            if ratio.conclusion == "equivalent":
+            if ratio.outcome == "equivalent":
                 return "wrong", f"{seen}the same within {ratios.EQUIVALENCE_MARGIN:.0%}"
             return "doubtful", f"{seen}not resolved"
     return None
