@@ -22,7 +22,7 @@ from edgebench.record import Record
 # Whoever reads "same" is told that it means: within this of 1.
 EQUIVALENCE_MARGIN = 0.03
 
-# The outcome of a comparison. different: the interval excludes 1. equivalent: it holds 1 and lies within EQUIVALENCE_MARGIN of it.
+# Of a comparison. different: the interval excludes 1. equivalent: it holds 1 and lies within EQUIVALENCE_MARGIN of it.
 RatioOutcome = Literal["different", "equivalent", "not resolved"]
 
 _Z95 = 1.959964

@@ -87,6 +87,13 @@ def test_every_reason_and_difference_is_said_with_its_rows() -> None:
     assert "outputs on pi are bit-identical to desk" in shown
 
 
+def test_rows_that_follow_one_another_are_named_as_one_run() -> None:
+    fine = [make_record(f"net{number}-onnx-fp32") for number in range(3)]
+    unchecked = [make_record(f"other{number}-onnx-fp32", golden=None) for number in range(5)]
+    shown = on_terminal(compare.compare([*fine, *unchecked, *fine[:1], *unchecked[:1]]))
+    assert "(4)-(8)(10) suspect: its answers were not checked" in " ".join(shown.split())
+
+
 @pytest.mark.parametrize("word", ["[red]", "[/]", "[/red]", "[link=http://x]"])
 def test_names_from_files_are_shown_as_they_are(word: str) -> None:
     facts = msgspec.structs.replace(FACTS, model=f"Board {word}")

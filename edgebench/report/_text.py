@@ -24,7 +24,7 @@ class Remark:
     level: Literal["suspect", "invalid", "note"]
     text: str
     rows: str
-    """`(1)(3)`: the rows it is about, counted from 1; `all` if they are all."""
+    """`(1)(3)-(8)`: the rows it is about, counted from 1; `all` if they are all."""
 
 
 def remarks(rows: Sequence[Row]) -> list[Remark]:
@@ -64,6 +64,18 @@ def _of_two_jobs(spread: Spread) -> str:
 def _numbered(numbers: Sequence[int], count: int) -> str:
     if 1 < count == len(numbers):
         return "all"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return "".join(map(_run, runs))
+
+
+def _run(numbers: Sequence[int]) -> str:
+    if len(numbers) > 2:
+        return f"({numbers[0]})-({numbers[-1]})"
     return "".join(f"({number})" for number in numbers)
 
 
