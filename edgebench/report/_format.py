@@ -145,7 +145,8 @@ def _of_outcome(value: Ratio) -> list[str]:
 def _ratio_decimals(value: float, low: float, high: float) -> int:
     """Two, of large ratios fewer; more where an end would read as 1 though it is not, or both ends as the same."""
     nearest = min(abs(low - 1), abs(high - 1))
-    wanted = [_first_decimal(nearest), min(_first_decimal((high - low) / 2), 3), _first_decimal(low) + 1]
+    width = _first_decimal((high - low) / 2)
+    wanted = [_first_decimal(nearest), width if width <= 3 else 0, _first_decimal(low) + 1]
     return min(max(min(_significant_decimals(value), 2), *wanted), 4)
 
 
