@@ -99,7 +99,8 @@ def export(
     which returns a torch.nn.Module; the newest checkpoint if it is left out.
     formats: names like `onnx-int8`. Without them, `int8` makes fp32 and INT8 of ONNX and TFLite, and without that
     either, everything that can be made from the source. With both, `int8` adds the INT8 of every format named.
-    weights: state dict (.safetensors, or .pt without code in it) for a callable's network.
+    weights: state dict (.safetensors, or .pt without code in it) for a callable's network, or a training's checkpoint
+        that has one in it; FILE:KEY where it has several.
     input_shape: of a callable's network, or of an .onnx file that leaves it open.
     dataset: what the network is tested on; calibration: what INT8 ranges are found on. A checkpoint has its own; other
     sources need one of both for INT8 and for accuracies.
@@ -279,6 +280,8 @@ def _summary(parent: Parent, made: Bundle) -> Iterator[str]:
         yield describe(artifact)
         yield from candidates(artifact)
         yield from doubts(artifact)
+    if parent.weights_note:
+        yield parent.weights_note
     if parent.zeros_note:
         yield f"{parent.name}: {parent.zeros_note}"
     first = made.artifacts[0]

@@ -15,7 +15,8 @@ ASKED_TWICE = 8
 class Foreign(msgspec.Struct, frozen=True):
     """kind: "module": source is `package.module:callable`; "keras": the path of a file or SavedModel folder.
 
-    folder: on the import path while a module is imported. weights: its state dict, "" for those it comes with.
+    folder: on the import path while a module is imported. weights: its state dict, "" for those it comes with;
+    weights_key: which one of several in that file.
     input_shape: (channels, height, width), () if not known. held: where `look` puts the weights that all later
     processes use: a callable may draw new ones each time.
     """
@@ -26,6 +27,7 @@ class Foreign(msgspec.Struct, frozen=True):
     weights: str = ""
     input_shape: tuple[int, ...] = ()
     held: str = ""
+    weights_key: str = ""
 
     @property
     def plugin(self) -> str:

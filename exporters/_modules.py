@@ -7,20 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgebench import models
-from edgebench.errors import BadFile, UserError
+from edgebench.errors import UserError
+from exporters import _weights
 from exporters._facts import Facts
 from exporters._foreign import Foreign
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from edgebench.data import Float32Array
-
-SAFE, PICKLED = (".safetensors",), (".pt", ".pth", ".bin")
 
 
 def look(foreign: Foreign) -> Facts:
@@ -28,8 +26,7 @@ def look(foreign: Foreign) -> Facts:
     import torch
 
     module = _made(foreign)
-    if foreign.weights:
-        _fill(module, Path(foreign.weights))
+    weights = _weights.fill(module, Path(foreign.weights), foreign.weights_key) if foreign.weights else ""
     torch.save(module.state_dict(), foreign.held)
     module.eval()
     _refuse_training(foreign, module)
@@ -57,6 +54,7 @@ def look(foreign: Foreign) -> Facts:
         parameters=size.parameters,
         macs=size.macs,
         zeros=sum(int((tensor == 0).sum()) for tensor in parameters),
+        weights=weights,
     )
 
 
@@ -85,7 +83,7 @@ def _refuse_training(foreign: Foreign, module: nn.Module) -> None:
 def load(foreign: Foreign) -> nn.Module:
     """With the weights that `look` found, in evaluation mode."""
     module = _made(foreign)
-    module.load_state_dict(_pickled(Path(foreign.held)))
+    module.load_state_dict(_weights.plain(Path(foreign.held)))
     return module.eval()
 
 
@@ -165,57 +163,3 @@ def _own(foreign: Foreign, seen: str, error: Exception, remedy: str) -> UserErro
         f"{seen} ({type(error).__name__}: {text}, {Path(last.filename).name} line {last.lineno})",
         remedy,
     )
-
-
-def _fill(module: nn.Module, path: Path) -> None:
-    """Raises BadFile for weights that are not this network's."""
-    try:
-        missing, unexpected = module.load_state_dict(_state(path), strict=False)
-    except RuntimeError as error:  # shapes; the first line only says the class
-        lines = str(error).strip().splitlines()
-        raise BadFile(
-            str(path),
-            f"its weights do not fit the network ({lines[min(1, len(lines) - 1)].strip()})",
-            "Check --weights",
-        ) from error
-    for names, words in ((missing, "it lacks"), (unexpected, "the network has no")):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise BadFile(
-                str(path), f"{words} '{names[0]}'{more}", "Give the state dict of this network with --weights"
-            )
-
-
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    """A state dict, alone in its file or under the key "state_dict" of a training's checkpoint."""
-    import torch
-
-    if path.suffix in SAFE:
-        import safetensors.torch
-
-        try:
-            return safetensors.torch.load_file(path)
-        except safetensors.SafetensorError as error:
-            raise BadFile(str(path), f"it is not a safetensors file ({error})", "Check --weights") from error
-    held: Any = _pickled(path)
-    if isinstance(held, dict) and isinstance(held.get("state_dict"), dict):
-        held = held["state_dict"]
-    if not isinstance(held, dict) or not all(isinstance(one, torch.Tensor) for one in held.values()):
-        raise BadFile(
-            str(path), "it holds something else than named tensors", "Save torch.save(network.state_dict(), FILE)"
-        )
-    return held
-
-
-def _pickled(path: Path) -> Any:
-    """Tensors and plain containers; a pickle that names code is not opened."""
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zipfile and torch have errors of their own
-        raise BadFile(
-            str(path),
-            "it is no file of plain tensors: damaged, or it holds code, which is never run",
-            "Save torch.save(network.state_dict(), FILE), or a .safetensors file",
-        ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgebench import checkpoint, data, modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
-from exporters import Source, _keras, _modules
+from exporters import Source, _keras, _weights
 from exporters._facts import Facts
 from exporters._foreign import Foreign
 from exporters._parent import NOTABLE_ZEROS, Given, Parent
@@ -34,7 +34,7 @@ def open_parent(given: Given, scratch: Path, workers: Workers) -> Parent:
         return _checkpoint(given)
     if path.suffix == ".onnx":
         return _onnx(given, scratch, workers)
-    if path.suffix in _modules.PICKLED:
+    if path.suffix in _weights.PICKLED:
         raise BadFile(
             str(path),
             f"'{path.suffix}' is no format that export reads: there are weights in it, and no network",
@@ -120,21 +120,33 @@ def _module(given: Given, scratch: Path, workers: Workers) -> Parent:
         )
     if importlib.util.find_spec("torch") is None:
         raise MissingPackage(given.source, "torch", "train")
-    if given.weights is not None and not given.weights.is_file():
-        raise BadFile(str(given.weights), "there is no such file", "Check --weights")
+    weights, key = _weights_file(given.weights) if given.weights else (None, "")
     foreign = Foreign(
         kind="module",
         source=given.source,
         folder=str(Path.cwd()),
-        weights=str(given.weights.absolute()) if given.weights else "",
+        weights=str(weights.absolute()) if weights else "",
+        weights_key=key,
         input_shape=given.input_shape or data.load(str(images)).input_shape,
         held=str(scratch / "module.pt"),
     )
     source = {"kind": "module", "callable": given.source}
-    if given.weights is not None:
-        source |= {"weights": given.weights.name, "sha256": hashlib.sha256(given.weights.read_bytes()).hexdigest()}
-    parent = _foreign_parent(given, _looked(foreign, workers), "module", Path(given.source), source)
-    return replace(parent, foreign=foreign)
+    if weights is not None:
+        source |= {"weights": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    facts = _looked(foreign, workers)
+    if facts.weights:
+        source["weights_note"] = facts.weights
+    return replace(_foreign_parent(given, facts, "module", Path(given.source), source), foreign=foreign)
+
+
+def _weights_file(given: Path) -> tuple[Path, str]:
+    """`FILE` or `FILE:KEY`, the key under which the weights are in it."""
+    if given.is_file():
+        return given, ""
+    file, colon, key = str(given).rpartition(":")
+    if colon and Path(file).is_file():
+        return Path(file), key
+    raise BadFile(str(given), "there is no such file", "Check --weights")
 
 
 def _from_keras(given: Given, scratch: Path, workers: Workers) -> Parent:

@@ -72,6 +72,12 @@ class Parent:
     foreign: Foreign | None = None
 
     @property
+    def weights_note(self) -> str:
+        """How the weights were found in the user's file, "" if there is nothing to know."""
+        found = self.source.get("weights_note", "")
+        return found and f"{self.source['weights']}: {found}"
+
+    @property
     def zeros_note(self) -> str:
         """What a user should know about its zeros, "" if there are hardly any."""
         if not self.zeros or self.zeros < NOTABLE_ZEROS * self.parameters:

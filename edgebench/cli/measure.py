@@ -55,7 +55,9 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="fp32 and INT8 files of ONNX and TFLite.")] = False,
     formats: Annotated[str | None, typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="State dict for a callable's network.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for a callable's network; FILE:KEY for one of several.")
+    ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Where the source leaves it open, e.g. 3x32x32.")
     ] = None,
