@@ -94,7 +94,7 @@ def console(*, stderr: bool = False) -> Console:
     """For all that is printed: what files and devices say cannot move the cursor or rewrite the screen."""
     from edgebench.cli._console import PlainConsole
 
-    return PlainConsole(highlight=False, stderr=stderr)
+    return PlainConsole(highlight=False, emoji=False, stderr=stderr)
 
 
 def progress() -> Terminal:
