@@ -5,8 +5,6 @@ Raw values and the facts to judge them. Statistics are computed when a record is
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edgebench import untrusted
+from edgebench import record_checks, untrusted
 from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, UserError
 from edgebench.facts import Facts
@@ -308,7 +306,7 @@ def load(path: Path) -> Record:
     """Raises BadFile for anything else than a whole record whose values can be true."""
     data = untrusted.read(path, KIND)
     found = untrusted.decode(data, str(path), KIND, Record, upgrade)
-    wrong = _contradiction(found)
+    wrong = record_checks.contradiction(found)
     if wrong:
         raise BadFile(str(path), f"it is not a record ({wrong})", KIND.remedy)
     found.__dict__["path"] = path
@@ -325,29 +323,6 @@ def load_all(paths: Iterable[Path]) -> Loaded:
         except BadFile as error:
             skipped.append(error)
     return Loaded(records, skipped)
-
-
-def _contradiction(record: Record) -> str:
-    """What no single value shows: "" where all of them fit together."""
-    golden, answers, outcome = record.golden, record.answers, record.outcome
-    if golden and golden.outputs_base64 and not _holds(golden.outputs_base64, 4 * golden.count, exactly=False):
-        return f"golden.outputs_base64 does not hold as many float32 for each of {golden.count} inputs"
-    if answers:
-        for name, text in (("classes", answers.classes_base64), ("labels", answers.labels_base64)):
-            if not _holds(text, 2 * answers.images):
-                return f"answers.{name}_base64 does not hold a number for each of {answers.images} images"
-    if outcome.status == "failed" and not outcome.kind:
-        return "outcome.status is failed, and outcome.kind does not say how"
-    return ""
-
-
-def _holds(text: str, size: int, *, exactly: bool = True) -> bool:
-    """Whether a text is base64 of `size` bytes, or of a multiple of it."""
-    try:
-        found = len(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        return False
-    return found == size if exactly else found > 0 and found % size == 0
 
 
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:

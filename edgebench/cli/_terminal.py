@@ -126,9 +126,12 @@ def say_skipped(skipped: Sequence[UserError]) -> None:
         console(stderr=True).print(f"[yellow]skipped:[/] {len(skipped) - MOST_SKIPPED} more files, for such reasons")
 
 
-def end_if_skipped(skipped: Sequence[UserError], kinds: str) -> None:
+def end_if_skipped(skipped: Sequence[UserError], kind: str) -> None:
     """The command's last word where files were left out: exit code 1, however well the rest went."""
     if skipped:
-        what = f"{len(skipped)} of the {kinds} could not be read and {'was' if len(skipped) == 1 else 'were'} left out"
-        console(stderr=True).print(f"[red]error:[/] {what}; the reasons stand above")
+        number = len(skipped)
+        left_out = (
+            f"1 {kind} could not be read and was" if number == 1 else f"{number} {kind}s could not be read and were"
+        )
+        console(stderr=True).print(f"[red]error:[/] {left_out} left out (see above)")
         raise typer.Exit(EXIT_USER)

@@ -59,14 +59,14 @@ def audit(
     evidence = gather(paths)
     say_skipped([*evidence.skipped, *evidence.left_out])
     if evidence.is_empty:
-        end_if_skipped(evidence.skipped, "files")
+        end_if_skipped(evidence.skipped, "file")
     findings = auditor.audit(evidence, only or ())
     if evidence.emissions:
         console().print(_emissions_table(evidence.emissions))
     _print(findings)
     looked = len(only or auditor.names())
     say(f"{looked} detector{'s' * (looked != 1)} looked, {len(findings)} finding{'s' * (len(findings) != 1)}")
-    end_if_skipped(evidence.skipped, "files")
+    end_if_skipped(evidence.skipped, "file")
     if any(strict or finding.level == "wrong" for finding in findings):
         raise typer.Exit(EXIT_UNTRUSTED)
 

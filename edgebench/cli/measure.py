@@ -239,7 +239,7 @@ def deploy(
     if any(one.outcome.status == "stopped" for one in loaded.records):
         raise typer.Exit(EXIT_INTERRUPTED)
     deploy.check_measured(wanted, loaded.records)
-    end_if_skipped(loaded.skipped, "records")
+    end_if_skipped(loaded.skipped, "record")
     _be_strict(comparison, strict)
 
 
@@ -280,7 +280,7 @@ def compare(
     selected = compare.select(results, names or [])
     say_skipped(selected.skipped)
     if not selected.records:
-        end_if_skipped(selected.skipped, "records")
+        end_if_skipped(selected.skipped, "record")
     comparison = compare.compare(
         selected.records,
         baseline=baseline,
@@ -292,7 +292,7 @@ def compare(
             report.write(comparison, form, path)
             say_written(path)
     _show(comparison)
-    end_if_skipped(selected.skipped, "records")
+    end_if_skipped(selected.skipped, "record")
     _be_strict(comparison, strict)
 
 
