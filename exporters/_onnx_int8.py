@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from exporters import Scheme, _affine
 from exporters._onnx_affine import OnnxGraph
-from exporters._onnx_operators import LAYERS, float_nodes, known, rankable, weighted
+from exporters._onnx_operators import LAYERS, always_float, float_nodes, known, rankable, weighted
 from exporters._onnx_widening import widen
 from exporters._parity import relative_error
-from exporters._ranges import METHODS, Histogram, minmax
+from exporters._ranges import Histogram, chosen
 
 if TYPE_CHECKING:
     from edgebench.data import Float32Array
@@ -121,6 +121,12 @@ def operators(prepared: Path) -> tuple[str, ...]:
     return rankable(onnx.shape_inference.infer_shapes(onnx.load(str(prepared))).graph)
 
 
+def left_in_float(prepared: Path) -> str:
+    """Which layers INT8 leaves as they are in any case, and why; "" if there are none."""
+    names = always_float(_graph(prepared))
+    return f"{', '.join(names)}: transposed convolutions in groups, which are float in onnxruntime" if names else ""
+
+
 def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
     """Layers at the input that may be faster as float; none in most networks."""
     graph = _graph(prepared)
@@ -175,8 +181,8 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     ranges = {}
     for name, histogram in seen.items():
         # The ends of the input are those of a byte: nothing there is an outlier.
-        method = minmax if name == source else METHODS[scheme.ranges]
-        ranges[name] = tuple(np.array(end, np.float32) for end in method(histogram))
+        ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
+        ranges[name] = tuple(np.array(end, np.float32) for end in ends)
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
@@ -185,7 +191,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
         activation_qType=QuantType.QInt8 if scheme.kernels.signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=[],
-        nodes_to_exclude=float_nodes(model.graph, scheme.float_layers, exactly=named),
+        nodes_to_exclude=float_nodes(model.graph, (*scheme.float_layers, *always_float(model.graph)), exactly=named),
         op_types_to_quantize=known(),
         extra_options={},
     )

@@ -26,9 +26,23 @@ def known() -> list[str]:
 def weighted(graph: Any) -> tuple[str, ...]:
     """Names of the nodes with weights, in the order in which they run."""
     weights = {tensor.name for tensor in graph.initializer}
+    never = always_float(graph)
     return tuple(
-        node.name for node in graph.node if node.op_type in LAYERS and any(name in weights for name in node.input)
+        node.name
+        for node in graph.node
+        if node.op_type in LAYERS and node.name not in never and any(name in weights for name in node.input)
     )
+
+
+def always_float(graph: Any) -> tuple[str, ...]:
+    """Names of transposed convolutions in groups: the quantiser finds a scale for each channel of a group only, and has
+    more channels to put them to. onnxruntime has no integer kernel for any transposed convolution.
+    """
+    return tuple(node.name for node in graph.node if node.op_type == "ConvTranspose" and _groups(node) > 1)
+
+
+def _groups(node: Any) -> int:
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "group"), 1)
 
 
 def rankable(graph: Any) -> tuple[str, ...]:
@@ -36,12 +50,12 @@ def rankable(graph: Any) -> tuple[str, ...]:
 
     graph: with the types of its tensors.
     """
-    kinds, constants = set(known()), _constants(graph)
+    kinds, constants, never = set(known()), _constants(graph), always_float(graph)
     floats, readers = _float_tensors(graph), _readers(graph)
     inputs = {port.name for port in graph.input}
 
     def by_itself(node: Any) -> bool:
-        if node.op_type in MOVES:
+        if node.op_type in MOVES or node.name in never:
             return False
         read = _given(node, constants)
         bounds = node.op_type in BOUNDS and read and read[0] not in inputs and len(readers[read[0]]) == 1

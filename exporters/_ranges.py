@@ -57,13 +57,17 @@ class Histogram:
         return 2 * self.limit / BINS
 
     def add(self, values: Float32Array) -> None:
-        """values: of one image."""
+        """values: of one image; those that are none (an empty tensor, padding with infinity) are skipped."""
         import numpy as np
 
         flat = values.reshape(-1)
+        if not len(flat):
+            return
         low, high = float(flat.min()), float(flat.max())
         if max(-low, high) > LARGEST:
             flat = flat[np.abs(flat) < LARGEST]
+            if not len(flat):
+                return
             low, high = float(flat.min()), float(flat.max())
         self.lows.append(low)
         self.highs.append(high)
@@ -169,6 +173,11 @@ def entropy(seen: Histogram) -> tuple[float, float]:
         if divergence < least:
             best, least = ends, divergence
     return best
+
+
+def chosen(seen: Histogram, method: str) -> tuple[float, float]:
+    """By a name of METHODS. What never held a number has no range, and any will do."""
+    return METHODS[method](seen) if seen.lows else (0.0, 0.0)
 
 
 METHODS: dict[str, Callable[[Histogram], tuple[float, float]]] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters import Scheme, _affine, _tflite_file
 from exporters._parity import relative_error
-from exporters._ranges import METHODS, Histogram, minmax
+from exporters._ranges import Histogram, chosen
 from exporters._tflite_affine import TfliteGraph
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
     ranges = {}
     for name, histogram in seen.items():
         # The ends of the input are those of a byte: nothing there is an outlier.
-        method = minmax if name == source else METHODS[scheme.ranges]
-        low, high = (np.full((1,) * dimensions[name], end, np.float32) for end in method(histogram))
+        ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
+        low, high = (np.full((1,) * dimensions[name], end, np.float32) for end in ends)
         ranges[name] = {"min": low, "max": high}
     ranges |= _with_room_for_biases(interpreter, ranges)
     maker = quantizer.Quantizer(str(float32))

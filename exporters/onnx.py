@@ -129,6 +129,9 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
     prepared, folded = _prepared(float32)
     layers, float_starts = _onnx_int8.operators(prepared), _onnx_int8.float_starts(prepared)
     weighted, float32_bytes = _onnx_int8.layers(prepared), float32.stat().st_size
+    notes = {"folded": folded} if folded else {}
+    if left := _onnx_int8.left_in_float(prepared):
+        notes["always_float"] = left
     assert job.preprocessing is not None
     seen = _observed(prepared, Path(job.calibration), job.preprocessing)
     for scheme in job.schemes:
@@ -144,7 +147,7 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
             weighted=weighted,
             float32_bytes=float32_bytes,
             float_starts=starts,
-            notes=scheme.kernels.notes | ({"folded": folded} if folded else {}),
+            notes=scheme.kernels.notes | notes,
         )
 
 
