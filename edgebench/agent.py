@@ -268,7 +268,7 @@ class Agent:
 
 
 class _Watchdog:
-    """Hears what the session says of a quiet job: a process that a signal holds is said, and not waited for for ever."""
+    """Hears what the session says of a quiet job: whom a signal holds is said, and not waited for endlessly."""
 
     def __init__(self, where: str, progress: Progress) -> None:
         self._where = where

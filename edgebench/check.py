@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgebench import provision
-from edgebench.agent import Agent, RuntimeOnDevice
+from edgebench.agent import Agent
+from edgebench.answers import RuntimeOnDevice
 from edgebench.facts import Facts
 from edgebench.progress import Progress
 from edgebench.targets import Target

@@ -69,7 +69,7 @@ class Row(Measured):
 
     @property
     def high_water_bytes(self) -> int | None:
-        return self.record.memory.running.get("high_water_bytes") if self.record.memory else None
+        return self.record.memory.high_water_bytes if self.record.memory else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from edgebench import duration, journal
-from edgebench.agent import Tail
+from edgebench.answers import Tail
 from edgebench.connection import Connection
 from edgebench.errors import LinkLost
 from edgebench.ledger import OpenJob, Request

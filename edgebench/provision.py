@@ -21,7 +21,8 @@ from pathlib import Path
 from types import ModuleType
 
 from edgebench import cache, plugins
-from edgebench.agent import Agent, RuntimeOnDevice
+from edgebench.agent import Agent
+from edgebench.answers import RuntimeOnDevice
 from edgebench.errors import UserError
 from edgebench.facts import Facts
 from edgebench.progress import Progress

@@ -94,8 +94,9 @@ class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss; of a GPU what the driver says
-    that it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
+    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss, swapped out; how often it had to
+    read pages (major_faults) and the device pages that it had given up (refaults); of a GPU what the driver says that
+    it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
 
     bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
     loading where `reset` says that the kernel allows it.
@@ -107,10 +108,16 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reset: bool
 
     @property
+    def high_water_bytes(self) -> int | None:
+        """With what was swapped out meanwhile: it is needed all the same."""
+        most = self.running.get("high_water_bytes")
+        return None if most is None else most + self.running.get("swap_bytes", 0)
+
+    @property
     def parts(self) -> MemoryParts | None:
         """What the high-water mark is made of; None where it was not told."""
         bare, loaded = self.bare.get("rss_bytes"), self.loaded.get("rss_bytes")
-        most = self.running.get("high_water_bytes")
+        most = self.high_water_bytes
         if bare is None or loaded is None or most is None:
             return None
         return MemoryParts(bare, max(0, loaded - bare), max(0, most - max(loaded, bare)))

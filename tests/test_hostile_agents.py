@@ -15,7 +15,8 @@ import pytest
 from tests.faults import peer
 
 MOST_MB = 64
-SHORT = ("SILENCE_SAID_S=0.3", "SILENCE_MAX_S=1", "JOURNAL_SILENCE_MAX_S=1", "HELLO_MAX_S=2", "RECONNECT_S=0.5", "RECONNECT_PAUSE_S=0.1",
+SHORT = ("SILENCE_SAID_S=0.3", "SILENCE_MAX_S=1", "JOURNAL_SILENCE_MAX_S=1", "HELLO_MAX_S=2",
+         "RECONNECT_S=0.5", "RECONNECT_PAUSE_S=0.1",
          "LOST_IN_A_ROW=1")  # fmt: skip
 
 
@@ -39,12 +40,14 @@ PEERS = (
     Peer("endless answer", "hello(); ask(); for_ever(b'1' * 65536)", "answer to 'facts' cannot be used"),
     Peer("deep answer", "hello(); ask(); raw(b'{\"ok\":' + b'[' * 100_000 + b']' * 100_000 + b'}\\n'); sleep(9)",
          "levels deep"),
-    Peer("no number", "hello(); ask(); raw(b'{\"ok\": {\"temperature_c\": NaN}}\\n'); sleep(9)", "NaN, which is no number"),
+    Peer("no number", "hello(); ask(); raw(b'{\"ok\": {\"temperature_c\": NaN}}\\n'); sleep(9)",
+         "NaN, which is no number"),
     Peer("number without end", "hello(); ask(); raw(b'{\"ok\":{\"cores\": 1' + b'0' * 400 + b'}}\\n'); sleep(9)",
          "more than 64 bits"),
     Peer("float without end", "hello(); ask(); raw(b'{\"ok\":{\"temperature_c\": 1e400}}\\n'); sleep(9)", "not finite"),
     Peer("no object", "hello(); ask(); raw(b'17\\n'); sleep(9)", "neither an answer nor an error"),
-    Peer("error without text", "hello(); ask(); raw(b'{\"error\": {}}\\n'); sleep(9)", "neither an answer nor an error"),
+    Peer("error without text", "hello(); ask(); raw(b'{\"error\": {}}\\n'); sleep(9)",
+         "neither an answer nor an error"),
     Peer("unknown hashes", """
         hello()
         while True:
@@ -87,7 +90,7 @@ PEERS = (
             raw(b'{"n":%d,"t_ns":1,"event":"round","values_ns":[%s]}\\n' % (n, b"1," * 1_000_000))
             n += 1
         """, "more than measuring can write in that time"),
-    Peer("line numbers backwards", "hello(); until_tail(); raw(b'{\"n\":0,\"a\":1}\\n{\"n\":2,\"a\":1}\\n{\"n\":1}\\n'); sleep(9)",
+    Peer("line numbers that leap", "hello(); until_tail(); raw(b'{\"n\":0,\"a\":1}\\n{\"n\":2,\"a\":1}\\n'); sleep(9)",
          "a journal line .* due is 1"),
     Peer("the same line for ever", "hello(); until_tail(); for_ever(b'{\"n\":0,\"event\":\"job\"}\\n')", "due is 1"),
     Peer("deep journal line", """
@@ -108,8 +111,9 @@ PEERS = (
         """, "does not fit the protocol"),
     Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "nothing heard for 1 s .asked for 'tail'",
          "nothing heard for 0 s"),
-    Peer("neither ends nor speaks", "hello(); ask(); os.close(1); out.detach(); time.sleep(30)", "the connection ended"),
-    Peer("last words for ever", "hello(); ask(); os.close(0); os.write(1, b''); [os.write(2, b'no\\n' * 9999) for _ in range(9999)]",
+    Peer("neither ends nor speaks", "hello(); ask(); os.close(1); out.detach(); time.sleep(30)",
+         "the connection ended"),
+    Peer("last words of 300 MB", "hello(); ask(); os.close(0); [os.write(2, b'no\\n' * 9999) for _ in range(9999)]",
          "the connection ended: no"),
     Peer("escapes in an error", "hello(); ask(); raw(b'{\"error\": \"\\\\u001b[2Jboo\\\\u202e\"}\\n'); sleep(9)",
          r"the agent says: \\x1b\[2Jboo\\u202e"),

@@ -104,8 +104,20 @@ def test_a_target_without_host_or_with_an_option_for_one() -> None:
 
 def test_an_emulated_board_that_is_off_says_how_to_start_it(tmp_path: Path) -> None:
     off = Target(name="x", transport="ssh", host="x", ssh_config=str(tmp_path / "none"), emulated=True)
-    with pytest.raises(Unreachable, match="edgebench targets emulate"):
+    with pytest.raises(Unreachable, match="the emulated board is off. Start it with: edgebench targets emulate"):
         open_transport(off)
+
+
+def test_an_emulated_board_that_was_switched_off_is_no_board_without_ssh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").touch()  # it stays when the board is switched off
+    monkeypatch.setenv("STUB_SAYS", "ssh: connect to host 127.0.0.1 port 40123: Connection refused")
+    target = Target(
+        name="x", transport="ssh", host="edgebench-rpi5", ssh_config=str(tmp_path / "config"), emulated=True
+    )
+    with pytest.raises(Unreachable, match="is off. Start it with: edgebench targets emulate rpi5$"):
+        connect(target)
 
 
 def test_remote_paths_are_quoted_but_for_the_home_folder() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgebench import plugins, provision, targets
+from edgebench import emulator, plugins, provision, targets
+from edgebench.cli import targets as cli
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.targets import Target
 from edgebench.transports import open_transport
@@ -37,7 +38,11 @@ def test_what_a_shipped_target_names_exists(target: Target) -> None:
 
 def test_only_targets_that_are_no_devices_are_emulated() -> None:
     known = targets.load_all(SHIPPED)
-    assert [name for name, target in known.items() if target.emulated] == ["rpi4-emulated", "simulated"]
+    assert [name for name, target in known.items() if target.emulated] == [
+        "rpi4-emulated",
+        "rpi5-emulated",
+        "simulated",
+    ]
 
 
 def test_every_key_is_explained_in_the_file() -> None:
@@ -169,3 +174,22 @@ def test_ssh_without_a_host_says_what_to_add() -> None:
 def test_what_ssh_would_take_for_an_option_is_refused(target: Target) -> None:
     with pytest.raises(UserError, match="cannot start with '-'"):
         open_transport(target)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_emulated_board_that_is_up_says_which_target_measures_on_it(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the file in force; what it is told to put there makes one."""
+    machine = emulator.Machine("rpi5", tmp_path)
+    monkeypatch.setattr(emulator, "ensure_running", lambda board, progress: machine)
+    path = tmp_path / "targets.yaml"
+    path.write_text("five:\n  transport: ssh\n  host: edgebench-rpi5\n" if named else "mine:\n  transport: local\n")
+    cli.emulate("rpi5", file=path)
+    said = capsys.readouterr().out
+    if named:
+        assert "edgebench deploy --target five" in said
+        return
+    _, _, entry = said.partition("put this there:\n\n")
+    path.write_text(path.read_text() + entry)
+    assert targets.load("rpi5-emulated", path).emulated

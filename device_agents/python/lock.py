@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import time
+from pathlib import Path
 
 from . import runtimes
 from .store import Refused
@@ -45,7 +46,7 @@ def take(job):
 
 def holder():
     """Who holds it; None if nobody does."""
-    if not os.path.exists(_path()):
+    if not Path(_path()).exists():
         return None
     lock = _open()
     try:
@@ -76,7 +77,7 @@ def _said(lock):
 
 def _path():
     folder = "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()
-    return os.environ.get("EDGEBENCH_LOCK") or os.path.join(folder, "edgebench.lock")
+    return os.environ.get("EDGEBENCH_LOCK") or folder + "/edgebench.lock"
 
 
 def _open():
@@ -91,4 +92,4 @@ def _open():
             os.fchmod(lock, 0o666)
             return lock
     except OSError as error:
-        raise Refused("its lock %s cannot be opened (%s)" % (path, error.strerror), "Remove it there")
+        raise Refused("its lock %s cannot be opened (%s)" % (path, error.strerror), "Remove it there") from error

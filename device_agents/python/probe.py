@@ -22,15 +22,15 @@ def look(store, name, options):
     folders = (brought[:1] or [""]) if hasattr(runtimes.module(name), "PROGRAM") else ["", *brought]
     for folder in folders:
         try:
-            return {"folder": folder, "facts": _try(name, folder, options)}
+            return {"folder": folder, "facts": _try(store, name, folder, options)}
         except WorkerFailed as error:
             problem = problem or error.reason
     return {"problem": problem}
 
 
-def _try(name, folder, options):
+def _try(store, name, folder, options):
     runtime = runtimes.module(name)
-    with tempfile.TemporaryDirectory(prefix="edgebench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=str(store.root / "runtimes")) as scratch:
         model = Path(scratch) / ("tiny" + runtime.SUFFIX)
         model.write_bytes(base64.b64decode(runtime.TINY_MODEL))
         start = getattr(runtime, "start_worker", WorkerProcess)

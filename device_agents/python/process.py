@@ -17,8 +17,8 @@ PIPE_BYTES = 1 << 18
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 
 
-# ONNX Runtime from 1.32 on, and some builds of 1.31, send what they do to their maker, from a thread of the measured
-# process, and write to the user's home.
+# ONNX Runtime from 1.31 on tells its maker what it does, from threads of the measured process, and writes into the
+# user's home; it looks at this when it is imported.
 QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 
 

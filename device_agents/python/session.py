@@ -13,6 +13,7 @@ from pathlib import Path
 from . import PROTOCOL, lock, meters, probe, state
 from .channel import Channel, Closed
 from .device import MACHINE
+from .heart import ALIVE_S, Heart
 from .process import own_path
 from .store import Refused, Store
 
@@ -20,12 +21,8 @@ from .store import Refused, Store
 # look costs the device that is measured.
 POLL_SHARE = 0.1
 POLL_MIN_S, POLL_MAX_S = 0.25, 2.0
-# Whoever waits for an answer hears so often that it is being worked on.
-ALIVE_S = 5.0
 # A handler that has said everything itself.
 ANSWERED = object()
-# These are short, or say themselves how it goes.
-_QUICK = ("clock", "tail", "wait")
 
 
 def main(arguments):
@@ -67,7 +64,7 @@ class Session:
             handler = getattr(self, "do_" + does, None)
             if handler is None:
                 raise ValueError("unknown request")
-            with _Heart(self._send, does):
+            with Heart(self._send, does):
                 answer = handler(**request)
             if answer is not ANSWERED:
                 self._send({"ok": answer})
@@ -273,29 +270,3 @@ def _last_lines(path, count=5):
         return path.read_text(errors="replace").splitlines()[-count:]
     except OSError:
         return []
-
-
-class _Heart:
-    """Says every ALIVE_S that a request is being worked on."""
-
-    def __init__(self, send, does):
-        self._send = send
-        self._does = does
-        self._over = threading.Event()
-        self._thread = None if does in _QUICK else threading.Thread(target=self._beat, daemon=True)
-
-    def __enter__(self):
-        if self._thread:
-            self._thread.start()
-
-    def __exit__(self, *_):
-        self._over.set()
-        if self._thread:
-            self._thread.join()
-
-    def _beat(self):
-        try:
-            while not self._over.wait(ALIVE_S):
-                self._send({"alive": {"doing": self._does}})
-        except Closed:
-            pass

@@ -1,4 +1,4 @@
-"""What became of a job's processes: there, stopped, gone with the device's last start, or for want of memory or disk."""
+"""What became of a job's processes: there, stopped, gone with a restart of the device, for want of memory or disk."""
 
 from pathlib import Path
 

@@ -101,7 +101,7 @@ class Store:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             refused = self.full(error, len(piece))
-            os.unlink(stream.name)
+            Path(stream.name).unlink()
             raise refused from error
 
     def finish(self, sha256):

@@ -7,6 +7,7 @@ import array
 import base64
 import gc
 import os
+import resource
 import sys
 import time
 import traceback
@@ -207,9 +208,12 @@ class Worker:
             left_ns = end_ns - self._clock_ns()
 
     def do_memory(self):
-        """This process in bytes: rss now, its high-water mark since the last reset, pss and uss.
+        """This process in bytes: rss now, its high-water mark since the last reset, pss, uss and what is swapped out.
 
-        And of a GPU what its driver and the runtime's allocator say that it holds (gpu_memory.py).
+        A device that is short of memory takes pages away, and all but the last of these become smaller: so also how
+        often this process had to read pages (major_faults), and how many pages the device read again that it had just
+        given up (refaults), since they began. And of a GPU what its driver and the runtime's allocator say that it has
+        (gpu_memory.py).
         """
         status = _kilobytes("/proc/self/status")
         rollup = _kilobytes("/proc/self/smaps_rollup")
@@ -218,6 +222,9 @@ class Worker:
             "high_water_bytes": status.get("VmHWM"),
             "pss_bytes": rollup.get("Pss"),
             "uss_bytes": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0) if rollup else None,
+            "swap_bytes": rollup.get("Swap", status.get("VmSwap")),
+            "major_faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
+            "refaults": _refaults(),
             **self._gpu_memory(),
         }
         return {name: size for name, size in sizes.items() if size is not None}
@@ -262,6 +269,16 @@ def _made_up(spec):
     if spec["dtype"] in ("int8", "uint8"):
         return bytes(index * 37 % 101 for index in range(spec["bytes"]))
     return bytes(spec["bytes"])
+
+
+def _refaults():
+    """Pages that the device has read again soon after it had given them up; None where the kernel does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    counts = [int(line.split()[1]) for line in lines if line.startswith("workingset_refault")]
+    return sum(counts) if counts else None
 
 
 def _kilobytes(path):

@@ -68,13 +68,31 @@ def bundle() -> None:
 def emulate(
     board: Annotated[str, typer.Argument(help="rpi4 or rpi5.")],
     stop: Annotated[bool, typer.Option("--stop", help="Switch it off.")] = False,
+    file: TargetsFile = None,
 ) -> None:
-    """Make and start an emulated ARM board behind a real ssh server (Debian packages; half a minute, once)."""
+    """Make and start an emulated ARM board behind a real ssh server (Debian packages; a minute or two, once)."""
     from edgebench import emulator
+    from edgebench import targets as targets_
 
     if stop:
         emulator.find(board).stop()
-        say(f"{board}-emulated is off")
+        say(f"The emulated {board} is off")
         return
     machine = emulator.ensure_running(board, progress=say)
-    say(f"{board}-emulated is up. By hand: ssh -F {machine.ssh_config} {machine.host_alias}")
+    say(f"The emulated {board} is up. By hand: ssh -F {machine.ssh_config} {machine.host_alias}")
+    path = targets_.find_file(file)
+    named = [one.name for one in targets_.load_all(path).values() if one.host == machine.host_alias]
+    if named:
+        say(f"Measure on it: edgebench deploy --target {named[0]}")
+        return
+    say(f"{path} has no target for it; put this there:\n\n{_entry(board, machine.host_alias)}")
+
+
+def _entry(board: str, host: str) -> str:
+    return (
+        f"{board}-emulated:\n"
+        "  transport: ssh\n"
+        f'  ssh_config: "{{cache}}/boards/{board}/run/ssh_config"\n'
+        f"  host: {host}\n"
+        "  emulated: true"
+    )

@@ -33,7 +33,7 @@ def ensure_image(board: Board, folder: Path, say: Say) -> Image:
         return image
     require(building=True)
     started = time.monotonic()
-    say(f"building the image of {board.name} (once; about half a minute)")
+    say(f"building the image of {board.name} (once; a minute or two)")
     with made_whole(image.folder) as out:
         if geteuid() == 0:
             build_image(board, out, say)

@@ -50,18 +50,22 @@ def open_transport(target: Target) -> Ssh:
     if target.ssh_config:
         config = Path(target.ssh_config.replace("{cache}", str(cache.folder()))).expanduser()
         if not config.is_file():
-            remedy = "Start it with `edgebench targets emulate rpi4`" if target.emulated else "Mend `ssh_config`"
-            raise Unreachable(where, f"there is no {config}", remedy)
+            if target.emulated:
+                raise _emulator_is_off(where, target.host)
+            raise Unreachable(where, f"there is no {config}", "Mend `ssh_config`")
         options += ["-F", str(config)]
     if target.port:
         options += ["-p", str(target.port)]
     destination = f"{target.user}@{target.host}" if target.user else target.host
     workdir = target.workdir or "~/.cache/edgebench/agent"
-    return Ssh(where, options, destination, target.python or "python3", workdir)
+    return Ssh(where, options, destination, target.python or "python3", workdir, emulated=target.emulated)
 
 
 class Ssh:
-    def __init__(self, where: str, options: list[str], destination: str, python: str, workdir: str) -> None:
+    def __init__(
+        self, where: str, options: list[str], destination: str, python: str, workdir: str, *, emulated: bool = False
+    ) -> None:
+        self._emulated = emulated
         self.python = python
         self.workdir = workdir
         self._where = where
@@ -135,6 +139,8 @@ class Ssh:
         self._sockets.cleanup()
 
     def diagnose(self, stderr: str) -> Unreachable:
+        if self._emulated and "connection refused" in stderr.lower():
+            return _emulator_is_off(self._where, self._destination)
         ssh = shlex.join(["ssh", *self._options, self._destination])
         for sign, seen, remedy in _DIAGNOSES:
             if sign.lower() in stderr.lower():
@@ -165,6 +171,11 @@ class Ssh:
             "-o",
             "ControlPersist=30",
         ]
+
+
+def _emulator_is_off(where: str, host: str) -> Unreachable:
+    board = host.rpartition("@")[2].removeprefix("edgebench-")
+    return Unreachable(where, "the emulated board is off", f"Start it with: edgebench targets emulate {board}")
 
 
 def remote_path(path: str) -> str:

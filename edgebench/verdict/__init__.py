@@ -38,6 +38,7 @@ RULES: tuple[Callable[[Record], Iterator[Reason]], ...] = (
     steadiness.too_late,
     conditions.other_load,
     energy.doubtful,
+    conditions.short_of_memory,
     conditions.interrupted,
 )
 

@@ -16,6 +16,29 @@ BROKEN_SHARE = 0.1
 _THROTTLE_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
+# 4 KB each on most boards; less than so many are read again on a device that has room.
+REFAULTS_LIMIT = 256
+
+
+def short_of_memory(record: Record) -> Iterator[Reason]:
+    """Pages that are taken away while memory is measured are missing in the figure."""
+    memory = record.memory
+    if memory is None:
+        return
+    swapped = memory.running.get("swap_bytes", 0)
+    again = memory.running.get("refaults", 0) - memory.bare.get("refaults", 0)
+    waited = memory.running.get("major_faults", 0) - memory.bare.get("major_faults", 0)
+    seen = [f"{swapped / 1e6:.1f} MB of it were swapped out"] if swapped else []
+    if again >= REFAULTS_LIMIT and waited:
+        seen.append(f"{again} pages were read again that the device had given up, {waited} times it waited for one")
+    if seen:
+        yield Reason(
+            "suspect",
+            f"the device was short of memory while memory was measured: {'; '.join(seen)}: the figure may be too low",
+            "Close other programs there, or use a board with more memory",
+        )
+
+
 def gate_stayed_shut(record: Record) -> Iterator[Reason]:
     if record.gate_open is False:
         yield Reason("suspect", _why_shut(record), "Let it cool, or cool it, then deploy again")
