@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import tokenize
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -29,8 +30,14 @@ def build_zipapp() -> bytes:
 
 
 def without_docstrings(source: str) -> str:
-    """Nobody reads them on a device, and they are a third of the bytes. All else keeps its line: tracebacks hold."""
+    """Nor comments: nobody reads them on a device, and they are a third of the bytes. All else keeps its line:
+    tracebacks hold.
+    """
     lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) or ast.get_docstring(node) is None:
             continue

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import PROTOCOL, lock, meters, probe, state
@@ -70,8 +71,10 @@ class Session:
                 self._send({"ok": answer})
         except Refused as error:
             self._send({"error": str(error), "remedy": error.remedy})
-        except (ValueError, TypeError, KeyError, AttributeError, OSError, ImportError) as error:
-            self._send({"error": "%s: %s" % (type(error).__name__, error)})
+        except Closed:
+            raise
+        except Exception as error:  # whatever a request makes of this, the next one is answered
+            self._send({"error": "%s: %s" % (type(error).__name__, str(error)[:2000])})
 
     def _send(self, message):
         with self._sending:
@@ -83,7 +86,8 @@ class Session:
 
     def do_runtimes(self, names, options):
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""
-        return {name: probe.look(self._store, name, options) for name in names}
+        with ThreadPoolExecutor() as pool:  # each waits for a process of its own
+            return dict(zip(names, pool.map(lambda name: probe.look(self._store, name, options), names)))
 
     def do_install(self, name, wheels):
         return {"folder": str(self._store.install(name, wheels))}
