@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -216,6 +217,39 @@ def test_a_wheel_is_unpacked_inside_its_own_folder(session: Session, tmp_path: P
     assert folder.parent == tmp_path / "root/runtimes"
     assert (folder / "package/__init__.py").exists()
     assert not list((tmp_path / "root").glob("outside.py")) and not list(tmp_path.glob("outside.py"))
+
+
+def test_a_runtime_that_is_damaged_there_is_removed_and_asked_for_again(session: Session, tmp_path: Path) -> None:
+    wheel = tmp_path / "runtime.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("onnxruntime/__init__.py", "__version__ = '1'")
+    session.send(wheel.read_bytes())
+    asked = {"name": "onnxruntime", "wheels": [sha256(wheel.read_bytes())]}
+    folder = Path(session.ask(do="install", **asked)["ok"]["folder"])
+    (folder / "onnxruntime/__init__.py").write_text("__version__ = '2'")
+    options = {"threads": 1, "device": "gpu"}  # the system's own has no such device: what was brought is looked at
+    looked = session.ask(do="runtimes", names=["onnxruntime"], options=options)["ok"]["onnxruntime"]
+    assert looked["problem"] == "what was brought of it was damaged here, and is removed" and not folder.exists()
+    assert Path(session.ask(do="install", **asked)["ok"]["folder"]) == folder
+    assert (folder / "onnxruntime/__init__.py").read_text() == "__version__ = '1'"
+
+
+def test_a_wheel_that_is_damaged_there_is_not_unpacked(session: Session, tmp_path: Path) -> None:
+    data = b"no wheel"
+    session.send(data)
+    (tmp_path / "root/blobs" / sha256(data)).write_bytes(b"no wheal")
+    assert "was damaged on this device" in session.ask(do="install", name="demo", wheels=[sha256(data)])["error"]
+    assert session.ask(do="missing", blobs={sha256(data): len(data)})["ok"] == [sha256(data)]
+
+
+def test_what_was_cut_short_long_ago_is_removed(zipapp: Path, tmp_path: Path) -> None:
+    blobs = tmp_path / "root/blobs"
+    blobs.mkdir(parents=True)
+    for name, age_s in (("a.part", 2 * 86_400), ("b.part", 60)):
+        (blobs / name).write_bytes(b"half")
+        os.utime(blobs / name, (time.time() - age_s,) * 2)
+    Session(zipapp, tmp_path / "root").close()
+    assert [path.name for path in blobs.iterdir()] == ["b.part"]
 
 
 def test_what_a_library_prints_cannot_be_taken_for_an_answer(tmp_path: Path) -> None:

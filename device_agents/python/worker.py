@@ -43,6 +43,7 @@ class Worker:
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
         self.values_ns = None
         self._period_ns = 0
+        self._refaults = _refaults()
 
     def take_values(self):
         """What goes on a line of its own behind the answer."""
@@ -212,8 +213,8 @@ class Worker:
 
         A device that is short of memory takes pages away, and all but the last of these become smaller: so also how
         often this process had to read pages (major_faults), and how many pages the device read again that it had just
-        given up (refaults), since they began. And of a GPU what its driver and the runtime's allocator say that it has
-        (gpu_memory.py).
+        given up (refaults), both since this process began. And of a GPU what its driver and the runtime's allocator say
+        that it holds (gpu_memory.py).
         """
         status = _kilobytes("/proc/self/status")
         rollup = _kilobytes("/proc/self/smaps_rollup")
@@ -224,7 +225,7 @@ class Worker:
             "uss_bytes": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0) if rollup else None,
             "swap_bytes": rollup.get("Swap", status.get("VmSwap")),
             "major_faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
-            "refaults": _refaults(),
+            "refaults": None if self._refaults is None else _refaults() - self._refaults,
             **self._gpu_memory(),
         }
         return {name: size for name, size in sizes.items() if size is not None}

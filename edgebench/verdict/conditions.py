@@ -26,8 +26,7 @@ def short_of_memory(record: Record) -> Iterator[Reason]:
     if memory is None:
         return
     swapped = memory.running.get("swap_bytes", 0)
-    again = memory.running.get("refaults", 0) - memory.bare.get("refaults", 0)
-    waited = memory.running.get("major_faults", 0) - memory.bare.get("major_faults", 0)
+    again, waited = memory.running.get("refaults", 0), memory.running.get("major_faults", 0)
     seen = [f"{swapped / 1e6:.1f} MB of it were swapped out"] if swapped else []
     if again >= REFAULTS_LIMIT and waited:
         seen.append(f"{again} pages were read again that the device had given up, {waited} times it waited for one")
