@@ -162,6 +162,7 @@ class FakeTc66c:
         power_w: float = 5.0,
         temperature_c: int = 25,
         spoilt: int | None = None,
+        total_mwh: int = 0,
     ) -> None:
         blocks = [bytearray(64) for _ in range(3)]
         for number, block in enumerate(blocks):
@@ -170,6 +171,7 @@ class FakeTc66c:
         struct.pack_into("<I", blocks[0], 12, 2026)
         shown = round(voltage_v * 1e4), round(current_a * 1e5), round(power_w * 1e4)
         struct.pack_into("<III", blocks[0], 48, *shown)
+        struct.pack_into("<I", blocks[1], 12, total_mwh)
         struct.pack_into("<II", blocks[1], 24, temperature_c < 0, abs(temperature_c))
         for number, block in enumerate(blocks):
             struct.pack_into("<I", block, 60, tc66c.crc16(bytes(block[:60])) ^ (number == spoilt))

@@ -113,11 +113,15 @@ def idle_window(number, window_s, journal, bench, device, watch, seen):
 
 def energy_window(subject, number, window_s, plan, journal, bench, device, seen, watch):
     """One artifact inferring; its worker says from when to when."""
-    before = bench.read()
+    before, begun_s = bench.read(), device.now_s()
     watch.begin()
     ran = subject.worker.ask("run_for", window_s + plan["worker_timeout_s"], seconds=window_s)
-    found = bench.since(before, has_worked=True)
+    ended_s, found = device.now_s(), bench.since(before, has_worked=True)
     duration_s = ran["duration_ns"] / 1e9
+    beside_s = max(0.0, ended_s - begun_s - duration_s)
+    for meter, scopes in found["joules"].items():
+        u_j = found["u_j"][meter]
+        found["u_j"][meter] = {scope: with_reads(u_j[scope], j, duration_s, beside_s) for scope, j in scopes.items()}
     seen.add(subject.index, number, duration_s, ran["inferences"], **found)
     journal.write(
         "energy",
@@ -129,6 +133,11 @@ def energy_window(subject, number, window_s, plan, journal, bench, device, seen,
         **conditions(watch, device, "throttled", "temperature_c", "clock_hz"),
         **found,
     )
+
+
+def with_reads(u_j, joules, duration_s, beside_s):
+    """Standard uncertainty of a window that was read from a little before it until a little after."""
+    return math.hypot(u_j, joules / duration_s * beside_s / math.sqrt(3))
 
 
 def conditions(watch, device, *names):

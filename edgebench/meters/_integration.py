@@ -138,7 +138,7 @@ def _margin_s(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, aro
 def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, repeat_s: float | None) -> float:
     if repeat_s is None or len(values) == 0:
         return 0.0
-    return _sampling.alias_j(times_s, max(float(np.ptp(values)), step_w), repeat_s, sensor)
+    return _sampling.alias_j(times_s, values, max(float(np.ptp(values)), step_w), repeat_s, sensor)
 
 
 def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:

@@ -39,28 +39,29 @@ def check_moving(times_s: Floats, watts: Floats, start_s: float, end_s: float, s
             before_s, after_s = edge_s - times_s[first], times_s[last] - edge_s
             if min(before_s, after_s) >= needed_s:
                 raise _still(watts[first], times_s[last] - times_s[first])
-    inside = (begins < len(watts)) & (times_s[ends] > start_s) & (times_s[begins] < end_s)
-    runs = (ends - begins + 1)[inside]
-    if len(runs) and _is_no_chance(runs):
-        longest = int(np.argmax(np.where(inside, ends - begins, -1)))
-        raise _still(watts[begins[longest]], times_s[ends[longest]] - times_s[begins[longest]])
+    inside = (times_s >= start_s) & (times_s <= end_s)
+    _check_runs(times_s[inside], watts[inside])
+
+
+def _check_runs(times_s: Floats, watts: Floats) -> None:
+    """Raises Refused for one run of equal values that the others make most unlikely."""
+    if len(watts) < 2 * LEAST_RUN:
+        return
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(watts)) + 1])
+    runs = np.diff(np.concatenate([begins, [len(watts)]]))
+    at = int(np.argmax(runs))
+    longest, others = int(runs[at]), int(runs.sum() - runs[at])
+    if longest < LEAST_RUN or others < LEAST_RUN:
+        return
+    share = (others - (len(runs) - 1) + 1) / (others + 2)
+    if others * math.exp((longest - 1) * math.log(share)) < CHANCE:
+        raise _still(watts[begins[at]], times_s[begins[at] + longest - 1] - times_s[begins[at]])
 
 
 def _still(watts: float, seconds: float) -> Refused:
     return Refused(
         "frozen", f"its values stood still at {watts:g} W for {seconds:.1f} s while the load changed. {FROZEN_CURE}"
     )
-
-
-def _is_no_chance(runs: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
-    """Whether the longest run is one that values which repeat as often as the others do would hardly make."""
-    longest = int(runs.max())
-    others = int(runs.sum()) - longest
-    if longest < LEAST_RUN or others < LEAST_RUN:
-        return False
-    repeats = others - (len(runs) - 1)
-    share = (repeats + 1) / (others + 2)
-    return others * math.exp((longest - 1) * math.log(share)) < CHANCE
 
 
 def check_counter(

@@ -25,6 +25,8 @@ VALUES_A_PART = 3
 # repeats between two values are still in step with the meter.
 HARMONICS = 10
 IN_STEP = 20.0
+# Less alike than this are values by chance.
+LIKE = 0.3
 
 
 def counter_j(powers_w: Floats, sensor: Sensor) -> float:
@@ -77,13 +79,14 @@ def _edge_j(times_s: Floats, jumps_j: Floats, edge_s: float, sensor: Sensor) -> 
     return float(np.abs(jumps_j[near]).max(initial=0.0)) / math.sqrt(12)
 
 
-def alias_j(times_s: Floats, swing_w: float, repeat_s: float, sensor: Sensor) -> float:
-    """Of a load that repeats every repeat_s and is met at nearly the same moment of it by all values of the window.
+def alias_j(times_s: Floats, powers_w: Floats, swing_w: float, repeat_s: float, sensor: Sensor) -> float:
+    """Of a load that repeats every repeat_s and is met at nearly the same moments of it by all values of the window.
 
     The h-th harmonic of a load that is on or off is 2 / (pi h) of the swing. Where h repeats in a period of the meter
-    are nearly a whole number, values follow it so slowly that they do not average it, and do not show it either.
+    are nearly a whole number, values follow it so slowly that they do not average it, and do not show it either. Then
+    every h-th value is alike, unless the repeats differ among themselves: as far as they do, chance averages them.
     """
-    if sensor.kind != "point" or len(times_s) < 3 or swing_w <= 0:
+    if sensor.kind != "point" or len(times_s) < PARTS or swing_w <= 0:
         return 0.0
     span_s = float(times_s[-1] - times_s[0])
     period_s = span_s / max(round(span_s / float(np.median(np.diff(times_s)))), 1)
@@ -95,5 +98,14 @@ def alias_j(times_s: Floats, swing_w: float, repeat_s: float, sensor: Sensor) ->
         turns = harmonic * repeats
         beats = abs(turns - round(turns)) * span_s / period_s
         if turns >= 0.5 and beats < 1:
-            squares += (2 * swing_w / (math.pi * harmonic)) ** 2 / 2
+            squares += (2 * swing_w / (math.pi * harmonic)) ** 2 / 2 * _likeness(powers_w, harmonic)
     return math.sqrt(squares) * span_s
+
+
+def _likeness(powers_w: Floats, apart: int) -> float:
+    """Of values so many apart: 1 if they are the same, 0 if they are as different as any."""
+    spread = float(powers_w.var())
+    if not spread:
+        return 1.0
+    likeness = 1 - float(((powers_w[apart:] - powers_w[:-apart]) ** 2).mean()) / (2 * spread)
+    return likeness if likeness > LIKE else 0.0

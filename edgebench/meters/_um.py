@@ -24,7 +24,9 @@ from edgebench.reading import Flag
 POLL_S = 0.1
 REFRESH_S = 0.5
 MWH_J = 3.6
-SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3, counter_step_j=MWH_J)
+# A new value is seen up to a poll late, and Bluetooth takes half as long now and then.
+JITTER_S = 1.12 * POLL_S
+SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3, counter_step_j=MWH_J, given_jitter_s=JITTER_S)
 
 GROUPS = 10
 
@@ -96,6 +98,14 @@ def parse(frame: bytes) -> Reading:
     )
 
 
+def _values(reading: Reading) -> tuple[float, float, float]:
+    return reading.voltage_v, reading.current_a, reading.power_w
+
+
+def _sample(at_s: float, reading: Reading) -> Sample:
+    return Sample(at_s, reading.power_w, reading.voltage_v, reading.current_a, reading.total_mwh * MWH_J)
+
+
 class UmMeter:
     """model: the one that the user named."""
 
@@ -116,23 +126,29 @@ class UmMeter:
         self._other = ""
 
     def samples(self) -> Iterator[Sample]:
-        """Asked more often than it has news. What it said before counts as news after REFRESH_S: power may be even.
+        """Asked more often than it has news, and it does not say what is news: what differs is, and so is the same
+        value after REFRESH_S, as power may be even. An answer with a garbled byte elsewhere is not the next value.
 
-        News are other values: an answer with a garbled byte elsewhere is not the next one.
+            asked   · · · · · · · · · ·      even power is told with the next value in hand, so that each of them covers
+            value   a a a a a a a b b b      the REFRESH_S before it
+            told    ─────a──|───a──|──b
         """
-        last, last_s = None, 0.0
+        last: Reading | None = None
+        last_s = 0.0
         for now_s, frame in answers(self._port, QUESTION, split, POLL_S):
             reading = parse(frame) if frame else None
             if reading is None or not self._is_believed(reading):
                 self.tally.dropped += 1
-                continue
-            values = reading.voltage_v, reading.current_a, reading.power_w
-            if values == last and now_s - last_s < REFRESH_S:
+            elif last is not None and _values(reading) == _values(last):
                 self.tally.duplicates += 1
-                continue
-            last, last_s = values, now_s
-            counter_j = reading.total_mwh * MWH_J
-            yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a, counter_j)
+                if now_s - last_s >= 2 * REFRESH_S:
+                    last, last_s = reading, last_s + REFRESH_S
+                    yield _sample(last_s, last)
+            else:
+                if last is not None and now_s - last_s > 1.5 * REFRESH_S:
+                    yield _sample(now_s - REFRESH_S, last)
+                last, last_s = reading, now_s
+                yield _sample(last_s, last)
 
     def _is_believed(self, reading: Reading) -> bool:
         """False for an answer that was garbled. Raises UserError for another model."""

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from edgebench.errors import UserError
 from edgebench.meters import Lost, Sample, Tally
+from edgebench.meters._pace import Pace
 from edgebench.meters._sensor import Sensor
 from edgebench.reading import Flag
 
 DESCRIPTION = "FNIRSI FNB58 (USB, /dev/hidraw*)"
 SCOPE = "board_input"
 PERIOD_S = 0.01
-SENSOR = Sensor("point", PERIOD_S, latency_s=4 * PERIOD_S, step=1e-5)
+SENSOR = Sensor("point", PERIOD_S, latency_s=4 * PERIOD_S, step=1e-5, given_jitter_s=1e-3)
 
 HIDRAW = Path("/sys/class/hidraw")
 HID_ID = "HID_ID=0003:00002E3C:00005558"
@@ -100,6 +101,7 @@ class Fnb58:
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ()
         self._descriptor = descriptor
+        self._pace = Pace(PERIOD_S)
         self._where = f"meter fnb58 at {port}"
 
     def samples(self) -> Iterator[Sample]:
@@ -125,7 +127,7 @@ class Fnb58:
             self.tally.dropped += 1
             return
         for age, (volts, amperes) in zip((3, 2, 1, 0), pairs, strict=False):
-            yield Sample(now_s - age * PERIOD_S, volts * amperes, volts, amperes)
+            yield Sample(self._pace.at(now_s - age * PERIOD_S), volts * amperes, volts, amperes)
 
     def _send(self, report: bytes) -> None:
         try:

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgebench.errors import UserError
 from edgebench.meters import Sample, Tally
+from edgebench.meters._pace import Pace
 from edgebench.meters._sensor import Sensor
 from edgebench.meters._serial import SILENCE_S, Port, ports_of
 from edgebench.reading import Accuracy, Flag
@@ -120,7 +121,9 @@ class Ppk2:
     def __init__(self, port: Port, given_v: float | None) -> None:
         volts = ASSUMED_V if given_v is None else given_v
         accuracy = Accuracy(SUPPLY_ERROR_V / volts, 0.0, f"a supply of {volts:g} V, +/-{SUPPLY_ERROR_V * 1e3:g} mV")
-        self.sensor = Sensor("average", BIN / RATE_HZ, latency_s=0.02, max_w=MAX_A * volts, accuracy=accuracy)
+        self.sensor = Sensor(
+            "average", BIN / RATE_HZ, latency_s=0.02, max_w=MAX_A * volts, accuracy=accuracy, given_jitter_s=1e-3
+        )
         self.tally = Tally()
         self.note = f"it sees current only: power is for a supply of {volts:g} V, --volts says another"
         self.device_id = "PPK2"
@@ -134,6 +137,7 @@ class Ppk2:
         modifiers = self._begin()
         self.device_id = f"PPK2 hardware {modifiers.hardware}".removesuffix(" hardware ")
         data, count = b"", None
+        pace = Pace(BIN / RATE_HZ)
         heard_s = fine_s = time.monotonic()
         while True:
             arrived = self._port.read()
@@ -154,7 +158,7 @@ class Ppk2:
                 data, count, fine_s = data[4 * BIN :], decoded.last_count, now_s
                 self.tally.dropped += decoded.lost
                 amperes = float(decoded.currents_a.mean())
-                yield Sample(now_s - len(data) // 4 / RATE_HZ, amperes * self._volts, None, amperes)
+                yield Sample(pace.at(now_s - len(data) // 4 / RATE_HZ), amperes * self._volts, None, amperes)
 
     def _begin(self) -> Modifiers:
         """Metadata first: while it streams they would be hidden in it."""

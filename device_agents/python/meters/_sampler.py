@@ -6,10 +6,12 @@
 It sleeps between its looks, and runs in idle windows as well: what it costs is part of the baseline.
 """
 
+import collections
 import math
 import threading
 import time
 
+from .. import series
 from . import Unavailable
 
 # Silence for longer than so many periods is a hole in the energy. The least is for a busy board.
@@ -19,6 +21,9 @@ GAP_MIN_S = 1.0
 # between them. Slow meters see bursts by chance (von Neumann 1941), dense ones the instant of the jump only.
 SHARE_OF_JUMP = {True: 1 / 6, False: 1 / 2}
 DENSE_PERIOD_S = 0.011
+# Slow ones are better judged by how the means of parts of a window differ (Conway 1963): of so many seconds, at least
+# so many of them; and so many are kept.
+PART_S, PARTS_MIN, PARTS_KEPT = 1.0, 8, 2000
 # Values that were looked at so often and never moved, idle and inferring alike, stand still.
 STILL_LOOKS = 20
 # Power below this flows back; less is an offset.
@@ -43,6 +48,7 @@ class Sampler:
         self._most_w = {}
         self._least_w = {}
         self._looks = self._moves = 0
+        self._parts = collections.deque(maxlen=PARTS_KEPT)
         self._problem = None
 
     def read(self):
@@ -79,6 +85,9 @@ class Sampler:
     def u_joules(self, before, after):
         """point: of what lies between values. average: of the edges, where a value is up to a period late."""
         if self._kind == "point":
+            parts = [part for part in self._parts if before[2] <= part[0] <= after[2]]
+            if self._period_s > DENSE_PERIOD_S and len(parts) > PARTS_MIN:
+                return {scope: _spread_j(parts, scope, after[2] - before[2]) for scope in after[1]}
             share = SHARE_OF_JUMP[self._period_s <= DENSE_PERIOD_S]
             return {scope: math.sqrt(share * (jumps - before[1][scope])) for scope, jumps in after[1].items()}
         late_s = self._period_s * math.sqrt(2 / 3)
@@ -125,3 +134,14 @@ class Sampler:
             self._jumps_j2[scope] += ((power_w - watts_then[scope]) * span_s) ** 2
             self._most_w[scope] = max(self._most_w[scope], power_w)
             self._least_w[scope] = min(self._least_w[scope], power_w)
+        if not self._parts or now_s - self._parts[-1][0] >= PART_S:
+            self._parts.append((now_s, dict(self._joules)))
+
+
+def _spread_j(parts, scope, seconds):
+    """Standard uncertainty of the joules of so many seconds, from (instant, joules so far) at the ends of its parts."""
+    means_w = [
+        (later[1][scope] - earlier[1][scope]) / (later[0] - earlier[0]) for earlier, later in zip(parts, parts[1:])
+    ]
+    half = series.mean_half_width(means_w)
+    return half / 2 * seconds
