@@ -42,11 +42,13 @@ def averages_j(ends_s: Floats, powers_w: Floats, sensor: Sensor) -> float:
     lengths_s = np.diff(ends_s)
     rounding_j = sensor.step / math.sqrt(12) * math.sqrt(float((lengths_s**2).sum()))
     moves_w = np.abs(np.diff(powers_w))
-    late_j = sensor.jitter_s / math.sqrt(12) * math.sqrt(float((moves_w**2).sum()))
-    missing_s = np.maximum(lengths_s[1:] - sensor.period_s - 2 * sensor.jitter_s, 0.0)
-    usual_w = float(moves_w.mean()) if len(moves_w) else 0.0
+    # Neighbours are late alike: at an edge that a value divides, both parts of the step err together.
+    steps_w = powers_w[[0, -1]] - np.median(powers_w)
+    late_j = sensor.jitter_s / math.sqrt(12) * math.sqrt(float((moves_w**2).sum() + (steps_w**2).sum() / 3))
+    missing_s = np.maximum(np.round(lengths_s[1:] / sensor.period_s) - 1, 0.0) * sensor.period_s
+    usual_w = math.sqrt(float((moves_w**2).mean())) if len(moves_w) else 0.0
     missing_j = math.sqrt(float(((missing_s * np.maximum(moves_w, usual_w)) ** 2).sum()))
-    return math.hypot(rounding_j, late_j, missing_j / math.sqrt(3))
+    return math.hypot(rounding_j, late_j, missing_j)
 
 
 def points_j(times_s: Floats, powers_w: Floats, start_s: float, end_s: float, sensor: Sensor) -> float:

@@ -71,12 +71,13 @@ def _remedy(error: Exception) -> str:
 
 
 def answers(
-    port: Port, question: bytes, split: Callable[[bytes], tuple[bytes | None, bytes]], poll_s: float
+    port: Port, question: bytes, split: Callable[[bytes], tuple[bytes | None, bytes]], size: int, poll_s: float
 ) -> Iterator[tuple[float, bytes | None]]:
     """(when it was whole, the answer) for a question asked every `poll_s`; None for an answer that never got whole.
 
     split: takes the first whole answer from what has arrived, and says what is left after it. What is left is old
-    when the next question is asked, and thrown away.
+    when the next question is asked, and thrown away. size: of an answer; where as many bytes are none and no more come,
+    it was garbled, and is not waited for.
     """
     heard_s = time.monotonic()
     while True:
@@ -84,8 +85,11 @@ def answers(
         port.write(question)
         answer, buffer = None, b""
         while answer is None and now_s - asked_s < ANSWER_S:
-            answer, buffer = split((buffer + port.read())[-MOST_BYTES:])
+            arrived = port.read()
+            answer, buffer = split((buffer + arrived)[-MOST_BYTES:])
             now_s = time.monotonic()
+            if not arrived and len(buffer) >= size:
+                break
         if answer is not None:
             heard_s = now_s
         elif now_s - heard_s > SILENCE_S:

@@ -8,7 +8,9 @@ is held against. Source: the sigrok project's notes on the UM series.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 import operator
 import struct
 from collections.abc import Iterator
@@ -28,6 +30,10 @@ MWH_J = 3.6
 JITTER_S = 1.12 * POLL_S
 SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3, counter_step_j=MWH_J, given_jitter_s=JITTER_S)
 
+# Of its answers; with more than that lost there are gaps, and no joules.
+MOST_LOST = 0.8
+# Where more than this is garbled, what differs long before its time is a byte that no check found.
+GARBLED, SOON = 0.01, 0.6
 GROUPS = 10
 
 # No answer says more unless it is garbled.
@@ -110,7 +116,6 @@ class UmMeter:
     """model: the one that the user named."""
 
     def __init__(self, port: Port, model: str) -> None:
-        self.sensor = SENSOR
         self.tally = Tally()
         self.note = (
             f"nobody states its accuracy: edgebench meters calibrate {model.lower()}:{port.name}; that its values are "
@@ -124,6 +129,18 @@ class UmMeter:
         (steps,) = [(volts, amperes) for name, volts, amperes in MODELS.values() if name == model]
         self._honesty = Honesty(port.where, *steps, step_w=1e-3)
         self._other = ""
+        self._asked = 0
+
+    @property
+    def sensor(self) -> Sensor:
+        """The more answers get lost, the later a new value is noticed."""
+        lost = min(self._lost, MOST_LOST)
+        return dataclasses.replace(SENSOR, given_jitter_s=JITTER_S * math.sqrt(1 + lost) / (1 - lost))
+
+    @property
+    def _lost(self) -> float:
+        """Share of its answers."""
+        return self.tally.dropped / max(self._asked, 1)
 
     def samples(self) -> Iterator[Sample]:
         """Asked more often than it has news, and it does not say what is news: what differs is, and so is the same
@@ -134,21 +151,29 @@ class UmMeter:
             told    ─────a──|───a──|──b
         """
         last: Reading | None = None
-        last_s = 0.0
-        for now_s, frame in answers(self._port, QUESTION, split, POLL_S):
+        last_s = heard_s = 0.0
+        for now_s, frame in answers(self._port, QUESTION, split, SIZE, POLL_S):
+            self._asked += 1
             reading = parse(frame) if frame else None
             if reading is None or not self._is_believed(reading):
                 self.tally.dropped += 1
-            elif last is not None and _values(reading) == _values(last):
+                continue
+            missed_s, heard_s = max(now_s - heard_s - POLL_S, 0.0), now_s
+            if last is not None and _values(reading) == _values(last):
                 self.tally.duplicates += 1
                 if now_s - last_s >= 2 * REFRESH_S:
                     last, last_s = reading, last_s + REFRESH_S
                     yield _sample(last_s, last)
-            else:
-                if last is not None and now_s - last_s > 1.5 * REFRESH_S:
-                    yield _sample(now_s - REFRESH_S, last)
-                last, last_s = reading, now_s
-                yield _sample(last_s, last)
+                continue
+            if last is not None and now_s - last_s < SOON * REFRESH_S and self._lost > GARBLED:
+                self.tally.dropped += 1
+                continue
+            # New since the answers that got lost: on average since half of that time.
+            new_s = max(now_s - missed_s / 2, last_s) if last is not None else now_s
+            if last is not None and new_s - last_s > 1.5 * REFRESH_S:
+                yield _sample(new_s - REFRESH_S, last)
+            last, last_s = reading, new_s
+            yield _sample(last_s, last)
 
     def _is_believed(self, reading: Reading) -> bool:
         """False for an answer that was garbled. Raises UserError for another model."""

@@ -68,7 +68,7 @@ class Lines:
         self._columns: tuple[str, ...] | None = None
         self._labelled: dict[str, float] = {}
         self._last_ms: float | None = None
-        self._was_odd = False
+        self._odd_ms: float | None = None
         self._guess: tuple[str, ...] | None = None
         self._contradiction: tuple[str, ...] | None = None
         self._layout = Layout()
@@ -137,16 +137,21 @@ class Lines:
         return self._columns is not None
 
     def _check_clock(self, now_ms: float | None) -> None:
-        """Raises ValueError for an instant that does not follow the last one, Restarted for the second such."""
+        """Raises ValueError for an instant that does not follow the last one, Restarted for a second such that follows
+        the first, from soon after the board began.
+        """
         if now_ms is None:
             return
-        odd = self._last_ms is not None and (now_ms - self._last_ms) % WRAP_MS > MAX_STEP_MS
-        if odd and self._was_odd:
-            raise Restarted
-        self._was_odd = odd
-        if odd:
+        follows = self._last_ms is None or (now_ms - self._last_ms) % WRAP_MS <= MAX_STEP_MS
+        if follows:
+            self._last_ms, self._odd_ms = now_ms, None
+            return
+        if self._odd_ms is None or (now_ms - self._odd_ms) % WRAP_MS > MAX_STEP_MS:
+            self._odd_ms = now_ms
             raise ValueError("a clock that jumped")
-        self._last_ms = now_ms
+        self._last_ms, self._odd_ms = now_ms, None
+        if now_ms <= MAX_STEP_MS:
+            raise Restarted  # and else it was the one before these two that was garbled
 
 
 def _checked(line: str) -> str:

@@ -119,7 +119,7 @@ class Tc66c:
         self._honesty = Honesty(port.where, step_v=1e-4, step_a=1e-5, step_w=1e-4)
 
     def samples(self) -> Iterator[Sample]:
-        for now_s, blocks in answers(self._port, QUESTION, split, POLL_S):
+        for now_s, blocks in answers(self._port, QUESTION, split, SIZE, POLL_S):
             reading = parse(blocks) if blocks else None
             if reading and self._is_honest(reading):
                 counter_j = reading.total_mwh * MWH_J
