@@ -59,23 +59,26 @@ def _check_runs(times_s: Floats, watts: Floats) -> None:
 
 
 def _still(watts: float, seconds: float) -> Refused:
-    return Refused(
-        "frozen", f"its values stood still at {watts:g} W for {seconds:.1f} s while the load changed. {FROZEN_CURE}"
-    )
+    return Refused("frozen", f"its values stood still at {watts:g} W for {seconds:.1f} s, to the digit. {FROZEN_CURE}")
 
 
 def check_counter(
-    times_s: Floats, counters_j: Floats, start_s: float, end_s: float, energy_j: float, sensor: Sensor
+    times_s: Floats, watts: Floats, counters_j: Floats, start_s: float, end_s: float, energy_j: float, sensor: Sensor
 ) -> None:
-    """Raises Refused where the meter's own counter says another energy of this window than its power adds up to."""
+    """Raises Refused where the meter's own counter says another energy of this window than its power adds up to. One
+    that never moves is not in use, unless its power never moves either.
+    """
     if sensor.counter_step_j is None or energy_j <= 0:
-        return
-    moved = _moved_j(times_s, counters_j, start_s, end_s, energy_j / (end_s - start_s), sensor.counter_step_j)
-    if moved is None:
         return
     late_j = energy_j / (end_s - start_s) * (sensor.latency_s + 2 * sensor.period_s)
     allowed_j = COUNTER_STEPS * sensor.counter_step_j + COUNTER_SHARE * energy_j + late_j
-    if abs(moved - energy_j) > allowed_j:
+    counted = counters_j[np.isfinite(counters_j)]
+    if len(counted) > 2 and not np.ptp(counted):
+        if not np.ptp(watts) and energy_j > allowed_j:
+            raise _still(watts[0], times_s[-1] - times_s[0])
+        return
+    moved = _moved_j(times_s, counters_j, start_s, end_s, energy_j / (end_s - start_s), sensor.counter_step_j)
+    if moved is not None and abs(moved - energy_j) > allowed_j:
         raise Refused(
             "counter",
             f"its own counter says {moved:.3g} J where its power adds up to {energy_j:.3g} J. {FROZEN_CURE}",

@@ -184,7 +184,7 @@ class _Seen:
         try:
             found = integrate(times_s, watts, start_s, end_s, sensor)
             _plausible.check_forwards(found.energy_j, found.duration_s, idle=False)
-            _plausible.check_counter(times_s, counters_j, start_s, end_s, found.energy_j, sensor)
+            _plausible.check_counter(times_s, watts, counters_j, start_s, end_s, found.energy_j, sensor)
         except Refused as refused:
             raise UserError(
                 "the whole time", f"it has no energy: {refused}", "Watch again; check the cable"

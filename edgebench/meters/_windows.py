@@ -104,11 +104,10 @@ class Bench:
         near = (trace.times_s >= start_s - BESIDE_S) & (trace.times_s <= end_s + BESIDE_S)
         times_s = trace.times_s[near]
         _plausible.check_forwards(found.energy_j, found.duration_s, idle=is_idle)
-        _plausible.check_counter(
-            times_s, trace.counters_j[near], start_s, end_s, found.energy_j, self.sensor
-        )  # fmt: skip
+        watts, counters_j = trace.watts[near], trace.counters_j[near]
+        _plausible.check_counter(times_s, watts, counters_j, start_s, end_s, found.energy_j, self.sensor)
         if not is_idle:
-            _plausible.check_moving(times_s, trace.watts[near], start_s, end_s, self.sensor)
+            _plausible.check_moving(times_s, watts, start_s, end_s, self.sensor)
         return {
             **recording.of_device(entry),
             "energy_j": found.energy_j,
