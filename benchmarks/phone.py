@@ -63,7 +63,8 @@ class Watcher:
 
 def assets_bytes() -> int:
     folder = assets.ensure(Silent(), None)
-    return sum(path.stat().st_size for path in folder.glob("*/*.gz"))
+    usual = [package.folder for package in assets.PACKAGES if package.runtime in assets.USUAL]
+    return sum(path.stat().st_size for name in usual for path in (folder / name).glob("*.gz"))
 
 
 def hello_s(opened: Browser) -> float:

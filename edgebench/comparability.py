@@ -40,7 +40,7 @@ def _threads(record: Record) -> int:
 def _place(record: Record) -> str:
     if record.means_only:
         return "in benchmark_model (means)"
-    return "in a browser (wasm)" if record.in_browser else "natively"
+    return f"in a browser ({record.in_browser_by})" if record.in_browser else "natively"
 
 
 def _unlike_inputs(record: Record, baseline: Record) -> tuple[str, ...]:

@@ -265,8 +265,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     @property
     def in_browser(self) -> bool:
-        """WebAssembly in a browser: another thing than the same model on the same phone."""
+        """WebAssembly or WebGPU in a browser: another thing than the same model on the same phone."""
         return self.facts_before.browser is not None
+
+    @property
+    def in_browser_by(self) -> str:
+        """What a browser computed with."""
+        return "webgpu" if self.runtime.name == "onnxruntime-webgpu" else "wasm"
 
     @property
     def means_only(self) -> bool:

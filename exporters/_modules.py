@@ -16,6 +16,7 @@ from exporters._facts import Facts
 from exporters._foreign import Foreign
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from edgebench.data import Float32Array

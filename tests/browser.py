@@ -19,8 +19,10 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (apt: chromium)")
+# A GPU of the processor's: its answers are right, its times are nobody's.
+SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe", "--hide-scrollbars",
 )  # fmt: skip
 # DevTools speaks on the file descriptors 3 and 4.
@@ -35,12 +37,13 @@ class Browser:
 
     def __init__(self, *flags: str) -> None:
         assert CHROMIUM is not None
+        no_gpu = () if SOFTWARE_GPU[0] in flags else ("--disable-gpu",)
         self._profile = tempfile.TemporaryDirectory(prefix="edgebench-chromium-", ignore_cleanup_errors=True)
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _WITH_PIPES, str(to_browser), str(from_browser),
-             CHROMIUM, *_FLAGS, f"--user-data-dir={self._profile.name}", *flags, "about:blank"],
+             CHROMIUM, *_FLAGS, *no_gpu, f"--user-data-dir={self._profile.name}", *flags, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, pass_fds=(to_browser, from_browser),
         )  # fmt: skip

@@ -20,14 +20,15 @@ from edgebench import cache as cache_
 from edgebench import check, compare, data, deploy, feeding, plan, record, stats, verdict
 from edgebench.errors import UserError
 from edgebench.feeding import Feeding
-from edgebench.phone import link
+from edgebench.phone import assets, link
 from edgebench.phone.addresses import lan_addresses
 from edgebench.plan import Plan
+from edgebench.progress import Silent
 from edgebench.record import FedInput, Record
 from edgebench.report import _text, markdown
 from edgebench.targets import Target
 from tests import odd_models
-from tests.browser import Browser, Person, browser, needs_chromium, url_in
+from tests.browser import SOFTWARE_GPU, Browser, Person, browser, needs_chromium, url_in
 
 BUNDLE = Path(__file__).parent / "data/bundle"
 _DEPLOY = """
@@ -422,6 +423,51 @@ def test_a_phone_that_was_killed_does_not_hold_up_the_next_deploy(
     person.phone, person.said = None, []
     assert_right(measure(person, tiny_plan, tmp_path))
     assert "had the page open and gives no sign now" in person.said[0] and url_in(person.said[1])
+
+
+GPU = msgspec.structs.replace(PHONE, runtimes=("onnxruntime-webgpu", "litert-web"))
+
+
+@pytest.fixture
+def gpu_assets(page_assets: None) -> None:
+    try:
+        assets.ensure(Silent(), None, GPU.runtimes)
+    except UserError as error:
+        pytest.skip(f"the page's runtimes are not to be had: {error}")
+
+
+@pytest.mark.usefixtures("gpu_assets")
+def test_on_the_gpu_answers_are_checked_and_rows_say_so(tiny_plan: Plan, tmp_path: Path) -> None:
+    person = Person(*SOFTWARE_GPU)
+    try:
+        target = msgspec.structs.replace(GPU, emulated=True)
+        measured = measure(person, tiny_plan, tmp_path, target, ("onnx-fp32", "onnx-int8", "tflite-int8"))
+    finally:
+        person.leave()
+    fp32 = measured["onnx-fp32"]
+    assert fp32.runtime.name == "onnxruntime-webgpu" and fp32.outcome.status in ("complete", "budget"), fp32.outcome
+    assert fp32.golden is not None and fp32.golden.passed and fp32.golden.agreement_with_host == 1 and fp32.rounds
+    assert fp32.runtime.facts["build"] == "webgpu" and fp32.runtime.facts["adapter"].endswith("in software")
+    # Quantised nodes would be computed on the processor.
+    int8 = measured["onnx-int8"].outcome
+    assert int8.status == "failed" and "WebGPU does not take every node of this file" in int8.reason
+    text = markdown.render(compare.compare(list(measured.values())))
+    assert "phone (emulated, browser, webgpu)" in text and "phone (emulated, browser, wasm)" in text
+
+
+@pytest.mark.usefixtures("gpu_assets")
+@pytest.mark.parametrize(
+    ("flags", "why"), [(SOFTWARE_GPU, "computes WebGPU on the processor"), ((), "gives WebGPU no GPU of this device")]
+)
+def test_what_is_no_gpu_is_not_measured_as_one(
+    tiny_plan: Plan, tmp_path: Path, flags: tuple[str, ...], why: str
+) -> None:
+    person = Person(*flags)
+    try:
+        with pytest.raises(UserError, match=why):
+            measure(person, tiny_plan, tmp_path, GPU, ["onnx-fp32"])
+    finally:
+        person.leave()
 
 
 def test_check_says_what_the_browser_is(person: Person) -> None:

@@ -55,7 +55,7 @@ def test_every_key_is_explained_in_the_file() -> None:
 def test_the_defaults_are_one_thread_of_the_processor(tmp_path: Path) -> None:
     (target,) = load("mine:\n  transport: local\n", tmp_path).values()
     assert (target.name, target.device, target.threads, target.emulated) == ("mine", "cpu", 1, False)
-    elsewhere = {"simulated", "onnxruntime-web", "litert-web", "benchmark-model"}
+    elsewhere = {"simulated", "onnxruntime-web", "onnxruntime-webgpu", "litert-web", "benchmark-model"}
     assert set(target.runtimes) == set(plugins.names("device_agents.python.runtimes")) - elsewhere
 
 

@@ -21,9 +21,9 @@ const VERBS = {
     return { clock_step_ns: clockStepNs(), relaxed_simd: hasRelaxedSimd(), shared_memory: canShareMemory() };
   },
 
-  async runtime({ script, assets, name, options, tiny }) {
+  async runtime({ script, assets, name, options, tiny, emulated }) {
     importScripts(script);
-    return runtimes[name].facts({ ...options, assets, tiny: fromBase64(tiny) });
+    return runtimes[name].facts({ ...options, assets, emulated, tiny: fromBase64(tiny) });
   },
 
   async load({ blob, bytes, options }) {

@@ -65,7 +65,7 @@ def _values(values: Any, count: int, *, exactly: bool) -> list[int]:
 
 
 def _runtime(ok: Answer, asked: Mapping[str, Any], longest: int) -> dict[str, str]:
-    return {key: text(ok.get(key), 100) for key in ("threads", "build") if text(ok.get(key), 100)}
+    return {key: text(ok.get(key), 100) for key in ("threads", "build", "adapter") if text(ok.get(key), 100)}
 
 
 def _load(ok: Answer, asked: Mapping[str, Any], longest: int) -> dict[str, Any]:

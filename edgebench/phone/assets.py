@@ -1,4 +1,5 @@
-"""The runtimes that the page loads: two npm packages, pinned and checked, kept compressed in the user's cache.
+"""The runtimes that the page loads: two npm packages, pinned and checked, kept compressed in the user's cache. What a
+target does not name in its `runtimes` is not fetched.
 
 They are fetched by the user's own `npm`, with its registry and its settings, or taken from a folder with the two
 tarballs (`--assets`): `npm pack NAME@VERSION` makes them on any machine that is online.
@@ -12,6 +13,7 @@ import hashlib
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,8 @@ class Package:
     version: str
     integrity: str
     files: tuple[str, ...]
+    build: str = ""
+    """What of a package that is used for several runtimes."""
 
     @property
     def tarball(self) -> str:
@@ -37,13 +41,13 @@ class Package:
 
     @property
     def folder(self) -> str:
-        return self.tarball.removesuffix(".tgz")
+        return self.tarball.removesuffix(".tgz") + (f"-{self.build}" if self.build else "")
 
 
+_ORT_INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 PACKAGES = (
     Package(
-        "onnxruntime-web", "onnxruntime-web", "1.30.0",
-        "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
+        "onnxruntime-web", "onnxruntime-web", "1.30.0", _ORT_INTEGRITY,
         ("dist/ort.wasm.min.js", "dist/ort-wasm-simd-threaded.mjs", "dist/ort-wasm-simd-threaded.wasm"),
     ),
     Package(
@@ -55,16 +59,23 @@ PACKAGES = (
             for ending in ("js", "wasm")
         ),
     ),
+    Package(
+        "onnxruntime-webgpu", "onnxruntime-web", "1.30.0", _ORT_INTEGRITY,
+        ("dist/ort.webgpu.min.js", "dist/ort-wasm-simd-threaded.asyncify.mjs",
+         "dist/ort-wasm-simd-threaded.asyncify.wasm"),
+        build="webgpu",
+    ),
 )  # fmt: skip
+USUAL = ("onnxruntime-web", "litert-web")
 
 
-def ensure(progress: Progress, given: Path | None) -> Path:
-    """The folder `<package>-<version>/<file>.gz` of both packages, made whole where it is not.
+def ensure(progress: Progress, given: Path | None, runtimes: Sequence[str] = USUAL) -> Path:
+    """The folder `<package>-<version>/<file>.gz` of what these runtimes need, made whole where it is not.
 
     given: a folder with the tarballs, for machines that are not online. Raises UserError, BadFile.
     """
     folder = cache.folder() / "web"
-    for package in PACKAGES:
+    for package in [one for one in PACKAGES if one.runtime in runtimes]:
         if not (folder / package.folder).is_dir():
             with progress.step(f"Fetching {package.name} {package.version} for phones, once"):
                 _unpack(package, folder, given)

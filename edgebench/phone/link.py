@@ -70,12 +70,13 @@ class Link:
     def start(self, progress: Progress) -> None:
         """See that the server runs, with this target's settings."""
         given = Path(self._target.assets).expanduser() if self._target.assets else None
-        folder = assets.ensure(progress, given)
+        folder = assets.ensure(progress, given, self._target.runtimes)
         self.workdir.mkdir(parents=True, exist_ok=True)
         self._token = self._kept_token()
         wanted = {
             "target": self._target.name,
             "threads": self._target.threads,
+            "emulated": self._target.emulated,
             "workdir": str(self.workdir),
             "socket": str(_socket_path(self.workdir)),
             "assets": str(folder),

@@ -68,6 +68,8 @@ class Page:
         self.anew = 0
         self.facts: Message = {}
         self.in_use = False
+        # The target says that its times are no device's: a GPU in software will do.
+        self.emulated = False
 
     # ------------------------------------------------------------------ the page's side, called by HTTP threads
 

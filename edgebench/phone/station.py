@@ -40,8 +40,8 @@ class Follower:
 
 
 class Station:
-    """config: {"target", "threads", "workdir", "socket", "assets", "versions", "folders", "token", "bind", "port",
-    "hosts", "certificate", "gone_s"}; see link.py.
+    """config: {"target", "threads", "emulated", "workdir", "socket", "assets", "versions", "folders", "token", "bind",
+    "port", "hosts", "certificate", "gone_s"}; see link.py.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -49,6 +49,7 @@ class Station:
         self.store = Store(config["workdir"])
         self.versions: dict[str, str] = config["versions"]
         self.page = Page(config.get("gone_s") or GONE_S, jobs.STOP_ASKED.is_set)
+        self.page.emulated = bool(config.get("emulated"))
         self.phone = open_phone(self.page, self.versions, config["folders"], config.get("via") or [])
         self.show = Show()
         self._lock = threading.Lock()

@@ -47,6 +47,7 @@ class PageWorker:
         self._made_by: list[tuple[str, dict[str, Any]]] = []
         self._ran_s = 0.0
         self._interrupted = ""
+        self._threads = ""
 
     def __enter__(self) -> PageWorker:
         return self
@@ -68,7 +69,10 @@ class PageWorker:
         answer = answers.checked(what, said, told, took_ns)
         if what in _REBUILT_FROM:
             self._made_by.append((what, told))
+        if what == "load" and self._threads.isdigit():
+            answer["threads"] = max(1, int(self._threads))
         if what == "runtime":
+            self._threads = answer.get("threads", "")
             answer["version"] = self._versions[arguments["name"]]
         return answer
 
@@ -140,7 +144,7 @@ class PageWorker:
             name = told["name"]
             assets, script = f"/assets/{self._folders[name]}/", f"/runtimes/{name}.js"
             told = {"name": name, "options": told["options"], "script": script, "assets": assets}
-            told["tiny"] = runtimes.module(name).TINY_MODEL
+            told |= {"tiny": runtimes.module(name).TINY_MODEL, "emulated": self._page.emulated}
             self._runtime = name
         if what == "load":
             told["options"] = {**told["options"], "runtime": self._runtime}

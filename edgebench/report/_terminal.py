@@ -31,9 +31,9 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _device(row: Row) -> str:
     facts = row.record.facts_before
-    browser = facts.browser and f"BROWSER (wasm): {facts.browser}"
+    browser = facts.browser and f"BROWSER ({row.record.in_browser_by}): {facts.browser}"
     parts = [facts.model, facts.cpu, browser, "EMULATED" if row.record.target.emulated else None]
-    threads = row.record.target.threads
+    threads = row.record.runtime.threads or row.record.target.threads
     return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
 
 

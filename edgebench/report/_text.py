@@ -83,7 +83,7 @@ def mark(record: Record) -> str:
     """Beside a target's name: what its times are, where they are not a device's own of its native runtime."""
     marks = {
         "emulated": record.target.emulated,
-        "browser, wasm": record.in_browser,
+        f"browser, {record.in_browser_by}": record.in_browser,
         "benchmark_model, means": record.means_only,
     }
     said = ", ".join(name for name, holds in marks.items() if holds)
@@ -105,9 +105,10 @@ def notes(comparison: Comparison) -> Iterator[str]:
     for row in comparison.rows:
         for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
             yield f"{row.name} on {row.record.target.name}: {said}."
-    for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.in_browser):
+    browsers = [row.record for row in comparison.rows if row.record.in_browser]
+    for name, by in dict.fromkeys((record.target.name, record.in_browser_by) for record in browsers):
         yield (
-            f"{name} ran in a browser (wasm): other kernels than the native runtimes have; a ratio between the two "
+            f"{name} ran in a browser ({by}): other kernels than the native runtimes have; a ratio between the two "
             "compares ways to run a file, not devices or precisions."
         )
     for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.means_only):

@@ -7,6 +7,8 @@ const ORT_TYPES = {
   uint64: BigUint64Array, bool: Uint8Array,
 };
 
+let ortOptions = { executionProviders: ["wasm"] };
+
 runtimes["onnxruntime-web"] = {
   // The tiny model proves that it works, and brings compiling of the wasm forward: it is no part of a load.
   async facts({ threads, assets, tiny }) {
@@ -14,12 +16,12 @@ runtimes["onnxruntime-web"] = {
     ort.env.wasm.wasmPaths = assets;
     ort.env.wasm.numThreads = canShareMemory() ? threads : 1;
     ort.env.logLevel = "error";
-    await (await ort.InferenceSession.create(tiny, { executionProviders: ["wasm"] })).release();
+    await (await ort.InferenceSession.create(tiny, ortOptions)).release();
     return { threads: String(ort.env.wasm.numThreads), build: "wasm simd" };
   },
 
   async load(bytes, { shapes }) {
-    const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+    const session = await ort.InferenceSession.create(bytes, ortOptions);
     const inputs = session.inputMetadata.map((input) => ortInput(input, shapes));
     const feeds = {};
     let results = null;
@@ -36,7 +38,7 @@ runtimes["onnxruntime-web"] = {
         });
       },
       logits: () => Float32Array.from(results[session.outputNames[0]].data, Number),
-      notes: () => ({ providers: ["wasm"] }),
+      notes: () => ({ providers: ortOptions.executionProviders }),
     };
   },
 };
