@@ -35,7 +35,7 @@ class Photographer:
         yield self
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        if note == "round 5":
+        if note == "round 4":
             self.take("measuring")
 
     def say(self, line: str) -> None:
@@ -50,7 +50,7 @@ class Photographer:
 
 def main() -> None:
     photographer = Photographer()
-    effort = msgspec.structs.replace(plan.named("quick"), rounds_min=8, seconds_max=2.0)
+    effort = msgspec.structs.replace(plan.named("quick"), rounds_min=8, seconds_max=20.0, precision=0.5)
     with tempfile.TemporaryDirectory() as folder:
         sources = deploy.sources([ROOT / "tests/data/bundle"])
         deploy.deploy(PHONE, sources, effort, Path(folder), progress=photographer)
