@@ -89,7 +89,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12
         ("a.onnx", b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "web page", "Download the file itself"),
         ("a.tflite", b"<html>404</html>", "web page", "Download the file itself"),
         ("a.onnx", b"", "it is empty", "download"),
-        ("a.onnx", gzip.compress(b"model"), "gzip", "Unpack"),
+        ("a.onnx", gzip.compress(b"model", mtime=0), "gzip", "Unpack"),
         ("a.onnx", b"\x89HDF\r\n\x1a\n0000", "HDF5", "edgebench export"),
         ("a.onnx", b"\x80\x02}q\x00", "pickle", "edgebench export"),
         ("a.onnx", (DATA / "bundle/tflite-fp32.tflite").read_bytes(), "a TFLite one", "Name it .tflite"),
