@@ -17,6 +17,9 @@ from edgebench import settled
 from edgebench.record import Record
 
 JOBS_MIN = 3
+# Jobs that were broken off, or ended after a few rounds, differ for other reasons.
+_ENDED = ("complete", "budget")
+_ROUNDS_MIN = 6
 # Where no jobs show a target's spread: twice the most that two jobs of one file have differed by on a real device (91
 # and 115 us within an hour; docs/truth.md).
 UNKNOWN = 0.5
@@ -75,7 +78,7 @@ def deviations(records: Iterable[Record]) -> dict[str, Deviation]:
     """
     jobs: dict[tuple[object, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        if record.rounds:
+        if len(record.rounds) >= _ROUNDS_MIN and record.outcome.status in _ENDED:
             p50_ns = series.median(settled.medians_ns(record.rounds))
             jobs[_setting(record)][record.job].append(math.log(p50_ns))
     squares: dict[str, list[tuple[float, int]]] = defaultdict(list)

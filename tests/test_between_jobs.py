@@ -6,12 +6,13 @@ import itertools
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from edgebench import between_jobs, compare, ratios
 from edgebench.between_jobs import UNKNOWN, Deviation, Spread
-from edgebench.record import Record
+from edgebench.record import Outcome, Record
 from tests.conftest import run_cli
 from tests.records import STEADY, make_record, make_rounds, save_all
 
@@ -43,6 +44,12 @@ def test_two_jobs_tell_no_spread_and_neither_do_jobs_of_other_files() -> None:
     assert between_jobs.deviations(jobs(2, 0.05)) == {}
     others = [make_record(f"net{number}-onnx-fp32", job=f"job-{number}") for number in range(5)]
     assert between_jobs.deviations(others) == {}
+
+
+def test_jobs_of_few_rounds_or_that_were_broken_off_tell_no_spread() -> None:
+    short = [msgspec.structs.replace(one, rounds=one.rounds[:5]) for one in jobs(5, 0.05)]
+    stopped = [msgspec.structs.replace(one, outcome=Outcome("stopped", reason="Ctrl-C")) for one in jobs(5, 0.05)]
+    assert between_jobs.deviations([*short, *stopped]) == {}
 
 
 def test_a_job_that_measured_a_file_twice_counts_once() -> None:

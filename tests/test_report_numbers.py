@@ -51,6 +51,7 @@ def test_a_ratio_is_a_difference_the_same_or_not_resolved() -> None:
     assert ratio_cell(18.0, 17.96, 18.04) == "18.00x (17.96-18.04)"
     assert ratio_cell(1.0, 0.98, 1.0204) == "same (0.98-1.02)"
     assert ratio_cell(1.28, 0.94, 1.60) == "not resolved: -6 % to +60 %"
+    assert ratio_cell(5.0, 0.4, 1e9) == "not resolved: -60 % to over +900 %"
     assert ratio_cell(1.01, 0.996, 1.036) == "not resolved: -0.4 % to +4 %"
     assert "no interval" in ratio_cell(2.0, None, None)
 

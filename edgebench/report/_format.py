@@ -52,7 +52,9 @@ def _decimals(value: float, low: float, high: float) -> int:
 
 
 def change(fraction: float) -> str:
-    """`-6 %`, `+0.4 %`"""
+    """`-6 %`, `+0.4 %`; beyond ten times as much `over +900 %`"""
+    if fraction > 9:
+        return "over +900 %"
     digits = 0 if abs(fraction) >= 0.0095 or not fraction else 1 if abs(fraction) >= 0.00095 else 2
     return f"{100 * fraction:+.{digits}f} %"
 
