@@ -85,7 +85,7 @@ def test_the_whole_test_set_is_answered_by_the_file_that_is_timed(tmp_path: Path
     assert found.value == 0.9 and found.low is not None and found.high is not None
     assert (found.low, found.high) == pytest.approx(stats.wilson_interval(1080, 1200))
     text = markdown.render(compare.compare([one]))
-    assert "| 90.00% ±1.7% |" in text
+    assert "| 90.00% (88.2-91.6) |" in text
     assert "right there on 90.00% of the 1200 test images of dots (88.17% to 91.57%), on the host on 90.00%" in text
 
 

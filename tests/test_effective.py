@@ -20,7 +20,7 @@ from edgebench import bundle, compare, deploy, record, simulated, targets, verdi
 from edgebench.errors import UserError
 from edgebench.plan import Plan
 from edgebench.record import Memory, Runtime
-from edgebench.report import _text, csv, markdown
+from edgebench.report import _facts, csv, markdown
 from edgebench.targets import Target
 from tests.records import make_record
 
@@ -54,7 +54,7 @@ def test_a_target_pins_its_worker_and_the_record_says_where_it_ran(
     one = record.load(path)
     assert (one.runtime.threads, one.runtime.cpus) == (1, (last,))
     assert one.runtime.notes["nodes"] == {"CPUExecutionProvider": 1}
-    assert f"1 asked for, 1 started, on processors {last}" in dict(_text.facts(compare.compare([one]).rows[0])).values()
+    assert f"1 asked for, 1 started, on processors {last}" in dict(_facts.facts(compare.compare([one]).rows[0])).values()
 
 
 def test_a_processor_that_is_not_there_fails_with_its_reason(
