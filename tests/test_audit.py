@@ -169,11 +169,14 @@ def test_latencies_of_records_decide_about_a_published_one() -> None:
     rows = tuple(msgspec.structs.replace(row, artifact=labels.get(row.label, "")) for row in table.rows)
     own = Table("own", rows, table.statements)
 
-    def evidence(pruned_ns: float, threads: int = 1) -> Evidence:
-        pruned = make_record("pruned-onnx-fp32", p50_ns=pruned_ns, threads=threads)
+    def evidence(pruned_ns: float, threads: int = 1, job: str = "job-1") -> Evidence:
+        pruned = make_record("pruned-onnx-fp32", p50_ns=pruned_ns, threads=threads, job=job)
         return Evidence(records=(pruned, make_record("base-onnx-fp32", p50_ns=50_000.0)), published=(own,))
 
     assert "on board 'pruned-onnx-fp32' takes 1.000x" in said(evidence(50_000.0), "latency-within-noise")
+    assert "which is the same within 3%" in said(evidence(50_000.0), "latency-within-noise")
+    (open_,) = audit.audit(evidence(45_000.0, job="another"), ["latency-within-noise"])
+    assert open_.level == "doubtful" and "takes 0.900x" in open_.seen and open_.seen.endswith("not resolved")
     assert said(evidence(40_000.0), "latency-within-noise") == ""
     assert "unlike in threads: 4, baseline 1" in said(evidence(40_000.0, threads=4), "unlike-conditions")
     assert "threads" not in said(evidence(40_000.0), "unlike-conditions")
