@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgebench import compare, deploy, metering, record
+from edgebench import compare, deploy, metering, record, verdict
 from edgebench.metering import Metering
-from edgebench.meters import _serial, csv_serial
+from edgebench.meters import _recorder, _serial, csv_serial
 from edgebench.plan import Plan
 from edgebench.reading import EnergyReading
 from edgebench.record import Record
@@ -34,11 +34,15 @@ class Wave:
     def __init__(self, meter: SerialMeter) -> None:
         self._meter = meter
         self._quiet = threading.Event()
-        self._thread = threading.Thread(target=self._talk)
 
     def __enter__(self) -> Wave:
-        self._thread.start()
+        self.speak()
         return self
+
+    def speak(self) -> None:
+        self._quiet.clear()
+        self._thread = threading.Thread(target=self._talk)
+        self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self.fall_silent()
@@ -129,25 +133,49 @@ def test_a_meter_here_measures_an_agent_there(
     assert ("csv-serial", "board_input") in [(found.meter, found.scope) for found in row.energy]
 
 
+@pytest.mark.parametrize("comes_back", [False, True], ids=["for-good", "for-a-while"])
 def test_a_meter_that_falls_silent_does_not_stop_the_job(
-    models: Path, energy_plan: Plan, tmp_path: Path, wave: tuple[str, Wave], monkeypatch: pytest.MonkeyPatch
+    comes_back: bool,
+    models: Path,
+    energy_plan: Plan,
+    tmp_path: Path,
+    wave: tuple[str, Wave],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It is opened again as soon as it answers; the windows that it missed are lost, and said."""
     port, talking = wave
     monkeypatch.setattr(csv_serial, "SILENCE_S", 1.5)
+    monkeypatch.setattr(_recorder, "AGAIN_S", 0.1)
     talk = Metering.talk
+    fell_silent = []
 
     def talk_and_pull(self: Metering, agent: Any) -> None:
-        talking.fall_silent()
+        if not fell_silent:
+            talking.fall_silent()
+            recorder = self._recorder
+            assert recorder is not None
+            while not recorder.silences:
+                time.sleep(0.01)
+            fell_silent.append(recorder)
+            if comes_back:
+                talking.speak()
         talk(self, agent)
 
     monkeypatch.setattr(Metering, "talk", talk_and_pull)
-    plan = msgspec.structs.replace(energy_plan, energy_windows=1, energy_windows_max=4, energy_precision=0.001)
+    plan = msgspec.structs.replace(energy_plan, energy_windows=1, energy_windows_max=8, energy_precision=0.001)
     target = Target(name="here", transport="local", meter=f"csv-serial:{port}")
     one = measure(target, models, plan, tmp_path)
     reading = attached(one)
     assert one.outcome.status in ("complete", "budget") and one.rounds
-    assert reading.reason == "it said nothing that fits for 5 s"
-    assert 3 not in {window.round for window in reading.windows}  # it had been pulled out for seconds
+    said = "it said nothing that fits for 5 s"
+    if comes_back:
+        assert reading.reason.startswith(f"{said}; it was opened again")
+        assert max(window.round for window in reading.windows) > 1
+        assert any("the meter was lost meanwhile" in reason.seen for reason in verdict.judge(one).reasons)
+    else:
+        assert reading.reason.startswith(f"{said}. Check cable and power")
+        assert 7 not in {window.round for window in reading.windows}
+    assert reading.refused and all(refused.reason for refused in reading.refused)
 
 
 def test_a_meter_that_another_program_reads_is_a_reason_in_the_record(

@@ -76,6 +76,43 @@ def test_a_sensor_that_fails_or_falls_silent_leaves_no_energy(monkeypatch: pytes
     silent.close()
 
 
+def test_a_sensor_that_hangs_or_sits_the_wrong_way_round_leaves_no_energy(clock: Clock) -> None:
+    """The same to the digit, idle and inferring alike; and watts that flow into the supply."""
+    hangs = _sampler.Sampler(lambda: {"rail:5V": 3.2}, 3600, "average")
+    rested = hangs.read()
+    for _ in range(25):
+        clock.now_s += 1
+        after = hangs.read()
+    hangs.close()
+    with pytest.raises(Unavailable, match="its 25 values stood still, idle and inferring alike"):
+        hangs.check_moving(rested, after)
+    watts = iter([-3.2, -3.1, -3.2])
+    reversed_ = _sampler.Sampler(lambda: {"rail:5V": next(watts)}, 3600, "average")
+    before = reversed_.read()
+    clock.now_s += 10
+    after = reversed_.read()
+    reversed_.check_moving(before, after)
+    reversed_.close()
+    with pytest.raises(Unavailable, match=r"current flows backwards \(rail:5V: -3.1 W\): swap the leads"):
+        reversed_.joules(before, after)
+
+
+def test_a_sensor_that_hangs_is_found_between_rest_and_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked by the energy pass, once the device has worked."""
+
+    class Hangs(Quits):
+        def read(self) -> float:
+            return 1.0
+
+        def check_moving(self, rested: float, after: float) -> None:
+            if rested == after:
+                raise Unavailable("its values stood still")
+
+    lines = windows_of(Hangs(), monkeypatch)
+    assert [line["event"] for line in lines[:3]] == ["meter", "idle", "meter"]
+    assert lines[2]["reason"] == "its values stood still"
+
+
 # ------------------------------------------------------------------ a model
 
 
@@ -145,9 +182,9 @@ class Quits:
         self.closed = True
 
 
-def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    quits = Quits()
-    module = SimpleNamespace(open_meter=lambda: quits, OTHERS={})
+def windows_of(meter: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the energy pass journals of three rounds with one meter."""
+    module = SimpleNamespace(open_meter=lambda: meter, OTHERS={})
     monkeypatch.setattr(energy.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="quits")])
     monkeypatch.setattr(energy.importlib, "import_module", lambda name: module)
     worker = SimpleNamespace(ask=lambda *_, **__: {"inferences": 10, "start_ns": 0, "duration_ns": 10**9})
@@ -161,6 +198,12 @@ def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyP
         return True
 
     energy.measure_energy([SimpleNamespace(index=0, worker=worker)], plan, notebook, survives)
+    return lines
+
+
+def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    quits = Quits()
+    lines = windows_of(quits, monkeypatch)
     assert [line["event"] for line in lines[:4]] == ["meter", "idle", "energy", "meter"]
     assert lines[3] == {"event": "meter", "meter": "quits", "reason": "it stopped answering"}
     assert [line["joules"] for line in lines[1:3]] == [{"quits": {"board_input": 1.0}}] * 2

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 import operator
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ SIZE = 130
 TRAILER = b"\xff\xf1"
 # (model, V and A of one step)
 MODELS = {0x0963: ("UM24C", 0.01, 0.001), 0x09C9: ("UM25C", 0.001, 0.0001), 0x0D4C: ("UM34C", 0.01, 0.001)}
+_BEGINS = re.compile(b"(?=" + b"|".join(re.escape(number.to_bytes(2, "big")) for number in MODELS) + b")")
 # The last byte of a UM34C's answer is the exclusive or of these.
 CHECKED = (
     1, 3, 7, 9, 15, 17, 19, 23, 31, 39, 41, 45, 49, 53, 55, 57, 59, 63, 67, 69, 73, 79, 83, 89, 97, 99, 109, 111, 113,
@@ -69,9 +71,10 @@ class Reading:
 
 def split(buffer: bytes) -> tuple[bytes | None, bytes]:
     """The first whole answer, wherever it begins, and what follows it."""
-    for start in range(len(buffer) - SIZE + 1):
-        if _is_whole(buffer[start : start + SIZE]):
-            return buffer[start : start + SIZE], buffer[start + SIZE :]
+    for begin in _BEGINS.finditer(buffer):
+        frame = buffer[begin.start() :][:SIZE]
+        if len(frame) == SIZE and _is_whole(frame):
+            return frame, buffer[begin.start() + SIZE :]
     return None, buffer
 
 

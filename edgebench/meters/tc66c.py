@@ -25,7 +25,7 @@ MWH_J = 3.6
 SENSOR = Sensor("point", POLL_S, latency_s=POLL_S, step=1e-4, counter_step_j=MWH_J)
 
 QUESTION = b"getva"
-SIZE, BLOCK = 192, 64
+SIZE, BLOCK, AES_BLOCK = 192, 64, 16
 NAMES = (b"pac1", b"pac2", b"pac3")
 KEY = bytes.fromhex("5821fa5601b2f02687ff1204622a4fb086f40260816f9a0ba7f106619ab87288")
 
@@ -55,12 +55,22 @@ def decrypt(data: bytes) -> bytes:
 
 def split(buffer: bytes) -> tuple[bytes | None, bytes]:
     """The first whole answer, decrypted, and what follows it."""
-    for start in range(len(buffer) - SIZE + 1):
-        if decrypt(buffer[start : start + 16]).startswith(NAMES[0]):
-            blocks = decrypt(buffer[start : start + SIZE])
-            if all(_is_whole(blocks[BLOCK * index :][:BLOCK], name) for index, name in enumerate(NAMES)):
-                return blocks, buffer[start + SIZE :]
+    for start in _begins(buffer):
+        blocks = decrypt(buffer[start : start + SIZE])
+        if all(_is_whole(blocks[BLOCK * index :][:BLOCK], name) for index, name in enumerate(NAMES)):
+            return blocks, buffer[start + SIZE :]
     return None, buffer
+
+
+def _begins(buffer: bytes) -> list[int]:
+    """Where an answer may begin. Any 16 bytes are encrypted on their own, from one of 16 places on."""
+    found = []
+    for first in range(min(AES_BLOCK, len(buffer) - SIZE + 1)):
+        plain = decrypt(buffer[first : first + (len(buffer) - first) // AES_BLOCK * AES_BLOCK])
+        for at in range(0, len(buffer) - SIZE - first + 1, AES_BLOCK):
+            if plain.startswith(NAMES[0], at):
+                found.append(first + at)
+    return sorted(found)
 
 
 def _is_whole(block: bytes, name: bytes) -> bool:
