@@ -144,7 +144,7 @@ def test_every_window_lies_between_two_idle_ones(bench: Bench, monkeypatch: pyte
         least_s, watts = (10.0, 2.0) if line["event"] == "idle" else (10.5, 7.0)
         assert least_s <= line["duration_s"] <= least_s + 1
         assert line["joules"] == {"fake": {"board_input": pytest.approx(watts * line["duration_s"])}}
-        assert line["u_j"] == {"fake": {"board_input": 0.0}}
+        assert line["u_j"] == {"fake": {"board_input": pytest.approx(0.0, abs=1e-6)}}
     for earlier, later in itertools.pairwise(windows):
         assert later["start_ns"] >= earlier["start_ns"] + int(earlier["duration_s"] * 1e9) - 1000
     assert len({line["duration_s"] for line in windows}) == len(windows)  # no two are as long

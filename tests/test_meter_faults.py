@@ -92,9 +92,9 @@ def test_windows_of_a_bad_line_are_right_within_what_they_state_and_the_line_is_
     assert any(said in doubts(reading) for _, reading in jobs_seen if reading.windows)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind != "ppk2"])
+@pytest.mark.parametrize("kind", kinds())
 def test_every_kind_knows_the_joules_that_were_prescribed(kind: str) -> None:
-    """All of `python -m benchmarks.meters` for a few windows; a PPK2 takes too long for a test."""
+    """All of `python -m benchmarks.meters` for a few windows."""
     found = jobs.judge(kind, 15, jobs.by_host)
     assert len(found.window_errors) == 15 and found.refused == 0
     assert np.mean(found.windows_held) >= 0.7 and list(found.missed()) == []
