@@ -39,7 +39,7 @@ SENSORS = {
 
 # The meters that have to know the energy of nearly every window (95 %) to this; all have to know how well they do.
 GATED = ("100 Hz point", "2 Hz averaging")
-ERROR_GATE, UNDERSTATED_GATE = 0.01, 0.05
+ERROR_GATE, UNDERSTATED_GATE = 0.01, 0.065
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,10 @@ def test_a_meter_that_cannot_be_watched_says_why() -> None:
         _watch.watch("um25")
     with pytest.raises(UserError, match="--port /dev/"):
         list(_watch.watch("um25c"))
+    with pytest.raises(UserError, match="it has no port"):
+        _watch.watch("rapl:/dev/ttyUSB0")
+    with pytest.raises(UserError, match="it measures the voltage itself, and 5 V are given"):
+        _watch.watch("um25c:/dev/rfcomm0", volts=5.0)
     with pytest.raises(UserError, match="only a Raspberry Pi has it"):
         list(_watch.watch("rpi-pmic"))
 

@@ -91,6 +91,8 @@ def watch(
         check_volts(name, volts)
         return _watch_attached(name, port, volts, seconds, _calibration.load(calibrations, name))
     if name in counters:
+        if port or volts is not None:
+            raise UserError(f"meter {name}", "it is this machine's own: it has no port and no supply", "Leave them out")
         return _watch_counter(name, seconds)
     raise UnknownName("meter", name, attached + counters)
 
