@@ -96,10 +96,11 @@ class Player:
         if self.kind == "tc66c":
             return self._line(self._tc66c(now_s) if asked.endswith(tc66c.QUESTION) else b"", now_s)
         if self.kind == "ppk2":
-            if asked == ppk2.METADATA:
-                return FakePpk2.METADATA
-            self._streams = asked == ppk2.START or (self._streams and asked != ppk2.STOP)
-            self._said_s = now_s if asked == ppk2.START else self._said_s
+            # Orders may arrive together.
+            starts = asked.endswith(ppk2.START)
+            self._streams = starts or (self._streams and not asked.startswith(ppk2.STOP))
+            self._said_s = now_s if starts else self._said_s
+            return FakePpk2.METADATA if ppk2.METADATA in asked else b""
         return b""
 
     # ------------------------------------------------------------------ what it says unasked
