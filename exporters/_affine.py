@@ -5,8 +5,8 @@ concatenation, an activation or a pool is left, and eight bits serve it badly: w
 channels, and in TFLite a rounding for each of its four operators. So, exactly up to the rounding of floats:
 
 1. One behind another becomes one; one behind a layer with weights becomes part of that layer.
-2. One in front of layers with weights becomes part of them, if nothing else reads it. What pads with zeros only takes
-   scales, no shifts. On the way there may be what commutes: pooling, flattening.
+2. One in front of layers with weights becomes part of them, if nothing else reads it and eight bits still hold their
+   weights. What pads with zeros takes no shifts, only scales. Pooling and flattening may lie on the way.
 3. What is left becomes a depthwise convolution of 1 x 1, which has a scale for each channel.
 
 Formats hold operators differently: `_onnx_affine`, `_tflite_affine`. Numbers are float64 until they are held.
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     Float64Array = NDArray[np.float64]
 
+# How much larger the rounding of weights may become by folding a scale into the layer behind it, as power: channels of
+# very different scales (pixels that are nearly always the same) leave the others few of a layer's steps.
+LARGEST_GROWTH = 16.0
+LEAST_SCALE = 1 / 4  # of the median: what is scaled by less is not larger for it, but matters less
 # How far answers may be off for it, of their size; sums are added up in another order.
 LARGEST_ERROR = 1e-4
 
@@ -68,7 +72,7 @@ class Graph(Protocol):
         """Put it into a layer with weights that it follows, and take the layer's answer for its own; whether it did."""
 
     def takes(self, node: Any, tensor: Any, affine: Affine) -> bool:
-        """Whether `fold_before` is exact."""
+        """Whether `fold_before` is exact, and kind to its weights."""
 
     def fold_before(self, node: Any, tensor: Any, affine: Affine) -> None: ...
 
@@ -124,6 +128,22 @@ def fold(graph: Graph) -> Folded:
         if affine.spoils:
             folded.layers += graph.as_layer(affine)
     return folded
+
+
+def is_kind_to(weight: Float64Array, scale: Float64Array) -> bool:
+    """Whether eight bits still hold the weights of a layer with the scale of its input in them about as well.
+
+    weight: [..., channels, numbers], of which each [channels, numbers] has one step. scale: [..., channels, 1]. What it
+    scales is taken to be as large in all channels afterwards, as behind a norm; a weight of zero is exact.
+    """
+    import numpy as np
+
+    before, after = (abs(numbers).max((-2, -1)) for numbers in (weight, weight * scale))
+    size = abs(scale)
+    least = LEAST_SCALE * np.median(size[size > 0]) if size.any() else 1.0
+    power = np.where(size == 0, 0.0, 1 / np.maximum(size, least) ** 2).mean((-2, -1))
+    grown = np.square(after / np.maximum(before, 1e-30)) * power
+    return bool(grown.mean() <= LARGEST_GROWTH)
 
 
 def _merged_one(graph: Graph, left: list[Affine]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from exporters._affine import Affine
+from exporters._affine import Affine, is_kind_to
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,9 +173,16 @@ class OnnxGraph:
             return False
         if node.op_type == "MatMul" and len(self._shapes.get(tensor, ())) != FLAT:
             return False
-        if node.op_type in ("Gemm", "MatMul"):
-            return True
-        return not affine.shift.any() or (node.op_type == "Conv" and not _pads(node, self._tensors[node.input[1]]))
+        if node.op_type == "ConvTranspose":
+            return not affine.shift.any()
+        if node.op_type == "Conv" and affine.shift.any() and _pads(node, self._tensors[node.input[1]]):
+            return False
+        weight = self._array(node.input[1])
+        if node.op_type == "Conv":
+            split, shape = _by_group(node, weight)
+            return is_kind_to(split.reshape(*split.shape[:3], -1), _spread(affine.scale, (*shape[:3], 1)))
+        flat = weight.T if not _attribute(node, "transB", 0) else weight
+        return is_kind_to(flat[..., None], _spread(affine.scale, (flat.shape[1], 1)))
 
     def fold_before(self, node: Any, tensor: str, affine: Affine) -> None:
         import numpy as np
@@ -188,15 +196,11 @@ class OnnxGraph:
             bias, flat = bias + shift @ flat, flat * scale[:, None]
             self._hold(node, flat.T if turned else flat, bias)
             return
-        groups = int(_attribute(node, "group", 1))
         if node.op_type == "ConvTranspose":
-            scale = np.broadcast_to(affine.scale, len(weight))
-            self._hold(node, weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), bias)
+            self._hold(node, weight * _spread(affine.scale, (len(weight), *[1] * (weight.ndim - 1))), bias)
             return
-        split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
-        shape = (groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
-        count = groups * weight.shape[1]
-        scale, shift = (np.broadcast_to(numbers, count).reshape(shape) for numbers in (affine.scale, affine.shift))
+        split, shape = _by_group(node, weight)
+        scale, shift = (_spread(numbers, shape) for numbers in (affine.scale, affine.shift))
         bias = bias + (split * shift).sum(tuple(range(2, split.ndim))).reshape(-1)
         self._hold(node, (split * scale).reshape(weight.shape), bias)
 
@@ -277,10 +281,28 @@ class OnnxGraph:
             self.graph.node.insert(place, node)
 
     def drop_unread(self) -> None:
+        written = {name for node in self.graph.node for name in node.output}
+        known = [value for value in self.graph.value_info if value.name in written]
+        del self.graph.value_info[:]
+        self.graph.value_info.extend(known)
         read = {name for node in self.graph.node for name in node.input} | self._answers
         kept = [tensor for tensor in self.graph.initializer if tensor.name in read]
         del self.graph.initializer[:]
         self.graph.initializer.extend(kept)
+
+
+def _by_group(node: Any, weight: Float64Array) -> tuple[Float64Array, tuple[int, ...]]:
+    """Weights of a convolution, [groups, outputs, channels, ...], and the shape of a number for each channel beside."""
+    groups = int(_attribute(node, "group", 1))
+    split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    return split, (groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
+
+
+def _spread(numbers: Float64Array, shape: tuple[int, ...]) -> Float64Array:
+    """One for each channel, or one for all, as `shape`, which has as many numbers as there are channels."""
+    import numpy as np
+
+    return np.broadcast_to(numbers, math.prod(shape)).reshape(shape)
 
 
 def _pads(node: Any, weight: Any) -> bool:

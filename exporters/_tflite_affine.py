@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from exporters._affine import Affine
+from exporters._affine import Affine, is_kind_to
 
 if TYPE_CHECKING:
     from exporters._affine import Float64Array
@@ -137,32 +138,43 @@ class TfliteGraph:
     def _name(self, node: Any) -> str:
         return self.graph.tensors[node.outputs[0]].name.decode()
 
-    def _constant(self, name: str, numbers: Float64Array) -> int:
+    def _constant(self, name: str, numbers: Any) -> int:
+        """float32 of an array, int32 of a list."""
         import numpy as np
+
+        is_list = isinstance(numbers, list)
+        array = np.ascontiguousarray(numbers, "<i4" if is_list else "<f4")
 
         names = {tensor.name for tensor in self.graph.tensors}
         while name.encode() in names:
             name += "_"
         buffer = self._schema.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(numbers, "<f4").tobytes(), np.uint8)
+        buffer.data = np.frombuffer(array.tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         tensor = self._schema.TensorT()
-        tensor.name, tensor.type = name.encode(), self._schema.TensorType.FLOAT32
-        tensor.shape, tensor.hasRank = list(numbers.shape), True
+        types = self._schema.TensorType
+        tensor.name, tensor.type = name.encode(), types.INT32 if is_list else types.FLOAT32
+        tensor.shape, tensor.hasRank = list(array.shape), True
         tensor.buffer = len(self.model.buffers) - 1
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
     def takes(self, node: Any, tensor: int, affine: Affine) -> bool:
+        import numpy as np
+
         if not self._has_weights(node) or node.inputs[0] != tensor:
             return False
-        weight, channels = self._shape(node.inputs[1]), self._shape(tensor)[-1]
-        if self._kind(node) == "FULLY_CONNECTED":
-            return weight[1] == channels
-        if weight[3] != channels:  # groups, or several filters a channel
+        shape, channels = self._shape(node.inputs[1]), self._shape(tensor)[-1]
+        if shape[-1] != channels:  # groups, or several filters a channel
             return False
-        pads = node.builtinOptions.padding == self._schema.Padding.SAME and weight[1:3] != [1, 1]
-        return not pads or not affine.shift.any()
+        if self._kind(node) != "FULLY_CONNECTED":
+            pads = node.builtinOptions.padding == self._schema.Padding.SAME and shape[1:3] != [1, 1]
+            if pads and affine.shift.any():
+                return False
+        if self._kind(node) == "DEPTHWISE_CONV_2D":
+            return True
+        weight = np.moveaxis(self._array(node.inputs[1]), -1, 1).reshape(shape[0], channels, -1)
+        return is_kind_to(weight, np.broadcast_to(affine.scale, channels)[:, None])
 
     def fold_before(self, node: Any, tensor: int, affine: Affine) -> None:
         import numpy as np
@@ -251,32 +263,34 @@ class TfliteGraph:
         scale, shift = (np.broadcast_to(numbers, channels) for numbers in (affine.scale, affine.shift))
         place = next(index for index, node in enumerate(self.graph.operators) if node is affine.node)
         name = self._name(affine.node)
+        options = schema.DepthwiseConv2DOptionsT()
+        options.padding, options.strideW, options.strideH = schema.Padding.VALID, 1, 1
+        options.depthMultiplier, options.dilationWFactor, options.dilationHFactor = 1, 1, 1
+        options.fusedActivationFunction = activation
+        weight = self._constant(f"{name}/scale", scale.reshape(1, 1, 1, channels))
+        bias = self._constant(f"{name}/shift", shift)
+        layer = ("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions", options)
         if len(shape) == IMAGE:
-            options = schema.DepthwiseConv2DOptionsT()
-            options.padding, options.strideW, options.strideH = schema.Padding.VALID, 1, 1
-            options.depthMultiplier, options.dilationWFactor, options.dilationHFactor = 1, 1, 1
-            weight = self._constant(f"{name}/scale", scale.reshape(1, 1, 1, channels))
-            given = [affine.source, weight, self._constant(f"{name}/shift", shift)]
-            options.fusedActivationFunction = activation
-            self.graph.operators[place] = self._operator(
-                "DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions", options, given, affine.result
-            )
+            self.graph.operators[place] = self._operator(*layer, [affine.source, weight, bias], affine.result)
             return True
-        if not affine.written:
-            scaled = self._tensor_like(affine.result, f"{name}/scaled")
-            first, second = schema.MulOptionsT(), schema.AddOptionsT()
-            second.fusedActivationFunction = activation
-            factor, summand = self._constant(f"{name}/scale", scale), self._constant(f"{name}/shift", shift)
-            self.graph.operators[place : place + 1] = [
-                self._operator("MUL", "MulOptions", first, [affine.source, factor], scaled),
-                self._operator("ADD", "AddOptions", second, [scaled, summand], affine.result),
-            ]
-        return False
+        image = [shape[0], math.prod(shape[1:-1]), 1, channels]
+        before, after = (self._tensor_like(affine.result, f"{name}/{end}", image) for end in ("before", "after"))
+        self.graph.operators[place : place + 1] = [
+            self._reshape(affine.source, before, image),
+            self._operator(*layer, [before, weight, bias], after),
+            self._reshape(after, affine.result, shape),
+        ]
+        return True
 
-    def _tensor_like(self, like: int, name: str) -> int:
+    def _reshape(self, source: int, result: int, shape: list[int]) -> Any:
+        options = self._schema.ReshapeOptionsT()
+        options.newShape = shape
+        sizes = self._constant(f"{self.graph.tensors[result].name.decode()}/sizes", shape)
+        return self._operator("RESHAPE", "ReshapeOptions", options, [source, sizes], result)
+
+    def _tensor_like(self, like: int, name: str, shape: list[int]) -> int:
         tensor, old = self._schema.TensorT(), self.graph.tensors[like]
-        tensor.name, tensor.type, tensor.shape = name.encode(), old.type, old.shape
-        tensor.shapeSignature, tensor.hasRank = old.shapeSignature, old.hasRank
+        tensor.name, tensor.type, tensor.shape, tensor.hasRank = name.encode(), old.type, shape, True
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 

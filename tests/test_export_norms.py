@@ -50,7 +50,7 @@ class Net(nn.Module):
             if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
                 for tensor, low, high in (
                     (layer.running_mean, -1, 1),
-                    (layer.running_var, 0.1, 4),
+                    (layer.running_var, 0.5, 4),
                     (layer.weight.data, -0.5, 2),
                     (layer.bias.data, -1, 1),
                 ):
@@ -186,6 +186,8 @@ def test_what_became_of_it_and_that_the_answers_stay(where: str, tmp_path: Path)
     session = _onnx_int8._session(str(prepared))
     name = session.get_inputs()[0].name
     assert error_of(lambda image: session.run(None, {name: image})[0], network) < 1e-5
+    seen = _onnx_int8.observe(prepared, RANDOM.standard_normal((2, 1, *SHAPE)).astype(np.float32))
+    assert all(len(histogram.lows) == 2 for histogram in seen.values())
 
 
 def test_what_is_left_is_ranked_as_the_layers_are(tmp_path: Path) -> None:
@@ -195,6 +197,17 @@ def test_what_is_left_is_ranked_as_the_layers_are(tmp_path: Path) -> None:
     operators = _onnx_int8.operators(prepared)
     assert [name.rpartition("/")[2] for name in operators] == ["Conv", "Concat", "BatchNormalization", "Gemm"]
     assert set(_onnx_int8.layers(prepared)) < set(operators)
+
+
+def test_channels_of_very_different_scales_stay_out_of_the_layer_behind(tmp_path: Path) -> None:
+    """Pixels that are nearly always the same: the weights of all others would be left few of the layer's steps."""
+    network = Net(lambda n, x: n.conv(n.norm(x)), norm=norm(), conv=nn.Conv2d(4, 6, 3))
+    network.norm.running_var[0] = 1e-6
+    prepared = tmp_path / "prepared.onnx"
+    assert "1 as depthwise" in _onnx_int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
+    with torch.no_grad():
+        network.conv.weight[:, 0] *= 1e-3  # what the norm enlarges, they make small
+    assert "1 into the layers" in _onnx_int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
 
 
 def test_answers_that_change_keep_the_network_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
