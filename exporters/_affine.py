@@ -133,15 +133,17 @@ def fold(graph: Graph) -> Folded:
 def is_kind_to(weight: Float64Array, scale: Float64Array) -> bool:
     """Whether eight bits still hold the weights of a layer with the scale of its input in them about as well.
 
-    weight: [..., channels, numbers], of which each [channels, numbers] has one step. scale: [..., channels, 1]. What it
-    scales is taken to be as large in all channels afterwards, as behind a norm; a weight of zero is exact.
+    weight: [..., channels, numbers], of which each [channels, numbers] has one step; scale: [..., channels, 1]. The power
+    of what rounding adds to the answers is compared with that of the answers. How large the channels are is not known: a
+    scale is taken to undo half of a difference, as power. A weight of zero is exact.
     """
     import numpy as np
 
     before, after = (abs(numbers).max((-2, -1)) for numbers in (weight, weight * scale))
     size = abs(scale)
     least = LEAST_SCALE * np.median(size[size > 0]) if size.any() else 1.0
-    power = np.where(size == 0, 0.0, 1 / np.maximum(size, least) ** 2).mean((-2, -1))
+    given = np.where(size == 0, 0.0, 1 / np.maximum(size, least))
+    power = given.mean((-2, -1)) / np.maximum((given * size**2).mean((-2, -1)), 1e-30)
     grown = np.square(after / np.maximum(before, 1e-30)) * power
     return bool(grown.mean() <= LARGEST_GROWTH)
 
