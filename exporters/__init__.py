@@ -21,9 +21,10 @@ neither their start-up time nor a crash of native code reaches the command line.
 
 Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
 artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _answering lets an
-artifact answer to many images, _parity compares answers. Of INT8, _ranges finds what eight bits are spread over,
-_onnx_int8 (with _onnx_widening) and _tflite_int8 write, and _candidates chooses; _processor says for which kernels.
-_onnx_batch and _tflite_batch open files for any number of images.
+artifact answer to many images, _parity compares answers. Of INT8, _affine folds norms (with _onnx_affine and
+_tflite_affine), _ranges finds what eight bits are spread over, _onnx_int8 (with _onnx_operators and _onnx_widening) and
+_tflite_int8 write, and _candidates chooses, by what _criterion says, within what _drop allows; _processor says for
+which kernels. _onnx_batch and _tflite_batch open files for any number of images; _onnx_training refuses some.
 """
 
 from __future__ import annotations

@@ -133,9 +133,9 @@ def fold(graph: Graph) -> Folded:
 def is_kind_to(weight: Float64Array, scale: Float64Array) -> bool:
     """Whether eight bits still hold the weights of a layer with the scale of its input in them about as well.
 
-    weight: [..., channels, numbers], of which each [channels, numbers] has one step; scale: [..., channels, 1]. The power
-    of what rounding adds to the answers is compared with that of the answers. How large the channels are is not known: a
-    scale is taken to undo half of a difference, as power. A weight of zero is exact.
+    weight: [..., channels, numbers], of which each [channels, numbers] has one step; scale: [..., channels, 1]. What
+    rounding adds to the answers is compared with the answers, as power. How large the channels are is not known: a
+    scale is taken to undo half of a difference. A weight of zero is exact.
     """
     import numpy as np
 

@@ -43,7 +43,7 @@ class OnnxGraph:
         import numpy as np
 
         if node.op_type == "BatchNormalization":
-            if not all(name in self._tensors for name in node.input[1:5]) or len(node.output) > 1:
+            if not all(self._is_known(name) for name in node.input[1:5]) or len(node.output) > 1:
                 return None
             gain, shift, mean, variance = (self._array(name) for name in node.input[1:5])
             scale = gain / np.sqrt(variance + _attribute(node, "epsilon", 1e-5))
@@ -67,11 +67,9 @@ class OnnxGraph:
         return (source, one, -number) if constant == 1 else (source, -one, number)
 
     def _per_channel(self, constant: str, source: str, result: str) -> Float64Array | None:
-        from onnx import TensorProto
-
         shape = self._shapes.get(source, [])
         tensor = self._tensors[constant]
-        if len(shape) < FLAT or shape[1] <= 0 or tensor.data_type != TensorProto.FLOAT:
+        if len(shape) < FLAT or shape[1] <= 0 or not self._is_known(constant):
             return None
         if source in self._tensors or self._shapes.get(result, shape) != shape or len(tensor.dims) > len(shape):
             return None
@@ -79,6 +77,12 @@ class OnnxGraph:
         if any(size != 1 for axis, size in enumerate(sizes) if axis != 1) or sizes[1] not in (1, shape[1]):
             return None
         return self._array(constant).reshape(-1)
+
+    def _is_known(self, name: str) -> bool:
+        """Whether it is a constant in float32."""
+        from onnx import TensorProto
+
+        return name in self._tensors and self._tensors[name].data_type == TensorProto.FLOAT
 
     def _array(self, name: str) -> Float64Array:
         import numpy as np
@@ -128,7 +132,7 @@ class OnnxGraph:
         """Whether it is a layer whose weights, and bias if it has one, are known."""
         if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or len(node.output) != 1:
             return False
-        known = all(name in self._tensors for name in node.input[1:] if name)
+        known = all(self._is_known(name) for name in node.input[1:] if name)
         if node.op_type == "MatMul":
             return known and len(self._tensors[node.input[1]].dims) == FLAT
         plain = all(_attribute(node, name, 1) == 1 for name in ("alpha", "beta")) and not _attribute(node, "transA", 0)

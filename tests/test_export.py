@@ -148,6 +148,7 @@ def test_all_int8_candidates_were_compared_on_other_images(exported: Exported, m
         assert scores[notes["ranges"]] == max(scores.values())
         assert notes[f"candidate_{notes['ranges']}"].endswith("chosen")
         assert notes["chosen_on"] == "500 images of the validation split"
+        assert notes["chosen_by"].endswith("the parent was not trained on these images")
         assert notes["calibration"].startswith("256 images of the training split of fashion-mnist-mini")
         assert notes["calibration"].endswith(seen)
         assert "float_layers" not in notes
