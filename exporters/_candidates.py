@@ -191,7 +191,7 @@ class Choosing:
         usable = [one for one in (start, *found.values()) if one.is_int8] or [start]
         best = min(usable, key=lambda one: (one.lost, len(one.scheme.float_layers)))
         if any(not one.is_int8 for one in found.values()):
-            tried += " (with more than this file has it is no smaller than fp32)"
+            tried += ", of which those count that are smaller than fp32"
         return best, tried
 
     def _ranked(self, scheme: Scheme, layers: list[str]) -> list[str]:
