@@ -273,6 +273,17 @@ def test_a_tab_that_is_lost_is_opened_anew_and_the_job_goes_on(
     assert any("phone is back; it goes on where it was" in line for line in person.said)
 
 
+def test_ctrl_c_ends_a_job_whose_phone_is_gone(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    """At once, and not when the phone is back; what was measured is saved."""
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    person.when["round 3"] = Browser.kill
+    person.on_said["No sign of the page"] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    measured = measure(person, plan, tmp_path)
+    assert any("Stopping after this round" in line for line in person.said)
+    assert {one.outcome.status for one in measured.values()} <= {"failed", "stopped"}
+    assert all(len(one.rounds) >= 2 for one in measured.values())
+
+
 def test_a_second_phone_with_the_same_code_is_turned_away(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
     headlines = []

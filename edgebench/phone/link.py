@@ -65,6 +65,8 @@ class Link:
         self._control: Conversation | None = None
         self._watcher: Conversation | None = None
         self.url = ""
+        # Then nobody has to wait for a page here: the job does, and whoever wants to stop it must get through.
+        self.job_runs = False
         self.port = 0
 
     def start(self, progress: Progress) -> None:
@@ -99,6 +101,7 @@ class Link:
         """Raises UserError while another process follows the job that runs."""
         assert self._control is not None
         busy = self._control.ask({"do": "running"})
+        self.job_runs = busy["job"] is not None
         if busy["pid"] not in (None, os.getpid()):
             raise UserError(
                 self.where, f"it is busy with job {busy['job']}, which another edgebench here (process {busy['pid']}) "

@@ -39,10 +39,12 @@ class Browser:
         self._link = Link(self._target, Way("127.0.0.1", ("localhost", "127.0.0.1")), via=[*adb, "shell"])
         self._link.start(progress)
         url = self._link.url_at(self._reverse(adb, self._link.port))  # it does not survive a pulled cable
-        if not self._link.has_page(progress, RETURN_S):
+        is_open = self._link.has_page(progress, RETURN_S)
+        if not is_open:
             # By stdin: the code is in the address, and everybody on this machine may read a process's arguments.
             view = 'read -r page && am start -a android.intent.action.VIEW -d "$page"'
             _adb.ask(adb, "shell", view, where=self._where, given=f"{url}\n")
+        if not (is_open or self._link.job_runs):
             how = f"The page opens on the phone. If it does not, unlock it and type: {url}"
             self._link.wait_for_page(progress, how)
         self._link.watch(progress, url)

@@ -27,7 +27,7 @@ class Web:
     def connect(self, progress: Progress) -> None:
         """Show the address of the page and wait until a phone has opened it."""
         self._link.start(progress)
-        if not self._link.has_page(progress):
+        if not self._link.job_runs and not self._link.has_page(progress):
             self._link.wait_for_page(progress, self._how_to_get_there())
         self._link.watch(progress, self._address())
 
