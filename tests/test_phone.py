@@ -220,6 +220,25 @@ def test_a_round_that_nobody_saw_is_measured_again(person: Person, tiny_plan: Pl
     assert marked == ["the page was hidden"]
 
 
+_SHOWN_OR_HIDDEN = """
+Object.defineProperty(document, "visibilityState", {value: "%s", configurable: true});
+document.dispatchEvent(new Event("visibilitychange"));
+"""
+
+
+def test_a_page_in_the_background_is_asked_to_the_front(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+
+    def show_again() -> None:
+        assert person.phone is not None
+        person.phone.run(_SHOWN_OR_HIDDEN % "visible")
+
+    person.when["round 2"] = lambda phone: phone.run(_SHOWN_OR_HIDDEN % "hidden")
+    person.on_said["in the background, where nothing is measured"] = show_again
+    assert_right(measure(person, plan, tmp_path), rounds_min=6)
+    assert "phone is back; it goes on where it was" in person.said and not person.on_said
+
+
 def test_a_lost_network_is_waited_for(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
     headlines = []

@@ -175,7 +175,7 @@ class Liar:
     """In place of the page: says what it is told to, as it comes over the wire."""
 
     generation = anew = 0
-    emulated = False
+    emulated = hidden = False
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer

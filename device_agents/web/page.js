@@ -20,6 +20,7 @@ let screenLock = null;
 let facts = null;
 let threads = null; // as many as the target asks for, once it is known
 let isOver = false;
+let staying = new AbortController();
 let shown = "";
 
 // sessionStorage lives as long as the tab: a reload, which iOS does by itself, finds everything again.
@@ -67,8 +68,8 @@ async function serve() {
   showOffers();
   shown = "";
   show(hello.show);
-  const ended = new AbortController();
-  stay(ended.signal);
+  const service = { ended: false };
+  stay(service);
   try {
     for (let answer = null; ; ) {
       const turn = await said(answer);
@@ -77,7 +78,8 @@ async function serve() {
       answer = turn.request ? await perform(turn.request) : null;
     }
   } finally {
-    ended.abort();
+    service.ended = true;
+    staying.abort();
     for (const number of [...workers.keys()]) closeWorker(number);
   }
 }
@@ -93,11 +95,14 @@ async function said(answer) {
   }
 }
 
-async function stay(signal) {
-  for (let attempt = 0; !signal.aborted; attempt++) {
-    const answer = await fetch("/api/stay", { ...message({ client, page }), signal }).catch(() => null);
-    if (!answer || !answer.ok) await slept(RETRY_MS[Math.min(attempt, 2)]);
-    else attempt = -1;
+// Said anew when the page is hidden or seen again.
+async function stay(service) {
+  for (let attempt = 0; !service.ended; attempt++) {
+    const { signal } = (staying = new AbortController());
+    const hidden = document.visibilityState === "hidden";
+    const answer = await fetch("/api/stay", { ...message({ client, page, hidden }), signal }).catch(() => null);
+    if ((answer && answer.ok) || signal.aborted) attempt = -1;
+    else await slept(RETRY_MS[Math.min(attempt, 2)]);
   }
 }
 
@@ -191,6 +196,7 @@ function message(body) {
 // ------------------------------------------------------------------ the screen
 
 document.addEventListener("visibilitychange", () => {
+  staying.abort();
   if (document.visibilityState === "hidden") sawHidden = true;
   else holdScreen().then(showOffers);
 });

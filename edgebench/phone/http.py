@@ -191,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
             told = {"target": station.config["target"], "threads": station.config.get("threads", 1)}
             self._send_json({**told, "show": station.show.now()})
         elif path == "/api/stay":
-            station.page.stay(client, page, self._is_cut)
+            station.page.stay(client, page, self._is_cut, said.get("hidden") is True)
             self._send_json({})
         elif path == "/api/leave":
             station.page.leave(client, page)

@@ -31,10 +31,14 @@ START_S = 20.0
 PAGE_WAIT_S = 600.0
 # How long the server keeps a question about news before it answers that there are none.
 NEWS_S = 30.0
-AWAY = (
-    "No sign of the page on {name}: closed, locked or out of reach. What is measured is kept, and the job waits for "
-    "two minutes. Unlock the phone, or open the page again:\n{how}"
-)
+NEWS = {
+    "here": "{name} is back; it goes on where it was",
+    "hidden": "The page on {name} is in the background, where nothing is measured: bring it to the front",
+    "away": (
+        "No sign of the page on {name}: closed, locked or out of reach. What is measured is kept, and the job waits "
+        "for two minutes. Unlock the phone, or open the page again:\n{how}"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -279,15 +283,15 @@ class Conversation:
 
 
 def _say_news(watcher: Conversation, progress: Progress, name: str, how: str) -> None:
-    here = True
+    known = "here"
     with contextlib.suppress(OSError, ValueError, TargetError):  # the conversation was closed, or the server ended
         while True:
-            news = watcher.ask({"do": "news", "here": here, "seconds": NEWS_S})
+            news = watcher.ask({"do": "news", "known": known, "seconds": NEWS_S})
             for why in news["turned_away"]:
                 progress.say(f"A browser was turned away: {why}")
-            if news["here"] != here:
-                here = news["here"]
-                progress.say(f"{name} is back; it goes on where it was" if here else AWAY.format(name=name, how=how))
+            if news["state"] != known:
+                known = news["state"]
+                progress.say(NEWS[known].format(name=name, how=how))
 
 
 def agent_sha256() -> str:

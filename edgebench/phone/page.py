@@ -68,6 +68,8 @@ class Page:
         self.anew = 0
         self.facts: Message = {}
         self.in_use = False
+        # Nobody sees it: it does nothing until somebody does.
+        self.hidden = False
         # The target says that its times are no device's: a GPU in software will do.
         self.emulated = False
 
@@ -84,7 +86,7 @@ class Page:
                 self.anew = self.anew if client == self._charge[0] else self.generation
                 self._closing.clear()
                 self._presence, self._trusted_s = Presence(), 0.0
-            self._charge, self.facts = (client, page), facts
+            self._charge, self.facts, self.hidden = (client, page), facts, False
             self._see()
 
     def _is_there_after_all(self) -> bool:
@@ -122,11 +124,11 @@ class Page:
                 "page there, or stop the measurement in the terminal (Ctrl-C).",
             )  # fmt: skip
 
-    def stay(self, client: str, page: str, is_cut: Callable[[float], bool]) -> None:
+    def stay(self, client: str, page: str, is_cut: Callable[[float], bool], hidden: bool = False) -> None:
         """The page's open request, for STAY_S or until somebody asks. is_cut: waits for its connection's end."""
         with self._changed:
             self._require(client, page)
-            presence = self._presence
+            presence, self.hidden = self._presence, hidden
             number = presence.open()
             self._changed.notify_all()
         give_up = time.monotonic() + STAY_S
@@ -229,14 +231,17 @@ class Page:
                 self._changed.wait(min(0.5, give_up - time.monotonic()))
             return self.is_here()
 
-    def wait_for_change(self, here: bool, seconds: float) -> bool:
-        """Whether a page is there, as soon as that is another answer than `here` for more than a moment."""
+    def state(self) -> str:
+        return "away" if not self.is_here() else "hidden" if self.hidden else "here"
+
+    def wait_for_change(self, known: str, seconds: float) -> str:
+        """The page's state, as soon as it has not been as it was known for more than a moment."""
         give_up, since = time.monotonic() + seconds, None
         with self._changed:
             while (now := time.monotonic()) < give_up:
-                is_here = self.is_here()
-                since = (since or now) if is_here != here else None
-                if since and (is_here or now - since >= AWAY_S):
-                    return is_here
+                state = self.state()
+                since = (since or now) if state != known else None
+                if since and (state == "here" or now - since >= AWAY_S):
+                    return state
                 self._changed.wait(0.5)
-            return here
+            return known

@@ -32,10 +32,10 @@ class PhoneSession(Session):
     def close(self) -> None:
         self._station.hung_up(self._follower)
 
-    def do_news(self, here: bool, seconds: float) -> dict[str, Any]:
-        """Whether a page is there, as soon as that is no longer `here`; and those turned away meanwhile."""
-        is_here = self._station.page.wait_for_change(here, seconds)
-        return {"here": is_here, "turned_away": self._station.take_turned_away()}
+    def do_news(self, known: str, seconds: float) -> dict[str, Any]:
+        """What became of a page that was here, hidden or away; and what was told to those turned away meanwhile."""
+        state = self._station.page.wait_for_change(known, seconds)
+        return {"state": state, "turned_away": self._station.take_turned_away()}
 
     def do_wait(self, seconds: float) -> dict[str, Any]:
         """For a phone to open the page. known: one did before; turned_away: what was told to those not let in."""

@@ -127,7 +127,8 @@ class PageWorker:
             answer = self._page.ask({"do": what, "worker": self._number, **arguments}, timeout_s)
         except TimeoutError:
             self.close()
-            raise WorkerFailed("timeout", f"no answer to '{what}' within {timeout_s:g} s") from None
+            why = "; the page was in the background, bring it to the front" if self._page.hidden else ""
+            raise WorkerFailed("timeout", f"no answer to '{what}' within {timeout_s:g} s{why}") from None
         except Gone:
             raise WorkerFailed(
                 "timeout",
