@@ -7,5 +7,6 @@
 
 So a phone is measured by the same loop as a board: only the worker is another one. The server is a process of its own
 that outlives the `deploy` that started it for as long as a job runs. To be small it uses the standard library only:
-what `deploy` itself runs of this folder (link.py, assets.py, code.py, certificate.py) is no part of it.
+what `deploy` itself runs of this folder (link.py, conversation.py, addresses.py, assets.py, code.py, certificate.py) is
+no part of it.
 """

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from typing import Any
 
 import device_agents
 from edgebench import cache
-from edgebench.errors import TargetError, Unreachable, UserError
+from edgebench.errors import Unreachable, UserError
 from edgebench.phone import assets
+from edgebench.phone.conversation import Conversation, say_news
 from edgebench.progress import Progress
 from edgebench.targets import Target
 
@@ -29,16 +29,6 @@ from edgebench.targets import Target
 TOKEN_LIFE_S = 12 * 3600
 START_S = 20.0
 PAGE_WAIT_S = 600.0
-# How long the server keeps a question about news before it answers that there are none.
-NEWS_S = 30.0
-NEWS = {
-    "here": "{name} is back; it goes on where it was",
-    "hidden": "The page on {name} is in the background, where nothing is measured: bring it to the front",
-    "away": (
-        "No sign of the page on {name}: closed, locked or out of reach. What is measured is kept, and the job waits "
-        "for two minutes. Unlock the phone, or open the page again:\n{how}"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -148,7 +138,7 @@ class Link:
     def watch(self, progress: Progress, how: str) -> None:
         """Say what becomes of the page from now on, until close(). how: to open it again."""
         self._watcher = Conversation(_socket_path(self.workdir), self.where)
-        threading.Thread(target=_say_news, args=(self._watcher, progress, self._target.name, how), daemon=True).start()
+        threading.Thread(target=say_news, args=(self._watcher, progress, self._target.name, how), daemon=True).start()
 
     def session(self) -> Conversation:
         return Conversation(_socket_path(self.workdir), self.where)
@@ -236,62 +226,6 @@ class Link:
         token = secrets.token_urlsafe(16)
         _write_private(path, token)
         return token
-
-
-class Conversation:
-    """A session with the server over its socket, with the face of a process: what edgebench.agent talks to."""
-
-    stderr = None
-
-    def __init__(self, path: Path, where: str) -> None:
-        self._where = where
-        self._socket = socket.socket(socket.AF_UNIX)
-        with self._socket as connected:
-            try:
-                connected.connect(str(path))
-            except OSError as error:
-                raise Unreachable(where, f"its server does not answer ({error.strerror})", "Deploy again") from None
-            # The connection lasts as long as one of its files is open.
-            self.stdin = connected.makefile("wb")
-            self.stdout = connected.makefile("rb")
-
-    def ask(self, request: dict[str, Any]) -> Any:
-        """Without waiting for the hello first: the lines that are no answer are skipped."""
-        self.stdin.write(json.dumps(request).encode() + b"\n")
-        self.stdin.flush()
-        for line in self.stdout:
-            answer = json.loads(line)
-            if "ok" in answer:
-                return answer["ok"]
-            if "error" in answer:
-                raise TargetError(self._where, answer["error"], "Report this as a bug")
-        raise Unreachable(self._where, "its server ended", "Deploy again")
-
-    def wait(self, timeout: float | None = None) -> int:
-        return 0
-
-    def kill(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Also while another thread waits for an answer, which then gets none."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        for stream in (self.stdin, self.stdout):
-            with contextlib.suppress(OSError):
-                stream.close()
-
-
-def _say_news(watcher: Conversation, progress: Progress, name: str, how: str) -> None:
-    known = "here"
-    with contextlib.suppress(OSError, ValueError, TargetError):  # the conversation was closed, or the server ended
-        while True:
-            news = watcher.ask({"do": "news", "known": known, "seconds": NEWS_S})
-            for why in news["turned_away"]:
-                progress.say(f"A browser was turned away: {why}")
-            if news["state"] != known:
-                known = news["state"]
-                progress.say(NEWS[known].format(name=name, how=how))
 
 
 def agent_sha256() -> str:

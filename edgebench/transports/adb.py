@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 from edgebench.phone import bundle, link
-from edgebench.phone.link import Conversation, Link, Way
+from edgebench.phone.conversation import Conversation
+from edgebench.phone.link import Link, Way
 from edgebench.progress import Progress
 from edgebench.targets import Target
 from edgebench.transports import _adb

@@ -5,7 +5,8 @@ from __future__ import annotations
 from edgebench import cache
 from edgebench.phone import certificate, code, link
 from edgebench.phone.addresses import lan_addresses
-from edgebench.phone.link import Conversation, Link, Way
+from edgebench.phone.conversation import Conversation
+from edgebench.phone.link import Link, Way
 from edgebench.progress import Progress
 from edgebench.targets import Target
 
