@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from edgebench import bundle, feeding, modelfile
 from edgebench.bundle import Artifact
-from edgebench.errors import UserError
+from edgebench.errors import BadFile, UserError
 from edgebench.feeding import Feeding, Wish
 from edgebench.modelfile import ModelFile
 
@@ -33,13 +33,26 @@ def sources(paths: Iterable[Path], wanted: Wish = Wish()) -> list[Source]:  # no
     for path in paths:
         if path.is_dir():
             for artifact in bundle.load(path).artifacts:
-                found.append((Source(artifact, path), modelfile.read(path / artifact.content.file)))
+                model = modelfile.read(path / artifact.content.file)
+                _check_parts(path, artifact, model)
+                found.append((Source(artifact, path), model))
         else:
             found.append(_loose(path))
     looked_into = [model for _, model in found if model]
     if len(looked_into) == len(found):
         feeding.refuse_unused(wanted, looked_into)
     return _with_unique_names([_fed(source, model, wanted) for source, model in found])
+
+
+def _check_parts(folder: Path, artifact: Artifact, model: ModelFile | None) -> None:
+    """Raises BadFile for a file of a bundle whose weights are in files that the bundle does not name."""
+    named = {PurePosixPath(bundle.location(artifact, ref)) for ref in artifact.companions}
+    for location in model.external if model else ():
+        if PurePosixPath(location) not in named:
+            raise BadFile(
+                str(folder), f"the weights of {artifact.name} are in {location}, which bundle.json does not name",
+                "Export it again with `edgebench export`",
+            )  # fmt: skip
 
 
 def whole(path: Path, artifact: Artifact, model: ModelFile) -> Artifact:

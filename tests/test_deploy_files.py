@@ -278,6 +278,9 @@ def test_a_bundle_holds_all_parts_and_no_others(tiny_plan: Plan, tmp_path: Path)
 
     (one,) = measure([saved(source.artifact)], tiny_plan, tmp_path / "results")
     assert_timed(one)
+    with pytest.raises(BadFile, match="a.onnx.data, which bundle.json does not name"):
+        deploy.sources([saved(msgspec.structs.replace(source.artifact, companions=()))])
+    saved(source.artifact)
     data = (folder / "a.onnx.data").read_bytes()
     (folder / "a.onnx.data").write_bytes(data[:-1] + b"x")
     with pytest.raises(BadFile, match="not what was exported"):

@@ -123,8 +123,8 @@ def test_models_that_the_browser_cannot_load_fail_alone(
     person: Person, models: Path, tiny_plan: Plan, tmp_path: Path
 ) -> None:
     odd_models.custom(models / "custom.onnx")
-    odd_models.with_operator(models / "custom.tflite", custom="MyOp")
-    names = ["custom.onnx", "custom.tflite", "relu.onnx", "relu.tflite"]
+    odd_models.with_operator(models / "newer.tflite", version=99)
+    names = ["custom.onnx", "newer.tflite", "relu.onnx", "relu.tflite"]
     sources = deploy.sources([models / name for name in names])
     paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
     first, second, *fine = [record.load(path) for path in paths]
