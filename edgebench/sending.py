@@ -12,16 +12,25 @@ from edgebench import bundle, feeding, modelfile
 from edgebench.bundle import Artifact
 from edgebench.errors import BadFile, UserError
 from edgebench.feeding import Feeding, Wish
+from edgebench.inspection import plain
 from edgebench.modelfile import ModelFile
 
 
 @dataclass(frozen=True)
 class Source:
-    """An artifact and the folder its files are in."""
+    """An artifact and the folder its files are in. custom: operators that its runtime may not have."""
 
     artifact: Artifact
     folder: Path
     feeding: Feeding = Feeding()
+    custom: tuple[str, ...] = ()
+
+
+# Custom operators that every build of LiteRT has, and those of MediaPipe that XNNPACK has.
+_EVERYWHERE = (
+    *("TFLite_Detection_PostProcess", "Mfcc", "AudioSpectrogram"),
+    *("Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"),
+)
 
 
 def sources(paths: Iterable[Path], wanted: Wish = Wish()) -> list[Source]:  # noqa: B008  (it has no state)
@@ -35,7 +44,7 @@ def sources(paths: Iterable[Path], wanted: Wish = Wish()) -> list[Source]:  # no
             for artifact in bundle.load(path).artifacts:
                 model = modelfile.read(path / artifact.content.file)
                 _check_parts(path, artifact, model)
-                found.append((Source(artifact, path), model))
+                found.append((Source(artifact, path, custom=model.custom if model else ()), model))
         else:
             found.append(_loose(path))
     looked_into = [model for _, model in found if model]
@@ -70,6 +79,14 @@ def refuse_for(runtime: str, source: Source) -> None:
             f"its weights are in {source.artifact.companions[0].file}, and a page in a browser loads one file only",
             "Put them into the .onnx file: onnx.save(onnx.load(FILE), OTHER_FILE)",
         )
+    custom = [name for name in source.custom if name not in _EVERYWHERE]
+    if custom and runtime == "litert-web":
+        # Seen with @litertjs/core 2.5.3: it loads them, and times what it does not run.
+        raise UserError(
+            source.artifact.name,
+            f"its operator {plain(custom[0])} is a custom one, and LiteRT in a browser is timed without running it",
+            "Export the network without it, or measure it on the phone over adb with `agent: native`",
+        )
 
 
 def refuse_test_set(source: Source) -> None:
@@ -88,7 +105,9 @@ def _fits(artifact: Artifact, fed: Feeding) -> bool:
 def _loose(path: Path) -> tuple[Source, ModelFile | None]:
     artifact = bundle.loose_artifact(path)
     model = modelfile.read(path)
-    return Source(whole(path, artifact, model) if model else artifact, path.parent), model
+    if model is None:
+        return Source(artifact, path.parent), None
+    return Source(whole(path, artifact, model), path.parent, custom=model.custom), model
 
 
 def _fed(source: Source, model: ModelFile | None, wanted: Wish) -> Source:

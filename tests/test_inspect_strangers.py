@@ -266,3 +266,15 @@ def test_why_the_runtime_does_not_run_it_is_said_with_what_helps(folder: Path) -
         "its operator FlexErf is one of TensorFlow's own" in remark and "SELECT_TF_OPS" in remark
         for remark in inspect(path).network.remarks
     )
+
+
+def test_what_only_a_delegate_runs_is_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """XNNPACK has operators that LiteRT itself lacks: there is no arena to tell then, and nothing wrong with the file."""
+    from exporters._inspect import tflite_runs
+
+    def without_delegates(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Encountered unresolved custom op: Convolution2DTransposeBias.")
+
+    monkeypatch.setattr(tflite_runs, "_plain_interpreter", without_delegates)
+    found = tflite_runs.load(BUNDLE / "tflite-fp32.tflite")
+    assert (found.problem, found.arena_bytes) == ("", None)

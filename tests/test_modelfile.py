@@ -66,6 +66,8 @@ def test_a_tflite_file_is_read_as_litert_reads_it(tmp_path: Path) -> None:
         details = interpreter.get_signature_runner(one.name).get_input_details()
         assert {port.also[0] if port.also else port.name for port in one.inputs} == set(details)
         assert [port.shape for port in one.inputs] == [tuple(detail["shape"]) for detail in details.values()]
+    custom = modelfile.read(odd_models.with_operator(tmp_path / "custom.tflite", custom="FlexErf"))
+    assert found.custom == () and custom is not None and custom.custom == ("FlexErf",)
     opened = modelfile.read(odd_models.with_shape(tmp_path / "open.tflite", [1, 257, 257, 3], [1, -1, -1, 3]))
     assert opened is not None
     assert (opened.inputs[0].shape, opened.inputs[0].stored) == ((1, "", "", 3), (1, 257, 257, 3))

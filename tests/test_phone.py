@@ -154,6 +154,15 @@ def test_weights_beside_the_graph_are_refused_in_one_sentence(person: Person, ti
         deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
 
 
+def test_operators_that_the_browser_would_leave_out_are_refused(
+    person: Person, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    """It loads such files, and times the rest of them."""
+    sources = deploy.sources([odd_models.with_operator(tmp_path / "flex.tflite", custom="FlexErf")])
+    with pytest.raises(UserError, match="its operator FlexErf is a custom one, and LiteRT in a browser"):
+        deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
+
+
 # As iOS does: no memory that may grow above 256 MiB is given.
 _LITTLE_MEMORY = """
 WebAssembly.Memory = new Proxy(WebAssembly.Memory, {

@@ -35,7 +35,8 @@ def read(content: memoryview) -> ModelFile:
     named = tuple(
         Input(one.name, one.shape, one.dtype, known.get(one.name, ()), one.stored) for one in own
     )  # fmt: skip
-    return ModelFile(inputs=named, signatures=signatures, subgraphs=len(subgraphs))
+    custom = tuple(name for code in file.tables(model, 1) if (name := file.string(code, 1)))
+    return ModelFile(inputs=named, signatures=signatures, subgraphs=len(subgraphs), custom=custom)
 
 
 def _signatures(file: _File, model: int, subgraphs: list[int]) -> Iterator[Signature]:

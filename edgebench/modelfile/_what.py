@@ -34,7 +34,7 @@ class Signature:
 class ModelFile:
     """inputs: of what runs by default. external: files that its weights are in, as it names them.
 
-    declared: what its metadata say.
+    declared: what its metadata say. custom: operators of a .tflite file that a runtime may not have.
     """
 
     inputs: tuple[Input, ...]
@@ -42,3 +42,4 @@ class ModelFile:
     subgraphs: int = 1
     external: tuple[str, ...] = ()
     declared: dict[str, str] = field(default_factory=dict)
+    custom: tuple[str, ...] = ()
