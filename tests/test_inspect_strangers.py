@@ -269,7 +269,7 @@ def test_why_the_runtime_does_not_run_it_is_said_with_what_helps(folder: Path) -
 
 
 def test_what_only_a_delegate_runs_is_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """XNNPACK has operators that LiteRT itself lacks: there is no arena to tell then, and nothing wrong with the file."""
+    """XNNPACK has operators that LiteRT itself lacks: there is no arena to tell, and nothing is wrong."""
     from exporters._inspect import tflite_runs
 
     def without_delegates(*_: Any, **__: Any) -> None:

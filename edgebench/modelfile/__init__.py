@@ -33,12 +33,12 @@ class Companion:
 
 def read(path: Path) -> ModelFile | None:
     """None for formats that are not looked into. Raises BadFile for what is no model."""
-    _kind.refuse_what_is_no_model(path)
-    if path.suffix == ".pt2":
-        return _torch.read(path)
     reader = _READERS.get(path.suffix)
-    if reader is None:
+    if reader is None and path.suffix != ".pt2":
         return None
+    _kind.refuse_what_is_no_model(path)
+    if reader is None:
+        return _torch.read(path)
     with path.open("rb") as stream, closing(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)) as content:
         view = memoryview(content)
         try:
