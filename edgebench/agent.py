@@ -259,6 +259,8 @@ class Agent:
         return LinkLost(self.where, f"the connection ended: {self._wire.last_words()}", self._what_goes_on())
 
     def _what_goes_on(self) -> str:
+        if self._asked == "'start'":
+            return "Whether the job was started is not known; deploy again, which goes on with it if it was"
         if not self._job_runs:
             return "Nothing was started there; deploy again"
         return f"A job was running there at {time.strftime('%H:%M')}; deploy again to go on with it"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from edgebench.agent import Agent, Busy
 from edgebench.errors import LinkLost, TargetError
@@ -71,6 +72,18 @@ class Connection:
                     raise
                 self._progress.say(f"{lost.seen}. Connecting again, to go on sending ...")
                 self.renew()
+
+    def start(self, job: Mapping[str, Any], wait: bool) -> bool:
+        """Agent.start, asked again where the link was lost meanwhile: one job is started once, however often it is asked."""
+        for _ in range(SEND_TRIES):
+            try:
+                return self.agent.start(job)
+            except LinkLost as lost:
+                self._progress.say(f"{lost.seen}. Connecting again ...")
+                self.renew()
+            except Busy:
+                self.await_turn(wait)
+        return self.agent.start(job)
 
     def await_turn(self, wait: bool) -> None:
         """Raises Busy if the device measures for somebody else; wait: until it does not, saying so."""

@@ -75,7 +75,7 @@ def deploy(
             _check_plan(plan, placed, target)
             job = book.add(_request(key, target, plan, placed, tests))
         meter.start(job, link.agent)
-        _start(link, job, wanted, tests, meter.name, progress)
+        _start(link, job, wanted, tests, meter.name, wait, progress)
         metered = any(found.available for found in facts.meters.values())
         ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
@@ -218,7 +218,7 @@ def _spec(source: Source, place: RuntimePlace, target: Target, tests: Mapping[st
 
 
 def _start(
-    link: Connection, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], meter: str,
+    link: Connection, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], meter: str, wait: bool,
     progress: Progress,
 ) -> None:  # fmt: skip
     """Send what the device does not have, and start the job there unless it runs or ran already."""
@@ -236,7 +236,7 @@ def _start(
     try:
         plan = msgspec.to_builtins(request.plan)
         spec = {"id": request.id, "plan": plan, "meter": meter, "artifacts": request.specs, "owner": _owner()}
-        begun = link.agent.start(spec)
+        begun = link.start(spec, wait)
     except AgentError:
         job.close()  # refused: nothing was started that could be gone on with
         raise

@@ -10,9 +10,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -161,6 +162,43 @@ def test_a_model_that_is_damaged_on_the_board_is_brought_again(board: Board, mod
     blob.write_bytes(whole[:-1] + b"x")
     again = measure(board, models / "relu.onnx", tiny_plan)
     assert again.rounds and blob.read_bytes() == whole
+
+
+def test_a_model_that_is_damaged_after_the_check_is_not_measured(
+    board: Board, models: Path, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_start = agent.Agent.start
+
+    def damage_and_start(self: agent.Agent, job: Mapping[str, Any]) -> bool:
+        (blob,) = (board.workdir / "blobs").iterdir()
+        blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+        return real_start(self, job)
+
+    monkeypatch.setattr(agent.Agent, "start", damage_and_start)
+    one = measure(board, models / "relu.onnx", tiny_plan)
+    assert (one.outcome.status, one.outcome.kind) == ("failed", "error") and not one.rounds
+    assert "was damaged on this device after it had arrived" in one.outcome.reason
+    monkeypatch.setattr(agent.Agent, "start", real_start)
+    assert measure(board, models / "relu.onnx", tiny_plan).rounds
+
+
+def test_a_link_that_is_cut_while_a_job_is_started_starts_it_once(
+    board: Board, models: Path, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_write = agent.Agent._write
+
+    def write_and_cut(self: agent.Agent, request: Mapping[str, Any]) -> None:
+        real_write(self, request)
+        if request["do"] == "start":
+            monkeypatch.setattr(agent.Agent, "_write", real_write)
+            wait_until(lambda: list(board.workdir.glob("jobs/*/job.json")))
+            board.proxy.cut()
+
+    monkeypatch.setattr(agent.Agent, "_write", write_and_cut)
+    heard = Heard()
+    one = measure(board, models / "relu.onnx", tiny_plan, heard)
+    assert one.rounds and one.outcome.status in ("complete", "budget")
+    assert "onnecting again" in " ".join(heard.said)  # before or after the answer that it was started
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = 20.0) -> None:
