@@ -74,7 +74,7 @@ class Connection:
                 self.renew()
 
     def start(self, job: Mapping[str, Any], wait: bool) -> bool:
-        """Agent.start, asked again where the link was lost meanwhile: one job is started once, however often it is asked."""
+        """Agent.start, asked again where the link was lost meanwhile: a job is started once, however often that is."""
         for _ in range(SEND_TRIES):
             try:
                 return self.agent.start(job)
