@@ -24,8 +24,11 @@ from edgebench.progress import Progress, Silent
 from edgebench.transports import OwnAgent, Transport
 from edgebench.wire import Ended, Quiet, Unfit, Wire
 
-# The longest that one request may take, however often the agent says that it is at work on it.
-REQUEST_MAX_S = 900.0
+# The longest that a request may take, however often the agent says that it is at work on it: one of those that load
+# runtimes or read and write many megabytes, and any other. A person is told so often that it still is.
+_LONG = ("'runtimes'", "'install'", "'missing'", "'receive'")
+LONG_REQUEST_MAX_S, REQUEST_MAX_S = 600.0, 25.0
+SAY_AGAIN_S = 30.0
 # A job whose processes are stopped is waited for so long.
 STOPPED_MAX_S = 60.0
 _FRAME = 1 << 18
@@ -206,7 +209,7 @@ class Agent:
 
     def _read_line(self, max_bytes: int, watchdog: _Watchdog | None = None) -> bytes:
         assert self._wire is not None
-        started = time.monotonic()
+        started, told = time.monotonic(), 0.0
         while True:
             try:
                 line = self._wire.line(max_bytes, wire.JOURNAL_SILENCE_MAX_S if watchdog else None)
@@ -220,8 +223,14 @@ class Agent:
                 return line
             if watchdog:
                 watchdog.hears(self._convert(self._parse(line)["alive"], Alive))
-            elif time.monotonic() - started > REQUEST_MAX_S:
-                raise self._unfit(f"it has been at work on {self._asked} for {duration(REQUEST_MAX_S)}")
+                continue
+            waited = time.monotonic() - started
+            most_s = LONG_REQUEST_MAX_S if self._asked in _LONG else REQUEST_MAX_S
+            if waited > most_s:
+                raise self._unfit(f"it has been at work on that for {duration(waited)}")
+            if waited > told + SAY_AGAIN_S:
+                told = waited
+                self._progress.say(f"{self.where}: it is still at work on {self._asked}, {duration(waited)} so far")
 
     def _parse(self, line: bytes) -> Any:
         try:

@@ -16,6 +16,7 @@ from tests.faults import peer
 
 MOST_MB = 64
 SHORT = ("SILENCE_SAID_S=0.3", "SILENCE_MAX_S=1", "JOURNAL_SILENCE_MAX_S=1", "HELLO_MAX_S=2",
+         "REQUEST_MAX_S=0.5", "LONG_REQUEST_MAX_S=1", "SAY_AGAIN_S=0.3", "STOPPED_MAX_S=0.5",
          "RECONNECT_S=0.5", "RECONNECT_PAUSE_S=0.1",
          "LOST_IN_A_ROW=1")  # fmt: skip
 
@@ -111,6 +112,17 @@ PEERS = (
         """, "does not fit the protocol"),
     Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "nothing heard for 1 s .asked for 'tail'",
          "nothing heard for 0 s"),
+    Peer("alive and nothing else", "hello(); ask()\nwhile True:\n    raw(b'{\"alive\": {}}\\n')\n    sleep(0.1)",
+         "it has been at work on that for", "it is still at work on 'facts'"),
+    Peer("alive in no known way", "hello(); until_tail(); raw(b'{\"alive\": NaN}\\n'); sleep(9)", "no number"),
+    Peer("a tail that is stopped for ever", """
+        hello()
+        until_tail()
+        while True:
+            raw(b'{"alive": {"stopped": 7}}\\n')
+            sleep(0.1)
+        """,
+         "process 7 has been stopped", "kill -CONT 7"),
     Peer("neither ends nor speaks", "hello(); ask(); os.close(1); out.detach(); time.sleep(30)",
          "the connection ended"),
     Peer("last words of 300 MB", "hello(); ask(); os.close(0); [os.write(2, b'no\\n' * 9999) for _ in range(9999)]",

@@ -17,7 +17,9 @@ from edgebench.targets import Target
 
 _DEADLINES = {
     "SILENCE_SAID_S": wire, "SILENCE_MAX_S": wire, "JOURNAL_SILENCE_MAX_S": wire, "HELLO_MAX_S": arrival,
-    "RECONNECT_S": connection, "RECONNECT_PAUSE_S": connection, "STOPPED_MAX_S": agent, "LOST_IN_A_ROW": deploy,
+    "RECONNECT_S": connection, "RECONNECT_PAUSE_S": connection, "STOPPED_MAX_S": agent,
+    "REQUEST_MAX_S": agent, "LONG_REQUEST_MAX_S": agent,
+    "SAY_AGAIN_S": agent, "LOST_IN_A_ROW": deploy,
 }  # fmt: skip
 
 
