@@ -46,6 +46,10 @@ class Busy(AgentError):
         self.holder = holder
 
 
+class Silence(LinkLost):
+    """The connection is there, and nothing comes."""
+
+
 class Agent:
     """One connection to an agent; close() it.
 
@@ -260,8 +264,8 @@ class Agent:
             "Is another program answering there? If not, report this as a bug",
         )  # fmt: skip
 
-    def _silent(self, error: Quiet) -> LinkLost:
-        return LinkLost(self.where, f"nothing heard for {error} (asked for {self._asked})", self._what_goes_on())
+    def _silent(self, error: Quiet) -> Silence:
+        return Silence(self.where, f"nothing heard for {error} (asked for {self._asked})", self._what_goes_on())
 
     def _link_lost(self) -> LinkLost:
         assert self._wire is not None

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from edgebench import duration, journal
+from edgebench.agent import Silence
 from edgebench.answers import Tail
 from edgebench.connection import Connection
 from edgebench.errors import LinkLost
@@ -17,8 +18,8 @@ from edgebench.progress import Progress, Step
 LATER_S, LATER = 20.0, 0.1
 # Below this share of what was said, and only from so many seconds on.
 SOONER, SOONER_S = 0.5, 60.0
-# Connections that say hello and nothing else.
-LOST_IN_A_ROW = 1
+# Connections that bring a hello and nothing else: so many that are cut, or two that stay and are silent.
+LOST_IN_A_ROW, SILENCE_COUNTS = 9, 5
 
 
 def follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress, *, metered: bool) -> Tail:
@@ -52,7 +53,7 @@ def follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress, 
                     else:
                         return item
             except LinkLost as lost:
-                lost_in_a_row += 1
+                lost_in_a_row += SILENCE_COUNTS if isinstance(lost, Silence) else 1
                 if lost_in_a_row > LOST_IN_A_ROW:
                     raise
                 progress.say(f"{lost.seen}. The job was running there; connecting again ...")
