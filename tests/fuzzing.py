@@ -294,7 +294,7 @@ def emissions_tables() -> Reader:
         table = emissions.load(path)
         for run in table.runs:
             assert run.energy_j > 0 and run.intensity_g_per_kwh >= 0 and run.where
-        for finding in audit.audit(Evidence(emissions=table.runs)):
+        for finding in audit.audit(Evidence(emissions=table.runs), _OF_TABLES):
             assert str(finding)
 
     @st.composite
@@ -311,6 +311,8 @@ def emissions_tables() -> Reader:
     return Reader("emissions", read, st.one_of(cells(), cells(), broken(files), st.binary(max_size=200)))
 
 
+# The detectors that look at such tables.
+_OF_TABLES = ("co2-arithmetic", "different-regions", "last-sample-power", "modelled-energy")
 _CELLS = [
     "", "0", "-0", "-1", "nan", "inf", "1e400", "1e308", "5e-324", "1_000", "0x10", "1,5", "42.5", "\x1b[31m", '"',
     "\0", "3.2.0", "2.8.3", "dev", "x" * 200_000, "1" + "0" * 400, " 1 ", "١", "1e15", "1e-30",
@@ -330,7 +332,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="one reader")
     asked = parser.parse_args()
-    chosen = [reader for reader in all_readers(4, 200) if asked.only in ("", reader.name)]
+    chosen = [reader for reader in all_readers(20, 1000) if asked.only in ("", reader.name)]
     for reader in chosen:
         count = run(reader, asked.inputs // len(chosen), asked.seed)
         first, last = count.rss_mib[min(4, len(count.rss_mib) - 1)], count.rss_mib[-1]

@@ -13,6 +13,7 @@ from edgebench import checkpoint, models
 from edgebench.checkpoint import Metadata
 from edgebench.data import Preprocessing
 from edgebench.errors import UserError
+from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, ParameterCount
 from edgebench.history import Metrics, Training
 from edgebench.progress import Progress
 from edgebench.study import checking, matrix, places
@@ -127,9 +128,29 @@ class Fake:
 
         digests = [checkpoint.verified_digest(content, Path("parent")) for content in parents]
         if step.kind == "read":
-            read = msgspec.json.encode({"checkpoint": digests[0]})
+            read = msgspec.json.encode(evaluation(0.0, digests[0]))
             return {EVALUATION: read, SPARSITY: b"[]", PACKED: b"{}"}
         run = Training({}, step.seed, "", parent="+".join(digests) or None)
         about = metadata(step.model, dataset=step.dataset, training=(run,))
         path = checkpoint.save(nn.Linear(1, 1), about, self._folder / f"{step.key}.safetensors").path
         return {NETWORK: path.read_bytes()}
+
+
+def evaluation(ece: float, checkpoint: str = "") -> Evaluation:
+    """All answers with a confidence of 1; `ece` of them wrong."""
+    return Evaluation(
+        checkpoint=checkpoint,
+        model="mlp-small",
+        dataset="mnist",
+        split="test",
+        class_names=("a", "b"),
+        confusion=((1, 0), (0, 1)),
+        top5_right=None,
+        nll=0.1,
+        brier=0.1,
+        reliability=(Bin(100, 1.0, 1 - ece),),
+        roc=(),
+        parameters=ParameterCount(1, 1, 1, 0),
+        grad_cam=GradCam(),
+        tsne=Embedding(),
+    )

@@ -12,7 +12,7 @@ import pytest
 
 from edgebench import stats
 from edgebench.checkpoint import Checkpoint, Metadata
-from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, ParameterCount, packed
+from edgebench.evaluation import packed
 from edgebench.history import EnergyShare, Metrics, Training, TrainingCost
 from edgebench.record import Outcome, Record
 from edgebench.sparsity import Row
@@ -20,7 +20,7 @@ from edgebench.study import claims
 from edgebench.study.file import METRICS, Claim, Side
 from edgebench.study.results import Results, Run, Variant
 from tests.records import make_record, make_rounds
-from tests.studies import metadata
+from tests.studies import evaluation, metadata
 
 DENSE, HALF = Side("dense"), Side("half")
 RECORD = "net-onnx-fp32"
@@ -194,26 +194,6 @@ def cost(metric: str, value: float) -> TrainingCost:
 
 def layer_row(nonzero: int) -> Row:
     return Row("fc", 12_960, nonzero, live=12_960, live_nonzero=nonzero, macs=12_960, nonzero_macs=nonzero)
-
-
-def evaluation(ece: float) -> Evaluation:
-    """All answers with a confidence of 1; `ece` of them wrong."""
-    return Evaluation(
-        checkpoint="",
-        model="mlp-small",
-        dataset="mnist",
-        split="test",
-        class_names=("a", "b"),
-        confusion=((1, 0), (0, 1)),
-        top5_right=None,
-        nll=0.1,
-        brier=0.1,
-        reliability=(Bin(100, 1.0, 1 - ece),),
-        roc=(),
-        parameters=ParameterCount(1, 1, 1, 0),
-        grad_cam=GradCam(),
-        tsne=Embedding(),
-    )
 
 
 # metric -> what dense and half have.

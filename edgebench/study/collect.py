@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-import msgspec
-
-from edgebench import checkpoint, ratios, record, sparsity
+from edgebench import checkpoint, ratios, record
 from edgebench.audit import Evidence
 from edgebench.audit.evidence import run_of
 from edgebench.errors import BadFile
-from edgebench.evaluate import Evaluation
 from edgebench.record import Loaded, Record
 from edgebench.study import intact, measuring
 from edgebench.study.file import Study
 from edgebench.study.matrix import Cell, Matrix
 from edgebench.study.results import Results, Run, Variant
-from edgebench.study.store import EVALUATION, NETWORK, PACKED, SPARSITY, Store
+from edgebench.study.store import NETWORK, Store
 
 # By the sha256 of the file that was measured.
 Records = dict[str, list[Record]]
@@ -55,7 +52,7 @@ def unreadable(store: Store) -> list[BadFile]:
 
 def _run(cell: Cell, matrix: Matrix, store: Store, records: Records) -> Run:
     network = store.path(matrix.steps[cell.network]) / NETWORK
-    reading = matrix.steps[cell.reading]
+    reading = intact.reading(matrix.steps[cell.reading], store)
     opened = checkpoint.load(network)
     bundled = measuring.bundled(cell, opened.digest, store) if cell.seed == 0 else None
     hashes = [artifact.content.sha256 for artifact in bundled.artifacts] if bundled else []
@@ -63,9 +60,9 @@ def _run(cell: Cell, matrix: Matrix, store: Store, records: Records) -> Run:
         seed=cell.seed,
         checkpoint=opened,
         file_bytes=network.stat().st_size,
-        evaluation=msgspec.json.decode(store.read(reading, EVALUATION), type=Evaluation),
-        sparsity=msgspec.json.decode(store.read(reading, SPARSITY), type=tuple[sparsity.Row, ...]),
-        packed_bytes=msgspec.json.decode(store.read(reading, PACKED), type=dict[str, int]),
+        evaluation=reading.evaluation,
+        sparsity=reading.sparsity,
+        packed_bytes=reading.packed_bytes,
         records=tuple(one for sha256 in hashes for one in records.get(sha256, []) if not measuring.is_copy(one)),
     )
 

@@ -5,12 +5,15 @@ A checkpoint that was damaged, or put there by hand, or made from a parent that 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
-from edgebench import checkpoint
+from edgebench import checkpoint, sparsity
 from edgebench.errors import BadFile
+from edgebench.evaluate import Evaluation
 from edgebench.study.matrix import Matrix, Step
-from edgebench.study.store import EVALUATION, NETWORK, Store
+from edgebench.study.store import EVALUATION, NETWORK, PACKED, SPARSITY, Store
 
 
 def digests(matrix: Matrix, store: Store) -> dict[str, str]:
@@ -24,16 +27,30 @@ def digests(matrix: Matrix, store: Store) -> dict[str, str]:
     return intact
 
 
-class _Read(msgspec.Struct):
-    checkpoint: str
+@dataclass(frozen=True)
+class Reading:
+    """What a step that reads says of its network."""
+
+    evaluation: Evaluation
+    sparsity: tuple[sparsity.Row, ...]
+    packed_bytes: dict[str, int]
+
+
+def reading(step: Step, store: Store) -> Reading:
+    """Raises what msgspec raises for files that are not what such a step writes."""
+    return Reading(
+        msgspec.json.decode(store.read(step, EVALUATION), type=Evaluation),
+        msgspec.json.decode(store.read(step, SPARSITY), type=tuple[sparsity.Row, ...]),
+        msgspec.json.decode(store.read(step, PACKED), type=dict[str, int]),
+    )
 
 
 def _digest(step: Step, parents: list[str], store: Store) -> str:
     """Empty where the files are not what the step's description says."""
     try:
         if step.kind == "read":
-            read = msgspec.json.decode(store.read(step, EVALUATION), type=_Read)
-            return read.checkpoint if [read.checkpoint] == parents else ""
+            read = reading(step, store)
+            return read.evaluation.checkpoint if [read.evaluation.checkpoint] == parents else ""
         opened = checkpoint.load(store.path(step) / NETWORK)
     except (BadFile, OSError, RecursionError, ValueError, msgspec.MsgspecError):
         return ""
