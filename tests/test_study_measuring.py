@@ -91,7 +91,7 @@ class Measured:
 
     @property
     def records(self) -> list[Record]:
-        return record.load_target(self.store.folder / measuring.RECORDS, "desktop-cpu")
+        return record.load_target(self.store.folder / measuring.RECORDS, "desktop-cpu").records
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_two_networks_are_exported_and_measured_once_for_real(tmp_path: Path) ->
     assert outcome.failures == []
     dense, half = outcome.results.variants
     assert [len(one.runs[0].records) for one in (dense, half)] == [1, 1]
-    records = record.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu")
+    records = record.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu").records
     assert len(records) == 3 and len({one.job for one in records}) == 1
     assert [band >= 1 for band in outcome.results.bands.values()] == [True]
     same = Claim("x", part="mlp", metric="latency_ratio", of=Side("half"), to=Side("dense"), at_least=0.01, at_most=100)
@@ -202,7 +202,7 @@ def test_two_networks_are_exported_and_measured_once_for_real(tmp_path: Path) ->
     assert len(bundles) == 2
 
     study.run(path, folder=tmp_path / "results")
-    assert len(record.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu")) == 3
+    assert len(record.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu").records) == 3
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("bundle.json")} == bundles
 
 
