@@ -173,6 +173,17 @@ def test_a_reading_of_another_network_is_read_again(tiny: Matrix, store: Store, 
     assert place.asked == [f"read {second.label}"]
 
 
+@pytest.mark.parametrize("name", ["evaluation.json", "sparsity.json", "packed.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[7]", b"[" * 100_000, b'"\xff"'])
+def test_a_damaged_reading_is_read_again(name: str, content: bytes, tiny: Matrix, store: Store, place: Fake) -> None:
+    make(tiny, store)
+    place.asked.clear()
+    step = steps_of(tiny, "read", "dense")[0]
+    (store.path(step) / name).write_bytes(content)
+    assert make(tiny, store) == []
+    assert place.asked == [f"read {step.label}"]
+
+
 def test_a_folder_that_cannot_be_written_is_told(tiny: Matrix, store: Store, place: Fake, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/x/steps: cannot be written"):
