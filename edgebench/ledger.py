@@ -200,12 +200,19 @@ def _locked(path: Path) -> int | None:
             return None
         except OSError:
             return descriptor  # a file system without locks
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
+        if _is_at(path, descriptor):
+            with suppress(OSError):  # a full disk holds a lock without a number
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, str(os.getpid()).encode())
-                return descriptor
+            return descriptor
         os.close(descriptor)  # its holder had ended, and deleted it, in between
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _holder(path: Path) -> str:

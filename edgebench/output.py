@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 from edgebench.errors import UserError
@@ -28,6 +29,8 @@ def make_folder(folder: Path) -> None:
 def is_stdout(path: Path) -> bool:
     """`-`, or whatever stdout leads to at present: /dev/stdout, or the file that a shell sends it to."""
     if path == STDOUT:
+        if sys.__stdout__ is None:
+            raise UserError(str(path), "stdout is closed", "Give another path")
         return True
     try:
         return os.path.samestat(path.stat(), os.fstat(_STDOUT_FD))

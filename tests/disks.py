@@ -11,7 +11,7 @@ import pytest
 
 
 @contextmanager
-def small_disk(folder: Path, options: str = "size=400k") -> Iterator[Path]:
+def small_disk(folder: Path, options: str = "size=8m") -> Iterator[Path]:
     """An empty disk mounted at `folder`; skips the test where nobody may."""
     folder.mkdir(parents=True, exist_ok=True)
     try:

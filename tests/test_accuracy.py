@@ -125,7 +125,7 @@ def test_a_job_that_an_earlier_deploy_left_behind_brings_its_accuracy(
     where = dotted(tmp_path / "b")
     follow = following.follow
 
-    def killed(*_: Any) -> Any:
+    def killed(*_: Any, **__: Any) -> Any:
         raise MemoryError("as if the host were killed")
 
     monkeypatch.setattr(following, "follow", killed)

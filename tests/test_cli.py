@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import edgebench
 from edgebench import cli, compare
 from edgebench.progress import Terminal
-from tests.conftest import run_cli
+from tests.conftest import cli_command, run_cli
 from tests.records import make_reading, make_record, make_rounds, save_all
 
 PROGRAM = typer.main.get_command(cli.app)
@@ -226,6 +226,54 @@ def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     save_all(tmp_path / "results", [make_record()])
     done = run_cli("compare", "--csv", "no/such/folder/out.csv", cwd=tmp_path)
     assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------ pipes that nobody reads, and none at all
+
+
+@pytest.mark.parametrize("typed", ["compare", "--help", "models", "targets list", "audit --list", "compare --csv -"])
+@pytest.mark.parametrize("where", ["| true", "| head -1", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_nobody_reads_ends_quietly(typed: str, where: str, tmp_path: Path) -> None:
+    save_all(tmp_path / "results", [make_record()])
+    script = f"{shlex.join(cli_command(*typed.split()))} {where}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, done.stderr
+    if where == "2>&-":
+        assert done.returncode == 0 and done.stdout
+    if typed == "compare --csv -" and where == ">&-":
+        assert done.returncode == 1 and "stdout is closed" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["2>&-", "<&- >&- 2>&-"])
+def test_workers_are_started_where_a_shell_closed_stderr(where: str, models: Path, tmp_path: Path) -> None:
+    typed = cli_command("inspect", models / "relu.onnx", "--json", "found.json")
+    done = subprocess.run(["bash", "-c", f"{shlex.join(typed)} {where}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "found.json").exists()
+
+
+def test_deploy_into_a_pipe_that_closes_goes_on_when_it_is_typed_again(tmp_path: Path) -> None:
+    (tmp_path / "net.sim").write_text('{"latency_ns": 3000000}')
+    typed = ("deploy", "--target", "simulated", "net.sim", "--plan", "quick")
+    script = f"{shlex.join(cli_command(*typed))} | head -1"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "Looking for runtimes on simulated\n" and "Traceback" not in done.stderr
+    again = run_cli(*typed, cwd=tmp_path)
+    assert again.returncode == 0 and len(list((tmp_path / "results/simulated").glob("*.json"))) == 1, again.stderr
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"FORCE_COLOR": "1"}])
+def test_nothing_is_wider_than_80_columns_or_coloured_against_the_users_will(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "net.sim").write_text('{"latency_ns": 3000000}')
+    typed = ("deploy", "--target", "simulated", "net.sim", "--plan", "quick", "--energy")
+    done = run_cli(*typed, cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stdout).splitlines()
+    assert max(map(len, lines)) <= 80
+    if "NO_COLOR" in environment:
+        assert not re.search(r"\x1b\[(3|4|9|10)[0-9]", done.stdout)
 
 
 # ------------------------------------------------------------------ targets

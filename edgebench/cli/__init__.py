@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,7 @@ def common(
 
 def main() -> None:
     """Run a command; the one place where errors become messages and exit codes."""
+    _open_closed()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we
             signal.signal(number, _end)
@@ -88,6 +90,15 @@ def main() -> None:
             raise
         complain(MissingPackage("this command", package, _EXTRA_OF_PACKAGE[package]))
         sys.exit(EXIT_USER)
+
+
+def _open_closed() -> None:
+    """Where a shell closed stdin, stdout or stderr, no file or pipe of ours may come to stand in its place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
 
 
 def _end(number: int, _: object) -> None:

@@ -217,14 +217,10 @@ def deploy(
     known = targets_.load(target, targets_.find_file(targets))
     if calibrations is not None and not (meter or known.meter):
         _without_effect("--calibrations", "--meter NAME[:PORT]")
+    device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
     wanted = deploy.sources(what or [bundle.newest()], feeding.wish(shape or (), signature))
     paths = deploy.deploy(
-        targets_.with_page(
-            targets_.with_meter(known, meter, volts),
-            lan=lan,
-            https=https,
-            assets=assets,
-        ),
+        device,
         wanted,
         chosen,
         results,
