@@ -7,7 +7,7 @@ taken to last UNSEEN_S at most, and starting a process with its libraries START_
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from edgebench.journal import Glance
@@ -39,17 +39,26 @@ class Range:
         return Range(self.low_s + other.low_s, self.high_s + other.high_s)
 
     def __str__(self) -> str:
-        """`9 to 35 minutes`; rounded away from what lies in between."""
-        size, unit, digits = next(step for step in _UNITS if self.high_s <= step[0] * 120 or step[0] == 3600)
-        scale = 10**digits
-        low = math.floor(self.low_s / size * scale) / scale
-        high = math.ceil(self.high_s / size * scale) / scale
-        if low == high:
-            return f"{high:g} {unit}"
-        return f"{low:g} to {high:g} {unit}" if low else f"at most {high:g} {unit}"
+        """`9 to 35 minutes`, `20 seconds to 4 minutes`; rounded away from what lies in between."""
+        low, low_unit = _rounded(self.low_s, math.floor)
+        high, high_unit = _rounded(self.high_s, math.ceil)
+        if not low:
+            return f"at most {_counted(high, high_unit)}"
+        if low_unit != high_unit:
+            return f"{_counted(low, low_unit)} to {_counted(high, high_unit)}"
+        return _counted(high, high_unit) if low == high else f"{low:g} to {_counted(high, high_unit)}"
 
 
-_UNITS = ((1, "seconds", 0), (60, "minutes", 0), (3600, "hours", 1))
+def _rounded(seconds: float, way: Callable[[float], int]) -> tuple[float, str]:
+    if seconds <= 120:
+        return way(seconds), "second"
+    if seconds <= 7200:
+        return way(seconds / 60), "minute"
+    return way(seconds / 360) / 10, "hour"
+
+
+def _counted(number: float, unit: str) -> str:
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
 
 
 @dataclass
@@ -131,6 +140,11 @@ class Job:
         self.start_s = took_s if first else max(self.start_s, took_s)
         mine.loaded = True
         mine.inference_s = line.first_inference_ns / 1e9
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is left rests on what was seen: all warm-ups are over."""
+        return all(one.is_out or one.warm_s is not None for one in self.artifacts)
 
     def left(self) -> Range:
         """How much longer it takes, from the last line on."""

@@ -14,9 +14,9 @@ from edgebench.ledger import OpenJob, Request
 from edgebench.metering import Metering
 from edgebench.progress import Progress, Step
 
-# How far beyond what was said, in seconds and as a share of it, is worth another line.
-LATER_S, LATER = 20.0, 0.1
-# Below this share of what was said, and only from so many seconds on.
+# Beyond what was said by so much, in seconds and as a share of it, is worth another line.
+LATER_S, LATER = 30.0, 0.25
+# Below this share of what was said as well, if so many seconds are left.
 SOONER, SOONER_S = 0.5, 60.0
 # Connections that bring a hello and nothing else: so many that are cut, or two that stay and are silent.
 LOST_IN_A_ROW, SILENCE_COUNTS = 9, 5
@@ -98,7 +98,7 @@ class Watch:
         said_s = max(0.0, self._until_s - now_s)
         if left.high_s > said_s * (1 + LATER) + LATER_S:
             self._progress.say(f"It takes longer than was said: {left} more")
-        elif said_s > SOONER_S and left.high_s < SOONER * said_s:
+        elif self._expected.is_settled and SOONER_S < left.high_s < SOONER * said_s:
             self._progress.say(f"It takes {left} more")
         else:
             return

@@ -152,9 +152,12 @@ def test_sustained_takes_ten_minutes_of_each_and_mlperf_five_windows() -> None:
     [
         (0, 1.2, "at most 2 seconds"),
         (5.9, 119.5, "5 to 120 seconds"),
-        (30, 121, "at most 3 minutes"),
+        (30, 121, "30 seconds to 3 minutes"),
+        (0.5, 1, "at most 1 second"),
+        (1.5, 150, "1 second to 3 minutes"),
         (545, 2095, "9 to 35 minutes"),
-        (3600, 7201, "1 to 2.1 hours"),
+        (3600, 7201, "60 minutes to 2.1 hours"),
+        (7300, 9000, "2 to 2.5 hours"),
         (120, 120, "120 seconds"),
     ],
 )
@@ -189,7 +192,7 @@ def test_what_turns_out_otherwise_is_said_anew(tmp_path: Path, monkeypatch: pyte
     for line in lines:
         watch(line)
     assert any(note.startswith("round 1, ") and note.endswith(" left") for note in step.notes)
-    assert told.lines and all(line.startswith("It takes ") for line in told.lines)
+    assert told.lines == []  # it was true
 
     slow = msgspec.json.encode({"n": 3, "t_ns": 1, "event": "loaded", "artifact": 0, "first_inference_ns": 9 * 10**9})
     told = Told()
