@@ -229,7 +229,7 @@ class Agent:
                 watchdog.hears(self._convert(self._parse(line)["alive"], Alive))
                 continue
             waited = time.monotonic() - started
-            most_s = LONG_REQUEST_MAX_S if self._asked in _LONG else REQUEST_MAX_S
+            most_s = (LONG_REQUEST_MAX_S if self._asked in _LONG else REQUEST_MAX_S) * self._wire.patience
             if waited > most_s:
                 raise self._unfit(f"it has been at work on that for {duration(waited)}")
             if waited > told + SAY_AGAIN_S:

@@ -78,7 +78,7 @@ def _start(transport: Transport, path: str, sha256: str, where: str, tell: Tell)
         f"command -v {python} >/dev/null || exit {EXIT_NO_PYTHON}; exec {python} -I -c {shlex.quote(source('start'))} "
         f"{remote_path(path)} {sha256} session {remote_path(transport.workdir)}"
     )
-    return _Starting(Wire(process, tell), where)
+    return _Starting(Wire(process, tell, getattr(transport, "patience", 1.0)), where)
 
 
 def _bring(transport: Transport, zipapp: bytes, path: str) -> None:
@@ -98,11 +98,12 @@ class _Starting:
 
     def hello(self) -> Hello | None:
         """None if the process ended without one. Raises AgentError and LinkLost."""
-        give_up = time.monotonic() + HELLO_MAX_S
+        patience = self.wire.patience
+        give_up = time.monotonic() + HELLO_MAX_S * patience
         seen = 0
         try:
             while True:
-                line = self.wire.line(wire.MAX_ANSWER_BYTES, max(0.001, give_up - time.monotonic()))
+                line = self.wire.line(wire.MAX_ANSWER_BYTES, max(0.001, give_up - time.monotonic()) / patience)
                 if line.startswith(b'{"hello":'):
                     return msgspec.convert(wire.parse(line), Hello)
                 seen += len(line) + 1
@@ -113,7 +114,7 @@ class _Starting:
             return None
         except Quiet:
             raise LinkLost(
-                self.where, f"the agent did not say hello within {HELLO_MAX_S:.0f} s{self._heard()}",
+                self.where, f"the agent did not say hello within {HELLO_MAX_S * patience:.0f} s{self._heard()}",
                 "Is the board overloaded, or its disk failing? Nothing was started there; try again",
             ) from None  # fmt: skip
         except (Unfit, msgspec.ValidationError) as error:

@@ -51,8 +51,12 @@ Tell = Callable[[float], None]
 class Wire:
     """The pipes of one process; stderr is read all the time, so that a talkative one is not held up by it."""
 
-    def __init__(self, process: Any, tell: Tell | None = None) -> None:
-        """tell: called with the seconds of silence after SILENCE_SAID_S, once for each wait."""
+    def __init__(self, process: Any, tell: Tell | None = None, patience: float = 1.0) -> None:
+        """tell: called with the seconds of silence after SILENCE_SAID_S, once for each wait.
+
+        patience: every deadline is so many times as long, for a machine whose own clock runs so much slower.
+        """
+        self.patience = patience
         self._process = process
         self._tell = tell
         self._buffer = bytearray()
@@ -141,11 +145,12 @@ class Wire:
 
     def _await(self, stream: IO[bytes], *, writing: bool, started: float, deadline_s: float) -> None:
         told = False
+        deadline_s, said_s = deadline_s * self.patience, SILENCE_SAID_S * self.patience
         while True:
             waited = time.monotonic() - started
             if waited >= deadline_s:
                 raise Quiet(f"{deadline_s:.0f} s")
-            until = deadline_s if told or waited >= SILENCE_SAID_S else min(SILENCE_SAID_S, deadline_s)
+            until = deadline_s if told or waited >= said_s else min(said_s, deadline_s)
             files: tuple[list[Any], list[Any]] = ([], [stream]) if writing else ([stream], [])
             if any(select.select(*files, [], max(0.0, until - waited))[:2]):
                 return

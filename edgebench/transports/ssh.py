@@ -19,6 +19,8 @@ from edgebench.targets import Target
 
 CONNECT_TIMEOUT_S = 10
 LOGIN_S = 25.0
+# An emulated board's seconds are instructions (emulator/__init__.py): at work it lives so much slower, if not more.
+EMULATED_PATIENCE = 12.0
 _SSH_FAILED = 255
 # A file that does not arrive is given up after so long, and a slow link as long as its bytes take.
 PUT_S, PUT_BYTES_PER_S = 30.0, 10_000.0
@@ -66,6 +68,7 @@ class Ssh:
         self, where: str, options: list[str], destination: str, python: str, workdir: str, *, emulated: bool = False
     ) -> None:
         self._emulated = emulated
+        self.patience = EMULATED_PATIENCE if emulated else 1.0
         self.python = python
         self.workdir = workdir
         self._where = where
@@ -77,12 +80,12 @@ class Ssh:
     def connect(self, progress: Progress) -> None:
         try:
             answer = subprocess.run(
-                self._command("true"), capture_output=True, stdin=subprocess.DEVNULL, timeout=LOGIN_S
+                self._command("true"), capture_output=True, stdin=subprocess.DEVNULL, timeout=LOGIN_S * self.patience
             )
         except subprocess.TimeoutExpired:
             raise Unreachable(
                 self._where,
-                f"no answer within {LOGIN_S:.0f} s",
+                f"no answer within {LOGIN_S * self.patience:.0f} s",
                 "Is it overloaded or restarting? Try again in a minute",
             ) from None
         except FileNotFoundError:
@@ -95,17 +98,21 @@ class Ssh:
     def put(self, source: Path, destination: str) -> None:
         """What the link cuts short is removed there: device_agents/arrival/receive.py."""
         data = source.read_bytes()
+        most_s = PUT_S * self.patience + len(data) / PUT_BYTES_PER_S
         script = (
             f"exec {remote_path(self.python)} -I -c {shlex.quote(program('receive'))} {remote_path(destination)} "
             f"{len(data)} {hashlib.sha256(data).hexdigest()}"
         )
         try:
             answer = subprocess.run(
-                self._command(script), input=data, capture_output=True, timeout=PUT_S + len(data) / PUT_BYTES_PER_S
+                self._command(script),
+                input=data,
+                capture_output=True,
+                timeout=most_s,
             )
         except subprocess.TimeoutExpired:
             raise LinkLost(
-                self._where, f"{destination} did not arrive within {PUT_S + len(data) / PUT_BYTES_PER_S:.0f} s",
+                self._where, f"{destination} did not arrive within {most_s:.0f} s",
                 "Is the link very slow, or the board's disk failing? Nothing was started there; try again",
             ) from None  # fmt: skip
         if answer.returncode:
