@@ -315,3 +315,13 @@ def test_parts_are_linked_or_where_that_is_forbidden_copied(tmp_path: Path, monk
         assert path == store.lay_out(graph, ".onnx", [("a/w.bin", weights)])
         assert path.read_bytes() == b"graph" and (path.parent / "a/w.bin").read_bytes() == b"weights"
         assert (path.stat().st_nlink == 2) == (number == 0)
+
+
+def test_a_part_that_was_damaged_is_laid_out_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for sha256, content in (("0" * 64, b"graph"), ("1" * 64, b"weights")):
+        store.blob(sha256).write_bytes(content)
+    path = store.lay_out("0" * 64, ".onnx", [("w.bin", "1" * 64)])
+    (path.parent / "w.bin").unlink()
+    assert store.lay_out("0" * 64, ".onnx", [("w.bin", "1" * 64)]) == path
+    assert (path.parent / "w.bin").read_bytes() == b"weights"

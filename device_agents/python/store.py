@@ -157,12 +157,13 @@ class Store:
         wanted = [(sha256 + suffix, sha256)] + [(_relative(name), other) for name, other in companions]
         key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
         folder = self.root / "models" / key
-        if not folder.is_dir():
+        if not all((folder / name).is_file() for name, _ in wanted):
             partial = folder.with_name(key + ".part-%d" % os.getpid())
             shutil.rmtree(str(partial), ignore_errors=True)
             for name, content in wanted:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(self.blob(content), partial / name)
+            shutil.rmtree(str(folder), ignore_errors=True)  # a part that was damaged is gone from it
             partial.replace(folder)
         return folder / (sha256 + suffix)
 

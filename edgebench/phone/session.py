@@ -23,12 +23,6 @@ class PhoneSession(Session):
         self._station = station
         self._follower = Follower(pid)
 
-    def answer(self, request: dict[str, Any]) -> None:
-        try:
-            super().answer(request)
-        except Busy as busy:
-            self._channel.send({"error": str(busy)})
-
     def close(self) -> None:
         self._station.hung_up(self._follower)
 
@@ -81,7 +75,7 @@ class PhoneSession(Session):
         busy = self._running_job()
         if busy and busy != job:
             raise Busy(
-                f"the phone is busy with job {busy}; type its `deploy` again to go on with it, or wait for its end"
+                f"the phone is busy with job {busy}", "Type its `deploy` again to go on with it, or wait for its end"
             )
 
     def do_running(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.python import job as jobs
+from device_agents.python import store as store_
 from device_agents.python.store import Store
 from edgebench.phone.device import open_phone
 from edgebench.phone.page import GONE_S, Page, Refused
@@ -28,7 +29,7 @@ TOLD_S, TOLD_MOST = 60.0, 5
 FOLLOWER_S = 3.0
 
 
-class Busy(Exception):
+class Busy(store_.Refused):
     """Another job runs, or another host follows this one."""
 
 
@@ -131,7 +132,8 @@ class Station:
             self._changed.wait_for(lambda: self.followed_by(job) in (None, follower.pid), FOLLOWER_S)
             if self.followed_by(job) not in (None, follower.pid):
                 raise Busy(
-                    f"job {job} is followed by another edgebench (process {self.followed_by(job)}); leave it to it"
+                    f"job {job} is followed by another edgebench (process {self.followed_by(job)})",
+                    "Leave it to that one, or stop it with Ctrl-C there",
                 )
             self._followers[job] = follower
 
