@@ -263,6 +263,7 @@ def test_a_folder_gives_all_that_is_in_it(tmp_path: Path) -> None:
         ("typo.yaml", "{title: x, rows: [{label: a, modell: resnet18}]}", "modell"),
         ("unit.yaml", "{title: x, rows: [{label: a, values: {file: {value: 1, unit: Mb}}}]}", "no unit 'Mb'"),
         ("quantity.yaml", "{title: x, rows: [{label: a, values: {flops: {value: 1}}}]}", "no quantity 'flops'"),
+        ("share.yaml", "{title: x, rows: [{label: a, values: {accuracy: {value: 97.5}}}]}", "97.5 must be from 0 to 1"),
         ("twice.yaml", "{title: x, rows: [{label: a}, {label: a}]}", "two rows have the same label"),
         ("study.yaml", "{title: x, parts: {}}", "transcribes no published numbers"),
     ],

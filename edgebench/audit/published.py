@@ -157,6 +157,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for quantity in self.values:
             _known("quantity", quantity)
+        accuracy = self.values.get("accuracy")
+        if accuracy and not 0 <= accuracy.plain <= 1:
+            raise ValueError(f"an accuracy of {accuracy} must be from 0 to 1, or from 0 to 100 with the unit '%'")
 
 
 class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
