@@ -34,7 +34,7 @@ class Holder(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         what = ", ".join(self.runs[:3]) + (" ..." if len(self.runs) > 3 else "")
-        return f"{self.owner or 'somebody'} has measured {what or 'there'} for {duration(self.age_s)}"
+        return f"{self.owner or 'somebody'} has been measuring {what or 'there'} for {duration(self.age_s)}"
 
 
 class Started(msgspec.Struct, frozen=True):

@@ -73,7 +73,7 @@ def evidence(
             calibration=keep(folder, "calibration", material.calibration),
             calibration_note=material.note,
             preprocessing=material.preprocessing,
-            criterion=criterion(parent, images.name, selection, test),
+            criterion=criterion(parent, images.name, selection),
         )
 
 

@@ -32,24 +32,25 @@ AGREEMENT = Criterion("agreement", "how often they name the parent's class; the 
 DIVERGENCE = "divergence of their classes' probabilities from the parent's (Kullback-Leibler, nats)"
 
 
-def criterion(parent: Parent, dataset: str, selection: Samples, test: Samples) -> Criterion:
-    """selection: the validation split, test: the test split, both with the parent's answers."""
+def criterion(parent: Parent, dataset: str, selection: Samples) -> Criterion:
+    """selection: the validation split with the parent's answers. They are held against the test accuracy that training
+    noted in the checkpoint, not against the test images: those must not decide which file is chosen.
+    """
     if parent.kind != "checkpoint":
         return Criterion(
             "divergence", f"{DIVERGENCE}; nobody knows whether the images of {dataset} that are shown trained it"
         )
-    if parent.source.get("dataset") != dataset:
+    if parent.source.get("dataset") != dataset or parent.tested is None:
         return Criterion(
             "divergence", f"{DIVERGENCE}; it was trained on {parent.source.get('dataset')}, which may hold these images"
         )
     assert selection.labels is not None
-    assert test.labels is not None
-    shares = [parity.accuracy(one.reference, one.labels) for one in (selection, test) if one.labels is not None]
-    if not is_more(*shares, len(selection.labels), len(test.labels)):
+    right, tested = parity.accuracy(selection.reference, selection.labels), parent.tested
+    if not is_more(right, tested.accuracy, len(selection.labels), tested.test_images):
         return AGREEMENT
     return Criterion(
         "divergence",
-        f"{DIVERGENCE}; the parent is right on {shares[0]:.2%} of these images and on {shares[1]:.2%} of the test "
+        f"{DIVERGENCE}; the parent is right on {right:.2%} of these images and on {tested.accuracy:.2%} of the test "
         f"images, more than chance explains (p < {LEVEL:g}): they seem to have trained it",
     )
 

@@ -72,6 +72,7 @@ def _checkpoint(given: Given) -> Parent:
         preprocessing=about.preprocessing,
         zeros=zeros,
         packed_bytes=_packed_bytes(path) if packed else None,
+        tested=about.metrics,
     )
 
 

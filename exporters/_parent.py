@@ -12,6 +12,7 @@ from exporters._foreign import Foreign
 
 if TYPE_CHECKING:
     from edgebench.data import Preprocessing
+    from edgebench.history import Metrics
 
 # One bit for each weight is what leaving the zeros out costs: with fewer nothing is saved.
 NOTABLE_ZEROS = 1 / 32
@@ -51,6 +52,7 @@ class Parent:
     source: which network it is, for the bundle. digest: over all that makes it what it is, "" if that cannot be known.
     dataset, calibration: see `Given`; None where no data set is known. preprocessing: how images become its input, None
     where only the data set says so. packed_bytes: its file with the zeros left out, None where that is not smaller.
+    tested: what a checkpoint's training noted of the official test split.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Parent:
     zeros: int = 0
     packed_bytes: int | None = None
     foreign: Foreign | None = None
+    tested: Metrics | None = None
 
     @property
     def weights_note(self) -> str:

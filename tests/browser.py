@@ -141,8 +141,9 @@ class Person:
         yield self
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        if note in self.when and self.phone:
-            self.when.pop(note)(self.phone)
+        what = note.partition(",")[0]  # how long it takes follows
+        if what in self.when and self.phone:
+            self.when.pop(what)(self.phone)
 
     def say(self, line: str) -> None:
         self.said.append(line)

@@ -100,7 +100,7 @@ def test_jobs_in_the_results_folder_tell_what_jobs_differ_by(tmp_path: Path) -> 
     folder = tmp_path / "results"
     save_all(folder, jobs(5, 0.005))
     save_all(folder, [make_record("new-onnx-fp32", job="late", created="20261129T100000Z", p50_ns=55_500.0)])
-    selected = compare.select(folder, [])
+    selected = compare.select(folder, []).records
     assert [one.artifact.name for one in selected] == [FILE, "new-onnx-fp32"]
     history = list(compare.history(selected))
     assert len(history) == 4

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from edgebench import compare, ratios
+from edgebench.bundle import TensorSpec
 from edgebench.compare import Row
 from edgebench.record import FedInput, Record
 from edgebench.report import csv, html, markdown
 from tests.conftest import run_cli
-from tests.records import make_reading, make_record, save_all
+from tests.records import make_artifact, make_reading, make_record, save_all
 
 
 def fed(*shape: int, name: str = "x") -> tuple[FedInput, ...]:
@@ -87,5 +88,8 @@ def test_every_report_says_how_many_images_were_fed(tmp_path: Path) -> None:
     assert done.returncode == 0 and "4x1x28x28" in done.stdout and "per image" in done.stdout
 
 
-def test_one_image_an_inference_is_not_worth_a_word() -> None:
-    assert "1x1x28x28" not in markdown.render(compare.compare([ONE, make_record("b-onnx-fp32", fed=fed(1, 1, 28, 28))]))
+def test_one_image_an_inference_is_not_worth_a_word_where_the_bundle_says_what_it_takes() -> None:
+    takes = (TensorSpec("x", (1, 1, 28, 28), "float32", "NCHW"),)
+    of_bundle = make_record(make_artifact("b-onnx-fp32", inputs=takes), fed=fed(1, 1, 28, 28))
+    assert "1x1x28x28" not in markdown.render(compare.compare([of_bundle]))
+    assert "1x1x28x28" in markdown.render(compare.compare([ONE]))

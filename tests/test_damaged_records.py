@@ -81,7 +81,6 @@ def changed(path: str, value: Any) -> bytes:
         ("golden.relative_error", -1),
         ("golden.outputs_base64", "AAAA"),
         ("golden.outputs_base64", "?"),
-        ("golden.outputs_base64", ""),
         ("golden.count", 3),
         ("answers.images", 3),
         ("answers.classes_base64", "AAAA"),

@@ -78,11 +78,11 @@ def test_the_second_of_two_deploys_says_who_measures_and_the_first_ends_well(mod
 
 
 def test_into_other_results_the_second_says_which_job_the_device_has(models: Path, tmp_path: Path) -> None:
-    host, journal = start_deploy(models, tmp_path)
+    host, _ = start_deploy(models, tmp_path)
     (tmp_path / "other").mkdir()
     second = deploy_again(models, tmp_path / "other")
     assert second.returncode == 1
-    assert f"measuring for another deploy (busy with job {journal.parent.name})" in said(second)
+    assert "has been measuring relu-onnx for" in said(second)
     assert not list((tmp_path / "other/results/desktop-cpu/.jobs").iterdir())
     host.send_signal(signal.SIGINT)
     host.communicate(timeout=60)
@@ -236,8 +236,8 @@ def test_a_device_without_room_says_so_and_is_not_confused_by_what_follows(model
         done = run_cli(
             "deploy", "--target", "desktop-cpu", large, *QUICK, cwd=tmp_path, EDGEBENCH_CACHE=str(disk / "cache")
         )
-        assert done.returncode == 1 and "No space left on device" in said(done)
-        assert not list(disk.rglob("*.part-*"))
+        assert done.returncode == 1 and "its disk is full" in said(done) and "MB are free" in said(done)
+        assert not list(disk.rglob("*.part*"))
 
 
 def test_lines_are_written_anew_when_the_journal_is_not_what_it_was(tmp_path: Path) -> None:

@@ -415,7 +415,7 @@ def test_the_command_prints_and_writes(trained: Checkpoint, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["missing.safetensors"], "missing.safetensors: it cannot be read"),
+        (["missing.safetensors"], "missing.safetensors: cannot be read"),
         (["junk.safetensors"], "not a safetensors file"),
         (["net.safetensors", "--split", "tset"], "Did you mean 'test'"),
         (["net.safetensors", "--html", "no/such/folder/net.html"], "net.html: cannot be written"),

@@ -348,7 +348,9 @@ def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, mode
     wait_until(lambda: rounds_of(board))
     other = msgspec.structs.replace(board.target, workdir=str(board.workdir.with_name("agent-2")))
     sources, results = deploy.sources([models / "relu.onnx"]), board.workdir.parent / "results-2"
-    with pytest.raises(TargetError, match=r"busy: .+@.+ has measured relu-onnx for \d+ s\. Wait for that with --wait"):
+    with pytest.raises(
+        TargetError, match=r"busy: .+@.+ has been measuring relu-onnx for \d+ s\. Wait for that with --wait"
+    ):
         deploy.deploy(other, sources, tiny_plan, results)
     heard = Heard()
     (path,) = deploy.deploy(other, sources, tiny_plan, results, wait=True, progress=heard)

@@ -94,7 +94,7 @@ def test_after_a_kill_it_goes_on_with_the_epoch_that_was_under_way(
 
 
 def test_what_is_wrong_is_told_before_any_work(dense: Checkpoint, tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="gone.safetensors: it cannot be read"):
+    with pytest.raises(BadFile, match="gone.safetensors: cannot be read"):
         finetune(tmp_path / "gone.safetensors")
     with pytest.raises(UnknownName, match="Did you mean 'finetune'"):
         finetune(dense.path, recipe="finetun")

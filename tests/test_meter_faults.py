@@ -6,6 +6,7 @@ pty for the command line and for `deploy`.
 
 from __future__ import annotations
 
+import base64
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import meters as jobs
+from device_agents.python.runtimes import onnxruntime
 from edgebench import verdict
 from edgebench.meters import Lost, _calibration
 from edgebench.reading import EnergyReading
@@ -196,7 +198,7 @@ def test_a_calibration_is_of_one_unit(tmp_path: Path) -> None:
 )
 def test_an_option_without_effect_is_refused(options: list[str], said: str, tmp_path: Path) -> None:
     (tmp_path / "targets.yaml").write_text("here: {transport: local}\n")
-    (tmp_path / "x.onnx").write_bytes(b"")
+    (tmp_path / "x.onnx").write_bytes(base64.b64decode(onnxruntime.TINY_MODEL))
     done = run_cli("deploy", "--target", "here", "x.onnx", *options, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert said in " ".join((done.stdout + done.stderr).split())

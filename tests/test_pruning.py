@@ -131,5 +131,5 @@ def test_the_csv_has_a_line_for_each_layer(tmp_path: Path) -> None:
     lines = (tmp_path / "layers.csv").read_text().splitlines()
     assert lines[0] == "layer,weights,nonzero,dead,sparsity,live_sparsity,macs,nonzero_macs"
     assert lines[1] == "1,12544,12544,0,0.0,0.0,12544,12544" and len(lines) == 5
-    with pytest.raises(UserError, match="--csv"):
+    with pytest.raises(UserError, match="it is a folder"):
         sparsity.write_csv(made, tmp_path)

@@ -12,6 +12,7 @@ import pytest
 import exporters
 from edgebench import data
 from edgebench.export import candidates, doubts, export
+from edgebench.history import Metrics
 from edgebench.train import train
 from exporters import Made, Scheme, _criterion
 from exporters._candidates import Candidate, described, fastest
@@ -60,8 +61,10 @@ def test_by_what_files_are_chosen_and_why(kind: Any, dataset: str, validation: f
     class Given:
         kind: str
         source: dict[str, str]
+        tested: Metrics
 
-    found = criterion(Given(kind, {"dataset": dataset}), "mini", samples(validation, 500), samples(0.85, 2000))  # type: ignore[arg-type]
+    given = Given(kind, {"dataset": dataset}, Metrics(accuracy=0.85, loss=0.4, test_images=2000))
+    found = criterion(given, "mini", samples(validation, 500))  # type: ignore[arg-type]
     assert found.kind == wanted
     assert words in found.why
 

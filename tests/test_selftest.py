@@ -141,10 +141,9 @@ def test_a_device_that_is_too_noisy_for_the_plan_exits_with_3(tmp_path: Path) ->
     assert "too noisy" in done.stdout
 
 
-def test_a_file_that_cannot_be_measured_is_said(tmp_path: Path, tiny_plan: Plan) -> None:
-    (tmp_path / "bad.onnx").write_bytes(b"no network")
+def test_a_file_that_cannot_be_measured_is_said(models: Path, tiny_plan: Plan) -> None:
     with pytest.raises(UserError, match="was not measured"):
-        selftest.selftest(HERE, tiny_plan, file=tmp_path / "bad.onnx", runs=1, progress=Silent())
+        selftest.selftest(HERE, tiny_plan, file=models / "crash.onnx", runs=1, progress=Silent())
 
 
 def test_the_examples_can_be_deployed_as_they_say(tmp_path: Path) -> None:

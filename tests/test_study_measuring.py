@@ -80,7 +80,7 @@ class Measured:
         shutil.rmtree(out, ignore_errors=True)
         make_relu_bundle(out, expected=[0.0, 1.0, 2.0])
         self.belongs_to(out, checkpoint.load(source).digest)
-        return SimpleNamespace(path=out)
+        return SimpleNamespace(path=out, bundle=bundle.load(out))
 
     def belongs_to(self, folder: Path, digest: str) -> None:
         bundle.save(msgspec.structs.replace(bundle.load(folder), source={"digest": digest}), folder)

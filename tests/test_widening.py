@@ -58,7 +58,7 @@ class Shifted(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.left, self.last = nn.Conv2d(3, 21, 3), nn.Conv2d(21, 16, 1)
+        self.left, self.last = nn.Conv2d(3, 21, 3), nn.Conv2d(21, 16, 3, padding=1)
         self.shift = nn.Parameter(torch.arange(21.0).reshape(1, 21, 1, 1))
 
     def forward(self, images: Any) -> Any:
@@ -125,10 +125,16 @@ def test_what_is_joined_keeps_its_channels(tmp_path: Path) -> None:
     assert (found["left"][0], found["right"][0], found["last"][1]) == (21, 22, 43)
 
 
-def test_constants_for_each_channel_keep_their_number(tmp_path: Path) -> None:
-    path = quantised(Shifted(), tmp_path)
-    assert weights(path)["left"][0] == weights(path)["last"][1] == 21
-    exporter.open_artifact(path).run(images(3)[0])
+def test_constants_for_each_channel_grow_with_them(tmp_path: Path) -> None:
+    """They stand in front of zeros at the edge, which they must not reach: they become a layer of their own."""
+    for name in ("wide", "plain"):
+        (tmp_path / name).mkdir()
+    network = Shifted()
+    wide, plain = (quantised(network, tmp_path / name, wide=name == "wide") for name in ("wide", "plain"))
+    assert (weights(wide)["left"][0], weights(wide)["last"][1]) == (32, 32)
+    assert (weights(plain)["left"][0], weights(plain)["last"][1]) == (21, 21)
+    for image in images(3):
+        assert np.array_equal(*(exporter.open_artifact(path).run(image) for path in (wide, plain)))
 
 
 def test_float_layers_and_what_they_write_stay_as_they_are(tmp_path: Path) -> None:

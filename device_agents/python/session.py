@@ -256,7 +256,7 @@ def _alive(folder):
         pid, started, *boot = (folder / "pid").read_text().split()
     except (OSError, ValueError):
         return False
-    return _start_time(pid) == started and (not boot or boot[0] == state.boot_id())
+    return _start_time(pid) == started and (not boot or boot[0] in ("-", state.boot_id()))
 
 
 def _wait_for_end(folder):

@@ -79,9 +79,10 @@ def _cause(reading: EnergyReading, found: EnergyPerInference, half: float, plan:
     idle_j = [window.mean_w * per_window_s for window in reading.idle]
     if found.net_j and len(idle_j) > 2 and statistics.stdev(idle_j) > statistics.stdev(gross):
         return "the idle power moved from window to window", "Stop other programs, let the device settle, then again"
-    spread = statistics.stdev(gross) / abs(statistics.mean(gross))
+    mean, spread = abs(statistics.mean(gross)), statistics.stdev(gross)
+    differed = f"{spread / mean:.1%}" if mean else f"{spread:.2g} J around 0 J"
     return (
-        f"the device's own energy differed by {spread:.1%} from window to window",
+        f"the device's own energy differed by {differed} from window to window",
         "Let it settle and cool, stop other programs; ratios within one job are known better, window by window",
     )
 
