@@ -30,8 +30,9 @@ demo: $(READY)
 	$(VENV)/bin/edgebench demo
 
 # As many processes as there are processors, of one thread each; a file's tests share what they set up and stay together.
+# In the order of the alphabet: xdist would leave the few long tests of the emulated board for the end, to one process.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(VENV)/bin/ruff check
