@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
+# One more than there are processors: many tests wait for a link, a deadline or the end of a round.
+PROCESSES := $(shell expr $$(nproc) + 1)
 READY := $(VENV)/.ready
 
 .PHONY: help venv demo test check board clean
@@ -29,10 +31,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(VENV)/bin/edgebench demo
 
-# As many processes as there are processors, of one thread each; a file's tests share what they set up and stay together.
+# Processes of one thread each; a file's tests share what they set up and stay together.
 # In the order of the alphabet: xdist would leave the few long tests of the emulated board for the end, to one process.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(VENV)/bin/ruff check

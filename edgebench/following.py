@@ -14,8 +14,8 @@ from edgebench.ledger import OpenJob, Request
 from edgebench.metering import Metering
 from edgebench.progress import Progress, Step
 
-# Beyond what was said by so much, in seconds and as a share of it, is worth another line.
-LATER_S, LATER = 30.0, 0.25
+# More than so many times what was said, and so many seconds, are worth another line.
+LATER, LATER_S = 2, 30.0
 # Below this share of what was said as well, if so many seconds are left.
 SOONER, SOONER_S = 0.5, 60.0
 # Connections that bring a hello and nothing else: so many that are cut, or two that stay and are silent.
@@ -94,9 +94,10 @@ class Watch:
         self._step.advance(entry.event == "round", f"{what}, {left} left")
 
     def _keep_true(self, left: duration.Range) -> None:
+        """Said anew only when what was said was far off: an estimate that goes up and down is none."""
         now_s = time.monotonic()
         said_s = max(0.0, self._until_s - now_s)
-        if left.high_s > said_s * (1 + LATER) + LATER_S:
+        if left.high_s > LATER * said_s + LATER_S:
             self._progress.say(f"It takes longer than was said: {left} more")
         elif self._expected.is_settled and SOONER_S < left.high_s < SOONER * said_s:
             self._progress.say(f"It takes {left} more")
