@@ -48,11 +48,11 @@ def _unlike_inputs(record: Record, baseline: Record) -> tuple[str, ...]:
     if not record.fed or not baseline.fed:
         known = record.batch or baseline.batch
         return (f"inputs: {fed(record) or 'unknown'}, baseline {fed(baseline) or 'unknown'}",) if known else ()
-    unlike = _sizes(record) != _sizes(baseline) or (record.batch or 1) != (baseline.batch or 1)
+    unlike = sizes(record) != sizes(baseline) or (record.batch or 1) != (baseline.batch or 1)
     return (f"inputs: {fed(record)}, baseline {fed(baseline)}",) if unlike else ()
 
 
-def _sizes(record: Record) -> list[list[int]]:
+def sizes(record: Record) -> list[list[int]]:
     """Of the inputs of one image, each in ascending order: NCHW and NHWC are the same."""
     first = 0 if record.batch is None else 1
     return sorted(sorted(one.shape[first:]) for one in record.fed)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench import behaviour, between_jobs, carbon, ratios, stats
+from edgebench import behaviour, between_jobs, carbon, comparability, ratios, stats
 from edgebench.between_jobs import Spread
 from edgebench.compare import Comparison, Row
 from edgebench.energy import EnergyPerInference
@@ -142,7 +142,7 @@ def shows_shapes(rows: Sequence[Row]) -> bool:
     what the file takes.
     """
     known = [row for row in rows if row.fed]
-    return len({row.fed for row in known}) > 1 or any(
+    return len({str(comparability.sizes(row.record)) for row in known}) > 1 or any(
         row.record.batch not in (None, 1) or not row.record.artifact.inputs for row in known
     )
 
