@@ -238,7 +238,7 @@ def _open(path: Path, inputs: Sequence[Input], left: Sequence[Input], symbols: M
     options = " ".join(_options(left, dict(symbols)))
     return BadFile(
         str(path),
-        f"it leaves sizes open, and only a batch is 1 by itself: {shown}{more}",
+        f"it leaves sizes open (only a batch defaults to 1): {shown}{more}",
         f"Give them as your application does, for example: {options}",
     )
 

@@ -152,11 +152,12 @@ def deploy(
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=1x3x320x320", help="Of an input whose sizes a file leaves open; once for each such input."
+            metavar="NAME=1x3x320x320",
+            help="Sizes of an input that the file leaves open; repeat it for several inputs.",
         ),
     ] = None,
     signature: Annotated[
-        str, typer.Option(metavar="NAME", help="Which one to run, of a .tflite file with several.")
+        str, typer.Option(metavar="NAME", help="The signature to run, for .tflite files with several.")
     ] = "",
     energy: Annotated[bool, typer.Option("--energy", help="Energy windows as well (minutes longer).")] = False,
     accuracy: Annotated[
@@ -166,13 +167,13 @@ def deploy(
         str | None,
         typer.Option(metavar="NAME[:PORT]", help="In its supply, read here: um25c:/dev/rfcomm0. Implies --energy."),
     ] = None,
-    volts: Annotated[float | None, typer.Option(help="Of its supply, for a meter of current only.")] = None,
+    volts: Annotated[float | None, typer.Option(help="Supply voltage, for meters that measure only current.")] = None,
     window: Annotated[
         float | None,
         typer.Option("--energy-window", min=0.1, help="Seconds of an energy window: 10, or more where asked for."),
     ] = None,
     calibrations: Annotated[
-        Path | None, typer.Option("--calibrations", help=f"What users found out about meters; {CALIBRATIONS}.")
+        Path | None, typer.Option("--calibrations", help=f"Meter calibration file; default: {CALIBRATIONS}.")
     ] = None,
     country: Annotated[
         str | None,
@@ -192,14 +193,13 @@ def deploy(
         Path | None, typer.Option(help="A phone's page: folder with the two npm packages.", show_default=False)
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="If the device measures for somebody else, wait for the end of that.")
+        bool, typer.Option("--wait", help="If somebody else is measuring on the device, wait until it is free.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
 ) -> None:
     """Measure files on a device and save one record each.
 
-    Exits with 1 unless every file is measured: some may fail, or the agent may die. With --strict it exits with 3 if
-    all are measured and a record is not valid.
+    Exits with 1 unless every file is measured; with --strict, with 3 if a record is not valid.
 
     Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
     """
