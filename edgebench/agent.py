@@ -32,6 +32,7 @@ SAY_AGAIN_S = 30.0
 # A job whose processes are stopped is waited for so long.
 STOPPED_MAX_S = 60.0
 _FRAME = 1 << 18
+_ALIVE = b'{"alive":'
 _NUMBER = re.compile(rb'\{"n":(\d{1,15}),')
 
 
@@ -178,14 +179,16 @@ class Agent:
             with path.open("rb") as stream:
                 stream.seek(ready.have)
                 # The agent says early if it cannot take more.
-                while not self._wire.pending() and (piece := stream.read(_FRAME)):
+                while not (early := self._early()) and (piece := stream.read(_FRAME)):
                     self._wire.write(b'{"bytes":%d}\n' % len(piece) + piece)
             self._wire.write(b'{"bytes":0}\n')
         except Ended:
             raise self._link_lost() from None
         except Quiet as error:
             raise self._silent(error) from None
-        answer = self._convert(self._answer(), dict[str, bool])
+        except Unfit as error:
+            raise self._unfit(error) from None
+        answer = self._convert(self._unwrap(early) if early else self._answer(), dict[str, bool])
         if not answer.get("whole"):
             if ready.have:
                 return True
@@ -193,6 +196,14 @@ class Agent:
                 self.where, f"{path.name} arrived with another content", "Is the board's disk or memory failing?"
             )
         return False
+
+    def _early(self) -> bytes:
+        """An answer that is there before all is sent, b"" if there is none; signs of life are none."""
+        assert self._wire is not None
+        if not self._wire.pending():
+            return b""
+        line = self._wire.line(wire.MAX_ANSWER_BYTES)
+        return b"" if line.startswith(_ALIVE) else line
 
     def _ask(self, request: Mapping[str, Any]) -> Any:
         self._write(request)
@@ -223,7 +234,7 @@ class Agent:
                 raise self._silent(error) from None
             except Unfit as error:
                 raise self._unfit(error) from None
-            if not line.startswith(b'{"alive":'):
+            if not line.startswith(_ALIVE):
                 return line
             if watchdog:
                 watchdog.hears(self._convert(self._parse(line)["alive"], Alive))

@@ -110,6 +110,7 @@ LINKS = (
          3 << 20),
     Link("corrupt", lambda board: Fault("corrupt", at_bytes=1_000_000), "going on", 2 << 20),
     Link("throttle", lambda board: Fault("throttle", rate=4e6)),
+    Link("so slow that the agent gives signs of life", lambda board: Fault("throttle", rate=8e5)),
 )  # fmt: skip
 
 
