@@ -24,12 +24,14 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import models, report
-from edgebench import agent_file, deploy, plan
-from edgebench.agent import Agent
+from edgebench import deploy
+from edgebench.device import agent_zipapp
+from edgebench.device.agent import Agent
+from edgebench.device.transports import open_transport
 from edgebench.errors import UserError
-from edgebench.plan import Plan
-from edgebench.targets import Target
-from edgebench.transports import open_transport
+from edgebench.schema import plan
+from edgebench.schema.plan import Plan
+from edgebench.schema.targets import Target
 
 TARGET = Target(name="local", transport="local")
 DEPLOYED = tuple(("onnxruntime", f"conv{nominal_us}-fp32") for nominal_us in (10, 50, 100, 1000))
@@ -168,7 +170,7 @@ def _ticks(pid: int) -> int:
 
 
 def rows(files: Sequence[Path], results: Path) -> Iterator[list[str]]:
-    size = len(agent_file.build_zipapp())
+    size = len(agent_zipapp.build_zipapp())
     yield _row("zipapp", f"{size} bytes", f"<= {MAX_ZIPAPP_BYTES}", size <= MAX_ZIPAPP_BYTES)
     hello_s = hello_times_s(STARTS)
     typical_s = statistics.median(hello_s)

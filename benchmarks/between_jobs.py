@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import report
-from edgebench import ratios
-from edgebench.between_jobs import Deviation, Spread
+from edgebench.analysis import ratios
+from edgebench.analysis.between_jobs import Deviation, Spread
 
 Levels = Callable[[np.random.Generator, int], np.ndarray]
 

@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 
 from benchmarks import report
-from edgebench import record
-from edgebench.record import Record, Round
+from edgebench.schema import record
+from edgebench.schema.record import Record, Round
 
 HERE = Path(__file__).parents[1]
 REFERENCE = HERE / "results" / "reference" / "desktop-cpu"

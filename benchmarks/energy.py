@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.report import conditions, print_table
-from edgebench.meters import _clock, _integration
-from edgebench.meters._clock import Exchange
-from edgebench.meters._integration import Around
-from edgebench.meters._sensor import Floats, Sensor
+from edgebench.energy.meters import _clock, _integration
+from edgebench.energy.meters._clock import Exchange
+from edgebench.energy.meters._integration import Around
+from edgebench.energy.meters._sensor import Floats, Sensor
 
 WINDOW_S = 10.0
 IDLE_W, BURST_W = 3.0, 3.0

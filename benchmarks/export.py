@@ -20,8 +20,8 @@ import msgspec
 from benchmarks import networks, report
 from edgebench.export import export
 from exporters import Scheme
-from exporters._process import Workers
-from exporters._worker import Race
+from exporters.workers.process import Workers
+from exporters.workers.worker import Race
 
 # (network, format): how many times as fast as fp32 the fastest INT8 form has to be on a processor with VNNI.
 GATES = {

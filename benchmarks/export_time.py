@@ -24,8 +24,9 @@ import numpy as np
 import psutil
 
 from benchmarks import peer_tools, report
-from edgebench import checkpoint, data
 from edgebench.errors import UserError
+from edgebench.networks import data
+from edgebench.schema import checkpoint
 
 FORMATS = "onnx-fp32,onnx-fp16,onnx-int8,tflite-fp32,tflite-fp16,tflite-int8"
 AGAIN = "onnx2tf"  # makes what is there already

@@ -17,16 +17,18 @@ import msgspec
 from rich.console import Console
 
 from benchmarks import networks, report
-from edgebench import checkpoint, deploy, instructions
-from edgebench.advice import kind_of
-from edgebench.emulator import BOARDS
+from edgebench import deploy
+from edgebench.device.emulator import BOARDS
 from edgebench.errors import UserError
-from edgebench.instructions import Count, Table
-from edgebench.models import InputShape
+from edgebench.networks.models import InputShape
 from edgebench.progress import Terminal
+from edgebench.recommend import instructions
+from edgebench.recommend.advice import kind_of
+from edgebench.recommend.instructions import Count, Table
+from edgebench.schema import checkpoint
 from exporters import Job, Kernels
-from exporters._inspect import Look
-from exporters._process import Workers
+from exporters.inspect import Look
+from exporters.workers.process import Workers
 
 SHAPES: dict[str, InputShape] = {
     "mlp-small": (1, 28, 28),

@@ -2,8 +2,8 @@
 
 A device rests, infers for ten seconds (3 W idle; a burst of 3 W on top for each inference, on for 60 % of 60 ms, which
 differ by 10 %), rests, five times a job, on a clock that is 50 ms off and 100 ppm fast. The meters play their own
-protocols (tests/played_meters.py) to the real drivers; integration, clocks and intervals are those of `deploy`. A
-meter's lag is another one in each job, and its answers are late by chance.
+protocols (tests/support/played_meters.py) to the real drivers; integration, clocks and intervals are those of `deploy`.
+A meter's lag is another one in each job, and its answers are late by chance.
 
 `python -m benchmarks.meters [windows [first seed]]` prints the table: 200 windows of each kind by default, on a virtual
 clock. Exits with 3 if a share of intervals that hold the truth is not what 95 % may give by chance.
@@ -26,12 +26,13 @@ from benchmarks.energy import CLOCK_DRIFT, CLOCK_OFFSET_S, Load, device_s, excha
 from benchmarks.report import conditions, print_table
 from device_agents.python import energy as agent_energy
 from device_agents.python.meters import _sampler, nvml, rapl
-from edgebench import energy, journal
-from edgebench.meters import _clock, ppk2
-from edgebench.meters._windows import Bench
-from edgebench.reading import ClockAlignment, EnergyReading, EnergyWindow, IdleWindow, Instrument
-from tests import played_meters
-from tests.played_meters import Faults, VirtualClock
+from edgebench.device import journal
+from edgebench.energy import per_inference
+from edgebench.energy.meters import _clock, ppk2
+from edgebench.energy.meters._windows import Bench
+from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, IdleWindow, Instrument
+from tests.support import played_meters
+from tests.support.played_meters import Faults, VirtualClock
 
 IDLE_W, BURST_W, PERIOD_S, JITTER, DUTY = 3.0, 3.0, 0.06, 0.1, 0.6
 WINDOW_S, REST_S, ROUNDS = 10.0, 1.5, 5
@@ -243,7 +244,7 @@ def judge(kind: str, windows: int, see: Callable[[str, int], tuple[Job, EnergyRe
             error_j = abs(window.energy_j - true_j)
             found.window_errors.append(error_j / true_j)
             found.windows_held.append(error_j <= 2 * math.hypot(window.u_j, window.u_common_j))
-        one = energy.per_inference(reading)
+        one = per_inference.per_inference(reading)
         if one and one.net_j and one.net_j.half_width is not None:
             error_j = abs(one.net_j.value - scale * NET_J)
             found.net_errors.append(error_j / (scale * NET_J))

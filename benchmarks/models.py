@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from edgebench import cache
 from edgebench.errors import UserError
+from edgebench.files import cache
 
 # In the file names: another recipe makes other files.
 RECIPE = 1

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgebench import checkpoint, models
-from edgebench.checkpoint import Metadata
-from edgebench.data import Preprocessing
-from edgebench.history import Metrics
-from edgebench.models import InputShape
+from edgebench.networks import models
+from edgebench.networks.data import Preprocessing
+from edgebench.networks.models import InputShape
+from edgebench.schema import checkpoint
+from edgebench.schema.checkpoint import Metadata
+from edgebench.schema.history import Metrics
 from exporters import Job, Scheme
 
 CLASSES = tuple("abcdefghij")

@@ -36,7 +36,7 @@ class Work:
         return self.folder / "litert-torch.tflite"
 
     def network(self) -> Any:
-        from edgebench import checkpoint
+        from edgebench.schema import checkpoint
 
         return checkpoint.load(self.checkpoint).build().eval()
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks import networks, peer_tools, report, right
 from benchmarks.export import NETWORKS, PLUGINS, SHAPE, int8_files
-from exporters._candidates import FASTER_BY
-from exporters._process import Workers
-from exporters._worker import Race
+from exporters.pipeline.candidates import FASTER_BY
+from exporters.workers.process import Workers
+from exporters.workers.worker import Race
 
 SLOWER_BY = 1.02
 SPEED_HEADER = ("network", "format", "file", "processor ms", "times as fast as fp32", "against the best peer")

@@ -17,8 +17,8 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import report
-from edgebench import percentiles
-from edgebench.record import Round
+from edgebench.analysis import percentiles
+from edgebench.schema.record import Round
 
 Interval = tuple[float, float]
 Way = Callable[[tuple[Round, ...], float, np.random.Generator], Interval | None]

@@ -2,7 +2,7 @@
 
     page assets     bytes of both runtimes, compressed, as they travel
     hello           from opening the page's address in a running browser until the host knows it
-    first sample    from `deploy` over adb reverse (the real adb, tests/fake_adbd.py) until the first round's values
+    first sample    from `deploy` over adb reverse (the real adb, tests/support/fake_adbd.py) until the first values
     loop            the page's timed loop over a bare loop in the same web worker: medians of each, taking turns
     server          resident memory of the server's process after a job (VmHWM)
 
@@ -27,12 +27,14 @@ import msgspec
 
 from benchmarks import report
 from benchmarks.models import all_models
-from edgebench import bundle, cache, deploy, plan
-from edgebench.phone import assets
-from edgebench.phone.link import Link, Way
+from edgebench import deploy
+from edgebench.device.phone import assets
+from edgebench.device.phone.link import Link, Way
+from edgebench.files import cache
 from edgebench.progress import Silent
-from edgebench.targets import Target
-from tests.browser import Browser, browser, url_in
+from edgebench.schema import bundle, plan
+from edgebench.schema.targets import Target
+from tests.support.browser import Browser, browser, url_in
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = ROOT / "tests/data/bundle"
@@ -102,7 +104,7 @@ def phone_on_cable(folder: Path) -> Iterator[str]:
     for name in ("am", "getprop", "dumpsys"):
         (root / "bin" / name).write_text("#!/bin/sh\n")
         (root / "bin" / name).chmod(0o755)
-    command = [sys.executable, str(ROOT / "tests/fake_adbd.py"), str(root)]
+    command = [sys.executable, str(ROOT / "tests/support/fake_adbd.py"), str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as adbd:
         assert adbd.stdout is not None
         serial = f"127.0.0.1:{adbd.stdout.readline().strip()}"
@@ -119,7 +121,7 @@ def server_bytes(workdir: Path) -> int:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_text().split("\0")
-            if "edgebench.phone.server" in words and str(workdir) in words[-2]:
+            if "edgebench.device.phone.server" in words and str(workdir) in words[-2]:
                 found = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
                 return int(found[1]) * 1024 if found else 0
     raise SystemExit("the server is gone before it was looked at")

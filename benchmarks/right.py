@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import peer_tools
-from edgebench import checkpoint, data, stats, training
+from edgebench.analysis import stats
 from edgebench.errors import UserError
 from edgebench.export import export
-from exporters import _parity as parity
-from exporters._answering import Run
-from exporters._process import Failed, Workers
+from edgebench.networks import data, training
+from edgebench.schema import checkpoint
+from edgebench.schema import tensors as parity
+from exporters.pipeline.answering import Run
+from exporters.workers.process import Failed, Workers
 
 if TYPE_CHECKING:
-    from edgebench.data import Float32Array
-    from edgebench.stats import Estimate
+    from edgebench.analysis.stats import Estimate
+    from edgebench.networks.data import Float32Array
 
 PLUGINS = ("onnx", "tflite")
 OURS = "edgebench"

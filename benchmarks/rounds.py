@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from device_agents.python import series
-from edgebench import ratios
-from edgebench.plan import Plan
+from edgebench.analysis import ratios
+from edgebench.schema.plan import Plan
 
 Interval = tuple[float, float]
 Noise = Callable[[np.random.Generator, int], np.ndarray]

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from edgebench import data, models, training
-from edgebench.data import Dataset
 from edgebench.errors import UserError
+from edgebench.networks import data, models, training
+from edgebench.networks.data import Dataset
+from edgebench.networks.training.recipes import Augment, Recipe, Sgd
 from edgebench.progress import Silent
 from edgebench.train import train
-from edgebench.training.recipes import Augment, Recipe, Sgd
 
 HEADER = ("network", "data set", "batch", "plain loop, images/s", "training.fit, images/s", "ratio", "s per epoch")
 GOAL_ACCURACY = 0.94
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes of the plain loop's DataLoader")
     parser.add_argument("--small-batches", action="store_true", help="also an MLP at batch 4 on MNIST")
     arguments = parser.parse_args()
-    from edgebench.training import placement
+    from edgebench.networks.training import placement
 
     print(f"{report.conditions(('torch', 'numpy'))}, {placement.describe(training.device())}\n")
     try:

@@ -1,7 +1,7 @@
 """How often are edgebench's own claims wrong? Tables of error rates, where the truth is prescribed.
 
     the statistics alone     made-up round medians, the default plan's stop rule      (benchmarks/rounds.py)
-    the whole agent          jobs of two identical files on a simulated device        (edgebench/simulated.py)
+    the whole agent          jobs of two identical files on a simulated device        (edgebench/device/simulated.py)
     a real device            the same with a real file: edgebench selftest --target NAME --runs 15
 
 A/A: two identical files are compared; whoever calls a difference is wrong. Coverage: how often the 95 % interval of the
@@ -21,8 +21,11 @@ from pathlib import Path
 
 from benchmarks import report, rounds
 from benchmarks.rounds import Noise
-from edgebench import deploy, plan, ratios, record, simulated, stats, targets, verdict
-from edgebench.record import Record
+from edgebench import deploy
+from edgebench.analysis import ratios, stats, verdict
+from edgebench.device import simulated
+from edgebench.schema import plan, record, targets
+from edgebench.schema.record import Record
 
 COVERAGE = (0.93, 0.97)
 CALLED = 0.05

@@ -12,16 +12,16 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from edgebench import baselines, between_jobs, comparability, labels, measured, ratios, same_outputs, stats
-from edgebench import energy as energy_
-from edgebench import record as records_
-from edgebench.between_jobs import Deviation
-from edgebench.energy import EnergyPerInference
+from edgebench.analysis import baselines, between_jobs, comparability, labels, measured, ratios, same_outputs, stats
+from edgebench.analysis.between_jobs import Deviation
+from edgebench.analysis.measured import Measured
+from edgebench.analysis.ratios import Ratio, RatioOutcome
+from edgebench.analysis.stats import Estimate
+from edgebench.energy import per_inference as energy_
+from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.errors import BadFile, UnknownName, UserError
-from edgebench.measured import Measured
-from edgebench.ratios import Ratio, RatioOutcome
-from edgebench.record import Loaded, Record
-from edgebench.stats import Estimate
+from edgebench.schema import record as records_
+from edgebench.schema.record import Loaded, Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebench import compare, plan, record, report, targets
+from edgebench import compare
+from edgebench.analysis import report
 from edgebench.compare import Comparison
 from edgebench.deploy import check_measured, deploy, sources
 from edgebench.export import export
 from edgebench.progress import Progress
 from edgebench.prune import prune
+from edgebench.schema import plan, record, targets
 from edgebench.train import train
 
 MODEL = "ultralight"

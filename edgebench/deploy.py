@@ -17,22 +17,24 @@ from typing import Any
 
 import msgspec
 
-from edgebench import __version__, bundle, following, ledger, provision, record, recording, scoring, sending
-from edgebench.agent import Agent
-from edgebench.connection import Connection
+from edgebench import __version__
+from edgebench.device import accuracy, following, job_store, provisioning, records_from_journal, sending
+from edgebench.device.accuracy import TestSet
+from edgebench.device.agent import Agent
+from edgebench.device.connection import Connection
+from edgebench.device.job_store import Ledger, OpenJob, Request
+from edgebench.device.provisioning import RuntimePlace
+from edgebench.device.sending import Source as Source
+from edgebench.device.sending import sources as sources
+from edgebench.energy.host_meter import Metering
+from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
-from edgebench.facts import Facts
-from edgebench.ledger import Ledger, OpenJob, Request
-from edgebench.metering import Metering
-from edgebench.meters import _calibration
-from edgebench.plan import Plan
 from edgebench.progress import Progress, Silent
-from edgebench.provision import RuntimePlace
-from edgebench.record import Outcome, Record
-from edgebench.scoring import TestSet
-from edgebench.sending import Source as Source
-from edgebench.sending import sources as sources
-from edgebench.targets import Target
+from edgebench.schema import bundle, record
+from edgebench.schema.facts import Facts
+from edgebench.schema.plan import Plan
+from edgebench.schema.record import Outcome, Record
+from edgebench.schema.targets import Target
 
 
 def deploy(
@@ -64,7 +66,7 @@ def deploy(
         facts = link.agent.facts()
         _check_device(facts, target)
         fed = [source.feeding.options for source in wanted]
-        key = ledger.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256, fed)
+        key = job_store.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256, fed)
         held.enter_context(book.claim(key))
         job = book.open_job(key)
         if job:
@@ -80,7 +82,7 @@ def deploy(
         ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
         died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
-        records = recording.to_records(
+        records = records_from_journal.to_records(
             job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
         )
         paths = [record.save(one, results) for one in records]
@@ -117,7 +119,7 @@ def _test_sets(wanted: Sequence[Source], progress: Progress) -> dict[str, TestSe
         found = {}
         for source in wanted:
             sending.refuse_test_set(source)
-            found[source.artifact.name] = scoring.test_set(source.artifact)
+            found[source.artifact.name] = accuracy.test_set(source.artifact)
             step.advance()
     return found
 
@@ -140,7 +142,7 @@ def _placed(
 ) -> list[tuple[Source, RuntimePlace]]:
     """Each artifact with the runtime that will run it there; those that none runs are said and left out."""
     suffixes = {Path(source.artifact.content.file).suffix for source in wanted}
-    found = provision.find_runtimes(agent, target, sorted(suffixes), progress)
+    found = provisioning.find_runtimes(agent, target, sorted(suffixes), progress)
     placed = []
     for source in wanted:
         suffix = Path(source.artifact.content.file).suffix
@@ -158,7 +160,7 @@ def _placed(
 def _check_plan(plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]], target: Target) -> None:
     """Of a program that only times itself nothing else can be asked, and an answer without it would be another's."""
     asked = {"energy": plan.energy_windows, "accuracy": plan.accuracy, "a rate (duty:N)": plan.duty_hz}
-    for place in (place for _, place in placed if not provision.answers(place.runtime)):
+    for place in (place for _, place in placed if not provisioning.answers(place.runtime)):
         for what in (name for name, wanted in asked.items() if wanted):
             raise UserError(
                 f"target '{target.name}'", f"{place.runtime} tells times only, and {what} was asked for",
@@ -190,7 +192,7 @@ def _request(
 def _spec(source: Source, place: RuntimePlace, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
     """What the agent has to know of one artifact."""
     artifact = source.artifact
-    answers = provision.answers(place.runtime)
+    answers = provisioning.answers(place.runtime)
     golden = artifact.golden if answers else None
     return {
         "name": artifact.name,

@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from edgebench import checkpoint, data, training
-from edgebench.checkpoint import Checkpoint
 from edgebench.errors import UnknownName, UserError
-from edgebench.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName, packed
+from edgebench.networks import data, training
+from edgebench.networks.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName, packed
 from edgebench.progress import Progress, Silent
+from edgebench.schema import checkpoint
+from edgebench.schema.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from edgebench.data import Split
-    from edgebench.evaluation.measures import Array
+    from edgebench.networks.data import Split
+    from edgebench.networks.evaluation.measures import Array
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -37,7 +38,7 @@ def evaluate(
     """
     import numpy as np
 
-    from edgebench.evaluation import features, gradcam, measures, parameters
+    from edgebench.networks.evaluation import features, gradcam, measures, parameters
 
     _check(split, images)
     opened = checkpoint.load(source)
@@ -109,7 +110,7 @@ def _check_finite(logits: Array, source: Path) -> None:
 
 
 def _bins(probabilities: Array, labels: Array) -> tuple[Bin, ...]:
-    from edgebench.evaluation import measures
+    from edgebench.networks.evaluation import measures
 
     columns = measures.reliability(probabilities.max(1), probabilities.argmax(1) == labels)
     return tuple(Bin(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
@@ -117,7 +118,7 @@ def _bins(probabilities: Array, labels: Array) -> tuple[Bin, ...]:
 
 def _roc(scores: Array, positive: Array) -> Roc:
     """scores: logarithms of probabilities, in which tiny ones still differ."""
-    from edgebench.evaluation import roc
+    from edgebench.networks.evaluation import roc
 
     if positive.all() or not positive.any():
         return Roc()

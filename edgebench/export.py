@@ -20,31 +20,25 @@ from pathlib import Path
 import msgspec
 
 import exporters
-from edgebench import advice, bundle, checkpoint
-from edgebench.bundle import Artifact, Bundle, NotMade
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.models import InputShape
+from edgebench.networks.models import InputShape
 from edgebench.progress import Progress, Silent
-from exporters import (
-    Asked,
-    Choice,
-    Source,
-    _cache,
-    _drop,
-    _float_operators,
-    _material,
-    _opening,
-    _processor,
-    _publishing,
-    _results,
-)
-from exporters._cache import Cache
-from exporters._candidates import CANDIDATE
-from exporters._criterion import DIVERGENCE
-from exporters._making import Making, side_by_side
-from exporters._material import Material
-from exporters._parent import Given, Parent
-from exporters._process import Workers
+from edgebench.recommend import advice
+from edgebench.schema import bundle, checkpoint
+from edgebench.schema.bundle import Artifact, Bundle, NotMade
+from exporters import Asked, Choice, Source
+from exporters.pipeline import cache as _cache
+from exporters.pipeline import drop, float_operators, publishing, results
+from exporters.pipeline import kernels as _processor
+from exporters.pipeline import material as _material
+from exporters.pipeline.cache import Cache
+from exporters.pipeline.candidates import CANDIDATE
+from exporters.pipeline.criterion import DIVERGENCE
+from exporters.pipeline.making import Making, side_by_side
+from exporters.pipeline.material import Material
+from exporters.sources import opening
+from exporters.sources.parent import Given, Parent
+from exporters.workers.process import Workers
 
 FOLDER = Path("bundles")
 INT8_FORMATS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
@@ -66,9 +60,9 @@ class Exported:
     def missed(self) -> list[str]:
         """A sentence for each INT8 file that loses more accuracy than `max_drop` allows; it is in the bundle anyway."""
         return [
-            f"{self.path / artifact.content.file}: {artifact.notes[_drop.MISSED]}"
+            f"{self.path / artifact.content.file}: {artifact.notes[drop.MISSED]}"
             for artifact in self.bundle.artifacts
-            if _drop.MISSED in artifact.notes
+            if drop.MISSED in artifact.notes
         ]
 
 
@@ -104,8 +98,8 @@ def export(
     input_shape: of a callable's network, or of an .onnx file that leaves it open.
     dataset: what the network is tested on; calibration: what INT8 ranges are found on. A checkpoint has its own; other
     sources need one of both for INT8 and for accuracies.
-    preprocessing: how images become such a network's input, a name of `exporters._preprocessing.NAMES`; what the data
-    set prescribes if it is left out, which is refused where another one is clearly right.
+    preprocessing: how images become such a network's input, one of `pipeline.preprocessing.NAMES`; what the data set
+    prescribes if it is left out, which is refused where another one is clearly right.
     fold: the files take images as bytes, and begin with the preprocessing.
     dynamic_batch: ONNX and TFLite files that take any number of images at once, and no others; else all take one.
     max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
@@ -113,7 +107,7 @@ def export(
     more than chance, are made too: `Exported.missed` says which, what they lose and what was tried.
     no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
     machine's is one.
-    targets: say which of the files is worth deploying there, and what says so (`edgebench.advice`); then fp32 and INT8
+    targets: say which of the files is worth deploying there, and what says so (`recommend.advice`); then fp32 and INT8
     are made where nothing else is asked for. Where all are boards, ONNX INT8 is made for their kernels, not for x86's.
     emulate: count these files on an emulated board, instead of looking up.
     cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
@@ -134,13 +128,13 @@ def export(
         preprocessing=preprocessing,
     )
     folder = FOLDER / given.name if out is None else out
-    _publishing.refuse_foreign(folder)
+    publishing.refuse_foreign(folder)
     with (
         _scratch() as scratch,
-        _publishing.room(folder.parent, scratch),
+        publishing.room(folder.parent, scratch),
         contextlib.closing(Workers(scratch)) as workers,
     ):
-        parent = _opening.open_parent(given, scratch, workers)
+        parent = opening.open_parent(given, scratch, workers)
         choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
         for line in _only_tflite(parent, choices, formats):
             progress.say(line)
@@ -157,18 +151,18 @@ def export(
         kernels = _processor.kernels_for(places.values(), parent.model, no_vnni=no_vnni)
         asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, kernels)
         _refuse_unusable(parent, material, choices, fold=fold)
-        with _publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
+        with publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
             store = Cache(cache, _cache.basis(parent, material, asked) if cache else {})
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             workers.dismiss(but={choice.plugin for choice in missing})
             making = Making(parent, material, asked, part, scratch, workers, converters, step)
-            new, failed = _results.sorted_out(making.all(missing), parent.where, choices, folder)
+            new, failed = results.sorted_out(making.all(missing), parent.where, choices, folder)
             for choice in (choice for choice in missing if choice.name in new):
                 store.keep(choice, new[choice.name], part)
             artifacts |= new
-            if failed and (not artifacts or not _publishing.has_room(part, scratch)):
+            if failed and (not artifacts or not publishing.has_room(part, scratch)):
                 raise next(iter(failed.values()))
             whole = tuple(artifacts[choice.name] for choice in choices if choice.name in artifacts)
             advised = advice.advise(places, whole, part, scratch, emulate=emulate, progress=progress)
@@ -224,10 +218,10 @@ def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
-    _publishing.clear(Path(tempfile.gettempdir()), "edgebench-export-*")
+    publishing.clear(Path(tempfile.gettempdir()), "edgebench-export-*")
     with tempfile.TemporaryDirectory(prefix="edgebench-export-") as folder, contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
-            held.enter_context(_publishing.hold(Path(folder)))
+            held.enter_context(publishing.hold(Path(folder)))
         yield Path(folder)
 
 
@@ -318,7 +312,7 @@ def _only_tflite(parent: Parent, choices: Sequence[Choice], formats: Sequence[st
 
 
 def describe(artifact: Artifact) -> str:
-    from edgebench.stats import wilson_interval
+    from edgebench.analysis.stats import wilson_interval
 
     size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
     found = artifact.parity
@@ -335,10 +329,10 @@ def doubts(artifact: Artifact) -> Iterator[str]:
     """What a user must not miss about an INT8 file, a line each."""
     if artifact.notes.get("chosen_by", "").startswith(DIVERGENCE):
         yield f"  chosen by the {artifact.notes['chosen_by']}"
-    if _float_operators.BY_NAME_ONLY in artifact.notes:
-        yield f"  INT8 by name only: {artifact.notes[_float_operators.BY_NAME_ONLY]}"
-    if _drop.MISSED in artifact.notes:
-        yield f"  not as accurate as asked: {artifact.notes[_drop.MISSED]}"
+    if float_operators.BY_NAME_ONLY in artifact.notes:
+        yield f"  INT8 by name only: {artifact.notes[float_operators.BY_NAME_ONLY]}"
+    if drop.MISSED in artifact.notes:
+        yield f"  not as accurate as asked: {artifact.notes[drop.MISSED]}"
 
 
 def candidates(artifact: Artifact) -> list[str]:

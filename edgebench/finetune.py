@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from edgebench import checkpoint, data, pruning, training
-from edgebench.checkpoint import Checkpoint
+from edgebench.networks import data, pruning, training
+from edgebench.networks.training import Costing, Recipe
 from edgebench.progress import Progress, Silent
-from edgebench.training import Costing, Recipe
+from edgebench.schema import checkpoint
+from edgebench.schema.checkpoint import Checkpoint
 
 
 def finetune(

@@ -21,16 +21,18 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from edgebench import bundle, feeding, modelfile, sending
-from edgebench.bundle import Artifact
+from edgebench import modelfile
+from edgebench.analysis.verdict import failures
+from edgebench.device import sending
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.feeding import Feeding, Wish
-from edgebench.inspection import Errors, Format, Inspection, Loaded, Looked, Network, RunsAs, as_run, plain
-from edgebench.modelfile import ModelFile
+from edgebench.modelfile import ModelFile, feeding
+from edgebench.modelfile.feeding import Feeding, Wish
 from edgebench.progress import Progress, Silent
-from edgebench.verdict import failures
-from exporters._inspect import GoldenInputs, Look, Sibling
-from exporters._process import Failed, Workers
+from edgebench.schema import bundle
+from edgebench.schema.bundle import Artifact
+from edgebench.schema.inspection import Errors, Format, Inspection, Loaded, Looked, Network, RunsAs, as_run, plain
+from exporters.inspect import GoldenInputs, Look, Sibling
+from exporters.workers.process import Failed, Workers
 
 LARGEST_FILE_BYTES = 2**31 - 1  # both formats end there; what is larger keeps its weights beside it
 _PACKAGES = {"onnx": (("onnx", "export"), ("onnxruntime", "runtimes")), "tflite": (("ai_edge_litert", "runtimes"),)}

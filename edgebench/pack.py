@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import checkpoint, output, packing
-from edgebench.checkpoint import Checkpoint
 from edgebench.errors import BadFile, UserError
+from edgebench.files import output
+from edgebench.networks import packing
+from edgebench.schema import checkpoint
+from edgebench.schema.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from edgebench.data import Float32Array
+    from edgebench.networks.data import Float32Array
 
 MAGIC = b"edgepack"
 SUFFIX = ".edgepack"
@@ -218,8 +220,8 @@ def _shared(opened: Checkpoint, stored: _Stored, bits: int) -> Packed:
     """Shared weights in Huffman's code, and how often a network of such weights is right."""
     import torch
 
-    from edgebench import data, training
-    from edgebench.packing import _sharing
+    from edgebench.networks import data, training
+    from edgebench.networks.packing import _sharing
 
     network = opened.build()
     state = network.state_dict()

@@ -1,6 +1,6 @@
 """A plugin is one file; its name is what users type; the folder is the registry.
 
-`fashion_mnist_mini.py` is typed `fashion-mnist-mini`. Names that start with an underscore are helpers.
+`fashion_mnist_mini.py` is typed `fashion-mnist-mini`. Names that start with an underscore, and folders, are helpers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def names(package: str) -> list[str]:
     return sorted(
         module.name.replace("_", "-")
         for module in pkgutil.iter_modules(folder.__path__)
-        if not module.name.startswith("_")
+        if not module.ispkg and not module.name.startswith("_")
     )
 
 

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import checkpoint, data, models, pruning, sparsity, training
-from edgebench.checkpoint import Checkpoint
 from edgebench.errors import UserError
-from edgebench.history import PruningStep
+from edgebench.networks import data, models, pruning, sparsity, training
+from edgebench.networks.pruning import Request, _effect
 from edgebench.progress import Progress, Silent
-from edgebench.pruning import Request, _effect
+from edgebench.schema import checkpoint
+from edgebench.schema.checkpoint import Checkpoint
+from edgebench.schema.history import PruningStep
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgebench.models import InputShape
-    from edgebench.training.sparse import Sparsity
+    from edgebench.networks.models import InputShape
+    from edgebench.networks.training.sparse import Sparsity
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,21 @@ from typing import get_args
 import msgspec
 
 from device_agents.python.job import MIN_CLOCK_STEPS
-from edgebench import between_jobs, plugins, provision, ratios, record, simulated, stats
-from edgebench.agent import Agent
-from edgebench.between_jobs import Spread
+from edgebench import plugins
+from edgebench.analysis import between_jobs, ratios, stats
+from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
+from edgebench.analysis.stats import Estimate
 from edgebench.deploy import deploy, sources
+from edgebench.device import provisioning, simulated
+from edgebench.device.agent import Agent
+from edgebench.device.transports import open_transport
 from edgebench.errors import UserError
-from edgebench.plan import Plan
 from edgebench.progress import Progress
-from edgebench.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
-from edgebench.record import Record
-from edgebench.stats import Estimate
-from edgebench.targets import Target
-from edgebench.transports import open_transport
+from edgebench.schema import record
+from edgebench.schema.plan import Plan
+from edgebench.schema.record import Record
+from edgebench.schema.targets import Target
 
 ROUND_TRIPS = 20
 # A device on which identical files differ by more is of no use to a study of compression.
@@ -180,7 +183,7 @@ def _reach(target: Target, progress: Progress) -> tuple[list[float], str]:
 def _working_runtime(agent: Agent, target: Target) -> str:
     problems = []
     for name in target.runtimes:
-        here = provision.look(agent, target, [name])[name]
+        here = provisioning.look(agent, target, [name])[name]
         if not here.problem:
             return name
         problems.append(f"{name}: {here.problem}")

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench import checkpoint, data, models, output, training
-from edgebench.checkpoint import Checkpoint
-from edgebench.data import Dataset, Preprocessing
 from edgebench.errors import UserError
+from edgebench.files import output
+from edgebench.networks import data, models, training
+from edgebench.networks.data import Dataset, Preprocessing
+from edgebench.networks.pruning import Request
+from edgebench.networks.training import Costing, Recipe, branches
+from edgebench.networks.training.state import SUFFIX
 from edgebench.progress import Progress, Silent
 from edgebench.prune import before_training
-from edgebench.pruning import Request
-from edgebench.training import Costing, Recipe, branches
-from edgebench.training.state import SUFFIX
+from edgebench.schema import checkpoint
+from edgebench.schema.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgebench.history import PruningStep
-    from edgebench.training.sparse import Sparsity
+    from edgebench.networks.training.sparse import Sparsity
+    from edgebench.schema.history import PruningStep
 
 
 def train(

@@ -15,9 +15,9 @@ What a user types is `<file name>-<precision>`: `onnx-int8`, `tflite-fp16`. A pl
     open_for_batches(path, out) -> Opened | None: a copy for any number of images; None if the format has none
     fold(path, out, preprocessing) -> str    the same file for raw images, uint8; says how that was done
 
-Importing a plugin is cheap: the libraries are imported inside the functions, which run in `exporters._worker`, so that
+Importing a plugin is cheap: the libraries are imported inside the functions, which run in `workers.worker`, so that
 neither their start-up time nor a crash of native code reaches the command line. NCHW against NHWC is settled in
-`open_artifact`, which states the layout, and in `exporters._parity`, which obeys it; nowhere else.
+`open_artifact`, which states the layout, and in `edgebench.schema.tensors`, which obeys it; nowhere else.
 
 Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
 artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _answering lets an
@@ -39,10 +39,10 @@ from typing import Any, Literal, Protocol, get_args
 import msgspec
 
 from edgebench import plugins
-from edgebench.bundle import Format, Precision, TensorSpec
-from edgebench.data import Preprocessing
 from edgebench.errors import MissingPackage, UnknownName, UserError
-from exporters._foreign import Foreign
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.bundle import Format, Precision, TensorSpec
+from exporters.sources.foreign import Foreign
 
 SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"
 FORM = "form"  # of the notes: how ONNX INT8 says its `Kernels`

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgebench import modelfile
-from edgebench.bundle import TensorSpec
-from edgebench.data import Preprocessing
-from exporters import Job, Made, Opened, _modules, _onnx_batch, _onnx_folding, _onnx_int8
-from exporters._parity import each_image, to_layout
-from exporters._ranges import Histogram
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.tensors import each_image, to_layout
+from exporters import Job, Made, Opened
+from exporters.arithmetic.ranges import Histogram
+from exporters.onnx_edit import batch as onnx_batch
+from exporters.onnx_edit import folding as onnx_folding
+from exporters.onnx_edit import int8 as onnx_int8
+from exporters.sources import modules
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,14 +61,14 @@ def float32_of(job: Job) -> Path:
         if job.kind == "checkpoint":
             from_checkpoint(Path(job.source), float32, dynamic_batch=job.dynamic_batch)
         elif job.foreign is not None:
-            _trace(_modules.load(job.foreign), job.foreign.input_shape, float32, dynamic_batch=job.dynamic_batch)
+            _trace(modules.load(job.foreign), job.foreign.input_shape, float32, dynamic_batch=job.dynamic_batch)
         else:
             _copy(Path(job.source), float32)
     return float32
 
 
 def from_checkpoint(source: Path, out: Path, *, dynamic_batch: bool = False) -> None:
-    from edgebench import checkpoint
+    from edgebench.schema import checkpoint
 
     opened = checkpoint.load(source)
     _trace(opened.build(), opened.about.input_shape, out, dynamic_batch=dynamic_batch)
@@ -127,17 +131,17 @@ def _halve(float32: Path, out: Path) -> None:
 
 def _quantise(job: Job, float32: Path) -> Iterator[Made]:
     prepared, folded = _prepared(float32)
-    layers, float_starts = _onnx_int8.operators(prepared), _onnx_int8.float_starts(prepared)
-    weighted, float32_bytes = _onnx_int8.layers(prepared), float32.stat().st_size
+    layers, float_starts = onnx_int8.operators(prepared), onnx_int8.float_starts(prepared)
+    weighted, float32_bytes = onnx_int8.layers(prepared), float32.stat().st_size
     notes = {"folded": folded} if folded else {}
-    if left := _onnx_int8.left_in_float(prepared):
+    if left := onnx_int8.left_in_float(prepared):
         notes["always_float"] = left
     assert job.preprocessing is not None
     seen = _observed(prepared, Path(job.calibration), job.preprocessing)
     for scheme in job.schemes:
         starts = float_starts if scheme.kernels.x86 else ()
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
-        _onnx_int8.quantise(prepared, out, seen, scheme)
+        onnx_int8.quantise(prepared, out, seen, scheme)
         make_loadable(out)
         yield Made(
             "int8",
@@ -155,13 +159,13 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
 def _prepared(float32: Path) -> tuple[Path, str]:
     """What INT8 is made of, and what became of its normalisations; once for all jobs."""
     prepared = float32.with_name("onnx-prepared.onnx")
-    return prepared, _onnx_int8.prepare(float32, prepared)
+    return prepared, onnx_int8.prepare(float32, prepared)
 
 
 @cache
 def _observed(prepared: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
     (spec,) = open_artifact(prepared).inputs
-    return _onnx_int8.observe(prepared, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
+    return onnx_int8.observe(prepared, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
 
 
 def open_artifact(path: Path) -> Opened:
@@ -181,12 +185,12 @@ def open_artifact(path: Path) -> Opened:
 
 
 def open_for_batches(path: Path, out: Path) -> Opened:
-    _onnx_batch.open_batch(path, out)
+    onnx_batch.open_batch(path, out)
     return open_artifact(out)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
-    how = _onnx_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
+    how = onnx_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
     make_loadable(out)
     return how
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporters import SEVEN_BITS, Job, Made, _onnx_int8, onnx
+from exporters import SEVEN_BITS, Job, Made, onnx
 from exporters.onnx import fold, open_artifact, open_for_batches
+from exporters.onnx_edit import int8 as onnx_int8
 
 FORMAT = "onnx"
 SUFFIX = ".onnx"
@@ -33,7 +34,7 @@ def convert(job: Job) -> Iterator[Made]:
     if "int8" not in job.precisions:
         return
     prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
-    _onnx_int8.prepare(float32, prepared)
+    onnx_int8.prepare(float32, prepared)
     # The library turns each Gemm into MatMul and Add first.
     seven_bits = any(scheme.kernels.weight_bits == 7 for scheme in job.schemes)
     quantize_dynamic(

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench.bundle import TensorSpec
-from edgebench.data import Preprocessing
-from exporters import Job, Made, Opened, _modules, _tflite_batch, _tflite_folding, _tflite_int8
-from exporters._parity import each_image, to_layout
-from exporters._ranges import Histogram
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.tensors import each_image, to_layout
+from exporters import Job, Made, Opened
+from exporters.arithmetic.ranges import Histogram
+from exporters.sources import modules as _modules
+from exporters.tflite_edit import batch as tflite_batch
+from exporters.tflite_edit import folding as tflite_folding
+from exporters.tflite_edit import int8 as tflite_int8
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +50,7 @@ def convert(job: Job) -> Iterator[Made]:
 
 
 def _from_checkpoint(source: Path, out: Path) -> None:
-    from edgebench import checkpoint
+    from edgebench.schema import checkpoint
 
     opened = checkpoint.load(source)
     _convert(opened.build(), opened.about.input_shape, out)
@@ -101,7 +105,7 @@ def precisions_of(float32: Path, job: Job) -> Iterator[Made]:
     for made in _of_one_image(float32, job):
         if job.dynamic_batch:
             out = Path(job.folder) / f"any-{Path(made.file).name}"
-            _tflite_batch.open_batch(Path(made.file), out)
+            tflite_batch.open_batch(Path(made.file), out)
             made = msgspec.structs.replace(made, file=str(out))
         yield made
 
@@ -115,11 +119,11 @@ def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
     if "int8" in job.precisions:
         assert job.preprocessing is not None
         prepared, folded = _prepared(float32)
-        layers, weighted = _tflite_int8.layers(prepared)
+        layers, weighted = tflite_int8.layers(prepared)
         seen = _observed(prepared, Path(job.calibration), job.preprocessing)
         for scheme in job.schemes:
             out = folder / f"tflite-int8-{scheme.slug}.tflite"
-            _tflite_int8.quantise(prepared, out, seen, scheme)
+            tflite_int8.quantise(prepared, out, seen, scheme)
             yield Made(
                 "int8",
                 str(out),
@@ -133,13 +137,13 @@ def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
 
 @cache
 def _prepared(float32: Path) -> tuple[Path, str]:
-    return _tflite_int8.prepare(float32, float32.with_name("tflite-prepared.tflite"))
+    return tflite_int8.prepare(float32, float32.with_name("tflite-prepared.tflite"))
 
 
 @cache
 def _observed(float32: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
     (spec,) = open_artifact(float32).inputs
-    return _tflite_int8.observe(float32, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
+    return tflite_int8.observe(float32, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
 
 
 def _halve(float32: Path, out: Path) -> Path:
@@ -190,12 +194,12 @@ def open_artifact(path: Path) -> Opened:
 
 
 def open_for_batches(path: Path, out: Path) -> Opened:
-    _tflite_batch.open_batch(path, out)
+    tflite_batch.open_batch(path, out)
     return open_artifact(out)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
-    return _tflite_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
+    return tflite_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

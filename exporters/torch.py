@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.bundle import TensorSpec
-from edgebench.data import Preprocessing
-from exporters import Job, Made, Opened, _modules
-from exporters._folding import AS_OPERATORS, coefficients
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.bundle import TensorSpec
+from exporters import Job, Made, Opened
+from exporters.arithmetic.folding import AS_OPERATORS, coefficients
+from exporters.sources import modules
 
 if TYPE_CHECKING:
     import torch
@@ -44,10 +45,10 @@ def convert(job: Job) -> Iterator[Made]:
 
 
 def _network(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
-    from edgebench import checkpoint
+    from edgebench.schema import checkpoint
 
     if job.foreign is not None:
-        return _modules.load(job.foreign), job.foreign.input_shape
+        return modules.load(job.foreign), job.foreign.input_shape
     opened = checkpoint.load(Path(job.source))
     return opened.build(), opened.about.input_shape
 

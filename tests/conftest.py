@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from device_agents.python.runtimes import litert, onnxruntime
-from edgebench import bundle, plan
-from edgebench.bundle import Artifact, FileRef, Golden
-from edgebench.plan import Plan
-from tests.cable import phone as phone
-from tests.cable import plug_in as plug_in
-from tests.skips import pytest_sessionfinish as pytest_sessionfinish
-from tests.skips import pytest_terminal_summary as pytest_terminal_summary
+from edgebench.schema import bundle, plan
+from edgebench.schema.bundle import Artifact, FileRef, Golden
+from edgebench.schema.plan import Plan
+from tests.support.cable import phone as phone
+from tests.support.cable import plug_in as plug_in
+from tests.support.skips import pytest_sessionfinish as pytest_sessionfinish
+from tests.support.skips import pytest_terminal_summary as pytest_terminal_summary
 
 DATA = Path(__file__).parent / "data"
 
@@ -132,8 +132,8 @@ def fetched_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a phone's page loads (npm packages), fetched once; tests that need them are skipped where that fails."""
     folder = tmp_path_factory.mktemp("assets")
     with pytest.MonkeyPatch.context() as patch:
+        from edgebench.device.phone import assets
         from edgebench.errors import UserError
-        from edgebench.phone import assets
         from edgebench.progress import Silent
 
         patch.setenv("EDGEBENCH_CACHE", str(folder))

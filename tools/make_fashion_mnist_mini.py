@@ -1,4 +1,4 @@
-"""Make edgebench/data/fashion_mnist_mini.npz from the official files.
+"""Make edgebench/networks/data/fashion_mnist_mini.npz from the official files.
 
     python tools/make_fashion_mnist_mini.py FOLDER [OUT.npz]
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 TRAIN_PER_CLASS = 700
 TEST_PER_CLASS = 200
-OUT = Path(__file__).parents[1] / "edgebench" / "data" / "fashion_mnist_mini.npz"
+OUT = Path(__file__).parents[1] / "edgebench" / "networks" / "data" / "fashion_mnist_mini.npz"
 
 
 def idx(path: Path) -> NDArray[np.uint8]:

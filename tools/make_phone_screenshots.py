@@ -13,9 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from edgebench import deploy, plan
-from edgebench.targets import Target
-from tests.browser import Browser, url_in
+from edgebench import deploy
+from edgebench.schema import plan
+from edgebench.schema.targets import Target
+from tests.support.browser import Browser, url_in
 
 ROOT = Path(__file__).parents[1]
 PHONE = Target(name="phone", transport="web", lan=True, https=True, runtimes=("onnxruntime-web", "litert-web"))

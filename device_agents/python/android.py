@@ -42,7 +42,7 @@ def properties():
 
 
 def static_facts():
-    """The facts of edgebench/facts.py that a phone's properties tell."""
+    """The facts of edgebench/schema/facts.py that a phone's properties tell."""
     told = properties()
     maker, model = told.get("ro.product.manufacturer", ""), told.get("ro.product.model", "")
     soc = " ".join(filter(None, (told.get("ro.soc.manufacturer"), told.get("ro.soc.model")))) or told.get("ro.hardware")

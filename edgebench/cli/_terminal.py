@@ -62,8 +62,8 @@ def check_outputs(*paths: Path | None) -> None:
 
     If one is stdout, everything else that the command says goes to stderr.
     """
-    from edgebench import output
     from edgebench.errors import UserError
+    from edgebench.files import output
 
     named = [path for path in paths if path]
     for path in named:
@@ -76,7 +76,7 @@ def check_outputs(*paths: Path | None) -> None:
 
 def leave_stdout_to(path: Path) -> None:
     """If it is stdout, everything else that the command says goes to stderr from now on."""
-    from edgebench import output
+    from edgebench.files import output
 
     if output.is_stdout(path):
         sys.stdout = sys.stderr
@@ -84,7 +84,7 @@ def leave_stdout_to(path: Path) -> None:
 
 def say_written(path: Path) -> None:
     """Where a file is now; nothing of what went to stdout."""
-    from edgebench import output
+    from edgebench.files import output
 
     if not output.is_stdout(path):
         say(str(path))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.padding import Padding
     from rich.table import Table
 
-    from edgebench.audit import Finding
-    from edgebench.emissions import Emission
+    from edgebench.energy.codecarbon_table import Emission
+    from edgebench.studies.audit import Finding
 
 app = typer.Typer()
 
@@ -46,8 +46,8 @@ def audit(
     Exits with 1 if a file could not be read (the others are looked at all the same), else with 3 if something is
     wrong, with 0 if nothing is.
     """
-    from edgebench import audit as auditor
-    from edgebench.audit.gather import gather
+    from edgebench.studies import audit as auditor
+    from edgebench.studies.audit.gather import gather
 
     if list_detectors:
         for name in auditor.names():
@@ -97,7 +97,7 @@ def _emissions_table(emissions: Sequence[Emission]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from edgebench.emissions import INTENSITY_G_PER_KWH
+    from edgebench.energy.codecarbon_table import INTENSITY_G_PER_KWH
 
     made = Table(box=None, pad_edge=False, header_style="dim", caption_justify="left")
     made.add_column("run", overflow="fold")

@@ -10,7 +10,7 @@ import typer
 from edgebench.cli._terminal import check_outputs, console, example, progress, say_written
 
 if TYPE_CHECKING:
-    from edgebench.evaluation import SplitName
+    from edgebench.networks.evaluation import SplitName
 
 app = typer.Typer()
 
@@ -29,12 +29,12 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write all of it, for other programs.")] = None,
 ) -> None:
     """How right a network is, on which classes, and whether it knows when it is not."""
-    from edgebench import checkpoint as checkpoint_
-    from edgebench import evaluation
+    from edgebench.analysis.report import _evaluation
     from edgebench.evaluate import evaluate as run
-    from edgebench.evaluation import listing
-    from edgebench.report import _evaluation
-    from edgebench.study import report
+    from edgebench.networks import evaluation
+    from edgebench.networks.evaluation import listing
+    from edgebench.schema import checkpoint as checkpoint_
+    from edgebench.studies.study import report
 
     check_outputs(html, csv, json)
     made = run(checkpoint, split=cast("SplitName", split), pictures=bool(html or json), progress=progress())

@@ -32,8 +32,10 @@ def inspect(
     svg: Annotated[Path | None, typer.Option(help="Write a picture of sizes and errors per layer.")] = None,
 ) -> None:
     """What is in a file: operators, precisions, MACs, memory, layer by layer, and how far off they are."""
-    from edgebench import feeding, inspect, output
-    from edgebench.report import _inspection
+    from edgebench import inspect
+    from edgebench.analysis.report import _inspection
+    from edgebench.files import output
+    from edgebench.modelfile import feeding
 
     check_outputs(json, csv, svg)
     found = inspect.inspect(file, shapes=feeding.wish(shape or ()).shapes, progress=progress())
@@ -43,7 +45,7 @@ def inspect(
     if csv:
         output.write(csv, _inspection.layers_csv(found))
     if svg:
-        from edgebench.report import _inspection_chart
+        from edgebench.analysis.report import _inspection_chart
 
         output.write(svg, _inspection_chart.svg(found))
     for path in (json, csv, svg):

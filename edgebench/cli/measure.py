@@ -102,9 +102,10 @@ def export(
     A format that cannot be made is listed with the reason, and the others are delivered. Exits with 1 if --formats
     named it, if nothing could be made, or if a file loses more than --max-drop without --best-effort.
     """
-    from edgebench import cache, models
     from edgebench.export import check_kept, check_made
     from edgebench.export import export as run
+    from edgebench.files import cache
+    from edgebench.networks import models
 
     named = formats.split(",") if formats else None
     exported = run(
@@ -203,8 +204,11 @@ def deploy(
 
     Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
     """
-    from edgebench import bundle, carbon, compare, deploy, feeding, plan, record
-    from edgebench import targets as targets_
+    from edgebench import compare, deploy
+    from edgebench.energy import carbon
+    from edgebench.modelfile import feeding
+    from edgebench.schema import bundle, plan, record
+    from edgebench.schema import targets as targets_
 
     chosen = plan.named(preset)
     if accuracy:
@@ -270,7 +274,8 @@ def compare(
 
     A file that is no record is named and left out; the exit code is 1 then.
     """
-    from edgebench import compare, report
+    from edgebench import compare
+    from edgebench.analysis import report
 
     check_outputs(html, markdown, csv)
     selected = compare.select(results, names or [])
@@ -311,7 +316,7 @@ def _without_effect(option: str, needed: str) -> None:
 
 
 def _show(comparison: Comparison) -> None:
-    from edgebench.report import _terminal as terminal
+    from edgebench.analysis.report import _terminal as terminal
 
     terminal.show(comparison, console())
 

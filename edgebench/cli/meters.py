@@ -10,7 +10,7 @@ import typer
 from edgebench.cli._terminal import CALIBRATIONS, EXIT_USAGE, CalibrationFile, console, example, say
 
 if TYPE_CHECKING:
-    from edgebench.meters._integration import WindowEnergy
+    from edgebench.energy.meters._integration import WindowEnergy
 
 app = typer.Typer(
     help="List, watch and calibrate what measures energy here.",
@@ -31,8 +31,8 @@ def list_meters() -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from edgebench.energy.meters import _serial, _watch
     from edgebench.errors import MissingPackage
-    from edgebench.meters import _serial, _watch
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("meter", "what it is", "found"):
@@ -60,7 +60,7 @@ def watch_meter(
     calibrations: CalibrationFile = CALIBRATIONS,
 ) -> None:
     """Power as a meter shows it now, once a second, and the energy so far."""
-    from edgebench.meters import _watch
+    from edgebench.energy.meters import _watch
 
     said = ""
     try:
@@ -113,11 +113,11 @@ def calibrate(
     from datetime import UTC, datetime
 
     from edgebench import plugins
+    from edgebench.energy.meters import _calibration
     from edgebench.errors import UserError
-    from edgebench.meters import _calibration
 
     name, _, which = unit.partition(":")
-    plugins.load("edgebench.meters", name, kind="meter")
+    plugins.load("edgebench.energy.meters", name, kind="meter")
     if not which:
         raise UserError(
             "meters calibrate",

@@ -19,7 +19,7 @@ from edgebench.cli._terminal import (
 )
 
 if TYPE_CHECKING:
-    from edgebench.pruning import Request
+    from edgebench.networks.pruning import Request
 
 app = typer.Typer()
 
@@ -54,7 +54,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The checkpoint's path.")] = None,
 ) -> None:
     """Train a network and save a checkpoint. After a kill, the same command goes on."""
-    from edgebench import training
+    from edgebench.networks import training
     from edgebench.train import train as run
     from edgebench.train import train_seeds
 
@@ -129,8 +129,8 @@ def sparsity(
     csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
 ) -> None:
     """Zeros layer by layer: of all weights, and of those that ever meet anything but padding."""
-    from edgebench import sparsity
-    from edgebench.report import _sparsity
+    from edgebench.analysis.report import _sparsity
+    from edgebench.networks import sparsity
 
     check_outputs(csv)
     made = sparsity.table_of(checkpoint)
@@ -157,8 +157,8 @@ def pack(
 ) -> None:
     """How small a checkpoint becomes when its zeros are not stored; nothing about it gets faster."""
     from edgebench import pack
+    from edgebench.analysis.report import _packing
     from edgebench.errors import UserError
-    from edgebench.report import _packing
 
     if bits is not None and (unpack or out):
         raise UserError("--bits", "what is lossy is counted, not written", "Leave --bits out, or --out and --unpack")
@@ -179,8 +179,8 @@ def models(
     classes: Annotated[int, typer.Option(help="How many.", min=2)] = 10,
 ) -> None:
     """The networks that can be trained, with parameters, MACs and bytes for an input."""
-    from edgebench import models
-    from edgebench.report import _listing
+    from edgebench.analysis.report import _listing
+    from edgebench.networks import models
 
     with progress().step("Building each network without memory"):
         listed = models.listing(models.parse_shape(shape), classes)
@@ -188,8 +188,8 @@ def models(
 
 
 def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> Request | None:
-    from edgebench import pruning
     from edgebench.errors import UserError
+    from edgebench.networks import pruning
 
     if method is None:
         if ratio is not None or option or hooks:

@@ -40,9 +40,10 @@ def selftest(
 
     Exits with 3 if the device is too noisy for the plan. After Ctrl-C the jobs that are done are reported.
     """
-    from edgebench import plan, simulated
     from edgebench import selftest as selftest_
-    from edgebench import targets as targets_
+    from edgebench.device import simulated
+    from edgebench.schema import plan
+    from edgebench.schema import targets as targets_
 
     if example_folder:
         for path in simulated.write_examples(example_folder):

@@ -21,7 +21,7 @@ from edgebench.cli._terminal import (
 )
 
 if TYPE_CHECKING:
-    from edgebench.study import Outcome
+    from edgebench.studies.study import Outcome
 
 app = typer.Typer(
     help="Run a study's matrix and see which of its claims hold.",
@@ -55,7 +55,7 @@ def run(
 
     What is there is not made again. Interrupted? Type the same again: it goes on where it was.
     """
-    from edgebench import study
+    from edgebench.studies import study
 
     try:
         outcome = study.run(
@@ -84,8 +84,8 @@ def exact(file: StudyFile) -> None:
     """Compute the numbers that follow from a study's networks alone, without training."""
     from rich.table import Table
 
-    from edgebench.study import checking
-    from edgebench.study import exact as exact_
+    from edgebench.studies.study import checking
+    from edgebench.studies.study import exact as exact_
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("network and quantity", "study", "computed", ""):
@@ -113,7 +113,7 @@ def list_steps(
     """The parts of a study and how many networks each trains."""
     from rich.table import Table
 
-    from edgebench.study import checking, matrix
+    from edgebench.studies.study import checking, matrix
 
     study = checking.load(file)
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -27,7 +27,7 @@ def list_targets(file: TargetsFile = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edgebench import targets as targets_
+    from edgebench.schema import targets as targets_
 
     path = targets_.find_file(file)
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -45,10 +45,10 @@ def check_target(
     file: TargetsFile = None,
 ) -> None:
     """Reach a device and say what it is, what is missing and how to mend it."""
-    from edgebench import check
-    from edgebench import targets as targets_
+    from edgebench.device import target_check
+    from edgebench.schema import targets as targets_
 
-    found = check.check(targets_.load(name, targets_.find_file(file)), progress=progress())
+    found = target_check.check(targets_.load(name, targets_.find_file(file)), progress=progress())
     for line in found.lines():
         console().print(line, markup=False)
     if not found.ready:
@@ -58,7 +58,7 @@ def check_target(
 @app.command("bundle", epilog=example("edgebench targets bundle"))
 def bundle() -> None:
     """Make what the native agent needs on Android phones: glibc and CPython for ARM64 (Debian packages; once)."""
-    from edgebench.phone import bundle as bundles
+    from edgebench.device.phone import bundle as bundles
 
     made = bundles.build(progress())
     say(f"{made} ({made.stat().st_size / 1e6:.0f} MB); deploy brings it to the phone")
@@ -71,8 +71,8 @@ def emulate(
     file: TargetsFile = None,
 ) -> None:
     """Make and start an emulated ARM board behind a real ssh server (Debian packages; a minute or two, once)."""
-    from edgebench import emulator
-    from edgebench import targets as targets_
+    from edgebench.device import emulator
+    from edgebench.schema import targets as targets_
 
     if stop:
         emulator.find(board).stop()

@@ -1,0 +1,1 @@
+"""What records say: statistics, verdicts, comparisons, reports. Nothing here talks to a device."""

@@ -1,0 +1,69 @@
+"""What tells records of one artifact and target apart: their dates, or the folders that they came from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edgebench.schema.record import Record
+
+_TO_MINUTES_SECONDS_ALL = (5, 8, None)
+
+
+def of(records: Sequence[Record]) -> list[str]:
+    """For each record the shortest label that no other of its artifact and target has; empty where it needs none."""
+    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, record in enumerate(records):
+        alike[record.artifact.name, record.target.name].append(number)
+    labels = [""] * len(records)
+    for numbers in alike.values():
+        if len(numbers) > 1:
+            for number, label in zip(numbers, _distinct([records[number] for number in numbers]), strict=True):
+                labels[number] = label
+    return labels
+
+
+def _distinct(records: Sequence[Record]) -> list[str]:
+    """The shortest kind of label of which each record has one of its own."""
+    kinds = [found for found in _kinds(records) if all(found) and len(set(found)) == len(records)]
+    numbered = [f"#{number}" for number in range(1, len(records) + 1)]
+    return min(kinds, key=lambda found: max(map(len, found)), default=numbered)
+
+
+def _kinds(records: Sequence[Record]) -> Iterator[list[str]]:
+    moments = [_moment(record) for record in records]
+    dates = [date for date, _ in moments]
+    times = [time for _, time in moments]
+    yield dates
+    if len(set(dates)) == 1:
+        yield from ([time[:length] for time in times] for length in _TO_MINUTES_SECONDS_ALL)
+    yield from ([f"{date} {time[:length]}" for date, time in moments] for length in _TO_MINUTES_SECONDS_ALL)
+    yield from _folders([_folder(record) for record in records])
+
+
+def _moment(record: Record) -> tuple[str, str]:
+    """`20261129T100000.000Z` as (`2026-11-29`, `10:00:00.000`)."""
+    date, _, time = record.created.partition("T")
+    if not (date.isdigit() and len(date) == 8):
+        return record.created, record.created
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}", f"{time[:2]}:{time[2:4]}:{time[4:].rstrip('Z')}"
+
+
+def _folder(record: Record) -> tuple[str, ...]:
+    """Of its results, without its target's own."""
+    if record.path is None:
+        return ()
+    folder = record.path.parent
+    return (folder.parent if folder.name == record.target.name else folder).parts
+
+
+def _folders(folders: Sequence[tuple[str, ...]]) -> Iterator[list[str]]:
+    """The folder at each depth from the end, then the ends themselves: `main` and `pr` of `ab/main/results`."""
+    if not all(folders):
+        return
+    deepest = max(map(len, folders))
+    for depth in range(1, deepest + 1):
+        yield [parts[-depth] if depth <= len(parts) else "" for parts in folders]
+    for depth in range(2, deepest + 1):
+        yield [str(Path(*parts[-depth:])) for parts in folders]

@@ -1,0 +1,52 @@
+"""What a record says by itself, before it is compared with another: everything that its raw values are needed for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgebench.analysis import percentiles, stats, verdict
+from edgebench.analysis.stats import Estimate
+from edgebench.analysis.verdict import Verdict
+from edgebench.schema.record import Record
+
+# Where a curve of latencies is drawn: evenly, and closer in the tail.
+SHARES = tuple(np.unique(np.concatenate([np.linspace(0.001, 0.99, 200), np.linspace(0.99, 0.999, 20)])).tolist())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An estimate is None where nothing was measured.
+
+    p50_ns: the median of the rounds' means where rounds are means (record.means_only). no_quantiles: why p90 or p99 is
+    missing where there are values. curve_ns: the latencies at SHARES; empty without single values.
+    """
+
+    record: Record
+    verdict: Verdict
+    p50_ns: Estimate | None
+    p90_ns: Estimate | None
+    p99_ns: Estimate | None
+    no_quantiles: tuple[str, ...]
+    throughput_hz: float | None
+    curve_ns: tuple[float, ...]
+
+    @property
+    def may_be_baseline(self) -> bool:
+        return self.p50_ns is not None and self.verdict.level != "invalid"
+
+
+def of(record: Record) -> Measured:
+    rounds = record.rounds
+    single = bool(rounds) and not record.means_only
+    return Measured(
+        record=record,
+        verdict=verdict.judge(record),
+        p50_ns=stats.latency_ns(rounds, 0.5),
+        p90_ns=stats.latency_ns(rounds, 0.9) if single else None,
+        p99_ns=stats.latency_ns(rounds, 0.99) if single else None,
+        no_quantiles=tuple(filter(None, (percentiles.why_none(rounds, q) for q in (0.9, 0.99)))) if single else (),
+        throughput_hz=stats.throughput_hz(rounds),
+        curve_ns=tuple(np.quantile(stats.outline_ns(rounds), SHARES).tolist()) if single else (),
+    )

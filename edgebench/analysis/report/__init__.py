@@ -1,0 +1,18 @@
+"""A comparison in the forms that people read. One file each; the file's name is the option of `edgebench compare`.
+
+render(comparison) -> str     the whole file's text
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgebench import plugins
+from edgebench.compare import Comparison
+from edgebench.files import output
+
+
+def write(comparison: Comparison, form: str, path: Path) -> None:
+    """Render a comparison and write it to `path`, by renaming."""
+    text: str = plugins.load("edgebench.analysis.report", form, kind="report").render(comparison)
+    output.write(path, text)

@@ -1,0 +1,180 @@
+"""SI values as people read them; the only place that converts units."""
+
+from __future__ import annotations
+
+import math
+
+from edgebench.analysis.ratios import Ratio
+from edgebench.analysis.stats import Estimate
+from edgebench.compare import Row
+from edgebench.energy import carbon
+from edgebench.energy.per_inference import EnergyPerInference
+
+NOTHING = "-"
+
+
+def time(ns: float) -> str:
+    divisor, unit = _time_unit(ns)
+    return f"{significant(ns / divisor)} {unit}"
+
+
+def _time_unit(ns: float) -> tuple[float, str]:
+    for limit, divisor, unit in ((1e3, 1.0, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms")):
+        if ns < limit:
+            return divisor, unit
+    return 1e9, "s"
+
+
+def estimate(ns: Estimate | None) -> str:
+    """`56.8 µs (38.4-59.5)`: both ends, as an interval need not lie evenly around its value."""
+    return " ".join(filter(None, estimate_parts(ns)))
+
+
+def estimate_parts(ns: Estimate | None) -> tuple[str, str]:
+    """`56.8 µs` and `(38.4-59.5)`; the second is empty where there is no interval."""
+    return (NOTHING, "") if ns is None else _parts(ns, *_time_unit(ns.value))
+
+
+def _parts(found: Estimate, divisor: float, unit: str) -> tuple[str, str]:
+    value, low, high = (None if end is None else end / divisor for end in (found.value, found.low, found.high))
+    assert value is not None
+    if low is None or high is None:
+        return f"{significant(value)} {unit}", ""
+    digits = _decimals(value, low, high)
+    return f"{value:,.{digits}f} {unit}", f"({low:,.{digits}f}-{high:,.{digits}f})"
+
+
+def _decimals(value: float, low: float, high: float) -> int:
+    """Three digits of the value, and up to two more where the interval is narrower than they show."""
+    digits = _significant_decimals(value)
+    half = (high - low) / 2
+    return min(max(digits, _first_decimal(half)), digits + 2)
+
+
+def change(fraction: float) -> str:
+    """`-6 %`, `+0.4 %`; beyond ten times as much `over +900 %`"""
+    if fraction > 9:
+        return "over +900 %"
+    digits = 0 if abs(fraction) >= 0.0095 or not fraction else 1 if abs(fraction) >= 0.00095 else 2
+    return f"{100 * fraction:+.{digits}f} %"
+
+
+def size(count: int | None) -> str:
+    """Decimal units: 1 MB is 10^6 bytes."""
+    if count is None:
+        return NOTHING
+    if count < 1000:
+        return f"{count} B"
+    for limit, divisor, unit in ((1e6, 1e3, "kB"), (1e9, 1e6, "MB")):
+        if count < limit:
+            return f"{significant(count / divisor)} {unit}"
+    return f"{significant(count / 1e9)} GB"
+
+
+def joules(j: float) -> str:
+    divisor, unit = _joule_unit(j)
+    return f"{significant(j / divisor)} {unit}"
+
+
+def _joule_unit(j: float) -> tuple[float, str]:
+    for limit, divisor, unit in ((1e-3, 1e-6, "µJ"), (1, 1e-3, "mJ")):
+        if abs(j) < limit:
+            return divisor, unit
+    return 1.0, "J"
+
+
+def grams(g: float) -> str:
+    for limit, divisor, unit in ((1e-6, 1e-9, "ng"), (1e-3, 1e-6, "µg"), (1, 1e-3, "mg")):
+        if abs(g) < limit:
+            return f"{significant(g / divisor)} {unit}"
+    return f"{significant(g)} g"
+
+
+def energy(row: Row) -> str:
+    """Energy of one inference per scope with its provenance and ratio to the baseline's, or that there is none."""
+    if not row.energy:
+        return "none"
+    ratios = row.energy_ratios or ("",) * len(row.energy)
+    told = zip(row.energy, ratios, strict=True)
+    return "; ".join(_energy(one, ratio, row.intensity_g_per_kwh) for one, ratio in told)
+
+
+def _energy(one: EnergyPerInference, to_baseline: Ratio | str, intensity_g_per_kwh: float | None) -> str:
+    """Net joules where there are some, and what the gross ones emit. Why there is no ratio is said below the table."""
+    kind, shown = "gross" if one.net_j is None else "net", one.shown_j
+    figure = " ".join(filter(None, _parts(shown, *_joule_unit(shown.value))))
+    told = f", {' '.join(_ratio(to_baseline))}" if isinstance(to_baseline, Ratio) else ""
+    emitted = ""
+    if intensity_g_per_kwh is not None:
+        emitted = f", {grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))} CO2e"
+    return f"{figure} {kind}{emitted} ({one.meter} {one.scope}, {one.provenance}){told}"
+
+
+def rate(per_second: float | None) -> str:
+    return NOTHING if per_second is None else f"{significant(per_second)}/s"
+
+
+def ratio(row: Row) -> str:
+    return " ".join(ratio_parts(row))
+
+
+def ratio_parts(row: Row) -> list[str]:
+    """`0.41x`, `(0.40-0.42)`, and `per image` where it is: a line each where the column is narrow."""
+    if row.is_baseline:
+        return ["baseline"]
+    return [NOTHING] if row.ratio is None else _ratio(row.ratio)
+
+
+def _ratio(value: Ratio) -> list[str]:
+    parts = _of_outcome(value)
+    return [*parts, "per image"] if value.per_image else parts
+
+
+def _of_outcome(value: Ratio) -> list[str]:
+    """Different, equivalent or not resolved; in the last case what the difference may be."""
+    if value.low is None or value.high is None:
+        return [f"{significant(value.value)}x", "(no interval)"]
+    if value.outcome == "not resolved":
+        return ["not resolved:", f"{change(value.low - 1)} to {change(value.high - 1)}"]
+    digits = _ratio_decimals(value.value, value.low, value.high)
+    same = value.outcome == "equivalent"
+    return [
+        "same" if same else f"{value.value:,.{digits}f}x",
+        f"({value.low:,.{digits}f}-{value.high:,.{digits}f})",
+    ]
+
+
+def _ratio_decimals(value: float, low: float, high: float) -> int:
+    """Two, of large ratios fewer; more where an end would read as 1 though it is not, or both ends as the same."""
+    nearest = min(abs(low - 1), abs(high - 1))
+    width = _first_decimal((high - low) / 2)
+    wanted = [_first_decimal(nearest), width if width <= 3 else 0, _first_decimal(low) + 1]
+    return min(max(min(_significant_decimals(value), 2), *wanted), 4)
+
+
+def _first_decimal(value: float) -> int:
+    """The decimal place of its first digit; 0 for nothing."""
+    return -math.floor(math.log10(value) + 1e-9) if value > 0 else 0
+
+
+def accuracy(row: Row) -> str:
+    """On the device if it was asked there, with its interval; else the file's on the host."""
+    found = row.device_accuracy
+    if found is not None and found.low is not None and found.high is not None:
+        return f"{found.value:.2%} ({100 * found.low:.1f}-{100 * found.high:.1f})"
+    parity = row.record.artifact.parity
+    return f"{parity.accuracy:.2%}" if parity else NOTHING
+
+
+def agreement(row: Row) -> str:
+    parity = row.record.artifact.parity
+    return f"{parity.top1_agreement:.2%}" if parity else NOTHING
+
+
+def significant(value: float) -> str:
+    """Three significant digits, no exponent."""
+    return f"{value:,.{_significant_decimals(value)}f}" if value else "0"
+
+
+def _significant_decimals(value: float) -> int:
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0

@@ -1,0 +1,55 @@
+"""Zeros layer by layer, on a terminal."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from edgebench.networks.sparsity import Row, Table
+
+
+def table(made: Table) -> RichTable:
+    """Fits 80 columns; nnz MACs: what an ideal sparse kernel would do."""
+    shown = RichTable(box=None, pad_edge=False, header_style="dim", collapse_padding=True)
+    shown.add_column("layer", no_wrap=True)
+    for heading in ("weights", "nonzero", "dead", "zeros", "of live", "MACs", "nnz MACs"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in made.rows:
+        shown.add_row(*_cells(row))
+    shown.add_section()
+    shown.add_row(*_cells(made.total), style="bold")
+    return shown
+
+
+def summary(made: Table) -> str:
+    total = made.total
+    return (
+        f"{made.effective:.2%} of the dense network's {made.dense_weights:,} weights are zero or gone (effective); "
+        f"{total.sparsity:.2%} of the {total.weights:,} that are left are zeros (nominal), "
+        f"{total.live_sparsity:.2%} of those that ever meet the image (live)."
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        escape(_short(row.layer)),
+        f"{row.weights:,}",
+        f"{row.nonzero:,}",
+        f"{row.dead:,}",
+        f"{row.sparsity:.1%}",
+        f"{row.live_sparsity:.1%}",
+        _count(row.macs),
+        _count(row.nonzero_macs),
+    )
+
+
+def _short(name: str, width: int = 18) -> str:
+    """A long name loses its middle: its beginning says where the layer is, its end what it is."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
+
+
+def _count(number: int) -> str:
+    for limit, divisor, unit in ((1e4, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M")):
+        if number < limit:
+            return f"{number / divisor:.3g}{unit}" if unit else str(number)
+    return f"{number / 1e9:.3g}G"

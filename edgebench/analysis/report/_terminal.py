@@ -1,0 +1,82 @@
+"""The comparison on a terminal, 80 columns wide: two tables for each target, then the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edgebench.analysis.report import _format, _text
+from edgebench.analysis.stats import Estimate
+from edgebench.compare import Comparison, Row
+
+_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    shapes = _text.shows_shapes(comparison.rows)
+    for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.record.target.name == target]
+        console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
+        console.print(_latency_table(rows, shapes=shapes))
+        console.print(_quality_table(rows))
+        for remark in _text.remarks(rows):
+            style = _STYLES[remark.level]
+            console.print(f"[{style}]{remark.rows} {remark.level}[/]: {escape(remark.text)}")
+    for note in _text.notes(comparison):
+        console.print(escape(note), style="dim")
+
+
+def _device(row: Row) -> str:
+    facts = row.record.facts_before
+    browser = facts.browser and f"BROWSER ({row.record.in_browser_by}): {facts.browser}"
+    parts = [facts.model, facts.cpu, browser, "EMULATED" if row.record.target.emulated else None]
+    threads = row.record.runtime.threads or row.record.target.threads
+    return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
+
+
+def _latency_table(rows: Sequence[Row], *, shapes: bool) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("")
+    table.add_column("artifact", overflow="fold")
+    for heading in ("p50", "p90", "p99", "time/baseline"):
+        table.add_column(heading, justify="right")
+    for number, row in enumerate(rows, start=1):
+        quantiles = [_two_lines(estimate) for estimate in (row.p50_ns, row.p90_ns, row.p99_ns)]
+        mark = f"[{_STYLES[row.verdict.level]}]({number})[/]"
+        name = escape(row.record.artifact.name) + _under(row.label) + _under(row.fed if shapes else "")
+        table.add_row(mark, name, *quantiles, "\n".join(_format.ratio_parts(row)))
+    return table
+
+
+def _quality_table(rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("")
+    table.add_column("runtime")
+    for heading in ("rate", "accuracy", "agreement", "memory", "size", "energy"):
+        table.add_column(heading, justify="right")
+    for number, row in enumerate(rows, start=1):
+        runtime, size = row.record.runtime, row.record.artifact.size_bytes
+        table.add_row(
+            f"({number})",
+            escape(f"{runtime.name} {runtime.facts.get('version', '')}"),
+            _format.rate(row.throughput_hz),
+            _format.accuracy(row).replace(" ", "\n"),
+            _format.agreement(row),
+            _text.memory(row) + _under(_text.memory_parts(row)),
+            _format.size(size),
+            _format.energy(row),
+        )
+    return table
+
+
+def _under(text: str) -> str:
+    return f"\n[dim]{escape(text)}[/dim]" if text else ""
+
+
+def _two_lines(estimate: Estimate | None) -> str:
+    """The interval under its value, so that three quantiles fit into 80 columns."""
+    value, ends = _format.estimate_parts(estimate)
+    return value + _under(ends.strip("()"))

@@ -1,0 +1,281 @@
+"""What every report says in words."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgebench.analysis import between_jobs, comparability, latency_patterns, ratios, stats
+from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis.report import _format
+from edgebench.analysis.same_outputs import OutputsMatch
+from edgebench.compare import Comparison, Row
+from edgebench.energy import carbon
+from edgebench.energy.per_inference import EnergyPerInference
+from edgebench.schema.energy_reading import EnergyReading
+from edgebench.schema.record import Record
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something said about rows: why they are not valid, or what differs from their baseline."""
+
+    level: Literal["suspect", "invalid", "note"]
+    text: str
+    rows: str
+    """`(1)(3)-(8)`: the rows it is about, counted from 1; `all` if they are all."""
+
+
+def remarks(rows: Sequence[Row]) -> list[Remark]:
+    """What is said about any of the rows, each thing once; the worst first."""
+    said: dict[tuple[Literal["suspect", "invalid", "note"], str], list[int]] = {}
+    for number, row in enumerate(rows, start=1):
+        for reason in row.verdict.reasons:
+            said.setdefault((reason.level, f"{reason.seen}. {reason.remedy}"), []).append(number)
+        for note in _notes(row):
+            said.setdefault(("note", note), []).append(number)
+    found = [Remark(level, text, _numbered(numbers, len(rows))) for (level, text), numbers in said.items()]
+    return sorted(found, key=lambda remark: ["invalid", "suspect", "note"].index(remark.level))
+
+
+def _notes(row: Row) -> Iterator[str]:
+    for difference in row.differences:
+        yield f"not like the baseline: {difference}"
+    yield from row.no_quantiles
+    if row.no_ratio and row.verdict.level != "invalid":
+        yield f"no ratio: {row.no_ratio}"
+    if row.ratio and row.ratio.spread:
+        yield _of_two_jobs(row.ratio.spread)
+
+
+def _of_two_jobs(spread: Spread) -> str:
+    """What the interval of a ratio between two jobs allows for."""
+    where = "of another job than its baseline" if spread.same_target else "on another target than its baseline"
+    if spread.is_known:
+        return f"{where}: jobs of one file differ by up to {spread.least:.1%} there, which is in the interval"
+    remedy = "Measure both in one job, or keep" if spread.same_target else "Keep"
+    return (
+        f"{where}, one job each: differences below {between_jobs.UNKNOWN:.0%} are not resolved. {remedy} three jobs or "
+        "more of one file in its results (edgebench selftest --results)"
+    )
+
+
+def _numbered(numbers: Sequence[int], count: int) -> str:
+    if 1 < count == len(numbers):
+        return "all"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return "".join(map(_run, runs))
+
+
+def _run(numbers: Sequence[int]) -> str:
+    if len(numbers) > 2:
+        return f"({numbers[0]})-({numbers[-1]})"
+    return "".join(f"({number})" for number in numbers)
+
+
+def mark(record: Record) -> str:
+    """Beside a target's name: what its times are, where they are not a device's own of its native runtime."""
+    marks = {
+        "emulated": record.target.emulated,
+        f"browser, {record.in_browser_by}": record.in_browser,
+        "benchmark_model, means": record.means_only,
+    }
+    said = ", ".join(name for name, holds in marks.items() if holds)
+    return f" ({said})" if said else ""
+
+
+def notes(comparison: Comparison) -> Iterator[str]:
+    """Lines that belong under the table."""
+    targets = {row.record.target.name: row.record.target for row in comparison.rows}
+    for name, target in targets.items():
+        if target.emulated:
+            yield (
+                f"{name} is emulated: its times count instructions of an emulator, are no device's times, and are "
+                "compared with nothing but its own."
+            )
+    yield from _of_outcomes(comparison.rows)
+    if any(map(memory_parts, comparison.rows)):
+        yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
+    for row in comparison.rows:
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
+            yield f"{row.name} on {row.record.target.name}: {said}."
+    browsers = [row.record for row in comparison.rows if row.record.in_browser]
+    for name, by in dict.fromkeys((record.target.name, record.in_browser_by) for record in browsers):
+        yield (
+            f"{name} ran in a browser ({by}): other kernels than the native runtimes have; a ratio between the two "
+            "compares ways to run a file, not devices or precisions."
+        )
+    for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.means_only):
+        yield (
+            f"{name} was timed by benchmark_model, which the user brought: p50 is the median of its rounds' means, "
+            "there are no percentiles, and its answers were not checked."
+        )
+    yield from _energy(comparison)
+    yield from dict.fromkeys(map(outputs, comparison.outputs))
+
+
+def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
+    outcomes = {row.outcome for row in rows}
+    margin = f"{ratios.EQUIVALENCE_MARGIN:.0%}"
+    if "equivalent" in outcomes:
+        yield f"same: the 95% interval of the ratio lies within {margin} of 1."
+    if any(row.ratio and row.ratio.per_image for row in rows):
+        yield (
+            "per image: a ratio of one image, as the two take different numbers of images an inference; times and "
+            "rates are of an inference."
+        )
+    if any(row.outcome == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
+        yield (
+            f"not resolved: the 95% interval of the ratio holds 1 and reaches further than {margin} from it; measure "
+            "for longer, and in one job what is on one target."
+        )
+
+
+def shows_shapes(rows: Sequence[Row]) -> bool:
+    """Whether the inputs as they were fed go beside the names: they differ, are not of one image, or no bundle says
+    what the file takes.
+    """
+    known = [row for row in rows if row.fed]
+    return len({str(comparability.sizes(row.record)) for row in known}) > 1 or any(
+        row.record.batch not in (None, 1) or not row.record.artifact.inputs for row in known
+    )
+
+
+def of_plan(record: Record) -> Iterator[str]:
+    """What a plan finds that the columns do not hold."""
+    plan = record.plan
+    if plan.window_s_min and record.rounds:
+        found = stats.windows(record.rounds)
+        yield (
+            f"{found.count} windows of {found.shortest_s:.1f} s and {found.least_inferences} inferences or more, "
+            f"median {_format.rate(found.rate_hz)}"
+        )
+    over_time = latency_patterns.sustained(record)
+    if over_time is not None:
+        minutes = ", ".join(_format.time(p50_ns) for p50_ns in over_time.p50_ns)
+        yield (
+            f"{_throttling(over_time)}; the last minute's p50 is {over_time.slowdown:.2f}x of the first minute's "
+            f"({minutes})"
+        )
+    missed, whole = latency_patterns.missed(record.rounds)
+    if plan.duty_hz and whole:
+        yield f"{plan.duty_hz:g} inferences a second, {missed} of {whole} not done when the next was due"
+
+
+def _throttling(found: latency_patterns.Sustained) -> str:
+    if found.throttled_after_s is not None:
+        return f"throttled after {found.throttled_after_s:.0f} s"
+    if found.slowed_after_s is not None:
+        return f"slower by a tenth or more from {found.slowed_after_s:.0f} s on"
+    return "never throttled" if found.tells else "never slower by a tenth; this device tells no throttling"
+
+
+def _energy(comparison: Comparison) -> Iterator[str]:
+    """How exact the joules are, why there are no ratios of some, and for every source that says none, why."""
+    rows = comparison.rows
+    yield from dict.fromkeys(_exactness(row, one) for row in rows for one in row.energy)
+    yield from _carbon(rows)
+    ratios = [ratio for row in rows for ratio in row.energy_ratios if isinstance(ratio, str)]
+    for why in dict.fromkeys(ratios):
+        yield f"No ratio of energies: {why}."
+    for why in dict.fromkeys(why for row in rows for why in row.no_energy):
+        yield f"No energy: {why}."
+
+
+def _carbon(rows: Sequence[Row]) -> Iterator[str]:
+    """Of the gross joules, which are what is drawn from the grid."""
+    for row in rows:
+        if row.intensity_g_per_kwh is None:
+            continue
+        for one in row.energy:
+            emitted = _format.grams(carbon.grams(one.gross_j.value, row.intensity_g_per_kwh))
+            yield (
+                f"{row.name} on {row.record.target.name}: {emitted} of CO2e an inference, gross joules "
+                f"of {one.meter} {one.scope} ({one.provenance}) at {row.intensity_g_per_kwh:g} g/kWh "
+                f"({row.intensity_source}); the making of the device is not in it."
+            )
+
+
+def _exactness(row: Row, one: EnergyPerInference) -> str:
+    """What does not show in the interval between windows."""
+    reading = next(read for read in row.record.energy if (read.meter, read.scope) == (one.meter, one.scope))
+    source = f"{one.meter} {one.scope}"
+    if one.provenance != "measured":
+        return f"Energy of {source} is {one.provenance}: {reading.reason}."
+    if one.u_systematic_j is None or one.net_j is None:
+        exact = "nobody states its accuracy, so its uncertainty is unknown"
+    else:
+        source_of = reading.instrument.accuracy_source if reading.instrument else ""
+        exact = f"the meter itself is within ±{2 * one.u_systematic_j / abs(one.net_j.value):.1%} ({source_of})"
+    aligned = reading.alignment
+    clock = f"; its clock is known to ±{2e3 * aligned.u_s:.1f} ms" if aligned and aligned.method == "rtt" else ""
+    return f"Energy of {source}: {exact}{clock}{_meanwhile(reading)}."
+
+
+def _meanwhile(reading: EnergyReading) -> str:
+    """How the device was in the windows: `; 45 °C before and 52 °C after; lowest clock 1.50 GHz, median 1.80 GHz`."""
+    warm, clocks = reading.temperatures_c, reading.clocks_hz
+    told = []
+    if warm:
+        most = f", at most {max(warm):.0f} °C" if max(warm) > max(warm[0], warm[-1]) else ""
+        told.append(f"{warm[0]:.0f} °C before and {warm[-1]:.0f} °C after{most}")
+    if clocks:
+        told.append(f"lowest clock {min(clocks) / 1e9:.2f} GHz, median {statistics.median(clocks) / 1e9:.2f} GHz")
+    return "".join(f"; {part}" for part in told)
+
+
+def outputs(match: OutputsMatch) -> str:
+    if match.identical:
+        return f"{match.artifact}: outputs on {match.target} are bit-identical to {match.other}."
+    return (
+        f"{match.artifact}: outputs on {match.target} differ from {match.other} by at most {match.max_abs_diff:.3g}, "
+        f"top-1 agreement {match.top1_agreement:.1%}."
+    )
+
+
+def memory(row: Row) -> str:
+    """The high-water mark of the worker while it runs, runtime included."""
+    return _format.size(row.high_water_bytes)
+
+
+def memory_parts(row: Row) -> str:
+    """`44+3.2+1.0`, in MB: the bare runtime, what loading added, what inferring added; empty if it is not known."""
+    parts = row.record.memory.parts if row.record.memory else None
+    if parts is None:
+        return ""
+    return f"{parts.runtime / 1e6:.0f}+{parts.weights / 1e6:.1f}+{parts.working_set / 1e6:.1f}"
+
+
+def gpu_memory(record: Record) -> str:
+    """What the GPU's driver and the runtime's allocator say; empty without a GPU."""
+    running = record.memory.running if record.memory else {}
+    names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
+    said = [f"{_format.size(running[key])} {name}" for key, name in names.items() if key in running]
+    return f"GPU memory {', '.join(said)}" if said else ""
+
+
+def accuracy(row: Row) -> str:
+    """On the device, next to the host's, and against the baseline's; empty if it was not asked there."""
+    found, answers, parity = row.device_accuracy, row.record.answers, row.record.artifact.parity
+    if found is None or answers is None or found.low is None or found.high is None:
+        return ""
+    said = (
+        f"right there on {found.value:.2%} of the {answers.images} test images of {answers.dataset} "
+        f"({found.low:.2%} to {found.high:.2%})"
+    )
+    if parity is not None:
+        said += f", on the host on {parity.accuracy:.2%}"
+    change = row.accuracy_change
+    if change is not None and change.low is not None and change.high is not None:
+        said += (
+            f"; {100 * change.value:+.2f} points against the baseline ({100 * change.low:+.2f} to "
+            f"{100 * change.high:+.2f}, image by image)"
+        )
+    return said

@@ -1,0 +1,168 @@
+"""Pure functions on the raw values of records. Times are in ns; intervals are two-sided 95 %.
+
+A latency is the median over rounds of each round's own quantile, with the distribution-free interval of that median
+(device_agents/python/series.py: median_interval). Values inside a round are correlated, so their number says nothing
+about how well the quantile is known; and a round that something slowed as a whole does not move it. Percentiles that
+lie further out than the values of a round are those of all values (edgebench/analysis/percentiles.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from device_agents.python import series
+from edgebench.analysis import percentiles, settled
+from edgebench.schema.plan import Plan
+from edgebench.schema.record import Answers, Round
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; low and high are None where there are too few rounds or values."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """Of use only where the interval lies evenly around the value: that of a mean."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def reach(self) -> float | None:
+        """How far the farther end is from the value, as a fraction of it."""
+        if self.low is None or self.high is None:
+            return None
+        return max(self.value - self.low, self.high - self.value) / self.value
+
+
+def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:
+    return settled.medians_ns(rounds) if q == 0.5 else settled.of(rounds).quantiles_ns(q)
+
+
+def outline_ns(rounds: Sequence[Round]) -> np.ndarray:
+    """Latencies of one inference without the cold starts, ascending; thinned where there are many. Float [values]."""
+    return settled.of(rounds).outline_ns
+
+
+def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
+    """Quantile q of the latency in ns; None where there are too few values for it (`percentiles.why_none`)."""
+    if not rounds:
+        return None
+    if q == 0.5 or percentiles.rounds_hold_enough(rounds, q):
+        quantiles = round_quantiles_ns(rounds, q)
+        return Estimate(series.median(quantiles), *(series.median_interval(quantiles) or ()))
+    if percentiles.why_none(rounds, q):
+        return None
+    value, interval = percentiles.pooled(rounds, q)
+    return Estimate(value, *(interval or ()))
+
+
+def values_count(rounds: Sequence[Round]) -> int:
+    """How many values there are; a round that is one mean counts by its inferences."""
+    counts = settled.of(rounds).counts
+    return sum(count if len(one.values_ns) > 1 else one.block for one, count in zip(rounds, counts, strict=True))
+
+
+def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
+    """Whether the plan's stop rule was met; the agent stops by the same one."""
+    medians = round_quantiles_ns(rounds, 0.5)
+    values = values_count(rounds)
+    seconds = sum(round_.duration_ns or sum(round_.values_ns) for round_ in rounds) / 1e9
+    return series.is_enough(medians, values, seconds, msgspec.to_builtins(plan))
+
+
+def throughput_hz(rounds: Sequence[Round]) -> float | None:
+    """Inferences per second of busy time, one after the other (single-stream)."""
+    if not rounds:
+        return None
+    found = settled.of(rounds)
+    return 1e9 * sum(found.counts) / found.sum_ns
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Rounds as MLPerf counts them: whole inferences over whole windows, the median of the windows."""
+
+    count: int
+    shortest_s: float
+    least_inferences: int
+    rate_hz: float
+
+
+def windows(rounds: Sequence[Round]) -> Windows:
+    """Of at least one round."""
+    seconds = [(round_.duration_ns or sum(round_.values_ns)) / 1e9 for round_ in rounds]
+    rates_hz = [round_.inferences / long for round_, long in zip(rounds, seconds, strict=True)]
+    least = min(round_.inferences for round_ in rounds)
+    return Windows(len(rounds), min(seconds), least, statistics.median(rates_hz))
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """With Student's t-interval, from two values on; they are independent of one another (windows, seeds)."""
+    centre, half = statistics.mean(values), series.mean_half_width(values)
+    return Estimate(centre) if half is None else Estimate(centre, centre - half, centre + half)
+
+
+def proportion_difference(first: float, second: float, first_count: int, second_count: int) -> Estimate:
+    """First - second of two observed shares, with Newcombe's interval (1998, method 10) for independent samples."""
+    (low1, high1) = wilson_interval(first * first_count, first_count)
+    (low2, high2) = wilson_interval(second * second_count, second_count)
+    difference = first - second
+    below = math.hypot(first - low1, high2 - second)
+    above = math.hypot(high1 - first, second - low2)
+    return Estimate(difference, difference - below, difference + above)
+
+
+def wilson_interval(successes: float, count: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927), as fractions; of nothing, anything."""
+    if not count:
+        return 0.0, 1.0
+    z = _Z95
+    share = successes / count
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return (centre - spread) / (1 + z * z / count), (centre + spread) / (1 + z * z / count)
+
+
+def _right(answers: Answers) -> np.ndarray:
+    """For each image whether it was told; bool [images]."""
+    told, labels = (
+        np.frombuffer(base64.b64decode(text), "<u2") for text in (answers.classes_base64, answers.labels_base64)
+    )
+    right: np.ndarray = told == labels
+    return right
+
+
+def accuracy(answers: Answers) -> Estimate:
+    """Share of the test images that the device told, with Wilson's interval."""
+    right = _right(answers)
+    return Estimate(float(right.mean()), *wilson_interval(int(right.sum()), len(right)))
+
+
+def accuracy_difference(answers: Answers, baseline: Answers) -> Estimate | None:
+    """Accuracy less the baseline's, image by image; None if they were not asked about the same images."""
+    if (answers.dataset, answers.labels_base64) != (baseline.dataset, baseline.labels_base64):
+        return None
+    return paired_difference(_right(answers), _right(baseline))
+
+
+def paired_difference(own: np.ndarray, base: np.ndarray) -> Estimate:
+    """Share of the images that `own` tells less that of `base`. own, base: bool [images], of the same images.
+
+    Interval: Agresti and Min (Statistics in Medicine 24, 2005), for matched pairs.
+    """
+    won, lost, count = int((own & ~base).sum()), int((base & ~own).sum()), len(own)
+    centre = (won - lost) / (count + 2)
+    half = _Z95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (count + 2)) / (count + 2)
+    return Estimate((won - lost) / count, centre - half, centre + half)

@@ -1,0 +1,119 @@
+"""What a record holds, and what it lacks: rounds, values, checked answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgebench.analysis import stats
+from edgebench.analysis.verdict import failures
+from edgebench.analysis.verdict.reason import Reason
+from edgebench.schema.record import Record
+
+ACCURACY_LIMIT = 0.005
+
+
+def did_not_complete(record: Record) -> Iterator[Reason]:
+    outcome = record.outcome
+    if outcome.status == "failed":
+        why = failures.explain(outcome)
+        yield Reason("invalid", f"failed in {outcome.stage}: {why.seen}", why.remedy)
+    elif outcome.status == "agent-died":
+        yield Reason("invalid", f"the agent died after {len(record.rounds)} rounds: {outcome.reason}", "Deploy again")
+    elif outcome.status == "stopped":
+        yield Reason("invalid", outcome.reason, "Deploy again and let it end")
+    elif outcome.status == "budget":
+        yield _imprecise(record)
+
+
+def _imprecise(record: Record) -> Reason:
+    plan = record.plan
+    if plan.precision is None:
+        seen = f"{len(record.rounds)} rounds in {plan.seconds_max:g} s, the plan asks for {plan.rounds_min}"
+        return Reason("suspect", seen, "It is too slow for this plan: --plan quick")
+    median = stats.latency_ns(record.rounds, 0.5)
+    reached = f"{len(record.rounds)} rounds give p50 no interval"
+    if median is not None and median.low is not None and median.high is not None and median.half_width is not None:
+        low, high = median.low / median.value - 1, median.high / median.value - 1
+        digits = 1 if max(-low, high) >= 0.01 else 2
+        reached = f"p50 is known to {low:+.{digits}%} / {high:+.{digits}%}"
+        if median.half_width <= plan.precision * median.value:
+            reached += " only in the end, or of rounds that resemble one another"
+    longer = "" if plan.preset == "default" else ", or give it longer: --plan default"
+    return Reason("suspect", f"{reached}, asked for +/-{plan.precision:.1%}", f"Close other programs{longer}")
+
+
+def too_few_values(record: Record) -> Iterator[Reason]:
+    values = stats.values_count(record.rounds)
+    if record.rounds and values < record.plan.values_min:
+        yield Reason(
+            "suspect", f"{values} values, the plan asks for {record.plan.values_min}",
+            "It is slow: its percentiles are few numbers. --plan mlperf gives it longer",
+        )  # fmt: skip
+
+
+def short_window(record: Record) -> Iterator[Reason]:
+    """Every round of a plan with windows has to be long enough, on the device's clock."""
+    plan = record.plan
+    short = [
+        (round_.duration_ns or 0, round_.inferences)
+        for round_ in record.rounds
+        if (round_.duration_ns or 0) < plan.window_s_min * 1e9 or round_.inferences < plan.window_inferences_min
+    ]
+    if short:
+        shortest_ns, inferences = min(short)
+        yield Reason(
+            "invalid",
+            f"{len(short)} of {len(record.rounds)} windows are shorter than {plan.window_s_min:g} s or "
+            f"{plan.window_inferences_min} inferences: {shortest_ns / 1e9:.2f} s, {inferences} inferences",
+            "Deploy again; if it stays so, the device's clock jumps",
+        )
+
+
+def answers_unchecked(record: Record) -> Iterator[Reason]:
+    if record.means_only and record.outcome.status != "failed":
+        yield Reason(
+            "suspect",
+            "benchmark_model timed itself: each round is one mean, and nobody saw its answers",
+            "For checked answers and percentiles measure it with another runtime, litert for one",
+        )
+    elif record.golden is None and record.outcome.status != "failed":
+        yield Reason(
+            "suspect",
+            "its answers were not checked: no golden inputs",
+            "Deploy a bundle from `edgebench export`",
+        )
+
+
+def answered_wrongly(record: Record) -> Iterator[Reason]:
+    """It should never have been timed; a failure that says so has been told."""
+    golden = record.golden
+    if golden is None or golden.passed or record.outcome.status == "failed":
+        return
+    error = "not a number" if golden.relative_error is None else f"{golden.relative_error:.2g}"
+    yield Reason(
+        "invalid",
+        f"its answers to the {golden.count} golden inputs are wrong (relative error {error})",
+        failures.WRONG,
+    )
+
+
+def other_accuracy(record: Record) -> Iterator[Reason]:
+    """The same file on the same images: only roundings may differ between the host and here."""
+    parity, answers = record.artifact.parity, record.answers
+    if parity is None or answers is None:
+        return
+    here = stats.accuracy(answers)
+    if abs(here.value - parity.accuracy) > ACCURACY_LIMIT:
+        yield Reason(
+            "suspect",
+            f"it is right on {here.value:.2%} of the test images here, on the host on {parity.accuracy:.2%}",
+            "The runtimes compute it differently: update the older one, then export and deploy again",
+        )
+
+
+def not_scored(record: Record) -> Iterator[Reason]:
+    if record.plan.accuracy and record.answers is None and record.outcome.status in ("complete", "budget"):
+        yield Reason(
+            "suspect", "its accuracy was asked for, and the device did not answer the whole test set",
+            "Deploy again with --accuracy",
+        )  # fmt: skip

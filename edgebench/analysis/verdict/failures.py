@@ -1,0 +1,245 @@
+"""Why a runtime did not run a file, and what helps: told from the runtime's own words.
+
+The first row of CAUSES whose pattern is found counts. The words are those of onnxruntime 1.31 and LiteRT 2.3, and of
+the agent; older versions word most of them alike. What no row knows is shown as it was said.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from edgebench.modelfile.versions import oldest_onnxruntime
+from edgebench.schema.inspection import plain
+from edgebench.schema.record import Outcome
+
+Kind = Literal[
+    "open sizes", "other sizes", "external data", "operator", "type", "too new", "no model", "memory", "crash",
+    "wrong answers", "fallback", "hang", "data-dependent sizes", "sizes that do not fit", "invalid", "golden inputs",
+    "fed numbers", "unknown",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cause:
+    """pattern: what the runtime says; its groups fill the blanks of `seen` and `remedy`."""
+
+    kind: Kind
+    pattern: str
+    seen: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    kind: Kind
+    seen: str
+    remedy: str
+
+
+_MEMORY = "Give it smaller sizes, or a file with smaller weights (INT8), or measure it where there is more memory"
+_OTHER_SIZES = (
+    "Feed it sizes that it takes (--shape, where it leaves some open): many want multiples of 32, and some compute "
+    "sizes from numbers that they are fed, which are made up here"
+)
+_OUT_OF_MEMORY = r"std::bad_alloc|bad allocation|MemoryError|[Uu]nable to allocate|[Oo]ut of memory"
+
+CAUSES: tuple[Cause, ...] = (
+    # ---- sizes
+    Cause(
+        "open sizes", r"input '(?P<input>.+?)' leaves sizes open, (?P<shape>\[.*?\])",
+        "it leaves sizes of '{input}' open: {shape}",
+        "Say with which it is fed: --shape {input}=..., as your application feeds it",
+    ),
+    Cause(
+        "other sizes", r"input '(?P<input>.+?)' is (?P<shape>\[.*?\]), not (?P<given>\[.*?\])",
+        "its input '{input}' is {shape}, and --shape gives {given}", "Change only what is open",
+    ),
+    Cause(
+        "data-dependent sizes", r"but the computed output shape is|output shape .* does not match|OrtValue shape verif",
+        "the size of an answer depends on what is fed, and the file says that it does not",
+        "Export it again without sizes for its outputs",
+    ),
+    # ---- files
+    Cause(
+        "external data", r"(?i)external data.*?(?:does not exist|not found|no such file|escapes|cannot be|failed)",
+        "the file with its weights is not beside it",
+        "Put both into one folder, under the names that they were made with",
+    ),
+    Cause(
+        "no model",
+        r"INVALID_PROTOBUF|Protobuf parsing failed|not a valid Flatbuffer|has model identifier|does not have a graph"
+        r"|Could not open '|mmap of '",
+        "its content is no network, or only a part of one", "Export, download or copy it again",
+    ),
+    # ---- operators
+    Cause(
+        "operator", r"unresolved custom op: edgetpu-custom-op",
+        "it was compiled for an Edge TPU (operator edgetpu-custom-op)",
+        "Deploy the file that edgetpu_compiler was given: this one runs on a Coral only",
+    ),
+    Cause(
+        "operator", r"unresolved custom op: ethos-u",
+        "it was compiled for an Arm Ethos-U (operator ethos-u)",
+        "Deploy the file that Vela was given: this one runs on that processor only",
+    ),
+    Cause(
+        "operator", r"Select TensorFlow op.*\((?P<operator>Flex\w+)\)",
+        "its operator {operator} is one of TensorFlow's own (Select TF ops, Flex), which no LiteRT package brings",
+        "Convert it without SELECT_TF_OPS, or with another operator in the network",
+    ),
+    Cause(
+        "operator", r"unresolved custom op: (?P<operator>[\w:/-]+)",
+        "its operator {operator} is a custom one, and the runtime does not have it",
+        "It runs only in the application that brings this operator; export the network without it to measure it here",
+    ),
+    Cause(
+        "operator", r"builtin opcode '(?P<operator>\w+)' version '(?P<version>\d+)'",
+        "its operator {operator} is of version {version}, newer than the runtime",
+        "Update LiteRT on the device, or convert it with an older converter",
+    ),
+    Cause(
+        "operator", r"(?P<domain>com\.microsoft[\w.]*):(?P<operator>\w+)\(-?\d+\) is not a registered",
+        "the runtime does not know its operator {operator} of {domain}",
+        "That is onnxruntime's own: update it there, or export the network before it is optimised for a runtime",
+    ),
+    Cause(
+        "operator", r"(?P<domain>[\w.-]+):(?P<operator>\w+)\(-?\d+\) is not a registered",
+        "its operator {operator} is a custom one, of '{domain}', and the runtime does not have it",
+        "It needs a library that its makers ship; export the network without it to measure it here",
+    ),
+    Cause(
+        "operator", r"No Op registered for (?P<operator>\S+) with domain_version of (?P<version>\d+)",
+        "the runtime does not know its operator {operator} in opset {version}",
+        "Update the runtime on the device; if it is new already, no ONNX has such an operator there: export it again",
+    ),
+    Cause(
+        "operator", r"Could not find an implementation for (?P<operator>\w+)\((?P<version>\d+)\)",
+        "the runtime has no code for its operator {operator}, version {version}, with these types",
+        "Export it in float32 and with a newer opset (onnx.version_converter brings old files there), or measure it "
+        "with another runtime",
+    ),
+    Cause(
+        "operator",
+        r"(?:supported currently, got|[Tt]ype) (?P<type>[A-Z]\w+)\b.*Node number \d+ \((?P<operator>\w+)\) failed",
+        "its operator {operator} does not take {type} in this runtime",
+        "Convert the network with float32 or INT8 there, or update LiteRT on the device",
+    ),
+    # ---- types
+    Cause(
+        "type", r"input '(?P<input>.+?)' is an? (?P<type>.+?), which cannot be fed",
+        "its input '{input}' is of type {type}, and only arrays of plain numbers can be fed",
+        "Export the network with numbers as input: what comes before (strings, sequences) stays in the application",
+    ),
+    # ---- versions
+    Cause(
+        "too new", r"Unsupported model IR version: (?P<ir>\d+), max supported IR version: (?P<newest>\d+)",
+        "it has IR version {ir}, and this runtime reads up to {newest}",
+        "Update it there ({reads_it} reads IR version {ir}), or write it with an older `ir_version`",
+    ),
+    Cause(
+        "too new", r"Opset (?P<opset>\d+) is under development.*?domain (?P<domain>\S+) is till opset (?P<newest>\d+)",
+        "it has opset {opset} of {domain}, and this runtime reads up to {newest}",
+        "Update it there ({reads_it} reads opset {opset}), or export it with opset {newest}",
+    ),
+    # ---- memory
+    Cause(
+        "memory", r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)",
+        "there is no memory for it: it asked for {bytes} bytes at once", _MEMORY,
+    ),
+    Cause("memory", _OUT_OF_MEMORY, "there is no memory for it", _MEMORY),
+    # ---- networks that are none
+    Cause(
+        "type", r"Invalid data-type for array",
+        "its inputs or outputs are of a type that no array here holds (bfloat16, or a few bits)",
+        "Export the network with float32 or int8 inputs and outputs",
+    ),
+    Cause(
+        "invalid", r"Type Error: (?P<what>.+?is invalid)", "it is no valid network: {what}",
+        "Mend its export: onnx.checker.check_model finds the same",
+    ),
+    Cause(
+        "invalid", r"Invalid model\. (?P<what>[^.]+)", "it is no valid network: {what}",
+        "Mend its export: onnx.checker.check_model finds the same",
+    ),
+    Cause(
+        "golden inputs", r"a sample has (?P<own>\d+) bytes, the model takes (?P<taken>\d+)",
+        "its golden inputs have {own} bytes each, and it takes {taken}", "Export the bundle again",
+    ),
+    Cause(
+        "sizes that do not fit",
+        r"while running (?P<operator>\w+) node.*?(?P<what>(?:The input tensor cannot be reshaped"
+        r"|Attempting to broadcast|[\w ]*dimension|[\w ]*[Ss]hape)[^\n]*)",
+        "at its operator {operator} the sizes do not fit together: {what}",
+        _OTHER_SIZES,
+    ),
+    Cause(
+        "fed numbers", r"while running (?P<operator>\w+) node.*?Status Message: (?P<what>[^\n]+)",
+        "at its operator {operator} it does not go on: {what}",
+        "It was fed made-up numbers, whole ones with 0, which it may not take; or it wants other sizes (--shape)",
+    ),
+    Cause(
+        "sizes that do not fit", r"(?P<what>\([^()]* != [^()]*\)).*Node number \d+ \((?P<operator>\w+)\) failed",
+        "at its operator {operator} the sizes do not fit together {what}",
+        _OTHER_SIZES,
+    ),
+)  # fmt: skip
+
+# (signal's name, what is said of it, remedy)
+_BY_SIGNAL: dict[str, tuple[Kind, str, str]] = {
+    "SIGKILL": ("memory", "the system ended its process, as it does when memory runs out", _MEMORY),
+    "SIGILL": (
+        "crash", "the runtime uses an instruction that this processor does not have",
+        "Use a build of the runtime for this processor, or an older one",
+    ),
+}  # fmt: skip
+WRONG = "It answers differently here than where it was exported: update the runtime, or export it again"
+_BY_KIND: dict[str, tuple[Kind, str]] = {
+    "wrong": ("wrong answers", WRONG),
+    "fallback": (
+        "fallback", "Export it without them (inspect shows which), or measure it on the CPU: it was not timed like that"
+    ),
+    "crashed": ("crash", "It takes its runtime down: export it again, and do not load it in an application"),
+    "timeout": ("hang", "It hangs: try it alone, or give it a faster device"),
+    "error": ("unknown", "`edgebench inspect FILE` shows what is in it: compare that with what its runtime says here"),
+}  # fmt: skip
+
+
+def explain(outcome: Outcome) -> Explained:
+    """outcome: of a measurement that failed."""
+    if outcome.kind in ("wrong", "fallback", "timeout"):
+        kind, remedy = _BY_KIND[outcome.kind]
+        return Explained(kind, plain(outcome.reason), remedy)
+    if outcome.signal in _BY_SIGNAL:
+        kind, seen, remedy = _BY_SIGNAL[outcome.signal]
+        return Explained(kind, f"{seen} ({outcome.signal})", remedy)
+    found = of_words(outcome.reason)
+    if found.kind != "unknown" or outcome.kind != "crashed":
+        return found
+    kind, remedy = _BY_KIND["crashed"]
+    return Explained(kind, found.seen, remedy)
+
+
+def of_words(words: str) -> Explained:
+    """What a runtime says when it refuses a file."""
+    for cause in CAUSES:
+        match = re.search(cause.pattern, words, re.DOTALL)
+        if match:
+            blanks = {name: _without_places(found)[:200] for name, found in match.groupdict().items()}
+            if cause.kind == "too new":
+                blanks["reads_it"] = _reads_it(int(blanks.get("opset", 0)), int(blanks.get("ir", 0)))
+            return Explained(cause.kind, cause.seen.format(**blanks), cause.remedy.format(**blanks))
+    kind, remedy = _BY_KIND["error"]
+    return Explained(kind, _without_places(words), remedy)
+
+
+def _reads_it(opset: int, ir_version: int) -> str:
+    known = oldest_onnxruntime(opset, ir_version)
+    return "no onnxruntime that was tried" if known.startswith("newer") else f"{known} or newer"
+
+
+def _without_places(words: str) -> str:
+    """Without the places in the runtime's source that its sentences begin with, and the kind of its exception."""
+    words = re.sub(r"^\w+: \[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(words.split()))
+    return plain(re.sub(r"\S+\.(?:cc|h):\d+ .*?[)>] (?=\S)", "", words))

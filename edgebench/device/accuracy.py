@@ -1,0 +1,86 @@
+"""Accuracy on the device: the whole test set as an artifact takes it, in pieces that are known by their content.
+
+host    images of the data set ─> the artifact's own dtype and layout ─> pieces ─> sent once (by sha256)
+device  the file that was timed answers each image ─> classes             (device_agents/python/accuracy.py)
+host    classes and labels, image by image, in the record                 (statistics when it is read)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache as kept
+from pathlib import Path
+from typing import Any
+
+from edgebench.device.job_store import Test
+from edgebench.errors import UserError
+from edgebench.files import cache
+from edgebench.networks import data
+from edgebench.schema.bundle import Artifact
+
+# Of one piece: it is one request to the device, which has to answer it in time, and is fed from its memory.
+PIECE_BYTES = 8_000_000
+PIECE_IMAGES = 500
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What a device is asked about one artifact. files: {sha256: path} of the pieces, here."""
+
+    __test__ = False  # it is no test of pytest's
+
+    test: Test
+    files: dict[str, Path]
+
+
+def test_set(artifact: Artifact) -> TestSet:
+    """Raises UserError for an artifact that was exported without a data set, or before edgebench kept how."""
+    if artifact.parity is None or artifact.preprocessing is None or not artifact.inputs:
+        raise UserError(
+            artifact.name,
+            "it does not say which test set it is for and how its images are prepared",
+            "Export it (again) with `edgebench export --dataset NAME`, or leave --accuracy out",
+        )
+    images = _dataset(artifact.parity.dataset)
+    pieces, files = [], {}
+    folder = cache.folder() / "test-sets"
+    for count, content in _pieces(artifact, images.test.images):
+        sha256 = hashlib.sha256(content).hexdigest()
+        pieces.append((sha256, count))
+        files[sha256] = cache.put(folder / f"{sha256}.bin", content)
+    labels = base64.b64encode(images.test.labels.astype("<u2").tobytes()).decode()
+    return TestSet(Test(images.name, labels, tuple(pieces)), files)
+
+
+# The artifacts of a bundle are all asked about the same images.
+_dataset = kept(data.load)
+
+
+def _pieces(artifact: Artifact, images: Any) -> Iterator[tuple[int, bytes]]:
+    """(images, their bytes) of each piece."""
+    from edgebench.schema import tensors as parity
+
+    spec, preprocessing = artifact.inputs[0], artifact.preprocessing
+    assert preprocessing is not None
+    room = PIECE_IMAGES
+    start = 0
+    while start < len(images):
+        some = images[start : start + room]
+        if spec.folded:
+            stored = parity.to_layout(some.transpose(0, 3, 1, 2), spec)
+        else:
+            stored = parity.to_stored(preprocessing.apply(some), spec)
+        fits = max(1, PIECE_BYTES // stored[0].nbytes)
+        if fits < len(some):
+            room = fits
+            continue
+        yield len(some), stored.astype(stored.dtype.newbyteorder("<")).tobytes()
+        start += len(some)
+
+
+def classes(values: Sequence[int]) -> str:
+    """As records keep them: uint16, little-endian, base64."""
+    return base64.b64encode(b"".join(value.to_bytes(2, "little") for value in values)).decode()

@@ -1,0 +1,318 @@
+"""The agent seen from the host: talk to it. PROTOCOL.md says what is said, arrival.py how it comes there.
+
+What it says is untrusted: `wire` limits it, the types below say what fits, and each wait has a deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edgebench.device import wire
+from edgebench.device.answers import Alive, Clock, Holder, Ready, RuntimeOnDevice, Started, Tail, duration
+from edgebench.device.arrival import Arrived, arrive
+from edgebench.device.journal import Allowance
+from edgebench.device.transports import OwnAgent, Transport
+from edgebench.device.wire import Ended, Quiet, Unfit, Wire
+from edgebench.errors import AgentError, LinkLost
+from edgebench.progress import Progress, Silent
+from edgebench.schema.facts import Facts
+
+# The longest that a request may take, however often the agent says that it is at work on it: one of those that load
+# runtimes or read and write many megabytes, and any other. A person is told so often that it still is.
+_LONG = ("'runtimes'", "'install'", "'missing'", "'receive'")
+LONG_REQUEST_MAX_S, REQUEST_MAX_S = 600.0, 25.0
+SAY_AGAIN_S = 30.0
+# A job whose processes are stopped is waited for so long.
+STOPPED_MAX_S = 60.0
+_FRAME = 1 << 18
+_ALIVE = b'{"alive":'
+_NUMBER = re.compile(rb'\{"n":(\d{1,15}),')
+
+
+_T = TypeVar("_T")
+
+
+class Busy(AgentError):
+    """The device measures for somebody else."""
+
+    def __init__(self, where: str, holder: Holder) -> None:
+        super().__init__(where, f"it is busy: {holder}", "Wait for that with --wait, or use another board")
+        self.holder = holder
+
+
+class Silence(LinkLost):
+    """The connection is there, and nothing comes."""
+
+
+class Agent:
+    """One connection to an agent; close() it.
+
+    Raises Unreachable and AgentError when it starts, LinkLost whenever the connection ends unasked or falls silent.
+    """
+
+    def __init__(self, transport: Transport | OwnAgent, where: str, progress: Progress | None = None) -> None:
+        self.where = where
+        self._transport = transport
+        self._progress = progress or Silent()
+        self._interruptions = 0
+        self._asked = "its hello"
+        self._job_runs = False
+        self._wire: Wire | None = None
+        try:
+            transport.connect(self._progress)
+            arrived: Arrived = arrive(transport, where, self._tell_silence)
+        except BaseException:
+            transport.close()
+            raise
+        self._wire = arrived.wire
+        self.sha256 = arrived.sha256
+        self.boot = arrived.hello.boot
+
+    def close(self) -> None:
+        if self._wire:
+            self._wire.close()
+            self._wire = None
+        self._transport.close()
+
+    def facts(self) -> Facts:
+        return self._convert(self._ask({"do": "facts"}), Facts)
+
+    def runtimes(self, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, RuntimeOnDevice]:
+        answer = self._ask({"do": "runtimes", "names": list(names), "options": dict(options)})
+        found = self._convert(answer, dict[str, RuntimeOnDevice])
+        if set(found) != set(names):
+            raise self._unfit(f"runtimes {sorted(found)} where {sorted(names)} were asked for")
+        return found
+
+    def install(self, name: str, wheels: Sequence[str]) -> None:
+        self._ask({"do": "install", "name": name, "wheels": list(wheels)})
+
+    def missing(self, files: Mapping[str, Path]) -> list[str]:
+        """Which of {sha256: path} the device does not have, or has with another content."""
+        sizes = {sha256: path.stat().st_size for sha256, path in files.items()}
+        found = self._convert(self._ask({"do": "missing", "blobs": sizes}), list[str])
+        if len(set(found)) < len(found) or not set(found) <= files.keys():
+            raise self._unfit("it misses files that nobody spoke of")
+        return found
+
+    def send(self, files: Sequence[tuple[str, Path]]) -> None:
+        """Send the content of (sha256, path) pairs, each from where an earlier try ended; the agent checks each."""
+        for sha256, path in files:
+            resumed = self._send(sha256, path)
+            if resumed:  # what was there of it was wrong, and is gone
+                self._send(sha256, path)
+
+    def busy(self) -> Holder | None:
+        """Whom the device measures for, if it measures."""
+        return self._convert(self._ask({"do": "busy"}), Holder | None)  # type: ignore[arg-type]
+
+    def start(self, job: Mapping[str, Any]) -> bool:
+        """Start a job; False if the device has it already, running or ended. Raises Busy."""
+        answer = self._convert(self._ask({"do": "start", "job": dict(job)}), Started)
+        if answer.busy:
+            raise Busy(self.where, answer.busy)
+        self._job_runs = True
+        return answer.started
+
+    def tail(self, job: str, line: int, allowance: Allowance | None = None) -> Iterator[bytes | Tail]:
+        """Every journal line from number `line` on as it is written, then one Tail."""
+        self._job_runs = True
+        allowance = allowance or Allowance()
+        watchdog = _Watchdog(self.where, self._progress)
+        self._write({"do": "tail", "job": job, "line": line})
+        while True:
+            text = self._read_line(wire.MAX_LINE_BYTES, watchdog)
+            if text.startswith(b'{"n":'):
+                number = _NUMBER.match(text)
+                if number is None or int(number[1]) != line:
+                    raise self._unfit(f"a journal line {wire.plain(text[:40].decode(errors='replace'))}, due is {line}")
+                line += 1
+                if over := allowance.over(text):
+                    raise self._unfit(over)
+                yield text
+                continue
+            ending = self._convert(self._unwrap(text), Tail)
+            for _ in range(self._interruptions):
+                self._answer()
+            self._interruptions = 0
+            self._job_runs = ending.tail == "interrupted"
+            yield ending
+            return
+
+    def interrupt(self) -> None:
+        """End the present `tail`, which still gives the lines that are on their way: to ask something in between."""
+        self._write({"do": "clock"})
+        self._interruptions += 1
+
+    def clock(self) -> Clock:
+        return self._convert(self._ask({"do": "clock"}), Clock)
+
+    def enough(self, job: str) -> None:
+        """No more energy windows for the meter here."""
+        self._ask({"do": "enough", "job": job})
+
+    def stop(self, job: str) -> None:
+        """Ask a job to end after its present round."""
+        self._ask({"do": "stop", "job": job})
+
+    def forget(self, job: str) -> None:
+        """Remove a finished job's files."""
+        self._ask({"do": "forget", "job": job})
+
+    # ------------------------------------------------------------------ messages
+
+    def _send(self, sha256: str, path: Path) -> bool:
+        """True if what was there of an earlier try proved to be wrong. Frames: what is sent is never a request."""
+        size = path.stat().st_size
+        ready = self._convert(self._ask({"do": "receive", "sha256": sha256, "size": size}), Ready)
+        if not 0 <= ready.have <= size:
+            raise self._unfit(f"{ready.have} bytes of a file of {size}")
+        assert self._wire is not None
+        try:
+            with path.open("rb") as stream:
+                stream.seek(ready.have)
+                # The agent says early if it cannot take more.
+                while not (early := self._early()) and (piece := stream.read(_FRAME)):
+                    self._wire.write(b'{"bytes":%d}\n' % len(piece) + piece)
+            self._wire.write(b'{"bytes":0}\n')
+        except Ended:
+            raise self._link_lost() from None
+        except Quiet as error:
+            raise self._silent(error) from None
+        except Unfit as error:
+            raise self._unfit(error) from None
+        answer = self._convert(self._unwrap(early) if early else self._answer(), dict[str, bool])
+        if not answer.get("whole"):
+            if ready.have:
+                return True
+            raise AgentError(
+                self.where, f"{path.name} arrived with another content", "Is the board's disk or memory failing?"
+            )
+        return False
+
+    def _early(self) -> bytes:
+        """An answer that is there before all is sent, b"" if there is none; signs of life are none."""
+        assert self._wire is not None
+        if not self._wire.pending():
+            return b""
+        line = self._wire.line(wire.MAX_ANSWER_BYTES)
+        return b"" if line.startswith(_ALIVE) else line
+
+    def _ask(self, request: Mapping[str, Any]) -> Any:
+        self._write(request)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        return self._unwrap(self._read_line(wire.MAX_ANSWER_BYTES))
+
+    def _write(self, request: Mapping[str, Any]) -> None:
+        self._asked = f"'{request['do']}'"
+        assert self._wire is not None
+        try:
+            self._wire.write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
+        except Ended:
+            raise self._link_lost() from None
+        except Quiet as error:
+            raise self._silent(error) from None
+
+    def _read_line(self, max_bytes: int, watchdog: _Watchdog | None = None) -> bytes:
+        assert self._wire is not None
+        started, told = time.monotonic(), 0.0
+        while True:
+            try:
+                line = self._wire.line(max_bytes, wire.JOURNAL_SILENCE_MAX_S if watchdog else None)
+            except Ended:
+                raise self._link_lost() from None
+            except Quiet as error:
+                raise self._silent(error) from None
+            except Unfit as error:
+                raise self._unfit(error) from None
+            if not line.startswith(_ALIVE):
+                return line
+            if watchdog:
+                watchdog.hears(self._convert(self._parse(line)["alive"], Alive))
+                continue
+            waited = time.monotonic() - started
+            most_s = (LONG_REQUEST_MAX_S if self._asked in _LONG else REQUEST_MAX_S) * self._wire.patience
+            if waited > most_s:
+                raise self._unfit(f"it has been at work on that for {duration(waited)}")
+            if waited > told + SAY_AGAIN_S:
+                told = waited
+                self._progress.say(f"{self.where}: it is still at work on {self._asked}, {duration(waited)} so far")
+
+    def _parse(self, line: bytes) -> Any:
+        try:
+            return wire.parse(line)
+        except Unfit as error:
+            raise self._unfit(f"{error}: {wire.plain(line[:80].decode(errors='replace'))}") from None
+
+    def _unwrap(self, line: bytes) -> Any:
+        answer = self._parse(line)
+        if isinstance(answer, dict) and "ok" in answer:
+            return answer["ok"]
+        if not isinstance(answer, dict) or not isinstance(answer.get("error"), str):
+            raise self._unfit(f"neither an answer nor an error: {str(answer)[:80]}")
+        if isinstance(answer.get("remedy"), str):
+            raise AgentError(self.where, answer["error"], answer["remedy"])
+        raise AgentError(self.where, f"the agent says: {answer['error']}", "See its files in the `workdir` there")
+
+    def _convert(self, answer: Any, type_: type[_T]) -> _T:
+        try:
+            return msgspec.convert(answer, type_)
+        except msgspec.ValidationError as error:
+            raise self._unfit(error) from error
+
+    def _unfit(self, why: object) -> AgentError:
+        return AgentError(
+            self.where, f"the agent's answer to {self._asked} cannot be used ({why})",
+            "Is another program answering there? If not, report this as a bug",
+        )  # fmt: skip
+
+    def _silent(self, error: Quiet) -> Silence:
+        return Silence(self.where, f"nothing heard for {error} (asked for {self._asked})", self._what_goes_on())
+
+    def _link_lost(self) -> LinkLost:
+        assert self._wire is not None
+        return LinkLost(self.where, f"the connection ended: {self._wire.last_words()}", self._what_goes_on())
+
+    def _what_goes_on(self) -> str:
+        if self._asked == "'start'":
+            return "Whether the job was started is not known; deploy again, which goes on with it if it was"
+        if not self._job_runs:
+            return "Nothing was started there; deploy again"
+        return f"A job was running there at {time.strftime('%H:%M')}; deploy again to go on with it"
+
+    def _tell_silence(self, seconds: float) -> None:
+        self._progress.say(f"{self.where}: nothing heard for {seconds:.0f} s (asked for {self._asked})")
+
+
+class _Watchdog:
+    """Hears what the session says of a quiet job: whom a signal holds is said, and not waited for endlessly."""
+
+    def __init__(self, where: str, progress: Progress) -> None:
+        self._where = where
+        self._progress = progress
+        self._since: float | None = None
+
+    def hears(self, alive: Alive) -> None:
+        if alive.stopped is None:
+            self._since = None
+            return
+        if self._since is None:
+            self._since = time.monotonic()
+            self._progress.say(
+                f"{self._where}: its process {alive.stopped} is stopped (SIGSTOP); there, `kill -CONT {alive.stopped}` "
+                "lets it go on"
+            )
+        if time.monotonic() - self._since > STOPPED_MAX_S:
+            raise AgentError(
+                self._where, f"the job's process {alive.stopped} has been stopped (SIGSTOP) for {STOPPED_MAX_S:.0f} s",
+                f"There: kill -CONT {alive.stopped}; then deploy again to go on with the job",
+            )  # fmt: skip

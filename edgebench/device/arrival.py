@@ -1,0 +1,152 @@
+"""How an agent comes to a device: started if its file is there and right, brought if not, and its hello read.
+
+start ── hello
+  └─ missing or damaged ── put ── start ── hello
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from device_agents.arrival import source
+from device_agents.python import PROTOCOL
+from edgebench.device import wire
+from edgebench.device.agent_zipapp import build_zipapp
+from edgebench.device.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, OwnAgent, Transport
+from edgebench.device.transports.ssh import remote_path
+from edgebench.device.wire import Ended, Quiet, Tell, Unfit, Wire
+from edgebench.errors import AgentError, LinkLost
+
+# A weak board takes five seconds to start Python and to compile the agent.
+HELLO_MAX_S = 25.0
+_NOISE_MAX_BYTES = 1 << 16
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """boot: which start of the device this is; error: why the agent cannot work there."""
+
+    hello: int
+    python: str = ""
+    boot: str = ""
+    error: str = ""
+
+
+@dataclass
+class Arrived:
+    wire: Wire
+    hello: Hello
+    sha256: str
+
+
+def arrive(transport: Transport | OwnAgent, where: str, tell: Tell) -> Arrived:
+    """A session whose hello fits. Raises AgentError or LinkLost; what was started is closed then."""
+    if isinstance(transport, OwnAgent):
+        return _greeted(_Starting(Wire(transport.session(), tell), where), "", transport.sha256)
+    zipapp = build_zipapp()
+    sha256 = hashlib.sha256(zipapp).hexdigest()
+    path = f"{transport.workdir}/agent-{sha256[:16]}.pyz"
+    try:
+        return _greeted(_start(transport, path, sha256, where, tell), transport.python, sha256)
+    except _NotThere:
+        _bring(transport, zipapp, path)
+        return _greeted(_start(transport, path, sha256, where, tell), transport.python, sha256)
+
+
+class _NotThere(AgentError):
+    """Its file is missing there, or has another content."""
+
+
+def _greeted(process: _Starting, python: str, sha256: str) -> Arrived:
+    try:
+        return Arrived(process.wire, _fitting(process, process.hello(), python), sha256)
+    except BaseException:
+        process.wire.close()
+        raise
+
+
+def _start(transport: Transport, path: str, sha256: str, where: str, tell: Tell) -> _Starting:
+    python = remote_path(transport.python)
+    process = transport.run(
+        f"command -v {python} >/dev/null || exit {EXIT_NO_PYTHON}; exec {python} -I -c {shlex.quote(source('start'))} "
+        f"{remote_path(path)} {sha256} session {remote_path(transport.workdir)}"
+    )
+    return _Starting(Wire(process, tell, getattr(transport, "patience", 1.0)), where)
+
+
+def _bring(transport: Transport, zipapp: bytes, path: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
+        file = Path(folder) / os.path.basename(path)  # noqa: PTH119  a path on the device
+        file.write_bytes(zipapp)
+        transport.put(file, path)
+
+
+class _Starting:
+    """A process whose hello is awaited. What a login script prints before it is noise, shown if no hello comes."""
+
+    def __init__(self, wire_: Wire, where: str) -> None:
+        self.wire = wire_
+        self.where = where
+        self._noise = b""
+
+    def hello(self) -> Hello | None:
+        """None if the process ended without one. Raises AgentError and LinkLost."""
+        patience = self.wire.patience
+        give_up = time.monotonic() + HELLO_MAX_S * patience
+        seen = 0
+        try:
+            while True:
+                line = self.wire.line(wire.MAX_ANSWER_BYTES, max(0.001, give_up - time.monotonic()) / patience)
+                if line.startswith(b'{"hello":'):
+                    return msgspec.convert(wire.parse(line), Hello)
+                seen += len(line) + 1
+                if seen > _NOISE_MAX_BYTES:
+                    raise Unfit(f"{seen >> 10} KB before its first word")
+                self._noise = (self._noise + line + b"\n")[-2000:]
+        except Ended:
+            return None
+        except Quiet:
+            raise LinkLost(
+                self.where, f"the agent did not say hello within {HELLO_MAX_S * patience:.0f} s{self._heard()}",
+                "Is the board overloaded, or its disk failing? Nothing was started there; try again",
+            ) from None  # fmt: skip
+        except (Unfit, msgspec.ValidationError) as error:
+            raise AgentError(
+                self.where, f"what answers there is no agent of edgebench: {error}",
+                "Look at `python` and `workdir` in targets.yaml, and at what the login scripts there print",
+            ) from None  # fmt: skip
+
+    def last_words(self) -> str:
+        """Of stderr or, if it is silent, of the noise."""
+        said = self.wire.last_words()
+        return f"{said}{self._heard()}"
+
+    def _heard(self) -> str:
+        lines = [line for line in self._noise.decode(errors="replace").splitlines() if line.strip()]
+        return f" (it printed: {wire.plain(lines[-1][:200])})" if lines else ""
+
+
+def _fitting(process: _Starting, hello: Hello | None, python: str) -> Hello:
+    where = process.where
+    if hello is None:
+        code = process.wire.exit_code()
+        if code == EXIT_NO_AGENT:
+            raise _NotThere(where, "the agent's file is damaged as soon as it is there", "Is the board's disk failing?")
+        if code == EXIT_NO_PYTHON:
+            raise AgentError(where, f"there is no '{python}'", "Install it (apt: python3), or set `python`")
+        raise AgentError(where, f"the agent did not start: {process.last_words()}", f"Try: {python} --version")
+    if hello.hello == 0:
+        said = hello.python or "too old"
+        raise AgentError(where, f"'{python}' is {said}", "The agent needs Python >= 3.9; set `python`")
+    if hello.error:
+        raise AgentError(where, hello.error, "Free space there, or set `workdir` in targets.yaml")
+    if hello.hello != PROTOCOL:
+        raise AgentError(where, f"it speaks protocol {hello.hello}, not {PROTOCOL}", "Report this as a bug")
+    return hello

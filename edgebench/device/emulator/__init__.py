@@ -1,0 +1,23 @@
+"""An emulated Raspberry Pi: ARM64 Debian on an emulated Cortex-A72 or A76, behind a real sshd.
+
+    machine = ensure_running("rpi4")        # ssh -F <machine.ssh_config> edgebench-rpi4
+
+What it is good for: the whole way to a board and back (keys, transfers, the agent, its runtimes, lost
+links, full memory) and ARM's results bit for bit, without a board.
+
+What its times are worth: nothing as device times. Guest time is one nanosecond for each instruction
+executed, so that a measurement repeats to about 1 % whatever this computer does meanwhile, but nothing
+in it knows caches, DRAM, clocks or heat. Temperature, clock and throttling bits are made up and can be
+set by tests (`guest/fakepi`). The machine stays recognisable: its device tree's `compatible` ends in
+`linux,dummy-virt`.
+
+    packages ──> tree ──> image ──boot once──> snapshot ──1-2 s──> machine, machine, ...
+    (Debian)    (image.build_image)         (machine.take_snapshot)  (ensure_running, start)
+"""
+
+from __future__ import annotations
+
+from edgebench.device.emulator.boards import BOARDS, Board
+from edgebench.device.emulator.machine import Machine, ensure_running, find, start
+
+__all__ = ["BOARDS", "Board", "Machine", "ensure_running", "find", "start"]

@@ -1,0 +1,223 @@
+"""Jobs that were started and whose records are not saved yet: how a killed host finds its way back.
+
+results/<target>/.jobs/<job id>/request.json     what was asked, written before the job starts
+                                journal.jsonl    the agent's lines as far as they have arrived
+                       <key>.lock                held by the `deploy` that asks this at present, with its process number
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from edgebench.errors import UserError
+from edgebench.schema.bundle import Artifact
+from edgebench.schema.plan import Plan
+from edgebench.schema.targets import Target
+
+GOES_ON = "The job goes on there. Mend that and type the same again: it is followed to its end"
+
+
+class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole test set: labels (uint16, little-endian, base64), and the (sha256, images) of its pieces."""
+
+    __test__ = False  # it is no test of pytest's
+
+    dataset: str
+    labels_base64: str
+    pieces: tuple[tuple[str, int], ...]
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One job as the host asked for it. `artifacts` and `specs` (what the agent gets) are in the same order.
+
+    tests: {artifact's name: what it is asked on the device}.
+    """
+
+    id: str
+    key: str
+    created: str
+    target: Target
+    plan: Plan
+    artifacts: tuple[Artifact, ...]
+    specs: tuple[dict[str, Any], ...]
+    tests: dict[str, Test] = {}
+
+
+def job_key(
+    target: Target, plan: Plan, artifacts: list[Artifact], agent_sha256: str, fed: Sequence[dict[str, Any]] = ()
+) -> str:
+    """The same for the same question: by it a second `deploy` finds the job that a killed one left running.
+
+    fed: the sizes and the signature of each artifact, where they were asked for.
+    """
+    files = [artifact.sha256 for artifact in artifacts]
+    asked = msgspec.json.encode([target, plan, files, agent_sha256, fed])
+    return hashlib.sha256(asked).hexdigest()[:12]
+
+
+class Ledger:
+    """The open jobs of one target. Making one checks that results can be written, before anything is measured."""
+
+    def __init__(self, results: Path, target: str) -> None:
+        self._target = target
+        self._folder = results / target / ".jobs"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            trial = self._folder / f".trial-{os.getpid()}"
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise UserError(
+                str(results),
+                f"results cannot be written there ({error.strerror})",
+                "Give another folder with --results",
+            ) from error
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold a question: nobody else asks it here or goes on with its job. Raises UserError if someone does."""
+        path = self._folder / f"{key}.lock"
+        descriptor = _locked(path)
+        if descriptor is None:
+            raise UserError(
+                f"target '{self._target}'",
+                f"another deploy{_holder(path)} is measuring the same there, into the same results",
+                "Wait until it has ended, or stop it with Ctrl-C",
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+            os.close(descriptor)
+
+    def open_job(self, key: str) -> OpenJob | None:
+        """The unfinished job that asked the same, if there is one."""
+        for path in sorted(self._folder.glob("*/request.json"), reverse=True):
+            try:
+                request = msgspec.json.decode(path.read_bytes(), type=Request)
+            except (msgspec.MsgspecError, ValueError, OSError):
+                continue  # another version's, which cannot have asked it, or one that was closed just now
+            if request.key == key:
+                return OpenJob(path.parent, request)
+        return None
+
+    def add(self, request: Request) -> OpenJob:
+        """Raises UserError if it cannot be written down; then nothing of it stays."""
+        folder = self._folder / request.id
+        try:
+            _write_request(folder, request)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _cannot(folder, error, "Make room there, or give another folder with --results") from error
+        return OpenJob(folder, request)
+
+
+class OpenJob:
+    """A job whose records are not saved yet, with the lines that have arrived."""
+
+    def __init__(self, folder: Path, request: Request) -> None:
+        self.folder = folder
+        self.request = request
+        self._journal = folder / "journal.jsonl"
+        self.lines = self._whole_lines()
+        self._size = sum(len(line) + 1 for line in self.lines)
+
+    def _whole_lines(self) -> list[bytes]:
+        """What arrived before; a half line that a kill left is cut off and will be asked for again."""
+        data = self._journal.read_bytes() if self._journal.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(self._journal, len(whole))
+        return whole.splitlines()
+
+    def append(self, line: bytes) -> None:
+        """Raises UserError if it cannot be written down: the same question later goes on behind the line before."""
+        try:
+            with self._journal_stream() as stream:
+                stream.write(line + b"\n")
+        except OSError as error:
+            raise _cannot(self.folder, error, GOES_ON) from error
+        self.lines.append(line)
+        self._size += len(line) + 1
+
+    def _journal_stream(self) -> IO[bytes]:
+        """Behind the lines so far. Where somebody deleted them they are written anew: these are all that there are."""
+        with suppress(FileNotFoundError):
+            stream = self._journal.open("ab")
+            if stream.tell() == self._size:
+                return stream
+            stream.close()
+        _write_request(self.folder, self.request)
+        stream = self._journal.open("wb")
+        stream.writelines(line + b"\n" for line in self.lines)
+        return stream
+
+    def forget_lines(self) -> None:
+        """The device no longer knew the job and has begun it anew."""
+        self._journal.unlink(missing_ok=True)
+        self.lines.clear()
+        self._size = 0
+
+    def close(self) -> None:
+        """Everything is in records now, or nothing ever started."""
+        with suppress(FileNotFoundError):
+            (self.folder / "request.json").unlink()  # without it, what a kill leaves of the folder is no job
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write_request(folder: Path, request: Request) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "request.part"
+    partial.write_bytes(msgspec.json.encode(request))
+    partial.replace(folder / "request.json")
+
+
+def _cannot(path: Path, error: OSError, remedy: str) -> UserError:
+    return UserError(str(path), f"results cannot be written there ({error.strerror})", remedy)
+
+
+def _locked(path: Path) -> int | None:
+    """The open lock file, with this process's number in it; None if someone else holds it."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _cannot(path, error, "Give another folder with --results") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            return descriptor  # a file system without locks
+        if _is_at(path, descriptor):
+            with suppress(OSError):  # a full disk holds a lock without a number
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
+        os.close(descriptor)  # its holder had ended, and deleted it, in between
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        number = path.read_text().strip()
+    except OSError:
+        number = ""
+    return f" (process {number})" if number.isdigit() else ""

@@ -1,0 +1,132 @@
+"""What a job knows of a phone that it measures through the browser: what the browser tells, and that is little."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from device_agents.python import android, meters
+from device_agents.python.watch import Watch
+from edgebench.device.phone.page import Page
+from edgebench.device.phone.worker import PageWorker
+
+_BROWSERS = (("Edge", "Edg"), ("Samsung Internet", "SamsungBrowser"), ("Opera", "OPR"), ("Firefox", "Firefox"),
+             ("Chrome", "CriOS"), ("Firefox", "FxiOS"), ("Chrome", "Chrome"),
+             ("Chrome", "HeadlessChrome"), ("Safari", "Version"))  # fmt: skip
+_NO_METER = "no browser tells what it uses; the native agent over a cable (transport: adb) reads the phone's own meters"
+
+
+def open_phone(page: Page, versions: Mapping[str, str], folders: Mapping[str, str], via: list[str]) -> Phone:
+    """via: the command that leads to the phone's shell; [] where only the browser does."""
+    if not via:
+        return Phone(page, versions, folders)
+    android.VIA = via
+    return PhoneOnCable(page, versions, folders)
+
+
+class Phone:
+    """A device as device_agents/python/device.py has it."""
+
+    def __init__(self, page: Page, versions: Mapping[str, str], folders: Mapping[str, str]) -> None:
+        self._page = page
+        self._versions = versions
+        self._folders = folders
+
+    def start_worker(self, stderr_path: Path | None = None, environment: dict[str, str] | None = None) -> PageWorker:
+        return PageWorker(self._page, self._versions, self._folders)
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def static_facts(self) -> dict[str, Any]:
+        told = self._page.facts
+        agent = told.get("user_agent", "")
+        facts = {
+            "model": told.get("model"),
+            "os": _system(told, agent),
+            "browser": describe_browser(agent),
+            "cores": told.get("cores"),
+            "clock_step_ns": self.clock_step_ns(),
+            "secure_context": told.get("secure_context"),
+            "isolated": told.get("isolated"),
+            "meters": {"browser": {"available": False, "note": _NO_METER}},
+        }
+        return {name: value for name, value in facts.items() if value not in (None, "")}
+
+    def momentary_facts(self) -> dict[str, Any]:
+        told = self._page.facts
+        return {name: told[name] for name in ("battery_fraction", "charging") if name in told}
+
+    def clock_step_ns(self) -> int:
+        return int(self._page.facts.get("clock_step_ns", 1_000_000))
+
+    def temperature_c(self) -> float | None:
+        return None
+
+    def throttled(self) -> int | None:
+        return None
+
+    def clock_hz(self) -> int | None:
+        return None
+
+    def clock_limit_hz(self) -> int | None:
+        return None
+
+    def clocks_s(self) -> dict[str, dict[int, float]]:
+        return {}
+
+    def watch(self) -> Watch:
+        return Watch(self)
+
+    def machine_cpu_s(self) -> dict[str, float]:
+        return {}
+
+    def has_meter(self, name: str) -> bool:
+        return False
+
+
+class PhoneOnCable(Phone):
+    """The browser of a phone whose shell answers as well: model and temperature are known, and it may have meters."""
+
+    def static_facts(self) -> dict[str, Any]:
+        return {**super().static_facts(), **android.static_facts(), "meters": meters.probe(self.has_meter)}
+
+    def momentary_facts(self) -> dict[str, Any]:
+        return {**super().momentary_facts(), **android.momentary_facts()}
+
+    def temperature_c(self) -> float | None:
+        celsius: float | None = android.thermal_now().get("temperature_c")
+        return celsius
+
+    def throttled(self) -> int | None:
+        bits: int | None = android.thermal_now().get("throttled")
+        return bits
+
+    def has_meter(self, name: str) -> bool:
+        return name.startswith("android")
+
+
+def describe_browser(user_agent: str) -> str:
+    """`Chrome 156`, from what the browser calls itself."""
+    for name, sign in _BROWSERS:
+        found = re.search(rf"\b{sign}/(\d+)(\.\d+)?", user_agent)
+        if found:
+            minor = (found[2] or "") if name == "Safari" else ""
+            return f"{name} {found[1]}{minor}"
+    return "an unknown browser"
+
+
+def _system(told: Mapping[str, Any], user_agent: str) -> str:
+    if told.get("platform"):
+        return f"{told['platform']} {told.get('platform_version', '')}".strip()
+    android = re.search(r"Android [\d.]+", user_agent)
+    apple = re.search(r"(?:iPhone )?OS (\d+)_(\d+)", user_agent)
+    if android:
+        return android[0]
+    return f"iOS {apple[1]}.{apple[2]}" if apple else ("Linux" if "Linux" in user_agent else "")

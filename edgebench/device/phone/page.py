@@ -1,0 +1,247 @@
+"""The page in the phone's browser, seen from the job: one request at a time goes to it, and its answer comes back.
+
+The page asks for work by long polls, so it may come over any number of connections and be away in between. It is told
+from others by the id of its tab (`client`); a reload is another page of the same client, and all web workers are gone.
+One page is in charge. Another one takes over as soon as that one has left or is silent (presence.py), also during a
+job, which goes on with it where it was.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edgebench.device.phone.presence import SILENT_S, STAY_S, Presence
+
+# A poll is answered after so long even if there is nothing to do; the page then asks again.
+POLL_S = 20.0
+# Without a sign for so long a job does not wait for the phone any more. A page whose screen is locked gives none.
+GONE_S = 120.0
+# A page that has just said that it is there is not asked again for so long.
+TRUSTED_S = 3.0
+# A reload, and a network that stumbles, are over within.
+AWAY_S = 2.5
+# By what the phone of a job is known: another one must not go on with it.
+_SAME = ("user_agent", "model", "cores", "secure_context", "isolated", "shared_memory")
+
+Message = dict[str, Any]
+
+
+class Refused(Exception):
+    """An answer to the page that it shows to the person: HTTP status, what is wrong, what to do."""
+
+    def __init__(self, status: int, title: str, remedy: str) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.remedy = remedy
+
+
+class Reloaded(Exception):
+    """The page that was asked is no longer there; another one is."""
+
+
+class Gone(Exception):
+    """No sign of the phone for GONE_S."""
+
+
+class Page:
+    """stopping: whether the job is asked to end, so that nobody waits for a phone that is away."""
+
+    def __init__(self, gone_s: float = GONE_S, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._changed = threading.Condition()
+        self._asking = threading.Lock()
+        self._gone_s = gone_s
+        self._stopping = stopping
+        self._charge = ("", "")  # client and page
+        self._presence = Presence()
+        self._trusted_s = 0.0
+        self._number = 0
+        self._request: Message | None = None
+        self._answer: Message | None = None
+        self._closing: list[int] = []
+        self._news = 0
+        self.generation = 0
+        # The generation that came from another tab or browser than the one before.
+        self.anew = 0
+        self.facts: Message = {}
+        self.in_use = False
+        # Nobody sees it: it does nothing until somebody does.
+        self.hidden = False
+        # The target says that its times are no device's: a GPU in software will do.
+        self.emulated = False
+
+    # ------------------------------------------------------------------ the page's side, called by HTTP threads
+
+    def hello(self, client: str, page: str, facts: Message) -> None:
+        """Raises Refused if another page is in charge."""
+        with self._changed:
+            while (client, page) != self._charge and self.generation and self._is_there_after_all():
+                pass
+            if (client, page) != self._charge:
+                self._check_same(client, facts)
+                self.generation += 1
+                self.anew = self.anew if client == self._charge[0] else self.generation
+                self._closing.clear()
+                self._presence, self._trusted_s = Presence(), 0.0
+            self._charge, self.facts, self.hidden = (client, page), facts, False
+            self._see()
+
+    def _is_there_after_all(self) -> bool:
+        """Ask the page in charge for a sign; False if there is none. Raises Refused if there is one."""
+        presence = self._presence
+        if time.monotonic() - self._trusted_s > TRUSTED_S:
+            self._await_sign()
+            if presence is not self._presence:
+                return True  # somebody else was quicker: ask that one
+            if presence.is_here():
+                self._trusted_s = time.monotonic()
+        if presence.is_here():
+            raise Refused(
+                409, "Another phone or tab has this code",
+                "One code is for one phone. Close the page there; this one then goes on by itself.",
+            )  # fmt: skip
+        return False
+
+    def _await_sign(self) -> None:
+        """Ask the page in charge, until it answers or does not count as being here any more."""
+        presence, signs = self._presence, self._presence.signs
+        presence.ask()
+        self._changed.notify_all()
+        while presence is self._presence and presence.is_here() and presence.signs == signs:
+            self._changed.wait(0.1)
+
+    def _check_same(self, client: str, facts: Message) -> None:
+        """A job measures one phone, as far as browsers tell them apart."""
+        if not self.in_use or client == self._charge[0]:
+            return
+        if any(facts.get(name) != self.facts.get(name) for name in _SAME):
+            raise Refused(
+                409, "Another phone is being measured",
+                "This browser is not the one that the measurement began with, or it came by another address. Open the "
+                "page there, or stop the measurement in the terminal (Ctrl-C).",
+            )  # fmt: skip
+
+    def stay(self, client: str, page: str, is_cut: Callable[[float], bool], hidden: bool = False) -> None:
+        """The page's open request, for STAY_S or until somebody asks. is_cut: waits for its connection's end."""
+        with self._changed:
+            self._require(client, page)
+            presence, self.hidden = self._presence, hidden
+            number = presence.open()
+            self._changed.notify_all()
+        give_up = time.monotonic() + STAY_S
+        while presence.is_open(number) and time.monotonic() < give_up:
+            if is_cut(1.0):
+                with self._changed:
+                    presence.cut(number)
+                    self._changed.notify_all()
+                return
+        with self._changed:
+            presence.answered(number)
+
+    def turn(self, client: str, page: str, answer: Message | None, wait_s: float = POLL_S) -> Message:
+        """Take in an answer, wait for a request; {"request": or None, "close": web workers that are done with}."""
+        with self._changed:
+            self._require(client, page)
+            self._see()
+            if answer and self._request and answer.get("id") == self._request["id"]:
+                self._answer, self._request = answer, None
+                self._changed.notify_all()
+            give_up, news = time.monotonic() + wait_s, self._news
+            while not self._request and time.monotonic() < give_up and news == self._news:
+                self._require(client, page)
+                self._changed.wait(give_up - time.monotonic())
+            self._require(client, page)
+            closing, self._closing = self._closing, []
+            return {"request": self._request, "close": closing}
+
+    def leave(self, client: str, page: str) -> None:
+        """The page is being closed, or reloaded, which the next hello will show."""
+        with self._changed:
+            if (client, page) == self._charge:
+                self._presence.leave()
+                self._changed.notify_all()
+
+    def is_here(self) -> bool:
+        return self._presence.is_here()
+
+    def awaits(self) -> str:
+        """What the page is asked to do at present, "" if nothing: an answer to it may be expected."""
+        request = self._request
+        return str(request["do"]) if request else ""
+
+    def _require(self, client: str, page: str) -> None:
+        if (client, page) != self._charge:
+            raise Refused(404, "This page is not known here", "It says hello again by itself.")
+
+    def _see(self) -> None:
+        self._presence.sign()
+        self._changed.notify_all()
+
+    # ------------------------------------------------------------------ the job's side
+
+    def ask(self, request: Message, timeout_s: float) -> Message:
+        """Give one request to the page and sleep until it is answered: {"ok"} or {"error"}.
+
+        Raises Reloaded, Gone, TimeoutError.
+        """
+        with self._asking, self._changed:
+            generation, asked_s = self.generation, time.monotonic()
+            self._number += 1
+            self._request, self._answer = {**request, "id": self._number}, None
+            self._changed.notify_all()
+            give_up = asked_s + timeout_s
+            try:
+                while self._answer is None:
+                    if self.generation != generation:
+                        raise Reloaded
+                    now = time.monotonic()
+                    gone = self._presence.seen_s + self._gone_s
+                    away = not self.is_here() and now - self._presence.seen_s > SILENT_S
+                    if now >= gone or (away and self._stopping()):
+                        raise Gone
+                    if now >= give_up:
+                        raise TimeoutError if self.is_here() else Gone
+                    self._changed.wait(min(give_up - now, gone - now, 1.0 if not self.is_here() else POLL_S))
+                return self._answer
+            finally:
+                self._request = None
+
+    def nudge(self) -> None:
+        """Let the page ask anew, and so see what is to be shown now."""
+        with self._changed:
+            self._news += 1
+            self._changed.notify_all()
+
+    def close_worker(self, worker: int) -> None:
+        """Forget a web worker; the page hears of it with the next request."""
+        with self._changed:
+            self._closing.append(worker)
+
+    # ------------------------------------------------------------------ the host's side
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a page is there, waiting for one for at most so long. One that seems to be has to give a sign."""
+        with self._changed:
+            self._await_sign()
+            give_up = time.monotonic() + seconds
+            while not self.is_here() and time.monotonic() < give_up:
+                self._changed.wait(min(0.5, give_up - time.monotonic()))
+            return self.is_here()
+
+    def state(self) -> str:
+        return "away" if not self.is_here() else "hidden" if self.hidden else "here"
+
+    def wait_for_change(self, known: str, seconds: float) -> str:
+        """The page's state, as soon as it has not been as it was known for more than a moment."""
+        give_up, since = time.monotonic() + seconds, None
+        with self._changed:
+            while (now := time.monotonic()) < give_up:
+                state = self.state()
+                since = (since or now) if state != known else None
+                if since and (state == "here" or now - since >= AWAY_S):
+                    return state
+                self._changed.wait(0.5)
+            return known

@@ -1,0 +1,93 @@
+"""Answers one host about a phone, as device_agents/python/session.py does about the device that it runs on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from device_agents.python import job as jobs
+from device_agents.python.process import WorkerFailed
+from device_agents.python.session import Session, _start_time
+from edgebench.device.phone.station import Busy, Follower, Station
+
+if TYPE_CHECKING:
+    from device_agents.python.channel import Channel
+
+PROBE_S = 120.0
+
+
+class PhoneSession(Session):
+    def __init__(self, channel: Channel, station: Station, pid: int) -> None:
+        """pid: of the host's process."""
+        super().__init__(channel, station.store)
+        self._station = station
+        self._follower = Follower(pid)
+
+    def close(self) -> None:
+        self._station.hung_up(self._follower)
+
+    def do_news(self, known: str, seconds: float) -> dict[str, Any]:
+        """What became of a page that was here, hidden or away; and what was told to those turned away meanwhile."""
+        state = self._station.page.wait_for_change(known, seconds)
+        return {"state": state, "turned_away": self._station.take_turned_away()}
+
+    def do_wait(self, seconds: float) -> dict[str, Any]:
+        """For a phone to open the page. known: one did before; turned_away: what was told to those not let in."""
+        here = self._station.page.wait(seconds)
+        known = self._station.page.generation > 0
+        return {"here": here, "known": known, "turned_away": self._station.take_turned_away()}
+
+    def do_quit(self) -> bool:
+        """End the server, unless a job runs. Whether it does."""
+        return self._station.quit()
+
+    def do_busy(self) -> None:
+        """The phone is not the machine that this runs on, whose lock says nothing of it."""
+
+    def do_facts(self) -> dict[str, Any]:
+        phone = self._station.phone
+        return {**phone.static_facts(), **phone.momentary_facts()}
+
+    def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
+        self._check_free()
+        return {name: self._probe(name, options) for name in names}
+
+    def _probe(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        if name not in self._station.versions:
+            return {"problem": "it does not run in a browser"}
+        try:
+            with self._station.phone.start_worker() as worker:
+                return {"folder": "", "facts": worker.ask("runtime", PROBE_S, name=name, options=options)}
+        except WorkerFailed as failure:
+            return {"problem": failure.reason}
+
+    def do_start(self, job: dict[str, Any]) -> dict[str, bool]:
+        self._check_free(job["id"])
+        if not self._store.create_job(job):
+            return {"started": False}
+        folder = self._store.job_folder(job["id"])
+        (folder / "pid").write_text(f"{os.getpid()} {_start_time(os.getpid())}")
+        self._station.begin(folder)
+        return {"started": True}
+
+    def _check_free(self, job: str = "") -> None:
+        """Raises Busy if another job than this one runs."""
+        busy = self._running_job()
+        if busy and busy != job:
+            raise Busy(
+                f"the phone is busy with job {busy}", "Type its `deploy` again to go on with it, or wait for its end"
+            )
+
+    def do_running(self) -> dict[str, Any]:
+        """The job that runs and the process that follows it, as far as there are any."""
+        job = self._running_job()
+        return {"job": job, "pid": self._station.followed_by(job) if job else None}
+
+    def do_tail(self, job: str, line: int) -> dict[str, Any]:
+        self._station.follow(job, self._follower)
+        told: dict[str, Any] = super().do_tail(job, line)
+        return told
+
+    def do_stop(self, job: str) -> None:
+        if self._running_job() == job:
+            jobs.STOP_ASKED.set()

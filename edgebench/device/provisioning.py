@@ -1,0 +1,213 @@
+"""Finds the runtimes on a device, and brings those that it lacks: wheels found here, unpacked there.
+
+The device needs no internet, no pip and no compiler. Wheels are asked for without their dependencies: a runtime's
+file names all that inference needs, and the agent proves it by loading a model.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from edgebench import plugins
+from edgebench.device.agent import Agent
+from edgebench.device.answers import RuntimeOnDevice
+from edgebench.errors import UserError
+from edgebench.files import cache
+from edgebench.progress import Progress
+from edgebench.schema.facts import Facts
+from edgebench.schema.targets import Target
+
+_OLDEST_GLIBC_MINOR = 17  # manylinux2014
+_EPOCH = (2020, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class RuntimePlace:
+    """A runtime that was seen to work on the device; folder "" is the device's own installation."""
+
+    runtime: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runtime for each suffix that can be run, and why each of the others cannot."""
+
+    places: dict[str, RuntimePlace]
+    problems: dict[str, list[str]]
+
+    def problem(self, suffix: str) -> str:
+        return "; ".join(self.problems.get(suffix, [])) or f"none of its runtimes reads {suffix}"
+
+
+def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress) -> Found:
+    """For each suffix the first of the target's runtimes that works there, brought if it has to be."""
+    candidates = {name: _runtime_module(name) for name in target.runtimes}
+    wanted = [name for name, module in candidates.items() if module.SUFFIX in suffixes]
+    found = Found({}, {})
+    with progress.step(f"Looking for runtimes on {target.name}"):
+        looked = look(agent, target, wanted)
+    for name in wanted:
+        suffix = candidates[name].SUFFIX
+        if suffix in found.places:
+            continue
+        here = looked[name]
+        if _program(name, target) or (here.problem and can_bring(name, target)):
+            here = _bring(agent, target, name, here, progress)
+        if here.problem:
+            found.problems.setdefault(suffix, []).append(f"{name}: {here.problem}")
+        else:
+            found.places[suffix] = RuntimePlace(name, here.folder)
+    return found
+
+
+def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, RuntimeOnDevice]:
+    """What the device says of each runtime. Raises UnknownName here, where the listing is."""
+    for name in names:
+        _runtime_module(name)
+    return agent.runtimes(names, {"threads": target.threads, "device": target.device, "cpus": target.cpus})
+
+
+def can_bring(name: str, target: Target) -> bool:
+    """Whether there are wheels to try; those of a GPU are gigabytes and stay the user's to install."""
+    return target.device == "cpu" and bool(_runtime_module(name).WHEELS or _program(name, target))
+
+
+def answers(name: str) -> bool:
+    """Whether a runtime shows its outputs, and is held by the agent; of one that times itself nothing else is known."""
+    return getattr(_runtime_module(name), "ANSWERS", True)
+
+
+def _program(name: str, target: Target) -> Path | None:
+    """The user's own file of a runtime that is a program."""
+    key = getattr(_runtime_module(name), "PROGRAM", "")
+    given = getattr(target, key) if key else ""
+    return Path(given).expanduser() if given else None
+
+
+def _bring(agent: Agent, target: Target, name: str, here: RuntimeOnDevice, progress: Progress) -> RuntimeOnDevice:
+    """Send and unpack a runtime; the answer of a second look, or the first one's problem if there is no wheel."""
+    try:
+        with progress.step(f"Finding {name} for {target.name}"):
+            program, module = _program(name, target), _runtime_module(name)
+            wheels = [_packed(program, module.PROGRAM)] if program else wheels_for(module.WHEELS, agent.facts())
+    except NoWheel as error:
+        return RuntimeOnDevice(problem=f"{here.problem}; {error.seen}")
+    files = {_sha256(wheel): wheel for wheel in wheels}
+    missing = agent.missing(files)
+    size = sum(files[sha256].stat().st_size for sha256 in missing)
+    with progress.step(f"Bringing {name} to {target.name}, {size / 1e6:.0f} MB", total=len(missing) + 1) as step:
+        for sha256 in missing:
+            agent.send([(sha256, files[sha256])])
+            step.advance()
+        agent.install(name, list(files))
+        step.advance()
+    return look(agent, target, [name])[name]
+
+
+def _packed(program: Path, key: str) -> Path:
+    """A program as what the agent unpacks, under the name that its runtime looks for."""
+    if not program.is_file():
+        raise UserError("runtime", f"there is no file {program}", f"Mend `{key}` in targets.yaml")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as out:
+        out.writestr(zipfile.ZipInfo(key, _EPOCH), program.read_bytes())
+    return cache.put(cache.folder() / "programs" / f"{_sha256(program)}-{key}.zip", packed.getvalue())
+
+
+def _runtime_module(name: str) -> ModuleType:
+    return plugins.load("device_agents.python.runtimes", name, kind="runtime")
+
+
+class NoWheel(UserError):
+    """The package has no wheel for this machine, Python and libc."""
+
+
+def wheels_for(packages: Mapping[str, str], facts: Facts) -> list[Path]:
+    """One uncompressed wheel per {package: version rule}, for the device of `facts`; from the cache where it is."""
+    platform = Platform(facts)
+    folder = cache.folder() / "wheels" / platform.name
+    with cache.writing():
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_wheel(package + rule, platform, folder) for package, rule in packages.items()]
+
+
+class Platform:
+    """What pip has to know of a device to choose wheels for it."""
+
+    def __init__(self, facts: Facts) -> None:
+        version = re.match(r"(\d+)\.(\d+)", facts.python or "")
+        libc = re.fullmatch(r"glibc 2\.(\d+)(\.\d+)?", facts.libc or "")
+        if not version or not libc or not facts.machine:
+            raise NoWheel(
+                "runtime", f"no wheels for {facts.machine}, Python {facts.python}, {facts.libc}",
+                "Install the runtime on the device yourself",
+            )  # fmt: skip
+        self.python = f"{version[1]}.{version[2]}"
+        minors = range(int(libc[1]), _OLDEST_GLIBC_MINOR - 1, -1)
+        self.tags = [f"manylinux_2_{minor}_{facts.machine}" for minor in minors] + [f"manylinux2014_{facts.machine}"]
+        self.name = f"{facts.machine}-py{self.python}-glibc2.{libc[1]}"
+
+
+def _wheel(requirement: str, platform: Platform, folder: Path) -> Path:
+    """The cached wheel of one requirement; its name carries the requirement, so that a new rule is a new file."""
+    key = hashlib.sha256(requirement.encode()).hexdigest()[:8]
+    cached = sorted(folder.glob(f"*.{key}.whl"))
+    if cached:
+        return cached[-1]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        downloaded = _download(requirement, platform, Path(scratch))
+        stored = folder / f"{downloaded.stem}.{key}.whl"
+        _store_uncompressed(downloaded, Path(scratch) / "stored")
+        (Path(scratch) / "stored").replace(stored)
+    return stored
+
+
+def _download(requirement: str, platform: Platform, folder: Path) -> Path:
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder),
+        "--implementation", "cp", "--python-version", platform.python,
+    ]  # fmt: skip
+    for tag in platform.tags:
+        command += ["--platform", tag]
+    answer = subprocess.run([*command, requirement], capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if answer.returncode == 0 and wheels:
+        return wheels[0]
+    said = answer.stderr.strip().splitlines() or ["pip gave no reason"]
+    if os.strerror(errno.ENOSPC) in answer.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if "No matching distribution" in answer.stderr and "connection" not in answer.stderr.lower():
+        raise NoWheel(
+            f"runtime '{requirement}'",
+            f"pip finds no wheel for {platform.name} (is this machine, not the device, online?)",
+            "Use a newer system on the device",
+        )
+    raise UserError(
+        f"runtime '{requirement}'", f"its wheel cannot be downloaded ({said[-1]})",
+        "Connect this machine (not the device) to the internet once; wheels are kept",
+    )  # fmt: skip
+
+
+def _store_uncompressed(wheel: Path, destination: Path) -> None:
+    """The same wheel without compression: inflating is what a weak processor spends most of an install on."""
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as out:
+        for name in sorted(source.namelist()):
+            out.writestr(zipfile.ZipInfo(name, _EPOCH), source.read(name))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""A way to a device. One file each; the file's name is what `transport:` in targets.yaml says.
+
+open_transport(target) -> Transport, or OwnAgent where the agent is not the zipapp of device_agents/python
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import IO, Protocol, runtime_checkable
+
+from edgebench import plugins
+from edgebench.progress import Progress
+from edgebench.schema.targets import Target
+
+EXIT_NO_AGENT = 97
+EXIT_NO_PYTHON = 98
+
+
+class Transport(Protocol):
+    python: str
+    """The interpreter there."""
+    workdir: str
+    """The agent's folder there; a leading ~ is the home folder there."""
+
+    def connect(self, progress: Progress) -> None:
+        """Reach the device or raise Unreachable with the remedy. progress: where it asks the person for help."""
+
+    def put(self, source: Path, destination: str) -> None:
+        """Copy a file to `destination` there, making its folder; whole or not at all."""
+
+    def run(self, script: str) -> subprocess.Popen[bytes]:
+        """Start an `sh` script there, with its stdin, stdout and stderr as pipes."""
+
+    def close(self) -> None: ...
+
+
+class Session(Protocol):
+    """What a process that answers PROTOCOL.md's requests looks like."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+@runtime_checkable
+class OwnAgent(Protocol):
+    """A way to a device whose agent is already there, or is another one than the zipapp."""
+
+    sha256: str
+    """Of the agent: its version."""
+
+    def connect(self, progress: Progress) -> None: ...
+
+    def session(self) -> Session: ...
+
+    def close(self) -> None: ...
+
+
+def open_transport(target: Target) -> Transport | OwnAgent:
+    module = plugins.load("edgebench.device.transports", target.transport, kind="transport")
+    transport: Transport | OwnAgent = module.open_transport(target)
+    return transport

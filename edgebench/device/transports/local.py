@@ -1,0 +1,56 @@
+"""This machine: the same agent, started without a network in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from edgebench.errors import Unreachable
+from edgebench.files import cache
+from edgebench.progress import Progress
+from edgebench.schema.targets import Target
+
+
+def open_transport(target: Target) -> Local:
+    return Local(python=target.python or sys.executable, workdir=target.workdir or str(cache.folder() / "agent"))
+
+
+class Local:
+    def __init__(self, python: str, workdir: str) -> None:
+        self.python = python
+        self.workdir = workdir
+
+    def connect(self, progress: Progress) -> None:
+        pass
+
+    def put(self, source: Path, destination: str) -> None:
+        path = Path(destination).expanduser()
+        partial = path.with_name(path.name + f".part-{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, partial)
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise Unreachable(
+                str(path.parent), f"the agent cannot be written there ({error.strerror})",
+                "Free space there, or set `workdir` in targets.yaml",
+            ) from error  # fmt: skip
+
+    def run(self, script: str) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C is for edgebench, which then asks the job to stop.
+        return subprocess.Popen(
+            ["sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def close(self) -> None:
+        pass

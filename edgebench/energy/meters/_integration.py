@@ -1,0 +1,268 @@
+"""The joules of a window, out of what a meter said around it, and the error that its kind of sampling leaves.
+
+         a                        b
+───┬─────┼──┬───────┬────────┬────┼───┬───    ┬ a value
+counter   E(b) - E(a), a straight line between reads
+average   a value holds since the one before it
+point     trapezoids: a straight line from value to value
+
+     a - m  a                        b  b + m
+Where the device idles beside the window, energy is that of the wider one without idle power over 2 m: values that are
+late, and instants that are not exactly known, then cost nothing. Where it does not, they do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edgebench.energy.meters import _sampling
+from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.schema.energy_reading import Accuracy
+
+Flag = Literal["gap", "edge_extrapolated", "wrapped", "short_window", "aliasing"]
+Code = Literal["outside", "gaps", "reset", "saturated", "frozen", "counter", "backwards"]
+
+# A value that is so many periods late leaves a gap; more than this share of a window in gaps makes it worthless.
+GAP_PERIODS = 3.0
+GAP_SHARE = 0.02
+# Shorter windows are measured, and flagged (MLPerf Tiny asks for 10 s).
+WINDOW_MIN_S = 10.0
+# A load that is in step with the meter is worth a word from this share of the energy on.
+ALIAS_SHARE = 0.005
+
+
+class Refused(Exception):
+    """Why a window has no energy; the text says it in numbers."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is known of a window besides the meter's values.
+
+    u_edge_s: standard uncertainty of its two instants on their clock. beside_w: power right before and after it, as
+    idle power is, and room_s: for how long on both sides. An interval that an edge divides is then divided by it
+    instead of evenly. repeat_s: what the device does repeats so often.
+    """
+
+    u_edge_s: float = 0.0
+    beside_w: float | None = None
+    room_s: float = 0.0
+    repeat_s: float | None = None
+
+
+@dataclass(frozen=True)
+class WindowEnergy:
+    """u_window_j: what sampling, edges and clocks leave open in this one window; u_common_j: what is the same in all of
+    them, as a meter's lag is; u_systematic_j: what the meter's accuracy does, None if nobody states it. All are
+    standard uncertainties (k = 1).
+    """
+
+    energy_j: float
+    duration_s: float
+    u_window_j: float
+    u_common_j: float
+    u_systematic_j: float | None
+    values: int
+    max_gap_s: float
+    flags: frozenset[Flag]
+
+    @property
+    def mean_w(self) -> float:
+        return self.energy_j / self.duration_s
+
+    @property
+    def u95_j(self) -> float:
+        """All of them together, k = 2."""
+        return 2 * math.hypot(self.u_window_j, self.u_common_j, self.u_systematic_j or 0.0)
+
+
+def integrate(
+    times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, around: Around | None = None
+) -> WindowEnergy:
+    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter). Raises Refused."""
+    around = around or Around()
+    times_s, values = _in_order(times_s, values)
+    flags: set[Flag] = set()
+    if end_s - start_s < WINDOW_MIN_S:
+        flags.add("short_window")
+    if sensor.kind == "counter":
+        values = _unwrapped(values, sensor, flags)
+    _check_cover(times_s, start_s, end_s, sensor, flags)
+    inside = (times_s > start_s) & (times_s <= end_s)
+    max_gap_s = _check_gaps(times_s, start_s, end_s, sensor, flags)
+    if sensor.kind != "counter" and (values[inside] >= sensor.max_w).any():
+        raise Refused("saturated", f"readings at the meter's limit of {sensor.max_w:g} W")
+    margin_s, late = _margin_s(times_s, start_s, end_s, sensor, around)
+    taken = start_s - margin_s, end_s + margin_s
+    if sensor.kind == "point":
+        energy_j, u_sampling_j = _trapezoids(times_s, values, (start_s, end_s), margin_s, sensor)
+    else:
+        energy_j, u_sampling_j = _steps(times_s, values, *taken, sensor, around.beside_w)
+    energy_j -= 2 * margin_s * (around.beside_w or 0.0)
+    step_w = _step_w(times_s, values, start_s, end_s, sensor, around.u_edge_s)
+    u_alias_j = _u_alias_j(times_s[inside], values[inside], step_w, sensor, around.repeat_s)
+    if u_alias_j > ALIAS_SHARE * abs(energy_j):
+        flags.add("aliasing")
+    # At a wrong instant: what an edge is off by as far as it can be late, and idle power where the margins take it off.
+    u_clock_j = math.sqrt(2) * around.u_edge_s * math.hypot(step_w * late, (around.beside_w or 0.0) * (1 - late))
+    return WindowEnergy(
+        energy_j=energy_j,
+        duration_s=end_s - start_s,
+        u_window_j=math.hypot(u_sampling_j, u_clock_j, u_alias_j),
+        u_common_j=step_w * sensor.latency_s / math.sqrt(3) * late,
+        u_systematic_j=_systematic_j(energy_j, end_s - start_s, sensor.accuracy),
+        values=int(inside.sum()),
+        max_gap_s=max_gap_s,
+        flags=frozenset(flags),
+    )
+
+
+def _margin_s(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, around: Around) -> tuple[float, float]:
+    """(how much wider the window is taken on both sides, the share of what can be late that this leaves)."""
+    needed_s = sensor.latency_s + sensor.period_s + 3 * around.u_edge_s
+    if around.beside_w is None or sensor.kind == "counter":
+        return 0.0, 1.0
+    seen_s = min(start_s - float(times_s[0]), float(times_s[-1]) - end_s)
+    margin_s = max(min(needed_s, around.room_s, seen_s), 0.0)
+    return margin_s, 1 - margin_s / needed_s
+
+
+def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, repeat_s: float | None) -> float:
+    if repeat_s is None or len(values) == 0:
+        return 0.0
+    return _sampling.alias_j(times_s, values, max(float(np.ptp(values)), step_w), repeat_s, sensor)
+
+
+def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Sorted by time, without values that are no numbers, one value for one instant."""
+    finite = np.isfinite(values)
+    times_s, first = np.unique(times_s[finite], return_index=True)
+    return times_s, values[finite][first]
+
+
+def _unwrapped(joules: Floats, sensor: Sensor, flags: set[Flag]) -> Floats:
+    """A counter that only grows: each step back is one start from 0, where the counter is known to do that."""
+    back = np.diff(joules) < 0
+    if not back.any():
+        return joules
+    if sensor.wraps_at_j is None:
+        raise Refused("reset", "the counter went back: the meter or its driver started anew")
+    flags.add("wrapped")
+    return joules + sensor.wraps_at_j * np.concatenate([[0], np.cumsum(back)])
+
+
+def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> None:
+    """Values on both sides of both edges; a point meter may miss an edge by a period."""
+    if len(times_s) < 2:
+        raise Refused("outside", f"{len(times_s)} values in and around the window")
+    first_s, last_s = float(times_s[0]), float(times_s[-1])
+    missing_s = max(first_s - start_s, end_s - last_s)
+    if sensor.kind == "average":
+        missing_s = max(first_s - sensor.period_s - start_s, end_s - last_s)
+    if missing_s <= 0:
+        return
+    if sensor.kind != "point" or missing_s > sensor.period_s:
+        raise Refused("outside", f"the meter's values miss {missing_s:.2f} s of the window")
+    flags.add("edge_extrapolated")
+
+
+def _check_gaps(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> float:
+    """The longest wait between values in the window. A counter loses nothing in a gap."""
+    waits_s = np.diff(times_s)
+    overlap_s = np.minimum(times_s[1:], end_s) - np.maximum(times_s[:-1], start_s)
+    inside = overlap_s > 0
+    gaps = inside & (waits_s > GAP_PERIODS * sensor.period_s)
+    if sensor.kind != "counter" and gaps.any():
+        share = float(overlap_s[gaps].sum()) / (end_s - start_s)
+        if share > GAP_SHARE:
+            raise Refused("gaps", f"the meter was silent for {share:.0%} of the window")
+        flags.add("gap")
+    return float(waits_s[inside].max(initial=0.0))
+
+
+def _trapezoids(
+    times_s: Floats, powers_w: Floats, window_s: tuple[float, float], margin_s: float, sensor: Sensor
+) -> tuple[float, float]:
+    """Energy of the window with its margins, and the uncertainty of sampling."""
+    start_s, end_s = window_s[0] - margin_s, window_s[1] + margin_s
+    around = (times_s >= start_s - sensor.period_s) & (times_s <= end_s + sensor.period_s)
+    u_sampling_j = _sampling.points_j(times_s[around], powers_w[around], *window_s, sensor)
+    return _area(times_s, powers_w, start_s, end_s), u_sampling_j
+
+
+def _area(times_s: Floats, powers_w: Floats, start_s: float, end_s: float) -> float:
+    """Under the lines between points."""
+    inside = (times_s > start_s) & (times_s < end_s)
+    at_edges_w = np.interp([start_s, end_s], times_s, powers_w)
+    knots_s = np.concatenate([[start_s], times_s[inside], [end_s]])
+    knots_w = np.concatenate([at_edges_w[:1], powers_w[inside], at_edges_w[1:]])
+    return float(np.trapezoid(knots_w, knots_s))
+
+
+def _steps(
+    times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, beside_w: float | None
+) -> tuple[float, float]:
+    """The same of a counter, or of a meter whose values are averages."""
+    if sensor.kind == "counter":
+        ends_s, energies_j = times_s, values - values[0]
+    else:
+        ends_s = np.concatenate([[times_s[0] - sensor.period_s], times_s])
+        energies_j = np.concatenate([[0.0], np.cumsum(values * np.diff(ends_s))])
+    powers_w = np.diff(energies_j) / np.diff(ends_s)
+    first = int(np.searchsorted(ends_s, start_s, side="right")) - 1
+    last = int(np.searchsorted(ends_s, end_s))
+    if beside_w is None:
+        at_start_j, at_end_j = np.interp([start_s, end_s], ends_s, energies_j)
+        energy_j = float(at_end_j - at_start_j)
+        u_edges_j = _u_split_j(ends_s, powers_w, start_s) + _u_split_j(ends_s, powers_w, end_s)
+    else:
+        outside_s = (start_s - ends_s[first]) + (ends_s[last] - end_s)
+        energy_j = float(energies_j[last] - energies_j[first] - beside_w * outside_s)
+        u_edges_j = 0.0
+    if sensor.kind == "counter":
+        u_reading_j = _sampling.counter_j(powers_w, sensor)
+    else:
+        u_reading_j = _sampling.averages_j(ends_s[first : last + 1], powers_w[first:last], sensor)
+    return energy_j, math.hypot(u_edges_j, u_reading_j)
+
+
+def _u_split_j(ends_s: Floats, powers_w: Floats, edge_s: float) -> float:
+    """Of dividing evenly the interval that an edge falls into.
+
+    If power stepped at the edge, the share is wrong by f (1 - f) of the interval times the step (f: the part inside),
+    at both edges to the same side. Taken as it is, not as a limit: within an interval the step may be larger than
+    the values beside it show.
+    """
+    index = min(int(np.searchsorted(ends_s, edge_s)), len(powers_w)) - 1
+    if index < 0:
+        return 0.0
+    length_s = float(ends_s[index + 1] - ends_s[index])
+    inside = float(ends_s[index + 1] - edge_s) / length_s
+    around_w = powers_w[max(index - 1, 0) : index + 2]
+    return inside * (1 - inside) * length_s * float(np.ptp(around_w))
+
+
+def _step_w(times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, u_edge_s: float) -> float:
+    """How far power inside a window is from power right beside it: what an edge at a wrong instant is charged with."""
+    if sensor.kind == "counter":
+        values = np.concatenate([[np.nan], np.diff(values) / np.diff(times_s)])
+    reach_s = sensor.latency_s + 2 * sensor.period_s + 4 * u_edge_s
+    inside = (times_s > start_s) & (times_s <= end_s) & np.isfinite(values)
+    before = (times_s > start_s - reach_s) & (times_s <= start_s)
+    after = (times_s > end_s) & (times_s <= end_s + reach_s)
+    beside_w = values[(before | after) & np.isfinite(values)]
+    return float(np.abs(beside_w - values[inside].mean()).max(initial=0.0)) if inside.any() else 0.0
+
+
+def _systematic_j(energy_j: float, duration_s: float, accuracy: Accuracy | None) -> float | None:
+    if accuracy is None:
+        return None
+    return math.hypot(accuracy.gain * energy_j, accuracy.offset_w * duration_s) / math.sqrt(3)

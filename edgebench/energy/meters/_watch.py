@@ -1,0 +1,194 @@
+"""Which meters this machine has, and what one of them shows now: its own counters, and meters on its ports."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import time
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device_agents.python import meters as own
+from device_agents.python.device import MACHINE
+from edgebench import plugins
+from edgebench.energy.host_meter import check_volts, only_port, parse
+from edgebench.energy.meters import Meter, Sample, _calibration, _plausible
+from edgebench.energy.meters._calibration import Calibration
+from edgebench.energy.meters._integration import Refused, WindowEnergy, integrate
+from edgebench.energy.meters._sensor import Sensor
+from edgebench.errors import UnknownName, UserError
+
+OWN, ATTACHED = "device_agents.python.meters", "edgebench.energy.meters"
+# Counters are read so often; a meter's values are shown as means over so long.
+SHOW_S = 1.0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """ports: where it was found. note: why it cannot be used and the cure, or what to know of it."""
+
+    name: str
+    what: str
+    available: bool
+    ports: tuple[str, ...] = ()
+    note: str = ""
+
+
+def listing() -> list[Listed]:
+    """This machine's own counters, then meters that can be attached to it."""
+    found: dict[str, dict[str, Any]] = own.probe(MACHINE.has_meter)  # type: ignore[no-untyped-call]
+    counters = [
+        Listed(name.replace("_", "-"), "of this machine", one["available"], note=one["note"])
+        for name, one in found.items()
+    ]
+    return counters + [_attached(name) for name in plugins.names(ATTACHED)]
+
+
+def _attached(name: str) -> Listed:
+    module = plugins.load(ATTACHED, name, kind="meter")
+    found = module.find()
+    if found is None:
+        return Listed(
+            name, module.DESCRIPTION, False, note=f"its port does not tell what it is; name it: {name}:/dev/..."
+        )
+    return Listed(name, module.DESCRIPTION, bool(found), tuple(found), "" if found else "not plugged in")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Mean power by scope since the last one, and energy by scope since the first; seconds since the first.
+
+    note: what to know of the meter. window: the whole of it, with its error, when a meter's time is up.
+    """
+
+    seconds: float
+    power_w: dict[str, float]
+    energy_j: dict[str, float]
+    note: str
+    window: WindowEnergy | None = None
+
+
+def watch(
+    name: str,
+    *,
+    port: str | None = None,
+    volts: float | None = None,
+    seconds: float = math.inf,
+    calibrations: Path = _calibration.FILE,
+) -> Iterator[Shown]:
+    """Shown about once a second, until `seconds` have gone by. name: NAME or NAME:PORT. Raises UserError."""
+    name, told = parse(name)
+    port = port or told
+    attached = plugins.names(ATTACHED)
+    counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]  # type: ignore[no-untyped-call]
+    if name in attached:
+        check_volts(name, volts)
+        return _watch_attached(name, port, volts, seconds, _calibration.load(calibrations, name))
+    if name in counters:
+        if port or volts is not None:
+            raise UserError(f"meter {name}", "it is this machine's own: it has no port and no supply", "Leave them out")
+        return _watch_counter(name, seconds)
+    raise UnknownName("meter", name, attached + counters)
+
+
+def _watch_counter(name: str, seconds: float) -> Iterator[Shown]:
+    module = importlib.import_module(f"{OWN}.{name.replace('-', '_')}")
+    try:
+        with contextlib.ExitStack() as opened:
+            meter = module.open_meter()
+            opened.callback(getattr(meter, "close", lambda: None))
+            first = last = meter.read()
+            started_s = last_s = time.monotonic()
+            while last_s - started_s < seconds:
+                time.sleep(min(SHOW_S, seconds - (last_s - started_s)))
+                now, now_s = meter.read(), time.monotonic()
+                power_w = {scope: j / (now_s - last_s) for scope, j in meter.joules(last, now).items()}
+                yield Shown(now_s - started_s, power_w, meter.joules(first, now), getattr(meter, "note", ""))
+                last, last_s = now, now_s
+    except own.Unavailable as reason:
+        raise UserError(f"meter {name}", str(reason), "`edgebench meters` lists the others") from reason
+
+
+def _watch_attached(
+    name: str, port: str | None, volts: float | None, seconds: float, known: dict[str, Calibration]
+) -> Iterator[Shown]:
+    module = plugins.load(ATTACHED, name, kind="meter")
+    port = port or only_port(name, module.find())
+    meter: Meter = module.open_meter(port, volts)
+    seen = _Seen()
+    with contextlib.closing(meter):
+        calibration: Calibration | None = None
+        for sample in meter.samples():
+            calibration = calibration or _calibration.of_unit(known, name, port, meter)
+            seen.add(calibration.apply(sample) if calibration else sample)
+            ended = seen.whole_s >= seconds
+            if seen.span_s >= SHOW_S or (ended and seen.span_s > 0):
+                sensor = meter.sensor if calibration is None else replace(meter.sensor, accuracy=calibration.accuracy())
+                note = _note(meter, calibration, seen.mean_w)
+                window = seen.window(sensor) if ended else None
+                yield Shown(seen.whole_s, {module.SCOPE: seen.mean_w}, {module.SCOPE: seen.energy_j}, note, window)
+                seen.show()
+            if ended:
+                return
+
+
+def _note(meter: Meter, calibration: Calibration | None, mean_w: float) -> str:
+    """What to know of it, with the serial number that a calibration can be of."""
+    notes = [f"its serial number is {meter.serial}"] if meter.serial else []
+    notes += [meter.note] if meter.note and not calibration else []
+    notes += ["current flows backwards: swap the leads of the meter"] if mean_w < _plausible.BACK_W else []
+    return "; ".join(notes)
+
+
+class _Seen:
+    """What a meter said so far; of it, what was not shown yet."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self._energies_j = array("d")
+        self._shown = 0
+
+    def add(self, sample: Sample) -> None:
+        last_s = self._values[-3] if self._values else sample.t_s
+        before_j = self._energies_j[-1] if self._energies_j else 0.0
+        self._energies_j.append(before_j + sample.power_w * (sample.t_s - last_s))
+        self._values.extend((sample.t_s, sample.power_w, math.nan if sample.counter_j is None else sample.counter_j))
+
+    def show(self) -> None:
+        self._shown = len(self._energies_j) - 1
+
+    @property
+    def energy_j(self) -> float:
+        return self._energies_j[-1]
+
+    @property
+    def whole_s(self) -> float:
+        return self._values[-3] - self._values[0]
+
+    @property
+    def span_s(self) -> float:
+        return self._values[-3] - self._values[3 * self._shown]
+
+    @property
+    def mean_w(self) -> float:
+        return (self.energy_j - self._energies_j[self._shown]) / self.span_s
+
+    def window(self, sensor: Sensor) -> WindowEnergy:
+        """Raises UserError for values that make no window."""
+        times_s, watts, counters_j = np.array(self._values).reshape(-1, 3).T
+        start_s, end_s = float(times_s[0]), float(times_s[-1])
+        try:
+            found = integrate(times_s, watts, start_s, end_s, sensor)
+            _plausible.check_forwards(found.energy_j, found.duration_s, idle=False)
+            _plausible.check_counter(times_s, watts, counters_j, start_s, end_s, found.energy_j, sensor)
+        except Refused as refused:
+            raise UserError(
+                "the whole time", f"it has no energy: {refused}", "Watch again; check the cable"
+            ) from refused
+        return found

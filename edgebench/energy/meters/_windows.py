@@ -1,0 +1,162 @@
+"""What a meter on this machine saw of a device's windows, whose instants are on the device's clock."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgebench.device import records_from_journal
+from edgebench.device.journal import AnyLine, EnergyLine, IdleLine, WindowLine
+from edgebench.energy.meters import _plausible
+from edgebench.energy.meters._clock import Alignment
+from edgebench.energy.meters._integration import Around, Refused, WindowEnergy, integrate
+from edgebench.energy.meters._lag import lag_s
+from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.schema.energy_reading import ClockAlignment, EnergyWindow, Flag, IdleWindow, Refusal
+
+# Of a window, values so long before and after it are looked at.
+BESIDE_S = 15.0
+# A lag is found to a part of a period; less than this beyond what the meter is known for is none.
+LAG_PERIODS = 0.5
+
+
+@dataclass(frozen=True)
+class Trace:
+    """On this machine's monotonic clock. counters_j: nan where the meter counts nothing itself."""
+
+    times_s: Floats
+    watts: Floats
+    counters_j: Floats
+
+
+class Bench:
+    """A meter's values and the windows of the device that they belong to. silences: when it was lost, and why."""
+
+    def __init__(
+        self, trace: Trace, sensor: Sensor, alignment: Alignment, silences: Sequence[tuple[float, str]] = ()
+    ) -> None:
+        self.sensor = sensor
+        self._trace = trace
+        self._alignment = alignment
+        self._silences = silences
+        self.late_s = 0.0
+
+    def windows(
+        self, artifact: int, entries: Sequence[AnyLine]
+    ) -> tuple[dict[int, IdleWindow], list[EnergyWindow], list[Refusal]]:
+        """({round: idle window}, the artifact's windows, those of them that have no energy)."""
+        told = [entry for entry in entries if isinstance(entry, IdleLine | EnergyLine)]
+        rooms_s = _rooms_s(told)
+        self._find_lag(told)
+        idle: dict[int, IdleWindow] = {}
+        for entry in told:
+            if isinstance(entry, IdleLine):
+                with contextlib.suppress(Refused):
+                    idle[entry.round] = IdleWindow(**self._seen(entry, Around(self._u_edge_s(entry)), is_idle=True))
+        windows, refused = [], []
+        for entry, room_s in zip(told, rooms_s, strict=True):
+            if isinstance(entry, EnergyLine) and entry.artifact == artifact:
+                beside = [idle[number].mean_w for number in (entry.round, entry.round + 1) if number in idle]
+                at_rest_w = statistics.mean(beside) if beside else None
+                repeat_s = entry.duration_s / entry.inferences
+                try:
+                    around = Around(self._u_edge_s(entry), at_rest_w, room_s, repeat_s)
+                    seen = self._seen(entry, around, is_idle=False)
+                    windows.append(EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **seen))
+                except Refused as error:
+                    refused.append(Refusal(entry.round, error.code, self._why(entry, error)))
+        return idle, windows, refused
+
+    def _u_edge_s(self, entry: WindowLine) -> float:
+        return max(self._alignment.u_s(instant_ns) for instant_ns in (entry.start_ns, end_ns(entry)))
+
+    def _here_s(self, entry: WindowLine) -> tuple[float, float]:
+        return self._alignment.here_s(entry.start_ns), self._alignment.here_s(end_ns(entry))
+
+    def _find_lag(self, told: Sequence[IdleLine | EnergyLine]) -> None:
+        """Values that are later than the meter is known for are moved to where they belong."""
+        spans_s = [(isinstance(entry, IdleLine), self._here_s(entry)) for entry in told]
+        times_s = self._trace.times_s
+        if not len(times_s):
+            return
+        seen_s = [one for one in spans_s if times_s[0] <= one[1][0] and one[1][1] <= times_s[-1]]
+        found_s = lag_s(
+            times_s,
+            self._trace.watts,
+            [span_s for is_idle, span_s in seen_s if not is_idle],
+            [span_s for is_idle, span_s in seen_s if is_idle],
+        )
+        own_s = self.sensor.latency_s + LAG_PERIODS * self.sensor.period_s + 0.1
+        if found_s is not None and found_s > own_s:
+            self.late_s = found_s
+            self._trace = Trace(times_s - found_s, self._trace.watts, self._trace.counters_j)
+
+    def _seen(self, entry: IdleLine | EnergyLine, around: Around, *, is_idle: bool) -> dict[str, Any]:
+        """The fields that all windows have. Raises Refused."""
+        start_s, end_s = self._here_s(entry)
+        trace = self._trace
+        found = integrate(trace.times_s, trace.watts, start_s, end_s, self.sensor, around)
+        near = (trace.times_s >= start_s - BESIDE_S) & (trace.times_s <= end_s + BESIDE_S)
+        times_s = trace.times_s[near]
+        _plausible.check_forwards(found.energy_j, found.duration_s, idle=is_idle)
+        watts, counters_j = trace.watts[near], trace.counters_j[near]
+        _plausible.check_counter(times_s, watts, counters_j, start_s, end_s, found.energy_j, self.sensor)
+        if not is_idle:
+            _plausible.check_moving(times_s, watts, start_s, end_s, self.sensor)
+        return {
+            **records_from_journal.of_device(entry),
+            "energy_j": found.energy_j,
+            "u_j": found.u_window_j,
+            "u_common_j": found.u_common_j,
+            "values": found.values,
+            "max_gap_s": found.max_gap_s,
+            "flags": (*records_from_journal.board_flags(entry.throttled), *_flags(found)),
+        }
+
+    def _why(self, entry: WindowLine, error: Refused) -> str:
+        """With what the meter said where it was lost meanwhile."""
+        start_s, end_s = self._here_s(entry)
+        said = [why for at_s, why in self._silences if start_s <= at_s <= end_s + BESIDE_S]
+        return f"{error} ({said[0]})" if said and error.code in ("gaps", "outside") else str(error)
+
+    def stated(self, windows: Sequence[IdleWindow]) -> ClockAlignment:
+        """The alignment and the largest error that it has in any of the windows."""
+        starts_ns = [window.start_ns for window in windows if window.start_ns is not None]
+        ends_ns = [start + int(window.duration_s * 1e9) for start, window in zip(starts_ns, windows, strict=True)]
+        first_ns = min(starts_ns)
+        best = min(self._alignment.early, self._alignment.late, key=lambda exchange: exchange.delay_s)
+        return ClockAlignment(
+            method="rtt",
+            offset_s=first_ns / 1e9 - self._alignment.here_s(first_ns),
+            u_s=max(self._alignment.u_s(instant_ns) for instant_ns in (*starts_ns, *ends_ns)),
+            drift=self._alignment.drift,
+            delay_s=best.delay_s,
+        )
+
+
+def _rooms_s(told: Sequence[WindowLine]) -> list[float]:
+    """For how long the device rests on both sides of each window: half of it belongs to the neighbour."""
+    ends_s = [(entry.start_ns / 1e9, end_ns(entry) / 1e9) for entry in told]
+    rooms_s = []
+    for number, (start_s, end_s) in enumerate(ends_s):
+        before_s = start_s - ends_s[number - 1][1] if number else np.inf
+        after_s = ends_s[number + 1][0] - end_s if number + 1 < len(ends_s) else np.inf
+        rest_s = min(before_s, after_s)
+        rooms_s.append(max(rest_s / 2, 0.0) if np.isfinite(rest_s) else 0.0)
+    return rooms_s
+
+
+def end_ns(entry: WindowLine) -> int:
+    return entry.start_ns + round(entry.duration_s * 1e9)
+
+
+def _flags(found: WindowEnergy) -> Iterator[Flag]:
+    """Those of integration that do not follow from the window's length."""
+    for flag in sorted(found.flags):
+        if flag != "short_window":
+            yield flag

@@ -1,0 +1,1 @@
+"""Networks on this machine: models, data sets, training, pruning, evaluation and packing."""

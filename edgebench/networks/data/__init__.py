@@ -1,0 +1,220 @@
+"""Data sets, one file each: the file's name is what users type.
+
+A plugin has one function:
+
+    def load() -> Dataset        raises UserError if the files are not there and cannot be fetched
+
+and everything else (splits, preprocessing, what is shown to a quantizer) is decided here, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgebench import plugins
+from edgebench.errors import UserError
+from edgebench.files import cache
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    UInt8Array = NDArray[np.uint8]
+    Int64Array = NDArray[np.int64]
+    Float32Array = NDArray[np.float32]
+
+CALIBRATION_IMAGES = 256
+
+
+class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Stored bytes -> network input: (byte / 255 - mean) / std, per channel.
+
+    resize: (height, width) of the input where it is not that of the images.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: tuple[int, int] | None = None
+
+    def apply(self, images: UInt8Array) -> Float32Array:
+        """uint8 [N, H, W, C] -> float32 [N, C, H, W], contiguous."""
+        import numpy as np
+
+        pixels = images.astype(np.float32)
+        if self.resize and self.resize != images.shape[1:3]:
+            pixels = _resized(pixels, *self.resize)
+
+        # One multiplication and one addition per channel, in float32, so that every user of it gets the same bits.
+        scale = (1.0 / (255.0 * np.asarray(self.std, np.float64))).astype(np.float32)
+        shift = (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
+        return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2))
+
+
+def _resized(pixels: Float32Array, height: int, width: int) -> Float32Array:
+    """Bilinear on [N, H, W, C], pixel centres at half numbers, edges repeated; as torch without antialiasing."""
+    return _stretched(_stretched(pixels, 1, height), 2, width)
+
+
+def _stretched(pixels: Float32Array, axis: int, size: int) -> Float32Array:
+    """Each new pixel is a mean of the two old ones that its centre lies between."""
+    import numpy as np
+
+    old = pixels.shape[axis]
+    centre = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
+    lower = centre.astype(np.int64)
+    upper = np.minimum(lower + 1, old - 1)
+    share = (centre - lower).astype(np.float32).reshape(-1, *[1] * (pixels.ndim - 1 - axis))
+    first: Float32Array = pixels.take(lower, axis)
+    second = pixels.take(upper, axis)
+    second -= first
+    second *= share
+    first += second
+    return first
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: uint8 [N, H, W, C]; labels: int64 [N], 0 <= label < number of classes.
+
+    index: int64 [N], where each image stands in the official split it was taken from; None: all of it, in its order.
+    """
+
+    images: UInt8Array
+    labels: Int64Array
+    index: Int64Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype.name != "uint8":
+            raise ValueError(f"images must be uint8 [N, H, W, C], not {self.images.dtype} {self.images.shape}")
+        if self.labels.dtype.name != "int64" or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {self.labels.shape}")
+        if self.index is not None and (self.index.dtype.name, self.index.shape) != ("int64", self.labels.shape):
+            raise ValueError(f"index must be int64 [{len(self.images)}], not {self.index.dtype} {self.index.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Any) -> Split:
+        return Split(self.images[index], self.labels[index], self.positions()[index])
+
+    def positions(self) -> Int64Array:
+        """`index`, spelled out where it is None."""
+        import numpy as np
+
+        return np.arange(len(self), dtype=np.int64) if self.index is None else self.index
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The official test split is `test`; `validation` was cut from the official training split.
+
+    flip: a mirrored image is still of its class (clothes yes, digits no).
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    flip: bool
+    licence: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width), as networks see one image."""
+        height, width, channels = self.train.images.shape[1:]
+        return channels, *(self.preprocessing.resize or (height, width))
+
+    def calibration(self, count: int = CALIBRATION_IMAGES) -> Split:
+        """What a quantizer may look at to find its ranges: images of the training split, never the test split."""
+        return balanced(self.train, count)
+
+
+def balanced(split: Split, count: int) -> Split:
+    """`count` images of a split, as evenly over the classes as it has them, in a fixed order."""
+    return split.take(balanced_index(split.labels, count))
+
+
+def balanced_index(labels: Int64Array, count: int) -> Int64Array:
+    """Where the first image of every class stands, then the second of every class, and so on: `count` of them."""
+    import numpy as np
+
+    by_class = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    turn = np.empty(len(labels), np.int64)
+    turn[by_class] = np.arange(len(labels)) - first
+    return np.lexsort((labels, turn))[:count].astype(np.int64)
+
+
+def hold_out(official: Split, per_class: int) -> tuple[Split, Split]:
+    """Cut a validation split off a training split: the last `per_class` images of every class."""
+    import numpy as np
+
+    held = np.zeros(len(official), bool)
+    for label in np.unique(official.labels):
+        held[np.flatnonzero(official.labels == label)[-per_class:]] = True
+    return official.take(~held), official.take(held)
+
+
+def split_hash(dataset: Dataset) -> str:
+    """sha256 over which official image stands where in each split, and its label: equal only for equal splits."""
+    digest = hashlib.sha256()
+    for name, split in (("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test)):
+        digest.update(f"{name} {len(split)}\n".encode())
+        digest.update(split.positions().astype("<i8").tobytes())
+        digest.update(split.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def folder() -> Path:
+    """Where data sets are kept: $EDGEBENCH_DATA, else `data` in the user's cache."""
+    return Path(os.environ.get("EDGEBENCH_DATA") or cache.folder() / "data").expanduser()
+
+
+def names() -> list[str]:
+    return plugins.names("edgebench.networks.data")
+
+
+def load(name: str) -> Dataset:
+    """A data set; `NAME@TRAIN` or `NAME@TRAIN,TEST` for so many of its training and test images only.
+
+    The images of a part are balanced over the classes and always the same, and the part's name stays with all that is
+    made from it: a network that was trained on `cifar10@10000` is pruned and calibrated on the same 10,000 images.
+    Raises UnknownName for a name that is no file here, UserError for a part that it does not have.
+    """
+    dataset: Dataset = plugins.load("edgebench.networks.data", plain_name(name), kind="data set").load()
+    return _part(dataset, name, name.partition("@")[2]) if "@" in name else dataset
+
+
+def plain_name(name: str) -> str:
+    """Of a data set or of a part of it: the data set's."""
+    return name.partition("@")[0]
+
+
+def _part(whole: Dataset, name: str, parts: str) -> Dataset:
+    train, comma, test = parts.partition(",")
+    return replace(
+        whole,
+        name=name,
+        train=_some(whole.train, train, whole, name),
+        test=_some(whole.test, test, whole, name) if comma else whole.test,
+    )
+
+
+def _some(split: Split, text: str, whole: Dataset, name: str) -> Split:
+    least, most = len(whole.class_names), len(split)
+    if not (text.isdecimal() and least <= int(text) <= most):
+        raise UserError(
+            f"data set '{name}'",
+            f"'{text}' is no number of images between {least:,} and {most:,}",
+            f"Write {whole.name}@TRAIN or {whole.name}@TRAIN,TEST",
+        )
+    return balanced(split, int(text))

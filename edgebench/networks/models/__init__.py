@@ -1,0 +1,182 @@
+"""Networks, one file each: the file's name is what users type.
+
+A plugin has one function:
+
+    def build(input_shape, classes) -> torch.nn.Module
+
+input_shape: (channels, height, width); the module maps float32 [N, C, H, W] to logits [N, classes]. More keyword
+arguments, with defaults, are allowed; they are kept in the checkpoint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgebench import plugins
+from edgebench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+InputShape = tuple[int, int, int]
+
+
+class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How large a network is.
+
+    macs: multiply-accumulates of one image, convolution and linear weights only (no bias, no activation); 2 FLOPs each.
+    weights_bytes: parameters and buffers as they are held, without any file format around them.
+    """
+
+    parameters: int
+    macs: int
+    weights_bytes: int
+
+
+def parse_shape(text: str) -> InputShape:
+    """`3x32x32` -> (3, 32, 32). Raises UserError."""
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UserError("--input", f"'{text}' is no input shape", "Write channels x height x width, e.g. 3x32x32")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def names() -> list[str]:
+    return plugins.names("edgebench.networks.models")
+
+
+def build(name: str, input_shape: InputShape, classes: int, **arguments: Any) -> nn.Module:
+    """Raises UnknownName for a name that is no file here."""
+    plugin = plugins.load("edgebench.networks.models", name, kind="model")
+    model: nn.Module = plugin.build(input_shape, classes, **arguments)
+    return model
+
+
+def describe(name: str, input_shape: InputShape, classes: int, **arguments: Any) -> Size:
+    """The size of a network that is never given memory: a part of a second, however large. Raises UnknownName."""
+    import torch
+
+    with torch.device("meta"):
+        model = build(name, input_shape, classes, **arguments)
+    return count(model, input_shape)
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One line of the listing. `problem` says why a network cannot take such an input; then there is no size."""
+
+    name: str
+    size: Size | None = None
+    ptflops_macs: int | None = None
+    problem: str = ""
+
+
+def listing(input_shape: InputShape, classes: int) -> list[Listed]:
+    """Every network at this input, on the meta device: a few seconds, and no memory."""
+    import torch
+
+    found = []
+    for name in names():
+        try:
+            with torch.device("meta"):
+                model = build(name, input_shape, classes)
+            found.append(Listed(name, count(model, input_shape), ptflops_macs(model, input_shape)))
+        except (RuntimeError, ValueError, UserError) as error:
+            found.append(Listed(name, problem=str(error).strip().splitlines()[0]))
+    return found
+
+
+def count(model: nn.Module, input_shape: InputShape) -> Size:
+    """Run one image through the network and count; on the meta device nothing is computed."""
+    from torch import nn
+
+    macs = sum(
+        _products(layer, output)
+        for layer, _, output in layer_calls(model, input_shape)
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    )
+    held = [*model.parameters(), *model.buffers()]
+    return Size(
+        parameters=sum(p.numel() for p in model.parameters()),
+        macs=macs,
+        weights_bytes=sum(t.numel() * t.element_size() for t in held),
+    )
+
+
+def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
+    """MACs of one image by ptflops 0.7.5 (github.com/sovrasov/flops-counter.pytorch), the UltraLight study's tool.
+
+    `count`'s, and one for each bias added, value activated and value pooled, and two for each value normalised. It
+    counts layers and then functions, so a layer that calls a function that it knows (ReLU and the pools do, ReLU6 does
+    not) counts twice. So `ultralight` has 421,066 at 1x28x28, and the study's 421.0 K where the hidden layer's ReLU is
+    a function called.
+    """
+    from torch import nn
+    from torch.nn import functional
+    from torch.overrides import TorchFunctionMode
+
+    activations = nn.ReLU | nn.ReLU6 | nn.ELU | nn.LeakyReLU | nn.PReLU | nn.GELU
+    pools = nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d
+    functions = {
+        *(functional.relu, functional.relu6, functional.elu, functional.prelu, functional.gelu, functional.silu),
+        *(functional.max_pool2d, functional.adaptive_max_pool2d, functional.avg_pool2d),
+        *(functional.adaptive_avg_pool2d, functional.softmax),
+    }
+    macs = 0
+
+    class Functions(TorchFunctionMode):
+        def __torch_function__(self, called: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal macs
+            if called in functions:
+                macs += args[0].numel()
+            return called(*args, **(kwargs or {}))
+
+    with Functions():
+        calls = layer_calls(model, input_shape)
+    for layer, entered, output in calls:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            macs += _products(layer, output) + (output.numel() if layer.bias is not None else 0)
+        elif isinstance(layer, activations):
+            macs += output.numel()
+        elif isinstance(layer, pools):
+            macs += entered.numel()
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            macs += entered.numel() * (2 if layer.affine else 1)
+    return macs
+
+
+def layer_calls(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
+    """Each layer's call for one image of zeros, with what entered and what left it; the model stays as it was.
+
+    Layers, not what contains them. The tensors are on the meta device, that is shapes only.
+    """
+    import torch
+
+    calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+
+    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        calls.append((layer, inputs[0].to("meta"), output.to("meta")))
+
+    hooks = [m.register_forward_hook(note) for m in model.modules() if not any(m.children())]
+    training = {module: module.training for module in model.modules()}
+    first = next(model.parameters())
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, *input_shape, dtype=first.dtype, device=first.device))
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _products(layer: nn.Conv2d | nn.Linear, output: torch.Tensor) -> int:
+    """A convolution uses every weight once per output pixel, a linear layer once per output row."""
+    from torch import nn
+
+    positions = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[0].numel() // output.shape[-1]
+    return positions * layer.weight.numel()

@@ -1,0 +1,140 @@
+"""What a training costs: time, memory and energy of the windows in which the network learns, and of nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgebench.energy import carbon
+from edgebench.energy.codecarbon_table import INTENSITY_G_PER_KWH
+from edgebench.networks.training import energy
+from edgebench.schema.history import EnergyShare, Provenance, TrainingCost
+
+if TYPE_CHECKING:
+    import torch
+
+WORLD_SOURCE = "world mean 2000-2017 (Our World in Data), as the PLOS study"
+# RAPL's counters take some minutes at least to start again from 0.
+TICK_S = 60.0
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class Costing:
+    """carbon: ask codecarbon's model for what has no counter. The intensity is that of the electricity used."""
+
+    carbon: bool = False
+    intensity_g_per_kwh: float = INTENSITY_G_PER_KWH
+    intensity_source: str = WORLD_SOURCE
+
+
+def costing(*, carbon: bool = False, intensity_g_per_kwh: float | None = None) -> Costing:
+    """With the world's mean, or the intensity that the user gives."""
+    if intensity_g_per_kwh is None:
+        return Costing(carbon)
+    return Costing(carbon, intensity_g_per_kwh, "given by the user")
+
+
+def emissions_g(cost: TrainingCost) -> dict[Provenance, float]:
+    """Grams of CO2 by provenance; empty without energy. They are never added."""
+    grams: dict[Provenance, float] = {}
+    for share in cost.energy:
+        more = carbon.grams(share.joules, cost.intensity_g_per_kwh or 0.0)
+        grams[share.provenance] = grams.get(share.provenance, 0.0) + more
+    return grams if cost.intensity_g_per_kwh is not None else {}
+
+
+class Meter:
+    """Adds up windows. cost: of all of them so far; after a kill it is set to what the windows before it cost."""
+
+    def __init__(self, costing: Costing, where: torch.device) -> None:
+        self._where = where
+        self._ticked = 0.0
+        self._sources, no_energy = energy.sources(where, carbon=costing.carbon)
+        self.cost = TrainingCost(
+            seconds=0.0,
+            images=0,
+            no_energy=no_energy,
+            intensity_g_per_kwh=costing.intensity_g_per_kwh,
+            intensity_source=costing.intensity_source,
+        )
+
+    @contextmanager
+    def window(self, images: int) -> Iterator[None]:
+        """Around the training of so many images. On a GPU the work must be done, not only asked for, when it ends."""
+        key = _reset_high_water(self._where)
+        for source in self._sources:
+            source.start()
+        self._ticked = started = time.perf_counter()
+        try:
+            yield
+            seconds = time.perf_counter() - started
+        finally:
+            shares = [share for source in self._sources for share in source.stop()]
+        self.cost = msgspec.structs.replace(
+            self.cost,
+            seconds=self.cost.seconds + seconds,
+            images=self.cost.images + images,
+            peak_memory_bytes=_larger(self.cost.peak_memory_bytes, _peaks(key, self._where)),
+            energy=_added(self.cost.energy, shares),
+        )
+
+    def tick(self) -> None:
+        """To be called often inside a window, as often as one likes."""
+        if time.perf_counter() - self._ticked >= TICK_S:
+            self._ticked = time.perf_counter()
+            for source in self._sources:
+                source.tick()
+
+
+def _added(before: tuple[EnergyShare, ...], more: list[EnergyShare]) -> tuple[EnergyShare, ...]:
+    """One share for each component and source."""
+    together: dict[tuple[str, str], EnergyShare] = {}
+    for share in (*before, *more):
+        known = together.get((share.component, share.source))
+        joules = share.joules + (known.joules if known else 0.0)
+        together[share.component, share.source] = msgspec.structs.replace(share, joules=joules)
+    return tuple(together.values())
+
+
+def _larger(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    return {key: max(before.get(key, 0), now.get(key, 0)) for key in {**before, **now}}
+
+
+def _reset_high_water(where: torch.device) -> str:
+    """Start the marks anew; gives the name of the process's mark, because not every system lets it be reset."""
+    if where.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(where)
+    try:
+        _CLEAR.write_text("5")  # proc(5): resets VmHWM
+    except OSError:
+        return "process high water since its start"
+    return "process high water"
+
+
+def _peaks(key: str, where: torch.device) -> dict[str, int]:
+    peaks = {key: _high_water_bytes()}
+    if where.type == "cuda":
+        import torch
+
+        peaks["cuda allocated"] = torch.cuda.max_memory_allocated(where)
+    return peaks
+
+
+def _high_water_bytes() -> int:
+    import resource
+
+    try:
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines() if ":" in line)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

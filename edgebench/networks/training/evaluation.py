@@ -1,0 +1,50 @@
+"""What a network answers, and how often that is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebench.schema.history import Metrics
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgebench.networks.data import Float32Array, Preprocessing, Split, UInt8Array
+
+BATCH = 250
+# 16 MB of float32: with larger images a batch is smaller, because the maps of a first layer are tens of times as large.
+BATCH_VALUES = 4_000_000
+
+
+def logits(model: nn.Module, images: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """float32 [N, classes] for uint8 [N, H, W, C], on the device where the model is."""
+    import numpy as np
+    import torch
+
+    sized = preprocessing.apply(images[:1]).size
+    count = min(BATCH, max(1, BATCH_VALUES // sized))
+    training = {module: module.training for module in model.modules()}
+    where = next(model.parameters()).device
+    model.eval()
+    answers = []
+    with torch.inference_mode():
+        for start in range(0, len(images), count):
+            batch = torch.from_numpy(preprocessing.apply(images[start : start + count]))
+            answers.append(model(batch.to(where)).float().cpu().numpy())
+    for module, mode in training.items():
+        module.training = mode
+    result: Float32Array = np.concatenate(answers)
+    return result
+
+
+def evaluate(model: nn.Module, split: Split, preprocessing: Preprocessing) -> Metrics:
+    import numpy as np
+
+    answers = logits(model, split.images, preprocessing).astype(np.float64)
+    shifted = answers - answers.max(1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(split)), split.labels]
+    return Metrics(
+        accuracy=float((answers.argmax(1) == split.labels).mean()),
+        loss=float(losses.mean()),
+        test_images=len(split),
+    )

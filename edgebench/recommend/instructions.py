@@ -1,0 +1,125 @@
+"""Instructions that one inference takes on a board's core: counted on an emulated board, or looked up.
+
+The emulated board's clock advances by one nanosecond with every instruction that it executes, so a latency on it is a
+count, and the whole way of measuring is that of `deploy`. Counts repeat to about 1 % on any computer. They are not
+time: caches, memory and clock are not in them; but they show which of a runtime's kernels run on a core, and what
+those have to do.
+
+instructions.json beside this file holds the counts that were taken of the studies' networks
+(`python -m benchmarks.instructions` takes them again).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from edgebench import deploy
+from edgebench.analysis import stats
+from edgebench.deploy import Source
+from edgebench.device import emulator
+from edgebench.errors import UserError
+from edgebench.progress import Progress, Silent
+from edgebench.schema import record
+from edgebench.schema.bundle import Format, Precision
+from edgebench.schema.plan import Plan
+from edgebench.schema.targets import Target
+
+TABLE = Path(__file__).with_suffix(".json")
+
+# A count hardly varies, so that few are enough; the emulator needs ten times as long as the guest believes.
+PLAN = Plan(
+    preset="instructions",
+    rounds_min=3,
+    values_min=6,
+    seconds_min=0.01,
+    seconds_max=0.2,
+    round_s=0.01,
+    precision=0.02,
+    warmup_max_s=0.1,
+    memory_inferences=1,
+    gate_max_s=1.0,
+)
+
+
+class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One network's file on one board. runtime: with its version. form: of ONNX INT8, `exporters.Kernels.form`.
+
+    macs: of one inference, by which a network of the same name is known again. instructions: of one inference.
+    """
+
+    board: str
+    network: str
+    input_shape: tuple[int, ...]
+    macs: int
+    kind: str
+    format: Format
+    precision: Precision
+    form: str
+    runtime: str
+    instructions: int
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """counted: the date, and on what."""
+
+    counted: str
+    counts: tuple[Count, ...]
+
+
+@cache
+def table() -> Table:
+    return msgspec.json.decode(TABLE.read_bytes(), type=Table)
+
+
+def of_forms(network: str) -> dict[str, dict[str, int]]:
+    """What ONNX INT8 of a model takes: by board, by form."""
+    found: dict[str, dict[str, int]] = {}
+    for one in table().counts:
+        if one.network == network and one.form:
+            found.setdefault(one.board, {})[one.form] = one.instructions
+    return found
+
+
+def count(
+    sources: Sequence[Source],
+    board: str,
+    *,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> dict[str, tuple[int, str]]:
+    """By the artifacts' names: instructions of one inference on this board, and the runtime that executed them.
+
+    Starts the emulated board if it does not run. Raises UserError for a file that is not run there.
+    """
+    machine = emulator.ensure_running(board, progress=progress.say)
+    target = Target(
+        name=f"{board}-emulated",
+        transport="ssh",
+        host=machine.host_alias,
+        ssh_config=str(machine.ssh_config),
+        emulated=True,
+    )
+    return count_on(target, sources, progress)
+
+
+def count_on(target: Target, sources: Sequence[Source], progress: Progress) -> dict[str, tuple[int, str]]:
+    """target: an emulated board, of which alone nanoseconds are instructions."""
+    with tempfile.TemporaryDirectory(prefix="edgebench-instructions-") as results:
+        paths = deploy.deploy(target, sources, PLAN, Path(results), progress=progress)
+        return dict(_counted(record.load(path)) for path in paths)
+
+
+def _counted(found: record.Record) -> tuple[str, tuple[int, str]]:
+    middle = stats.latency_ns(found.rounds, 0.5)
+    if middle is None:
+        raise UserError(
+            found.artifact.name,
+            f"it was not counted on {found.target.name}: {found.outcome.reason or found.outcome.status}",
+            f"Try it by itself: edgebench deploy --target {found.target.name}",
+        )
+    runtime = f"{found.runtime.name} {found.runtime.facts.get('version', '')}".strip()
+    return found.artifact.name, (round(middle.value), runtime)

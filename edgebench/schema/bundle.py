@@ -1,0 +1,269 @@
+"""Bundle and Artifact: what the exporters make and the devices run.
+
+A bundle is a folder:
+
+    bundle.json            this file's structures
+    onnx-fp32.onnx ...     the artifacts
+    golden/                golden inputs, the fp32 reference outputs, each artifact's own outputs on the host
+
+Golden files are raw little-endian numbers, already in the layout and dtype that the artifact takes, so that
+a device needs no array library to feed them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edgebench.errors import BadFile
+from edgebench.files import untrusted
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Name, Real, Sha256, Text
+
+SCHEMA_VERSION = 2
+# 1  2026-11  first
+# 2  2026-11  failed: formats that could not be made, and why
+
+Format = Literal["onnx", "tflite", "torch", "simulated"]
+Precision = Literal["fp32", "fp16", "int8", "unknown"]
+
+FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch", ".sim": "simulated"}
+
+_EXPORT = "Export it first: edgebench export {path}"
+_EXPORT_CODE = (
+    "There are weights in it and no network. Name what makes the network: "
+    "edgebench export package.module:callable --weights {path}"
+)
+_EXPORTED_FROM = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras", ".safetensors"), _EXPORT),
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _EXPORT_CODE),
+    ".pb": "Export the folder of a SavedModel that it is in: edgebench export {path.parent}",
+}
+
+_KIND = untrusted.Kind("a bundle", SCHEMA_VERSION, "Export it again with `edgebench export`", 64 * 2**20)
+# -1: an axis that the file leaves open.
+Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=-1, le=2**40)], ...], msgspec.Meta(max_length=64)]
+
+
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One input or output: real value = (stored - zero_point) * scale where a scale is given.
+
+    folded: an input that takes raw images, 0 to 255; the file itself begins with the preprocessing.
+    """
+
+    name: Text
+    shape: Shape
+    dtype: Text
+    layout: Literal["NCHW", "NHWC", "NC"]
+    scale: Amount | None = None
+    zero_point: Annotated[int, msgspec.Meta(ge=-(2**32), le=2**32)] | None = None
+    folded: bool = False
+
+
+def raw(spec: TensorSpec) -> TensorSpec:
+    """The input of a file with folded preprocessing: its numbers are bytes of images and stand for nothing else."""
+    return msgspec.structs.replace(spec, folded=True, scale=None, zero_point=None)
+
+
+class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the bundle, by its path inside it and its content."""
+
+    file: Text
+    sha256: Sha256
+    size_bytes: Bytes
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an artifact must answer before it is timed.
+
+    inputs: `count` samples in the artifact's own input dtype and layout.
+    reference: the outputs of the network it came from, float32 [count, classes].
+    expected: the artifact's own outputs on the host, dequantised, float32 [count, classes].
+    max_relative_error: allowed rms(device - expected) / rms(expected).
+    """
+
+    count: Count
+    inputs: FileRef
+    reference: FileRef
+    expected: FileRef
+    max_relative_error: Amount
+
+
+class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far the artifact is from the network it came from, over a whole test split, on the host."""
+
+    dataset: Text
+    images: Count
+    accuracy: Fraction
+    parent_accuracy: Fraction
+    top1_agreement: Fraction
+    max_abs_diff: Amount
+    sqnr_db: Real
+    runtime: Text
+
+
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One exported file and what is needed to feed and trust it.
+
+    Everything behind `inputs` is absent for a file that did not come from our exporters.
+    companions: files that its weights are in, beside it or below, under the names that it knows them by.
+    """
+
+    name: Name
+    format: Format
+    precision: Precision
+    content: FileRef
+    model: Text = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    macs: Bytes | None = None
+    parameters: Bytes | None = None
+    golden: Golden | None = None
+    parity: Parity | None = None
+    # How images become its input, up to the input's own scale and layout.
+    preprocessing: Preprocessing | None = None
+    notes: dict[Text, LongText] = {}
+    companions: tuple[FileRef, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """With its companions."""
+        return sum(ref.size_bytes for ref in model_files(self))
+
+    @property
+    def sha256(self) -> str:
+        """Of all that a runtime loads: the same graph with other weights beside it is another network."""
+        if not self.companions:
+            return self.content.sha256
+        parts = "\n".join(f"{ref.file} {ref.sha256}" for ref in self.companions)
+        return hashlib.sha256(f"{self.content.sha256}\n{parts}".encode()).hexdigest()
+
+
+class NotMade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A format that the export tried and could not make, and the reason."""
+
+    format: Text
+    reason: LongText
+
+
+class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The artifacts of one model. `source` says which network: checkpoint digest, or the file it was read from."""
+
+    name: Text
+    model: Text
+    source: dict[Text, LongText]
+    artifacts: tuple[Artifact, ...]
+    created: Text
+    schema_version: Count = SCHEMA_VERSION
+    failed: tuple[NotMade, ...] = ()
+
+
+def file_ref(folder: Path, path: Path) -> FileRef:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileRef(file=path.relative_to(folder).as_posix(), sha256=digest, size_bytes=path.stat().st_size)
+
+
+def save(bundle: Bundle, folder: Path) -> Path:
+    """Write bundle.json last and by renaming, so that a folder with one is a whole bundle."""
+    path = folder / "bundle.json"
+    partial = path.with_suffix(".part")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(bundle), indent=1) + b"\n")
+    partial.replace(path)
+    return path
+
+
+def load(folder: Path) -> Bundle:
+    """Read a bundle and check that every file in it is the one that was exported."""
+    path = folder / "bundle.json"
+    if not path.is_file():
+        if (folder / "saved_model.pb").is_file():
+            raise BadFile(str(folder), "it is a SavedModel, not a bundle", _EXPORT.format(path=folder))
+        raise BadFile(str(folder), "there is no bundle.json in it", "Make a bundle with `edgebench export`")
+    bundle = _decode(path)
+    for artifact in bundle.artifacts:
+        for ref in files_of(artifact):
+            check_file(folder, ref)
+    return bundle
+
+
+def _decode(path: Path) -> Bundle:
+    return untrusted.decode(untrusted.read(path, _KIND), str(path), _KIND, Bundle, _upgrade)
+
+
+def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older bundle's content to SCHEMA_VERSION."""
+    if content["schema_version"] == 1:
+        content = {**content, "schema_version": 2}  # nothing could fail alone then
+    return content
+
+
+def newest(folder: Path = Path("bundles")) -> Path:
+    """The bundle that was exported last."""
+    found = sorted(folder.glob("*/bundle.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise BadFile(str(folder), "there is no bundle in it", "Make one with `edgebench export`, or name a file")
+    return found[-1].parent
+
+
+def files_of(artifact: Artifact) -> list[FileRef]:
+    golden = artifact.golden
+    return [*model_files(artifact), *((golden.inputs, golden.reference, golden.expected) if golden else ())]
+
+
+def model_files(artifact: Artifact) -> list[FileRef]:
+    """What a runtime loads: the file, and those that its weights are in."""
+    return [artifact.content, *artifact.companions]
+
+
+def location(artifact: Artifact, companion: FileRef) -> str:
+    """The name that the file itself knows one of its companions by, relative to its own folder. Raises BadFile."""
+    own, other = PurePosixPath(artifact.content.file).parent, PurePosixPath(companion.file)
+    if not other.is_relative_to(own) or ".." in other.parts:
+        raise BadFile(artifact.name, f"it names {companion.file!r}, outside its folder", "Do not use this bundle")
+    return other.relative_to(own).as_posix()
+
+
+def check_file(folder: Path, ref: FileRef) -> Path:
+    """The path of one file of a bundle; refuses names that lead out of the folder and changed content."""
+    path = folder / ref.file
+    try:
+        is_inside = "\0" not in ref.file and path.resolve().is_relative_to(folder.resolve())
+        is_there = is_inside and path.is_file()
+    except (OSError, RuntimeError) as error:  # longer than a name can be; links in a circle
+        seen = f"bundle.json names {untrusted.shortened(repr(ref.file))}, which is no file name ({error})"
+        raise BadFile(str(folder), untrusted.shortened(seen), _KIND.remedy) from error
+    if not is_inside:
+        raise BadFile(str(folder), f"bundle.json names {ref.file!r}, outside the bundle", "Do not use this bundle")
+    if not is_there:
+        raise BadFile(str(path), "the bundle names it, but it is missing", "Export again with `edgebench export`")
+    if file_ref(folder, path).sha256 != ref.sha256:
+        raise BadFile(str(path), "its content is not what was exported", "Export again with `edgebench export`")
+    return path
+
+
+def loose_artifact(path: Path) -> Artifact:
+    """An artifact for a file that is not in a bundle: it can be timed, but not checked against its network.
+
+    Its companions are for who looks into it to find.
+    """
+    format_ = FORMAT_OF_SUFFIX.get(path.suffix)
+    if format_ is None:
+        raise _no_format(path)
+    if not path.is_file():
+        raise BadFile(str(path), "there is no such file", "Check the path")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{path.stem}-{path.suffix[1:]}").lstrip(".-")
+    return Artifact(name=name, format=format_, precision="unknown", content=file_ref(path.parent, path))
+
+
+def _no_format(path: Path) -> BadFile:
+    """Networks that export starts from are answered with how."""
+    seen = f"'{path.suffix}' is no format that a target runs"
+    remedy = _EXPORTED_FROM.get(path.suffix.lower())
+    if remedy:
+        return BadFile(str(path), seen, remedy.format(path=path))
+    return BadFile(str(path), seen, f"Give a bundle or a file with one of: {', '.join(FORMAT_OF_SUFFIX)}")

@@ -1,0 +1,276 @@
+"""Checkpoint: weights and what they are, in one .safetensors file.
+
+The file is plain safetensors (https://github.com/huggingface/safetensors) with two metadata entries:
+
+    edgebench   the `Metadata` below, as JSON
+    digest      sha256 of the whole file, computed while the 64 digits of this entry were zeros
+
+so every byte is covered, including the header and its padding, and any safetensors reader can open it. Nothing in it
+is ever unpickled. Reading the metadata needs neither torch nor safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from edgebench import __version__
+from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.files import output, untrusted
+from edgebench.networks import models
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.history import Metrics, PruningStep, Training
+from edgebench.schema.limits import Count, Text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SCHEMA_VERSION = 2
+# 1  2026-11  first
+# 2  2026-11  `training` says all of every training; it was `recipe`, the choices of the last one
+
+FOLDER = Path("checkpoints")
+SUFFIX = ".safetensors"
+
+_UNSET = "0" * 64
+_DIGEST = re.compile(rb'"digest":"([0-9a-f]{64})"')
+_ADVICE = "Make it again with `edgebench train` or `edgebench prune`, or use another copy"
+_KIND = untrusted.Kind("a checkpoint of edgebench", SCHEMA_VERSION, _ADVICE, 2**36)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+_Side = Annotated[int, msgspec.Meta(ge=1, le=2**16)]
+
+
+class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the weights are. metrics: on the whole official test split. training, pruning: oldest first."""
+
+    model: str
+    dataset: str
+    input_shape: tuple[_Side, _Side, _Side]
+    class_names: tuple[Text, ...]
+    preprocessing: Preprocessing
+    size: models.Size
+    metrics: Metrics
+    arguments: dict[str, Any] = {}
+    training: tuple[Training, ...] = ()
+    pruning: tuple[PruningStep, ...] = ()
+    created: str = msgspec.field(default_factory=now)
+    edgebench: Text = __version__
+    schema_version: Count = SCHEMA_VERSION
+
+    @property
+    def seed(self) -> int:
+        """Of the last training: what is done next goes on with it."""
+        return self.training[-1].seed if self.training else 0
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether weights were made zeros that have to stay zeros."""
+        return any(step.form == "baked" for step in self.pruning)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    path: Path
+    digest: str
+    about: Metadata
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, on the CPU. Raises BadFile if the file is no longer the one that was opened."""
+        import safetensors.torch
+        from safetensors import SafetensorError
+
+        raw, digest = _read(self.path)
+        if digest != self.digest:
+            raise BadFile(str(self.path), "it changed while it was in use", "Start again")
+        try:
+            tensors = safetensors.torch.load(raw)
+        except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+            seen = f"its tensors are not laid out as its head says ({untrusted.shortened(error)})"
+            raise BadFile(str(self.path), seen, _ADVICE) from error
+        # Clones: the loaded tensors share memory with `raw`, which is read-only.
+        return {name: tensor.clone() for name, tensor in tensors.items()}
+
+    def build(self) -> nn.Module:
+        """The network with its weights, in evaluation mode; a pruned one in its pruned shapes.
+
+        The dense network is built without memory behind it, resized to the tensors in the file, then filled.
+        """
+        import torch
+
+        tensors = self.tensors()
+        about = self.about
+        try:
+            with torch.device("meta"):
+                model = models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
+            _resize(model, tensors)
+            _pad(model, about.pruning)
+            model.load_state_dict(tensors, strict=True, assign=True)
+        except UnknownName:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            seen = f"its tensors do not fit the model '{about.model}' ({untrusted.shortened(error)})"
+            raise BadFile(str(self.path), seen, _ADVICE) from error
+        return model.eval()
+
+
+def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
+    """`path` is either the whole new file or what it was. Raises UserError if it cannot be written."""
+    import safetensors.torch
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"edgebench": msgspec.json.encode(about).decode(), "digest": _UNSET}
+    raw = bytearray(safetensors.torch.save(tensors, metadata))
+    digest = hashlib.sha256(raw).hexdigest()
+    start = _digest_position(raw, path)
+    raw[start : start + 64] = digest.encode()
+
+    output.make_folder(path.parent)
+    output.write(path, raw)
+    return Checkpoint(path, digest, about)
+
+
+def load(path: Path) -> Checkpoint:
+    """Open a checkpoint and check all of it. Raises BadFile for anything that is not one, or was changed."""
+    raw, digest = _read(path)
+    header = _header(raw, path)
+    metadata = header.get("__metadata__")
+    text = metadata.get("edgebench") if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise BadFile(str(path), f"it is not {_KIND.name} (its head does not say what the weights are)", _ADVICE)
+    return Checkpoint(path, digest, untrusted.decode(text.encode(), str(path), _KIND, Metadata, _upgrade))
+
+
+def _upgrade(known: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of any older schema -> of this one."""
+    if known.get("schema_version") == 1:
+        recipe = known.pop("recipe")
+        split = recipe.pop("split_sha256", "")
+        known["training"] = [{"recipe": recipe, "seed": recipe.pop("seed", 0), "split_sha256": split}]
+        known["schema_version"] = 2
+    return known
+
+
+def newest(folder: Path = FOLDER) -> Path:
+    """The checkpoint that was written last."""
+    found = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        raise UserError(str(folder), "there is no checkpoint in it", "Make one with `edgebench train ultralight`")
+    return found[-1]
+
+
+def new_path(name: str, out: Path | None) -> Path:
+    """Where a new checkpoint goes; raises UserError now, not after the training, if nothing can be written there.
+
+    out: a file to write (ends in .safetensors; replaced if it is there), or a folder, or None for `checkpoints/`.
+    In a folder nothing is replaced: `name` gets a number if it is taken.
+    """
+    if out == output.STDOUT:
+        raise UserError(str(out), "a checkpoint is a file that is read again", f"Name one that ends in {SUFFIX}")
+    if out is not None and out.suffix == SUFFIX:
+        path = out
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise UserError(str(path), "it is no file, and a checkpoint is read again", "Give another path")
+    else:
+        folder = FOLDER if out is None else out
+        path = folder / f"{name}{SUFFIX}"
+        number = 2
+        while path.exists():
+            path = folder / f"{name}-{number}{SUFFIX}"
+            number += 1
+    output.make_folder(path.parent)
+    output.check(path)
+    return path
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """The file's bytes and its digest, verified."""
+    raw = untrusted.read(path, _KIND)
+    return raw, verified_digest(raw, path)
+
+
+def verified_digest(raw: bytes, path: Path) -> str:
+    """The digest in a checkpoint's bytes. Raises BadFile, which names `path`, if they are not those it was made of."""
+    _header(raw, path)
+    start = _digest_position(raw, path)
+    claimed = raw[start : start + 64].decode()
+    digest = hashlib.sha256(raw[:start])
+    digest.update(_UNSET.encode())
+    digest.update(raw[start + 64 :])
+    if digest.hexdigest() != claimed:
+        raise BadFile(str(path), "its content was changed or damaged after it was written", _ADVICE)
+    return claimed
+
+
+def _header(raw: bytes | bytearray, path: Path) -> dict[str, Any]:
+    size = int.from_bytes(raw[:8], "little")
+    try:
+        header = msgspec.json.decode(raw[8 : 8 + size], type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise BadFile(str(path), "it is not a safetensors file, or its head is damaged", _ADVICE) from error
+    return header
+
+
+def _digest_position(raw: bytes | bytearray, path: Path) -> int:
+    """Where the 64 digits stand. Quotes inside the metadata's JSON are escaped, so the pattern cannot occur there."""
+    size = int.from_bytes(raw[:8], "little")
+    found = list(_DIGEST.finditer(raw, 8, min(8 + size, len(raw))))
+    if len(found) != 1:
+        raise BadFile(str(path), "it is not a checkpoint of edgebench: there is no digest in it", _ADVICE)
+    return found[0].start(1)
+
+
+def _resize(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Give every layer the shapes of its tensors: pruned layers are smaller than the dense network's."""
+    import torch
+    from torch import nn
+
+    def reshape(module: nn.Module, prefix: str) -> None:
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            shape = tensors[prefix + name].shape
+            if shape != parameter.shape:
+                setattr(module, name, nn.Parameter(torch.empty(shape, device="meta")))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if prefix + name in tensors and tensors[prefix + name].shape != buffer.shape:
+                setattr(module, name, torch.empty(tensors[prefix + name].shape, device="meta", dtype=buffer.dtype))
+
+    for path, module in model.named_modules():
+        prefix = f"{path}." if path else ""
+        if isinstance(module, nn.Conv2d):
+            outputs, inputs_per_group = tensors[prefix + "weight"].shape[:2]
+            if module.groups > 1 and module.groups == module.in_channels:  # depthwise: one group per channel
+                multiplier = module.out_channels // module.in_channels
+                module.groups = outputs // multiplier
+            module.in_channels, module.out_channels = inputs_per_group * module.groups, outputs
+            module.kernel_size = tuple(tensors[prefix + "weight"].shape[2:])
+            reshape(module, prefix)
+        elif isinstance(module, nn.Linear):
+            module.out_features, module.in_features = tensors[prefix + "weight"].shape
+            reshape(module, prefix)
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            name = "weight" if module.affine else "running_mean"
+            module.num_features = tensors[prefix + name].shape[0]
+            reshape(module, prefix)
+
+
+def _pad(model: nn.Module, steps: tuple[PruningStep, ...]) -> None:
+    """Kernels that were cut to their live taps have another padding, which no tensor's shape tells."""
+    for step in steps:
+        cut = msgspec.convert(step.options.get("padding", {}), dict[str, tuple[int, int]])
+        for name, padding in cut.items():
+            model.get_submodule(name).padding = padding  # type: ignore[assignment]

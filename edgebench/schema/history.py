@@ -1,0 +1,106 @@
+"""What was done to a network: its trainings and prunings, in order, as the checkpoint keeps them.
+
+Only facts are kept. What can be computed from them (CO2, images per second, sparsity of a file) is computed when read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from edgebench.networks.models import Size
+from edgebench.schema.limits import Amount, Bytes, Fraction, Index, Joules, Text
+
+Provenance = Literal["measured", "estimated", "modelled"]
+
+
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On a whole split. loss: mean cross-entropy in nats, without label smoothing."""
+
+    accuracy: Fraction
+    loss: float
+    test_images: Index
+
+
+class EnergyShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one component drew. source: what said so, in words. Shares of different provenance are never added."""
+
+    component: Literal["cpu", "gpu", "ram", "machine"]
+    joules: Joules
+    provenance: Provenance
+    source: str
+
+
+class TrainingCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the training loop alone: no loading, no compiling, no validation, no test.
+
+    images: how many went through the network forwards and backwards. peak_memory_bytes: what ("process high water",
+    "cuda allocated") -> bytes. no_energy: why `energy` is empty. intensity: grams of CO2 for one kilowatt hour and
+    where the figure comes from.
+    """
+
+    seconds: Amount
+    images: Index
+    peak_memory_bytes: dict[Text, Bytes] = {}
+    energy: tuple[EnergyShare, ...] = ()
+    no_energy: str = ""
+    intensity_g_per_kwh: Amount | None = None
+    intensity_source: str = ""
+
+
+class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """loss: mean over the epoch's batches, as trained (smoothing and mixing included). nonzero: of the weights."""
+
+    loss: float
+    validation_loss: float
+    validation_accuracy: Fraction
+    learning_rate: float
+    nonzero: int | None = None
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run of the training loop.
+
+    recipe: every choice, as `networks.training.Recipe` writes it. kept_epoch: whose weights were kept, from 1.
+    selected_on: the split that decided which epoch that is. train: on images of the training split without
+    augmentation. parent: digest of the checkpoint that went in, if one did.
+    """
+
+    recipe: dict[str, Any]
+    seed: int
+    split_sha256: str
+    device: str = ""
+    kept_epoch: Index = 0
+    selected_on: Literal["none", "validation", "test"] = "none"
+    history: tuple[Epoch, ...] = ()
+    train: Metrics | None = None
+    validation: Metrics | None = None
+    cost: TrainingCost | None = None
+    parent: str | None = None
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history)
+
+
+class PruningStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One pruning. parent: digest of the checkpoint that went in; "" where it was pruned before its first training,
+    and then parent_accuracy is None.
+
+    form: channels or taps are gone (smaller), or weights are zeros in arrays of the old shapes (baked). ratio: what was
+    asked for, or the share that went where the method finds it by itself. nonzero: weights of Conv and Linear layers
+    that are not zero, after; weights: how many there are, after.
+    """
+
+    method: Text
+    ratio: Fraction
+    finetune_epochs: Index
+    before: Size
+    after: Size
+    parent: str
+    parent_accuracy: Fraction | None
+    form: Literal["smaller", "baked"] = "smaller"
+    options: dict[str, Any] = {}
+    weights: int | None = None
+    nonzero: int | None = None

@@ -1,0 +1,355 @@
+"""Record: what one job measured for one artifact on one target; load, save, upgrade.
+
+Raw values and the facts to judge them. Statistics are computed when a record is read, never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edgebench.errors import BadFile, UserError
+from edgebench.files import untrusted
+from edgebench.schema import record_checks
+from edgebench.schema.bundle import Artifact
+from edgebench.schema.energy_reading import EnergyReading, upgrade_1
+from edgebench.schema.facts import Facts
+from edgebench.schema.limits import (
+    Amount,
+    Bytes,
+    Celsius,
+    Count,
+    Fraction,
+    Hertz,
+    Index,
+    Instant,
+    LongText,
+    Name,
+    Nanoseconds,
+    Processor,
+    ProcessorSeconds,
+    Seconds,
+    Span,
+    Text,
+    Wait,
+)
+from edgebench.schema.plan import Plan
+
+SCHEMA_VERSION = 3
+# 1  2026-11  first
+# 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
+# 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
+
+KIND = untrusted.Kind("a record", SCHEMA_VERSION, "Move it away, or take another copy of it", 256 * 2**20)
+
+
+class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Values in ns, each over `block` inferences in a row, on the device's monotonic clock."""
+
+    start_ns: Instant
+    block: Count
+    values_ns: Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
+
+
+class Round(Series, frozen=True, omit_defaults=True, dict=True):
+    """Rounds with the same number were measured one after the other over all artifacts of the job.
+
+    throttled: bits of any look during the round.
+    interrupted: why it had to be measured again from its start (a page in a phone's browser was hidden or reloaded).
+    """
+
+    number: Index
+    temperature_c: Celsius | None = None
+    throttled: Index | None = None
+    # The lowest that was seen while it was timed, once a second.
+    clock_hz: Hertz | None = None
+    # From its first inference to its last, on the device's clock.
+    duration_ns: Nanoseconds | None = None
+    # Of a plan with a pace: inferences that were not done when the next was due.
+    missed: Index | None = None
+
+    interrupted: Text = ""
+
+    @property
+    def inferences(self) -> int:
+        return self.block * len(self.values_ns)
+
+
+class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The device's answers to the golden inputs. outputs_base64: float32 [count, classes], dequantised.
+
+    relative_error: rms of the difference to the exporter's outputs over their rms; absent if not finite.
+    """
+
+    passed: bool
+    count: Count
+    outputs_base64: str
+    relative_error: Amount | None
+    max_abs_diff: Amount | None
+    agreement_with_host: Fraction | None
+    agreement_with_parent: Fraction | None
+
+
+class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss, swapped out; how often it had to
+    read pages (major_faults) and the device pages that it had given up (refaults); of a GPU what the driver says that
+    it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
+
+    bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
+    loading where `reset` says that the kernel allows it.
+    """
+
+    bare: dict[Text, Bytes]
+    loaded: dict[Text, Bytes]
+    running: dict[Text, Bytes]
+    reset: bool
+
+    @property
+    def high_water_bytes(self) -> int | None:
+        """With what was swapped out meanwhile: it is needed all the same."""
+        most = self.running.get("high_water_bytes")
+        return None if most is None else most + self.running.get("swap_bytes", 0)
+
+    @property
+    def parts(self) -> MemoryParts | None:
+        """What the high-water mark is made of; None where it was not told."""
+        bare, loaded = self.bare.get("rss_bytes"), self.loaded.get("rss_bytes")
+        most = self.high_water_bytes
+        if bare is None or loaded is None or most is None:
+            return None
+        return MemoryParts(bare, max(0, loaded - bare), max(0, most - max(loaded, bare)))
+
+
+class MemoryParts(msgspec.Struct, frozen=True):
+    """In bytes, resident: the runtime without a model; what loading added (weights as they lie in memory, and the first
+    inference's buffers); what inferring added at most.
+    """
+
+    runtime: int
+    weights: int
+    working_set: int
+
+
+class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Processor seconds while latencies were measured: this job's, the whole machine's, and those that a
+    hypervisor took away (steal). clocks_s: for each group of processors {clock in Hz: seconds at it}.
+    """
+
+    wall_s: Seconds
+    own_s: ProcessorSeconds
+    busy_s: ProcessorSeconds
+    steal_s: ProcessorSeconds
+    clocks_s: dict[Text, dict[Text, Wait]] = {}
+
+    @property
+    def others(self) -> float:
+        """Processors that something else kept busy, on average."""
+        return max(0.0, self.busy_s - self.own_s + self.steal_s) / self.wall_s
+
+
+class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the device came back to the condition that it began in, before anything was timed.
+
+    curve: (seconds, degrees Celsius, clock limit in Hz), once a second; the limits are what it had to come back to.
+    """
+
+    waited_s: Wait
+    limit_c: Celsius | None
+    limit_hz: Hertz | None
+    curve: Annotated[tuple[tuple[Wait, Celsius | None, Hertz | None], ...], msgspec.Meta(min_length=1)]
+
+
+class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file that was timed answered to a whole test set, on the device: a class for each image, and its label.
+
+    Both uint16, little-endian, base64.
+    """
+
+    dataset: Text
+    images: Count
+    classes_base64: str
+    labels_base64: str
+
+
+class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input as every inference was fed with it: no dimension of `shape` is open."""
+
+    name: Text
+    shape: tuple[Index, ...]
+    dtype: Text
+
+
+class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
+
+    name: Text
+    facts: dict[Text, LongText] = {}
+    notes: dict[Text, Any] = {}
+    threads: Count | None = None
+    cpus: tuple[Processor, ...] = ()
+
+
+FailureKind = Literal["wrong", "error", "fallback", "crashed", "timeout"]
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the measurement ended.
+
+    status: complete | budget (ended before it was precise) | stopped | failed | agent-died.
+    kind, stage, reason, signal: of a failure.
+    """
+
+    status: Literal["complete", "budget", "stopped", "failed", "agent-died"]
+    stage: Text = ""
+    kind: FailureKind | Literal[""] = ""
+    reason: LongText = ""
+    signal: Text = ""
+
+
+class MeasuredTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The target as it was at the time: targets.yaml may change later."""
+
+    name: Name
+    transport: Text
+    device: Text
+    threads: Count
+    emulated: bool
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
+    """A metric that was not measured is absent, never 0."""
+
+    schema_version: Count
+    id: Name
+    job: Text
+    created: Text
+    edgebench: Text
+    target: MeasuredTarget
+    artifact: Artifact
+    plan: Plan
+    runtime: Runtime
+    outcome: Outcome
+    facts_before: Facts
+    facts_after: Facts | None = None
+    load_ns: Span | None = None
+    first_inference_ns: Span | None = None
+    golden: GoldenCheck | None = None
+    memory: Memory | None = None
+    warmup: tuple[Series, ...] = ()
+    stationary: bool | None = None
+    gate_open: bool | None = None
+    cooling: Cooling | None = None
+    load: Load | None = None
+    rounds: tuple[Round, ...] = ()
+    energy: tuple[EnergyReading, ...] = ()
+    answers: Answers | None = None
+    fed: tuple[FedInput, ...] = ()
+    signature: Text = ""
+
+    @property
+    def path(self) -> Path | None:
+        """Of the file that it was loaded from. No part of what is written, nor of what makes two records equal."""
+        found: Path | None = self.__dict__.get("path")
+        return found
+
+    @property
+    def batch(self) -> int | None:
+        """Samples per inference: the first axis that all inputs share. None where it is unknown: a record older than
+        schema 3, a scalar among the inputs, or inputs whose first axes differ.
+        """
+        first = {one.shape[0] if one.shape else None for one in self.fed}
+        return first.pop() if len(first) == 1 else None
+
+    @property
+    def in_browser(self) -> bool:
+        """WebAssembly or WebGPU in a browser: another thing than the same model on the same phone."""
+        return self.facts_before.browser is not None
+
+    @property
+    def in_browser_by(self) -> str:
+        """What a browser computed with."""
+        return "webgpu" if self.runtime.name == "onnxruntime-webgpu" else "wasm"
+
+    @property
+    def means_only(self) -> bool:
+        """What a user's benchmark_model said: each round is one mean, of answers that nobody saw."""
+        return self.runtime.name == "benchmark-model"
+
+
+def save(record: Record, results: Path) -> Path:
+    """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.
+
+    Saving the same record again is fine: collecting a job twice must not fail the second time. Raises UserError.
+    """
+    path = results / record.target.name / f"{record.id}.json"
+    data = msgspec.json.encode(record) + b"\n"
+    try:
+        if path.exists():
+            if path.read_bytes() != data:
+                raise UserError(str(path), "another record has this name", "Move it away and deploy again")
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        try:
+            partial.write_bytes(data)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            str(path), f"the record cannot be written ({error.strerror})",
+            "Mend that and type the same again: nothing is measured twice",
+        ) from error  # fmt: skip
+    return path
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Many files: the records among them, and for each of the others why it is none."""
+
+    records: list[Record]
+    skipped: list[BadFile]
+
+
+def load(path: Path) -> Record:
+    """Raises BadFile for anything else than a whole record whose values can be true."""
+    data = untrusted.read(path, KIND)
+    found = untrusted.decode(data, str(path), KIND, Record, upgrade)
+    wrong = record_checks.contradiction(found)
+    if wrong:
+        raise BadFile(str(path), f"it is not a record ({wrong})", KIND.remedy)
+    found.__dict__["path"] = path
+    return found
+
+
+def load_all(paths: Iterable[Path]) -> Loaded:
+    """One damaged file does not keep the others from being read."""
+    records: list[Record] = []
+    skipped: list[BadFile] = []
+    for path in paths:
+        try:
+            records.append(load(path))
+        except BadFile as error:
+            skipped.append(error)
+    return Loaded(records, skipped)
+
+
+def upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older record's content to SCHEMA_VERSION, one version at a time."""
+    if content["schema_version"] == 1:
+        energy = [new for old in content.get("energy", ()) for new in upgrade_1(old)]
+        # No precision was asked for then: whatever the windows give is given.
+        plan = {"energy_precision": 1.0, **content["plan"]}
+        content = {**content, "schema_version": 2, "energy": energy, "plan": plan}
+    if content["schema_version"] == 2:
+        content = {**content, "schema_version": 3}  # what was fed is not known
+    return content
+
+
+def load_target(results: Path, target: str) -> Loaded:
+    """All records of one target, oldest first."""
+    return load_all(sorted((results / target).glob("*.json")))

@@ -1,0 +1,117 @@
+"""Target: one device and how to reach it; loads targets.yaml."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.schema.limits import Name
+
+# Beside the package in a checkout, inside it when installed.
+_SHIPPED = (Path(__file__).parents[2] / "targets.yaml", Path(__file__).parents[1] / "targets.yaml")
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of targets.yaml; the keys are explained there."""
+
+    name: Name
+    transport: str
+    description: str = ""
+    host: str = ""
+    user: str = ""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    ssh_config: str = ""
+    python: str = ""
+    workdir: str = ""
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    cpus: tuple[Annotated[int, msgspec.Meta(ge=0, le=4095)], ...] = ()
+    runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch")
+    emulated: bool = False
+    meter: str = ""
+    meter_volts: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
+    lan: bool = False
+    https: bool = False
+    assets: str = ""
+    benchmark_model: str = ""
+    agent: Literal["native", "browser"] = "native"
+
+    @property
+    def has_page(self) -> bool:
+        """Measured in a browser."""
+        return self.transport == "web" or (self.transport == "adb" and self.agent == "browser")
+
+
+def find_file(given: Path | None) -> Path:
+    """The file in force: the given one, ./targets.yaml, or the one that comes with edgebench."""
+    if given is not None:
+        if not given.is_file():
+            raise BadFile(str(given), "there is no such file", "Give the path of a targets.yaml")
+        return given
+    for candidate in (Path("targets.yaml"), *_SHIPPED):
+        if candidate.is_file():
+            return candidate
+    raise BadFile("targets.yaml", "there is none here and none came with edgebench", "Install edgebench again")
+
+
+def load_all(path: Path) -> dict[str, Target]:
+    """Every target of a file. An unknown key is an error: a misspelt `threads` must not measure something else."""
+    try:
+        entries = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadFile(str(path), f"it is not YAML ({error})", "Mend the file") from error
+    if not isinstance(entries, dict):
+        raise BadFile(str(path), "it holds no targets", "Write entries of the form `name:` with indented keys")
+    return {str(name): _target(path, str(name), entry) for name, entry in entries.items()}
+
+
+def load(name: str, path: Path) -> Target:
+    known = load_all(path)
+    if name not in known:
+        raise UnknownName(f"target ({path})", name, known)
+    return known[name]
+
+
+def with_meter(target: Target, meter: str | None, volts: float | None) -> Target:
+    """The target with another meter, or another voltage, than its entry says. Raises UserError for a voltage alone."""
+    if volts is not None and not (meter or target.meter):
+        raise UserError(f"target '{target.name}'", "a voltage is given and no meter", "Name it: --meter NAME[:PORT]")
+    changes: dict[str, Any] = {"meter": meter} if meter else {}
+    if volts is not None:
+        changes["meter_volts"] = volts
+    return msgspec.structs.replace(target, **changes)
+
+
+def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) -> Target:
+    """The target with the command line's options for a phone's page, on top of its own."""
+    if not (lan or https or assets):
+        return target
+    if not target.has_page or (target.transport == "adb" and (lan or https)):
+        raise UserError(
+            f"target '{target.name}'",
+            "--lan and --https are about a phone that is reached by a network, --assets about its page",
+            "Leave them out, or use a target with `transport: web`",
+        )  # fmt: skip
+    folder = str(assets.absolute()) if assets else target.assets
+    return msgspec.structs.replace(target, lan=lan or target.lan, https=https or target.https, assets=folder)
+
+
+def _target(path: Path, name: str, entry: Any) -> Target:
+    where = f"{path}, target '{name}'"
+    if not isinstance(entry, dict):
+        raise BadFile(where, "it has no keys", "Give it at least `transport:`")
+    known = [field for field in Target.__struct_fields__ if field != "name"]
+    for key in entry:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"Did you mean '{close[0]}'? " if close else ""
+            raise BadFile(where, f"unknown key '{key}'", f"{hint}Known: {', '.join(known)}")
+    try:
+        return msgspec.convert({"name": name, **entry}, Target)
+    except msgspec.ValidationError as error:
+        raise BadFile(where, str(error), "Mend the value") from error

@@ -1,0 +1,38 @@
+"""A number or an advantage is stated that nothing in the table was measured for.
+
+"Power per inference" read while training; "~1 ms on GPU" from a machine without one, "better calibration" without an
+ECE, gains of single ingredients without an ablation. Right: measure it, or do not say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.finding import Finding
+from edgebench.studies.audit.published import Row, Statement
+
+# These follow from the network, and other detectors compute them.
+_COMPUTED = ("parameters", "operations", "file", "memory")
+_REMEDY = "Measure it and give it a column, or leave the sentence out"
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
+    for table in evidence.published:
+        for statement in table.statements:
+            gaps = [gap for label in statement.rows if (gap := _gap(label, table.row(label), statement))]
+            if gaps:
+                yield Finding("wrong", table.title, f"'{statement.says}', but {' and '.join(gaps)}", _REMEDY)
+
+
+def _gap(label: str, row: Row | None, statement: Statement) -> str:
+    """What is missing for the sentence to be about this row. A number in the sentence itself is one measured."""
+    if row is None:
+        return f"there is no row '{label}'"
+    if statement.device and row.device and statement.device != row.device:
+        return f"{statement.quantity} of '{label}' was measured on {row.device}, not on {statement.device}"
+    if statement.phase and row.energy and statement.phase != row.energy.phase:
+        return f"{statement.quantity} of '{label}' was measured during {row.energy.phase}, not {statement.phase}"
+    if statement.limit or statement.quantity in row.values or (row.model and statement.quantity in _COMPUTED):
+        return ""
+    return f"no {statement.quantity} of '{label}' was measured"

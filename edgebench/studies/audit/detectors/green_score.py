@@ -1,0 +1,24 @@
+"""Accuracy divided by the CO2 of training: training less is greener, and not training has no bound.
+
+The UltraLight study's Green Score. Right: keep it, and beside it the energy to reach a stated accuracy, and a Pareto
+front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.finding import Finding
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
+    for table in evidence.published:
+        scored = {row.label: row.values["green_score"].value for row in table.rows if "green_score" in row.values}
+        if scored and not any("energy_to_accuracy" in row.values for row in table.rows):
+            best = max(scored, key=scored.__getitem__)
+            seen = (
+                f"the best Green Score is {scored[best]:g} %/mg of '{best}', divided by the CO2 of training alone: "
+                f"half the training at the same accuracy would have {2 * scored[best]:g}, and none at all no bound"
+            )
+            yield Finding("doubtful", table.title, seen, "Add the energy to a stated accuracy, and a Pareto front")

@@ -1,0 +1,48 @@
+"""Bytes of which one MB is 10^6 and another 2^20, or all are 2^20 and called MB.
+
+The UltraLight study prints decimal megabytes, the approximate-compression and lightweight-CNN studies print MiB and
+call them MB. Right: bytes, or a unit that says which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.finding import Finding
+from edgebench.studies.audit.published import Table
+from edgebench.studies.audit.recompute import computed
+from edgebench.studies.audit.units import Reading, read
+
+# Around the numbers in a file are names and shapes; the two units are 4.9 % apart.
+_TOLERANCE = 0.02
+SHOWN = 3
+_REMEDY = "Write bytes, or MB for 10^6 and MiB for 2^20, one of them in a column"
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
+    for table in evidence.published:
+        readings = list(_readings(table))
+        wrong = [reading for reading in readings if reading.unit != reading.printed.unit]
+        if wrong and len(wrong) < len(readings):
+            seen = f"both units stand in one column: {_shown(readings)}"
+            yield Finding("wrong", table.title, seen, _REMEDY)
+        elif wrong:
+            seen = f"printed as {wrong[0].printed.unit}, {_shown(wrong)}"
+            yield Finding("wrong", table.title, seen, _REMEDY)
+
+
+def _shown(readings: list[Reading]) -> str:
+    more = f"; and {len(readings) - SHOWN} more" if len(readings) > SHOWN else ""
+    return "; ".join(map(str, readings[:SHOWN])) + more
+
+
+def _readings(table: Table) -> Iterator[Reading]:
+    """Of files that are near the dense network's: how large another one should be is not known."""
+    for row in table.rows:
+        network = computed(row) if "file" in row.values and row.values["file"].unit in ("MB", "MiB") else None
+        if network:
+            truths = {"bytes of numbers": float(network.size.weights_bytes)}
+            reading = read(row.label, row.values["file"], truths, ("MB", "MiB"), _TOLERANCE)
+            if reading:
+                yield reading

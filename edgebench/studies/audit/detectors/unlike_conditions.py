@@ -1,0 +1,51 @@
+"""Rows are compared that differ in more than what the comparison is about.
+
+The CIFAR-100 profile study compares a network pretrained on ImageNet at 224x224 with one from nothing at 32x32; the
+approximate-compression study compares a pickled module with a state_dict. Right: the same resolution, start, device and
+kind of file on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edgebench import compare
+from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.finding import Finding
+from edgebench.studies.audit.published import Row
+
+# Quantity -> the conditions that change it, beside those that change everything.
+_CONDITIONS = {"file": ("file_holds",), "latency": ("device",), "time": ("device",), "energy": ("device",)}
+_REMEDY = "Change one thing at a time"
+
+
+def find(evidence: Evidence) -> Iterator[Finding]:
+    for table in evidence.published:
+        for statement in table.statements:
+            if statement.relation in ("lower", "higher", "equal", "increasing"):
+                unlike = _differing(table.spoken_of(statement), _CONDITIONS.get(statement.quantity, ()))
+                if unlike:
+                    seen = f"'{statement.says}' compares rows that are unlike in {'; '.join(unlike)}"
+                    yield Finding("wrong", table.title, seen, _REMEDY)
+    for table, statement, (of, *others) in evidence.statements("latency"):
+        for own, base in (pair for to in others for pair in evidence.measured(of, to)):
+            differing = compare.compare([base, own]).rows[1].differences
+            if differing:
+                seen = f"'{statement.says}' compares records that are unlike in {'; '.join(differing)}"
+                yield Finding("wrong", table.title, seen, _REMEDY)
+
+
+def _differing(rows: tuple[Row, ...], conditions: tuple[str, ...]) -> list[str]:
+    stated = {name: [_stated(row, name) for row in rows] for name in ("input_shape", "pretrained", *conditions)}
+    found = []
+    for name, values in stated.items():
+        given = list(dict.fromkeys(value for value in values if value not in ("", "None")))
+        if len(given) > 1:
+            found.append(f"{name.replace('_', ' ')} ({', '.join(given)})")
+    return found
+
+
+def _stated(row: Row, name: str) -> str:
+    value: Any = getattr(row, name)
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

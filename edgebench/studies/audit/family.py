@@ -1,0 +1,54 @@
+"""Which trained variants belong together: what they share, and where they differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgebench.schema.history import Training
+from edgebench.studies.audit.evidence import Run
+
+# Of a recipe as it is recorded: what names it or is drawn anew in each run.
+_NO_CHOICES = ("about", "name", "seed")
+
+
+def choices(training: Training) -> dict[str, Any]:
+    return {key: value for key, value in training.recipe.items() if key not in _NO_CHOICES}
+
+
+def same_training(first: Training, second: Training) -> bool:
+    """Equal choices for equally many epochs; the seeds may differ."""
+    return first.epochs == second.epochs and choices(first) == choices(second)
+
+
+def prunings(run: Run) -> list[tuple[str, float, dict[str, Any]]]:
+    return [(step.method, step.ratio, step.options) for step in run.pruning]
+
+
+def same_variant(first: Run, second: Run) -> bool:
+    """Made in the same way, whatever their seeds."""
+    return (
+        _network(first) == _network(second)
+        and prunings(first) == prunings(second)
+        and len(first.training) == len(second.training)
+        and all(map(same_training, first.training, second.training))
+    )
+
+
+def variants(runs: tuple[Run, ...]) -> list[list[Run]]:
+    """The runs, those of one variant together."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        group = next((group for group in groups if same_variant(group[0], run)), None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
+    return groups
+
+
+def same_network(first: Run, second: Run) -> bool:
+    return _network(first) == _network(second)
+
+
+def _network(run: Run) -> tuple[str, str, dict[str, Any]]:
+    return run.model, run.dataset, run.arguments

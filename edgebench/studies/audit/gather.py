@@ -1,0 +1,101 @@
+"""Paths -> Evidence: records, checkpoints, CodeCarbon's emissions.csv and published tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgebench.energy import codecarbon_table
+from edgebench.errors import BadFile, UserError
+from edgebench.files import untrusted, yaml_file
+from edgebench.schema import checkpoint, record
+from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.published import Table
+
+# In a folder, what is looked at; other files may be anything.
+_IN_FOLDERS = ("*.json", f"*{checkpoint.SUFFIX}", "emissions*.csv")
+
+
+def gather(paths: Sequence[Path]) -> Evidence:
+    """Copies of a checkpoint count once. What cannot be read, or holds nothing of it, is in `skipped`."""
+    kinds = ("checkpoints", "records", "emissions", "published", "skipped", "left_out")
+    evidence: dict[str, list[Any]] = {kind: [] for kind in kinds}
+    for file, error in [found for path in paths for found in _files(path)]:
+        try:
+            if error:
+                raise error
+            kind, found = _read(file)
+        except UserError as reason:
+            evidence["skipped"].append(reason)
+            continue
+        for one in found:
+            if isinstance(one, codecarbon_table.Table):
+                evidence["emissions"] += one.runs
+                evidence["left_out"] += map(partial(_left_out, one), one.left_out)
+            else:
+                evidence[kind].append(one)
+    checkpoints = {one.digest: one for one in reversed(evidence["checkpoints"])}
+    evidence["checkpoints"] = list(reversed(checkpoints.values()))
+    return Evidence(**{kind: tuple(found) for kind, found in evidence.items()})
+
+
+def _left_out(table: codecarbon_table.Table, lines: codecarbon_table.LeftOut) -> UserError:
+    many = "1 line is" if lines.count == 1 else f"{lines.count} lines are"
+    seen = f"{many} left out, from run {lines.number} on: {lines.seen}"
+    return UserError(str(table.path), seen, "Nothing is concluded from them; mend them, or take them out")
+
+
+def _files(path: Path) -> list[tuple[Path, UserError | None]]:
+    """Each with what is already known to be wrong with it."""
+    if not path.is_dir():
+        return [(path, None)]
+    found = sorted(file for pattern in _IN_FOLDERS for file in path.rglob(pattern) if not _is_aside(file, path))
+    if not found:
+        seen = "there is no record, checkpoint or emissions.csv in it"
+        return [(path, UserError(str(path), seen, "Name a folder of results, or files"))]
+    return [(file, None) for file in found]
+
+
+def _is_aside(file: Path, folder: Path) -> bool:
+    """What a tool keeps for itself, work in progress, and JSON that says itself that it is no record."""
+    parts = file.relative_to(folder).parts
+    if any(part.startswith(".") or part.endswith(".part") for part in parts):
+        return True
+    if file.suffix != ".json":
+        return False
+    try:
+        content = msgspec.json.decode(untrusted.read(file, record.KIND))
+    except (BadFile, RecursionError, ValueError, msgspec.MsgspecError):
+        return False  # a damaged record is told as one
+    return not (isinstance(content, dict) and {"artifact", "job"} <= content.keys())
+
+
+def _read(path: Path) -> tuple[str, list[Any]]:
+    readers: dict[str, tuple[str, Callable[[Path], list[Any]]]] = {
+        ".json": ("records", lambda file: [record.load(file)]),
+        checkpoint.SUFFIX: ("checkpoints", lambda file: [checkpoint.load(file)]),
+        ".csv": ("emissions", lambda file: [codecarbon_table.load(file)]),
+        ".yaml": ("published", tables),
+        ".yml": ("published", tables),
+    }
+    if path.suffix not in readers:
+        raise BadFile(
+            str(path),
+            f"'{path.suffix or path.name}' is nothing that can be audited",
+            f"Name a folder, or files that end in {', '.join(readers)}",
+        )
+    kind, reader = readers[path.suffix]
+    return kind, reader(path)
+
+
+def tables(path: Path) -> list[Table]:
+    """Of a study file, under `published:`; of another one, all of it. Raises BadFile."""
+    content: Any = yaml_file.load(path, object)
+    if isinstance(content, dict) and "parts" in content and "published" not in content:
+        raise BadFile(str(path), "the study transcribes no published numbers", "Add them under `published:`")
+    stated = content.get("published", content) if isinstance(content, dict) else content
+    return yaml_file.convert(stated if isinstance(stated, list) else [stated], list[Table], str(path))

@@ -1,0 +1,211 @@
+"""What a publication states, transcribed: rows of numbers as they are printed, and sentences about them.
+
+Nothing here is measured by edgebench. The same structures take a study's own report, so that it can be put to the same
+questions. Written in YAML, as a list under the key `published:` of a study, or alone:
+
+    - title: CSE 407 slides, MNIST
+      rows:
+        - label: Custom CNN
+          model: ultralight
+          dataset: mnist
+          input_shape: [1, 28, 28]
+          classes: 10
+          values:
+            accuracy: {value: 0.9759}
+            operations: {value: 421.000, unit: GFLOP}
+      statements:
+        - {says: smaller files, quantity: file, relation: lower, rows: [Pruned ResNet18, Dense ResNet18]}
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from edgebench.networks.models import InputShape
+from edgebench.schema.history import Provenance
+
+# What is stated -> of which kind it is. `operations` are MACs or FLOPs, `file` and `memory` are bytes.
+KINDS = {
+    **dict.fromkeys(("accuracy", "precision", "recall", "f1", "loss", "ece", "nll", "efficiency_index"), "number"),
+    **dict.fromkeys(("parameters", "trainable", "connections", "nonzero", "sparsity"), "number"),
+    "operations": "operations",
+    **dict.fromkeys(("file", "memory"), "bytes"),
+    **dict.fromkeys(("latency", "time"), "time"),
+    **dict.fromkeys(("energy", "energy_to_accuracy"), "energy"),
+    "power": "power",
+    "co2": "mass",
+    "green_score": "accuracy per mass",
+}
+
+# Unit -> (kind, how many of the kind's own unit it is): bytes, MACs, seconds, joules, watts, grams.
+UNITS: dict[str, tuple[str, float]] = {
+    "": ("number", 1.0), "%": ("number", 0.01), "k": ("number", 1e3), "M": ("number", 1e6), "nats": ("number", 1.0),
+    "MAC": ("operations", 1.0), "KMac": ("operations", 1e3), "MMac": ("operations", 1e6), "GMac": ("operations", 1e9),
+    "FLOP": ("operations", 0.5), "KFLOP": ("operations", 0.5e3), "MFLOP": ("operations", 0.5e6),
+    "GFLOP": ("operations", 0.5e9),
+    "B": ("bytes", 1.0), "kB": ("bytes", 1e3), "MB": ("bytes", 1e6), "KiB": ("bytes", 2.0**10),
+    "MiB": ("bytes", 2.0**20),
+    "s": ("time", 1.0), "ms": ("time", 1e-3), "us": ("time", 1e-6), "ns": ("time", 1e-9),
+    "J": ("energy", 1.0), "kJ": ("energy", 1e3), "Wh": ("energy", 3600.0), "kWh": ("energy", 3.6e6),
+    "mW": ("power", 1e-3), "W": ("power", 1.0),
+    "mg": ("mass", 1e-3), "g": ("mass", 1.0), "kg": ("mass", 1e3),
+    "%/mg": ("accuracy per mass", 1.0),
+}  # fmt: skip
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number as it is printed, in the unit that stands beside it.
+
+    again: the same thing printed elsewhere or measured once more, in the same unit. batch: images per call, where a
+    latency is one image's share of a call.
+    """
+
+    value: float
+    unit: str = ""
+    again: tuple[float, ...] = ()
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"there is no unit '{self.unit}'; known: {', '.join(filter(None, UNITS))}")
+
+    @property
+    def kind(self) -> str:
+        return UNITS[self.unit][0]
+
+    @property
+    def factor(self) -> float:
+        return UNITS[self.unit][1]
+
+    @property
+    def plain(self) -> float:
+        """In the kind's own unit: bytes, MACs, seconds, joules, watts, grams."""
+        return self.value * self.factor
+
+    def __str__(self) -> str:
+        return f"{self.value:g} {self.unit}".strip()
+
+
+class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said of a pruning. method: its name there ("global", "layer-wise")."""
+
+    scheme: Literal["structured", "unstructured"]
+    ratio: float
+    removes: Literal["", "channels", "weights"] = ""
+    method: str = ""
+
+
+class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How energy was come by. component: what was read. window_s: one reading's; period_s: the meter's own step."""
+
+    component: Literal["cpu", "gpu", "ram", "machine"]
+    presented_as: Provenance
+    meter: str = ""
+    window_s: float | None = None
+    period_s: float | None = None
+    phase: Literal["training", "inference"] = "training"
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stage of a training. trains_all: it is said to train every parameter."""
+
+    name: str
+    trainable: int
+    trains_all: bool = False
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One variant. What is not stated is left out, and looked at by no detector, but for the split of an accuracy.
+
+    model, arguments, input_shape, classes: which of edgebench's networks it is, so that it can be recomputed.
+    artifact: of edgebench's own records, if it has any. parent: label of the row that it was made from, by pruning it,
+    training it further for `epochs`, or both. accuracy_split: "" where it is not said. augmented: splits whose images
+    are changed at random. runs, seeds: how many runs, and which seeds they had. layers: kinds of torch layers that it
+    is said to have. file_holds: what the file is (state_dict, pickled module, onnx).
+    """
+
+    label: str
+    model: str = ""
+    arguments: dict[str, Any] = {}
+    dataset: str = ""
+    input_shape: InputShape | None = None
+    classes: int | None = None
+    artifact: str = ""
+    values: dict[str, Value] = {}
+    parent: str = ""
+    epochs: int | None = None
+    pruned: Pruned | None = None
+    accuracy_split: Literal["", "train", "validation", "test"] = ""
+    test_images: int | None = None
+    split_seeded: bool = True
+    selected_on: Literal["none", "validation", "test"] = "none"
+    augmented: tuple[Literal["train", "validation", "test"], ...] = ()
+    runs: int | None = None
+    seeds: tuple[int, ...] = ()
+    pretrained: bool | None = None
+    device: Literal["", "cpu", "cuda"] = ""
+    energy: Energy | None = None
+    intensity_g_per_kwh: float | None = None
+    layers: tuple[str, ...] = ()
+    layer_sparsity: dict[str, float] = {}
+    stages: tuple[Stage, ...] = ()
+    epoch_seconds: tuple[float, ...] = ()
+    file_holds: str = ""
+
+    def __post_init__(self) -> None:
+        for quantity in self.values:
+            _known("quantity", quantity)
+        accuracy = self.values.get("accuracy")
+        if accuracy and not 0 <= accuracy.plain <= 1:
+            raise ValueError(f"an accuracy of {accuracy} must be from 0 to 1, or from 0 to 100 with the unit '%'")
+
+
+class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence about one quantity of some rows.
+
+    relation: equal (all rows), lower or higher (the first row against each other one), increasing (in this order),
+    below (each row, than `limit`), fits (each row, into `limit` of memory), "" (the quantity is only spoken of).
+    limit: the number that the sentence itself has. phase, device: what it speaks about, if it says so.
+    """
+
+    says: str
+    quantity: str
+    relation: Literal["", "equal", "lower", "higher", "increasing", "below", "fits"] = ""
+    rows: tuple[str, ...] = ()
+    limit: Value | None = None
+    phase: Literal["", "training", "inference"] = ""
+    device: Literal["", "cpu", "cuda"] = ""
+
+    def __post_init__(self) -> None:
+        _known("quantity", self.quantity)
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows of one publication. Labels are its keys; a statement may name one that is not there: that is a finding."""
+
+    title: str
+    rows: tuple[Row, ...]
+    statements: tuple[Statement, ...] = ()
+
+    def __post_init__(self) -> None:
+        labels = [row.label for row in self.rows]
+        if len(set(labels)) != len(labels):
+            raise ValueError("two rows have the same label")
+
+    def row(self, label: str) -> Row | None:
+        return next((row for row in self.rows if row.label == label), None)
+
+    def spoken_of(self, statement: Statement) -> tuple[Row, ...]:
+        """The rows of a statement, in its order; none at all if one of them is not in the table."""
+        found = [row for label in statement.rows if (row := self.row(label))]
+        return tuple(found) if len(found) == len(statement.rows) else ()
+
+    def where(self, row: Row) -> str:
+        return f"{self.title}, '{row.label}'"
+
+
+def _known(kind: str, name: str) -> None:
+    if name not in KINDS:
+        raise ValueError(f"there is no {kind} '{name}'; known: {', '.join(KINDS)}")

@@ -1,0 +1,26 @@
+"""Runs of CodeCarbon's tables: those of one file were made to be compared, those of two files may be of two studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgebench.energy.codecarbon_table import Emission
+from edgebench.studies.audit.evidence import Evidence
+
+
+def of(evidence: Evidence) -> dict[str, list[Emission]]:
+    """By table."""
+    found: dict[str, list[Emission]] = {}
+    for run in evidence.emissions:
+        found.setdefault(run.table, []).append(run)
+    return found
+
+
+def where(runs: Sequence[Emission]) -> str:
+    """The place of a finding about these runs of one table."""
+    return runs[0].where if len(runs) == 1 else runs[0].table
+
+
+def among(found: Sequence[Emission], all_: Sequence[Emission], example: Emission) -> str:
+    """What a finding about several runs begins with: how many they are, and which one its numbers are of."""
+    return "" if len(found) == 1 else f"{len(found)} of {len(all_)} runs, for example {example.name}: "

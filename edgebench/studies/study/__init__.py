@@ -1,0 +1,74 @@
+"""A study: a matrix of networks to make and measure, and a report that says which of its claims hold.
+
+study file ─> matrix of steps ─> made (here, or on a cluster) ─> exported ─> measured ─> results
+                                                                              claims, audit ─> report
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from edgebench.studies.audit import Finding
+    from edgebench.studies.study.claims import Verdict
+    from edgebench.studies.study.making import Failure
+    from edgebench.studies.study.results import Results
+
+FOLDER = "studies"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """failures: what could not be made or measured, each with its error; it is missing in the results."""
+
+    report: Path
+    results: Results
+    claims: list[Verdict]
+    findings: list[Finding]
+    failures: list[Failure]
+
+
+def run(
+    path: Path,
+    *,
+    only: tuple[str, ...] = (),
+    subset: bool = False,
+    on: str = "local",
+    jobs: int = 1,
+    plan: str = "quick",
+    folder: Path = Path("results"),
+    targets_file: Path | None = None,
+    measure: bool = True,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> Outcome:
+    """Make what is not there yet, measure it, and write the report.
+
+    only: names of parts; all without it. subset: the small matrix of the study file. on, jobs: see
+    `edgebench.studies.study.places`. measure: export and time the networks too. Everything is kept in
+    `<folder>/studies/<study's name>/`: after a kill, the same call goes on, and the report is about all that is there.
+    """
+    from edgebench.studies import audit
+    from edgebench.studies.study import checking, claims, collect, making, matrix, measuring, report
+    from edgebench.studies.study.store import Store
+
+    study = checking.load(path, only)
+    parts = matrix.parts(study, only=only, subset=subset)
+    wanted = matrix.expand(parts)
+    conditions = measuring.conditions(parts, plan, targets_file) if measure else None
+    store = Store(folder / FOLDER / path.stem)
+    with store.one_run_at_a_time():
+        failures = making.make(wanted, store, on, jobs, progress)
+        if conditions:
+            failures += measuring.measure(parts, wanted, store, conditions, progress)
+
+        everything = matrix.expand(matrix.parts(study, subset=subset))
+        failures += [making.Failure("what a record measured", error) for error in collect.unreadable(store)]
+        results = collect.collect(path.stem, study, everything, store, subset=subset)
+        verdicts = claims.judge(study.claims, results)
+        findings = audit.audit(collect.evidence(results, store))
+        written = report.write(results, study.figures, findings, verdicts, store.folder / "report.html")
+    return Outcome(written, results, verdicts, findings, failures)

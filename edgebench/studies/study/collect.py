@@ -1,0 +1,95 @@
+"""Reads what a study's steps and jobs left in its store."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from edgebench.analysis import ratios
+from edgebench.errors import BadFile
+from edgebench.schema import checkpoint, record
+from edgebench.schema.record import Loaded, Record
+from edgebench.studies.audit import Evidence
+from edgebench.studies.audit.evidence import run_of
+from edgebench.studies.study import intact, measuring
+from edgebench.studies.study.file import Study
+from edgebench.studies.study.matrix import Cell, Matrix
+from edgebench.studies.study.results import Results, Run, Variant
+from edgebench.studies.study.store import NETWORK, Store
+
+# By the sha256 of the file that was measured.
+Records = dict[str, list[Record]]
+
+
+def collect(name: str, study: Study, matrix: Matrix, store: Store, *, subset: bool) -> Results:
+    """Variants of which nothing could be made are left out."""
+    records = _records(store)
+    made = intact.digests(matrix, store)
+    runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    axes = {}
+    for cell in matrix.cells:
+        if cell.reading in made:
+            runs[cell.part, cell.label].append(_run(cell, matrix, store, records))
+            axes[cell.part, cell.label] = cell.axes
+    variants = tuple(Variant(label, axes[part, label], tuple(found)) for (part, label), found in runs.items())
+    return Results(name, study.title, study.source, variants, study.published, subset, _bands(records.values()))
+
+
+def evidence(results: Results, store: Store) -> Evidence:
+    """For the audit: with the records of the identical copies, which show what no difference looks like."""
+    labelled = [(f"{variant.label} s{run.seed}", run) for variant in results.variants for run in variant.runs]
+    return Evidence(
+        checkpoints=tuple(run.checkpoint for _, run in labelled),
+        runs=tuple(run_of(run.checkpoint, label) for label, run in labelled),
+        records=tuple(one for records in _records(store).values() for one in records),
+        published=tuple(results.published or ()),
+    )
+
+
+def unreadable(store: Store) -> list[BadFile]:
+    """Files among its records that are none: what they measured is missing in the results."""
+    return [error for loaded in _loaded(store) for error in loaded.skipped]
+
+
+def _run(cell: Cell, matrix: Matrix, store: Store, records: Records) -> Run:
+    network = store.path(matrix.steps[cell.network]) / NETWORK
+    reading = intact.reading(matrix.steps[cell.reading], store)
+    opened = checkpoint.load(network)
+    bundled = measuring.bundled(cell, opened.digest, store) if cell.seed == 0 else None
+    hashes = [artifact.content.sha256 for artifact in bundled.artifacts] if bundled else []
+    return Run(
+        seed=cell.seed,
+        checkpoint=opened,
+        file_bytes=network.stat().st_size,
+        evaluation=reading.evaluation,
+        sparsity=reading.sparsity,
+        packed_bytes=reading.packed_bytes,
+        records=tuple(one for sha256 in hashes for one in records.get(sha256, []) if not measuring.is_copy(one)),
+    )
+
+
+def _records(store: Store) -> Records:
+    """The newest job of each target last."""
+    found: Records = defaultdict(list)
+    for loaded in _loaded(store):
+        for one in loaded.records:
+            found[one.artifact.content.sha256].append(one)
+    return found
+
+
+def _loaded(store: Store) -> list[Loaded]:
+    folder = store.folder / measuring.RECORDS
+    targets = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    return [record.load_target(folder, target) for target in targets]
+
+
+def _bands(records: Iterable[list[Record]]) -> dict[str, float]:
+    """Job -> latency of the slower of its two identical files over that of the other, where both were timed."""
+    bands = {}
+    for of_one_file in records:
+        for copy in filter(measuring.is_copy, of_one_file):
+            for one in of_one_file:
+                ratio = ratios.latency_ratio(copy, one) if one.job == copy.job and one.id != copy.id else None
+                if ratio:
+                    bands[copy.job] = max(ratio.value, 1 / ratio.value)
+    return bands

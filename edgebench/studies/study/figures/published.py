@@ -1,0 +1,25 @@
+"""What the publication states, as it prints it, beside which the study's own table is read."""
+
+from __future__ import annotations
+
+from edgebench.analysis.report._format import NOTHING
+from edgebench.studies.study.results import Results, Section, Table
+
+HEADING = "What the publication states"
+
+
+def render(results: Results) -> Section:
+    tables = results.published or ()
+    quantities = list(dict.fromkeys(name for table in tables for row in table.rows for name in row.values))
+    if not quantities:
+        return Section(HEADING, "The study file transcribes no table.")
+    rows = tuple(
+        (table.title, row.label, *(str(row.values.get(name, NOTHING)) for name in quantities))
+        for table in tables
+        for row in table.rows
+    )
+    text = (
+        f"Transcribed from {results.source}, with the units that it prints. Whether they are right, the findings say."
+    )
+    columns = ("table", "network", *(f"{name.replace('_', ' ')} (as printed)" for name in quantities))
+    return Section(HEADING, text, Table(columns, rows))

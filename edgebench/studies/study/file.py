@@ -1,0 +1,143 @@
+"""Study files (studies/*.yaml): what is trained, changed, exported, measured, and what the study says about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edgebench.files import yaml_file
+from edgebench.networks import training
+from edgebench.networks.pruning import Request
+from edgebench.studies.audit.published import Table as Published
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+# What a claim may speak about. The first follow from the network alone and need no interval.
+EXACT_METRICS = ("parameters", "macs", "nonzero", "file_bytes")
+METRICS = (
+    *EXACT_METRICS,
+    *("accuracy", "loss", "train_accuracy", "validation_accuracy", "ece"),
+    *("training_s", "training_j", "peak_memory_bytes", "latency_ratio"),
+)
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens to a trained network. Without `prune` it is only trained further: the control of pruning."""
+
+    prune: Request | None = None
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    recipe: str = "finetune"
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One network of a part. What is left out is the part's.
+
+    before: pruned before its first training. after: changes of the trained network, in order. teacher, branches: names
+    of variants of the same part whose networks it learns from, or is put together from. choices: keys of the recipe
+    that are other than the recipe says. note: label in figures.
+    """
+
+    model: str = ""
+    arguments: dict[str, Any] = {}
+    recipe: str = ""
+    choices: dict[str, Any] = {}
+    epochs: Count | None = None
+    before: Request | None = None
+    after: tuple[Change, ...] = ()
+    teacher: str = ""
+    branches: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Subset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `--subset` puts in place of the part's own; `finetune_epochs` in place of every change's epochs.
+
+    datasets may be parts of data sets (`cifar10@10000,2000`).
+    """
+
+    models: tuple[str, ...] | None = None
+    datasets: tuple[str, ...] | None = None
+    variants: tuple[str, ...] | None = None
+    seeds: Count | None = None
+    epochs: Count | None = None
+    finetune_epochs: Count | None = None
+    formats: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One matrix: models x datasets x variants x seeds, then formats x targets for the first seed."""
+
+    about: str
+    datasets: tuple[str, ...]
+    variants: dict[str, Variant]
+    recipe: str
+    models: tuple[str, ...] = ()
+    seeds: Count = 1
+    epochs: Count | None = None
+    packing: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    subset: Subset = Subset()
+
+
+class Exact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers that follow from the network alone, without training: computed, and compared digit by digit.
+
+    input: as 3x32x32. expect: what (parameters, macs, ...; see study/exact.py) -> the value.
+    """
+
+    model: str
+    input: str
+    classes: int
+    expect: dict[str, int | float | str]
+    arguments: dict[str, Any] = {}
+    prune: Request | None = None
+
+
+class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which network a claim speaks about. model, dataset: needed where the part has several."""
+
+    variant: str
+    model: str = ""
+    dataset: str = ""
+    part: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One sentence of a study (or of edgebench, as the relation to expect) and how it is put to the test.
+
+    difference `metric`(of) - `metric`(to), or the value of `of` alone without `to`, must be at least / at most a
+    bound; both bounds together say "no different". why: what explains it where the claim does not hold.
+    untestable: why the study's statement cannot be put to this test at all.
+    """
+
+    says: str
+    by: Literal["study", "edgebench"] = "study"
+    part: str = ""
+    metric: str = "accuracy"
+    of: Side | None = None
+    to: Side | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    why: str = ""
+    untestable: str = ""
+
+
+class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    title: str
+    source: str
+    about: str
+    parts: dict[str, Part]
+    figures: tuple[str, ...]
+    exact: tuple[Exact, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    published: tuple[Published, ...] = ()
+
+
+def choices(recipe: str, other: dict[str, Any]) -> dict[str, Any]:
+    """Every choice of a recipe, with `other` ones in place of its own. Raises BadFile for one that no recipe has."""
+    written = msgspec.to_builtins(training.recipe(recipe)) | other
+    return yaml_file.convert(written, training.Recipe, f"choices of recipe '{recipe}'").recorded()

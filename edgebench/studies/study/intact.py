@@ -1,0 +1,65 @@
+"""Which steps are there with what was made there: what is built upon them, or reported, has to be theirs.
+
+A checkpoint that was damaged, or put there by hand, or made from a parent that was made anew since, is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from edgebench.errors import BadFile
+from edgebench.evaluate import Evaluation
+from edgebench.networks import sparsity
+from edgebench.schema import checkpoint
+from edgebench.studies.study.matrix import Matrix, Step
+from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY, Store
+
+
+def digests(matrix: Matrix, store: Store) -> dict[str, str]:
+    """Key of each step that is intact -> the digest of its network; of one that reads, the network that it read."""
+    intact: dict[str, str] = {}
+    for key, step in matrix.steps.items():
+        if store.has(step) and all(parent in intact for parent in step.parents):
+            digest = _digest(step, [intact[parent] for parent in step.parents], store)
+            if digest:
+                intact[key] = digest
+    return intact
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a step that reads says of its network."""
+
+    evaluation: Evaluation
+    sparsity: tuple[sparsity.Row, ...]
+    packed_bytes: dict[str, int]
+
+
+def reading(step: Step, store: Store) -> Reading:
+    """Raises what msgspec raises for files that are not what such a step writes."""
+    return Reading(
+        msgspec.json.decode(store.read(step, EVALUATION), type=Evaluation),
+        msgspec.json.decode(store.read(step, SPARSITY), type=tuple[sparsity.Row, ...]),
+        msgspec.json.decode(store.read(step, PACKED), type=dict[str, int]),
+    )
+
+
+def _digest(step: Step, parents: list[str], store: Store) -> str:
+    """Empty where the files are not what the step's description says."""
+    try:
+        if step.kind == "read":
+            read = reading(step, store)
+            return read.evaluation.checkpoint if [read.evaluation.checkpoint] == parents else ""
+        opened = checkpoint.load(store.path(step) / NETWORK)
+    except (BadFile, OSError, RecursionError, ValueError, msgspec.MsgspecError):
+        return ""
+    about = opened.about
+    if step.kind == "train":
+        fits = (about.model, about.dataset, about.seed) == (step.model, step.dataset, step.seed)
+    else:
+        trained = [one.parent for one in about.training[-1:]]
+        pruned = [one.parent for one in about.pruning[-1:]]
+        fits = parents in (trained, pruned)
+    return opened.digest if fits else ""

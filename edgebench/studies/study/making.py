@@ -1,0 +1,148 @@
+"""Makes the steps of a matrix that are not there yet, each after its parents, several at once where the place can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from edgebench.errors import UserError
+from edgebench.progress import Progress
+from edgebench.progress import Step as Bar
+from edgebench.studies.study import intact, places, steps
+from edgebench.studies.study.matrix import Matrix, Step
+from edgebench.studies.study.places import Files, Place
+from edgebench.studies.study.store import NETWORK, Store
+
+# Training images of a data set, near enough for a progress bar.
+WHOLE_SET = 50_000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """what: the step that was not made, or the measurement."""
+
+    what: str
+    error: UserError
+
+
+def make(matrix: Matrix, store: Store, on: str, jobs: int, progress: Progress) -> list[Failure]:
+    """Returns the steps that ended with a UserError; steps that need them are left out, the others are made.
+
+    Raises UserError if the place cannot be reached, or if it is lost while it makes them.
+    """
+    done = intact.digests(matrix, store).keys()
+    missing = {key: step for key, step in matrix.steps.items() if key not in done}
+    progress.say(f"{len(matrix.steps)} steps, {len(done)} of them done before")
+    for step in missing.values():
+        if store.has(step):
+            progress.say(f"Made again: {step.label} ({store.path(step)} is damaged, or not made of what is there now)")
+    if not missing:
+        return []
+    place = places.open_place(on, jobs)
+    try:
+        with progress.step("study", total=round(sum(map(work, missing.values())))) as bar:
+            failures = _Making(matrix, store, place, missing, bar, progress).all()
+    except BrokenExecutor as error:
+        place.close(now=True)
+        raise UserError(
+            f"--on {on}",
+            f"what makes the steps is gone ({str(error).strip().splitlines()[0]})",
+            "Type the same again: it goes on where it was. If memory ran out, give fewer --jobs",
+        ) from error
+    except BaseException:
+        place.close(now=True)
+        raise
+    place.close(now=False)
+    return failures
+
+
+def work(step: Step) -> float:
+    """What a step takes, roughly and in no unit: for the progress bar. Training is nearly all of it."""
+    if step.kind == "read":
+        return 1.0
+    images = int(step.dataset.partition("@")[2].partition(",")[0] or WHOLE_SET)
+    return max(1.0, (step.epochs or steps.recipe_epochs(step)) * images / WHOLE_SET)
+
+
+class _Making:
+    """Every missing step is waiting, running, failed, or in the store."""
+
+    def __init__(
+        self, matrix: Matrix, store: Store, place: Place, missing: dict[str, Step], bar: Bar, progress: Progress
+    ) -> None:
+        self._matrix = matrix
+        self._store = store
+        self._place = place
+        self._waiting = dict(missing)
+        self._bar = bar
+        self._progress = progress
+        self._running: dict[Future[Files], str] = {}
+        self._failed: dict[str, Failure] = {}
+        self._total = len(missing)
+
+    def all(self) -> list[Failure]:
+        while self._waiting or self._running:
+            self._drop_orphans()
+            self._start()
+            if self._running:
+                for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                    self._take_in(future)
+        return list(self._failed.values())
+
+    def _drop_orphans(self) -> None:
+        """What needs a step that failed is not made. Steps come after their parents, so once through is enough."""
+        for key, step in list(self._waiting.items()):
+            failed = [self._failed[parent] for parent in step.parents if parent in self._failed]
+            if failed:
+                del self._waiting[key]
+                self._failed[key] = Failure(step.label, failed[0].error)
+
+    def _start(self) -> None:
+        unmade = self._waiting.keys() | self._running.values()
+        for key, step in list(self._waiting.items()):
+            if len(self._running) >= self._place.jobs:
+                return
+            if unmade.isdisjoint(step.parents):
+                del self._waiting[key]
+                contents = [self._store.read(self._matrix.steps[parent], NETWORK) for parent in step.parents]
+                self._bar.advance(0, step.label)
+                relay = _Relay(self._bar)
+                self._running[self._place.submit(step, contents, self._store.scratch(step), relay)] = key
+
+    def _take_in(self, future: Future[Files]) -> None:
+        key = self._running.pop(future)
+        step = self._matrix.steps[key]
+        try:
+            files = future.result()
+        except UserError as error:
+            self._failed[key] = Failure(step.label, error)
+            self._progress.say(f"Not made: {step.label}: {error}")
+        else:
+            self._store.keep(step, files)
+        self._bar.advance(work(step), step.label)
+        self._progress.say(f"{self._total - len(self._waiting) - len(self._running)} of {self._total}: {step.label}")
+
+
+class _Relay:
+    """What a step says goes behind the study's own bar: there is one bar at a time."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+
+    @contextmanager
+    def step(self, label: str, total: float | None = None) -> Iterator[_RelayStep]:
+        yield _RelayStep(self._bar, label)
+
+    def say(self, line: str) -> None:
+        pass
+
+
+class _RelayStep:
+    def __init__(self, bar: Bar, label: str) -> None:
+        self._bar = bar
+        self._label = label
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self._bar.advance(0, f"{self._label}: {note}" if note else self._label)

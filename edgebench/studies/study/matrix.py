@@ -1,0 +1,208 @@
+"""A study file -> the steps to make, each once.
+
+A step is named by what goes into it: two variants that begin with the same training share it, and a step whose folder
+is there is done. Chain of one variant:
+
+    train (teacher, branches: other chains) ─> change ─> change ─> read
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from edgebench.networks import data
+from edgebench.networks.pruning import Request
+from edgebench.studies.study.file import Change, Part, Study, Variant, choices
+from edgebench.studies.study.results import Axis
+
+SLUG_LENGTH = 60
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing to make from `parents` (keys of other steps).
+
+    train: parents are the teacher, if there is one, then the networks that branches come from. change and read: the
+    network itself. recipe: every choice in it, so that an edited recipe is another step.
+    """
+
+    kind: Literal["train", "change", "read"]
+    label: str
+    parents: tuple[str, ...] = ()
+    model: str = ""
+    arguments: dict[str, Any] = {}
+    dataset: str = ""
+    recipe: str = ""
+    choices: dict[str, Any] = {}
+    epochs: int | None = None
+    seed: int = 0
+    has_teacher: bool = False
+    pruning: Request | None = None
+    packing: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What makes it another step; the label is for people, and so is what a recipe says about itself."""
+        choices = {name: choice for name, choice in self.choices.items() if name != "about"}
+        content = msgspec.json.encode(msgspec.structs.replace(self, label="", choices=choices), order="sorted")
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    @property
+    def folder(self) -> str:
+        slug = "".join(sign if sign.isalnum() or sign in "-." else "-" for sign in f"{self.kind}-{self.label}")
+        return f"{slug[:SLUG_LENGTH]}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant with one seed: the keys of its last network and of what was read from it."""
+
+    part: str
+    label: str
+    axes: dict[str, Axis]
+    seed: int
+    network: str
+    reading: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """steps: by key, every step after its parents."""
+
+    steps: dict[str, Step]
+    cells: tuple[Cell, ...]
+
+
+def parts(study: Study, *, only: tuple[str, ...] = (), subset: bool = False) -> dict[str, Part]:
+    """As they are run. only: names of parts; without them all."""
+    wanted = {name: part for name, part in study.parts.items() if not only or name in only}
+    return {name: cut_down(part) for name, part in wanted.items()} if subset else wanted
+
+
+def expand(parts: dict[str, Part]) -> Matrix:
+    steps: dict[str, Step] = {}
+    cells = []
+    for name, part in parts.items():
+        for variant, model, dataset, seed in _combinations(part):
+            chain = _Chain(part, model, dataset, seed)
+            last = chain.network(variant)
+            label = f"{model} {dataset} {variant}"
+            reading = chain.add(
+                Step(
+                    "read",
+                    f"{label} s{seed}",
+                    (last,),
+                    dataset=dataset,
+                    seed=seed,
+                    packing=part.packing,
+                )
+            )
+            steps.update(chain.steps)
+            axes = _axes(name, variant, part.variants[variant], model, dataset)
+            cells.append(Cell(name, label, axes, seed, last, reading))
+    return Matrix(steps, tuple(cells))
+
+
+def cut_down(part: Part) -> Part:
+    """A part as `--subset` runs it."""
+    cut = part.subset
+    given = {
+        name: value
+        for name in ("models", "datasets", "seeds", "epochs", "formats", "targets")
+        if (value := getattr(cut, name)) is not None
+    }
+    variants = {name: part.variants[name] for name in cut.variants or part.variants}
+    if cut.epochs is not None:
+        variants = {name: msgspec.structs.replace(one, epochs=None) for name, one in variants.items()}
+    if cut.finetune_epochs is not None:
+        variants = {name: _shortened(one, cut.finetune_epochs) for name, one in variants.items()}
+    return msgspec.structs.replace(part, variants=variants, **given)
+
+
+def _shortened(variant: Variant, epochs: int) -> Variant:
+    changes = tuple(msgspec.structs.replace(one, epochs=epochs) if one.epochs else one for one in variant.after)
+    return msgspec.structs.replace(variant, after=changes)
+
+
+def _combinations(part: Part) -> Iterator[tuple[str, str, str, int]]:
+    for variant, one in part.variants.items():
+        for model in [one.model] if one.model else part.models:
+            for dataset in part.datasets:
+                for seed in range(part.seeds):
+                    yield variant, model, dataset, seed
+
+
+def _axes(part: str, name: str, variant: Variant, model: str, dataset: str) -> dict[str, Axis]:
+    axes: dict[str, Axis] = {"part": part, "variant": name, "model": model, "dataset": data.plain_name(dataset)}
+    if variant.note:
+        axes["note"] = variant.note
+    used = [one for one in (variant.before, *(change.prune for change in variant.after)) if one is not None]
+    if used:
+        axes["method"] = used[-1].method
+        if used[-1].ratio is not None:
+            axes["ratio"] = used[-1].ratio
+    return axes
+
+
+class _Chain:
+    """The steps that lead to the networks of one model, data set and seed."""
+
+    def __init__(self, part: Part, model: str, dataset: str, seed: int) -> None:
+        self.steps: dict[str, Step] = {}
+        self._part = part
+        self._model = model
+        self._dataset = dataset
+        self._seed = seed
+
+    def add(self, step: Step) -> str:
+        self.steps[step.key] = step
+        return step.key
+
+    def network(self, name: str) -> str:
+        """The key of the last network of a variant; its steps and those of what it needs are added."""
+        part, variant = self._part, self._part.variants[name]
+        parents = [self.network(other) for other in (*filter(None, [variant.teacher]), *variant.branches)]
+        model = variant.model or self._model
+        recipe = variant.recipe or part.recipe
+        last = self.add(
+            Step(
+                "train",
+                " ".join([model, self._dataset, recipe, *_in_words(variant.before), f"s{self._seed}"]),
+                tuple(parents),
+                model=model,
+                arguments=variant.arguments,
+                dataset=self._dataset,
+                recipe=recipe,
+                choices=choices(recipe, variant.choices),
+                epochs=variant.epochs or part.epochs,
+                seed=self._seed,
+                has_teacher=bool(variant.teacher),
+                pruning=variant.before,
+            )
+        )
+        for change in variant.after:
+            last = self.add(self._change(name, last, change))
+        return last
+
+    def _change(self, name: str, parent: str, change: Change) -> Step:
+        return Step(
+            "change",
+            f"{self._model} {self._dataset} {name} s{self._seed}",
+            (parent,),
+            dataset=self._dataset,
+            recipe=change.recipe,
+            choices=choices(change.recipe, {}),
+            epochs=change.epochs,
+            seed=self._seed,
+            pruning=change.prune,
+        )
+
+
+def _in_words(pruning: Request | None) -> list[str]:
+    if pruning is None:
+        return []
+    return [pruning.method] if pruning.ratio is None else [pruning.method, f"{pruning.ratio:g}"]

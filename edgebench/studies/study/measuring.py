@@ -1,0 +1,137 @@
+"""Exports a study's networks and measures them on its targets: one job for each part and target.
+
+In one job the rounds of all variants are interleaved, so their latencies can be compared; the part's first network is
+in it twice, and what these two identical files differ by is what a difference has to exceed (the A/A band).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from edgebench import deploy, export
+from edgebench.errors import UserError
+from edgebench.progress import Progress
+from edgebench.schema import bundle, checkpoint, record, targets
+from edgebench.schema import plan as plans
+from edgebench.schema.bundle import Bundle
+from edgebench.schema.plan import Plan
+from edgebench.schema.record import Record
+from edgebench.schema.targets import Target
+from edgebench.studies.study import intact
+from edgebench.studies.study.file import Part
+from edgebench.studies.study.making import Failure
+from edgebench.studies.study.matrix import Cell, Matrix
+from edgebench.studies.study.store import NETWORK, Store
+
+RECORDS = "records"
+COPY = "-identical-copy"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How hard, and on what. targets: by name."""
+
+    plan: Plan
+    targets: dict[str, Target]
+
+
+def conditions(parts: dict[str, Part], plan: str, targets_file: Path | None) -> Conditions:
+    """Raises UserError, before any long work, for a plan or a target that is not known."""
+    names = {target for part in parts.values() if part.formats for target in part.targets}
+    path = targets.find_file(targets_file)
+    return Conditions(plans.named(plan), {name: targets.load(name, path) for name in sorted(names)})
+
+
+def measure(
+    parts: dict[str, Part], matrix: Matrix, store: Store, given: Conditions, progress: Progress
+) -> list[Failure]:
+    """Formats and targets of each part, for the networks of its first seed. What was measured before is not again.
+
+    Returns what ended with a UserError; the other parts and targets are measured. Raises KeyboardInterrupt if a job was
+    stopped; what it had measured is saved.
+    """
+    made = intact.digests(matrix, store)
+    failures = []
+    for name, part in parts.items():
+        cells = [cell for cell in matrix.cells if (cell.part, cell.seed) == (name, 0) and cell.network in made]
+        if not (part.formats and part.targets and cells):
+            continue
+        try:
+            bundles = [_exported(cell, part, matrix, store, progress) for cell in cells]
+        except UserError as error:
+            failures.append(Failure(f"{name}, exported", error))
+            continue
+        for target in part.targets:
+            try:
+                _deploy(given.targets[target], bundles, given.plan, store.folder / RECORDS, progress)
+            except UserError as error:
+                failures.append(Failure(f"{name} on {target}", error))
+    return failures
+
+
+def is_copy(one: Record) -> bool:
+    return one.artifact.name.endswith(COPY)
+
+
+def bundled(cell: Cell, digest: str, store: Store) -> Bundle | None:
+    """What was exported of this very network, if it was. digest: of its checkpoint."""
+    folder = _bundle_folder(cell, store)
+    there = bundle.load(folder) if (folder / "bundle.json").is_file() else None
+    return there if there and there.source.get("digest") == digest else None
+
+
+def _bundle_folder(cell: Cell, store: Store) -> Path:
+    slug = "".join(sign if sign.isalnum() or sign in "-." else "-" for sign in cell.label)
+    return store.folder / "bundles" / f"{slug}-{cell.network[:6]}"
+
+
+def _exported(cell: Cell, part: Part, matrix: Matrix, store: Store, progress: Progress) -> Path:
+    folder = _bundle_folder(cell, store)
+    network = store.path(matrix.steps[cell.network]) / NETWORK
+    there = bundled(cell, checkpoint.load(network).digest, store)
+    if there and {f"{one.format}-{one.precision}" for one in there.artifacts} >= set(part.formats):
+        return folder
+    # Artifacts are named after the checkpoint's file.
+    source = folder.with_suffix(".safetensors")
+    source.parent.mkdir(exist_ok=True)
+    shutil.copyfile(network, source)
+    made = export.export(source, formats=part.formats, out=folder, progress=progress)
+    export.check_made(made, part.formats)
+    return made.path
+
+
+def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, progress: Progress) -> None:
+    sources = _with_a_copy(deploy.sources(bundles))
+    records = _measured(sources, folder, target.name, plan)
+    if not records:
+        paths = deploy.deploy(target, sources, plan, folder, progress=progress)
+        records = [record.load(path) for path in paths]
+    if any(one.outcome.status == "stopped" for one in records):
+        raise KeyboardInterrupt
+    deploy.check_measured(sources, records)
+
+
+def _with_a_copy(sources: list[deploy.Source]) -> list[deploy.Source]:
+    first = sources[0]
+    return [*sources, replace(first, artifact=msgspec.structs.replace(first.artifact, name=first.artifact.name + COPY))]
+
+
+def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan: Plan) -> list[Record]:
+    """Of one job that measured all of them to its end, by this plan or a more thorough one; empty if there is none."""
+    presets = [one.preset for one in plans.PRESETS]
+    enough = presets[presets.index(plan.preset) :]
+    jobs: dict[str, list[Record]] = {}
+    for one in record.load_target(folder, target).records:
+        if one.plan.preset in enough and one.outcome.status not in ("stopped", "agent-died"):
+            jobs.setdefault(one.job, []).append(one)
+    wanted = {_identity(source) for source in sources}
+    return next((held for held in jobs.values() if {_identity(one) for one in held} >= wanted), [])
+
+
+def _identity(measured: Record | deploy.Source) -> str:
+    return f"{measured.artifact.name} {measured.artifact.sha256}"

@@ -1,0 +1,161 @@
+"""The number that a claim speaks about, of one variant or as a difference of two, with its interval.
+
+The interval is over seeds where there are several (paired by seed), and over images where there is one (image by image
+where it is known which of them each network told). For latencies it is over rounds, widened by what two identical files
+in the job differ by, or two jobs do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from edgebench.analysis import between_jobs, ratios, stats, verdict
+from edgebench.analysis.ratios import Ratio
+from edgebench.analysis.stats import Estimate
+from edgebench.schema.history import EnergyShare, Metrics
+from edgebench.schema.record import Record
+from edgebench.studies.study.file import EXACT_METRICS
+from edgebench.studies.study.results import Run, Variant
+
+
+class NotMeasured(Exception):
+    """Why there is no such number."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """over: what the interval is over, in words; empty where the number needs none, or has none."""
+
+    estimate: Estimate
+    over: str = ""
+
+
+def find(metric: str, of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Found:
+    """Of `of` alone without `to`. bands: see `edgebench.studies.study.results`. Raises NotMeasured."""
+    if metric == "latency_ratio":
+        ratio = _latency_ratio(of, to, bands)
+        return Found(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.outcome}")
+    if metric in EXACT_METRICS:
+        number = _value(metric, of.runs[0]) - (_value(metric, to.runs[0]) if to else 0)
+        return Found(Estimate(number, number, number))
+    own = {run.seed: run for run in of.runs}
+    base = {run.seed: run for run in to.runs} if to else own
+    seeds = sorted(own.keys() & base.keys())
+    if not seeds:
+        raise NotMeasured(f"{of.label} and what it is compared with have no seed in common")
+    if len(seeds) == 1:
+        one = own[seeds[0]]
+        return _of_one_seed(metric, one, base[seeds[0]] if to else None)
+    values = [_value(metric, own[seed]) - (_value(metric, base[seed]) if to else 0) for seed in seeds]
+    return Found(stats.mean(values), f"{len(seeds)} seeds")
+
+
+def _of_one_seed(metric: str, own: Run, base: Run | None) -> Found:
+    """A share has an interval over the images that it is a share of; another number has none."""
+    value, images = _value(metric, own), _images(metric, own)
+    other = _value(metric, base) if base else 0.0
+    if not images:
+        return Found(Estimate(value - other))
+    if base is None:
+        found = Estimate(value, *stats.wilson_interval(value * images, images))
+    elif metric == "accuracy" and (paired := image_by_image(own, base)) is not None:
+        return Found(paired, f"{images:,} images of 1 seed, image by image")
+    else:
+        found = stats.proportion_difference(value, other, images, _images(metric, base))
+    return Found(found, f"{images:,} images of 1 seed")
+
+
+def image_by_image(own: Run, base: Run) -> Estimate | None:
+    """Accuracy less the other's, of two networks that were asked about the same test images: what both tell, or both do
+    not, is no noise. None if it is not known which images they told.
+    """
+    if own.checkpoint.about.dataset != base.checkpoint.about.dataset:
+        return None
+    told = []
+    for run in (own, base):
+        kept = run.evaluation.told if run.evaluation and run.evaluation.split == "test" else None
+        if kept is None or len(kept) != _images("accuracy", run) or abs(kept.mean() - run.accuracy) > 1.5 / len(kept):
+            return None  # of other images than the accuracy is
+        told.append(kept)
+    return stats.paired_difference(*told) if len(told[0]) == len(told[1]) else None
+
+
+def _images(metric: str, run: Run) -> int:
+    """How many a metric is a share of; 0 for one that is no share."""
+    found = _metrics(metric, run)
+    return found.test_images if found and metric.endswith("accuracy") else 0
+
+
+def _metrics(metric: str, run: Run) -> Metrics | None:
+    about = run.checkpoint.about
+    last = about.training[-1] if about.training else None
+    if metric == "train_accuracy":
+        return last.train if last else None
+    if metric == "validation_accuracy":
+        return last.validation if last else None
+    return about.metrics
+
+
+def _value(metric: str, run: Run) -> float:
+    about = run.checkpoint.about
+    found: float | None = None
+    if metric in ("parameters", "macs"):
+        found = getattr(about.size, metric)
+    elif metric == "nonzero":
+        found = sum(layer.nonzero for layer in run.sparsity) if run.sparsity else None
+    elif metric == "file_bytes":
+        found = run.file_bytes
+    elif metric == "loss":
+        found = about.metrics.loss
+    elif metric.endswith("accuracy"):
+        found = metrics.accuracy if (metrics := _metrics(metric, run)) else None
+    elif metric == "ece":
+        found = run.evaluation.ece if run.evaluation else None
+    elif metric == "training_s":
+        found = sum(one.cost.seconds for one in about.training if one.cost) or None
+    elif metric == "training_j":
+        found = _joules([share for one in about.training if one.cost for share in one.cost.energy])
+    elif metric == "peak_memory_bytes":
+        found = max(
+            (size for one in about.training if one.cost for size in one.cost.peak_memory_bytes.values()), default=None
+        )
+    if found is None:
+        raise NotMeasured(f"{metric} of {about.model} was not measured")
+    return float(found)
+
+
+def _joules(shares: Sequence[EnergyShare]) -> float | None:
+    """Measured shares only: modelled energy supports no claim."""
+    measured = [share.joules for share in shares if share.provenance == "measured"]
+    return sum(measured) if measured else None
+
+
+def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Ratio:
+    """Of the same kind of file on the same target: of the newest job that has both, or else of the newest of each."""
+    if to is None:
+        raise NotMeasured("a latency ratio needs something to compare with")
+    timed = [
+        (own, base)
+        for own in reversed(_trusted(of))
+        for base in reversed(_trusted(to))
+        if _setting(own) == _setting(base)
+    ]
+    deviations = between_jobs.deviations([*_trusted(of), *_trusted(to)])
+    for own, base in sorted(timed, key=lambda pair: pair[0].job != pair[1].job):
+        ratio = ratios.latency_ratio(own, base, between_jobs.spread(own, base, deviations))
+        if ratio:
+            band = max(bands.get(own.job, 1.0), bands.get(base.job, 1.0))
+            if ratio.low is None or ratio.high is None:
+                return ratio
+            return replace(ratio, low=ratio.low / band, high=ratio.high * band)
+    raise NotMeasured("no latency of both was measured on the same target")
+
+
+def _trusted(variant: Variant) -> list[Record]:
+    """Oldest first, without records that are invalid: those did not end, or answered wrongly."""
+    return [one for run in variant.runs for one in run.records if verdict.judge(one).level != "invalid"]
+
+
+def _setting(one: Record) -> tuple[str, str, str]:
+    return one.target.name, one.artifact.format, one.artifact.precision

@@ -1,0 +1,90 @@
+"""Where the steps of a study are made, one file each: the file's name is the scheme of `--on`.
+
+A plugin has one function:
+
+    def open_place(address: str, jobs: int) -> Place
+
+address: what follows `scheme://` in `--on`; empty for the machine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from edgebench import plugins
+from edgebench.errors import UserError
+from edgebench.progress import Progress, Silent
+from edgebench.studies.study.matrix import Step
+
+Files = dict[str, bytes]
+
+
+class Place(Protocol):
+    """jobs: how many steps it takes at once."""
+
+    jobs: int
+
+    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+        """Start a step. scratch: a folder on this machine, of use to steps that are made here.
+
+        The future raises the step's UserError, and BrokenExecutor if what should make it is no longer there.
+        """
+
+    def close(self, *, now: bool) -> None:
+        """now: give up what is running."""
+
+
+def names() -> list[str]:
+    return plugins.names("edgebench.studies.study.places")
+
+
+def open_place(on: str, jobs: int) -> Place:
+    """`local` or `ray://host:port`. Raises UnknownName for a scheme that is no file here."""
+    scheme, _, address = on.partition("://")
+    place: Place = plugins.load("edgebench.studies.study.places", scheme, kind="place (--on)").open_place(address, jobs)
+    return place
+
+
+# ------------------------------------------------------------------ for places that are other processes
+
+
+class Refusal(NamedTuple):
+    """A UserError on its way between processes: pickle does not carry an exception that takes several arguments."""
+
+    where: str
+    seen: str
+    remedy: str
+
+
+def perform_apart(step: Step, parents: list[bytes], scratch: Path | None = None) -> Files | Refusal:
+    """Make a step in this other process."""
+    from edgebench.studies.study import steps
+
+    try:
+        return steps.perform(step, parents, scratch, Silent())
+    except UserError as error:
+        return Refusal(error.where, error.seen, error.remedy)
+
+
+def answered(
+    asked: Future[Files | Refusal], is_gone: Callable[[BaseException], bool] = lambda _: False
+) -> Future[Files]:
+    """What `perform_apart` answers, as a place has to. is_gone: whether an error is the other process's end."""
+    made: Future[Files] = Future()
+
+    def pass_on(done: Future[Files | Refusal]) -> None:
+        try:
+            answer = done.result()
+        except BaseException as error:
+            made.set_exception(BrokenExecutor(str(error)) if is_gone(error) else error)
+            return
+        if isinstance(answer, Refusal):
+            made.set_exception(UserError(*answer))
+        else:
+            made.set_result(answer)
+
+    asked.add_done_callback(pass_on)
+    return made

@@ -1,0 +1,90 @@
+"""This machine: one step after another in this process, or several at once in worker processes.
+
+Networks that are too small to use several cores train as fast beside one another as alone: `--jobs 2` on two cores.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+
+from edgebench.errors import UserError
+from edgebench.progress import Progress
+from edgebench.studies.study.matrix import Step
+from edgebench.studies.study.places import Files, answered, perform_apart
+
+PARENT_CHECK_S = 1.0
+
+
+class InProcess:
+    jobs = 1
+
+    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+        from edgebench.studies.study import steps
+
+        made: Future[Files] = Future()
+        try:
+            made.set_result(steps.perform(step, parents, scratch, progress))
+        except Exception as error:
+            made.set_exception(error)
+        return made
+
+    def close(self, *, now: bool) -> None:
+        pass
+
+
+class Workers:
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._pool = ProcessPoolExecutor(
+            jobs,
+            # A forked child of a process that has used torch's threads hangs.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(os.getpid(), _threads(jobs)),
+        )
+
+    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+        # Ctrl-C goes to the whole terminal; the parent decides what it means. A child inherits what is blocked, and
+        # the pool starts its children when it is given something to do.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return answered(self._pool.submit(perform_apart, step, parents, scratch))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def close(self, *, now: bool) -> None:
+        for process in list((self._pool._processes or {}).values()) if now else []:
+            process.terminate()
+        self._pool.shutdown(wait=not now, cancel_futures=now)
+
+
+def open_place(address: str, jobs: int) -> InProcess | Workers:
+    if address:
+        raise UserError("--on", f"'local' takes no address, and '{address}' was given", "Write --on local")
+    return InProcess() if jobs == 1 else Workers(jobs)
+
+
+def _threads(jobs: int) -> int:
+    """Of each worker: what the user says for all of them, else its share of the cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _begin(parent: int, threads: int) -> None:
+    import torch
+
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(threads)
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent cannot end its workers: they would train on for nobody."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os._exit(1)

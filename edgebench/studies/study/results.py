@@ -1,0 +1,82 @@
+"""What a study's run has made, as its figures, claims and audit read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgebench.schema.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from edgebench.evaluate import Evaluation
+    from edgebench.networks import sparsity
+    from edgebench.schema.record import Record
+
+Axis = str | int | float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant with one seed. file_bytes: of the checkpoint. packed_bytes: packing format -> bytes."""
+
+    seed: int
+    checkpoint: Checkpoint
+    file_bytes: int
+    evaluation: Evaluation | None = None
+    sparsity: tuple[sparsity.Row, ...] = ()
+    packed_bytes: dict[str, int] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        return self.checkpoint.about.metrics.accuracy
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One cell of the matrix: what differs is in `axes` (part, variant, model, dataset, method, ratio)."""
+
+    label: str
+    axes: dict[str, Axis]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """published: what the publication states, where the study file transcribes it. subset: sizes were cut down.
+
+    bands: job -> how far two identical files in it are apart in latency, as a ratio of 1 or more.
+    """
+
+    name: str
+    title: str
+    source: str
+    variants: tuple[Variant, ...]
+    published: Any = None
+    subset: bool = False
+    bands: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: headings, with units. rows: text, one per column."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Image:
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One figure or table of a report. chart: a Vega-Lite specification that carries its data."""
+
+    heading: str
+    text: str
+    table: Table | None = None
+    chart: dict[str, Any] | None = None
+    images: tuple[Image, ...] = ()

@@ -1,0 +1,77 @@
+"""Where a study keeps what it made: one folder per step, complete or not there at all."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edgebench.errors import UserError
+from edgebench.files import output
+from edgebench.studies.study.matrix import Step
+
+DESCRIPTION = "step.json"
+NETWORK = "network.safetensors"
+EVALUATION = "evaluation.json"
+SPARSITY = "sparsity.json"
+PACKED = "packed.json"
+
+FILES = {"train": (NETWORK,), "change": (NETWORK,), "read": (EVALUATION, SPARSITY, PACKED)}
+
+
+class Store:
+    """folder: of one study. steps/<label>-<key>/ holds a step's files; a name with .part is work in progress."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        output.make_folder(folder / "steps")
+
+    @contextmanager
+    def one_run_at_a_time(self) -> Iterator[None]:
+        """Two would train the same step in the same place. The lock ends with the process. Raises UserError."""
+        with (self.folder / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    str(self.folder), "another run of this study is at work there", "Wait for it, or give --results"
+                ) from error
+            yield
+
+    def path(self, step: Step) -> Path:
+        """Found by the key: another label, for the same thing, is no reason to make it again."""
+        steps = self.folder / "steps"
+        return next(steps.glob(f"*-{step.key}"), steps / step.folder)
+
+    def scratch(self, step: Step) -> Path:
+        return self.folder / "steps" / f"{step.folder}.part"
+
+    def has(self, step: Step) -> bool:
+        """Every file of it; whether they are the right ones says `edgebench.studies.study.intact`."""
+        return all((self.path(step) / name).is_file() for name in (DESCRIPTION, *FILES[step.kind]))
+
+    def read(self, step: Step, name: str) -> bytes:
+        return (self.path(step) / name).read_bytes()
+
+    def keep(self, step: Step, files: dict[str, bytes]) -> None:
+        """All files of a step, or none: written beside, then renamed. Raises UserError if they cannot be written."""
+        partial = self.folder / "steps" / f"{step.folder}.new.part"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            for name, content in files.items():
+                (partial / name).write_bytes(content)
+            (partial / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(step)))
+            shutil.rmtree(self.path(step), ignore_errors=True)
+            partial.rename(self.path(step))
+        except OSError as error:
+            raise UserError(
+                str(self.path(step)),
+                f"it cannot be written ({error.strerror})",
+                "Mend that and type the same again: it goes on where it was",
+            ) from error
+        shutil.rmtree(self.scratch(step), ignore_errors=True)

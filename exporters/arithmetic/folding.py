@@ -1,0 +1,28 @@
+"""Preprocessing as a part of the file: what raw images, uint8, are multiplied by and what is added."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebench.networks.data import Preprocessing
+from edgebench.schema.bundle import TensorSpec
+
+if TYPE_CHECKING:
+    from edgebench.networks.data import Float32Array
+
+INPUT = "image"
+AS_OPERATORS = "in the file, as its first operators; the input is the image's bytes, 0 to 255"
+AS_QUANTISATION = "in the file, as the quantisation of its input, which is the image's bytes, 0 to 255"
+
+
+def coefficients(preprocessing: Preprocessing, spec: TensorSpec) -> tuple[Float32Array, Float32Array]:
+    """(scale, shift): input = byte * scale + shift. They broadcast over an input of this layout, float32."""
+    import numpy as np
+
+    mean, std = (np.asarray(numbers, np.float64) for numbers in (preprocessing.mean, preprocessing.std))
+    scale, shift = 1 / (255 * std), -mean / std
+    shapes = {"NCHW": (1, -1, 1, 1), "NHWC": (1, 1, 1, -1), "NC": (1, -1)}
+    if spec.layout == "NC":  # channel after channel
+        scale, shift = (np.repeat(numbers, spec.shape[1] // len(mean)) for numbers in (scale, shift))
+    scale, shift = (numbers.astype(np.float32).reshape(shapes[spec.layout]) for numbers in (scale, shift))
+    return scale, shift

@@ -1,0 +1,147 @@
+"""What a file shows of how its inputs want to be prepared, and of what its answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+
+from exporters.inspect.graph import BITS, INTEGERS, Graph, Step, Value
+
+_CARRIES = {
+    *("Transpose", "Cast", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Pad"),
+    *("TRANSPOSE", "CAST", "RESHAPE", "QUANTIZE", "DEQUANTIZE", "SQUEEZE", "EXPAND_DIMS"),
+}
+_NORMALISES = {"Sub", "Div", "Mul", "Add", "BatchNormalization", "SUB", "DIV", "MUL", "ADD"}
+# What ends in one of these is a sum of products as it is.
+_LINEAR = {
+    *("Gemm", "MatMul", "Conv", "Add", "FusedGemm", "FusedMatMul", "FusedConv", "MatMulInteger", "ConvInteger"),
+    *("QGemm", "FULLY_CONNECTED", "CONV_2D", "ADD", "BATCH_MATMUL", "DEPTHWISE_CONV_2D"),
+}
+# The mean of what an operator makes is of its kind.
+_MEANS = {"GlobalAveragePool", "AveragePool", "ReduceMean", "MEAN", "AVERAGE_POOL_2D"}
+_EXPONENTIALS = {"Exp", "EXP"}
+_SUMS = {"ReduceSum", "SUM", "Sum"}
+_QUOTIENTS = {"Div", "DIV"}
+_PRODUCTS = {"Mul", "MUL"}
+_SPREADS = frozenset(("Expand", "Tile", "BROADCAST_TO", "TILE"))
+_ENDS = {
+    **dict.fromkeys(("Softmax", "SOFTMAX"), "probabilities"),
+    **dict.fromkeys(("LogSoftmax", "LOG_SOFTMAX"), "logarithms of probabilities"),
+    **dict.fromkeys(("Sigmoid", "LOGISTIC"), "a probability for each class by itself"),
+    **dict.fromkeys(("ArgMax", "ARG_MAX"), "the class's number only"),
+}
+_KNOWN_RANGES = (
+    ((0.0, 255.0), "pixels as they are"),
+    ((0.0, 1.0), "pixels / 255"),
+    ((-1.0, 1.0), "pixels / 127.5 - 1"),
+)
+_TOLERANCE = 0.02
+_SOUNDS = ("mel", "spec", "audio", "wav", "mfcc", "sound", "speech")
+
+
+def hints(graph: Graph) -> Iterator[str]:
+    for name in graph.inputs[:1]:
+        value = graph.values[name]
+        if value.scale and value.zero_point is not None and value.dtype in INTEGERS:
+            yield _range(value)
+        if value.dtype in ("int32", "int64"):
+            yield f"it takes {value.dtype}: tokens, indices or counts, nothing to normalise"
+            break
+        normalising = _first(graph, name)
+        if normalising:
+            yield f"it begins with {', '.join(normalising)}: a normalisation is in the file, give what comes before it"
+        else:
+            given = "images" if _is_image(name, value) else "inputs"
+            yield f"no normalisation is in the file: give {given} prepared as in its training"
+    for name in graph.outputs[:1]:
+        last = _behind(_makers(graph), name)
+        if last:
+            yield f"it ends with {last.operator.removeprefix('QLinear')}: {_answers(graph, last, graph.values[name])}"
+
+
+def _is_image(name: str, value: Value) -> bool:
+    """By its sizes: colours, or one channel of a square. Spectrograms of sounds are stored in the same way."""
+    if value.shape is None or len(value.shape) != 4 or any(word in name.lower() for word in _SOUNDS):
+        return False
+    for channels, high, wide in (value.shape[1:], (value.shape[3], *value.shape[1:3])):
+        if channels in (3, 4) or (channels == 1 and high == wide):
+            return True
+    return False
+
+
+def _answers(graph: Graph, last: Step, value: Value) -> str:
+    """What the answers are, going by the operator that makes them; nothing is claimed of one that may be anything."""
+    makers = _makers(graph)
+    while last.operator in _MEANS and last.inputs and (meant := _behind(makers, last.inputs[0])):
+        last = meant
+    operator = last.operator.removeprefix("QLinear")
+    if operator in _ENDS:
+        return f"answers are {_ENDS[operator]}"
+    if _is_softmax(makers, last):
+        return "answers are probabilities, a softmax written as exponentials over their sum"
+    if operator in _LINEAR:
+        return "answers are logits, no softmax" if value.shape and len(value.shape) == 2 else "no softmax in the file"
+    return "what its answers are is not in the file"
+
+
+def _is_softmax(makers: Mapping[str, Step], last: Step) -> bool:
+    """Whether exponentials are divided by a sum of them, or multiplied by its reciprocal."""
+    if len(last.inputs) != 2:
+        return False
+    above, below = (_behind(makers, name, _SPREADS) for name in last.inputs)
+    if last.operator in _PRODUCTS and below is not None and below.operator == "Reciprocal":
+        below = _behind(makers, below.inputs[0], _SPREADS)
+    elif last.operator not in _QUOTIENTS:
+        return False
+    if above is None or below is None or above.operator not in _EXPONENTIALS or below.operator not in _SUMS:
+        return False
+    return any(_behind(makers, name) is above for name in below.inputs)
+
+
+def _makers(graph: Graph) -> dict[str, Step]:
+    return {output: step for step in graph.steps for output in step.outputs}
+
+
+def _behind(makers: Mapping[str, Step], name: str, carries: Set[str] = frozenset()) -> Step | None:
+    """What made a value, before anything that only carries it."""
+    seen: set[str] = set()
+    while name in makers and name not in seen:
+        seen.add(name)
+        step = makers[name]
+        if step.operator not in _CARRIES and step.operator not in carries:
+            return step
+        if not step.inputs:
+            return step
+        name = step.inputs[0]
+    return None
+
+
+def _range(value: Value) -> str:
+    """What the integers of an input stand for."""
+    assert value.scale is not None
+    assert value.zero_point is not None
+    steps = 2 ** BITS[value.dtype]
+    least = 0 if value.dtype.startswith("u") else -steps // 2
+    low, high = ((least + end - value.zero_point) * value.scale for end in (0, steps - 1))
+    text = f"its input's {value.dtype} hold {low:.4g} to {high:.4g}"
+    for (known_low, known_high), words in _KNOWN_RANGES:
+        room = _TOLERANCE * (known_high - known_low)
+        if abs(low - known_low) <= room and abs(high - known_high) <= room:
+            return f"{text}, the range of {words}"
+    return text
+
+
+def _first(graph: Graph, name: str) -> list[str]:
+    """The normalising operators that the input meets before anything else."""
+    readers: dict[str, list[Step]] = {}
+    for step in graph.steps:
+        for read in step.inputs:
+            readers.setdefault(read, []).append(step)
+    found: list[str] = []
+    while len(readers.get(name, [])) == 1:
+        (step,) = readers.pop(name)
+        if step.operator in _NORMALISES and len(step.inputs) == 1:
+            found.append(step.operator)
+        elif step.operator not in _CARRIES:
+            break
+        name = step.outputs[0] if step.outputs else ""
+    return found

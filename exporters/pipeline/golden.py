@@ -1,0 +1,56 @@
+"""Golden files: inputs as the artifact takes them, its own outputs, and what the network it came from said."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.schema.bundle import FileRef, Golden, Precision
+
+if TYPE_CHECKING:
+    from edgebench.networks.data import Float32Array
+
+COUNT = 32
+MAX_BYTES = 8_000_000
+MAX_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
+
+
+def count(input_shape: tuple[int, ...]) -> int:
+    """How many golden inputs: 32, or as many as fit into 8 MB as float32."""
+    size = 4
+    for length in input_shape:
+        size *= length
+    return max(1, min(COUNT, MAX_BYTES // size))
+
+
+def write(
+    folder: Path,
+    name: str,
+    precision: Precision,
+    *,
+    stored: Any,
+    expected: Float32Array,
+    reference: Float32Array,
+) -> Golden:
+    """folder: the bundle's. name: of the artifact's file. stored: inputs as the artifact takes them, [N, ...]."""
+    (folder / "golden").mkdir(exist_ok=True)
+    reference_bytes = reference.astype("<f4").tobytes()
+    return Golden(
+        count=len(stored),
+        inputs=_put(folder, f"{name}.input.bin", stored.astype(stored.dtype.newbyteorder("<")).tobytes()),
+        # By its content: artifacts made at other times may have been compared with answers of other last bits.
+        reference=_put(folder, f"reference-{hashlib.sha256(reference_bytes).hexdigest()[:8]}.bin", reference_bytes),
+        expected=_put(folder, f"{name}.expected.bin", expected.astype("<f4").tobytes()),
+        max_relative_error=MAX_RELATIVE_ERROR[precision],
+    )
+
+
+def _put(folder: Path, name: str, content: bytes) -> FileRef:
+    """Write by renaming: all artifacts share the reference, and are written by several threads."""
+    path = folder / "golden" / name
+    partial = path.with_name(f".{name}.{threading.get_ident()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return FileRef(f"golden/{name}", hashlib.sha256(content).hexdigest(), len(content))

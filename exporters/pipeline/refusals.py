@@ -1,0 +1,44 @@
+"""What to say when a converter gives up: the operator or the reason, and which formats are left."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebench.errors import UserError
+from exporters import Choice
+from exporters.workers.process import Failed
+
+# How torch.onnx, litert-torch and onnx2tf name what they do not know.
+UNKNOWN_OPERATOR = re.compile(
+    r"operator 'aten::(\w+)'|Lowering not found: aten\.(\w+)|No module named 'onnx2tf\.ops\.(\w+)'"
+)
+DATA_DEPENDENT = re.compile(r"data-dependent|DataDependent|ConcretizationTypeError")
+
+
+def explained(failure: Failed, source: str, choices: Sequence[Choice], folder: Path) -> UserError:
+    """folder: the bundle's; the converter's log is put beside it and outlives the export."""
+    plugin = failure.log.stem
+    remedy = _remedy(plugin, choices)
+    if failure.log.is_file():
+        log = folder.with_name(f"{folder.name}-{failure.log.name}")
+        shutil.copyfile(failure.log, log)
+        remedy = f"{remedy}; its log is {log}"
+    return UserError(f"export of {source}", f"{plugin}: {_reason(failure)}", remedy)
+
+
+def _reason(failure: Failed) -> str:
+    if found := UNKNOWN_OPERATOR.search(failure.seen):
+        return f"it has no way to write the operator '{found[found.lastindex or 0]}' ({failure.seen})"
+    if DATA_DEPENDENT.search(failure.seen):
+        return f"what the network does depends on the numbers in its input, and a file holds one way ({failure.seen})"
+    return failure.seen
+
+
+def _remedy(plugin: str, choices: Sequence[Choice]) -> str:
+    others = [choice.name for choice in choices if choice.plugin != plugin]
+    if others:
+        return f"Leave out what {plugin} makes: --formats {','.join(others)}"
+    return "Choose formats of another route with --formats, or replace that part of the network"

@@ -1,0 +1,1 @@
+"""Networks that an export starts from: checkpoints, .onnx files, Keras, and modules of the user's own."""

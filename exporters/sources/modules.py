@@ -1,0 +1,166 @@
+"""A torch.nn.Module of the user's own code, named `package.module:callable`. Only for worker processes: code runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.errors import UserError
+from edgebench.networks import models
+from exporters.sources import weights as _weights
+from exporters.sources.facts import Facts
+from exporters.sources.foreign import Foreign
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from edgebench.networks.data import Float32Array
+
+
+def look(foreign: Foreign) -> Facts:
+    """Import it, give it its weights, run it once. Raises UserError for what export cannot start from."""
+    import torch
+
+    module = _made(foreign)
+    weights = _weights.fill(module, Path(foreign.weights), foreign.weights_key) if foreign.weights else ""
+    torch.save(module.state_dict(), foreign.held)
+    module.eval()
+    _refuse_training(foreign, module)
+    parameters = list(module.parameters())
+    if not parameters:
+        raise UserError(foreign.source, "the network has no parameters", "Return the network that was trained")
+    shape = foreign.input_shape
+    with torch.inference_mode():
+        try:
+            answer = module(torch.zeros(2, *shape))
+        except Exception as error:
+            raise _own(
+                foreign, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
+            ) from error
+    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2:
+        seen = f"a tensor of {list(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise UserError(
+            foreign.source,
+            f"for two images it answers {seen}",
+            "Export reads image classifiers: [N, C, H, W] in, [N, classes] out",
+        )
+    size = models.count(module, shape)  # type: ignore[arg-type]
+    return Facts(
+        input_shape=shape,
+        parameters=size.parameters,
+        macs=size.macs,
+        zeros=sum(int((tensor == 0).sum()) for tensor in parameters),
+        weights=weights,
+    )
+
+
+def _refuse_training(foreign: Foreign, module: nn.Module) -> None:
+    """Raises UserError for layers that answer by the images at hand although the network is in evaluation mode."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.dropout import _DropoutNd
+
+    for name, layer in module.named_modules():
+        where = f"{type(layer).__name__} '{name}'"
+        if isinstance(layer, _BatchNorm) and layer.running_mean is None:
+            raise UserError(
+                foreign.source,
+                f"{where} keeps no running statistics: it normalises by the images at hand",
+                "Make it with track_running_stats=True and train the network again",
+            )
+        if layer.training and isinstance(layer, _BatchNorm | _DropoutNd | nn.RReLU):
+            raise UserError(
+                foreign.source,
+                f"{where} stays in training mode after eval()",
+                "Let train() and eval() of your module call those of nn.Module",
+            )
+
+
+def load(foreign: Foreign) -> nn.Module:
+    """With the weights that `look` found, in evaluation mode."""
+    module = _made(foreign)
+    module.load_state_dict(_weights.plain(Path(foreign.held)))
+    return module.eval()
+
+
+def network(foreign: Foreign) -> Callable[[Float32Array], Float32Array]:
+    import torch
+
+    module = load(foreign)
+
+    def answers(images: Float32Array) -> Float32Array:
+        with torch.inference_mode():
+            result: Float32Array = module(torch.from_numpy(images)).float().numpy()
+        return result
+
+    return answers
+
+
+def _made(foreign: Foreign) -> nn.Module:
+    import torch
+    from torch import nn
+
+    name, _, attribute = foreign.source.partition(":")
+    torch.manual_seed(0)
+    with _importing_from(foreign.folder):
+        try:
+            make = getattr(importlib.import_module(name), attribute)
+        except Exception as error:
+            raise _own(foreign, "it cannot be imported", error, "Run edgebench where `import` finds it") from error
+        try:
+            module = make()
+        except Exception as error:
+            raise _own(foreign, "calling it failed", error, "Name a callable that needs no arguments") from error
+    if not isinstance(module, nn.Module):
+        raise UserError(
+            foreign.source,
+            f"calling it gives a {type(module).__name__}",
+            "Name a callable that returns a torch.nn.Module",
+        )
+    module = module.cpu().float()
+    _give_own_memory(module)
+    return module
+
+
+def _give_own_memory(module: nn.Module) -> None:
+    """Buffers and parameters that are one row seen many times (`expand`) become such that weights can be put into."""
+
+    def overlaps(tensor: torch.Tensor) -> bool:
+        repeats = any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
+        return repeats or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()
+
+    for layer in module.modules():
+        for name, buffer in layer._buffers.items():
+            if buffer is not None and overlaps(buffer):
+                layer._buffers[name] = buffer.clone().contiguous()
+        for parameter in layer.parameters(recurse=False):
+            if overlaps(parameter):
+                parameter.data = parameter.data.clone().contiguous()
+
+
+@contextmanager
+def _importing_from(folder: str) -> Iterator[None]:
+    """First on the path, as for a script of the user's; edgebench's own libraries are imported by then."""
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _own(foreign: Foreign, seen: str, error: Exception, remedy: str) -> UserError:
+    """The user's code raised: its own words, and where."""
+    import traceback
+
+    text = (str(error).strip().splitlines() or [""])[0][:300]
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return UserError(
+        foreign.source,
+        f"{seen} ({type(error).__name__}: {text}, {Path(last.filename).name} line {last.lineno})",
+        remedy,
+    )

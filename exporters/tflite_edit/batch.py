@@ -1,0 +1,61 @@
+"""A .tflite file for one image -> the same for any number at once.
+
+Runtimes take the sizes of most operators from what comes in, and resize on request. What has to change is what says one
+image in so many words: the sizes that tensors are declared with, and those that reshaping is told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from exporters.tflite_edit import file as tflite_file
+
+ANY = -1
+
+
+def open_batch(path: Path, out: Path) -> None:
+    """Whether it then answers to several as to one is for who runs it to see."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = tflite_file.read(path)
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        if model.buffers[tensor.buffer].data is None and tensor.shape is not None and len(tensor.shape):
+            tensor.shapeSignature = [ANY, *map(int, tensor.shape[1:])]
+    for operator in graph.operators:
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.RESHAPE:
+            _open_reshape(model, graph, operator)
+    tflite_file.write(model, out)
+
+
+def _open_reshape(model: Any, graph: Any, operator: Any) -> None:
+    """The first size follows from what comes in, if it was one image's and the others are said."""
+    import numpy as np
+
+    sizes = graph.tensors[operator.inputs[1]]
+    held = model.buffers[sizes.buffer].data
+    if held is None:
+        return
+    wanted = np.frombuffer(bytes(held), "<i4").copy()
+    if len(wanted) == 0 or wanted[0] != 1 or (wanted[1:] < 0).any():
+        return
+    wanted[0] = ANY
+    operator.inputs = [operator.inputs[0], _constant(model, graph, sizes, wanted)]
+    if operator.builtinOptions is not None:
+        operator.builtinOptions.newShape = wanted
+
+
+def _constant(model: Any, graph: Any, like: Any, numbers: Any) -> int:
+    """A tensor of its own: others may read the same bytes."""
+    import copy
+
+    import numpy as np
+
+    buffer = copy.copy(model.buffers[like.buffer])
+    buffer.data = np.frombuffer(numbers.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor = copy.copy(like)
+    tensor.name, tensor.buffer = like.name + b"/any", len(model.buffers) - 1
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1

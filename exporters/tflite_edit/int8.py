@@ -1,0 +1,231 @@
+"""INT8 of a float32 .tflite file with a signature: what its tensors hold, and the file with int8 inputs and outputs.
+
+ai-edge-quantizer writes the file; the ranges are our own, because its calibrator knows extremes only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.schema.tensors import relative_error
+from exporters import Scheme
+from exporters.arithmetic import affine
+from exporters.arithmetic.ranges import Histogram, chosen
+from exporters.tflite_edit import file as tflite_file
+from exporters.tflite_edit.affine import TfliteGraph
+
+if TYPE_CHECKING:
+    from edgebench.networks.data import Float32Array
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+TRANSPOSED = "TRANSPOSE_CONV"
+IMAGES_TO_COMPARE = 4
+STEPS = 255
+LARGEST_WEIGHT = 127
+LARGEST_BIAS = 2**30  # in 32 bits, with room for the sums of products
+# They hand numbers on: what they write has the steps of what they read, so they follow that, in bytes or in float.
+MOVES = (
+    *("RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "PAD", "PADV2", "MIRROR_PAD", "GATHER", "GATHER_ND"),
+    *("PACK", "UNPACK", "BROADCAST_TO", "SPACE_TO_DEPTH", "DYNAMIC_UPDATE_SLICE"),
+)
+# litert-torch: each layer inside another, `package.Class_name`.
+MODULE = re.compile(r"[\w.]+\.[A-Z]\w*?_(\w+)")
+
+
+def prepare(float32: Path, out: Path) -> tuple[Path, str]:
+    """What INT8 is made of: the file itself, or `out` with less that only scales and shifts channels, if that answers
+    as before. And what became of them, "" if there are none.
+    """
+    import numpy as np
+
+    model = tflite_file.read(float32)
+    if len(model.subgraphs) != 1:
+        return float32, ""
+    graph = TfliteGraph(model)
+    done = affine.fold(graph)
+    if not done.any:
+        return float32, ""
+    graph.drop_unread()
+    tflite_file.write(model, out)
+    before, after = (_answers(path) for path in (float32, out))
+    error = relative_error(np.concatenate(after), np.concatenate(before))
+    if error > affine.LARGEST_ERROR:
+        return float32, f"not folded: answers change by {error:.1e}"
+    return out, str(done)
+
+
+def _answers(path: Path) -> list[Float32Array]:
+    """To a few images of random numbers."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    (source,), (sink,) = interpreter.get_input_details(), interpreter.get_output_details()
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(IMAGES_TO_COMPARE):
+        interpreter.set_tensor(source["index"], random.standard_normal(source["shape"], np.float32))
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(sink["index"]))
+    return found
+
+
+@dataclass(frozen=True)
+class Operator:
+    """tensor: the name of the first that it writes; scope: of all, as the quantiser puts them together."""
+
+    kind: str
+    tensor: str
+    scope: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+    @property
+    def moves(self) -> bool:
+        return self.kind in MOVES
+
+
+def layers(float32: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Short names of the operators that may be INT8 or float by themselves, in the order in which they run, and of
+    those with weights.
+    """
+    named = _named(_operators(_interpreter(float32)))
+    return tuple(named), tuple(name for name, operator in named.items() if operator.kind in LAYERS)
+
+
+def _operators(interpreter: Any) -> list[Operator]:
+    """Those that the quantiser knows and that write floats."""
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.utils.tfl_flatbuffer_utils import TFL_OP_CODE_TO_NAME
+
+    known = {kind for kind, code in vars(qtyping.BuiltinOperator).items() if code in TFL_OP_CODE_TO_NAME}
+    tensors = {details["index"]: details for details in interpreter.get_tensor_details()}
+    found = []
+    for operator in interpreter._get_ops_details():
+        kind, writes = operator["op_name"], [index for index in operator["outputs"] if index in tensors]
+        if kind in known and writes and all(tensors[index]["dtype"].__name__ == "float32" for index in writes):
+            names = [tensors[index]["name"] for index in writes]
+            reads = tuple(int(index) for index in operator["inputs"] if index >= 0)
+            scope = "".join(f"{name};" for name in names)
+            found.append(Operator(kind, names[0], scope, reads, tuple(map(int, writes))))
+    return found
+
+
+def _named(operators: list[Operator]) -> dict[str, Operator]:
+    """By what users of the network may know: layers by their modules, others with their kind in addition."""
+    found: dict[str, Operator] = {}
+    for operator in operators:
+        if operator.moves:
+            continue
+        short = "/".join(MODULE.findall(operator.tensor.rpartition(";;")[2])) or operator.tensor
+        short = short if operator.kind in LAYERS else f"{short} ({operator.kind})"
+        found[f"{short}#{len(found)}" if short in found else short] = operator
+    return found
+
+
+def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
+    """Of these operators, and of those that hand on nothing but what they write."""
+    operators = _operators(interpreter)
+    named = _named(operators)
+    chosen = {named[name].scope for name in float_layers}
+    written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
+    floats: set[int] = set()
+    scopes = []
+    for operator in operators:
+        given = [index for index in operator.reads if index in written]
+        if operator.scope in chosen or (operator.moves and given and floats.issuperset(given)):
+            floats.update(operator.writes)
+            scopes.append(operator.scope)
+    return scopes
+
+
+def observe(float32: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
+    """What each activation of the network held. images: [1, ...], in the network's own layout."""
+    interpreter = _interpreter(float32)
+    (source,) = interpreter.get_input_details()
+    written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
+    names = {
+        details["index"]: details["name"]
+        for details in interpreter.get_tensor_details()
+        if details["index"] in {source["index"], *written} and details["dtype"].__name__ == "float32"
+    }
+    seen = {name: Histogram() for name in names.values()}
+    for image in images:
+        interpreter.set_tensor(source["index"], image)
+        interpreter.invoke()
+        for index, name in names.items():
+            seen[name].add(interpreter.get_tensor(index))
+    return seen
+
+
+def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Scheme) -> None:
+    import numpy as np
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    interpreter = _interpreter(float32)
+    source = interpreter.get_input_details()[0]["name"]
+    dimensions = {details["name"]: len(details["shape"]) for details in interpreter.get_tensor_details()}
+    ranges = {}
+    for name, histogram in seen.items():
+        # The ends of the input are those of a byte: nothing there is an outlier.
+        ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
+        low, high = (np.full((1,) * dimensions[name], end, np.float32) for end in ends)
+        ranges[name] = {"min": low, "max": high}
+    ranges |= _with_room_for_biases(interpreter, ranges)
+    maker = quantizer.Quantizer(str(float32))
+    maker.load_quantization_recipe(recipe.static_wi8_ai8())
+    for scope in _float_scopes(interpreter, scheme.float_layers):
+        maker.update_quantization_recipe(
+            regex=f"^{re.escape(scope)}$",
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=AlgorithmName.NO_QUANTIZE,
+        )
+    maker.quantize(ranges, enable_progress_report=False).export_model(str(out), overwrite=True)
+
+
+def _with_room_for_biases(interpreter: Any, ranges: dict[str, Any]) -> dict[str, Any]:
+    """Ranges of weights, of those layers only that need other ones than what their weights span.
+
+    A bias is held in steps of the input times those of the weights. A filter that died in training, or the channel of a
+    batch norm that hardly lets anything through, has so small weights that its bias does not fit into 32 bits of such
+    steps, and the quantiser cuts it off without a word.
+    """
+    import numpy as np
+
+    names = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    found: dict[str, Any] = {}
+    for operator in interpreter._get_ops_details():
+        given = [int(index) for index in operator["inputs"]]
+        if operator["op_name"] not in LAYERS or len(given) < (4 if operator["op_name"] == TRANSPOSED else 3):
+            continue
+        source, held, added = (given[2], given[1], given[3]) if operator["op_name"] == TRANSPOSED else given[:3]
+        if added < 0 or names[source] not in ranges:
+            continue
+        weight, bias = interpreter.get_tensor(held), interpreter.get_tensor(added)
+        axis = weight.ndim - 1 if operator["op_name"] == "DEPTHWISE_CONV_2D" else 0
+        others = tuple(other for other in range(weight.ndim) if other != axis)
+        span = abs(weight).max(others, keepdims=True)
+        ends = ranges[names[source]]
+        step = (max(float(ends["max"].max()), 0.0) - min(float(ends["min"].min()), 0.0)) / STEPS
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        least = (abs(bias) / max(step * LARGEST_BIAS, 1e-30) * LARGEST_WEIGHT).reshape(shape)
+        if (least > span).any():
+            wide = np.maximum(span, least).astype(np.float32)
+            found[names[held]] = {"min": -wide, "max": wide}
+    return found
+
+
+def _interpreter(path: Path) -> Any:
+    """With all tensors kept, not only inputs and outputs."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    return interpreter

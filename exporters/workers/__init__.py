@@ -1,0 +1,1 @@
+"""The processes that converters and runtimes run in."""

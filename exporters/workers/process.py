@@ -1,0 +1,235 @@
+"""Start a worker, give it a task, read its answers, and say clearly how it died if it did."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+import exporters
+from edgebench.errors import UserError
+from edgebench.schema.inspection import Looked
+from exporters.inspect import Look
+from exporters.pipeline.answering import Run
+from exporters.sources.facts import Facts
+from exporters.sources.foreign import Foreign, ForeignRun
+from exporters.workers.worker import Fold, Inspect, Line, Race, Ran
+
+# Each is a process with its libraries and the file.
+MOST_AT_ONCE = 8
+ROOT = Path(exporters.__file__).parents[1]
+
+
+def left_over() -> int:
+    """Processors for the parent's answers while two converters run, at least one."""
+    return max(1, (os.cpu_count() or 1) - 2)
+
+
+def at_once() -> int:
+    """Files, of one thread each, that answer at the same time, at least one."""
+    return max(1, min(os.cpu_count() or 1, MOST_AT_ONCE))
+
+
+class Failed(Exception):
+    """A worker did not do its task. seen: what happened, in one line."""
+
+    def __init__(self, seen: str, log: Path) -> None:
+        super().__init__(seen)
+        self.seen = seen
+        self.log = log
+
+
+class Workers:
+    """Starts processes that keep their logs in `folder`, and can end all that still run (Ctrl-C, or one failed).
+
+    Whoever lets them wait for tasks (`warm`, `run`) closes it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: set[Worker] = set()
+        self._idle: dict[tuple[str, str], list[Worker]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._slots = threading.BoundedSemaphore(at_once())
+
+    def warm(self, plugins: Iterable[str]) -> None:
+        """Start their converters, which take seconds to import their libraries, before there is a task for them."""
+        for plugin in plugins:
+            self._idle["convert", plugin].append(self._worker("convert", plugin))
+
+    def close(self) -> None:
+        """End those that wait for a task."""
+        self.dismiss()
+
+    def dismiss(self, but: Container[str] = ()) -> None:
+        """The same, but for some plugins'."""
+        for key in [key for key in self._idle if key[1] not in but]:
+            for worker in self._idle.pop(key):
+                worker.close()
+
+    @contextmanager
+    def start(self, action: str, plugin: str, *, keep: bool = False) -> Iterator[Worker]:
+        """One that waits already, or a new one. keep: it waits for another task afterwards, if it did this one."""
+        with self._lock:
+            if self._stopped:
+                raise Failed("it was stopped", self._folder)
+            idle = self._idle[action, plugin]
+            worker = idle.pop() if idle else self._worker(action, plugin)
+            self._running.add(worker)
+        is_fit = False
+        try:
+            yield worker
+            is_fit = keep
+        finally:
+            self._running.discard(worker)
+            if is_fit:
+                idle.append(worker)
+            else:
+                worker.close()
+
+    def run(self, plugin: str, task: Run) -> Ran:
+        """Load one artifact in a process apart and let it answer, when a processor is free for it.
+
+        Raises Failed, or the UserError of a file that does not take what it is shown.
+        """
+        with self._slots:
+            try:
+                return self._run(plugin, task)
+            except Failed:  # perhaps native code that cannot bear more than one image
+                return self._run(plugin, msgspec.structs.replace(task, one_by_one=True))
+
+    def _run(self, plugin: str, task: Run) -> Ran:
+        with self.start("run", plugin, keep=True) as worker:
+            (line,) = worker.answers(task)
+        assert line.ran is not None
+        return line.ran
+
+    def race(self, plugin: str, task: Race) -> tuple[float, ...]:
+        """The files' median latencies, in seconds."""
+        with self.start("race", plugin) as worker:
+            (line,) = worker.answers(task)
+        return line.latencies_s
+
+    def fold(self, plugin: str, task: Fold) -> str:
+        """Put the preprocessing into an artifact; how that was done."""
+        with self.start("fold", plugin) as worker:
+            (line,) = worker.answers(task)
+        return line.folded
+
+    def inspect(self, task: Inspect) -> Facts:
+        """Look into an .onnx file of someone else: what crashes on it is a process that nobody misses."""
+        with self.start("inspect", "onnx") as worker:
+            (line,) = worker.answers(task)
+        assert line.facts is not None
+        return line.facts
+
+    def look_at(self, foreign: Foreign) -> Facts:
+        """The same for a network of another kind."""
+        with self.start("look-at", foreign.plugin) as worker:
+            (line,) = worker.answers(foreign)
+        assert line.facts is not None
+        return line.facts
+
+    def look(self, task: Look) -> Looked:
+        """One look at a stranger's file."""
+        with self.start("look", task.format) as worker:
+            (line,) = worker.answers(task)
+        assert line.looked is not None
+        return line.looked
+
+    def _worker(self, action: str, plugin: str) -> Worker:
+        return Worker(action, plugin, self._folder / f"{plugin}.log")
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for worker in running:
+            worker.kill()
+
+
+class Worker:
+    """A started process. It imports its libraries at once and then waits for the task.
+
+    It holds one end of a pipe, and ends when nobody holds the other any more: this process was killed.
+    """
+
+    def __init__(self, action: str, plugin: str, log: Path) -> None:
+        self._log = log
+        lifeline, self._lifeline = os.pipe()
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+            "PYTHONIOENCODING": "utf-8",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(left_over() if action == "ask" else 1)),
+            "CUDA_VISIBLE_DEVICES": "",  # converting needs no GPU, and TensorFlow would take all of its memory
+        }
+        # -P: a file called onnx.py in the user's folder must not be taken for the library.
+        command = [sys.executable, "-P", "-m", "exporters.workers.worker", action, plugin, str(lifeline)]
+        try:
+            with log.open("ab") as stream:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stream,
+                    env=environment,
+                    pass_fds=(lifeline,),
+                )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(lifeline)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        self.kill()
+        self._process.wait()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None and not stream.closed:
+                with suppress(BrokenPipeError):  # of a task that it did not live to read
+                    stream.close()
+
+    def answers(
+        self, task: exporters.Job | Run | Race | Look | Fold | Inspect | Foreign | ForeignRun
+    ) -> Iterator[Line]:
+        """Send the task; every answer as it comes. Raises Failed, or the UserError that the worker raised."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(task) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; what it said, or its exit status, is read below
+        for raw in self._process.stdout:
+            line = msgspec.json.decode(raw, type=Line)
+            if line.done:
+                return
+            if line.failed is None:
+                yield line
+            elif line.failed.user:
+                raise UserError(line.failed.where, line.failed.seen, line.failed.remedy)
+            else:
+                raise Failed(f"{line.failed.where}: {line.failed.seen}", self._log)
+        status = self._process.wait()
+        if status < 0:
+            raise Failed(f"the process was ended by {signal.Signals(-status).name}", self._log)
+        if status:
+            raise Failed(f"the process ended with status {status}", self._log)
+        raise Failed("the process ended without an answer", self._log)

@@ -1,0 +1,352 @@
+"""From records to one table: what is chosen, what is compared with what, and what is not."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgebench import compare
+from edgebench.analysis.report._charts import charts
+from edgebench.compare import Comparison, Row
+from edgebench.errors import UnknownName, UserError
+from edgebench.schema.energy_reading import EnergyReading
+from edgebench.schema.record import Record, Runtime
+from tests.support.records import FACTS, PLAN, failed, make_artifact, make_golden, make_reading, make_record, save_all
+
+FP32, INT8 = "net-onnx-fp32", "net-onnx-int8"
+
+
+def rows(*records: Record, baseline: str | None = None) -> list[Row]:
+    return list(compare.compare(records, baseline=baseline).rows)
+
+
+def names(records: list[Record]) -> list[str]:
+    return [one.artifact.name for one in records]
+
+
+# ------------------------------------------------------------------ which records
+
+
+def test_the_newest_record_of_each_artifact_is_selected(tmp_path: Path) -> None:
+    old = make_record(FP32, job="old", created="20261119T100000Z")
+    new = make_record(FP32, job="new", created="20261120T100000Z")
+    other = make_record(INT8, job="old", created="20261119T100000Z")
+    save_all(tmp_path, [new, other, old])
+    selected = compare.select(tmp_path, ["board"]).records
+    assert [(one.artifact.name, one.job) for one in selected] == [(FP32, "new"), (INT8, "old")]
+
+
+def test_a_models_files_stand_together_floats_first(tmp_path: Path) -> None:
+    wanted = [
+        "net-onnx-fp32",
+        "net-onnx-fp16",
+        "net-onnx-int8",
+        "net-tflite-fp32",
+        "net-tflite-int8",
+        "other-onnx-fp32",
+    ]
+    save_all(tmp_path, [make_record(name) for name in reversed(wanted)])
+    assert names(compare.select(tmp_path, ["board"]).records) == wanted
+
+
+def test_targets_come_in_the_order_of_the_command_line(tmp_path: Path) -> None:
+    save_all(tmp_path, [make_record(FP32, target=target) for target in ("a", "b", "c")])
+    assert [one.target.name for one in compare.select(tmp_path, ["c", "a"]).records] == ["c", "a"]
+    assert [one.target.name for one in compare.select(tmp_path, []).records] == ["a", "b", "c"]
+
+
+def test_a_record_can_be_named_by_its_file(tmp_path: Path) -> None:
+    old, new = (make_record(FP32, created=created) for created in ("20261119T100000Z", "20261120T100000Z"))
+    paths = save_all(tmp_path, [old, new])
+    assert compare.select(tmp_path, [str(paths[0])]).records == [old]
+    assert compare.select(tmp_path, ["board", str(paths[0])]).records == [new, old]
+
+
+def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
+    here, there = tmp_path / "results", tmp_path / "colleague"
+    save_all(here, [make_record(FP32, target="a")])
+    save_all(there, [make_record(FP32, target=target) for target in ("b", "c")])
+    assert [one.target.name for one in compare.select(here, ["a", str(there)]).records] == ["a", "b", "c"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: there are no records in it"):
+        compare.select(here, [str(tmp_path / "empty")])
+
+
+def test_the_jobs_of_a_target_are_no_records(tmp_path: Path) -> None:
+    save_all(tmp_path, [make_record()])
+    job = tmp_path / "board/.jobs/20261120-abc"
+    job.mkdir(parents=True)
+    (job / "request.json").write_text("{}")
+    assert len(compare.select(tmp_path, []).records) == 1
+
+
+def test_an_unknown_target_is_answered_with_a_guess(tmp_path: Path) -> None:
+    save_all(tmp_path, [make_record(target="desktop-cpu")])
+    with pytest.raises(UnknownName, match="Did you mean 'desktop-cpu'"):
+        compare.select(tmp_path, ["desktop-cpo"])
+
+
+@pytest.mark.parametrize("results", ["nowhere", ""])
+def test_without_records_the_remedy_is_to_deploy(tmp_path: Path, results: str) -> None:
+    with pytest.raises(UserError, match="edgebench deploy"):
+        compare.select(tmp_path / results, [])
+
+
+def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text('{"hello": 1}')
+    selected = compare.select(tmp_path, [str(tmp_path / "notes.json")])
+    (error,) = selected.skipped
+    assert selected.records == [] and "notes.json: it is not a record" in str(error)
+
+
+# ------------------------------------------------------------------ the baseline
+
+
+def test_the_first_measured_row_is_the_baseline() -> None:
+    first, second, third = rows(failed("gone-onnx-fp32"), make_record(FP32), make_record(INT8, p50_ns=25_000.0))
+    assert [first.is_baseline, second.is_baseline, third.is_baseline] == [False, True, False]
+    assert third.ratio is not None and third.ratio.value == pytest.approx(0.5, rel=1e-3) and third.ratio.paired
+    assert second.ratio is not None and second.ratio.value == 1
+
+
+WRONG = make_record("wrong-onnx-fp32", golden=msgspec.structs.replace(make_golden([[1.0, 0.0]]), passed=False))
+
+
+def test_a_record_that_answered_wrongly_is_invalid_and_has_no_rank() -> None:
+    assert WRONG.rounds and WRONG.outcome.status == "complete"
+    wrong, right, other = rows(WRONG, make_record(FP32), make_record(INT8, p50_ns=25_000.0))
+    assert (wrong.verdict.level, wrong.ratio, wrong.no_ratio) == ("invalid", None, "its record is invalid")
+    assert [one.is_baseline for one in (wrong, right, other)] == [False, True, False]
+    assert other.ratio is not None and other.ratio.value == pytest.approx(0.5, rel=1e-3)
+    charted = [one["artifact"] for _, _, spec in charts(compare.compare([WRONG, make_record(FP32)]))[:-1]
+               for one in spec["datasets"]["rows"]]  # fmt: skip
+    assert charted and not any("wrong" in label for label in charted)
+
+
+@pytest.mark.parametrize("record", [WRONG, failed("broken-onnx-fp32")], ids=["wrong", "failed"])
+def test_an_invalid_record_is_no_baseline_even_if_it_is_named(record: Record) -> None:
+    with pytest.raises(UserError, match="nothing can be compared with it, because .*Name another artifact"):
+        rows(record, make_record(FP32), baseline=record.artifact.name)
+
+
+def test_of_several_records_of_a_name_the_baseline_is_one_that_is_valid() -> None:
+    wrong = msgspec.structs.replace(WRONG, artifact=make_record(FP32).artifact, created="20261101T000000Z")
+    assert [one.is_baseline for one in rows(wrong, make_record(FP32), baseline=FP32)] == [False, True]
+
+
+def test_rows_have_no_ratios_if_no_record_can_be_the_baseline() -> None:
+    found = rows(WRONG, failed(INT8))
+    assert [(one.is_baseline, one.ratio) for one in found] == [(False, None)] * 2
+
+
+def test_a_baseline_is_chosen_by_artifact_or_by_target_and_artifact() -> None:
+    records = [make_record(name, target=target) for target in ("a", "b") for name in (FP32, INT8)]
+    for wanted, marked in ((INT8, ("a", INT8)), (f"b/{FP32}", ("b", FP32))):
+        found = rows(*records, baseline=wanted)
+        assert [(r.record.target.name, r.record.artifact.name) for r in found if r.is_baseline] == [marked]
+        assert all(row.ratio is not None for row in found)
+
+
+def test_a_mistyped_baseline_is_answered_with_a_guess() -> None:
+    with pytest.raises(UnknownName, match=f"Did you mean '{INT8}'"):
+        rows(make_record(FP32), make_record(INT8), baseline="net-onnx-int9")
+
+
+def test_across_targets_the_ratio_is_not_paired() -> None:
+    _, other = rows(make_record(target="a"), make_record(target="b", job="job-2", p50_ns=150_000.0))
+    assert other.ratio is not None and not other.ratio.paired
+    assert other.ratio.value == pytest.approx(3, rel=1e-3)
+
+
+# ------------------------------------------------------------------ emulated targets
+
+REAL = [make_record(FP32, target="desk"), make_record(INT8, target="desk", p50_ns=40_000.0)]
+EMULATED = [
+    make_record(FP32, target="qemu", emulated=True, job="job-2", p50_ns=900_000.0),
+    make_record(INT8, target="qemu", emulated=True, job="job-2", p50_ns=300_000.0),
+]
+
+
+def test_an_emulated_row_is_compared_with_its_own_target_only() -> None:
+    ratios = [row.ratio.value for row in rows(*REAL, *EMULATED) if row.ratio]
+    assert ratios == pytest.approx([1, 0.8, 1, 1 / 3], rel=1e-3)
+    assert [row.is_baseline for row in rows(*REAL, *EMULATED)] == [True, False, True, False]
+
+
+def test_an_emulated_record_is_not_the_baseline_even_if_it_comes_first() -> None:
+    other = make_record(FP32, target="pi", job="job-9", p50_ns=150_000.0)
+    found = rows(*EMULATED, *REAL, other)
+    assert [row.is_baseline for row in found] == [True, False, True, False, False]
+    assert [row.ratio.value for row in found if row.ratio] == pytest.approx([1, 1 / 3, 1, 0.8, 3], rel=1e-3)
+
+
+def test_an_emulated_baseline_is_never_used_for_a_real_row() -> None:
+    found = rows(*REAL, *EMULATED, baseline=f"qemu/{INT8}")
+    assert [row.ratio.value for row in found if row.ratio] == pytest.approx([1 / 0.8, 1, 3, 1], rel=1e-3)
+    assert [row.is_baseline for row in found] == [False, True, False, True]
+
+
+def test_two_emulated_targets_are_not_compared_with_each_other() -> None:
+    other = make_record(FP32, target="qemu-2", emulated=True, job="job-3", p50_ns=5_000_000.0)
+    assert [row.ratio.value for row in rows(EMULATED[0], other) if row.ratio] == [1, 1]
+
+
+def test_a_real_baseline_that_the_emulated_target_lacks_gives_way_to_its_first() -> None:
+    found = rows(make_record("more-onnx-fp32", target="desk"), *EMULATED)
+    assert [row.is_baseline for row in found] == [True, True, False]
+
+
+BROKEN = failed("broken-onnx-fp32", target="qemu", emulated=True, job="job-2")
+
+
+@pytest.mark.parametrize("records", [[BROKEN, *EMULATED], [REAL[0], BROKEN, EMULATED[1]]], ids=["alone", "with a real"])
+def test_a_failed_first_record_of_an_emulated_target_is_not_its_baseline(records: list[Record]) -> None:
+    assert BROKEN.target == EMULATED[1].target
+    assert rows(*records)[-1].ratio is not None
+
+
+# ------------------------------------------------------------------ conditions that differ
+
+
+def difference(own: Record, base: Record) -> tuple[str, ...]:
+    return rows(base, own)[1].differences
+
+
+def test_equal_conditions_have_no_differences() -> None:
+    assert difference(make_record(INT8), make_record(FP32)) == ()
+
+
+def test_threads_and_plan_are_compared_across_all_targets() -> None:
+    own = make_record(INT8, target="b", threads=4, plan=msgspec.structs.replace(PLAN, preset="default"))
+    assert difference(own, make_record(FP32, target="a")) == (
+        "threads: 4, baseline 1",
+        "plan: default, baseline quick",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "said"),
+    [
+        ("governor", "powersave", "governor: powersave, baseline performance"),
+        ("kernel", "6.13", "kernel: 6.13, baseline 6.12"),
+        ("model", "Another board", "device: Another board, baseline A board"),
+        ("cpu", "Cortex-A76", "processor: Cortex-A76, baseline Cortex-A72"),
+    ],
+)
+def test_a_target_that_changed_between_two_jobs_is_said(fact: str, value: str, said: str) -> None:
+    changed = msgspec.structs.replace(FACTS, **{fact: value})
+    assert difference(make_record(INT8, facts=changed), make_record(FP32)) == (said,)
+    assert difference(make_record(INT8, facts=changed, target="other"), make_record(FP32)) == ()
+
+
+def test_a_fact_that_one_side_does_not_know_is_no_difference() -> None:
+    assert difference(make_record(INT8, facts=msgspec.structs.replace(FACTS, governor=None)), make_record(FP32)) == ()
+
+
+def test_another_version_of_the_same_runtime_is_said_and_another_runtime_is_not() -> None:
+    newer = make_record(INT8, runtime=Runtime("onnxruntime", {"version": "2"}))
+    assert difference(newer, make_record(FP32)) == ("onnxruntime: 2, baseline 1",)
+    assert (
+        difference(make_record("net-tflite-fp32", runtime=Runtime("litert", {"version": "9"})), make_record(FP32)) == ()
+    )
+
+
+# ------------------------------------------------------------------ outputs, bit by bit
+
+ANSWERS = [[0.1, 0.9], [0.8, 0.2], [0.5, 0.4]]
+
+
+def two_targets(there: list[list[float]], **changes: object) -> Comparison:
+    here = make_record(FP32, target="a", outputs=ANSWERS)
+    return compare.compare([here, make_record(FP32, target="b", job="job-2", outputs=there, **changes)])
+
+
+def test_the_same_answers_on_two_targets_are_identical() -> None:
+    (match,) = two_targets(ANSWERS).outputs
+    assert (match.artifact, match.target, match.other) == (FP32, "b", "a")
+    assert match.identical and match.max_abs_diff == 0 and match.top1_agreement == 1
+
+
+def test_one_bit_is_a_difference() -> None:
+    (bits,) = struct.unpack("<I", struct.pack("<f", 0.9))
+    (flipped,) = struct.unpack("<f", struct.pack("<I", bits ^ 1))
+    (match,) = two_targets([[0.1, flipped], *ANSWERS[1:]]).outputs
+    assert not match.identical
+    assert 0 < match.max_abs_diff < 1e-7 and match.top1_agreement == 1
+
+
+def test_another_top_answer_counts_against_the_agreement() -> None:
+    (match,) = two_targets([[0.9, 0.1], *ANSWERS[1:]]).outputs
+    assert match.top1_agreement == pytest.approx(2 / 3) and match.max_abs_diff == pytest.approx(0.8)
+
+
+def test_minus_zero_is_not_zero_bit_by_bit() -> None:
+    comparison = compare.compare([make_record(target=t, outputs=[[o, 1.0]]) for t, o in (("a", 0.0), ("b", -0.0))])
+    (match,) = comparison.outputs
+    assert not match.identical and match.max_abs_diff == 0
+
+
+def test_only_the_same_file_on_another_target_is_matched() -> None:
+    base = make_record(FP32, target="a")
+    assert compare.compare([base, make_record(FP32, target="a", job="again")]).outputs == ()
+    other_file = make_record(make_artifact(FP32, content="retrained"), target="b")
+    assert compare.compare([base, other_file]).outputs == ()
+    renamed = make_record(make_artifact("renamed-onnx-fp32", content=FP32), target="b")
+    assert [match.artifact for match in compare.compare([base, renamed]).outputs] == ["renamed-onnx-fp32"]
+
+
+def test_every_target_is_matched_with_the_first() -> None:
+    comparison = compare.compare([make_record(FP32, target=target, outputs=ANSWERS) for target in "abc"])
+    assert [(match.target, match.other) for match in comparison.outputs] == [("b", "a"), ("c", "a")]
+
+
+def test_unchecked_records_are_not_matched() -> None:
+    assert two_targets(ANSWERS, golden=None).outputs == ()
+
+
+def test_answers_to_other_golden_inputs_are_not_matched() -> None:
+    """The same file, exported again with more golden inputs: nothing to compare bit by bit."""
+    assert two_targets([*ANSWERS, [0.3, 0.7]]).outputs == ()
+
+
+# ------------------------------------------------------------------ rows
+
+
+def test_a_failed_record_is_a_row_without_numbers() -> None:
+    _, row = rows(make_record(FP32), failed(INT8))
+    assert row.verdict.level == "invalid"
+    assert (row.p50_ns, row.p90_ns, row.p99_ns, row.throughput_hz, row.ratio) == (None,) * 5
+    assert row.no_ratio == "its record is invalid" and not row.is_baseline
+    assert row.high_water_bytes is None
+
+
+def test_a_single_record_is_its_own_baseline() -> None:
+    (row,) = rows(make_record())
+    assert row.is_baseline and row.ratio is not None and row.ratio.value == 1 and row.no_ratio == ""
+    assert row.p50_ns is not None and row.p50_ns.value == pytest.approx(50_000, rel=1e-3)
+    assert row.throughput_hz == pytest.approx(20_000, rel=1e-3)
+
+
+def test_a_single_failed_record_is_a_table_too() -> None:
+    (row,) = rows(failed())
+    assert row.ratio is None and row.no_ratio
+
+
+def test_energy_is_per_meter_or_says_why_not() -> None:
+    unavailable = EnergyReading("nvml", "unavailable", "no GPU")
+    measured, asked, never = rows(
+        make_record(FP32, energy=(make_reading(), unavailable)),
+        make_record(INT8, energy=(EnergyReading("rapl", "unavailable", "none here"), unavailable)),
+        make_record("net-tflite-fp32"),
+    )
+    assert [(one.meter, one.scope) for one in measured.energy] == [("rapl", "cpu_package")]
+    assert measured.no_energy == ("nvml: no GPU",)
+    assert (asked.energy, asked.no_energy) == ((), ("rapl: none here", "nvml: no GPU"))
+    assert (never.energy, never.no_energy) == ((), ("no meter was asked",))
+
+
+def test_memory_that_was_not_measured_is_absent() -> None:
+    assert rows(make_record(memory=None))[0].high_water_bytes is None

@@ -1,0 +1,153 @@
+"""What answers in an agent's place may say anything: each ends in one sentence, in little memory and before long."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.faults import peer
+
+MOST_MB = 64
+SHORT = ("SILENCE_SAID_S=0.3", "SILENCE_MAX_S=1", "JOURNAL_SILENCE_MAX_S=1", "HELLO_MAX_S=2",
+         "REQUEST_MAX_S=0.5", "LONG_REQUEST_MAX_S=1", "SAY_AGAIN_S=0.3", "STOPPED_MAX_S=0.5",
+         "RECONNECT_S=0.5", "RECONNECT_PAUSE_S=0.1",
+         "LOST_IN_A_ROW=1")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peer:
+    """script: what it does (faults/peer.py); end: what is said at last; said: and before that."""
+
+    name: str
+    script: str
+    end: str
+    said: str = ""
+
+
+PEERS = (
+    Peer("endless first line", "for_ever(b'x' * 65536)", "no agent of edgebench: a line of more than 1 MB"),
+    Peer("endless noise", "for_ever(b'welcome\\n' * 8192)", r"64 KB before its first word"),
+    Peer("no hello", "sleep(99)", "did not say hello within 2 s", "nothing heard for 0 s (asked for its hello)"),
+    Peer("hello without a version", "raw(b'{\"hello\": 0}\\n'); sleep(99)", "needs Python >= 3.9"),
+    Peer("hello of another kind", "raw(b'{\"hello\": [1]}\\n'); sleep(99)", "no agent of edgebench: Expected `int`"),
+    Peer("deep hello", "raw(b'{\"hello\":' + b'[' * 100_000 + b'\\n')", "more than 32 levels deep"),
+    Peer("endless answer", "hello(); ask(); for_ever(b'1' * 65536)", "answer to 'facts' cannot be used"),
+    Peer("deep answer", "hello(); ask(); raw(b'{\"ok\":' + b'[' * 100_000 + b']' * 100_000 + b'}\\n'); sleep(9)",
+         "levels deep"),
+    Peer("no number", "hello(); ask(); raw(b'{\"ok\": {\"temperature_c\": NaN}}\\n'); sleep(9)",
+         "NaN, which is no number"),
+    Peer("number without end", "hello(); ask(); raw(b'{\"ok\":{\"cores\": 1' + b'0' * 400 + b'}}\\n'); sleep(9)",
+         "more than 64 bits"),
+    Peer("float without end", "hello(); ask(); raw(b'{\"ok\":{\"temperature_c\": 1e400}}\\n'); sleep(9)", "not finite"),
+    Peer("no object", "hello(); ask(); raw(b'17\\n'); sleep(9)", "neither an answer nor an error"),
+    Peer("error without text", "hello(); ask(); raw(b'{\"error\": {}}\\n'); sleep(9)",
+         "neither an answer nor an error"),
+    Peer("unknown hashes", """
+        hello()
+        while True:
+            request = ask()
+            if request["do"] == "missing":
+                answer(["0" * 64])
+            elif request["do"] == "runtimes":
+                answer({name: {} for name in request["names"]})
+            else:
+                answer({} if request["do"] == "facts" else None)
+        """, "it misses files that nobody spoke of"),
+    Peer("runtimes that nobody asked for", """
+        hello()
+        while True:
+            answer({"runtimes": {"evil": {}}, "facts": FACTS}.get(ask()["do"]))
+        """, "cannot be used"),
+    Peer("started by nobody", """
+        hello()
+        while True:
+            request = ask()
+            do = request["do"]
+            answer({"facts": FACTS, "missing": [], "start": 17}.get(do)
+                   if do != "runtimes" else {name: {} for name in request["names"]})
+        """, "answer to 'start' cannot be used"),
+    Peer("endless journal line", "hello(); until_tail(); raw(b'{\"n\":0,'); for_ever(b'1' * 65536)",
+         "a line of more than 8 MB"),
+    Peer("endless journal", """
+        hello()
+        until_tail()
+        n = 0
+        while True:
+            raw(b''.join(b'{"n":%d,"t_ns":1,"event":"warm"}\\n' % i for i in range(n, n + 1000)))
+            n += 1000
+        """, "more than measuring can write in that time"),
+    Peer("journal of fat lines", """
+        hello()
+        until_tail()
+        n = 0
+        while True:
+            raw(b'{"n":%d,"t_ns":1,"event":"round","values_ns":[%s]}\\n' % (n, b"1," * 1_000_000))
+            n += 1
+        """, "more than measuring can write in that time"),
+    Peer("line numbers that leap", "hello(); until_tail(); raw(b'{\"n\":0,\"a\":1}\\n{\"n\":2,\"a\":1}\\n'); sleep(9)",
+         "a journal line .* due is 1"),
+    Peer("the same line for ever", "hello(); until_tail(); for_ever(b'{\"n\":0,\"event\":\"job\"}\\n')", "due is 1"),
+    Peer("deep journal line", """
+        hello()
+        until_tail()
+        raw(b'{"n":0,"t_ns":1,"x":' + b'[' * 100_000 + b']' * 100_000 + b'}\\n{"ok":{"tail":"ended"}}\\n')
+        while True:
+            ask()
+            answer({"received_ns": 1, "sent_ns": 2})
+        """, "does not fit the protocol"),
+    Peer("a clock beyond all clocks", """
+        hello()
+        until_tail()
+        raw(b'{"n":0,"t_ns":1' + b'0' * 400 + b',"event":"end","status":"done"}\\n{"ok":{"tail":"ended"}}\\n')
+        while True:
+            ask()
+            answer({"received_ns": 1, "sent_ns": 2})
+        """, "does not fit the protocol"),
+    Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "nothing heard for 1 s .asked for 'tail'",
+         "nothing heard for 0 s"),
+    Peer("alive and nothing else", "hello(); ask()\nwhile True:\n    raw(b'{\"alive\": {}}\\n')\n    sleep(0.1)",
+         "it has been at work on that for", "it is still at work on 'facts'"),
+    Peer("alive in no known way", "hello(); until_tail(); raw(b'{\"alive\": NaN}\\n'); sleep(9)", "no number"),
+    Peer("a tail that is stopped for ever", """
+        hello()
+        until_tail()
+        while True:
+            raw(b'{"alive": {"stopped": 7}}\\n')
+            sleep(0.1)
+        """,
+         "process 7 has been stopped", "kill -CONT 7"),
+    Peer("neither ends nor speaks", "hello(); ask(); os.close(1); out.detach(); time.sleep(30)",
+         "the connection ended"),
+    Peer("last words of 300 MB", "hello(); ask(); os.close(0); [os.write(2, b'no\\n' * 9999) for _ in range(9999)]",
+         "the connection ended: no"),
+    Peer("escapes in an error", "hello(); ask(); raw(b'{\"error\": \"\\\\u001b[2Jboo\\\\u202e\"}\\n'); sleep(9)",
+         r"the agent says: \\x1b\[2Jboo\\u202e"),
+    Peer("escapes in last words", "hello(); ask(); os.write(2, b'\\x1b]0;owned\\x07'); sys.exit(3)",
+         r"the connection ended: \\x1b\]0;owned\\x07"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("hostile", PEERS, ids=lambda one: one.name)
+def test_a_hostile_agent_costs_one_sentence(hostile: Peer, models: Path, tmp_path: Path) -> None:
+    python = peer.write(tmp_path / "bin", hostile.script)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.support.faults.drive"),
+            *(python, models / "relu.onnx", tmp_path / "results", *SHORT),
+        ],
+        capture_output=True, text=True, timeout=90, cwd=Path(__file__).parents[2], env={**os.environ},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    *said, end = map(json.loads, done.stdout.splitlines())
+    print(end)
+    assert re.search(hostile.end, end["end"]), end
+    assert hostile.said in " ".join(one["said"] for one in said)
+    assert end["end"].isprintable() and all(one["said"].isprintable() for one in said)
+    assert end["megabytes"] < MOST_MB

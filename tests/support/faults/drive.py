@@ -1,0 +1,58 @@
+"""Deploy to a hostile agent in a process of its own, and say what became of it, its largest memory and the time.
+
+python -m tests.support.faults.drive PYTHON MODEL RESULTS [NAME=SECONDS ...]       deadlines, instead of the real ones
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from edgebench import deploy
+from edgebench.device import agent, arrival, connection, wire
+from edgebench.errors import UserError
+from edgebench.progress import Silent
+from edgebench.schema import plan, record
+from edgebench.schema.targets import Target
+
+_DEADLINES = {
+    "SILENCE_SAID_S": wire, "SILENCE_MAX_S": wire, "JOURNAL_SILENCE_MAX_S": wire, "HELLO_MAX_S": arrival,
+    "RECONNECT_S": connection, "RECONNECT_PAUSE_S": connection, "STOPPED_MAX_S": agent,
+    "REQUEST_MAX_S": agent, "LONG_REQUEST_MAX_S": agent,
+    "SAY_AGAIN_S": agent, "LOST_IN_A_ROW": deploy,
+}  # fmt: skip
+
+
+class Aloud(Silent):
+    def say(self, line: str) -> None:
+        print(json.dumps({"said": line}), flush=True)
+
+
+def main(python: str, model: str, results: str, *deadlines: str) -> None:
+    for given in deadlines:
+        name, _, seconds = given.partition("=")
+        setattr(_DEADLINES[name], name, float(seconds))
+    before = high_water_mb()
+    started = time.monotonic()
+    target = Target(name="hostile", transport="local", python=python, workdir=results + "-agent")
+    try:
+        paths = deploy.deploy(
+            target, deploy.sources([Path(model)]), plan.named("quick"), Path(results), progress=Aloud()
+        )
+        seen = f"record: {record.load(paths[0]).outcome}"
+    except UserError as error:
+        seen = str(error)
+    used = high_water_mb() - before
+    print(json.dumps({"end": seen, "seconds": time.monotonic() - started, "megabytes": used}))
+
+
+def high_water_mb() -> float:
+    """Of this process: what getrusage says includes the one that started it."""
+    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
