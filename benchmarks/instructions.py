@@ -22,9 +22,9 @@ from edgebench.device.emulator import BOARDS
 from edgebench.errors import UserError
 from edgebench.networks.models import InputShape
 from edgebench.progress import Terminal
-from edgebench.recommend import instructions
+from edgebench.recommend import counting, counts
 from edgebench.recommend.advice import kind_of
-from edgebench.recommend.instructions import Count, Table
+from edgebench.recommend.counts import Count, Table
 from edgebench.schema import checkpoint
 from exporters import Job, Kernels
 from exporters.inspect import Look
@@ -45,7 +45,7 @@ VARIANTS = ("onnx-fp32", *(f"onnx-int8-{one.form}" for one in FORMS), "tflite-fp
 HEADER = ("network", "board", "ONNX fp32", "U8S8", "S8S8", "U8S8 wide", "TFLite fp32", "TFLite INT8")
 
 
-def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) -> Iterator[Count]:
+def count_of(name: str, shape: InputShape, boards: Sequence[str], folder: Path) -> Iterator[Count]:
     workers = Workers(folder)
     job = networks.job(name, shape, folder)
     files = {f"{name}-{variant}": path for variant, path in _files(job, workers)}
@@ -56,7 +56,7 @@ def counts(name: str, shape: InputShape, boards: Sequence[str], folder: Path) ->
         (source,) = deploy.sources([path])
         sources.append(deploy.Source(msgspec.structs.replace(source.artifact, name=called), source.folder))
     for board in boards:
-        counted = instructions.count(sources, board, progress=Terminal(Console(stderr=True)))
+        counted = counting.count(sources, board, progress=Terminal(Console(stderr=True)))
         for source in sources:
             number, runtime = counted[source.artifact.name]
             variant = source.artifact.name.removeprefix(f"{name}-")
@@ -94,27 +94,27 @@ def rows(found: Sequence[Count]) -> Iterator[list[str]]:
 
 def keep(counted: Sequence[Count]) -> None:
     """In the table that `edgebench export --for` reads; counts of other networks and boards stay."""
-    table = instructions.table()
+    table = counts.table()
     again = {(one.network, one.board) for one in counted}
     others = [one for one in table.counts if (one.network, one.board) not in again]
     both = sorted([*others, *counted], key=lambda one: (list(SHAPES).index(one.network), one.board))
     table = Table(f"{datetime.now(UTC):%Y-%m-%d}", tuple(both))
-    instructions.TABLE.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
-    instructions.table.cache_clear()
+    counts.TABLE.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
+    counts.table.cache_clear()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="*", default=list(SHAPES), choices=SHAPES)
     parser.add_argument("--boards", nargs="*", default=list(BOARDS), choices=BOARDS)
-    parser.add_argument("--write", action="store_true", help=f"keep them in {instructions.TABLE.name}")
+    parser.add_argument("--write", action="store_true", help=f"keep them in {counts.TABLE.name}")
     chosen = parser.parse_args(arguments)
     print(report.conditions() + "\n")
     found: list[Count] = []
     try:
         for name in chosen.networks:
             with tempfile.TemporaryDirectory() as folder:
-                these = list(counts(name, SHAPES[name], chosen.boards, Path(folder)))
+                these = list(count_of(name, SHAPES[name], chosen.boards, Path(folder)))
             found += these
             if chosen.write:
                 keep(these)

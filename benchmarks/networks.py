@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from edgebench.networks import models
-from edgebench.networks.data import Preprocessing
 from edgebench.networks.models import InputShape
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Metadata
 from edgebench.schema.history import Metrics
+from edgebench.schema.preprocessing import Preprocessing
 from exporters import Job, Scheme
 
 CLASSES = tuple("abcdefghij")

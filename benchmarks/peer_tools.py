@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgebench.errors import UserError
+from edgebench.networks.from_checkpoint import rebuild
 
 LONGEST_S = 1800
 
@@ -38,7 +39,7 @@ class Work:
     def network(self) -> Any:
         from edgebench.schema import checkpoint
 
-        return checkpoint.load(self.checkpoint).build().eval()
+        return rebuild(checkpoint.load(self.checkpoint)).eval()
 
     def images(self) -> Any:
         return np.load(self.calibration)

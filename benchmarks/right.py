@@ -20,14 +20,15 @@ from edgebench.analysis import stats
 from edgebench.errors import UserError
 from edgebench.export import export
 from edgebench.networks import data, training
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema import tensors as parity
-from exporters.pipeline.answering import Run
+from exporters.workers.answering import Run
 from exporters.workers.process import Failed, Workers
 
 if TYPE_CHECKING:
     from edgebench.analysis.stats import Estimate
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 PLUGINS = ("onnx", "tflite")
 OURS = "edgebench"
@@ -73,7 +74,7 @@ class Trained:
 
     @cached_property
     def _reference(self) -> Float32Array:
-        return training.logits(self._opened.build(), self._images.test.images, self._opened.about.preprocessing)
+        return training.logits(rebuild(self._opened), self._images.test.images, self._opened.about.preprocessing)
 
     @cached_property
     def _stored(self) -> Path:

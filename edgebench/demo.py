@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgebench import compare
 from edgebench.analysis import report
-from edgebench.compare import Comparison
+from edgebench.analysis.comparison import Comparison
 from edgebench.deploy import check_measured, deploy, sources
 from edgebench.export import export
 from edgebench.progress import Progress

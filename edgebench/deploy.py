@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from edgebench.device.sending import sources as sources
 from edgebench.energy.host_meter import Metering
 from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
+from edgebench.networks import data
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle, record
 from edgebench.schema.facts import Facts
@@ -115,11 +117,12 @@ def _how_it_ended(outcome: Outcome) -> str:
 
 def _test_sets(wanted: Sequence[Source], progress: Progress) -> dict[str, TestSet]:
     """By the artifacts' names."""
+    load = cache(data.load)  # the artifacts of a bundle are all asked about the same images
     with progress.step("Preparing the test images", total=len(wanted)) as step:
         found = {}
         for source in wanted:
             sending.refuse_test_set(source)
-            found[source.artifact.name] = accuracy.test_set(source.artifact)
+            found[source.artifact.name] = accuracy.test_set(source.artifact, load)
             step.advance()
     return found
 

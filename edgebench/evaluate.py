@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from edgebench.errors import UnknownName, UserError
 from edgebench.networks import data, training
 from edgebench.networks.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName, packed
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
@@ -44,7 +45,7 @@ def evaluate(
     opened = checkpoint.load(source)
     about = opened.about
     chosen = _chosen(opened, split, images)
-    network = opened.build().to(training.device())
+    network = rebuild(opened).to(training.device())
 
     with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images"):
         logits = training.logits(network, chosen.images, about.preprocessing).astype(np.float64)

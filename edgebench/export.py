@@ -23,12 +23,12 @@ import exporters
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks.models import InputShape
 from edgebench.progress import Progress, Silent
-from edgebench.recommend import advice
+from edgebench.recommend import advice, counts
 from edgebench.schema import bundle, checkpoint
 from edgebench.schema.bundle import Artifact, Bundle, NotMade
 from exporters import Asked, Choice, Source
 from exporters.pipeline import cache as _cache
-from exporters.pipeline import drop, float_operators, publishing, results
+from exporters.pipeline import drop, float_operators, opening, publishing, results
 from exporters.pipeline import kernels as _processor
 from exporters.pipeline import material as _material
 from exporters.pipeline.cache import Cache
@@ -36,7 +36,6 @@ from exporters.pipeline.candidates import CANDIDATE
 from exporters.pipeline.criterion import DIVERGENCE
 from exporters.pipeline.making import Making, side_by_side
 from exporters.pipeline.material import Material
-from exporters.sources import opening
 from exporters.sources.parent import Given, Parent
 from exporters.workers.process import Workers
 
@@ -148,7 +147,7 @@ def export(
         converters = side_by_side(len(plugins), parent.parameters)
         workers.warm(plugins[:converters])
         material = _material.load(parent)
-        kernels = _processor.kernels_for(places.values(), parent.model, no_vnni=no_vnni)
+        kernels = _processor.kernels_for(places.values(), counts.of_forms(parent.model), no_vnni=no_vnni)
         asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, kernels)
         _refuse_unusable(parent, material, choices, fold=fold)
         with publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:

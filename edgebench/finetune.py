@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from edgebench.networks import data, pruning, training
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.training import Costing, Recipe
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
@@ -33,7 +34,7 @@ def finetune(
     path = checkpoint.new_path(f"{parent.name}-finetuned", out)
     about = parent.about
     images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
-    network = parent.build()
+    network = rebuild(parent)
     state = training.state_path(path)
     run = training.fit(
         network,

@@ -1,54 +1,28 @@
 """pack: how small a checkpoint becomes when its zeros are not stored, and files in which they are not.
 
-What is packed are the weights: float32 arrays of two or more dimensions. Everything else (biases, normalisations) stays
-as it is. A packed file holds all of the checkpoint, which comes back byte for byte:
-
-    8 bytes                 b"edgepack"
-    8 bytes, then as many   the format's name
-    8 bytes, then as many   the checkpoint's head: JSON, as safetensors has it
-    8 bytes, then as many   for each array, in the order of the checkpoint: packed, or as it is
-
-The 8 bytes before each part are its length as uint64, little-endian. Neither torch nor safetensors is needed.
+The files are described in `networks/packed_file.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
-from math import prod
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from edgebench.errors import BadFile, UserError
 from edgebench.files import output
-from edgebench.networks import packing
+from edgebench.networks import packed_file, packing
+from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.packed_file import Packed
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    pass
 
-MAGIC = b"edgepack"
 SUFFIX = ".edgepack"
 DEFAULT_FORMAT = "huffman"
-LARGEST_BYTES = 1 << 32  # of a checkpoint: a packed file of a few bytes can claim any size
-_ADVICE = "Make it again with `edgebench pack`, or use another copy"
-
-
-@dataclass(frozen=True)
-class Packed:
-    """One way to store a checkpoint. weights_bytes: of what is packed; file_bytes: of the whole file.
-
-    accuracy: of a lossy one, on the whole test split; None: lossless.
-    """
-
-    format: str
-    weights_bytes: int
-    file_bytes: int
-    accuracy: float | None = None
 
 
 def sizes(source: Path, formats: Sequence[str] | None = None, *, shared_bits: int | None = None) -> list[Packed]:
@@ -64,9 +38,9 @@ def sizes(source: Path, formats: Sequence[str] | None = None, *, shared_bits: in
     for name in formats:
         packing.require(name)
     opened = checkpoint.load(source)
-    stored = _split(source.read_bytes())
+    stored = packed_file.split(source.read_bytes())
     found = [Packed("dense", stored.weights_bytes, len(stored.raw))]
-    found += [_verified(stored, name)[0] for name in formats]
+    found += [packed_file.verified(stored, name)[0] for name in formats]
     if shared_bits is not None:
         found.append(_shared(opened, stored, shared_bits))
     return found
@@ -78,7 +52,7 @@ def write(source: Path, out: Path, format_: str = DEFAULT_FORMAT) -> Path:
     output.make_folder(out.parent)
     output.check(out)
     checkpoint.load(source)
-    _, packed = _verified(_split(source.read_bytes()), format_)
+    _, packed = packed_file.verified(packed_file.split(source.read_bytes()), format_)
     output.write(out, packed)
     return out
 
@@ -89,150 +63,33 @@ def unpack(source: Path, out: Path | None = None) -> Checkpoint:
         packed = source.read_bytes()
     except OSError as error:
         raise BadFile(str(source), f"it cannot be read ({error.strerror})", "Check the path") from error
-    raw = _unpacked(packed, str(source))
+    raw = packed_file.unpacked(packed, str(source))
     checkpoint.verified_digest(raw, source)
     path = checkpoint.new_path(source.stem, out)
     output.write(path, raw)
     return checkpoint.load(path)
 
 
-# ------------------------------------------------------------------ the two files, array by array
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """What a checkpoint's head says of an array."""
-
-    name: str
-    shape: tuple[int, ...]
-    size_bytes: int
-    is_weight: bool
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A checkpoint. head: without its length. arrays: in the order of the file, as the slots."""
-
-    head: bytes
-    slots: tuple[_Slot, ...]
-    arrays: tuple[bytes, ...]
-
-    @property
-    def raw(self) -> bytes:
-        return b"".join((len(self.head).to_bytes(8, "little"), self.head, *self.arrays))
-
-    @property
-    def weights_bytes(self) -> int:
-        return sum(slot.size_bytes for slot in self.slots if slot.is_weight)
-
-    def packed(self, format_: str) -> _Stored:
-        """The same with other bytes for its weights."""
-        pack = packing.load(format_).pack
-        arrays = (
-            pack(_floats(array, slot.shape)) if slot.is_weight else array
-            for slot, array in zip(self.slots, self.arrays, strict=True)
-        )
-        return replace(self, arrays=tuple(arrays))
-
-
-def _floats(array: bytes, shape: tuple[int, ...]) -> Float32Array:
-    import numpy as np
-
-    return np.frombuffer(array, "<f4").reshape(shape)
-
-
-def _split(raw: bytes) -> _Stored:
-    """A checkpoint's bytes, taken apart."""
-    size = int.from_bytes(raw[:8], "little")
-    head, body = raw[8 : 8 + size], raw[8 + size :]
-    slots = _slots(head)
-    ends = list(accumulate(slot.size_bytes for slot in slots))
-    return _Stored(head, slots, tuple(body[end - slot.size_bytes : end] for slot, end in zip(slots, ends, strict=True)))
-
-
-def _slots(head: bytes) -> tuple[_Slot, ...]:
-    """Raises ValueError, TypeError, KeyError or msgspec's errors for a head that is none."""
-    known: dict[str, Any] = msgspec.json.decode(head, type=dict[str, Any])
-    known.pop("__metadata__", None)
-    slots = []
-    for name, entry in sorted(known.items(), key=lambda item: item[1]["data_offsets"]):
-        begin, end = entry["data_offsets"]
-        shape = tuple(entry["shape"])
-        is_weight = entry["dtype"] == "F32" and len(shape) > 1
-        if end < begin or (is_weight and 4 * prod(shape) != end - begin):
-            raise ValueError(f"'{name}' has {end - begin} bytes, which does not fit its shape {shape}")
-        slots.append(_Slot(name, shape, end - begin, is_weight))
-    return tuple(slots)
-
-
-def _join(format_: str, stored: _Stored) -> bytes:
-    """A packed file's bytes."""
-    parts = (format_.encode(), stored.head, *stored.arrays)
-    return MAGIC + b"".join(len(part).to_bytes(8, "little") + part for part in parts)
-
-
-def _unpacked(packed: bytes, where: str) -> bytes:
-    """The checkpoint's bytes. Raises BadFile, which names `where`, MissingPackage and UnknownName."""
-    try:
-        if not packed.startswith(MAGIC):
-            raise ValueError("it does not begin as one")
-        format_, head, *arrays = _parts(packed[len(MAGIC) :])
-        slots = _slots(head)
-        if sum(slot.size_bytes for slot in slots) > LARGEST_BYTES:
-            raise ValueError(f"it claims to be larger than {LARGEST_BYTES:,} bytes")
-        packing.require(format_.decode())
-        unpack = packing.load(format_.decode()).unpack
-        whole = (
-            unpack(array, slot.shape).tobytes() if slot.is_weight else array
-            for slot, array in zip(slots, arrays, strict=True)
-        )
-        return _Stored(head, slots, tuple(whole)).raw
-    except UserError:
-        raise
-    except Exception as error:  # every decoder has errors of its own for bytes that it did not write
-        raise BadFile(where, f"it is no packed checkpoint, or damaged ({error})", _ADVICE) from error
-
-
-def _parts(packed: bytes) -> Iterator[bytes]:
-    start = 0
-    while start < len(packed):
-        end = start + 8 + int.from_bytes(packed[start : start + 8], "little")
-        if end > len(packed):
-            raise ValueError("it ends too early")
-        yield packed[start + 8 : end]
-        start = end
-
-
-def _verified(stored: _Stored, format_: str) -> tuple[Packed, bytes]:
-    """How large it is, and the packed file's bytes, from which the checkpoint was read back."""
-    small = stored.packed(format_)
-    packed = _join(format_, small)
-    if _unpacked(packed, format_) != stored.raw:
-        raise RuntimeError(f"packing format {format_} is not lossless")
-    weights = sum(len(array) for slot, array in zip(stored.slots, small.arrays, strict=True) if slot.is_weight)
-    return Packed(format_, weights, len(packed)), packed
-
-
 # ------------------------------------------------------------------ lossy
 
 
-def _shared(opened: Checkpoint, stored: _Stored, bits: int) -> Packed:
+def _shared(opened: Checkpoint, stored: packed_file.Stored, bits: int) -> Packed:
     """Shared weights in Huffman's code, and how often a network of such weights is right."""
     import torch
 
     from edgebench.networks import data, training
     from edgebench.networks.packing import _sharing
 
-    network = opened.build()
+    network = rebuild(opened)
     state = network.state_dict()
     arrays = []
     for slot, array in zip(stored.slots, stored.arrays, strict=True):
         if slot.is_weight:
-            shared = _sharing.share(_floats(array, slot.shape), bits)
+            shared = _sharing.share(packed_file.floats(array, slot.shape), bits)
             state[slot.name].copy_(torch.from_numpy(shared))
             array = shared.tobytes()
         arrays.append(array)
     about = opened.about
     metrics = training.evaluate(network, data.load(about.dataset).test, about.preprocessing)
-    packed, _ = _verified(replace(stored, arrays=tuple(arrays)), DEFAULT_FORMAT)
+    packed, _ = packed_file.verified(replace(stored, arrays=tuple(arrays)), DEFAULT_FORMAT)
     return replace(packed, format=f"shared {bits}-bit", accuracy=metrics.accuracy)

@@ -12,6 +12,7 @@ import msgspec
 
 from edgebench.errors import UserError
 from edgebench.networks import data, models, pruning, sparsity, training
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import Request, _effect
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
@@ -79,7 +80,7 @@ def prune(
     seed = about.seed
     images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
 
-    dense, network = parent.build(), parent.build()
+    dense, network = rebuild(parent), rebuild(parent)
     pruning.apply(method, network, ratio, shape, seed=seed, **options)
     _refuse_no_effect(str(source), method, dense, network, shape)
     cut = metrics = training.evaluate(network, images.test, about.preprocessing)

@@ -13,7 +13,8 @@ import msgspec
 from edgebench.errors import UserError
 from edgebench.files import output
 from edgebench.networks import data, models, training
-from edgebench.networks.data import Dataset, Preprocessing
+from edgebench.networks.data import Dataset
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import Request
 from edgebench.networks.training import Costing, Recipe, branches
 from edgebench.networks.training.state import SUFFIX
@@ -21,6 +22,7 @@ from edgebench.progress import Progress, Silent
 from edgebench.prune import before_training
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
+from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,7 +74,7 @@ def train(
     tutor = None
     if teacher:
         taught_by = _fitting(checkpoint.load(teacher), images, "--teacher")
-        tutor = taught_by.build()
+        tutor = rebuild(taught_by)
         chosen = _with_teacher(chosen, taught_by)
 
     try:

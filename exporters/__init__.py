@@ -40,8 +40,8 @@ import msgspec
 
 from edgebench import plugins
 from edgebench.errors import MissingPackage, UnknownName, UserError
-from edgebench.networks.data import Preprocessing
 from edgebench.schema.bundle import Format, Precision, TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from exporters.sources.foreign import Foreign
 
 SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgebench import modelfile
-from edgebench.networks.data import Preprocessing
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.tensors import each_image, to_layout
 from exporters import Job, Made, Opened
 from exporters.arithmetic.ranges import Histogram
@@ -71,7 +72,7 @@ def from_checkpoint(source: Path, out: Path, *, dynamic_batch: bool = False) -> 
     from edgebench.schema import checkpoint
 
     opened = checkpoint.load(source)
-    _trace(opened.build(), opened.about.input_shape, out, dynamic_batch=dynamic_batch)
+    _trace(rebuild(opened), opened.about.input_shape, out, dynamic_batch=dynamic_batch)
 
 
 def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path, *, dynamic_batch: bool) -> None:

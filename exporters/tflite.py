@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench.networks.data import Preprocessing
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.tensors import each_image, to_layout
 from exporters import Job, Made, Opened
 from exporters.arithmetic.ranges import Histogram
@@ -53,7 +54,7 @@ def _from_checkpoint(source: Path, out: Path) -> None:
     from edgebench.schema import checkpoint
 
     opened = checkpoint.load(source)
-    _convert(opened.build(), opened.about.input_shape, out)
+    _convert(rebuild(opened), opened.about.input_shape, out)
 
 
 def _convert(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.networks.data import Preprocessing
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from exporters import Job, Made, Opened
 from exporters.arithmetic.folding import AS_OPERATORS, coefficients
 from exporters.sources import modules
@@ -50,7 +51,7 @@ def _network(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
     if job.foreign is not None:
         return modules.load(job.foreign), job.foreign.input_shape
     opened = checkpoint.load(Path(job.source))
-    return opened.build(), opened.about.input_shape
+    return rebuild(opened), opened.about.input_shape
 
 
 def _save(network: nn.Module, example: torch.Tensor, out: Path) -> None:

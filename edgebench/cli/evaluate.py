@@ -29,7 +29,7 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write all of it, for other programs.")] = None,
 ) -> None:
     """How right a network is, on which classes, and whether it knows when it is not."""
-    from edgebench.analysis.report import _evaluation
+    from edgebench.cli import _evaluation_table
     from edgebench.evaluate import evaluate as run
     from edgebench.networks import evaluation
     from edgebench.networks.evaluation import listing
@@ -38,7 +38,7 @@ def evaluate(
 
     check_outputs(html, csv, json)
     made = run(checkpoint, split=cast("SplitName", split), pictures=bool(html or json), progress=progress())
-    console().print(*_evaluation.tables(made), sep="\n\n")
+    console().print(*_evaluation_table.tables(made), sep="\n\n")
     if html:
         report.write_evaluation(checkpoint_.load(checkpoint), made, html)
         say_written(html)

@@ -26,7 +26,7 @@ from edgebench.cli._terminal import (
 )
 
 if TYPE_CHECKING:
-    from edgebench.compare import Comparison
+    from edgebench.analysis.comparison import Comparison
 
 app = typer.Typer()
 
@@ -214,8 +214,10 @@ def deploy(
     if accuracy:
         chosen = plan.with_accuracy(chosen)
     if energy or meter or country:
-        grid = carbon.grid(country) if country else None
-        chosen = plan.with_energy(chosen, window or plan.ENERGY_WINDOW_S, grid)
+        chosen = plan.with_energy(chosen, window or plan.ENERGY_WINDOW_S)
+        if country:
+            grid = carbon.grid(country)
+            chosen = plan.with_carbon(chosen, grid.country, grid.g_per_kwh, grid.source)
     elif window is not None:
         _without_effect("--energy-window", "--energy, --meter or --carbon")
     known = targets_.load(target, targets_.find_file(targets))

@@ -129,13 +129,13 @@ def sparsity(
     csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
 ) -> None:
     """Zeros layer by layer: of all weights, and of those that ever meet anything but padding."""
-    from edgebench.analysis.report import _sparsity
+    from edgebench.cli import _sparsity_table
     from edgebench.networks import sparsity
 
     check_outputs(csv)
     made = sparsity.table_of(checkpoint)
-    console().print(_sparsity.table(made))
-    say(f"\n{_sparsity.summary(made)}")
+    console().print(_sparsity_table.table(made))
+    say(f"\n{_sparsity_table.summary(made)}")
     if csv:
         sparsity.write_csv(made, csv)
         say_written(csv)
@@ -157,7 +157,7 @@ def pack(
 ) -> None:
     """How small a checkpoint becomes when its zeros are not stored; nothing about it gets faster."""
     from edgebench import pack
-    from edgebench.analysis.report import _packing
+    from edgebench.cli import _packing_table
     from edgebench.errors import UserError
 
     if bits is not None and (unpack or out):
@@ -170,7 +170,7 @@ def pack(
     else:
         with progress().step("Packing, and unpacking to compare"):
             found = pack.sizes(file, [format_] if format_ else None, shared_bits=bits)
-        console().print(_packing.table(found))
+        console().print(_packing_table.table(found))
 
 
 @app.command(epilog=example("edgebench models --input 3x224x224 --classes 100"))
@@ -179,12 +179,12 @@ def models(
     classes: Annotated[int, typer.Option(help="How many.", min=2)] = 10,
 ) -> None:
     """The networks that can be trained, with parameters, MACs and bytes for an input."""
-    from edgebench.analysis.report import _listing
+    from edgebench.cli import _network_table
     from edgebench.networks import models
 
     with progress().step("Building each network without memory"):
         listed = models.listing(models.parse_shape(shape), classes)
-    console().print(_listing.table(listed))
+    console().print(_network_table.table(listed))
 
 
 def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> Request | None:

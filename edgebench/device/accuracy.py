@@ -9,21 +9,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache as kept
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgebench.device.job_store import Test
 from edgebench.errors import UserError
 from edgebench.files import cache
-from edgebench.networks import data
+from edgebench.schema import tensors
 from edgebench.schema.bundle import Artifact
 
 # Of one piece: it is one request to the device, which has to answer it in time, and is fed from its memory.
 PIECE_BYTES = 8_000_000
 PIECE_IMAGES = 500
+
+
+class Split(Protocol):
+    """images: uint8 [N, H, W, C]; labels: int64 [N]."""
+
+    @property
+    def images(self) -> Any: ...
+
+    @property
+    def labels(self) -> Any: ...
+
+
+class Dataset(Protocol):
+    """What has a test split, as those of `networks.data` have."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def test(self) -> Split: ...
 
 
 @dataclass(frozen=True)
@@ -36,15 +55,18 @@ class TestSet:
     files: dict[str, Path]
 
 
-def test_set(artifact: Artifact) -> TestSet:
-    """Raises UserError for an artifact that was exported without a data set, or before edgebench kept how."""
+def test_set(artifact: Artifact, load: Callable[[str], Dataset]) -> TestSet:
+    """load: of a data set by its name.
+
+    Raises UserError for an artifact that was exported without a data set, or before edgebench kept how.
+    """
     if artifact.parity is None or artifact.preprocessing is None or not artifact.inputs:
         raise UserError(
             artifact.name,
             "it does not say which test set it is for and how its images are prepared",
             "Export it (again) with `edgebench export --dataset NAME`, or leave --accuracy out",
         )
-    images = _dataset(artifact.parity.dataset)
+    images = load(artifact.parity.dataset)
     pieces, files = [], {}
     folder = cache.folder() / "test-sets"
     for count, content in _pieces(artifact, images.test.images):
@@ -55,14 +77,8 @@ def test_set(artifact: Artifact) -> TestSet:
     return TestSet(Test(images.name, labels, tuple(pieces)), files)
 
 
-# The artifacts of a bundle are all asked about the same images.
-_dataset = kept(data.load)
-
-
 def _pieces(artifact: Artifact, images: Any) -> Iterator[tuple[int, bytes]]:
     """(images, their bytes) of each piece."""
-    from edgebench.schema import tensors as parity
-
     spec, preprocessing = artifact.inputs[0], artifact.preprocessing
     assert preprocessing is not None
     room = PIECE_IMAGES
@@ -70,9 +86,9 @@ def _pieces(artifact: Artifact, images: Any) -> Iterator[tuple[int, bytes]]:
     while start < len(images):
         some = images[start : start + room]
         if spec.folded:
-            stored = parity.to_layout(some.transpose(0, 3, 1, 2), spec)
+            stored = tensors.to_layout(some.transpose(0, 3, 1, 2), spec)
         else:
-            stored = parity.to_stored(preprocessing.apply(some), spec)
+            stored = tensors.to_stored(preprocessing.apply(some), spec)
         fits = max(1, PIECE_BYTES // stored[0].nbytes)
         if fits < len(some):
             room = fits

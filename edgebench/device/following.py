@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Protocol
 
 from edgebench.device import duration, journal
-from edgebench.device.agent import Silence
+from edgebench.device.agent import Agent, Silence
 from edgebench.device.answers import Tail
 from edgebench.device.connection import Connection
 from edgebench.device.job_store import OpenJob, Request
-from edgebench.energy.host_meter import Metering
 from edgebench.errors import LinkLost
 from edgebench.progress import Progress, Step
 
@@ -22,7 +22,21 @@ SOONER, SOONER_S = 0.5, 60.0
 LOST_IN_A_ROW, SILENCE_COUNTS = 9, 5
 
 
-def follow(link: Connection, job: OpenJob, meter: Metering, progress: Progress, *, metered: bool) -> Tail:
+class Listener(Protocol):
+    """What sees the journal as it comes and may want a word with the agent meanwhile: a meter on this machine.
+
+    name: "" where it listens to nothing.
+    """
+
+    name: str
+
+    def hears(self, line: bytes) -> bool:
+        """Whether this line is a reason to talk."""
+
+    def talk(self, agent: Agent) -> None: ...
+
+
+def follow(link: Connection, job: OpenJob, meter: Listener, progress: Progress, *, metered: bool) -> Tail:
     """Take in journal lines until the job has ended, over as many connections as it needs.
 
     metered: whether the device sees its own energy windows, as far as it is known.

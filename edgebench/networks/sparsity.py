@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from edgebench.errors import UserError
 from edgebench.files import output
 from edgebench.networks import models
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def table_of(path: Path) -> Table:
 
     opened = checkpoint.load(path)
     about = opened.about
-    network = opened.build()
+    network = rebuild(opened)
     with torch.device("meta"):
         dense = models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
     dense_weights = sum(layer.module.weight.numel() for layer in layers(dense, about.input_shape))

@@ -22,8 +22,8 @@ from edgebench.deploy import Source
 from edgebench.device.emulator import BOARDS
 from edgebench.errors import UserError
 from edgebench.progress import Progress
-from edgebench.recommend import instructions
-from edgebench.recommend.instructions import Count
+from edgebench.recommend import counting, counts
+from edgebench.recommend.counts import Count
 from edgebench.schema import targets
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.inspection import Network
@@ -176,7 +176,7 @@ def _counted(
     name: str, board: str, artifacts: Sequence[Artifact], folder: Path, progress: Progress
 ) -> Evidence:  # fmt: skip
     mine = [artifact for artifact in artifacts if artifact.format in ("onnx", "tflite")]
-    counted = instructions.count([Source(artifact, folder) for artifact in mine], board, progress=progress)
+    counted = counting.count([Source(artifact, folder) for artifact in mine], board, progress=progress)
     runtimes = ", ".join(sorted({runtime for _, runtime in counted.values()}))
     return Evidence(
         name,
@@ -188,7 +188,7 @@ def _counted(
 
 def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Network | None) -> Evidence:
     """From the table: this network, or else the one of its kind that is nearest in size."""
-    table = instructions.table()
+    table = counts.table()
     here = [one for one in table.counts if one.board == board]
     model, macs = artifacts[0].model, artifacts[0].macs
     found = [one for one in here if one.network == model and one.macs == macs]

@@ -21,8 +21,8 @@ import msgspec
 
 from edgebench.errors import BadFile
 from edgebench.files import untrusted
-from edgebench.networks.data import Preprocessing
 from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Name, Real, Sha256, Text
+from edgebench.schema.preprocessing import Preprocessing
 
 SCHEMA_VERSION = 2
 # 1  2026-11  first

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from edgebench import __version__
-from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.errors import BadFile, UserError
 from edgebench.files import output, untrusted
-from edgebench.networks import models
-from edgebench.networks.data import Preprocessing
-from edgebench.schema.history import Metrics, PruningStep, Training
+from edgebench.schema.history import Metrics, PruningStep, Size, Training
 from edgebench.schema.limits import Count, Text
+from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +40,8 @@ SUFFIX = ".safetensors"
 
 _UNSET = "0" * 64
 _DIGEST = re.compile(rb'"digest":"([0-9a-f]{64})"')
-_ADVICE = "Make it again with `edgebench train` or `edgebench prune`, or use another copy"
-_KIND = untrusted.Kind("a checkpoint of edgebench", SCHEMA_VERSION, _ADVICE, 2**36)
+ADVICE = "Make it again with `edgebench train` or `edgebench prune`, or use another copy"
+_KIND = untrusted.Kind("a checkpoint of edgebench", SCHEMA_VERSION, ADVICE, 2**36)
 
 
 def now() -> str:
@@ -60,7 +59,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input_shape: tuple[_Side, _Side, _Side]
     class_names: tuple[Text, ...]
     preprocessing: Preprocessing
-    size: models.Size
+    size: Size
     metrics: Metrics
     arguments: dict[str, Any] = {}
     training: tuple[Training, ...] = ()
@@ -102,31 +101,9 @@ class Checkpoint:
             tensors = safetensors.torch.load(raw)
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             seen = f"its tensors are not laid out as its head says ({untrusted.shortened(error)})"
-            raise BadFile(str(self.path), seen, _ADVICE) from error
+            raise BadFile(str(self.path), seen, ADVICE) from error
         # Clones: the loaded tensors share memory with `raw`, which is read-only.
         return {name: tensor.clone() for name, tensor in tensors.items()}
-
-    def build(self) -> nn.Module:
-        """The network with its weights, in evaluation mode; a pruned one in its pruned shapes.
-
-        The dense network is built without memory behind it, resized to the tensors in the file, then filled.
-        """
-        import torch
-
-        tensors = self.tensors()
-        about = self.about
-        try:
-            with torch.device("meta"):
-                model = models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
-            _resize(model, tensors)
-            _pad(model, about.pruning)
-            model.load_state_dict(tensors, strict=True, assign=True)
-        except UnknownName:
-            raise
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            seen = f"its tensors do not fit the model '{about.model}' ({untrusted.shortened(error)})"
-            raise BadFile(str(self.path), seen, _ADVICE) from error
-        return model.eval()
 
 
 def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
@@ -152,7 +129,7 @@ def load(path: Path) -> Checkpoint:
     metadata = header.get("__metadata__")
     text = metadata.get("edgebench") if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise BadFile(str(path), f"it is not {_KIND.name} (its head does not say what the weights are)", _ADVICE)
+        raise BadFile(str(path), f"it is not {_KIND.name} (its head does not say what the weights are)", ADVICE)
     return Checkpoint(path, digest, untrusted.decode(text.encode(), str(path), _KIND, Metadata, _upgrade))
 
 
@@ -213,7 +190,7 @@ def verified_digest(raw: bytes, path: Path) -> str:
     digest.update(_UNSET.encode())
     digest.update(raw[start + 64 :])
     if digest.hexdigest() != claimed:
-        raise BadFile(str(path), "its content was changed or damaged after it was written", _ADVICE)
+        raise BadFile(str(path), "its content was changed or damaged after it was written", ADVICE)
     return claimed
 
 
@@ -222,7 +199,7 @@ def _header(raw: bytes | bytearray, path: Path) -> dict[str, Any]:
     try:
         header = msgspec.json.decode(raw[8 : 8 + size], type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise BadFile(str(path), "it is not a safetensors file, or its head is damaged", _ADVICE) from error
+        raise BadFile(str(path), "it is not a safetensors file, or its head is damaged", ADVICE) from error
     return header
 
 
@@ -231,46 +208,5 @@ def _digest_position(raw: bytes | bytearray, path: Path) -> int:
     size = int.from_bytes(raw[:8], "little")
     found = list(_DIGEST.finditer(raw, 8, min(8 + size, len(raw))))
     if len(found) != 1:
-        raise BadFile(str(path), "it is not a checkpoint of edgebench: there is no digest in it", _ADVICE)
+        raise BadFile(str(path), "it is not a checkpoint of edgebench: there is no digest in it", ADVICE)
     return found[0].start(1)
-
-
-def _resize(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Give every layer the shapes of its tensors: pruned layers are smaller than the dense network's."""
-    import torch
-    from torch import nn
-
-    def reshape(module: nn.Module, prefix: str) -> None:
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            shape = tensors[prefix + name].shape
-            if shape != parameter.shape:
-                setattr(module, name, nn.Parameter(torch.empty(shape, device="meta")))
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            if prefix + name in tensors and tensors[prefix + name].shape != buffer.shape:
-                setattr(module, name, torch.empty(tensors[prefix + name].shape, device="meta", dtype=buffer.dtype))
-
-    for path, module in model.named_modules():
-        prefix = f"{path}." if path else ""
-        if isinstance(module, nn.Conv2d):
-            outputs, inputs_per_group = tensors[prefix + "weight"].shape[:2]
-            if module.groups > 1 and module.groups == module.in_channels:  # depthwise: one group per channel
-                multiplier = module.out_channels // module.in_channels
-                module.groups = outputs // multiplier
-            module.in_channels, module.out_channels = inputs_per_group * module.groups, outputs
-            module.kernel_size = tuple(tensors[prefix + "weight"].shape[2:])
-            reshape(module, prefix)
-        elif isinstance(module, nn.Linear):
-            module.out_features, module.in_features = tensors[prefix + "weight"].shape
-            reshape(module, prefix)
-        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-            name = "weight" if module.affine else "running_mean"
-            module.num_features = tensors[prefix + name].shape[0]
-            reshape(module, prefix)
-
-
-def _pad(model: nn.Module, steps: tuple[PruningStep, ...]) -> None:
-    """Kernels that were cut to their live taps have another padding, which no tensor's shape tells."""
-    for step in steps:
-        cut = msgspec.convert(step.options.get("padding", {}), dict[str, tuple[int, int]])
-        for name, padding in cut.items():
-            model.get_submodule(name).padding = padding  # type: ignore[assignment]

@@ -9,10 +9,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from edgebench.networks.models import Size
 from edgebench.schema.limits import Amount, Bytes, Fraction, Index, Joules, Text
 
 Provenance = Literal["measured", "estimated", "modelled"]
+
+
+class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How large a network is.
+
+    macs: multiply-accumulates of one image, convolution and linear weights only (no bias, no activation); 2 FLOPs each.
+    weights_bytes: parameters and buffers as they are held, without any file format around them.
+    """
+
+    parameters: int
+    macs: int
+    weights_bytes: int
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ import math
 
 import msgspec
 
-from edgebench.energy.carbon import Grid
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.limits import Amount, Celsius, Index, Integer, Rate, Text, Wait
 
@@ -104,14 +103,14 @@ def duty(name: str) -> Plan:
     )
 
 
-def with_energy(plan: Plan, window_s: float = ENERGY_WINDOW_S, grid: Grid | None = None) -> Plan:
+def with_energy(plan: Plan, window_s: float = ENERGY_WINDOW_S) -> Plan:
     """Five windows of ten seconds or more: the least that gives an interval (MLPerf Tiny asks for >= 10 s each)."""
-    plan = msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s)
-    if grid is None:
-        return plan
-    return msgspec.structs.replace(
-        plan, carbon=grid.country, carbon_g_per_kwh=grid.g_per_kwh, carbon_source=grid.source
-    )
+    return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s)
+
+
+def with_carbon(plan: Plan, country: str, g_per_kwh: float, source: str) -> Plan:
+    """Grams beside the joules. country: an ISO code. source: who says how many grams there are to a kilowatt hour."""
+    return msgspec.structs.replace(plan, carbon=country, carbon_g_per_kwh=g_per_kwh, carbon_source=source)
 
 
 def with_accuracy(plan: Plan) -> Plan:

@@ -10,7 +10,8 @@ from edgebench.errors import UserError
 from edgebench.schema.bundle import TensorSpec
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array, Int64Array, Preprocessing
+    from edgebench.schema.arrays import Float32Array, Int64Array
+    from edgebench.schema.preprocessing import Preprocessing
 
 # Identical answers have no noise; JSON has no infinity.
 SQNR_CEILING_DB = 300.0

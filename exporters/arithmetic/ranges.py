@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
     Float64Array = NDArray[np.float64]
 

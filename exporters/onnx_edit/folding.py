@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebench.networks.data import Preprocessing
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from exporters.arithmetic.folding import AS_OPERATORS, INPUT, coefficients
 
 

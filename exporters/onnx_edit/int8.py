@@ -21,7 +21,7 @@ from exporters.onnx_edit.operators import LAYERS, always_float, float_nodes, kno
 from exporters.onnx_edit.widening import widen
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 # Their integer kernels look up one byte at a time; on large maps, and between float layers, they are faster as float.
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish")

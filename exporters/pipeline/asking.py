@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 
 from edgebench.errors import BadFile, UserError
 from edgebench.networks import data
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema import tensors as parity
 from exporters.pipeline import golden
 from exporters.pipeline import preprocessing as _preprocessing
-from exporters.pipeline.answering import Run
 from exporters.pipeline.criterion import criterion
 from exporters.pipeline.evidence import Evidence, Samples, keep
 from exporters.sources.foreign import ASKED_TWICE, Foreign, ForeignRun
 from exporters.workers import process
+from exporters.workers.answering import Run
 from exporters.workers.process import Failed, Worker, Workers
 from exporters.workers.worker import Ran
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array, Preprocessing
+    from edgebench.schema.arrays import Float32Array
+    from edgebench.schema.preprocessing import Preprocessing
     from exporters.pipeline.material import Material
     from exporters.sources.parent import Parent
 
@@ -163,7 +165,7 @@ def _ask_checkpoint(path: Path) -> Ask:
 
     from edgebench.networks import training
 
-    model = checkpoint.load(path).build()
+    model = rebuild(checkpoint.load(path))
 
     def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
         assert preprocessing is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgebench.analysis.stats import Estimate
-    from edgebench.networks.data import Float32Array, Int64Array
+    from edgebench.schema.arrays import Float32Array, Int64Array
 
 # Names of notes: what was asked for and lost; and, only where that is more, a sentence about it.
 ASKED, MISSED = "max_drop", "max_drop_missed"

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.tensors import to_layout, to_stored
-from exporters.pipeline.answering import Run
 from exporters.pipeline.criterion import AGREEMENT, Criterion
+from exporters.workers.answering import Run
 from exporters.workers.process import Workers
 from exporters.workers.worker import Ran
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array, Int64Array, Preprocessing, Split
+    from edgebench.networks.data import Split
+    from edgebench.schema.arrays import Float32Array, Int64Array
+    from edgebench.schema.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.schema.bundle import FileRef, Golden, Precision
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 COUNT = 32
 MAX_BYTES = 8_000_000

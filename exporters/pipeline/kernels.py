@@ -11,10 +11,9 @@ more, by the network; on x86 onnxruntime leaves what lies around sums in float t
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from device_agents.python import facts
-from edgebench.recommend import instructions
 from edgebench.schema.targets import Target
 from exporters import Kernels
 
@@ -23,15 +22,17 @@ X86 = ("x86_64", "AMD64", "i686", "i386")
 SIGNED_WORTH = 0.97
 
 
-def kernels_for(places: Collection[Target | str], network: str, *, no_vnni: bool) -> Kernels:
-    """places: targets, or boards by name, of which ARM instructions were counted. network: a model's name."""
+def kernels_for(places: Collection[Target | str], counts: Mapping[str, Mapping[str, int]], *, no_vnni: bool) -> Kernels:
+    """places: targets, or boards by name, of which ARM instructions were counted.
+
+    counts: what this network took there, by board, by form (`Kernels.form`).
+    """
     if no_vnni or cuts_off():
         return Kernels(weight_bits=7)
     boards = [place for place in places if isinstance(place, str)]
     if not boards or len(boards) < len(places):
         return Kernels()
     unsigned, signed = Kernels(x86=False), Kernels(signed=True, x86=False)
-    counts = instructions.of_forms(network)
     pays = all(
         board in counts and counts[board][signed.form] <= SIGNED_WORTH * counts[board][unsigned.form]
         for board in boards

@@ -31,7 +31,7 @@ from exporters.workers.process import Failed, Worker, Workers, at_once
 from exporters.workers.worker import Fold, Ran
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 # Beyond these an artifact is not a less exact copy of its parent, it is another network: something broke.
 LARGEST_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}

@@ -13,7 +13,8 @@ from exporters.pipeline import preprocessing as _preprocessing
 from exporters.sources.parent import Parent
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Dataset, Preprocessing, Split
+    from edgebench.networks.data import Dataset, Split
+    from edgebench.schema.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.errors import UnknownName, UserError
-from edgebench.networks.data import Preprocessing
 from edgebench.schema import tensors as parity
+from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array, Int64Array
+    from edgebench.schema.arrays import Float32Array, Int64Array
 
 # (mean, std) of one channel, or of three: what (byte / 255 - mean) / std makes of a byte is in the name.
 NAMES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

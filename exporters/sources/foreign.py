@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from edgebench.networks.data import Preprocessing
+from edgebench.schema.preprocessing import Preprocessing
 
 # Images that a network is shown a second time, to see whether it answers the same.
 ASKED_TWICE = 8

@@ -15,7 +15,7 @@ from exporters.sources.facts import Facts
 from exporters.sources.foreign import ASKED_TWICE, Foreign, ForeignRun
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 BATCH = 100
 

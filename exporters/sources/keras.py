@@ -16,7 +16,7 @@ from exporters.sources.facts import Facts
 from exporters.sources.foreign import Foreign
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 SUFFIXES = (".keras", ".h5")
 SAVED_MODEL = "saved_model.pb"

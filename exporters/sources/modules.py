@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 
 def look(foreign: Foreign) -> Facts:

@@ -11,8 +11,8 @@ from exporters import Source
 from exporters.sources.foreign import Foreign
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Preprocessing
     from edgebench.schema.history import Metrics
+    from edgebench.schema.preprocessing import Preprocessing
 
 # One bit for each weight is what leaving the zeros out costs: with fewer nothing is saved.
 NOTABLE_ZEROS = 1 / 32

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.networks.data import Preprocessing
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from exporters.arithmetic.folding import AS_OPERATORS, AS_QUANTISATION, INPUT, coefficients
 from exporters.tflite_edit import file as tflite_file
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 # Of a step of the input's quantisation: what rounding costs anyway.
 EXACT_STEPS = 0.5

@@ -19,7 +19,7 @@ from exporters.tflite_edit import file as tflite_file
 from exporters.tflite_edit.affine import TfliteGraph
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 TRANSPOSED = "TRANSPOSE_CONV"

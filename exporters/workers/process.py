@@ -18,9 +18,9 @@ import exporters
 from edgebench.errors import UserError
 from edgebench.schema.inspection import Looked
 from exporters.inspect import Look
-from exporters.pipeline.answering import Run
 from exporters.sources.facts import Facts
 from exporters.sources.foreign import Foreign, ForeignRun
+from exporters.workers.answering import Run
 from exporters.workers.worker import Fold, Inspect, Line, Race, Ran
 
 # Each is a process with its libraries and the file.

@@ -24,16 +24,16 @@ import msgspec
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.networks.data import Preprocessing
 from edgebench.schema.bundle import TensorSpec, raw
 from edgebench.schema.inspection import Looked
+from edgebench.schema.preprocessing import Preprocessing
 from exporters.inspect import Look, look
-from exporters.pipeline import answering
-from exporters.pipeline.answering import Run
 from exporters.sources import foreign_kinds
 from exporters.sources.facts import Facts
 from exporters.sources.foreign import ASKED_TWICE, Foreign, ForeignRun
 from exporters.sources.onnx_file import inspect
+from exporters.workers import answering
+from exporters.workers.answering import Run
 
 RACE_TURN = 5
 # Images that a file for any number is shown at once, and how far its answers may be off for it, relative: sums may be

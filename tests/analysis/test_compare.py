@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from edgebench import compare
+from edgebench.analysis.comparison import Comparison, Row
 from edgebench.analysis.report._charts import charts
-from edgebench.compare import Comparison, Row
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.record import Record, Runtime

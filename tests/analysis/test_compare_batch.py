@@ -10,8 +10,8 @@ import pytest
 
 from edgebench import compare
 from edgebench.analysis import ratios
+from edgebench.analysis.comparison import Row
 from edgebench.analysis.report import csv, html, markdown
-from edgebench.compare import Row
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.record import FedInput, Record
 from tests.conftest import run_cli

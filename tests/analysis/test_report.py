@@ -17,9 +17,9 @@ from rich.console import Console
 
 from edgebench import compare
 from edgebench.analysis import report
+from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report import _format, csv, markdown
 from edgebench.analysis.report import _terminal as terminal
-from edgebench.compare import Comparison
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.record import Runtime
 from tests.conftest import DATA

@@ -19,10 +19,12 @@ from edgebench.device import accuracy, following, records_from_journal, simulate
 from edgebench.device.agent import Agent
 from edgebench.device.job_store import Request, Test
 from edgebench.errors import UserError
-from edgebench.networks.data import Dataset, Preprocessing, Split
+from edgebench.networks import data
+from edgebench.networks.data import Dataset, Split
 from edgebench.schema import bundle, plan, record, targets
 from edgebench.schema.bundle import Parity, TensorSpec
 from edgebench.schema.plan import Plan
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.record import Answers, Record
 from tests.conftest import run_cli
 from tests.support.records import make_artifact, make_record
@@ -41,8 +43,7 @@ def dots(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     labels[:WRONG] = 1 - labels[:WRONG]
     split = Split(pixels.reshape(-1, 1, 1, 1), labels)
     made = Dataset("dots", split, split, split, ("even", "odd"), PREPROCESSING, flip=False, licence="")
-    accuracy._dataset.cache_clear()
-    monkeypatch.setattr(accuracy, "_dataset", lambda name: {"dots": made}[name])
+    monkeypatch.setattr(data, "load", lambda name: {"dots": made}[name])
     return made
 
 

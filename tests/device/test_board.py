@@ -23,7 +23,7 @@ from edgebench.device.emulator.machine import Machine
 from edgebench.errors import UserError
 from edgebench.files import cache as cache_
 from edgebench.progress import Silent
-from edgebench.recommend import instructions
+from edgebench.recommend import counting
 from edgebench.schema import record, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
@@ -187,7 +187,7 @@ def test_the_shipped_targets_name_the_machine_that_emulate_makes() -> None:
 
 def test_counted_instructions_are_the_same_each_time(board: Target, tmp_path: Path) -> None:
     sources = deploy.sources([make_relu_bundle(tmp_path / "relu", expected=[0.0, 1.0, 2.0])])
-    first, second = (instructions.count_on(board, sources, Silent()) for _ in range(2))
+    first, second = (counting.count_on(board, sources, Silent()) for _ in range(2))
     assert set(first) == {"relu-onnx-fp32", "relu-tflite-fp32"}
     for name, (number, runtime) in first.items():
         assert 1_000 < number < 1_000_000

@@ -23,9 +23,8 @@ from edgebench.networks.data import Dataset, Split
 from edgebench.schema import bundle, checkpoint, plan, record
 from edgebench.schema import tensors as parity
 from edgebench.schema.targets import Target
-from exporters.pipeline import answering
-from exporters.pipeline.answering import Run
-from exporters.workers import process
+from exporters.workers import answering, process
+from exporters.workers.answering import Run
 from tests.support.exported import ALL, by_name, read
 from tests.support.exported import dense as dense
 from tests.support.exported import exported as exported

@@ -14,9 +14,8 @@ import pytest
 
 from edgebench.schema.bundle import TensorSpec
 from exporters import Opened
-from exporters.pipeline import answering
-from exporters.pipeline.answering import BATCH, LEAST_BATCHES, Run
-from exporters.workers import process
+from exporters.workers import answering, process
+from exporters.workers.answering import BATCH, LEAST_BATCHES, Run
 from exporters.workers.process import Failed
 from exporters.workers.worker import Line, Ran
 

@@ -15,10 +15,11 @@ import exporters
 from edgebench.errors import BadFile
 from edgebench.export import Exported, export
 from edgebench.networks import data
-from edgebench.networks.data import Dataset, Preprocessing, Split
+from edgebench.networks.data import Dataset, Split
 from edgebench.progress import Silent
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
+from edgebench.schema.preprocessing import Preprocessing
 from exporters import Asked, Choice, Kernels
 from exporters.pipeline import cache as _cache
 from exporters.pipeline.cache import Cache

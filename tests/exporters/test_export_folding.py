@@ -14,10 +14,11 @@ import exporters
 from edgebench.errors import UserError
 from edgebench.export import export
 from edgebench.networks import data
-from edgebench.networks.data import Dataset, Preprocessing
+from edgebench.networks.data import Dataset
 from edgebench.schema import bundle
 from edgebench.schema import tensors as parity
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.train import train
 from exporters.arithmetic.folding import AS_OPERATORS, AS_QUANTISATION, coefficients
 from exporters.tflite_edit import folding as tflite_folding

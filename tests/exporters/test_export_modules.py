@@ -13,11 +13,12 @@ import pytest
 import exporters
 from edgebench.errors import BadFile, UserError
 from edgebench.export import export
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import bundle, checkpoint
 from exporters.pipeline.asking import LARGEST_REPEAT_ERROR
+from exporters.pipeline.opening import open_parent
 from exporters.sources import foreign_kinds, modules
 from exporters.sources.foreign import Foreign, ForeignRun
-from exporters.sources.opening import open_parent
 from exporters.sources.parent import Given
 from exporters.workers.process import Workers
 from tests.conftest import run_cli
@@ -49,7 +50,7 @@ def foreign(name: str, folder: Path, shape: tuple[int, ...] = (1, 28, 28), weigh
 
 @pytest.mark.slow
 def test_a_module_is_exported_as_the_network_that_it_is(dense: checkpoint.Checkpoint, folder: Path) -> None:
-    torch.save({"epoch": 3, "state_dict": dense.build().state_dict()}, folder / "best.pt")
+    torch.save({"epoch": 3, "state_dict": rebuild(dense).state_dict()}, folder / "best.pt")
     path = list(sys.path)
     made = export(
         "my.models:dense",
@@ -84,14 +85,14 @@ def test_a_callable_that_draws_its_weights_anew_is_one_network(folder: Path) -> 
 def test_weights_are_read_from(dense: checkpoint.Checkpoint, folder: Path, suffix: str) -> None:
     weights = folder / f"w{suffix}"
     if suffix == ".pt":
-        torch.save(dense.build().state_dict(), weights)
+        torch.save(rebuild(dense).state_dict(), weights)
     else:
         weights.write_bytes(dense.path.read_bytes())
     task = foreign("dense", folder, weights=str(weights))
     facts = modules.look(task)
     assert (facts.input_shape, facts.parameters, facts.macs) == ((1, 28, 28), 101_930, 342_464)
     image = torch.rand(2, 1, 28, 28)
-    assert torch.equal(modules.load(task)(image), dense.build()(image))
+    assert torch.equal(modules.load(task)(image), rebuild(dense)(image))
 
 
 class Payload:

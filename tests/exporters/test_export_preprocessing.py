@@ -13,10 +13,12 @@ import exporters
 from edgebench.errors import UnknownName, UserError
 from edgebench.export import export
 from edgebench.networks import data
-from edgebench.networks.data import Dataset, Preprocessing, Split
+from edgebench.networks.data import Dataset, Split
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
+from edgebench.schema.preprocessing import Preprocessing
 from exporters.pipeline import material, preprocessing
-from exporters.sources.opening import open_parent
+from exporters.pipeline.opening import open_parent
 from exporters.sources.parent import Given
 from exporters.workers.process import Workers
 from tests.support.export_sources import dense as dense
@@ -40,7 +42,7 @@ def test_a_wrong_preprocessing_is_found_and_the_right_one_named(dense: checkpoin
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = dense.build()
+            self.network = rebuild(dense)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             answer: torch.Tensor = self.network((image / 255 - 0.286) / 0.353)

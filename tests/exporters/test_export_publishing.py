@@ -26,7 +26,7 @@ for library in ("torch", "onnx", "onnxruntime"):
         pytest.skip(f"needs {library}", allow_module_level=True)
 
 STAGES: dict[str, str] = {
-    "opening": "exporters.sources.opening.open_parent",
+    "opening": "exporters.pipeline.opening.open_parent",
     "loading the images": "exporters.pipeline.material.load",
     "asking the parent": "exporters.pipeline.asking.evidence",
     "starting a worker": "exporters.workers.process.Worker.__init__",

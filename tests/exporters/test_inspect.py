@@ -148,9 +148,9 @@ def test_macs_of_our_networks_are_those_that_are_counted_in_torch(
     model: str, shape: tuple[int, int, int], tmp_path: Path
 ) -> None:
     from edgebench.networks import models
-    from edgebench.networks.data import Preprocessing
     from edgebench.schema import checkpoint
     from edgebench.schema.history import Metrics
+    from edgebench.schema.preprocessing import Preprocessing
     from exporters import onnx as exporter
 
     network = models.build(model, shape, 10)

@@ -15,6 +15,7 @@ import exporters
 from edgebench.export import candidates, export
 from edgebench.networks import data, training
 from edgebench.networks.data import Dataset
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.progress import Silent
 from edgebench.schema import checkpoint
 from edgebench.schema import tensors as parity
@@ -37,7 +38,7 @@ def spoilt(dense: checkpoint.Checkpoint, tmp_path: Path) -> checkpoint.Checkpoin
     """The same function of the image, but one channel between two layers is so large that no byte holds the others."""
     import torch
 
-    network: Any = dense.build()
+    network: Any = rebuild(dense)
     with torch.no_grad():
         network.depthwise.bias[0] += 3000
         network.pointwise.bias -= 3000 * network.pointwise.weight[:, 0, 0, 0]

@@ -11,7 +11,7 @@ from device_agents.python import facts
 from edgebench.export import export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset
-from edgebench.recommend import instructions
+from edgebench.recommend import counts
 from edgebench.schema import checkpoint
 from edgebench.schema.targets import Target
 from exporters import Kernels
@@ -54,7 +54,7 @@ def test_signed_activations_are_the_same_numbers(
     from onnx import numpy_helper
 
     monkeypatch.setattr(data, "load", lambda name: small)
-    monkeypatch.setattr(instructions, "of_forms", lambda network: FORMS)
+    monkeypatch.setattr(counts, "of_forms", lambda network: FORMS)
     zeros, agreement = {}, {}
     for board in ("rpi4", "rpi5"):
         made = export(dense.path, formats=["onnx-int8"], targets=[board], out=tmp_path / board)
@@ -87,8 +87,7 @@ def test_the_signs_are_those_of_the_boards(
     places: list[Target | str], no_vnni: bool, expected: Kernels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernels, "cuts_off", lambda: False)
-    monkeypatch.setattr(instructions, "of_forms", lambda network: FORMS)
-    assert kernels.kernels_for(places, "ultralight", no_vnni=no_vnni) == expected
+    assert kernels.kernels_for(places, FORMS, no_vnni=no_vnni) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from edgebench.errors import UnknownName
 from edgebench.networks import data
-from edgebench.networks.data import Preprocessing, emnist_balanced, emnist_byclass
+from edgebench.networks.data import emnist_balanced, emnist_byclass
+from edgebench.schema.preprocessing import Preprocessing
 from tests.support.small_data import (
     FILES,
     contents,

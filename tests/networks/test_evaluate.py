@@ -16,12 +16,13 @@ import pytest
 from rich.console import Console
 
 from edgebench import evaluate as evaluate_
-from edgebench.analysis.report._evaluation import tables
+from edgebench.cli._evaluation_table import tables
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.networks import data, models, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.evaluation import features, listing, load, measures, parameters, roc, save
 from edgebench.networks.evaluation.measures import calibration_error, log_probabilities, negative_log_likelihood
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 from edgebench.train import train
@@ -360,7 +361,7 @@ def test_features_need_a_last_layer_and_enough_images(quick: Dataset) -> None:
 
 
 def test_answers_that_are_no_numbers(trained: Checkpoint, quick: Dataset, tmp_path: Path) -> None:
-    network = trained.build()
+    network = rebuild(trained)
     network.classifier.bias.data[0] = math.nan
     broken = checkpoint.save(network, trained.about, tmp_path / "broken.safetensors")
     with pytest.raises(UserError, match="400 of 400 images are no numbers"):
@@ -369,7 +370,7 @@ def test_answers_that_are_no_numbers(trained: Checkpoint, quick: Dataset, tmp_pa
 
 def test_a_data_set_that_is_another_one_now(trained: Checkpoint, quick: Dataset, tmp_path: Path) -> None:
     about = msgspec.structs.replace(trained.about, class_names=tuple("abcdefghij"))
-    other = checkpoint.save(trained.build(), about, tmp_path / "other.safetensors")
+    other = checkpoint.save(rebuild(trained), about, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="other images or classes than 'fashion-mnist-mini'"):
         evaluate(other.path)
 
@@ -382,7 +383,7 @@ def test_bad_arguments(trained: Checkpoint, quick: Dataset) -> None:
 
 
 def test_training_mode_and_memory_of_gradients_are_left_as_they_were(trained: Checkpoint, quick: Dataset) -> None:
-    network = trained.build()
+    network = rebuild(trained)
     shares = np.exp(log_probabilities(training.logits(network, quick.test.images[:40], quick.preprocessing)))
     gradcam.of_a_few(network, data.balanced(quick.test, 40), quick.preprocessing, shares)
     assert not network.training

@@ -7,9 +7,11 @@ import pytest
 
 from edgebench.errors import UnknownName
 from edgebench.networks import models, pruning
-from edgebench.networks.data import Preprocessing
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint, Metadata, Metrics
+from edgebench.schema.history import Size
+from edgebench.schema.preprocessing import Preprocessing
 
 torch = pytest.importorskip("torch")
 
@@ -57,7 +59,7 @@ STUDIES = [
 ]
 
 
-def about(name: str, shape: models.InputShape, size: models.Size) -> Metadata:
+def about(name: str, shape: models.InputShape, size: Size) -> Metadata:
     return Metadata(
         model=name,
         dataset="made-up",
@@ -194,7 +196,7 @@ def test_checkpoints_bring_networks_back(name: str, tmp_path: Path) -> None:
             pruning.apply("channels", model, ratio, shape)
         size = models.count(model, shape)
         made = checkpoint.save(model, about(name, shape, size), tmp_path / f"{name}-{ratio}.safetensors")
-        rebuilt = checkpoint.load(made.path).build()
+        rebuilt = rebuild(checkpoint.load(made.path))
         with torch.no_grad():
             assert torch.equal(rebuilt(image), model.eval()(image))
         assert models.count(rebuilt, shape) == size
@@ -222,7 +224,7 @@ def test_large_networks_are_rebuilt(name: str, monkeypatch: pytest.MonkeyPatch) 
     model = on_meta(name, COLOUR, 5)
     size = models.count(model, COLOUR)
     monkeypatch.setattr(Checkpoint, "tensors", lambda _: model.state_dict())
-    rebuilt = Checkpoint(Path("large.safetensors"), "0" * 64, about(name, COLOUR, size)).build()
+    rebuilt = rebuild(Checkpoint(Path("large.safetensors"), "0" * 64, about(name, COLOUR, size)))
     assert models.count(rebuilt, COLOUR) == size
     assert [(n, t.shape) for n, t in rebuilt.state_dict().items()] == [
         (n, t.shape) for n, t in model.state_dict().items()

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from edgebench import pack
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
-from edgebench.networks import data, models, packing, pruning, training
+from edgebench.networks import data, models, packed_file, packing, pruning, training
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.packing import _bits, _canonical, _sharing
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
@@ -266,7 +267,7 @@ def test_normalisations_and_counters_come_back_too(tmp_path: Path) -> None:
 def test_shared_weights_are_one_more_line_with_their_accuracy(mlp: Checkpoint) -> None:
     *lossless, shared = pack.sizes(mlp.path, ["huffman"], shared_bits=4)
     assert shared.format == "shared 4-bit" and shared.file_bytes < lossless[-1].file_bytes / 2
-    network = mlp.build()
+    network = rebuild(mlp)
     with torch.no_grad():
         for weight in network.parameters():
             if weight.ndim > 1:
@@ -309,7 +310,7 @@ def test_a_damaged_packed_file_is_a_bad_file(mlp: Checkpoint, name: str) -> None
 
 def test_a_claim_of_any_size_is_refused(mlp: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pack.write(mlp.path, mlp.path.with_name("big.edgepack"), "bitmask")
-    monkeypatch.setattr(pack, "LARGEST_BYTES", 50_000)
+    monkeypatch.setattr(packed_file, "LARGEST_BYTES", 50_000)
     with pytest.raises(BadFile, match="larger than 50,000 bytes"):
         pack.unpack(path)
 

@@ -11,6 +11,7 @@ import pytest
 from edgebench.errors import UserError
 from edgebench.networks import data, models, pruning, sparsity, training
 from edgebench.networks.data import Dataset
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import dead_taps
 from edgebench.prune import prune
 from edgebench.schema import checkpoint
@@ -56,9 +57,9 @@ def test_zeros_survive_the_fine_tuning_and_are_counted(dense: Checkpoint) -> Non
     assert (step.form, step.ratio, step.finetune_epochs, step.parent) == ("baked", 0.5, 2, dense.digest)
     assert (step.weights, step.nonzero) == (101_792, 50_896)
     assert step.before == step.after
-    cut = dense.build()
+    cut = rebuild(dense)
     pruning.apply("l1-global", cut, 0.5, GREY)
-    left, tuned = masks(cut), pruned.checkpoint.build()
+    left, tuned = masks(cut), rebuild(pruned.checkpoint)
     assert all(torch.equal(left[name], kept) for name, kept in masks(tuned).items())
     assert not torch.equal(tuned.hidden.weight, cut.hidden.weight)
     assert "50,896 of 101,792 weights not zero" in str(pruned)
@@ -68,16 +69,16 @@ def test_earlier_zeros_survive_a_later_pruning(dense: Checkpoint) -> None:
     """Fine-tuning after channels went must not fill what l1-global had emptied."""
     sparse = prune(dense.path, method="l1-global", ratio=0.5, finetune=0, out=dense.path.parent)
     narrow = prune(sparse.path, method="channels", ratio=0.3, finetune=1, out=dense.path.parent)
-    cut = sparse.checkpoint.build()
+    cut = rebuild(sparse.checkpoint)
     pruning.apply("channels", cut, 0.3, GREY)
-    assert nonzeros(narrow.checkpoint.build()) == nonzeros(cut)
+    assert nonzeros(rebuild(narrow.checkpoint)) == nonzeros(cut)
     assert sparsity.table_of(narrow.path).effective > 0.5
 
 
 @pytest.mark.parametrize("method", ["set", "l1-uniform"])
 def test_set_can_fine_tune_too(dense: Checkpoint, method: str) -> None:
     pruned = prune(dense.path, method=method, ratio=0.5, finetune=2, out=dense.path.parent)
-    rows = {row.layer: row.nonzero for row in sparsity.table(pruned.checkpoint.build(), GREY).rows}
+    rows = {row.layer: row.nonzero for row in sparsity.table(rebuild(pruned.checkpoint), GREY).rows}
     assert rows["hidden"] + rows["classifier"] == (100_352 + 640) // 2
 
 
@@ -127,14 +128,14 @@ def test_a_network_without_dead_taps_is_rebuilt(resnet: Checkpoint) -> None:
     assert cut.checkpoint.about.metrics.accuracy == resnet.about.metrics.accuracy
     assert cut.size_bytes_after < 17.1e6
     images = torch.randn(2, *GREY)
-    network = cut.checkpoint.build()
+    network = rebuild(cut.checkpoint)
     with torch.inference_mode():
-        assert float((network(images) - resnet.build()(images)).abs().max()) < 1e-5
+        assert float((network(images) - rebuild(resnet)(images)).abs().max()) < 1e-5
     assert network.layer4[0].conv1.kernel_size == (2, 2) and network.layer4[0].conv1.padding == (0, 0)
     assert sparsity.table_of(cut.path).effective == pytest.approx(1 - 4_218_944 / 11_165_760)
 
     narrow = prune(cut.path, ratio=0.3, finetune=0, out=resnet.path.parent)
-    assert narrow.checkpoint.build()(images).shape == (2, 10)
+    assert rebuild(narrow.checkpoint)(images).shape == (2, 10)
 
 
 def test_a_method_that_says_lossless_and_is_not_is_refused(resnet: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,9 +158,9 @@ def test_padding_that_fits_no_layer_is_a_bad_file(quick: Dataset, tmp_path: Path
     once = prune(made.path, finetune=0, out=tmp_path)
     step = msgspec.structs.replace(once.step, options={"padding": padding})
     about = msgspec.structs.replace(once.checkpoint.about, pruning=(step,))
-    odd = checkpoint.save(once.checkpoint.build(), about, tmp_path / "odd.safetensors")
+    odd = checkpoint.save(rebuild(once.checkpoint), about, tmp_path / "odd.safetensors")
     with pytest.raises(UserError, match="do not fit the model"):
-        odd.build()
+        rebuild(odd)
 
 
 @pytest.mark.slow
@@ -212,7 +213,7 @@ def test_the_table_of_a_deep_network_fits_a_terminal() -> None:
 
     from rich.console import Console
 
-    from edgebench.analysis.report import _sparsity
+    from edgebench.cli import _sparsity_table
 
     with torch.device("meta"):
         made = sparsity.Table(
@@ -223,7 +224,7 @@ def test_the_table_of_a_deep_network_fits_a_terminal() -> None:
             11_172_032,
         )
     shown = io.StringIO()
-    Console(file=shown, width=80).print(_sparsity.table(made))
+    Console(file=shown, width=80).print(_sparsity_table.table(made))
     lines = shown.getvalue().splitlines()
     assert len(lines) == 23 and "layer4.1.conv2" in lines[-3]
     assert "…" in lines[8] and "2,359,296" in lines[8], "names are cut, numbers are not"

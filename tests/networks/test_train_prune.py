@@ -12,9 +12,11 @@ import pytest
 from edgebench.errors import UnknownName, UserError
 from edgebench.networks import data, models, pruning, training
 from edgebench.networks.data import Dataset
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.progress import Silent
 from edgebench.prune import prune
 from edgebench.schema import checkpoint
+from edgebench.schema.history import Size
 from edgebench.train import train
 from tests.support.trainings import quick as quick
 
@@ -62,11 +64,11 @@ def test_training_learns_and_records_what_it_did(quick: Dataset, tmp_path: Path)
     (run,) = about.training
     assert (run.seed, run.recipe["epochs"], run.recipe["optimiser"]["name"]) == (3, 6, "adamw")
     assert run.split_sha256 == data.split_hash(data.load(about.dataset))
-    assert about.size == models.Size(101_930, 342_464, 407_720)
+    assert about.size == Size(101_930, 342_464, 407_720)
     assert progress.advanced == progress.totals == {"train ultralight": 30}
     assert any("loss" in note and "accuracy" in note for note in progress.notes)
     # The figure in the file is what the weights in the file give.
-    again = training.evaluate(made.build(), quick.test, about.preprocessing)
+    again = training.evaluate(rebuild(made), quick.test, about.preprocessing)
     assert again.accuracy == about.metrics.accuracy
 
 
@@ -116,14 +118,14 @@ def test_pruning_gives_the_studys_network(dense: checkpoint.Checkpoint, quick: D
     progress = Lines()
     pruned = prune(dense.path, ratio=0.3, finetune=2, out=dense.path.parent, progress=progress)
     assert pruned.path.name == "dense-channels.safetensors"
-    assert pruned.step.before == models.Size(101_930, 342_464, 407_720)
-    assert pruned.step.after == models.Size(48_410, 192_324, 193_640)
+    assert pruned.step.before == Size(101_930, 342_464, 407_720)
+    assert pruned.step.after == Size(48_410, 192_324, 193_640)
     assert pruned.size_bytes_after == pruned.path.stat().st_size < pruned.size_bytes_before / 2
     for number in ("101,930 -> 48,410", "342,464 -> 192,324", f"{pruned.size_bytes_after:,} bytes"):
         assert number in progress.lines[-1]
 
     loaded = checkpoint.load(pruned.path)
-    network = loaded.build()
+    network = rebuild(loaded)
     widths = (network.stem.out_channels, network.pointwise.out_channels, network.hidden.out_features)
     assert widths == (11, 22, 44)
     assert network.depthwise.groups == 11
@@ -141,11 +143,11 @@ def test_three_channels_too() -> None:
 
 
 def test_a_pruned_network_is_rebuilt_with_equal_answers(tmp_path: Path, dense: checkpoint.Checkpoint) -> None:
-    network = dense.build()
+    network = rebuild(dense)
     pruning.apply("channels", network, 0.5, dense.about.input_shape)
     made = checkpoint.save(network, dense.about, tmp_path / "half.safetensors")
     image = torch.randn(4, *dense.about.input_shape)
-    assert torch.equal(checkpoint.load(made.path).build()(image), network.eval()(image))
+    assert torch.equal(rebuild(checkpoint.load(made.path))(image), network.eval()(image))
 
 
 def test_pruning_twice_keeps_the_history(dense: checkpoint.Checkpoint) -> None:
@@ -158,7 +160,7 @@ def test_pruning_twice_keeps_the_history(dense: checkpoint.Checkpoint) -> None:
 
 
 def test_pruning_removes_the_weakest_channels(dense: checkpoint.Checkpoint) -> None:
-    network = dense.build()
+    network = rebuild(dense)
     with torch.no_grad():  # the whole group of these channels is nearly nothing
         for tensor in (network.stem.weight, network.stem.bias, network.depthwise.weight, network.depthwise.bias):
             tensor[[2, 5, 11]] *= 1e-6

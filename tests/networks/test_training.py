@@ -10,7 +10,7 @@ import pytest
 
 from edgebench.errors import UserError
 from edgebench.networks import data, training
-from edgebench.networks.data import Dataset, Preprocessing, Split
+from edgebench.networks.data import Dataset, Split
 from edgebench.networks.training.recipes import (
     AdamW,
     Augment,
@@ -23,6 +23,7 @@ from edgebench.networks.training.recipes import (
     Stage,
 )
 from edgebench.schema.history import Epoch, Metrics
+from edgebench.schema.preprocessing import Preprocessing
 from tests.support.trainings import SGD, Lines, Spy, fit, network, recipe, weights
 from tests.support.trainings import on_the_processor as on_the_processor
 from tests.support.trainings import small as small

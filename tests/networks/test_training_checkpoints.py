@@ -10,9 +10,11 @@ import pytest
 
 from edgebench.errors import UserError
 from edgebench.networks import training
-from edgebench.networks.data import Dataset, Preprocessing
+from edgebench.networks.data import Dataset
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.training.recipes import Stage
 from edgebench.schema import checkpoint
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.train import spread, train, train_seeds
 from tests.conftest import run_cli
 from tests.support.trainings import Lines, recipe, weights
@@ -69,11 +71,11 @@ def test_a_teacher_is_a_checkpoint(quick: Dataset, tmp_path: Path) -> None:
 def test_a_teacher_of_other_classes_or_images_is_refused(quick: Dataset, tmp_path: Path) -> None:
     teacher = train("ultralight", epochs=1, out=tmp_path)
     others = msgspec.structs.replace(teacher.about, class_names=tuple("0123456789"))
-    stranger = checkpoint.save(teacher.build(), others, tmp_path / "stranger.safetensors")
+    stranger = checkpoint.save(rebuild(teacher), others, tmp_path / "stranger.safetensors")
     with pytest.raises(UserError, match="another classes than 'fashion-mnist-mini'"):
         train("mlp-small", recipe="distil", teacher=stranger.path, out=tmp_path)
     darker = msgspec.structs.replace(teacher.about, preprocessing=Preprocessing((0.1,), (0.3,)))
-    stranger = checkpoint.save(teacher.build(), darker, tmp_path / "stranger.safetensors")
+    stranger = checkpoint.save(rebuild(teacher), darker, tmp_path / "stranger.safetensors")
     with pytest.raises(UserError, match="another preprocessing"):
         train("mlp-small", recipe="distil", teacher=stranger.path, out=tmp_path)
 
@@ -83,7 +85,7 @@ def test_normalisation_and_size_of_the_recipe_are_the_checkpoints(quick: Dataset
     made = train("ultralight", recipe=chosen, out=tmp_path)
     about = checkpoint.load(made.path).about
     assert about.input_shape == (1, 32, 32) and about.preprocessing == Preprocessing((0.5,), (0.5,), (32, 32))
-    again = training.evaluate(made.build(), quick.test, about.preprocessing)
+    again = training.evaluate(rebuild(made), quick.test, about.preprocessing)
     assert again.accuracy == about.metrics.accuracy
 
 

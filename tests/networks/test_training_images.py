@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edgebench.networks import data, training
-from edgebench.networks.data import Dataset, Preprocessing, Split
+from edgebench.networks.data import Dataset, Split
 from edgebench.networks.training.recipes import Augment, Mix, Recipe, Sgd
+from edgebench.schema.preprocessing import Preprocessing
 
 torch = pytest.importorskip("torch")
 augment = pytest.importorskip("edgebench.networks.training.augment")

@@ -13,9 +13,9 @@ from edgebench.errors import UserError
 from edgebench.export import export
 from edgebench.networks import models
 from edgebench.progress import Silent
-from edgebench.recommend import advice, instructions
+from edgebench.recommend import advice, counting, counts
 from edgebench.recommend.advice import KINDS, Evidence, kind_of
-from edgebench.recommend.instructions import Count, Table
+from edgebench.recommend.counts import Count, Table
 from edgebench.schema.bundle import Artifact, FileRef, Format, Precision
 from edgebench.schema.inspection import Layer, Network
 from exporters import Kernels
@@ -106,7 +106,7 @@ def test_int8_that_gains_next_to_nothing_is_not_worth_its_accuracy() -> None:
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instructions, "table", lambda: table("mobilenetv2", 6_000_000, "depthwise"))
+    monkeypatch.setattr(counts, "table", lambda: table("mobilenetv2", 6_000_000, "depthwise"))
 
 
 def told(
@@ -145,7 +145,7 @@ def test_a_file_with_signed_activations_has_counts_of_its_own(monkeypatch: pytes
     said = advice.advise({"rpi4": "rpi4"}, files, tmp_path, tmp_path, emulate=False, progress=Silent())
     assert said.notes["mobilenetv2-onnx-int8"]["for_rpi4"].startswith("5 M instructions")
     assert "ONNX INT8 is s8s8; it would take, as u8s8 0.80 times the instructions" in "\n".join(said.lines)
-    assert instructions.of_forms("mobilenetv2") == {"rpi4": {"u8s8": 4_000_000, "s8s8": 5_000_000}}
+    assert counts.of_forms("mobilenetv2") == {"rpi4": {"u8s8": 4_000_000, "s8s8": 5_000_000}}
 
 
 @pytest.mark.usefixtures("looked")
@@ -182,7 +182,7 @@ def test_these_files_are_counted_if_that_is_asked_for(
         asked.append((len(sources), board))
         return {f"theirs-{name}": (number * 1_000_000, "runtime 1.0") for name, number in COUNTED.items()}
 
-    monkeypatch.setattr(instructions, "count", count)
+    monkeypatch.setattr(counting, "count", count)
     monkeypatch.setattr(advice, "_read", lambda *_: None)
     said = advice.advise(
         {"rpi5": "rpi5"}, artifacts("theirs", 1), tmp_path, tmp_path, emulate=True, progress=Silent()
@@ -200,12 +200,12 @@ def test_what_is_not_known_is_said_before_any_work(tmp_path: Path) -> None:
 
 
 def test_the_table_holds_every_file_of_a_network_on_every_board() -> None:
-    counts = instructions.table().counts
-    networks = {one.network for one in counts}
+    known = counts.table().counts
+    networks = {one.network for one in known}
     assert {"mlp-small", "mobilenetv2", "efficientnet-b0"} <= networks <= set(models.names())
     for board in emulator.BOARDS:
         for name in networks:
-            mine = [one for one in counts if (one.board, one.network) == (board, name)]
+            mine = [one for one in known if (one.board, one.network) == (board, name)]
             variants = {(one.format, one.precision, one.form) for one in mine}
             assert variants == {
                 ("onnx", "fp32", ""), ("onnx", "int8", "u8s8"), ("onnx", "int8", "s8s8"), ("onnx", "int8", "u8s8-wide"),
@@ -217,7 +217,7 @@ def test_the_table_holds_every_file_of_a_network_on_every_board() -> None:
 def test_the_kinds_of_the_table_are_those_of_the_networks() -> None:
     """Not: whose shortcuts have fewer weights than the layer before them would need."""
     nn = pytest.importorskip("torch").nn
-    for name, shape, kind in {(one.network, one.input_shape, one.kind) for one in instructions.table().counts}:
+    for name, shape, kind in {(one.network, one.input_shape, one.kind) for one in counts.table().counts}:
         modules = list(models.build(name, shape, 10).modules())
         grouped = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in modules)
         plain = not grouped and any(isinstance(module, nn.Conv2d) for module in modules)
@@ -227,6 +227,6 @@ def test_the_kinds_of_the_table_are_those_of_the_networks() -> None:
 
 def test_the_table_is_of_the_networks_as_they_are_now() -> None:
     pytest.importorskip("torch")
-    for name, shape, macs in {(one.network, one.input_shape, one.macs) for one in instructions.table().counts}:
+    for name, shape, macs in {(one.network, one.input_shape, one.macs) for one in counts.table().counts}:
         channels, height, width = shape
         assert models.describe(name, (channels, height, width), 10).macs == macs

@@ -8,6 +8,7 @@ import pytest
 
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.networks import models
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 from tests.support import tiny_checkpoints
@@ -29,7 +30,7 @@ def test_what_was_saved_is_loaded(tiny: Checkpoint) -> None:
     torch.manual_seed(0)
     original = models.build("ultralight", SHAPE, 3, widths=(2, 3, 4)).eval()
     image = torch.randn(2, *SHAPE)
-    assert torch.equal(loaded.build()(image), original(image))
+    assert torch.equal(rebuild(loaded)(image), original(image))
 
 
 def test_any_safetensors_reader_opens_it(tiny: Checkpoint) -> None:
@@ -62,7 +63,7 @@ def test_a_change_between_opening_and_building_is_found(tiny: Checkpoint) -> Non
     other = models.build("ultralight", SHAPE, 3, widths=(2, 3, 4))
     checkpoint.save(other, tiny_metadata(), tiny.path)
     with pytest.raises(BadFile, match="changed while it was in use"):
-        tiny.build()
+        rebuild(tiny)
 
 
 def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
@@ -104,14 +105,14 @@ def test_metadata_that_do_not_fit_the_tensors(
     model = models.build("ultralight", SHAPE, 3, widths=(2, 3, 4))
     made = checkpoint.save(model, tiny_metadata(**changes), tmp_path / "odd.safetensors")
     with pytest.raises(error, match=words):
-        made.build()
+        rebuild(made)
 
 
 def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     made = checkpoint.save(other, tiny_metadata(), tmp_path / "other.safetensors")
     with pytest.raises(BadFile, match=r"other.safetensors.*do not fit"):
-        made.build()
+        rebuild(made)
 
 
 class Normed(nn.Module):
@@ -134,7 +135,7 @@ def test_normalisation_and_groups_are_resized(tmp_path: Path, monkeypatch: pytes
     small(torch.randn(8, *SHAPE))  # moves the running statistics
     made = checkpoint.save(small, tiny_metadata(arguments={}), tmp_path / "normed.safetensors")
     monkeypatch.setattr(models, "build", lambda *_: Normed(8))
-    rebuilt = made.build()
+    rebuilt = rebuild(made)
     image = torch.randn(2, *SHAPE)
     assert torch.equal(rebuilt(image), small.eval()(image))
     assert (rebuilt.norm.num_features, rebuilt.wide.groups, rebuilt.wide.out_channels) == (3, 3, 6)

@@ -10,10 +10,10 @@ import msgspec
 
 from edgebench.energy import codecarbon_table
 from edgebench.networks import models
-from edgebench.networks.data import Preprocessing
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
-from edgebench.schema.history import EnergyShare, Epoch, Metrics, PruningStep, Training, TrainingCost
+from edgebench.schema.history import EnergyShare, Epoch, Metrics, PruningStep, Size, Training, TrainingCost
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.studies.audit import Evidence, Network
 from tests.support.records import make_artifact, make_reading, make_record
 
@@ -68,7 +68,7 @@ def cost(*energy: EnergyShare, intensity: float | None = None) -> TrainingCost:
 
 
 def step(method: str, ratio: float, parent: Checkpoint | None = None, **changes: Any) -> PruningStep:
-    size = models.Size(13_002, 12_960, 52_008)
+    size = Size(13_002, 12_960, 52_008)
     accuracy = parent.about.metrics.accuracy if parent else 0.0
     made = PruningStep(method, ratio, 0, size, size, parent.digest if parent else "", accuracy, form="baked")
     return msgspec.structs.replace(made, **changes)

@@ -14,6 +14,7 @@ from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
 from edgebench.schema import bundle, checkpoint
 from edgebench.schema.bundle import Artifact
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.train import train
 
 ALL = [
@@ -72,6 +73,6 @@ def coloured() -> Iterator[Dataset]:
         validation=split(60),
         test=split(120),
         class_names=tuple("abcdef"),
-        preprocessing=data.Preprocessing((0.2, 0.3, 0.4), (0.2, 0.25, 0.3)),
+        preprocessing=Preprocessing((0.2, 0.3, 0.4), (0.2, 0.25, 0.3)),
         flip=False,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from edgebench.evaluate import evaluate
 from edgebench.networks import data, sparsity, training
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 from edgebench.schema.history import EnergyShare, Epoch, TrainingCost
@@ -54,7 +55,7 @@ def with_shares(made: Checkpoint, shares: tuple[EnergyShare, ...]) -> Checkpoint
 
 def zeroed(made: Checkpoint, path: Path) -> Checkpoint:
     """The same network with half of the last layer's inputs cut off."""
-    network = made.build()
+    network = rebuild(made)
     *_, last = (one for one in network.parameters() if one.ndim == 2)
     last.data[:, ::2] = 0
     images = data.load(made.about.dataset)
@@ -72,7 +73,7 @@ def run(made: Checkpoint, seed: int, *, pictures: bool, records: Sequence[Record
         checkpoint=made,
         file_bytes=made.path.stat().st_size,
         evaluation=evaluate(made.path, images=200, pictures=pictures),
-        sparsity=sparsity.table(made.build(), made.about.input_shape).rows,
+        sparsity=sparsity.table(rebuild(made), made.about.input_shape).rows,
         packed_bytes={"bitmask": made.path.stat().st_size // 2, "gzip": made.path.stat().st_size - 1000},
         records=tuple(records),
     )

@@ -221,6 +221,7 @@ def bundles() -> Reader:
 
 def checkpoints() -> Reader:
     """Damage that the digest shows, and damage that was signed again: so that what lies behind it is reached."""
+    from edgebench.networks.from_checkpoint import rebuild
     from edgebench.schema import checkpoint
     from tests.support import tiny_checkpoints
 
@@ -232,7 +233,7 @@ def checkpoints() -> Reader:
     def read(folder: Path, data: bytes) -> None:
         path = folder / "net.safetensors"
         path.write_bytes(data)
-        checkpoint.load(path).build()
+        rebuild(checkpoint.load(path))
 
     @st.composite
     def signed_again(draw: st.DrawFn) -> bytes:

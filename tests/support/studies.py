@@ -10,13 +10,12 @@ import msgspec
 import yaml
 
 from edgebench.errors import UserError
-from edgebench.networks import models
-from edgebench.networks.data import Preprocessing
 from edgebench.networks.evaluation import Bin, Embedding, Evaluation, GradCam, ParameterCount
 from edgebench.progress import Progress
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Metadata
-from edgebench.schema.history import Metrics, Training
+from edgebench.schema.history import Metrics, Size, Training
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.studies.study import checking, matrix, places
 from edgebench.studies.study.matrix import Matrix, Step
 from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
@@ -93,7 +92,7 @@ def metadata(model: str = "mlp-small", *, dataset: str = DATASET, accuracy: floa
         input_shape=(1, 28, 28),
         class_names=("a", "b"),
         preprocessing=Preprocessing((0.5,), (0.5,)),
-        size=models.Size(13_002, 12_960, 52_008),
+        size=Size(13_002, 12_960, 52_008),
         metrics=Metrics(accuracy, 0.5, 10_000),
         **keys,
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 
 from edgebench.networks import models
-from edgebench.networks.data import Preprocessing
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint, Metadata, Metrics
+from edgebench.schema.history import Size
+from edgebench.schema.preprocessing import Preprocessing
 
 SHAPE = (1, 8, 8)
 
@@ -21,7 +22,7 @@ def tiny_metadata(**changes: object) -> Metadata:
         input_shape=SHAPE,
         class_names=("a", "b", "c"),
         preprocessing=Preprocessing(mean=(0.25,), std=(0.5,)),
-        size=models.Size(parameters=1, macs=1, weights_bytes=4),
+        size=Size(parameters=1, macs=1, weights_bytes=4),
         metrics=Metrics(accuracy=0.5, loss=1.0, test_images=10),
         arguments={"widths": [2, 3, 4]},
     )

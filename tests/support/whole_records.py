@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from edgebench.networks.data import Preprocessing
 from edgebench.schema import plan
 from edgebench.schema.bundle import Artifact, FileRef, Golden, TensorSpec
 from edgebench.schema.energy_reading import Accuracy, EnergyReading, Refusal
 from edgebench.schema.facts import MeterFound
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.record import Answers, Cooling, FedInput, Load, Record, Runtime
 from tests.support.records import FACTS, PLAN, failed, make_artifact, make_reading, make_record, make_rounds
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebench import plugins
-from edgebench.compare import Comparison
+from edgebench.analysis.comparison import Comparison
 from edgebench.files import output
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgebench.analysis.comparison import Row
 from edgebench.analysis.report import _format
-from edgebench.compare import Row
 from edgebench.schema.facts import Facts
 from edgebench.schema.record import Record
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from edgebench.analysis.comparison import Row
 from edgebench.analysis.ratios import Ratio
 from edgebench.analysis.stats import Estimate
-from edgebench.compare import Row
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edgebench.analysis.comparison import Comparison, Row
 from edgebench.analysis.report import _format, _text
 from edgebench.analysis.stats import Estimate
-from edgebench.compare import Comparison, Row
 
 _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from edgebench.analysis import between_jobs, comparability, latency_patterns, ratios, stats
 from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis.comparison import Comparison, Row
 from edgebench.analysis.report import _format
 from edgebench.analysis.same_outputs import OutputsMatch
-from edgebench.compare import Comparison, Row
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.schema.energy_reading import EnergyReading

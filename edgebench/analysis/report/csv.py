@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from edgebench.analysis.comparison import Comparison, Row
 from edgebench.analysis.stats import Estimate
-from edgebench.compare import Comparison, Row
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.schema.record import Record

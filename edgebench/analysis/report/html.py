@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report import _facts, _format, _page, _text
-from edgebench.compare import Comparison
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgebench.analysis.comparison import Comparison, Row
 from edgebench.analysis.report import _format, _markdown, _text
-from edgebench.compare import Comparison, Row
 
 _HEADINGS = (
     "", "artifact", "target", "verdict", "p50", "p90", "p99", "rate", "time / baseline", "accuracy",

@@ -15,67 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgebench import plugins
 from edgebench.errors import UserError
 from edgebench.files import cache
+from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    UInt8Array = NDArray[np.uint8]
-    Int64Array = NDArray[np.int64]
-    Float32Array = NDArray[np.float32]
+    from edgebench.schema.arrays import Int64Array, UInt8Array
 
 CALIBRATION_IMAGES = 256
-
-
-class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Stored bytes -> network input: (byte / 255 - mean) / std, per channel.
-
-    resize: (height, width) of the input where it is not that of the images.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resize: tuple[int, int] | None = None
-
-    def apply(self, images: UInt8Array) -> Float32Array:
-        """uint8 [N, H, W, C] -> float32 [N, C, H, W], contiguous."""
-        import numpy as np
-
-        pixels = images.astype(np.float32)
-        if self.resize and self.resize != images.shape[1:3]:
-            pixels = _resized(pixels, *self.resize)
-
-        # One multiplication and one addition per channel, in float32, so that every user of it gets the same bits.
-        scale = (1.0 / (255.0 * np.asarray(self.std, np.float64))).astype(np.float32)
-        shift = (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
-        return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2))
-
-
-def _resized(pixels: Float32Array, height: int, width: int) -> Float32Array:
-    """Bilinear on [N, H, W, C], pixel centres at half numbers, edges repeated; as torch without antialiasing."""
-    return _stretched(_stretched(pixels, 1, height), 2, width)
-
-
-def _stretched(pixels: Float32Array, axis: int, size: int) -> Float32Array:
-    """Each new pixel is a mean of the two old ones that its centre lies between."""
-    import numpy as np
-
-    old = pixels.shape[axis]
-    centre = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
-    lower = centre.astype(np.int64)
-    upper = np.minimum(lower + 1, old - 1)
-    share = (centre - lower).astype(np.float32).reshape(-1, *[1] * (pixels.ndim - 1 - axis))
-    first: Float32Array = pixels.take(lower, axis)
-    second = pixels.take(upper, axis)
-    second -= first
-    second *= share
-    first += second
-    return first
 
 
 @dataclass(frozen=True)

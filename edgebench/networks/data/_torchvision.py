@@ -17,6 +17,7 @@ from typing import Any
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks import data
 from edgebench.networks.data._download import fetch, has_md5, one_line
+from edgebench.schema.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Source:
     name: str
     reader: str
     class_names: tuple[str, ...]
-    preprocessing: data.Preprocessing
+    preprocessing: Preprocessing
     flip: bool
     licence: str
     validation_per_class: int

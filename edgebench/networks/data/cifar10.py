@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edgebench.networks import data
 from edgebench.networks.data import _torchvision
+from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # Mean and standard deviation of the 50,000 training images. The often copied (0.2023, 0.1994, 0.2010) is another
@@ -15,7 +16,7 @@ SOURCE = _torchvision.Source(
     name="cifar10",
     reader="CIFAR10",
     class_names=CLASS_NAMES,
-    preprocessing=data.Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+    preprocessing=Preprocessing(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
     flip=True,
     licence="none stated; cite Krizhevsky 2009",
     validation_per_class=500,

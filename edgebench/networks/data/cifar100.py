@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edgebench.networks import data
 from edgebench.networks.data import _torchvision
+from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = (
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
@@ -25,7 +26,7 @@ SOURCE = _torchvision.Source(
     name="cifar100",
     reader="CIFAR100",
     class_names=CLASS_NAMES,
-    preprocessing=data.Preprocessing(mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
+    preprocessing=Preprocessing(mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
     flip=True,
     licence="none stated; cite Krizhevsky 2009",
     validation_per_class=50,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from edgebench.networks import data
 from edgebench.networks.data import _torchvision
+from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
 # Not the images' own mean: what the study of pruned MLPs that trains on it uses.
@@ -15,7 +16,7 @@ SOURCE = _torchvision.Source(
     name="emnist-balanced",
     reader="EMNIST",
     class_names=CLASS_NAMES,
-    preprocessing=data.Preprocessing(mean=(0.5,), std=(0.5,)),
+    preprocessing=Preprocessing(mean=(0.5,), std=(0.5,)),
     flip=False,
     licence="none stated; cite Cohen, Afshar, Tapson, van Schaik 2017, arXiv:1702.05373; from NIST Special Database 19",
     validation_per_class=400,

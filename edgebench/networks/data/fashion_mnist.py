@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from edgebench.networks import data
 from edgebench.networks.data import _torchvision
+from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 LICENCE = "MIT, Copyright (c) 2017 Zalando SE"
 # Mean and standard deviation of the 60,000 training images.
-PREPROCESSING = data.Preprocessing(mean=(0.2860,), std=(0.3530,))
+PREPROCESSING = Preprocessing(mean=(0.2860,), std=(0.3530,))
 SOURCE = _torchvision.Source(
     name="fashion-mnist",
     reader="FashionMNIST",

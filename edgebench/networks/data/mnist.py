@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edgebench.networks import data
 from edgebench.networks.data import _torchvision
+from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789")
 # Mean and standard deviation of the 60,000 training images.
@@ -14,7 +15,7 @@ SOURCE = _torchvision.Source(
     name="mnist",
     reader="MNIST",
     class_names=CLASS_NAMES,
-    preprocessing=data.Preprocessing(mean=(0.1307,), std=(0.3081,)),
+    preprocessing=Preprocessing(mean=(0.1307,), std=(0.3081,)),
     flip=False,
     licence="CC BY-SA 3.0 (as commonly given), Yann LeCun and Corinna Cortes",
     validation_per_class=500,

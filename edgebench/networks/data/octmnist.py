@@ -12,6 +12,7 @@ from edgebench.errors import BadFile, UserError
 from edgebench.networks import data
 from edgebench.networks.data._download import NotFetched, fetch, one_line
 from edgebench.networks.data._torchvision import require_md5
+from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = ("choroidal neovascularization", "diabetic macular edema", "drusen", "normal")
 MD5 = "c68d92d5b585d8d81f7112f81e2d0842"
@@ -42,7 +43,7 @@ def load() -> data.Dataset:
         test=test,
         class_names=CLASS_NAMES,
         # Not the images' own mean: what MedMNIST's authors and the study that trains on it use.
-        preprocessing=data.Preprocessing(mean=(0.5,), std=(0.5,)),
+        preprocessing=Preprocessing(mean=(0.5,), std=(0.5,)),
         flip=True,  # a left eye for a right one
         licence="CC BY 4.0; cite Yang et al. 2023, MedMNIST v2",
     )

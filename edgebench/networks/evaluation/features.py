@@ -12,7 +12,8 @@ from edgebench.networks.evaluation.layers import calls
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgebench.networks.data import Preprocessing, Split
+    from edgebench.networks.data import Split
+    from edgebench.schema.preprocessing import Preprocessing
 
 IMAGES = 500
 BATCH = 100

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from edgebench.networks.data import Preprocessing, Split, UInt8Array
+    from edgebench.networks.data import Split
+    from edgebench.schema.arrays import UInt8Array
+    from edgebench.schema.preprocessing import Preprocessing
 
 EACH = 4  # pictures of right answers, and of wrong ones
 SHOWN_PIXELS = 112  # height of a picture

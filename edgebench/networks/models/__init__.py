@@ -16,24 +16,13 @@ import msgspec
 
 from edgebench import plugins
 from edgebench.errors import UserError
+from edgebench.schema.history import Size
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 InputShape = tuple[int, int, int]
-
-
-class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How large a network is.
-
-    macs: multiply-accumulates of one image, convolution and linear weights only (no bias, no activation); 2 FLOPs each.
-    weights_bytes: parameters and buffers as they are held, without any file format around them.
-    """
-
-    parameters: int
-    macs: int
-    weights_bytes: int
 
 
 def parse_shape(text: str) -> InputShape:

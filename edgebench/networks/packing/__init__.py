@@ -23,7 +23,7 @@ from edgebench import plugins
 from edgebench.errors import MissingPackage
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 
 class Format(Protocol):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
     UInt8Array = NDArray[np.uint8]
     UInt32Array = NDArray[np.uint32]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgebench.networks.packing import _bits, _canonical
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 MOST_LISTED = 256
 

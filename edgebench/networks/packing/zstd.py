@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgebench.networks.packing import _bits
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
 
 PACKAGE = "zstandard"
 LEVEL = 3

@@ -9,7 +9,9 @@ from edgebench.schema.history import Metrics
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgebench.networks.data import Float32Array, Preprocessing, Split, UInt8Array
+    from edgebench.networks.data import Split
+    from edgebench.schema.arrays import Float32Array, UInt8Array
+    from edgebench.schema.preprocessing import Preprocessing
 
 BATCH = 250
 # 16 MB of float32: with larger images a batch is smaller, because the maps of a first layer are tens of times as large.

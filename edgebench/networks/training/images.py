@@ -14,8 +14,9 @@ from torch.nn import functional
 from edgebench.networks.training import augment
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Dataset, Preprocessing
+    from edgebench.networks.data import Dataset
     from edgebench.networks.training.recipes import Recipe
+    from edgebench.schema.preprocessing import Preprocessing
 
 # So many values are made ready at once: work on a few large tensors instead of on one small tensor per step.
 CHUNK_VALUES = 2**22

@@ -10,7 +10,7 @@ import msgspec
 
 from edgebench.errors import BadFile
 from edgebench.networks import models
-from edgebench.networks.models import Size
+from edgebench.schema.history import Size
 from edgebench.studies.audit.published import Row
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from edgebench.errors import UserError
 from edgebench.networks import sparsity
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.studies.audit.evidence import Evidence, Network
 from edgebench.studies.audit.finding import Finding
 
@@ -41,7 +42,7 @@ def _pruned(evidence: Evidence) -> Iterator[Network]:
     """With their weights: checkpoints that hold zeros, and given networks that have memory behind them."""
     for checkpoint in evidence.checkpoints:
         if any(step.form == "baked" for step in checkpoint.about.pruning):
-            yield Network(evidence.name(checkpoint), checkpoint.build(), checkpoint.about.input_shape)
+            yield Network(evidence.name(checkpoint), rebuild(checkpoint), checkpoint.about.input_shape)
     for network in evidence.networks:
         if not any(parameter.is_meta for parameter in network.module.parameters()):
             yield network

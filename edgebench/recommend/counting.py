@@ -1,22 +1,16 @@
-"""Instructions that one inference takes on a board's core: counted on an emulated board, or looked up.
+"""Instructions that one inference takes on a board's core, counted on an emulated board.
 
 The emulated board's clock advances by one nanosecond with every instruction that it executes, so a latency on it is a
 count, and the whole way of measuring is that of `deploy`. Counts repeat to about 1 % on any computer. They are not
 time: caches, memory and clock are not in them; but they show which of a runtime's kernels run on a core, and what
 those have to do.
-
-instructions.json beside this file holds the counts that were taken of the studies' networks
-(`python -m benchmarks.instructions` takes them again).
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-
-import msgspec
 
 from edgebench import deploy
 from edgebench.analysis import stats
@@ -25,11 +19,8 @@ from edgebench.device import emulator
 from edgebench.errors import UserError
 from edgebench.progress import Progress, Silent
 from edgebench.schema import record
-from edgebench.schema.bundle import Format, Precision
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
-
-TABLE = Path(__file__).with_suffix(".json")
 
 # A count hardly varies, so that few are enough; the emulator needs ten times as long as the guest believes.
 PLAN = Plan(
@@ -44,45 +35,6 @@ PLAN = Plan(
     memory_inferences=1,
     gate_max_s=1.0,
 )
-
-
-class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network's file on one board. runtime: with its version. form: of ONNX INT8, `exporters.Kernels.form`.
-
-    macs: of one inference, by which a network of the same name is known again. instructions: of one inference.
-    """
-
-    board: str
-    network: str
-    input_shape: tuple[int, ...]
-    macs: int
-    kind: str
-    format: Format
-    precision: Precision
-    form: str
-    runtime: str
-    instructions: int
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """counted: the date, and on what."""
-
-    counted: str
-    counts: tuple[Count, ...]
-
-
-@cache
-def table() -> Table:
-    return msgspec.json.decode(TABLE.read_bytes(), type=Table)
-
-
-def of_forms(network: str) -> dict[str, dict[str, int]]:
-    """What ONNX INT8 of a model takes: by board, by form."""
-    found: dict[str, dict[str, int]] = {}
-    for one in table().counts:
-        if one.network == network and one.form:
-            found.setdefault(one.board, {})[one.form] = one.instructions
-    return found
 
 
 def count(

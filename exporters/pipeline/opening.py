@@ -10,6 +10,7 @@ from pathlib import Path
 from edgebench import modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks import data
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from exporters import Source
 from exporters.sources import keras
@@ -81,14 +82,14 @@ def _checkpoint(given: Given) -> Parent:
 
 
 def _zeros(opened: checkpoint.Checkpoint) -> int:
-    return sum(int((parameter == 0).sum()) for parameter in opened.build().parameters())
+    return sum(int((parameter == 0).sum()) for parameter in rebuild(opened).parameters())
 
 
 def _packed_bytes(path: Path) -> int:
     """Of the whole checkpoint with one bit for each zero."""
-    from edgebench import pack
+    from edgebench.networks import packed_file
 
-    _, packed = pack.sizes(path, ["bitmask"])
+    packed, _ = packed_file.verified(packed_file.split(path.read_bytes()), "bitmask")
     return packed.file_bytes
 
 

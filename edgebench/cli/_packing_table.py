@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from edgebench.pack import Packed
+from edgebench.networks.packed_file import Packed
 
 
 def table(found: Sequence[Packed]) -> Table:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgebench.networks.data import Preprocessing
 from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.tensors import each_batch, from_stored, one_by_one
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Float32Array
+    from edgebench.schema.arrays import Float32Array
     from exporters import Exporter, Opened
 
 BATCH = 32

@@ -1,0 +1,10 @@
+"""What the arrays are called that cross between rooms: their dtypes. For annotations only: this imports numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+Int64Array = NDArray[np.int64]
+Float32Array = NDArray[np.float32]
