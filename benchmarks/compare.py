@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from benchmarks import report
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.record import Record, Round
 
 HERE = Path(__file__).parents[1]
@@ -131,9 +131,9 @@ def run(checkout: Path, results: Path, *, html: bool) -> Taken:
 def make(results: Path, size: Size) -> None:
     """Records of a real one's form, each of a file of its own, eight to a job."""
     (results / "desktop-cpu").mkdir(parents=True)
-    pattern = record.load(min(REFERENCE.glob("*.json")))
+    pattern = record_files.load(min(REFERENCE.glob("*.json")))
     for number in range(size.records):
-        record.save(_made(pattern, number, size), results)
+        record_files.save(_made(pattern, number, size), results)
 
 
 def _made(pattern: Record, number: int, size: Size) -> Record:

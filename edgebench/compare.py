@@ -18,8 +18,9 @@ from edgebench.analysis.stats import Estimate
 from edgebench.energy import per_inference as energy_
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.errors import BadFile, UnknownName, UserError
-from edgebench.schema import record as records_
-from edgebench.schema.record import Loaded, Record
+from edgebench.schema import record_files
+from edgebench.schema.record import Record
+from edgebench.schema.record_files import Loaded
 
 
 def compare(
@@ -60,7 +61,7 @@ def history(records: Sequence[Record]) -> Iterator[Record]:
     folders = {path.parent for path in here if path.parent.name in targets}
     for path in sorted({path for folder in folders for path in folder.glob("*.json")} - here):
         with suppress(UserError):
-            yield records_.load(path)
+            yield record_files.load(path)
 
 
 def select(results: Path, named: Iterable[str]) -> Loaded:
@@ -76,7 +77,7 @@ def select(results: Path, named: Iterable[str]) -> Loaded:
         if name in targets:
             found = [_newest_of(results, name)]
         elif Path(name).is_file():
-            found = [records_.load_all([Path(name)])]
+            found = [record_files.load_all([Path(name)])]
         elif Path(name).is_dir() or Path(name) == results:
             found = _of_all_targets(Path(name))
         else:
@@ -87,7 +88,7 @@ def select(results: Path, named: Iterable[str]) -> Loaded:
 
 
 def _newest_of(results: Path, target: str) -> Loaded:
-    loaded = records_.load_target(results, target)
+    loaded = record_files.load_target(results, target)
     return Loaded(newest(loaded.records), loaded.skipped)
 
 

@@ -32,7 +32,7 @@ from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
 from edgebench.networks import data
 from edgebench.progress import Progress, Silent
-from edgebench.schema import bundle, record
+from edgebench.schema import bundle, record_files
 from edgebench.schema.facts import Facts
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome, Record
@@ -87,7 +87,7 @@ def deploy(
         records = records_from_journal.to_records(
             job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
         )
-        paths = [record.save(one, results) for one in records]
+        paths = [record_files.save(one, results) for one in records]
         link.agent.forget(job.request.id)
         job.close()
     return paths

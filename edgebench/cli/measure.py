@@ -207,7 +207,7 @@ def deploy(
     from edgebench import compare, deploy
     from edgebench.energy import carbon
     from edgebench.modelfile import feeding
-    from edgebench.schema import bundle, plan, record
+    from edgebench.schema import bundle, plan, record_files
     from edgebench.schema import targets as targets_
 
     chosen = plan.named(preset)
@@ -234,7 +234,7 @@ def deploy(
         wait=wait,
         progress=progress(),
     )
-    loaded = record.load_all(paths)
+    loaded = record_files.load_all(paths)
     say_skipped(loaded.skipped)
     comparison = compare.compare(loaded.records)
     _show(comparison)

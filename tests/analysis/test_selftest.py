@@ -19,7 +19,7 @@ from edgebench.analysis import verdict
 from edgebench.device import simulated
 from edgebench.errors import UserError
 from edgebench.progress import Silent
-from edgebench.schema import plan, record
+from edgebench.schema import plan, record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome
 from edgebench.schema.targets import Target
@@ -130,7 +130,7 @@ def test_ctrl_c_reports_the_jobs_that_are_done_and_keeps_their_records(tmp_path:
     assert process.returncode == 130, output
     assert "Traceback" not in output
     (jobs,) = (int(line.split()[2]) for line in output.splitlines() if line.strip().startswith("stopped after"))
-    loaded = record.load_target(tmp_path / "kept", "simulated")
+    loaded = record_files.load_target(tmp_path / "kept", "simulated")
     assert not loaded.skipped
     done = [one for one in loaded.records if one.outcome.status != "stopped"]
     assert 2 <= jobs < 1000 and len(done) in (2 * jobs, 2 * jobs + 2)  # it may come just after a job

@@ -19,7 +19,7 @@ from edgebench.device.phone import bundle
 from edgebench.device.transports import _adb, adb, open_transport
 from edgebench.errors import Unreachable, UserError
 from edgebench.progress import Silent
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 from tests.device.test_phone import BUNDLE
@@ -75,7 +75,7 @@ def test_the_agent_goes_over_the_cable_and_measures(
     plug_in()
     paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
     for path in paths:
-        one = record.load(path)
+        one = record_files.load(path)
         assert one.target.transport == "adb" and one.rounds and one.golden and one.golden.passed
         assert not one.in_browser
     assert len(list(phone.glob("data/local/tmp/edgebench/device/agent/agent-*.pyz"))) == 1
@@ -123,7 +123,7 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
     paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("The job was running there; connecting again" in line for line in onlooker.said), onlooker.said
     for path in paths:
-        one = record.load(path)
+        one = record_files.load(path)
         assert one.outcome.status == "complete" and one.golden and one.golden.passed
         assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 40
 
@@ -148,7 +148,7 @@ def test_the_browser_through_the_cable(
     finally:
         person.leave()
     for path in paths:
-        one = record.load(path)
+        one = record_files.load(path)
         assert one.golden and one.golden.passed and one.golden.max_abs_diff == 0 and one.rounds and one.in_browser
         facts = one.facts_before
         assert (facts.model, facts.cpu, facts.os) == ("Google Pixel 8", "Google Tensor G3", "Android 16")
@@ -251,7 +251,7 @@ def test_the_bundle_runs_the_agent_and_answers_as_this_machine_does(
     serial = plug_in()
     target = Target(name="pixel", transport="adb", host=serial, emulated=True, runtimes=("onnxruntime", "litert"))
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
-    records = [record.load(path) for path in deploy.deploy(target, sources, tiny_plan, tmp_path / "results")]
+    records = [record_files.load(path) for path in deploy.deploy(target, sources, tiny_plan, tmp_path / "results")]
     assert [one.runtime.name for one in records] == ["onnxruntime", "litert"]
     for one in records:
         assert one.golden is not None and one.golden.passed and one.golden.max_abs_diff == 0

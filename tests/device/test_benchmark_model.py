@@ -19,7 +19,7 @@ from edgebench.device import target_check
 from edgebench.errors import UserError
 from edgebench.modelfile import feeding
 from edgebench.progress import Silent
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -68,7 +68,7 @@ def here(tool: Path) -> Target:
 
 
 def measure(target: Target, path: Path, plan: Plan, tmp_path: Path) -> list[Record]:
-    return [record.load(one) for one in deploy.deploy(target, deploy.sources([path]), plan, tmp_path / "results")]
+    return [record_files.load(one) for one in deploy.deploy(target, deploy.sources([path]), plan, tmp_path / "results")]
 
 
 @needs_adb
@@ -201,7 +201,7 @@ def test_the_tool_is_told_the_sizes_and_the_signature(tool: Path, tiny_plan: Pla
     path = odd_models.with_shape(tmp_path / "open.tflite", [1, 1, 1, 3], [-1, -1, -1, 3])
     target = here(tool)
     (one,) = [
-        record.load(made)
+        record_files.load(made)
         for made in deploy.deploy(
             target, deploy.sources([path], feeding.wish(["x=1x8x6x3"])), tiny_plan, tmp_path / "results"
         )

@@ -24,7 +24,7 @@ from edgebench.errors import UserError
 from edgebench.files import cache as cache_
 from edgebench.progress import Silent
 from edgebench.recommend import counting
-from edgebench.schema import record, targets
+from edgebench.schema import record_files, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -65,7 +65,7 @@ def on_board(machine: Machine, command: str) -> str:
 
 
 def measure(target: Target, folder: Path, plan: Plan, results: Path) -> list[Record]:
-    return [record.load(path) for path in deploy.deploy(target, deploy.sources([folder]), plan, results)]
+    return [record_files.load(path) for path in deploy.deploy(target, deploy.sources([folder]), plan, results)]
 
 
 def test_the_board_is_bare_and_cut_off(machine: Machine) -> None:

@@ -16,7 +16,7 @@ from edgebench import deploy
 from edgebench.analysis import verdict
 from edgebench.device import agent
 from edgebench.errors import BadFile, UnknownName, UserError
-from edgebench.schema import record, targets
+from edgebench.schema import record_files, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -27,7 +27,7 @@ HERE = Target(name="here", transport="local")
 
 def measure(what: list[Path], plan: Plan, results: Path, target: Target = HERE) -> list[Record]:
     paths = deploy.deploy(target, deploy.sources(what), plan, results)
-    return [record.load(path) for path in paths]
+    return [record_files.load(path) for path in paths]
 
 
 def test_a_bundle_becomes_one_complete_record_per_artifact(relu_bundle: Path, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def start_long_deploy(models: Path, cwd: Path) -> tuple[subprocess.Popen[str], P
 
 
 def saved(cwd: Path) -> list[Record]:
-    return [record.load(path) for path in sorted((cwd / "results/desktop-cpu").glob("*.json"))]
+    return [record_files.load(path) for path in sorted((cwd / "results/desktop-cpu").glob("*.json"))]
 
 
 def test_a_killed_host_goes_on_where_it_was_and_loses_nothing(models: Path, tmp_path: Path, cache: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from edgebench import deploy
 from edgebench.device.job_store import Ledger
 from edgebench.errors import UserError
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -29,7 +29,7 @@ LONG = ("--plan", "duty:20")
 
 
 def saved(results: Path) -> list[Record]:
-    return [record.load(path) for path in sorted(results.glob("desktop-cpu/*.json"))]
+    return [record_files.load(path) for path in sorted(results.glob("desktop-cpu/*.json"))]
 
 
 def whole(records: list[Record]) -> bool:
@@ -199,7 +199,7 @@ def test_a_record_that_finds_no_room_is_saved_by_the_next_deploy(
     assert [path.suffix for path in (results / "desktop-cpu").iterdir() if path.is_file()] == [".json"]
     (job,) = (results / "desktop-cpu" / ".jobs").iterdir()
     paths = deploy.deploy(here, wanted, tiny_plan, results)
-    assert {record.load(path).job for path in paths} == {job.name} and len(saved(results)) == 2
+    assert {record_files.load(path).job for path in paths} == {job.name} and len(saved(results)) == 2
 
 
 # ------------------------------------------------------------------ the cache, which the agent of this machine lives in

@@ -17,7 +17,7 @@ from edgebench.device import duration, following, journal, simulated
 from edgebench.device.duration import Range
 from edgebench.device.job_store import OpenJob, Request
 from edgebench.progress import Silent
-from edgebench.schema import plan, record
+from edgebench.schema import plan, record_files
 from edgebench.schema.plan import Plan
 from tests.conftest import run_cli
 from tests.device.test_simulated import MS, TARGET
@@ -56,7 +56,7 @@ def measured(
     told = Told()
     bundle = simulated.write_bundle(folder / "bundle", models)
     paths = deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results", progress=told)
-    one = record.load(paths[0])
+    one = record_files.load(paths[0])
     assert one.facts_after is not None and one.facts_after.uptime_s is not None
     return jobs[0].request, jobs[0].lines, one.facts_after.uptime_s, told.lines
 

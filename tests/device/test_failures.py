@@ -18,7 +18,7 @@ from edgebench import deploy
 from edgebench.analysis import verdict
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.failures import Explained
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome
 from edgebench.schema.targets import Target
@@ -190,7 +190,7 @@ def test_the_verdict_says_it(tiny_plan: Plan, tmp_path: Path) -> None:
     paths = deploy.deploy(here, deploy.sources(files), tiny_plan, tmp_path / "results")
     said = []
     for path in paths:
-        reason = verdict.judge(record.load(path)).reasons[0]
+        reason = verdict.judge(record_files.load(path)).reasons[0]
         assert reason.level == "invalid" and reason.seen.startswith("failed in check: ")
         said.append((reason.seen, reason.remedy))
     assert "FlexErf" in said[0][0] and "IR version 99" in said[1][0] and len({remedy for _, remedy in said}) == 4

@@ -22,7 +22,7 @@ from edgebench.modelfile import feeding
 from edgebench.modelfile.feeding import Feeding
 from edgebench.networks import data
 from edgebench.progress import Silent
-from edgebench.schema import plan, record
+from edgebench.schema import plan, record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import FedInput, Record
 from edgebench.schema.targets import Target
@@ -43,7 +43,7 @@ def test_a_browser_keeps_a_pace_and_answers_a_whole_test_set(person: Person, tin
     ]
     how = plan.with_accuracy(msgspec.structs.replace(tiny_plan, duty_hz=50.0, round_s=0.1))
     for path in deploy.deploy(PHONE, sources, how, tmp_path / "results", progress=person):
-        one = record.load(path)
+        one = record_files.load(path)
         assert one.rounds and all(round_.missed is not None and round_.block == 1 for round_ in one.rounds)
         # Five inferences, each begun 20 ms after the one before it; a browser's timers are a little early.
         assert all(round_.duration_ns is not None and round_.duration_ns >= 70_000_000 for round_ in one.rounds)
@@ -76,7 +76,7 @@ def assert_labelled(phone: dict[str, Record], plan: Plan, tmp_path: Path) -> Non
     """Browser rows say what they are, and so does a ratio to native ones, which answer the same to the bit."""
     here = Target(name="here", transport="local")
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
-    native = [record.load(path) for path in deploy.deploy(here, sources, plan, tmp_path / "results")]
+    native = [record_files.load(path) for path in deploy.deploy(here, sources, plan, tmp_path / "results")]
     comparison = compare.compare([*native, *phone.values()])
     for row in comparison.rows[2:]:
         assert "runs: in a browser (wasm), baseline natively" in row.differences
@@ -132,7 +132,7 @@ def test_models_that_the_browser_cannot_load_fail_alone(
     names = ["custom.onnx", "newer.tflite", "relu.onnx", "relu.tflite"]
     sources = deploy.sources([models / name for name in names])
     paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
-    first, second, *fine = [record.load(path) for path in paths]
+    first, second, *fine = [record_files.load(path) for path in paths]
     for broken in (first, second):
         assert (broken.outcome.status, broken.outcome.kind, broken.outcome.stage) == ("failed", "error", "check")
         assert broken.outcome.reason
@@ -144,13 +144,13 @@ def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan:
     files = [odd_models.detector(tmp_path / "a.onnx"), odd_models.nonzero(tmp_path / "b.onnx")]
     sources = deploy.sources(files, feeding.wish(["image=1x3x16x24"]))
     paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
-    image, places = [record.load(path) for path in paths]
+    image, places = [record_files.load(path) for path in paths]
     assert image.rounds and image.fed == (FedInput("image", (1, 3, 16, 24), "float32"),)
     assert places.rounds
     # What the host does not know is refused there.
     unknown = [replace(one, feeding=Feeding()) for one in sources[:1]]
     (path,) = deploy.deploy(PHONE, unknown, tiny_plan, tmp_path / "results", progress=person)
-    assert "leaves sizes open, [batch, 3, height, width]" in record.load(path).outcome.reason
+    assert "leaves sizes open, [batch, 3, height, width]" in record_files.load(path).outcome.reason
 
 
 def test_weights_beside_the_graph_are_refused_in_one_sentence(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from edgebench.analysis import verdict
 from edgebench.errors import UserError
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from tests.support.browser import Browser, Person, browser, needs_chromium, url_in
 from tests.support.phone_jobs import BUNDLE, PHONE, assert_right, measure
@@ -242,7 +242,7 @@ def test_a_second_deploy_is_told_who_follows_the_job(person: Person, tiny_plan: 
                 said = str(told.value)
     assert f"which another edgebench here (process {first.pid}) follows" in said and "Ctrl-C" in said
     assert first.returncode == 0
-    records = [record.load(path) for path in (tmp_path / "results").glob("phone/*.json")]
+    records = [record_files.load(path) for path in (tmp_path / "results").glob("phone/*.json")]
     assert len(records) == 2 and all(one.outcome.status == "complete" for one in records)
 
 

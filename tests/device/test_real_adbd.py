@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 
 SUITE = "trixie"
@@ -84,7 +84,7 @@ def test_the_agent_goes_through_a_real_adbd_and_measures(
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-3:] == ["hi", "3", "True"]
-    found = [record.load(path) for path in (tmp_path / "results/pixel").glob("*.json")]
+    found = [record_files.load(path) for path in (tmp_path / "results/pixel").glob("*.json")]
     assert len(found) == 2
     for one in found:
         assert one.target.transport == "adb" and one.rounds and one.golden and one.golden.passed

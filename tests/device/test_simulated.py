@@ -18,7 +18,7 @@ from edgebench import deploy
 from edgebench.analysis import ratios, stats, verdict
 from edgebench.device import simulated
 from edgebench.energy import per_inference
-from edgebench.schema import plan, record, targets
+from edgebench.schema import plan, record_files, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -33,7 +33,7 @@ MS = 1_000_000
 def measure(folder: Path, models: dict[str, Model], how: Plan | None = None) -> list[Record]:
     bundle = simulated.write_bundle(folder / "bundle", models)
     paths = deploy.deploy(TARGET, deploy.sources([bundle]), how or DEFAULT, folder / "results")
-    return [record.load(path) for path in paths]
+    return [record_files.load(path) for path in paths]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_a_file_is_measured_as_any_other(tmp_path: Path) -> None:
     done = run_cli("deploy", "--target", "simulated", "net.sim", "--plan", "quick", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"3\.00\d* ms", done.stdout) and "simulated device" in done.stdout
-    (one,) = [record.load(path) for path in (tmp_path / "results/simulated").glob("*.json")]
+    (one,) = [record_files.load(path) for path in (tmp_path / "results/simulated").glob("*.json")]
     assert one.artifact.format == "simulated" and one.target.emulated
 
 
@@ -128,7 +128,7 @@ def test_a_real_runtime_goes_on_in_fresh_processes_with_the_same_input(
     here = Target(name="here", transport="local", runtimes=("onnxruntime",))
     how = msgspec.structs.replace(tiny_plan, rounds_per_process=1)
     (path,) = deploy.deploy(here, deploy.sources([relu_bundle]), how, tmp_path / "results")
-    one = record.load(path)
+    one = record_files.load(path)
     assert one.outcome.status in ("complete", "budget") and one.golden is not None and one.golden.passed
     assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 3
     assert len(one.warmup) >= len(one.rounds)
@@ -163,7 +163,7 @@ def test_a_file_that_is_no_prescription_fails_alone(tmp_path: Path, tiny_plan: P
     (tmp_path / "other.sim").write_text('{"latency_ns": 1000000, "device": {"seed": 9}}')
     files = [tmp_path / f"{name}.sim" for name in ("bad", "empty", "good", "other")]
     paths = deploy.deploy(TARGET, deploy.sources(files), tiny_plan, tmp_path / "results")
-    bad, empty, good, other = (record.load(path) for path in paths)
+    bad, empty, good, other = (record_files.load(path) for path in paths)
     assert "latncy_ns" in bad.outcome.reason and "no prescription" in empty.outcome.reason
     assert good.rounds
     assert "share one" in other.outcome.reason

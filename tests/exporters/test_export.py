@@ -20,7 +20,7 @@ from edgebench.errors import UserError
 from edgebench.export import Exported, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
-from edgebench.schema import bundle, checkpoint, plan, record
+from edgebench.schema import bundle, checkpoint, plan, record_files
 from edgebench.schema import tensors as parity
 from edgebench.schema.targets import Target
 from exporters.workers import answering, process
@@ -191,7 +191,7 @@ def test_a_device_scores_what_the_exporter_did(exported: Exported, folder: Path)
     here = Target(name="here", transport="local", runtimes=("onnxruntime", "litert"))
     how = msgspec.structs.replace(plan.with_accuracy(plan.named("quick")), seconds_min=0.0, seconds_max=0.2)
     for path in deploy.deploy(here, wanted, how, folder / "results"):
-        one = record.load(path)
+        one = record_files.load(path)
         assert one.answers is not None and one.artifact.parity is not None, one.outcome
         assert one.answers.images == one.artifact.parity.images
         assert stats.accuracy(one.answers).value == pytest.approx(one.artifact.parity.accuracy, abs=1e-9)

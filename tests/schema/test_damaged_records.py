@@ -15,7 +15,7 @@ import pytest
 
 from edgebench import compare
 from edgebench.errors import BadFile
-from edgebench.schema import record
+from edgebench.schema import record, record_files
 from tests.conftest import run_cli
 from tests.support import damage, fuzzing, whole_records
 from tests.support.records import make_record, save_all
@@ -27,7 +27,7 @@ TREES = whole_records.trees()
 def test_the_undamaged_record_loads(name: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(json.dumps(TREES[name]))
-    assert record.load(path).schema_version == record.SCHEMA_VERSION
+    assert record_files.load(path).schema_version == record.SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("name", ["whole", "failed", "schema 1"])
@@ -39,7 +39,7 @@ def test_every_damaged_field_is_borne_or_refused(name: str, tmp_path: Path) -> N
     for what, data in damage.damaged(TREES[name], one_in=4):
         path.write_bytes(data)
         try:
-            one = record.load(path)
+            one = record_files.load(path)
         except BadFile as error:
             assert len(error.seen) < 1000 and str(path) in error.where, what
             refused += 1
@@ -118,7 +118,7 @@ def test_what_cannot_be_true_is_refused(path: str, value: Any, tmp_path: Path) -
     file = tmp_path / "record.json"
     file.write_bytes(changed(path, value))
     with pytest.raises(BadFile, match="it is not a record"):
-        record.load(file)
+        record_files.load(file)
 
 
 def test_what_is_no_plain_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
@@ -128,16 +128,16 @@ def test_what_is_no_plain_file_is_refused_without_waiting_for_it(tmp_path: Path)
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
     for name in ("pipe", "folder", "zero", "gone"):
         with pytest.raises(BadFile):
-            record.load(tmp_path / f"{name}.json")
+            record_files.load(tmp_path / f"{name}.json")
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.json"
     with path.open("wb") as stream:
-        stream.truncate(record.KIND.most_bytes + 1)
+        stream.truncate(record_files.KIND.most_bytes + 1)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
     with pytest.raises(BadFile, match="too many for a record"):
-        record.load(path)
+        record_files.load(path)
 
 
 # ------------------------------------------------------------------ one bad record among good ones
@@ -238,5 +238,5 @@ def test_a_record_of_an_older_schema_loads(tmp_path: Path) -> None:
     for name in ("schema 1", "schema 2"):
         path = tmp_path / "record.json"
         path.write_text(json.dumps(TREES[name]))
-        one = record.load(path)
+        one = record_files.load(path)
         assert one.schema_version == 3 and msgspec.json.encode(one)

@@ -11,7 +11,7 @@ import pytest
 
 from edgebench.energy import per_inference
 from edgebench.errors import BadFile, UserError
-from edgebench.schema import record
+from edgebench.schema import record, record_files
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.record import Outcome, Record
 from tests.support.records import failed, make_artifact, make_reading, make_record, save_all
@@ -35,7 +35,7 @@ def written(folder: Path, **changes: Any) -> Path:
 def test_a_record_is_read_back_as_it_was(one: Record, tmp_path: Path) -> None:
     (path,) = save_all(tmp_path, [one])
     assert path == tmp_path / "board" / f"{one.id}.json"
-    assert record.load(path) == one
+    assert record_files.load(path) == one
 
 
 def test_a_metric_that_was_not_measured_is_absent(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
     (path,) = save_all(tmp_path, [FULL])
     before = path.read_bytes()
     with pytest.raises(UserError, match="another record has this name"):
-        record.save(msgspec.structs.replace(FULL, load_ns=1), tmp_path)
+        record_files.save(msgspec.structs.replace(FULL, load_ns=1), tmp_path)
     assert path.read_bytes() == before
 
 
@@ -95,14 +95,14 @@ def test_saving_the_same_record_again_is_fine(tmp_path: Path) -> None:
 def test_a_half_written_record_of_a_kill_does_not_count(tmp_path: Path) -> None:
     (path,) = save_all(tmp_path, [FULL])
     path.with_suffix(".part").write_bytes(path.read_bytes()[:100])
-    assert record.load_target(tmp_path, "board").records == [FULL]
+    assert record_files.load_target(tmp_path, "board").records == [FULL]
 
 
 def test_the_records_of_a_target_come_oldest_first(tmp_path: Path) -> None:
     dates = ["20261121T000000Z", "20261120T000000Z", "20261120T000001Z"]
     save_all(tmp_path, [make_record(created=date) for date in dates])
-    assert [one.created for one in record.load_target(tmp_path, "board").records] == sorted(dates)
-    assert record.load_target(tmp_path, "another").records == []
+    assert [one.created for one in record_files.load_target(tmp_path, "board").records] == sorted(dates)
+    assert record_files.load_target(tmp_path, "another").records == []
 
 
 # ------------------------------------------------------------------ what is refused
@@ -118,7 +118,7 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
     ]
     asked = json.loads(msgspec.json.encode(FULL.plan))
     del asked["energy_precision"], asked["energy_windows_max"]
-    one = record.load(written(tmp_path, schema_version=1, energy=old, plan=asked))
+    one = record_files.load(written(tmp_path, schema_version=1, energy=old, plan=asked))
     package, dram, gpu = one.energy
     assert [(r.meter, r.scope, r.provenance) for r in (package, dram, gpu)] == [
         ("rapl", "cpu_package", "measured"), ("rapl", "dram", "measured"), ("nvml", "", "unavailable"),
@@ -132,7 +132,7 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp_path: Path) -> None:
     path = written(tmp_path, schema_version=4, shape_of_things_to_come=[], rounds=None)
     with pytest.raises(BadFile, match=r"schema 4, this edgebench reads up to 3\. Upgrade edgebench"):
-        record.load(path)
+        record_files.load(path)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp
 )
 def test_what_does_not_fit_is_refused_with_the_place(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"record\.json: it is not a record") as caught:
-        record.load(written(tmp_path, **changes))
+        record_files.load(written(tmp_path, **changes))
     assert said in caught.value.seen
 
 
@@ -165,14 +165,14 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
     with pytest.raises(BadFile, match="it is not a record.*Move it away, or take another copy of it"):
-        record.load(path)
+        record_files.load(path)
 
 
 def test_a_record_with_a_broken_byte_in_a_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(msgspec.json.encode(FULL).replace(b"net-onnx", b"n\xff-onnx", 1))
     with pytest.raises(BadFile):
-        record.load(path)
+        record_files.load(path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.999])
@@ -181,12 +181,12 @@ def test_a_truncated_record_is_refused(share: float, tmp_path: Path) -> None:
     whole = path.read_bytes().rstrip()
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(BadFile, match="it is not a record"):
-        record.load(path)
+        record_files.load(path)
 
 
 def test_a_record_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"gone\.json: cannot be read \(No such file or directory\)"):
-        record.load(tmp_path / "gone.json")
+        record_files.load(tmp_path / "gone.json")
 
 
 @pytest.mark.parametrize(
@@ -195,11 +195,11 @@ def test_a_record_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_a_round_that_no_device_can_have_measured_is_refused(broken: dict[str, Any], tmp_path: Path) -> None:
     path = written(tmp_path, rounds=[{"start_ns": 0, "block": 1, "values_ns": [5, 5], "number": 0, **broken}])
     with pytest.raises(BadFile):
-        record.load(path)
+        record_files.load(path)
 
 
 def test_every_outcome_can_be_stored(tmp_path: Path) -> None:
     for status in ("complete", "budget", "stopped", "failed", "agent-died"):
         outcome = Outcome(status, kind="error" if status == "failed" else "")  # type: ignore[arg-type]
         one = make_record(f"{status.replace('-', '')}-onnx-fp32", outcome=outcome)
-        assert record.load(save_all(tmp_path, [one])[0]).outcome.status == status
+        assert record_files.load(save_all(tmp_path, [one])[0]).outcome.status == status

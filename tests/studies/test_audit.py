@@ -15,7 +15,7 @@ from edgebench import cli
 from edgebench.errors import BadFile, UnknownName
 from edgebench.networks import data
 from edgebench.prune import prune
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.studies import audit
 from edgebench.studies.audit import Evidence, gather
 from edgebench.studies.audit.published import Row, Table, Value
@@ -378,4 +378,4 @@ def test_reading_emissions_imports_no_heavy_library(tmp_path: Path) -> None:
 
 def test_records_alone_need_a_load_only(tmp_path: Path) -> None:
     (path,) = save_all(tmp_path, [make_record()])
-    assert gather.gather([path]).records == (record.load(path),)
+    assert gather.gather([path]).records == (record_files.load(path),)

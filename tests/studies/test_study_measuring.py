@@ -14,7 +14,7 @@ import pytest
 from edgebench import deploy
 from edgebench.deploy import Source
 from edgebench.errors import Unreachable, UserError
-from edgebench.schema import bundle, checkpoint, plan, record
+from edgebench.schema import bundle, checkpoint, plan, record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome, Record
 from edgebench.schema.targets import Target
@@ -93,7 +93,7 @@ class Measured:
 
     @property
     def records(self) -> list[Record]:
-        return record.load_target(self.store.folder / measuring.RECORDS, "desktop-cpu").records
+        return record_files.load_target(self.store.folder / measuring.RECORDS, "desktop-cpu").records
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_two_networks_are_exported_and_measured_once_for_real(tmp_path: Path) ->
     assert outcome.failures == []
     dense, half = outcome.results.variants
     assert [len(one.runs[0].records) for one in (dense, half)] == [1, 1]
-    records = record.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu").records
+    records = record_files.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu").records
     assert len(records) == 3 and len({one.job for one in records}) == 1
     assert [band >= 1 for band in outcome.results.bands.values()] == [True]
     same = Claim("x", part="mlp", metric="latency_ratio", of=Side("half"), to=Side("dense"), at_least=0.01, at_most=100)
@@ -204,7 +204,7 @@ def test_two_networks_are_exported_and_measured_once_for_real(tmp_path: Path) ->
     assert len(bundles) == 2
 
     study.run(path, folder=tmp_path / "results")
-    assert len(record.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu").records) == 3
+    assert len(record_files.load_target(tmp_path / "results" / "studies" / "s" / "records", "desktop-cpu").records) == 3
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("bundle.json")} == bundles
 
 

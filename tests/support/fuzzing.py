@@ -167,7 +167,7 @@ def _paths(tree: Any) -> list[tuple[Any, ...]]:
 
 def records(render_one_in: int, html_one_in: int) -> Reader:
     """What loads is compared with whole records, and rendered: this takes a hundred times longer than loading."""
-    from edgebench.schema import record
+    from edgebench.schema import record_files
     from tests.support import whole_records
 
     trees = list(whole_records.trees().values())
@@ -177,7 +177,7 @@ def records(render_one_in: int, html_one_in: int) -> Reader:
     def read(folder: Path, data: bytes) -> None:
         path = folder / "record.json"
         path.write_bytes(data)
-        one = record.load(path)
+        one = record_files.load(path)
         number = next(loaded)
         if number % render_one_in == 0:
             show([one, *others], html=number % html_one_in == 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgebench import deploy
-from edgebench.schema import record
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -35,7 +35,7 @@ def measure(
 ) -> dict[str, Record]:
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.name.endswith(tuple(only))]
     paths = deploy.deploy(target, sources, plan, tmp_path / "results", progress=person)
-    records = [record.load(path) for path in paths]
+    records = [record_files.load(path) for path in paths]
     return {f"{one.artifact.format}-{one.artifact.precision}": one for one in records}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from edgebench.schema import plan, record
+from edgebench.schema import plan, record, record_files
 from edgebench.schema.bundle import Artifact, FileRef, Parity
 from edgebench.schema.energy_reading import (
     Accuracy,
@@ -166,5 +166,5 @@ def save_all(results: Path, records: Iterable[Record]) -> list[Path]:
     paths = []
     for one in records:
         (results / one.target.name).mkdir(parents=True, exist_ok=True)
-        paths.append(record.save(one, results))
+        paths.append(record_files.save(one, results))
     return paths

@@ -12,7 +12,7 @@ import msgspec
 from edgebench.energy import codecarbon_table
 from edgebench.errors import BadFile, UserError
 from edgebench.files import untrusted, yaml_file
-from edgebench.schema import checkpoint, record
+from edgebench.schema import checkpoint, record_files
 from edgebench.studies.audit.evidence import Evidence
 from edgebench.studies.audit.published import Table
 
@@ -68,7 +68,7 @@ def _is_aside(file: Path, folder: Path) -> bool:
     if file.suffix != ".json":
         return False
     try:
-        content = msgspec.json.decode(untrusted.read(file, record.KIND))
+        content = msgspec.json.decode(untrusted.read(file, record_files.KIND))
     except (BadFile, RecursionError, ValueError, msgspec.MsgspecError):
         return False  # a damaged record is told as one
     return not (isinstance(content, dict) and {"artifact", "job"} <= content.keys())
@@ -76,7 +76,7 @@ def _is_aside(file: Path, folder: Path) -> bool:
 
 def _read(path: Path) -> tuple[str, list[Any]]:
     readers: dict[str, tuple[str, Callable[[Path], list[Any]]]] = {
-        ".json": ("records", lambda file: [record.load(file)]),
+        ".json": ("records", lambda file: [record_files.load(file)]),
         checkpoint.SUFFIX: ("checkpoints", lambda file: [checkpoint.load(file)]),
         ".csv": ("emissions", lambda file: [codecarbon_table.load(file)]),
         ".yaml": ("published", tables),

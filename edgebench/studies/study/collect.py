@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from edgebench.analysis import ratios
 from edgebench.errors import BadFile
-from edgebench.schema import checkpoint, record
-from edgebench.schema.record import Loaded, Record
+from edgebench.schema import checkpoint, record_files
+from edgebench.schema.record import Record
+from edgebench.schema.record_files import Loaded
 from edgebench.studies.audit import Evidence
 from edgebench.studies.audit.evidence import run_of
 from edgebench.studies.study import intact, measuring
@@ -80,7 +81,7 @@ def _records(store: Store) -> Records:
 def _loaded(store: Store) -> list[Loaded]:
     folder = store.folder / measuring.RECORDS
     targets = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    return [record.load_target(folder, target) for target in targets]
+    return [record_files.load_target(folder, target) for target in targets]
 
 
 def _bands(records: Iterable[list[Record]]) -> dict[str, float]:

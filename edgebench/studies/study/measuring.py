@@ -16,7 +16,7 @@ import msgspec
 from edgebench import deploy, export
 from edgebench.errors import UserError
 from edgebench.progress import Progress
-from edgebench.schema import bundle, checkpoint, record, targets
+from edgebench.schema import bundle, checkpoint, record_files, targets
 from edgebench.schema import plan as plans
 from edgebench.schema.bundle import Bundle
 from edgebench.schema.plan import Plan
@@ -110,7 +110,7 @@ def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, p
     records = _measured(sources, folder, target.name, plan)
     if not records:
         paths = deploy.deploy(target, sources, plan, folder, progress=progress)
-        records = [record.load(path) for path in paths]
+        records = [record_files.load(path) for path in paths]
     if any(one.outcome.status == "stopped" for one in records):
         raise KeyboardInterrupt
     deploy.check_measured(sources, records)
@@ -126,7 +126,7 @@ def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan:
     presets = [one.preset for one in plans.PRESETS]
     enough = presets[presets.index(plan.preset) :]
     jobs: dict[str, list[Record]] = {}
-    for one in record.load_target(folder, target).records:
+    for one in record_files.load_target(folder, target).records:
         if one.plan.preset in enough and one.outcome.status not in ("stopped", "agent-died"):
             jobs.setdefault(one.job, []).append(one)
     wanted = {_identity(source) for source in sources}

@@ -14,7 +14,7 @@ from edgebench import deploy
 from edgebench.device import agent, arrival, connection, wire
 from edgebench.errors import UserError
 from edgebench.progress import Silent
-from edgebench.schema import plan, record
+from edgebench.schema import plan, record_files
 from edgebench.schema.targets import Target
 
 _DEADLINES = {
@@ -41,7 +41,7 @@ def main(python: str, model: str, results: str, *deadlines: str) -> None:
         paths = deploy.deploy(
             target, deploy.sources([Path(model)]), plan.named("quick"), Path(results), progress=Aloud()
         )
-        seen = f"record: {record.load(paths[0]).outcome}"
+        seen = f"record: {record_files.load(paths[0]).outcome}"
     except UserError as error:
         seen = str(error)
     used = high_water_mb() - before

@@ -1,0 +1,93 @@
+"""Records as files: results/<target>/<id>.json, written once, upgraded when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgebench.errors import BadFile, UserError
+from edgebench.files import untrusted
+from edgebench.schema import record_checks
+from edgebench.schema.energy_reading import upgrade_1
+from edgebench.schema.record import SCHEMA_VERSION, Record
+
+KIND = untrusted.Kind("a record", SCHEMA_VERSION, "Move it away, or take another copy of it", 256 * 2**20)
+
+
+def save(record: Record, results: Path) -> Path:
+    """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.
+
+    Saving the same record again is fine: collecting a job twice must not fail the second time. Raises UserError.
+    """
+    path = results / record.target.name / f"{record.id}.json"
+    data = msgspec.json.encode(record) + b"\n"
+    try:
+        if path.exists():
+            if path.read_bytes() != data:
+                raise UserError(str(path), "another record has this name", "Move it away and deploy again")
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        try:
+            partial.write_bytes(data)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            str(path), f"the record cannot be written ({error.strerror})",
+            "Mend that and type the same again: nothing is measured twice",
+        ) from error  # fmt: skip
+    return path
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Many files: the records among them, and for each of the others why it is none."""
+
+    records: list[Record]
+    skipped: list[BadFile]
+
+
+def load(path: Path) -> Record:
+    """Raises BadFile for anything else than a whole record whose values can be true."""
+    data = untrusted.read(path, KIND)
+    found = untrusted.decode(data, str(path), KIND, Record, upgrade)
+    wrong = record_checks.contradiction(found)
+    if wrong:
+        raise BadFile(str(path), f"it is not a record ({wrong})", KIND.remedy)
+    found.__dict__["path"] = path
+    return found
+
+
+def load_all(paths: Iterable[Path]) -> Loaded:
+    """One damaged file does not keep the others from being read."""
+    records: list[Record] = []
+    skipped: list[BadFile] = []
+    for path in paths:
+        try:
+            records.append(load(path))
+        except BadFile as error:
+            skipped.append(error)
+    return Loaded(records, skipped)
+
+
+def upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older record's content to SCHEMA_VERSION, one version at a time."""
+    if content["schema_version"] == 1:
+        energy = [new for old in content.get("energy", ()) for new in upgrade_1(old)]
+        # No precision was asked for then: whatever the windows give is given.
+        plan = {"energy_precision": 1.0, **content["plan"]}
+        content = {**content, "schema_version": 2, "energy": energy, "plan": plan}
+    if content["schema_version"] == 2:
+        content = {**content, "schema_version": 3}  # what was fed is not known
+    return content
+
+
+def load_target(results: Path, target: str) -> Loaded:
+    """All records of one target, oldest first."""
+    return load_all(sorted((results / target).glob("*.json")))
