@@ -78,7 +78,7 @@ def test_the_agent_goes_over_the_cable_and_measures(
         one = record_files.load(path)
         assert one.target.transport == "adb" and one.rounds and one.golden and one.golden.passed
         assert not one.in_browser
-    assert len(list(phone.glob("data/local/tmp/edgebench/device/agent/agent-*.pyz"))) == 1
+    assert len(list(phone.glob("data/local/tmp/edgebench/agent/agent-*.pyz"))) == 1
 
 
 @needs_adb

@@ -91,7 +91,7 @@ def test_runtimes_arrive_and_outputs_are_those_of_this_machine(
     compared = compare.compare(here + there)
     assert [match.identical for match in compared.outputs] == [True, True]
     assert all(row.ratio and row.record.job == there[0].job for row in compared.rows[2:])
-    assert on_board(machine, "ls ~/.cache/edgebench/device/agent/jobs") == ""
+    assert on_board(machine, "ls ~/.cache/edgebench/agent/jobs") == ""
 
 
 def test_a_second_deploy_sends_nothing(

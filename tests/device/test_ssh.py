@@ -38,7 +38,7 @@ def test_the_agent_arrives_once_and_is_found_again(home: Path) -> None:
     connect().close()
     assert first == 1
     assert (home / "calls").read_text().count(".part-") == 1
-    assert len(list(home.glob(".cache/edgebench/device/agent/agent-*.pyz"))) == 1
+    assert len(list(home.glob(".cache/edgebench/agent/agent-*.pyz"))) == 1
 
 
 def test_a_login_banner_is_not_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_a_whole_deploy_over_ssh(relu_bundle: Path, tiny_plan: Plan, tmp_path: P
     for path in paths:
         one = record_files.load(path)
         assert one.target.transport == "ssh" and one.rounds and one.golden and one.golden.passed
-    assert (home / ".cache/edgebench/device/agent/blobs").is_dir()
+    assert (home / ".cache/edgebench/agent/blobs").is_dir()
 
 
 @pytest.mark.parametrize(

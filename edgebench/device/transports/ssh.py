@@ -60,7 +60,7 @@ def open_transport(target: Target) -> Ssh:
     if target.port:
         options += ["-p", str(target.port)]
     destination = f"{target.user}@{target.host}" if target.user else target.host
-    workdir = target.workdir or "~/.cache/edgebench/device/agent"
+    workdir = target.workdir or "~/.cache/edgebench/agent"
     return Ssh(where, options, destination, target.python or "python3", workdir, emulated=target.emulated)
 
 
