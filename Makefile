@@ -7,12 +7,14 @@ VENV := .venv
 PROCESSES := $(shell expr $$(nproc) + 1)
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo test check board clean
+.PHONY: help venv demo test lint check docs board clean
 
 help:
 	@echo "make demo     the whole story on a small real example (a minute or two)"
 	@echo "make test     the whole test suite"
-	@echo "make check    ruff, mypy and the quick tests"
+	@echo "make lint     ruff, mypy, import contracts, dead code"
+	@echo "make check    the same and the quick tests"
+	@echo "make docs     the documentation site, in site/"
 	@echo "make board    an emulated Raspberry Pi 4 (needs Debian's qemu-system-arm, mmdebstrap; see README)"
 	@echo "make venv     only the environment, in $(VENV)"
 
@@ -36,14 +38,22 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-check: $(READY)
+lint: $(READY)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/vulture
+
+check: lint
 	$(VENV)/bin/python -m pytest -q -m 'not slow and not board and not export'
+
+docs: $(READY)
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt --editable '.[docs]'
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --builder html docs site
 
 board: $(READY)
 	$(VENV)/bin/edgebench targets emulate rpi4
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis site

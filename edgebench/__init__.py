@@ -3,6 +3,46 @@
 The one story, one module and one function each:
 
     train ──> checkpoint ──prune──> checkpoint ──export──> bundle ──deploy──> records ──compare──> report
+
+From Python each step is the function of its name in the module of its name, `edgebench.deploy.deploy(...)`; a module is
+imported when it is first named, so that `import edgebench` costs nothing. `edgebench.load(...)` reads records.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edgebench.schema.bundle import Bundle as Bundle
+    from edgebench.schema.checkpoint import Checkpoint as Checkpoint
+    from edgebench.schema.plan import Plan as Plan
+    from edgebench.schema.record import Record as Record
+    from edgebench.schema.record_files import load as load
+    from edgebench.schema.targets import Target as Target
+
+STEPS = (
+    "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "selftest", "demo",
+)  # fmt: skip
+_NAMES = {
+    "Bundle": "edgebench.schema.bundle",
+    "Checkpoint": "edgebench.schema.checkpoint",
+    "Plan": "edgebench.schema.plan",
+    "Record": "edgebench.schema.record",
+    "Target": "edgebench.schema.targets",
+    "load": "edgebench.schema.record_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in STEPS:
+        return importlib.import_module(f"edgebench.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'edgebench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *STEPS, *_NAMES])

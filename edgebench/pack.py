@@ -46,7 +46,7 @@ def sizes(source: Path, formats: Sequence[str] | None = None, *, shared_bits: in
     return found
 
 
-def write(source: Path, out: Path, format_: str = DEFAULT_FORMAT) -> Path:
+def pack(source: Path, out: Path, format_: str = DEFAULT_FORMAT) -> Path:
     """A checkpoint -> a packed file. Raises UserError, UnknownName, MissingPackage."""
     packing.require(format_)
     output.make_folder(out.parent)

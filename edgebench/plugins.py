@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 from edgebench.errors import UnknownName
@@ -20,6 +22,13 @@ def names(package: str) -> list[str]:
         for module in pkgutil.iter_modules(folder.__path__)
         if not module.ispkg and not module.name.startswith("_")
     )
+
+
+def summary(package: str, name: str) -> str:
+    """The first sentence of a plugin's docstring, read without importing it."""
+    (folder,) = importlib.import_module(package).__path__
+    tree = ast.parse((Path(folder) / f"{name.replace('-', '_')}.py").read_text())
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 def load(package: str, name: str, *, kind: str) -> ModuleType:

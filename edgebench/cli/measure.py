@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgebench.cli._reports import with_reports
 from edgebench.cli._terminal import (
     CALIBRATIONS,
     EXIT_INTERRUPTED,
@@ -251,6 +252,7 @@ def deploy(
         "edgebench compare desktop-cpu rpi4 --baseline desktop-cpu/ultralight-onnx-fp32 --html report.html",
     )
 )
+@with_reports
 def compare(
     names: Annotated[
         list[str] | None,
@@ -262,9 +264,7 @@ def compare(
     baseline: Annotated[
         str | None, typer.Option(help="An artifact, or target/artifact; default: the first valid one.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with charts.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write tables for a README or a paper.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one line per record, SI units.")] = None,
+    reports: dict[str, Path] | None = None,
     intensity: Annotated[
         float | None,
         typer.Option("--intensity", help="Grams of CO2e per kWh: say the carbon of an inference as well.", min=0),
@@ -279,7 +279,8 @@ def compare(
     from edgebench import compare
     from edgebench.analysis import report
 
-    check_outputs(html, markdown, csv)
+    reports = reports or {}
+    check_outputs(*reports.values())
     selected = compare.select(results, names or [])
     say_skipped(selected.skipped)
     if not selected.records:
@@ -290,10 +291,9 @@ def compare(
         intensity_g_per_kwh=intensity,
         history=compare.history(selected.records),
     )
-    for form, path in (("html", html), ("markdown", markdown), ("csv", csv)):
-        if path:
-            report.write(comparison, form, path)
-            say_written(path)
+    for form, path in reports.items():
+        report.write(comparison, form, path)
+        say_written(path)
     _show(comparison)
     end_if_skipped(selected.skipped, "record")
     _be_strict(comparison, strict)

@@ -166,7 +166,7 @@ def pack(
         say(str(pack.unpack(file, out).path))
     elif out:
         leave_stdout_to(out)
-        say_written(pack.write(file, out, format_ or pack.DEFAULT_FORMAT))
+        say_written(pack.pack(file, out, format_ or pack.DEFAULT_FORMAT))
     else:
         with progress().step("Packing, and unpacking to compare"):
             found = pack.sizes(file, [format_] if format_ else None, shared_bits=bits)

@@ -248,7 +248,7 @@ def test_every_format_of_a_checkpoint(mlp: Checkpoint) -> None:
 @every_format
 def test_a_packed_file_gives_the_checkpoint_back(mlp: Checkpoint, name: str) -> None:
     folder = mlp.path.parent
-    packed = pack.write(mlp.path, folder / f"{name}.edgepack", name)
+    packed = pack.pack(mlp.path, folder / f"{name}.edgepack", name)
     (line,) = [one for one in pack.sizes(mlp.path, [name]) if one.format == name]
     assert packed.stat().st_size == line.file_bytes
     again = pack.unpack(packed, folder / "again")
@@ -260,7 +260,7 @@ def test_normalisations_and_counters_come_back_too(tmp_path: Path) -> None:
     """Arrays of one dimension and integers are no weights."""
     made = save("ultralight-gap", tmp_path / "gap.safetensors", "l1-global")
     assert any(tensor.dtype == torch.int64 for tensor in made.tensors().values())
-    again = pack.unpack(pack.write(made.path, tmp_path / "gap.edgepack"), tmp_path / "again.safetensors")
+    again = pack.unpack(pack.pack(made.path, tmp_path / "gap.edgepack"), tmp_path / "again.safetensors")
     assert again.path.read_bytes() == made.path.read_bytes()
 
 
@@ -283,7 +283,7 @@ def test_a_format_that_loses_something_is_a_bug(mlp: Checkpoint, monkeypatch: py
     with pytest.raises(RuntimeError, match="bitmask is not lossless"):
         pack.sizes(mlp.path, ["bitmask"])
     with pytest.raises(RuntimeError, match="bitmask is not lossless"):
-        pack.write(mlp.path, mlp.path.with_name("x.edgepack"), "bitmask")
+        pack.pack(mlp.path, mlp.path.with_name("x.edgepack"), "bitmask")
     assert not mlp.path.with_name("x.edgepack").exists()
 
 
@@ -291,7 +291,7 @@ def test_a_format_that_loses_something_is_a_bug(mlp: Checkpoint, monkeypatch: py
 def test_a_damaged_packed_file_is_a_bad_file(mlp: Checkpoint, name: str) -> None:
     """Bits flipped everywhere, and every kind of end: an error of ours or the checkpoint itself, never another one."""
     folder = mlp.path.parent
-    path = pack.write(mlp.path, folder / "good.edgepack", name)
+    path = pack.pack(mlp.path, folder / "good.edgepack", name)
     good = path.read_bytes()
     random = np.random.default_rng(4)
     places = [*range(0, 60, 3), *random.integers(60, len(good), 20).tolist()]
@@ -309,7 +309,7 @@ def test_a_damaged_packed_file_is_a_bad_file(mlp: Checkpoint, name: str) -> None
 
 
 def test_a_claim_of_any_size_is_refused(mlp: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = pack.write(mlp.path, mlp.path.with_name("big.edgepack"), "bitmask")
+    path = pack.pack(mlp.path, mlp.path.with_name("big.edgepack"), "bitmask")
     monkeypatch.setattr(packed_file, "LARGEST_BYTES", 50_000)
     with pytest.raises(BadFile, match="larger than 50,000 bytes"):
         pack.unpack(path)
@@ -317,7 +317,7 @@ def test_a_claim_of_any_size_is_refused(mlp: Checkpoint, monkeypatch: pytest.Mon
 
 def test_arrays_of_less_than_no_bytes_are_refused(mlp: Checkpoint) -> None:
     """They would pay for the claims of others."""
-    path = pack.write(mlp.path, mlp.path.with_name("odd.edgepack"), "bitmask")
+    path = pack.pack(mlp.path, mlp.path.with_name("odd.edgepack"), "bitmask")
     content = path.read_bytes()
     odd = content.replace(b'"shape":[16],"data_offsets":[0,64]', b'"shape":[16],"data_offsets":[64,0]', 1)
     assert odd != content
@@ -332,8 +332,8 @@ def test_arrays_of_less_than_no_bytes_are_refused(mlp: Checkpoint) -> None:
         (lambda path: pack.sizes(path, ["bitmsk"]), "Did you mean 'bitmask'"),
         (lambda path: pack.sizes(path, shared_bits=9), "--bits: 9 is not between 1 and 8"),
         (lambda path: pack.sizes(path.with_name("nothing.safetensors")), "cannot be read"),
-        (lambda path: pack.write(path, path.with_name("x"), "gap"), "Did you mean 'gap8'"),
-        (lambda path: pack.write(path, path / "x.edgepack"), "cannot be written"),
+        (lambda path: pack.pack(path, path.with_name("x"), "gap"), "Did you mean 'gap8'"),
+        (lambda path: pack.pack(path, path / "x.edgepack"), "cannot be written"),
         (lambda path: pack.unpack(path), "no packed checkpoint"),
         (lambda path: pack.unpack(path.with_name("nothing.edgepack")), "cannot be read"),
     ],

@@ -6,10 +6,13 @@ render(comparison) -> str     the whole file's text
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgebench import plugins
-from edgebench.analysis.comparison import Comparison
 from edgebench.files import output
+
+if TYPE_CHECKING:
+    from edgebench.analysis.comparison import Comparison
 
 
 def write(comparison: Comparison, form: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The comparison as CSV: one line per record, SI units in the column names, empty where nothing was measured."""
+"""Write CSV: one line per record, SI units in the column names, empty where nothing was measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison as one HTML file that needs nothing else: tables, interactive charts, reasons, conditions."""
+"""Write one HTML file that needs nothing else: tables, interactive charts, reasons, conditions."""
 
 from __future__ import annotations
 

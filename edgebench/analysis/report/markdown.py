@@ -1,4 +1,4 @@
-"""The comparison as Markdown tables, for a README or a paper's appendix."""
+"""Write Markdown tables, for a README or the appendix of a paper."""
 
 from __future__ import annotations
 

@@ -131,15 +131,6 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.right / self.images
 
     @property
-    def accuracy_interval(self) -> tuple[float, float]:
-        """95 %, over the choice of images (Wilson); another seed of the training moves it further."""
-        return stats.wilson_interval(self.right, self.images)
-
-    @property
-    def top5(self) -> float | None:
-        return None if self.top5_right is None else self.top5_right / self.images
-
-    @property
     def per_class(self) -> PerClass:
         return measures.per_class(np.asarray(self.confusion))
 
