@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from edgebench import __version__
-from edgebench.analysis import stats
 from edgebench.errors import BadFile
 from edgebench.files import output
 from edgebench.networks.evaluation import measures
