@@ -10,17 +10,26 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from edgebench.analysis import baselines, between_jobs, comparability, labels, measured, ratios, same_outputs, stats
+from edgebench.analysis import (
+    baselines,
+    between_jobs,
+    comparability,
+    labels,
+    ratios,
+    record_statistics,
+    same_outputs,
+    stats,
+)
 from edgebench.analysis.between_jobs import Deviation
-from edgebench.analysis.comparison import Comparison, Row
-from edgebench.analysis.measured import Measured
+from edgebench.analysis.comparison import Comparison, ComparisonRow
+from edgebench.analysis.record_statistics import RecordStatistics
 from edgebench.analysis.stats import Estimate
 from edgebench.energy import per_inference as energy_
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.schema import record_files
 from edgebench.schema.record import Record
-from edgebench.schema.record_files import Loaded
+from edgebench.schema.record_files import LoadedRecords
 
 
 def compare(
@@ -37,7 +46,7 @@ def compare(
     by which it is known what two jobs of one file differ by on a target; `history` finds them. intensity_g_per_kwh: as
     the user gives it; else that of the country that `deploy --carbon` named.
     """
-    found = [measured.of(record) for record in records]
+    found = [record_statistics.of(record) for record in records]
     told_apart = labels.of(records)
     chosen = baselines.choose(found, told_apart, baseline)
     deviations = between_jobs.deviations(chain(records, history)) if _has_several_jobs(records) else {}
@@ -64,7 +73,7 @@ def history(records: Sequence[Record]) -> Iterator[Record]:
             yield record_files.load(path)
 
 
-def select(results: Path, named: Iterable[str]) -> Loaded:
+def select(results: Path, named: Iterable[str]) -> LoadedRecords:
     """The records that the command line names: files, targets (the newest record of each artifact there), or folders.
 
     Nothing named: every target that has results; a folder named: every target of that folder. What cannot be read
@@ -84,19 +93,19 @@ def select(results: Path, named: Iterable[str]) -> Loaded:
             raise UnknownName(f"target with records in {results}", name, targets)
         selected += [record for one in found for record in one.records]
         skipped += [error for one in found for error in one.skipped]
-    return Loaded(selected, skipped)
+    return LoadedRecords(selected, skipped)
 
 
-def _newest_of(results: Path, target: str) -> Loaded:
+def _newest_of(results: Path, target: str) -> LoadedRecords:
     loaded = record_files.load_target(results, target)
-    return Loaded(newest(loaded.records), loaded.skipped)
+    return LoadedRecords(newest(loaded.records), loaded.skipped)
 
 
 def _targets(results: Path) -> list[str]:
     return list(dict.fromkeys(sorted(path.parent.name for path in results.glob("*/*.json"))))
 
 
-def _of_all_targets(results: Path) -> list[Loaded]:
+def _of_all_targets(results: Path) -> list[LoadedRecords]:
     targets = _targets(results)
     if not targets:
         raise UserError(str(results), "there are no records in it", "Measure something first: edgebench deploy")
@@ -121,12 +130,12 @@ def _reading_order(record: Record) -> tuple[str, str, int]:
 
 
 def _row(
-    one: Measured,
+    one: RecordStatistics,
     label: str,
     chosen: Record | None,
     deviations: Mapping[str, Deviation],
     given_g_per_kwh: float | None,
-) -> Row:
+) -> ComparisonRow:
     record, is_baseline = one.record, one.record is chosen
     baseline = None if one.verdict.level == "invalid" else chosen
     spread = between_jobs.spread(record, baseline, deviations) if baseline else None
@@ -135,7 +144,7 @@ def _row(
     intensity, source = of_plan if given_g_per_kwh is None else (given_g_per_kwh, "given by the user")
     energy, no_energy = _energy(record)
     compared = energy if baseline and not is_baseline else ()
-    return Row(
+    return ComparisonRow(
         **vars(one),
         label=label,
         energy=energy,
@@ -151,7 +160,7 @@ def _row(
     )
 
 
-def _why_no_ratio(one: Measured, baseline: Record | None) -> str:
+def _why_no_ratio(one: RecordStatistics, baseline: Record | None) -> str:
     if one.verdict.level == "invalid":
         return "its record is invalid"
     if baseline is None:

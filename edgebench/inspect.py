@@ -30,7 +30,17 @@ from edgebench.modelfile.feeding import Feeding, Wish
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
-from edgebench.schema.inspection import Errors, Format, Inspection, Loaded, Looked, Network, RunsAs, as_run, plain
+from edgebench.schema.inspection import (
+    Errors,
+    Format,
+    Inspection,
+    LoadedBy,
+    Looked,
+    NetworkInFile,
+    RunsAs,
+    as_run,
+    plain,
+)
 from exporters.inspect import GoldenInputs, Look, Sibling
 from exporters.workers.process import Failed, Workers
 
@@ -159,21 +169,21 @@ def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:
     return GoldenInputs(str((folder / golden.inputs.file).absolute()), golden.count, spec.shape, spec.dtype)
 
 
-def _read(path: Path, workers: Workers, task: Look) -> Network:
+def _read(path: Path, workers: Workers, task: Look) -> NetworkInFile:
     try:
-        return cast(Network, workers.look(task))
+        return cast(NetworkInFile, workers.look(task))
     except Failed as failure:
         raise BadFile(
             str(path), f"it cannot be read ({plain(failure.seen)})", "Do not load it anywhere else either"
         ) from failure
 
 
-def _load(workers: Workers, task: Look) -> Loaded:
+def _load(workers: Workers, task: Look) -> LoadedBy:
     try:
-        return cast(Loaded, workers.look(replace(task, step="load")))
+        return cast(LoadedBy, workers.look(replace(task, step="load")))
     except Failed as failure:
         runtime = {"onnx": "onnxruntime", "tflite": "LiteRT"}[task.format]
-        return Loaded(runtime, f"{plain(failure.seen)}, and it takes along whatever loads it")
+        return LoadedBy(runtime, f"{plain(failure.seen)}, and it takes along whatever loads it")
 
 
 def _compare(workers: Workers, task: Look) -> tuple[Errors, tuple[str, ...]]:
@@ -185,7 +195,7 @@ def _compare(workers: Workers, task: Look) -> tuple[Errors, tuple[str, ...]]:
         return Errors({}, 0), (f"its layers cannot be compared with the float32 file's: {plain(failure.seen)}",)
 
 
-def _joined(network: Network, loaded: Loaded, errors: Errors) -> Network:
+def _joined(network: NetworkInFile, loaded: LoadedBy, errors: Errors) -> NetworkInFile:
     """The layers as the file says, as the runtime runs them, and how far off they are."""
     memory = network.memory
     if memory and loaded.arena_bytes:
@@ -194,7 +204,7 @@ def _joined(network: Network, loaded: Loaded, errors: Errors) -> Network:
     return replace(network, layers=layers, memory=memory)
 
 
-def _quietly_quantised(network: Network, loaded: Loaded) -> list[str]:
+def _quietly_quantised(network: NetworkInFile, loaded: LoadedBy) -> list[str]:
     """Weights that the file keeps float, and the runtime rounds to integers because everything around them is."""
     found = [
         layer.name

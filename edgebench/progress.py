@@ -15,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 
-class Step(Protocol):
+class ProgressStep(Protocol):
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """`amount` in the unit of the step's total; `note` replaces the text behind the bar."""
 
 
 class Progress(Protocol):
-    def step(self, label: str, total: float | None = None) -> AbstractContextManager[Step]: ...
+    def step(self, label: str, total: float | None = None) -> AbstractContextManager[ProgressStep]: ...
 
     def say(self, line: str) -> None:
         """One line that stays."""
@@ -34,7 +34,7 @@ class _SilentStep:
 
 class Silent:
     @contextmanager
-    def step(self, label: str, total: float | None = None) -> Iterator[Step]:
+    def step(self, label: str, total: float | None = None) -> Iterator[ProgressStep]:
         yield _SilentStep()
 
     def say(self, line: str) -> None:
@@ -62,7 +62,7 @@ class Terminal:
         self._console = console
 
     @contextmanager
-    def step(self, label: str, total: float | None = None) -> Iterator[Step]:
+    def step(self, label: str, total: float | None = None) -> Iterator[ProgressStep]:
         if not self._console.is_terminal:
             self._console.print(escape(label))
             yield _SilentStep()

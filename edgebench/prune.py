@@ -13,7 +13,7 @@ import msgspec
 from edgebench.errors import UserError
 from edgebench.networks import data, models, pruning, sparsity, training
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.networks.pruning import Request, _effect
+from edgebench.networks.pruning import PruningRequest, _effect
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
@@ -126,7 +126,7 @@ def before_training(
     model: str,
     input_shape: InputShape,
     classes: int,
-    asked: Request,
+    asked: PruningRequest,
     *,
     arguments: Mapping[str, Any] | None = None,
     seed: int = 0,

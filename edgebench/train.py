@@ -15,7 +15,7 @@ from edgebench.files import output
 from edgebench.networks import data, models, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.networks.pruning import Request
+from edgebench.networks.pruning import PruningRequest
 from edgebench.networks.training import Costing, Recipe, branches
 from edgebench.networks.training.state import SUFFIX
 from edgebench.progress import Progress, Silent
@@ -41,7 +41,7 @@ def train(
     arguments: Mapping[str, Any] | None = None,
     teacher: Path | None = None,
     branches_from: Sequence[Path] = (),
-    pruning: Request | None = None,
+    pruning: PruningRequest | None = None,
     costing: Costing = Costing(),  # noqa: B008  (it is frozen)
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgebench.analysis.measured import Measured
+from edgebench.analysis.record_statistics import RecordStatistics
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.record import MeasuredTarget, Record
 
@@ -12,7 +12,7 @@ from edgebench.schema.record import MeasuredTarget, Record
 class Baseline:
     """The record that others are compared with, and each emulated target's own. None if all of them are invalid."""
 
-    def __init__(self, found: Sequence[Measured], chosen: Record | None) -> None:
+    def __init__(self, found: Sequence[RecordStatistics], chosen: Record | None) -> None:
         self._found = found
         self._chosen = chosen
         self._own: dict[MeasuredTarget, Record | None] = {}
@@ -34,7 +34,7 @@ class Baseline:
         return next(iter(same or own), None)
 
 
-def choose(found: Sequence[Measured], labels: Sequence[str], name: str | None) -> Baseline:
+def choose(found: Sequence[RecordStatistics], labels: Sequence[str], name: str | None) -> Baseline:
     """name: of an artifact, target/artifact, or with its label; by default the first that may be, of a real device.
 
     Raises UserError for one of which all records are invalid, and UnknownName.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from device_agents.python import series
-from edgebench.analysis import settled
+from edgebench.analysis import warm_values
 from edgebench.schema.record import Record
 
 JOBS_MIN = 3
@@ -79,7 +79,7 @@ def deviations(records: Iterable[Record]) -> dict[str, Deviation]:
     jobs: dict[tuple[object, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if len(record.rounds) >= _ROUNDS_MIN and record.outcome.status in _ENDED:
-            p50_ns = series.median(settled.medians_ns(record.rounds))
+            p50_ns = series.median(warm_values.medians_ns(record.rounds))
             jobs[_setting(record)][record.job].append(math.log(p50_ns))
     squares: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for (target, *_), by_job in jobs.items():

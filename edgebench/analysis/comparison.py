@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from edgebench.analysis import comparability, same_outputs, stats
-from edgebench.analysis.measured import Measured
 from edgebench.analysis.ratios import Ratio, RatioOutcome
+from edgebench.analysis.record_statistics import RecordStatistics
 from edgebench.analysis.stats import Estimate
 from edgebench.energy.per_inference import EnergyPerInference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Measured):
+class ComparisonRow(RecordStatistics):
     """One artifact on one target, compared with the baseline.
 
     label: what tells it from other records of this artifact and target; empty where there are none. ratio: median
@@ -64,6 +64,6 @@ class Row(Measured):
 class Comparison:
     """intensity_g_per_kwh: of the electricity, as the user gives it; None if it is not asked for."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     outputs: tuple[same_outputs.OutputsMatch, ...]
     intensity_g_per_kwh: float | None = None

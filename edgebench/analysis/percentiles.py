@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from device_agents.python import series
-from edgebench.analysis import settled
+from edgebench.analysis import warm_values
 from edgebench.schema.record import Round
 
 Interval = tuple[float, float]
@@ -33,12 +33,12 @@ _OUTSIDE = 0.025
 
 
 def rounds_hold_enough(rounds: Sequence[Round], q: float) -> bool:
-    return all(_holds_enough(count, q) for count in settled.of(rounds).counts)
+    return all(_holds_enough(count, q) for count in warm_values.of(rounds).counts)
 
 
 def why_none(rounds: Sequence[Round], q: float) -> str:
     """`p99 needs 100 values, there are 31`; empty if there is such a percentile."""
-    count = sum(settled.of(rounds).counts)
+    count = sum(warm_values.of(rounds).counts)
     if not rounds or _holds_enough(count, q):
         return ""
     return f"p{100 * q:g} needs {round(1 / (1 - q))} values, there are {count}"
@@ -50,7 +50,7 @@ def _holds_enough(count: int, q: float) -> bool:
 
 def pooled(rounds: Sequence[Round], q: float) -> tuple[float, Interval | None]:
     """Quantile q of all values in ns, and its 95 % interval; of at least one round."""
-    found = settled.of(rounds)
+    found = warm_values.of(rounds)
     ranked = found.pooled_ns
     value = float(np.quantile(ranked, q))
     beyond = [int(np.count_nonzero(values > value)) for values in found.values_ns]

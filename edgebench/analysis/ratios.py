@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from device_agents.python import series
-from edgebench.analysis import settled
+from edgebench.analysis import warm_values
 from edgebench.analysis.between_jobs import Spread
 from edgebench.schema.record import Record
 
@@ -113,7 +113,7 @@ def of_images(found: Ratio, record: Record, baseline: Record) -> Ratio:
 
 
 def _log_medians(record: Record) -> dict[int, float]:
-    medians = settled.medians_ns(record.rounds)
+    medians = warm_values.medians_ns(record.rounds)
     return {round_.number: math.log(median) for round_, median in zip(record.rounds, medians, strict=True)}
 
 

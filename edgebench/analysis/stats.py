@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from device_agents.python import series
-from edgebench.analysis import percentiles, settled
+from edgebench.analysis import percentiles, warm_values
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Answers, Round
 
@@ -47,12 +47,12 @@ class Estimate:
 
 
 def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:
-    return settled.medians_ns(rounds) if q == 0.5 else settled.of(rounds).quantiles_ns(q)
+    return warm_values.medians_ns(rounds) if q == 0.5 else warm_values.of(rounds).quantiles_ns(q)
 
 
 def outline_ns(rounds: Sequence[Round]) -> np.ndarray:
     """Latencies of one inference without the cold starts, ascending; thinned where there are many. Float [values]."""
-    return settled.of(rounds).outline_ns
+    return warm_values.of(rounds).outline_ns
 
 
 def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
@@ -70,7 +70,7 @@ def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
 
 def values_count(rounds: Sequence[Round]) -> int:
     """How many values there are; a round that is one mean counts by its inferences."""
-    counts = settled.of(rounds).counts
+    counts = warm_values.of(rounds).counts
     return sum(count if len(one.values_ns) > 1 else one.block for one, count in zip(rounds, counts, strict=True))
 
 
@@ -86,7 +86,7 @@ def throughput_hz(rounds: Sequence[Round]) -> float | None:
     """Inferences per second of busy time, one after the other (single-stream)."""
     if not rounds:
         return None
-    found = settled.of(rounds)
+    found = warm_values.of(rounds)
     return 1e9 * sum(found.counts) / found.sum_ns
 
 

@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgebench.analysis.report import _format
-from edgebench.networks.models import Listed
+from edgebench.networks.models import ListedModel
 
 
-def table(listed: Sequence[Listed]) -> Table:
+def table(listed: Sequence[ListedModel]) -> Table:
     """MACs are multiply-accumulates (1 MAC is 2 FLOPs); the ptflops column counts more than products."""
     made = Table(box=None, pad_edge=False, header_style="dim")
     made.add_column("network")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.table import Table
 
-from edgebench.networks.sparsity import Row, Table
+from edgebench.networks.sparsity import LayerSparsity, SparsityTable
 
 
-def table(made: Table) -> RichTable:
+def table(made: SparsityTable) -> Table:
     """Fits 80 columns; nnz MACs: what an ideal sparse kernel would do."""
-    shown = RichTable(box=None, pad_edge=False, header_style="dim", collapse_padding=True)
+    shown = Table(box=None, pad_edge=False, header_style="dim", collapse_padding=True)
     shown.add_column("layer", no_wrap=True)
     for heading in ("weights", "nonzero", "dead", "zeros", "of live", "MACs", "nnz MACs"):
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -21,7 +21,7 @@ def table(made: Table) -> RichTable:
     return shown
 
 
-def summary(made: Table) -> str:
+def summary(made: SparsityTable) -> str:
     total = made.total
     return (
         f"{made.effective:.2%} of the dense network's {made.dense_weights:,} weights are zero or gone (effective); "
@@ -30,7 +30,7 @@ def summary(made: Table) -> str:
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: LayerSparsity) -> tuple[str, ...]:
     return (
         escape(_short(row.layer)),
         f"{row.weights:,}",

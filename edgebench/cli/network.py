@@ -19,7 +19,7 @@ from edgebench.cli._terminal import (
 )
 
 if TYPE_CHECKING:
-    from edgebench.networks.pruning import Request
+    from edgebench.networks.pruning import PruningRequest
 
 app = typer.Typer()
 
@@ -187,7 +187,7 @@ def models(
     console().print(_network_table.table(listed))
 
 
-def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> Request | None:
+def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> PruningRequest | None:
     from edgebench.errors import UserError
     from edgebench.networks import pruning
 
@@ -196,4 +196,4 @@ def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks:
             raise UserError("--method", "it is not given, and --ratio, --option or --hooks is", "Add --method set")
         return None
     options = named_values("--option", option, "zeta=0.3")
-    return pruning.Request(method, ratio, options, "hooks" if hooks else "baked")
+    return pruning.PruningRequest(method, ratio, options, "hooks" if hooks else "baked")

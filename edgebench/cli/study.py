@@ -21,7 +21,7 @@ from edgebench.cli._terminal import (
 )
 
 if TYPE_CHECKING:
-    from edgebench.studies.study import Outcome
+    from edgebench.studies.study import StudyOutcome
 
 app = typer.Typer(
     help="Run a study's matrix and see which of its claims hold.",
@@ -84,13 +84,13 @@ def exact(file: StudyFile) -> None:
     """Compute the numbers that follow from a study's networks alone, without training."""
     from rich.table import Table
 
-    from edgebench.studies.study import checking
     from edgebench.studies.study import exact as exact_
+    from edgebench.studies.study import file_checks
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("network and quantity", "study", "computed", ""):
         table.add_column(heading, justify="left" if heading.startswith("network") else "right")
-    study = checking.load(file)
+    study = file_checks.load(file)
     wrong = 0
     with progress().step("Computing", total=len(study.exact)) as step:
         for one in study.exact:
@@ -113,9 +113,9 @@ def list_steps(
     """The parts of a study and how many networks each trains."""
     from rich.table import Table
 
-    from edgebench.studies.study import checking, matrix
+    from edgebench.studies.study import file_checks, matrix
 
-    study = checking.load(file)
+    study = file_checks.load(file)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("part", "variants", "trainings", "what it is"):
         table.add_column(heading)
@@ -126,7 +126,7 @@ def list_steps(
     console().print(table)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: StudyOutcome) -> None:
     from rich.markup import escape
 
     colours = {"reproduced": "green", "not reproduced": "red", "unsupported": "yellow"}

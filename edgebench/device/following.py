@@ -12,7 +12,7 @@ from edgebench.device.answers import Tail
 from edgebench.device.connection import Connection
 from edgebench.device.job_store import OpenJob, Request
 from edgebench.errors import LinkLost
-from edgebench.progress import Progress, Step
+from edgebench.progress import Progress, ProgressStep
 
 # More than so many times what was said, and so many seconds, are worth another line.
 LATER, LATER_S = 2, 30.0
@@ -89,7 +89,7 @@ def _age_s(request: Request) -> float:
 class Watch:
     """Turns journal lines into what the progress bar says, and says anew how long it takes when that was wrong."""
 
-    def __init__(self, request: Request, step: Step, progress: Progress, expected: duration.Job) -> None:
+    def __init__(self, request: Request, step: ProgressStep, progress: Progress, expected: duration.Job) -> None:
         self._request = request
         self._step = step
         self._progress = progress

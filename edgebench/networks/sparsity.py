@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerUse:
     """One use of a layer by one image: shapes of what entered and of what left, [1, C, H, W] or [1, features]."""
 
     entered: tuple[int, ...]
@@ -36,12 +36,12 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightLayer:
     """A Conv2d or Linear that runs."""
 
     name: str
     module: nn.Conv2d | nn.Linear
-    calls: tuple[Call, ...]
+    calls: tuple[LayerUse, ...]
 
     @property
     def weight_name(self) -> str:
@@ -56,7 +56,7 @@ class Layer:
         return sum(prod(call.left) for call in self.calls) // self.module.weight.shape[0]
 
 
-def layers(model: nn.Module, input_shape: InputShape) -> list[Layer]:
+def layers(model: nn.Module, input_shape: InputShape) -> list[WeightLayer]:
     """Every Conv2d and Linear, in the order in which an image meets them: not the order they were registered in.
 
     Raises UserError if one is registered and never runs: its weights would be counted, ranked and pruned for nothing.
@@ -64,9 +64,9 @@ def layers(model: nn.Module, input_shape: InputShape) -> list[Layer]:
     from torch import nn
 
     names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
-    calls: dict[nn.Module, list[Call]] = {}
+    calls: dict[nn.Module, list[LayerUse]] = {}
     for module, entered, left in models.layer_calls(model, input_shape):
-        calls.setdefault(module, []).append(Call(tuple(entered.shape), tuple(left.shape)))
+        calls.setdefault(module, []).append(LayerUse(tuple(entered.shape), tuple(left.shape)))
     idle = [name for module, name in names.items() if module not in calls]
     if idle:
         raise UserError(
@@ -74,10 +74,10 @@ def layers(model: nn.Module, input_shape: InputShape) -> list[Layer]:
             f"layers are registered and never run: {', '.join(idle)}",
             "Remove them from the network; their weights would be pruned in place of working ones",
         )
-    return [Layer(names[module], module, tuple(met)) for module, met in calls.items() if module in names]
+    return [WeightLayer(names[module], module, tuple(met)) for module, met in calls.items() if module in names]
 
 
-def live_taps(layer: Layer, axis: int) -> list[bool]:
+def live_taps(layer: WeightLayer, axis: int) -> list[bool]:
     """For each tap of a kernel along an axis (0: rows, 1: columns) whether it ever meets the map itself."""
     from torch import nn
 
@@ -105,7 +105,7 @@ def padding(convolution: nn.Conv2d) -> tuple[int, int]:
     return rows, columns
 
 
-def live(layer: Layer) -> torch.Tensor:
+def live(layer: WeightLayer) -> torch.Tensor:
     """bool, shape of the layer's weight (not writable): False where a weight only ever meets zero padding."""
     import torch
     from torch import nn
@@ -122,7 +122,7 @@ def live(layer: Layer) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerSparsity:
     """Weights of a layer, or of all. macs: of one image; nonzero_macs: what an ideal sparse kernel would do of them."""
 
     layer: str
@@ -149,16 +149,16 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class SparsityTable:
     """rows: in the order in which an image meets the layers. dense_weights: of the network before any pruning."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerSparsity, ...]
     dense_weights: int
 
     @property
-    def total(self) -> Row:
-        sums = {field.name: sum(getattr(row, field.name) for row in self.rows) for field in fields(Row)[1:]}
-        return Row("total", **sums)
+    def total(self) -> LayerSparsity:
+        sums = {field.name: sum(getattr(row, field.name) for row in self.rows) for field in fields(LayerSparsity)[1:]}
+        return LayerSparsity("total", **sums)
 
     @property
     def effective(self) -> float:
@@ -166,13 +166,13 @@ class Table:
         return (self.dense_weights - self.total.nonzero) / self.dense_weights
 
 
-def table(model: nn.Module, input_shape: InputShape, dense_weights: int | None = None) -> Table:
-    """dense_weights: see `Table`; without it the network is its own reference. Raises UserError as `layers` does."""
+def table(model: nn.Module, input_shape: InputShape, dense_weights: int | None = None) -> SparsityTable:
+    """dense_weights: see `SparsityTable`; by default those of this network. Raises UserError as `layers` does."""
     rows = tuple(_row(layer) for layer in layers(model, input_shape))
-    return Table(rows, dense_weights or sum(row.weights for row in rows))
+    return SparsityTable(rows, dense_weights or sum(row.weights for row in rows))
 
 
-def table_of(path: Path) -> Table:
+def table_of(path: Path) -> SparsityTable:
     """Of a checkpoint, against the network as it was before any pruning."""
     import torch
 
@@ -185,12 +185,12 @@ def table_of(path: Path) -> Table:
     return table(network, about.input_shape, dense_weights)
 
 
-def _row(layer: Layer) -> Row:
+def _row(layer: WeightLayer) -> LayerSparsity:
     weight = layer.module.weight
     nonzero, alive = weight != 0, live(layer)
     uses = layer.uses_per_weight
     count = int(nonzero.sum())
-    return Row(
+    return LayerSparsity(
         layer=layer.name,
         weights=weight.numel(),
         nonzero=count,
@@ -204,7 +204,7 @@ def _row(layer: Layer) -> Row:
 COLUMNS = ("weights", "nonzero", "dead", "sparsity", "live_sparsity", "macs", "nonzero_macs")
 
 
-def write_csv(made: Table, path: Path) -> None:
+def write_csv(made: SparsityTable, path: Path) -> None:
     """One line per layer and one for all. Raises UserError if it cannot be written."""
     lines: list[Sequence[object]] = [("layer", *COLUMNS)]
     lines += [(row.layer, *(getattr(row, column) for column in COLUMNS)) for row in (*made.rows, made.total)]

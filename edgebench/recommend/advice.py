@@ -26,7 +26,7 @@ from edgebench.recommend import counting, counts
 from edgebench.recommend.counts import Count
 from edgebench.schema import targets
 from edgebench.schema.bundle import Artifact
-from edgebench.schema.inspection import Network
+from edgebench.schema.inspection import NetworkInFile
 from edgebench.schema.targets import Target
 from exporters import FORM
 from exporters.inspect import Look
@@ -137,17 +137,17 @@ def _precisions(artifacts: Sequence[Artifact]) -> dict[str, str]:
     return {artifact.name: artifact.precision for artifact in artifacts}
 
 
-def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: Workers) -> Network | None:
+def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: Workers) -> NetworkInFile | None:
     """What one of the float files is made of; None if there is none that can be read."""
     for artifact in artifacts:
         if artifact.format in ("onnx", "tflite") and artifact.precision == "fp32":
             path = str((folder / artifact.content.file).absolute())
             with suppress(Failed):
-                return cast(Network, workers.look(Look(path, artifact.format, "read", str(scratch))))
+                return cast(NetworkInFile, workers.look(Look(path, artifact.format, "read", str(scratch))))
     return None
 
 
-def kind_of(network: Network) -> str:
+def kind_of(network: NetworkInFile) -> str:
     """A name of KINDS: networks of one kind are made of the same kernels."""
     layers = [layer for layer in network.layers if layer.macs]
     if not any(len(layer.output_shape) == 4 for layer in layers):
@@ -186,7 +186,7 @@ def _counted(
     )
 
 
-def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Network | None) -> Evidence:
+def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: NetworkInFile | None) -> Evidence:
     """From the table: this network, or else the one of its kind that is nearest in size."""
     table = counts.table()
     here = [one for one in table.counts if one.board == board]
@@ -231,7 +231,7 @@ def _other_forms(artifacts: Sequence[Artifact], found: Sequence[Count]) -> Itera
             yield f"ONNX INT8 is {mine}; it would take, {', '.join(others)} times the instructions"
 
 
-def _too_new(network: Network | None, place: Target | str) -> Iterator[str]:
+def _too_new(network: NetworkInFile | None, place: Target | str) -> Iterator[str]:
     """An .onnx file that boards with an old system cannot load."""
     needs = network.facts.get("loads from", "") if network else ""
     if not isinstance(place, str) or "onnxruntime" not in needs:

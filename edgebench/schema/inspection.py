@@ -29,7 +29,7 @@ def plain(text: str) -> str:
     return shown if len(text) <= LONGEST_NAME else f"{shown}…"
 
 
-class Port(msgspec.Struct, frozen=True):
+class InspectedTensor(msgspec.Struct, frozen=True):
     """One input or output. A size that the file leaves open is its name, or "?". layout: a guess from the sizes."""
 
     name: str
@@ -72,7 +72,7 @@ class Layer(msgspec.Struct, frozen=True):
     sqnr_db: float | None = None
 
 
-class Memory(msgspec.Struct, frozen=True):
+class ActivationMemory(msgspec.Struct, frozen=True):
     """Activations when each is held from the operator that makes it to the last that reads it, none in place.
 
     peak_at: the layer's number. arena_bytes: what LiteRT lays aside for them without a delegate (.tflite only).
@@ -83,7 +83,7 @@ class Memory(msgspec.Struct, frozen=True):
     arena_bytes: int | None = None
 
 
-class Network(msgspec.Struct, frozen=True, tag="network"):
+class NetworkInFile(msgspec.Struct, frozen=True, tag="network"):
     """What the file itself says.
 
     conversions: quantise and dequantise operators that are no layers, by kind.
@@ -92,15 +92,15 @@ class Network(msgspec.Struct, frozen=True, tag="network"):
     """
 
     facts: dict[str, str]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[InspectedTensor, ...]
+    outputs: tuple[InspectedTensor, ...]
     signatures: tuple[str, ...]
     layers: tuple[Layer, ...]
     conversions: dict[str, int]
     parameters: int
     weights_bytes: int
     macs: int | None
-    memory: Memory | None
+    memory: ActivationMemory | None
     hints: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -112,7 +112,7 @@ class RunsAs(msgspec.Struct, frozen=True):
     integer: bool
 
 
-class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+class LoadedBy(msgspec.Struct, frozen=True, tag="loaded"):
     """What the runtime makes of the file. problem: why it does not take it. runs_as: by layer number."""
 
     runtime: str
@@ -128,7 +128,7 @@ class Errors(msgspec.Struct, frozen=True, tag="errors"):
     images: int
 
 
-Looked = Network | Loaded | Errors
+Looked = NetworkInFile | LoadedBy | Errors
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ class Inspection(msgspec.Struct, frozen=True):
     size_bytes: int
     sha256: str
     runtime: str
-    network: Network
+    network: NetworkInFile
     artifact: Artifact | None = None
     source: dict[str, str] = {}
     compared_images: int = 0
@@ -160,7 +160,7 @@ class OperatorCount:
     floating: int = 0
 
 
-def operators(network: Network) -> list[OperatorCount]:
+def operators(network: NetworkInFile) -> list[OperatorCount]:
     """By kind, most frequent first; then what is no layer."""
     counts = Counter(layer.operator for layer in network.layers)
     integer = Counter(layer.operator for layer in network.layers if layer.arithmetic == "integer")
@@ -169,12 +169,12 @@ def operators(network: Network) -> list[OperatorCount]:
     return found + [OperatorCount(kind, number) for kind, number in network.conversions.items()]
 
 
-def is_quantised(network: Network) -> bool:
+def is_quantised(network: NetworkInFile) -> bool:
     """Whether anything in it, if only weights, is held in integers."""
     return any(layer.scales or layer.arithmetic == "integer" for layer in network.layers)
 
 
-def as_run(layer: Layer, loaded: Loaded) -> Layer:
+def as_run(layer: Layer, loaded: LoadedBy) -> Layer:
     """Integers in the file are integers for the runtime only if it fuses what is around the operator."""
     runs_as = loaded.runs_as.get(layer.number)
     if runs_as is None:

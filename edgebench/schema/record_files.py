@@ -46,7 +46,7 @@ def save(record: Record, results: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedRecords:
     """Many files: the records among them, and for each of the others why it is none."""
 
     records: list[Record]
@@ -64,7 +64,7 @@ def load(path: Path) -> Record:
     return found
 
 
-def load_all(paths: Iterable[Path]) -> Loaded:
+def load_all(paths: Iterable[Path]) -> LoadedRecords:
     """One damaged file does not keep the others from being read."""
     records: list[Record] = []
     skipped: list[BadFile] = []
@@ -73,7 +73,7 @@ def load_all(paths: Iterable[Path]) -> Loaded:
             records.append(load(path))
         except BadFile as error:
             skipped.append(error)
-    return Loaded(records, skipped)
+    return LoadedRecords(records, skipped)
 
 
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +88,6 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def load_target(results: Path, target: str) -> Loaded:
+def load_target(results: Path, target: str) -> LoadedRecords:
     """All records of one target, oldest first."""
     return load_all(sorted((results / target).glob("*.json")))

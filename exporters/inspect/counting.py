@@ -6,7 +6,7 @@ from collections import Counter
 from math import prod
 from typing import Literal
 
-from edgebench.schema.inspection import Layer, Memory, Network, plain
+from edgebench.schema.inspection import ActivationMemory, Layer, NetworkInFile, plain
 from exporters.inspect.graph import CONVERSIONS, Graph, Step
 from exporters.inspect.hints import hints
 
@@ -17,12 +17,12 @@ _UNCOUNTED = {
 }
 
 
-def network(graph: Graph, quantisable: frozenset[str]) -> Network:
+def network(graph: Graph, quantisable: frozenset[str]) -> NetworkInFile:
     """quantisable: the operators that the format's quantiser knows; empty if nobody can say."""
     layers = tuple(_layers(graph, quantisable))
     unique = {weight.name: weight for step in graph.steps for weight in step.weights}.values()
     macs = [layer.macs for layer in layers]
-    return Network(
+    return NetworkInFile(
         facts={name: plain(value) for name, value in graph.facts.items()},
         inputs=tuple(graph.ports_in),
         outputs=tuple(graph.ports_out),
@@ -38,7 +38,7 @@ def network(graph: Graph, quantisable: frozenset[str]) -> Network:
     )
 
 
-def memory(graph: Graph) -> Memory | None:
+def memory(graph: Graph) -> ActivationMemory | None:
     """Of the main graph; None where a size is not known."""
     steps = [(number, step) for number, step in enumerate(graph.steps, start=1) if not step.inside]
     names = {*graph.inputs, *(name for _, step in steps for name in (*step.inputs, *step.outputs))}
@@ -59,7 +59,7 @@ def memory(graph: Graph) -> Memory | None:
         done = {name for name in (*step.inputs, *made) if name in held and last_read.get(name, -1) <= position}
         held -= done
         total -= sum(sizes[name] for name in done)
-    return Memory(peak, peak_at) if peak else None
+    return ActivationMemory(peak, peak_at) if peak else None
 
 
 def macs(step: Step, graph: Graph) -> int | None:

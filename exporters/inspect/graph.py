@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgebench.errors import BadFile
-from edgebench.schema.inspection import Port
+from edgebench.schema.inspection import InspectedTensor
 
 MOST_STEPS = 100_000
 
@@ -105,8 +105,8 @@ class Graph:
     steps: list[Step] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
-    ports_in: list[Port] = field(default_factory=list)
-    ports_out: list[Port] = field(default_factory=list)
+    ports_in: list[InspectedTensor] = field(default_factory=list)
+    ports_out: list[InspectedTensor] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     signatures: list[str] = field(default_factory=list)
     conversions: dict[str, int] = field(default_factory=dict)

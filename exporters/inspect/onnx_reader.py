@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebench.schema.inspection import Port, plain
+from edgebench.schema.inspection import InspectedTensor, plain
 from exporters.inspect import onnx_file
 from exporters.inspect.graph import Graph, Step, Value, Weight, guess_layout
 from exporters.inspect.onnx_constants import (
@@ -217,11 +217,11 @@ class _Edges:
         return len(read) == 1 and read[0].op_type not in (*BETWEEN, *_FUSED_ACTIVATIONS) and self.quantised(read[0])
 
 
-def _port(port: Any) -> Port:
+def _port(port: Any) -> InspectedTensor:
     kind = port.type.tensor_type
     # Some exporters write -1 where a size is open.
     sizes = tuple(
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else plain(dim.dim_param) or "?"
         for dim in kind.shape.dim
     )
-    return Port(plain(port.name), sizes, dtype_of(kind.elem_type), guess_layout(sizes, "NCHW"))
+    return InspectedTensor(plain(port.name), sizes, dtype_of(kind.elem_type), guess_layout(sizes, "NCHW"))

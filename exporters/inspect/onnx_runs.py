@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.modelfile import is_beside
-from edgebench.schema.inspection import Errors, Loaded, RunsAs, plain
+from edgebench.schema.inspection import Errors, LoadedBy, RunsAs, plain
 from exporters.inspect import GoldenInputs, Sibling, onnx_file
 from exporters.inspect.graph import Graph
 from exporters.inspect.noise import Noise, images
@@ -16,7 +16,7 @@ from exporters.inspect.onnx_constants import BETWEEN, constants, first_names
 from exporters.inspect.onnx_reader import on_integers, read
 
 
-def load(path: Path, scratch: Path, shapes: Mapping[str, tuple[int, ...]]) -> Loaded:
+def load(path: Path, scratch: Path, shapes: Mapping[str, tuple[int, ...]]) -> LoadedBy:
     """Load it, run it once on zeros, and compare what onnxruntime has made of it with what the file says.
 
     shapes: of inputs that it leaves open, "" the first one's.
@@ -26,7 +26,7 @@ def load(path: Path, scratch: Path, shapes: Mapping[str, tuple[int, ...]]) -> Lo
     runtime = f"onnxruntime {onnxruntime.__version__} CPU"
     model = onnx_file.parse(path)
     if not all(is_beside(path, name) for name in onnx_file.external_files(model)):
-        return Loaded(runtime, "not tried, it names a data file outside its folder")
+        return LoadedBy(runtime, "not tried, it names a data file outside its folder")
     graph = read(path)
     optimised = scratch / "optimised.onnx"
     options = onnxruntime.SessionOptions()
@@ -37,8 +37,8 @@ def load(path: Path, scratch: Path, shapes: Mapping[str, tuple[int, ...]]) -> Lo
     try:
         _run_once(_session(str(path), options), shapes)
     except Exception as error:  # onnxruntime raises more than one kind, and its binding others
-        return Loaded(runtime, _reason(error, path))
-    return Loaded(runtime, runs_as=_runs_as(graph, model, onnx_file.parse(optimised)) if graph.quantised else {})
+        return LoadedBy(runtime, _reason(error, path))
+    return LoadedBy(runtime, runs_as=_runs_as(graph, model, onnx_file.parse(optimised)) if graph.quantised else {})
 
 
 def compare(path: Path, sibling: Sibling) -> Errors:

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from edgebench.schema.inspection import Port, plain
+from edgebench.schema.inspection import InspectedTensor, plain
 from exporters.inspect.graph import Value, Weight, count_zeros, guess_layout, refuse_too_many
 
 IDENTIFIER = b"TFL3"
@@ -107,11 +107,13 @@ class Tensor:
         one = len(scales) == 1 and len(points) == 1
         return Value(self.shape, self.dtype, float(scales[0]) if one else None, int(points[0]) if one else None)
 
-    def port(self) -> Port:
+    def port(self) -> InspectedTensor:
         signature = indexes(self._stored.ShapeSignatureAsNumpy()) if self._stored.ShapeSignatureLength() else self.shape
         sizes = tuple("?" if size < 0 else size for size in signature)
         value = self.value()
-        return Port(plain(self.name), sizes, self.dtype, guess_layout(sizes, "NHWC"), value.scale, value.zero_point)
+        return InspectedTensor(
+            plain(self.name), sizes, self.dtype, guess_layout(sizes, "NHWC"), value.scale, value.zero_point
+        )
 
     def weight(self, name: str) -> Weight | None:
         """name: what tells it from other constants. None if it is no weight: shapes and axes are bare integers."""

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgebench.schema.inspection import Errors, Loaded, plain
+from edgebench.schema.inspection import Errors, LoadedBy, plain
 from exporters.inspect import GoldenInputs, Sibling
 from exporters.inspect.graph import Graph
 from exporters.inspect.noise import Noise, images
 from exporters.inspect.tflite_reader import key, read
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> LoadedBy:
     """Load it, and run it once on whatever lies in its memory."""
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
@@ -25,11 +25,11 @@ def load(path: Path) -> Loaded:
         interpreter.allocate_tensors()
         interpreter.invoke()
     except (RuntimeError, ValueError) as error:
-        return Loaded(runtime, plain(str(error).strip()))
+        return LoadedBy(runtime, plain(str(error).strip()))
     try:
-        return Loaded(runtime, arena_bytes=_arena_bytes(path, read(path)))
+        return LoadedBy(runtime, arena_bytes=_arena_bytes(path, read(path)))
     except (RuntimeError, ValueError):
-        return Loaded(runtime)  # an operator that only a delegate knows
+        return LoadedBy(runtime)  # an operator that only a delegate knows
 
 
 def compare(path: Path, sibling: Sibling) -> Errors:

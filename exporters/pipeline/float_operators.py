@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from edgebench.schema.inspection import Format, Layer, Loaded, Network, as_run
+from edgebench.schema.inspection import Format, Layer, LoadedBy, NetworkInFile, as_run
 from exporters.inspect import Look
 from exporters.workers.process import Failed, Workers
 
@@ -24,9 +24,9 @@ def note(path: Path, format_: Format, scratch: Path, workers: Workers) -> tuple[
     read = Look(str(path.absolute()), format_, "read", str(scratch))
     try:
         with workers.start("look", format_) as worker:
-            (network,) = (cast(Network, line.looked) for line in worker.answers(read))
+            (network,) = (cast(NetworkInFile, line.looked) for line in worker.answers(read))
             load = msgspec.structs.replace(read, step="load")
-            (loaded,) = (cast(Loaded, line.looked) for line in worker.answers(load))
+            (loaded,) = (cast(LoadedBy, line.looked) for line in worker.answers(load))
     except Failed as failure:
         return f"not known: {failure.seen}", None
     layers = [as_run(layer, loaded) for layer in network.layers]

@@ -14,7 +14,7 @@ import msgspec
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.progress import Step
+from edgebench.progress import ProgressStep
 from edgebench.schema import bundle
 from edgebench.schema import tensors as parity
 from edgebench.schema.bundle import Artifact, Parity, Precision
@@ -66,7 +66,7 @@ class Making:
     scratch: Path
     workers: Workers
     converters: int
-    step: Step
+    step: ProgressStep
     _ready: Future[Evidence] = field(default_factory=Future)
 
     def all(self, choices: list[Choice]) -> Results:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgebench import compare
-from edgebench.analysis.comparison import Comparison, Row
+from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report._charts import charts
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.energy_reading import EnergyReading
@@ -19,7 +19,7 @@ from tests.support.records import FACTS, PLAN, failed, make_artifact, make_golde
 FP32, INT8 = "net-onnx-fp32", "net-onnx-int8"
 
 
-def rows(*records: Record, baseline: str | None = None) -> list[Row]:
+def rows(*records: Record, baseline: str | None = None) -> list[ComparisonRow]:
     return list(compare.compare(records, baseline=baseline).rows)
 
 

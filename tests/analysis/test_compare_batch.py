@@ -10,7 +10,7 @@ import pytest
 
 from edgebench import compare
 from edgebench.analysis import ratios
-from edgebench.analysis.comparison import Row
+from edgebench.analysis.comparison import ComparisonRow
 from edgebench.analysis.report import csv, html, markdown
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.record import FedInput, Record
@@ -27,7 +27,7 @@ FOUR = make_record("batch4-onnx-fp32", fed=fed(4, 1, 28, 28), p50_ns=160_000.0, 
 UNKNOWN = make_record("old-onnx-fp32")
 
 
-def rows(*records: Record) -> tuple[Row, ...]:
+def rows(*records: Record) -> tuple[ComparisonRow, ...]:
     return compare.compare(records).rows
 
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgebench.analysis import settled, stats
+from edgebench.analysis import stats, warm_values
 from edgebench.analysis.stats import Estimate
 from edgebench.schema.record import Round
 from tests.support.records import PLAN, make_rounds
@@ -61,7 +61,7 @@ def test_values_of_a_block_are_divided_by_it() -> None:
 def test_the_cold_start_of_a_round_is_left_out() -> None:
     steady = make_rounds([1000, 1000, 1000])
     cold = [msgspec.structs.replace(one, values_ns=(9000, 5000, *one.values_ns)) for one in steady]
-    assert settled.of(cold[:1]).values_ns[0].tolist() == [float(value) for value in steady[0].values_ns]
+    assert warm_values.of(cold[:1]).values_ns[0].tolist() == [float(value) for value in steady[0].values_ns]
     assert stats.latency_ns(cold, 0.99) == stats.latency_ns(steady, 0.99)
     assert stats.throughput_hz(cold) == stats.throughput_hz(steady)
 

@@ -22,7 +22,7 @@ from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.inspect import inspect, known_of
 from edgebench.modelfile import feeding
 from edgebench.schema import bundle
-from edgebench.schema.inspection import Inspection, Layer, Loaded
+from edgebench.schema.inspection import Inspection, Layer, LoadedBy
 from exporters.inspect import Look
 from exporters.workers.process import Workers
 from tests.conftest import DATA, run_cli
@@ -264,7 +264,7 @@ def test_a_runtime_that_refuses_leaves_the_network_as_read(network_file: Path, m
     real = Workers.look
 
     def refuse(self: Workers, task: Look) -> Any:
-        return Loaded("onnxruntime 0.1", "no") if task.step == "load" else real(self, task)
+        return LoadedBy("onnxruntime 0.1", "no") if task.step == "load" else real(self, task)
 
     monkeypatch.setattr(Workers, "look", refuse)
     found = inspect(network_file)

@@ -114,9 +114,9 @@ def test_the_table_counts_what_is_there() -> None:
         model[0].weight[0, 0, 0] = 0.0  # three taps that are dead on a 1x1 map
         model[0].weight[1, 0, 1, 1] = 0.0  # the only live one of the second channel
     made = sparsity.table(model, (1, 1, 1), dense_weights=48)
-    assert made.rows[0] == sparsity.Row("0", 18, 14, 2, 1, 18, 14)
+    assert made.rows[0] == sparsity.LayerSparsity("0", 18, 14, 2, 1, 18, 14)
     assert (made.rows[0].sparsity, made.rows[0].live_sparsity, made.rows[0].dead) == (4 / 18, 0.5, 16)
-    assert made.total == sparsity.Row("total", 24, 20, 8, 7, 24, 20)
+    assert made.total == sparsity.LayerSparsity("total", 24, 20, 8, 7, 24, 20)
     assert made.effective == 28 / 48
 
 

@@ -216,9 +216,9 @@ def test_the_table_of_a_deep_network_fits_a_terminal() -> None:
     from edgebench.cli import _sparsity_table
 
     with torch.device("meta"):
-        made = sparsity.Table(
+        made = sparsity.SparsityTable(
             tuple(
-                sparsity.Row(layer.name, 2_359_296, 1_234_567, 262_144, 200_000, 555_468_800, 222_000_000)
+                sparsity.LayerSparsity(layer.name, 2_359_296, 1_234_567, 262_144, 200_000, 555_468_800, 222_000_000)
                 for layer in sparsity.layers(models.build("resnet18", (3, 32, 32), 10), (3, 32, 32))
             ),
             11_172_032,

@@ -13,7 +13,7 @@ from edgebench.errors import UserError
 from edgebench.networks import pruning
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.networks.pruning import Request
+from edgebench.networks.pruning import PruningRequest
 from edgebench.networks.training.recipes import Adam, AdamW, Lion, Sgd
 from edgebench.schema import checkpoint
 from edgebench.train import train
@@ -96,7 +96,9 @@ def test_removing_methods_keep_no_zeros() -> None:
 
 
 def test_a_network_that_is_sparse_from_the_first_says_so(quick: Dataset, tmp_path: Path) -> None:
-    made = train("mlp-small", epochs=2, pruning=Request("set", 0.8, form="hooks"), out=tmp_path / "set.safetensors")
+    made = train(
+        "mlp-small", epochs=2, pruning=PruningRequest("set", 0.8, form="hooks"), out=tmp_path / "set.safetensors"
+    )
     (known,) = checkpoint.load(made.path).about.pruning
     assert (known.parent, known.form, known.ratio, known.options) == (
         ("", "baked", 0.8, {"variant": "corrected", "layers": "linear"})
@@ -104,4 +106,4 @@ def test_a_network_that_is_sparse_from_the_first_says_so(quick: Dataset, tmp_pat
     assert (known.weights, known.nonzero) == (12_960, 2592)
     assert sum(nonzeros(rebuild(made))) == 2592
     with pytest.raises(UserError, match="none of 2 linear layers"):
-        train("ultralight", epochs=2, pruning=Request("l1-hidden", 0.5), out=tmp_path)
+        train("ultralight", epochs=2, pruning=PruningRequest("l1-hidden", 0.5), out=tmp_path)

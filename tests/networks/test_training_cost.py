@@ -63,7 +63,7 @@ def test_emissions_of_different_provenance_are_not_added() -> None:
 
 
 def test_windows_are_added_and_what_is_between_them_is_not(counters: dict[str, Path]) -> None:
-    meter = cost.Meter(Costing(), CPU)
+    meter = cost.TrainingMeter(Costing(), CPU)
     for before, after in ((1_000_000, 3_000_000), (999_000_000, 1_000_000)):  # the second time it wraps
         counters["cpu"].write_text(str(before))
         with meter.window(images=10):
@@ -82,7 +82,7 @@ def test_windows_are_added_and_what_is_between_them_is_not(counters: dict[str, P
 
 def test_a_counter_may_start_again_more_than_once(counters: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "TICK_S", 0.0)
-    meter = cost.Meter(Costing(), CPU)
+    meter = cost.TrainingMeter(Costing(), CPU)
     with meter.window(images=1):
         for stand in (600_000_000, 200_000_000, 800_000_000, 400_000_000):
             counters["cpu"].write_text(str(stand))
@@ -91,7 +91,7 @@ def test_a_counter_may_start_again_more_than_once(counters: dict[str, Path], mon
 
 
 def test_no_energy_is_invented(no_counters: None) -> None:
-    meter = cost.Meter(Costing(), CPU)
+    meter = cost.TrainingMeter(Costing(), CPU)
     with meter.window(images=1):
         pass
     assert meter.cost.energy == () and emissions_g(meter.cost) == {}
@@ -103,7 +103,7 @@ def test_a_model_is_called_one_and_writes_nothing(
 ) -> None:
     pytest.importorskip("codecarbon")
     monkeypatch.chdir(tmp_path)
-    meter = cost.Meter(costing(carbon=True, intensity_g_per_kwh=50.0), CPU)
+    meter = cost.TrainingMeter(costing(carbon=True, intensity_g_per_kwh=50.0), CPU)
     for _ in range(2):
         with meter.window(images=1):
             time.sleep(0.3)
@@ -124,7 +124,7 @@ def test_the_model_is_not_asked_for_what_is_measured(counters: dict[str, Path]) 
 def test_a_missing_model_is_told(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[carbon\]'"):
-        cost.Meter(Costing(carbon=True), CPU)
+        cost.TrainingMeter(Costing(carbon=True), CPU)
 
 
 def test_a_gpus_counter_is_read_by_the_boards_own_name(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_a_gpus_counter_is_read_by_the_boards_own_name(no_counters: None, monkey
 
 
 def test_memory_is_that_of_the_window(no_counters: None) -> None:
-    meter = cost.Meter(Costing(), CPU)
+    meter = cost.TrainingMeter(Costing(), CPU)
     ballast = torch.ones(50_000_000)  # 200 MB, gone before the window
     del ballast
     with meter.window(images=1):
@@ -160,14 +160,14 @@ def test_memory_is_that_of_the_window(no_counters: None) -> None:
 
 def test_a_mark_that_cannot_be_reset_is_called_so(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "_CLEAR", Path("/nowhere/clear_refs"))
-    meter = cost.Meter(Costing(), CPU)
+    meter = cost.TrainingMeter(Costing(), CPU)
     with meter.window(images=1):
         pass
     assert list(meter.cost.peak_memory_bytes) == ["process high water since its start"]
 
 
 def test_a_failed_window_leaves_no_source_running(counters: dict[str, Path]) -> None:
-    meter = cost.Meter(Costing(), CPU)
+    meter = cost.TrainingMeter(Costing(), CPU)
     with pytest.raises(ZeroDivisionError), meter.window(images=1):
         raise ZeroDivisionError
     assert meter.cost.images == 0 and meter.cost.energy == ()

@@ -17,7 +17,7 @@ from edgebench.recommend import advice, counting, counts
 from edgebench.recommend.advice import KINDS, Evidence, kind_of
 from edgebench.recommend.counts import Count, Table
 from edgebench.schema.bundle import Artifact, FileRef, Format, Precision
-from edgebench.schema.inspection import Layer, Network
+from edgebench.schema.inspection import Layer, NetworkInFile
 from exporters import Kernels
 
 FILES: tuple[tuple[Format, Precision], ...] = (
@@ -57,7 +57,7 @@ def table(network: str, macs: int, kind: str) -> Table:
     return Table("2026-11-27", (*counts, signed))
 
 
-def network(*layers: tuple[str, tuple[int, ...], int], facts: dict[str, str] | None = None) -> Network:
+def network(*layers: tuple[str, tuple[int, ...], int], facts: dict[str, str] | None = None) -> NetworkInFile:
     """Layers as (operator, output shape, weights); each with weights has MACs."""
     made = tuple(
         Layer(
@@ -66,7 +66,7 @@ def network(*layers: tuple[str, tuple[int, ...], int], facts: dict[str, str] | N
         )
         for number, (operator, shape, weights) in enumerate(layers, 1)
     )  # fmt: skip
-    return Network(facts or {}, (), (), (), made, {}, 0, 0, 1000, None, (), ())
+    return NetworkInFile(facts or {}, (), (), (), made, {}, 0, 0, 1000, None, (), ())
 
 
 STEM = ("Conv", (1, 16, 8, 8), 16 * 3 * 9)
@@ -110,7 +110,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(
-    model: str, macs: int, found: Network | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    model: str, macs: int, found: NetworkInFile | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> advice.Advice:
     monkeypatch.setattr(advice, "_read", lambda *_: found)
     return advice.advise(

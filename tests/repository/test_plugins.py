@@ -27,7 +27,7 @@ from edgebench.errors import UnknownName
 from edgebench.schema.bundle import FORMAT_OF_SUFFIX, Format, Precision
 from edgebench.schema.energy_reading import Instrument, Scope
 from edgebench.schema.targets import Target
-from edgebench.studies.audit import Evidence
+from edgebench.studies.audit import AuditEvidence
 from edgebench.studies.study.results import Results
 from tests.support.records import make_record
 
@@ -244,7 +244,7 @@ def test_a_packing_format_packs_and_unpacks(name: str) -> None:
 def test_a_detector_looks_at_evidence(name: str) -> None:
     detector = load("edgebench.studies.audit.detectors", name)
     assert parameters(detector.find) == ["evidence"]
-    assert list(detector.find(Evidence())) == []
+    assert list(detector.find(AuditEvidence())) == []
 
 
 @every("edgebench.studies.study.figures")

@@ -210,12 +210,12 @@ def test_audit_goes_on_and_ends_with_1(results: Path) -> None:
 
 
 def test_a_study_names_a_record_that_is_none(tmp_path: Path) -> None:
-    from edgebench.studies.study import collect, measuring
-    from edgebench.studies.study.store import Store
+    from edgebench.studies.study import collect, deployment
+    from edgebench.studies.study.store import StudyStore
 
-    store = Store(tmp_path)
-    save_all(tmp_path / measuring.RECORDS, [make_record()])
-    (tmp_path / measuring.RECORDS / "board" / "cut.json").write_bytes(BAD["cut.json"])
+    store = StudyStore(tmp_path)
+    save_all(tmp_path / deployment.RECORDS, [make_record()])
+    (tmp_path / deployment.RECORDS / "board" / "cut.json").write_bytes(BAD["cut.json"])
     assert [Path(error.where).name for error in collect.unreadable(store)] == ["cut.json"]
 
 

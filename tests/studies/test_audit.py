@@ -17,8 +17,8 @@ from edgebench.networks import data
 from edgebench.prune import prune
 from edgebench.schema import record_files
 from edgebench.studies import audit
-from edgebench.studies.audit import Evidence, gather
-from edgebench.studies.audit.published import Row, Table, Value
+from edgebench.studies.audit import AuditEvidence, gather
+from edgebench.studies.audit.published import PublishedRow, PublishedTable, PublishedValue
 from edgebench.train import train
 from tests.conftest import run_cli
 from tests.support.audit_cases import CASES, DATA, Case
@@ -95,11 +95,11 @@ def where(name: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def published(name: str) -> Evidence:
-    return Evidence(published=tuple(gather.tables(where(name))))
+def published(name: str) -> AuditEvidence:
+    return AuditEvidence(published=tuple(gather.tables(where(name))))
 
 
-def said(evidence: Evidence, detector: str) -> str:
+def said(evidence: AuditEvidence, detector: str) -> str:
     findings = audit.audit(evidence, [detector])
     assert all(finding.detector == detector and finding.where and finding.remedy for finding in findings)
     return "\n".join(map(str, findings))
@@ -116,7 +116,7 @@ def test_a_detector_has_a_mistake_and_its_correction(name: str) -> None:
 @pytest.mark.parametrize("name", audit.names())
 def test_a_detector_says_what_it_looks_for_and_is_silent_about_nothing(name: str) -> None:
     assert audit.summary(name).endswith(".") or ":" in audit.summary(name)
-    assert audit.audit(Evidence(), [name]) == []
+    assert audit.audit(AuditEvidence(), [name]) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.detector)
@@ -160,7 +160,7 @@ def test_every_finding_in_the_tables_is_expected() -> None:
 
 def test_both_megabytes_in_one_column() -> None:
     rows = published("ultralight").published[0].rows[:1] + published("approx-compression").published[0].rows[:1]
-    seen = said(Evidence(published=(Table("mixed", rows),)), "megabytes-mixed")
+    seen = said(AuditEvidence(published=(PublishedTable("mixed", rows),)), "megabytes-mixed")
     assert "both units" in seen and "0.41 of 'Custom CNN, MNIST' is MB (407,720" in seen
     assert "42.7309 of 'ResNet18 C10 base' is MiB" in seen
 
@@ -170,11 +170,11 @@ def test_latencies_of_records_decide_about_a_published_one() -> None:
     table = published("approx-compression").published[0]
     labels = {"MobileNetV2 pruned 50": "pruned-onnx-fp32", "MobileNetV2 C10 base": "base-onnx-fp32"}
     rows = tuple(msgspec.structs.replace(row, artifact=labels.get(row.label, "")) for row in table.rows)
-    own = Table("own", rows, table.statements)
+    own = PublishedTable("own", rows, table.statements)
 
-    def evidence(pruned_ns: float, threads: int = 1, job: str = "job-1") -> Evidence:
+    def evidence(pruned_ns: float, threads: int = 1, job: str = "job-1") -> AuditEvidence:
         pruned = make_record("pruned-onnx-fp32", p50_ns=pruned_ns, threads=threads, job=job)
-        return Evidence(records=(pruned, make_record("base-onnx-fp32", p50_ns=50_000.0)), published=(own,))
+        return AuditEvidence(records=(pruned, make_record("base-onnx-fp32", p50_ns=50_000.0)), published=(own,))
 
     assert "on board 'pruned-onnx-fp32' takes 1.000x" in said(evidence(50_000.0), "latency-within-noise")
     assert "which is the same within 3%" in said(evidence(50_000.0), "latency-within-noise")
@@ -187,8 +187,8 @@ def test_latencies_of_records_decide_about_a_published_one() -> None:
 
 def test_training_accuracy_is_recognised_by_a_training_of_our_own(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.detector == "train-accuracy-as-test")
-    row = Row("slide", model="mlp-small", dataset="mnist", values={"accuracy": Value(0.523)})
-    evidence = Evidence(case.corrected(tmp_path).checkpoints, published=(Table("slides", (row,)),))
+    row = PublishedRow("slide", model="mlp-small", dataset="mnist", values={"accuracy": PublishedValue(0.523)})
+    evidence = AuditEvidence(case.corrected(tmp_path).checkpoints, published=(PublishedTable("slides", (row,)),))
     assert "'net' has 52.5% of training and 61.2% of test images" in said(evidence, "train-accuracy-as-test")
 
 
@@ -196,20 +196,20 @@ def test_runs_are_facts_that_need_no_file(tmp_path: Path) -> None:
     """What a study has read once can be kept as JSON, and stands for its checkpoint."""
     case = next(case for case in CASES if case.detector == "unequal-budgets")
     checkpoints = case.mistake(tmp_path).checkpoints
-    runs = Evidence(checkpoints).variants
-    kept = msgspec.json.decode(msgspec.json.encode(runs), type=tuple[audit.Run, ...])
-    assert Evidence(checkpoints, runs=kept).variants == kept == runs
+    runs = AuditEvidence(checkpoints).variants
+    kept = msgspec.json.decode(msgspec.json.encode(runs), type=tuple[audit.AuditedRun, ...])
+    assert AuditEvidence(checkpoints, runs=kept).variants == kept == runs
     for path in tmp_path.glob("*"):
         path.unlink()
-    assert "12,832 weights" in said(Evidence(runs=kept), "unequal-budgets")
+    assert "12,832 weights" in said(AuditEvidence(runs=kept), "unequal-budgets")
 
 
 def test_a_row_that_names_no_possible_network_is_told() -> None:
-    row = Row(
+    row = PublishedRow(
         "tiny", model="mobilenetv2", input_shape=(3, 32, 32), classes=10, arguments={"width": 2}, layers=("Conv2d",)
     )
     with pytest.raises(BadFile, match="published row 'tiny'.*'mobilenetv2' cannot be built"):
-        audit.audit(Evidence(published=(Table("x", (row,)),)))
+        audit.audit(AuditEvidence(published=(PublishedTable("x", (row,)),)))
 
 
 def test_findings_name_the_wrong_first() -> None:
@@ -219,7 +219,7 @@ def test_findings_name_the_wrong_first() -> None:
 
 def test_an_unknown_detector_is_answered_with_a_guess() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'single-seed'"):
-        audit.audit(Evidence(), ["single-sed"])
+        audit.audit(AuditEvidence(), ["single-sed"])
 
 
 def test_the_test_splits_have_their_official_sizes() -> None:

@@ -10,7 +10,7 @@ import pytest
 from edgebench.energy import codecarbon_table
 from edgebench.errors import BadFile
 from edgebench.studies import audit
-from edgebench.studies.audit import Evidence
+from edgebench.studies.audit import AuditEvidence
 from tests.support.audit_cases import DATA
 
 FILE = DATA / "emissions.csv"
@@ -160,13 +160,13 @@ def test_version_1_tells_no_components(tmp_path: Path) -> None:
     (run,) = codecarbon_table.load(written(tmp_path, V1, RUN)).runs
     assert (run.energy_kwh, run.intensity_g_per_kwh) == (0.1, 500.0)
     assert (run.modelled_share, run.mean_power_w("cpu"), run.power_w) == (None, None, {})
-    assert [finding.detector for finding in audit.audit(Evidence(emissions=(run,)))] == []
+    assert [finding.detector for finding in audit.audit(AuditEvidence(emissions=(run,)))] == []
 
 
 def test_version_2_does_not_say_its_version(tmp_path: Path) -> None:
     (run,) = codecarbon_table.load(written(tmp_path, V2, {**RUN, **PARTS})).runs
     assert run.mean_powers is False and run.modelled_share == pytest.approx(0.1)
-    said = [finding.seen for finding in audit.audit(Evidence(emissions=(run,)), ["last-sample-power"])]
+    said = [finding.seen for finding in audit.audit(AuditEvidence(emissions=(run,)), ["last-sample-power"])]
     assert said == ["cpu_power is 30.0 W, the last sample; the mean of the run is 40.00 W"]
 
 
@@ -177,7 +177,7 @@ def test_version_2_does_not_say_its_version(tmp_path: Path) -> None:
 def test_a_power_is_a_mean_from_version_3_2_on(tmp_path: Path, version: str, is_mean: bool | None) -> None:
     line = {**RUN, **PARTS, "codecarbon_version": version}
     (run,) = codecarbon_table.load(written(tmp_path, V2 + ",codecarbon_version", line)).runs
-    found = audit.audit(Evidence(emissions=(run,)), ["last-sample-power"])
+    found = audit.audit(AuditEvidence(emissions=(run,)), ["last-sample-power"])
     assert run.mean_powers is is_mean and bool(found) == (is_mean is False)
 
 
@@ -185,7 +185,7 @@ def test_the_usage_effectiveness_of_a_data_centre_is_no_last_sample(tmp_path: Pa
     """Before version 3.2 energies are multiplied by it and powers are not."""
     line = {**RUN, **PARTS, "cpu_power": 20, "gpu_power": 25, "ram_power": 5, "pue": 2}
     (run,) = codecarbon_table.load(written(tmp_path, V2 + ",pue", line)).runs
-    assert audit.audit(Evidence(emissions=(run,)), ["last-sample-power"]) == []
+    assert audit.audit(AuditEvidence(emissions=(run,)), ["last-sample-power"]) == []
 
 
 def test_what_the_installed_version_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_what_the_installed_version_writes_is_read(tmp_path: Path, monkeypatch: 
     table = codecarbon_table.load(tmp_path / "emissions.csv")
     assert [run.name for run in table.runs] == ["first", "second"] and not table.left_out
     assert all(run.mean_powers and run.country == "France" for run in table.runs)
-    assert not [one for one in audit.audit(Evidence(emissions=table.runs)) if one.level == "wrong"]
+    assert not [one for one in audit.audit(AuditEvidence(emissions=table.runs)) if one.level == "wrong"]
 
 
 # ------------------------------------------------------------------ findings
@@ -213,7 +213,7 @@ def test_a_cause_is_one_finding_however_many_runs_have_it(tmp_path: Path) -> Non
         {**RUN, **PARTS, "cpu_power": 30 + number % 7, "gpu_power": 60 - number % 11, "emissions": 0.05 + number % 2}
         for number in range(502)
     ]
-    found = audit.audit(Evidence(emissions=codecarbon_table.load(written(tmp_path, V2, *lines)).runs))
+    found = audit.audit(AuditEvidence(emissions=codecarbon_table.load(written(tmp_path, V2, *lines)).runs))
     assert len(found) <= 6
     assert any("502 of 502 runs" in finding.seen for finding in found)
 
@@ -221,8 +221,8 @@ def test_a_cause_is_one_finding_however_many_runs_have_it(tmp_path: Path) -> Non
 def test_emissions_of_0_are_a_finding_and_no_other_grid(tmp_path: Path) -> None:
     lines = ({**RUN, **PARTS, "project_name": "a", "emissions": 0}, {**RUN, **PARTS, "project_name": "b"})
     runs = codecarbon_table.load(written(tmp_path, V2, *lines)).runs
-    assert audit.audit(Evidence(emissions=runs), ["different-regions"]) == []
-    (finding,) = audit.audit(Evidence(emissions=runs), ["co2-arithmetic"])
+    assert audit.audit(AuditEvidence(emissions=runs), ["different-regions"]) == []
+    (finding,) = audit.audit(AuditEvidence(emissions=runs), ["co2-arithmetic"])
     assert (finding.level, finding.seen) == ("doubtful", "emissions are 0 for 0.10000 kWh")
 
 
@@ -231,7 +231,7 @@ def test_two_papers_in_one_call_are_not_compared(tmp_path: Path) -> None:
     for name, emitted in (("one", 0.05), ("other", 0.03)):
         (tmp_path / name).mkdir()
         runs += codecarbon_table.load(written(tmp_path / name, V2, {**RUN, "emissions": emitted})).runs
-    assert audit.audit(Evidence(emissions=tuple(runs)), ["different-regions"]) == []
+    assert audit.audit(AuditEvidence(emissions=tuple(runs)), ["different-regions"]) == []
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from edgebench.analysis import stats
 from edgebench.errors import UnknownName, UserError
 from edgebench.networks.evaluation import Roc
 from edgebench.studies.audit import Finding
-from edgebench.studies.audit.published import Row, Value
-from edgebench.studies.audit.published import Table as Published
+from edgebench.studies.audit.published import PublishedRow, PublishedValue
+from edgebench.studies.audit.published import PublishedTable as Published
 from edgebench.studies.study import figures, report
-from edgebench.studies.study.claims import Verdict
+from edgebench.studies.study.claims import ClaimVerdict
 from edgebench.studies.study.figures import _approaches, _values, efficiency_index
-from edgebench.studies.study.results import Results, Section, Variant
+from edgebench.studies.study.results import Results, Section, VariantResults
 from tests.support import figure_results
 from tests.support.figure_results import results as results
 
@@ -196,7 +196,7 @@ def test_the_index_has_its_formula_and_its_energy_or_says_that_it_is_none(
     assert efficiency_index.FORMULA in section.text and "rapl cpu_package, measured" in section.text
     assert [cells(section, row)["index (0 to 1)"] for row in range(4)] == ["0.000", "0.100", "0.000", "0.100"]
 
-    def silent(variant: Variant) -> Variant:
+    def silent(variant: VariantResults) -> VariantResults:
         runs = [
             replace(run, records=tuple(msgspec.structs.replace(one, energy=()) for one in run.records))
             for run in variant.runs
@@ -260,7 +260,9 @@ def test_a_line_over_the_ratio_begins_at_what_was_not_pruned(sections: dict[str,
 
 
 def test_what_is_published_is_shown_as_printed(results: Results) -> None:
-    row = Row(label="Custom CNN", values={"operations": Value(421.0, "GFLOP"), "accuracy": Value(0.9759)})
+    row = PublishedRow(
+        label="Custom CNN", values={"operations": PublishedValue(421.0, "GFLOP"), "accuracy": PublishedValue(0.9759)}
+    )
     section = figures.render("published", replace(results, published=(Published("slides", (row,)),)))
     assert section is not None
     assert cells(section, 0)["operations (as printed)"] == "421 GFLOP"
@@ -279,8 +281,8 @@ def test_global_is_red_layer_wise_blue_and_dense_a_green_cross(sections: dict[st
 HOSTILE = "</script><script>alert(1)</script>"
 FINDINGS = [Finding("wrong", "row 3", "421 GFLOP are 421.0 KMac", "Print MACs", "units")]
 CLAIMS = [
-    Verdict("half the energy | less", "study", "not reproduced", "0.99 [0.97, 1.02]", "Dense kernels."),
-    Verdict(f"hostile {HOSTILE}", "edgebench", "unsupported", "one seed"),
+    ClaimVerdict("half the energy | less", "study", "not reproduced", "0.99 [0.97, 1.02]", "Dense kernels."),
+    ClaimVerdict(f"hostile {HOSTILE}", "edgebench", "unsupported", "one seed"),
 ]
 
 

@@ -12,7 +12,7 @@ from edgebench.analysis import stats
 from edgebench.analysis.stats import Estimate
 from edgebench.schema.history import PruningStep, TrainingCost
 from edgebench.studies.study.figures import _approaches, _cells, _devices, _ratios, _values, efficiency_index, green
-from edgebench.studies.study.results import Results, Variant
+from edgebench.studies.study.results import Results, VariantResults
 from tests.support import figure_results
 from tests.support.figure_results import results as results
 
@@ -134,7 +134,7 @@ def test_a_line_begins_at_what_was_trained_as_often(results: Results) -> None:
     ],
 )
 def test_short_names_are_the_studys(axes: dict[str, Any], label: str, approach: str) -> None:
-    variant = Variant("x", axes, ())
+    variant = VariantResults("x", axes, ())
     assert (_approaches.short(variant), _approaches.approach(variant)) == (label, approach)
 
 
@@ -143,7 +143,7 @@ def test_what_a_method_was_asked_is_part_of_it(results: Results) -> None:
     size = run.checkpoint.about.size
     step = PruningStep("set", 0.5, 0, size, size, "", 0.0, form="baked", options={"layers": "hidden", "moved": {}})
     about = msgspec.structs.replace(run.checkpoint.about, pruning=(step,))
-    variant = Variant(
+    variant = VariantResults(
         "x",
         {"model": "mlp-small", "method": "set", "ratio": 0.5},
         (replace(run, checkpoint=replace(run.checkpoint, about=about)),),
@@ -176,7 +176,7 @@ def test_an_interval_decides_how_many_digits_are_shown(estimate: Estimate | None
 
 
 def test_the_setting_with_most_variants_is_first_and_emulated_ones_are_last(results: Results) -> None:
-    def on(variant: Variant, target: str, *, emulated: bool = False) -> Variant:
+    def on(variant: VariantResults, target: str, *, emulated: bool = False) -> VariantResults:
         record = figure_results.on_board("net", 50e3)
         moved = msgspec.structs.replace(record.target, name=target, emulated=emulated)
         runs = (

@@ -15,7 +15,7 @@ from edgebench import cli
 from edgebench.errors import BadFile, UnknownName
 from edgebench.networks import models, training
 from edgebench.networks.training.loop import refuse_what_has_no_effect
-from edgebench.studies.study import checking, exact, matrix
+from edgebench.studies.study import exact, file_checks, matrix
 from edgebench.studies.study.file import Exact
 from tests.support.studies import TINY, changed, expand, write
 
@@ -48,7 +48,7 @@ def one_variant(**keys: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_study_loads_and_expands(path: Path) -> None:
-    study = checking.load(path)
+    study = file_checks.load(path)
     whole, subset = matrix.expand(matrix.parts(study)), matrix.expand(matrix.parts(study, subset=True))
     assert len(subset.steps) < len(whole.steps)
     assert {cell.part for cell in whole.cells} == set(study.parts)
@@ -112,16 +112,16 @@ def test_no_recipe_of_a_shipped_study_asks_for_what_its_network_lacks(path: Path
 def test_a_wrong_file_is_told_before_anything_is_trained(tmp_path: Path, content: Any, told: str) -> None:
     path = write(tmp_path / "wrong.yaml", content)
     with pytest.raises((BadFile, UnknownName), match=f"(?s)wrong.yaml.*{told}"):
-        checking.load(path)
+        file_checks.load(path)
 
 
 def test_no_file_and_no_yaml(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.yaml", tmp_path):
         with pytest.raises(BadFile, match="cannot be read"):
-            checking.load(path)
+            file_checks.load(path)
     (tmp_path / "broken.yaml").write_text("a: [1, 2")
     with pytest.raises(BadFile, match="not YAML"):
-        checking.load(tmp_path / "broken.yaml")
+        file_checks.load(tmp_path / "broken.yaml")
 
 
 # ------------------------------------------------------------------ the matrix
@@ -177,7 +177,7 @@ LARGE = ("approx-compression", "plos-mlp")
     [pytest.param(path, marks=[pytest.mark.slow] if path.stem in LARGE else [], id=path.stem) for path in SHIPPED],
 )
 def test_every_exact_number_of_the_studies_comes_out(path: Path) -> None:
-    checked = [one for entry in checking.load(path).exact for one in exact.check(entry)]
+    checked = [one for entry in file_checks.load(path).exact for one in exact.check(entry)]
     assert [(one.what, one.expected) for one in checked] == [(one.what, one.seen) for one in checked]
     assert len({one.what for one in checked}) == len(checked)
 
@@ -202,7 +202,7 @@ def typed(*arguments: str | Path) -> Result:
 def test_every_shipped_study_is_listed_within_80_columns(path: Path, subset: list[str]) -> None:
     listed = typed("list", path, *subset)
     assert listed.exit_code == 0, listed.output
-    assert all(name in listed.output for name in checking.load(path).parts)
+    assert all(name in listed.output for name in file_checks.load(path).parts)
     assert max(map(len, listed.output.splitlines())) <= 80
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from edgebench.analysis import stats
 from edgebench.networks.evaluation import packed
-from edgebench.networks.sparsity import Row
+from edgebench.networks.sparsity import LayerSparsity
 from edgebench.schema.checkpoint import Checkpoint, Metadata
 from edgebench.schema.history import EnergyShare, Metrics, Training, TrainingCost
 from edgebench.schema.record import Outcome, Record
 from edgebench.studies.study import claims
 from edgebench.studies.study.file import METRICS, Claim, Side
-from edgebench.studies.study.results import Results, Run, Variant
+from edgebench.studies.study.results import Results, VariantResults, VariantRun
 from tests.support.records import make_record, make_rounds
 from tests.support.studies import evaluation, metadata
 
@@ -26,17 +26,17 @@ DENSE, HALF = Side("dense"), Side("half")
 RECORD = "net-onnx-fp32"
 
 
-def run(accuracy: float = 0.8, *, seed: int = 0, **keys: Any) -> Run:
+def run(accuracy: float = 0.8, *, seed: int = 0, **keys: Any) -> VariantRun:
     about = keys.pop("about", None) or metadata(accuracy=accuracy)
-    return Run(seed, Checkpoint(Path("net.safetensors"), "", about), **{"file_bytes": 50_000, **keys})
+    return VariantRun(seed, Checkpoint(Path("net.safetensors"), "", about), **{"file_bytes": 50_000, **keys})
 
 
-def variant(name: str, *runs: Run, **axes: str) -> Variant:
+def variant(name: str, *runs: VariantRun, **axes: str) -> VariantResults:
     known = {"part": "p", "variant": name, "model": "mlp-small", "dataset": "mnist", **axes}
-    return Variant(f"{known['model']} {known['dataset']} {name}", known, runs)
+    return VariantResults(f"{known['model']} {known['dataset']} {name}", known, runs)
 
 
-def judged(claim: Claim, *variants: Variant, **results: Any) -> claims.Verdict:
+def judged(claim: Claim, *variants: VariantResults, **results: Any) -> claims.ClaimVerdict:
     (verdict,) = claims.judge([claim], Results("s", "S", "nobody", variants, **results))
     return verdict
 
@@ -46,7 +46,7 @@ def differing(**keys: Any) -> Claim:
     return Claim(**{"says": "x", "part": "p", "of": HALF, "to": DENSE, "why": "because", **keys})
 
 
-def seeds(*accuracies: float) -> list[Run]:
+def seeds(*accuracies: float) -> list[VariantRun]:
     return [run(accuracy, seed=seed) for seed, accuracy in enumerate(accuracies)]
 
 
@@ -99,7 +99,7 @@ def test_shares_are_told_in_percent_and_their_differences_in_points() -> None:
     assert ": 83.00 %" in judged(differing(to=None, at_least=0.8), *networks).seen
 
 
-def told(accuracy: float, *, flipped: int = 0) -> Run:
+def told(accuracy: float, *, flipped: int = 0) -> VariantRun:
     """10,000 images, the first of them told; and as many more answers exchanged for wrong ones, and back."""
     right = np.arange(10_000) < round(10_000 * accuracy)
     edge = round(10_000 * accuracy)
@@ -161,7 +161,7 @@ def test_a_level_needs_no_second_side() -> None:
 # ------------------------------------------------------------------ metrics
 
 
-def measured(metric: str, value: float) -> Run:
+def measured(metric: str, value: float) -> VariantRun:
     """A run in which nothing but this is another number than in the others."""
     about = metadata()
     if metric in ("parameters", "macs"):
@@ -192,8 +192,8 @@ def cost(metric: str, value: float) -> TrainingCost:
     )
 
 
-def layer_row(nonzero: int) -> Row:
-    return Row("fc", 12_960, nonzero, live=12_960, live_nonzero=nonzero, macs=12_960, nonzero_macs=nonzero)
+def layer_row(nonzero: int) -> LayerSparsity:
+    return LayerSparsity("fc", 12_960, nonzero, live=12_960, live_nonzero=nonzero, macs=12_960, nonzero_macs=nonzero)
 
 
 # metric -> what dense and half have.
@@ -245,8 +245,8 @@ def test_one_seed_decides_what_is_exact_or_a_share_of_images_and_nothing_else(me
     assert one.standing == ("reproduced" if decided else "unsupported"), one.seen
 
 
-def replaced(made: Run, seed: int) -> Run:
-    return Run(seed, made.checkpoint, made.file_bytes, made.evaluation, made.sparsity)
+def replaced(made: VariantRun, seed: int) -> VariantRun:
+    return VariantRun(seed, made.checkpoint, made.file_bytes, made.evaluation, made.sparsity)
 
 
 def test_modelled_energy_supports_no_claim() -> None:
@@ -260,11 +260,11 @@ def test_modelled_energy_supports_no_claim() -> None:
 # ------------------------------------------------------------------ latency
 
 
-def timed(*records: Record) -> Run:
+def timed(*records: Record) -> VariantRun:
     return run(records=tuple(records))
 
 
-def faster(dense: Sequence[Record], half: Sequence[Record], **results: Any) -> claims.Verdict:
+def faster(dense: Sequence[Record], half: Sequence[Record], **results: Any) -> claims.ClaimVerdict:
     claim = differing(metric="latency_ratio", at_most=0.95)
     return judged(claim, variant("dense", timed(*dense)), variant("half", timed(*half)), **results)
 

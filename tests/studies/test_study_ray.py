@@ -23,7 +23,7 @@ from edgebench.errors import MissingPackage, UserError
 from edgebench.progress import Silent
 from edgebench.studies import study
 from edgebench.studies.study import places
-from edgebench.studies.study.places import Refusal
+from edgebench.studies.study.places import RemoteUserError
 from tests.conftest import run_cli
 from tests.support.studies import expand, minimal, networks, write
 
@@ -148,7 +148,7 @@ def test_a_cluster_makes_as_many_steps_at_once_as_it_has_processors(
 def test_what_a_cluster_answers(ask: Callable[[object], Future[places.Files]]) -> None:
     assert ask({"file": b"x"}).result() == {"file": b"x"}
     with pytest.raises(UserError, match="there: it is wrong. Mend it"):
-        ask(Refusal("there", "it is wrong", "Mend it")).result()
+        ask(RemoteUserError("there", "it is wrong", "Mend it")).result()
     with pytest.raises(RayTaskError):  # a bug in a step
         ask(RayTaskError("ZeroDivisionError")).result()
     for lost in (RayError("node died"), ConnectionError("reset")):

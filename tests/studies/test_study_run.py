@@ -83,7 +83,7 @@ def times(folder: Path) -> dict[Path, int]:
 class Finished:
     path: Path
     folder: Path
-    outcome: study.Outcome
+    outcome: study.StudyOutcome
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 from edgebench.schema.history import EnergyShare, Epoch, Metrics, PruningStep, Size, Training, TrainingCost
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.studies.audit import Evidence, Network
+from edgebench.studies.audit import AuditedNetwork, AuditEvidence
 from tests.support.records import make_artifact, make_reading, make_record
 
 DATA = Path(__file__).parents[1] / "data" / "audit"
@@ -26,9 +26,9 @@ class Case(NamedTuple):
     """mistake, corrected: folder -> evidence. words: of what the detector says about the mistake."""
 
     detector: str
-    mistake: Callable[[Path], Evidence]
+    mistake: Callable[[Path], AuditEvidence]
     words: tuple[str, ...]
-    corrected: Callable[[Path], Evidence]
+    corrected: Callable[[Path], AuditEvidence]
 
 
 # ------------------------------------------------------------------ pieces
@@ -105,19 +105,19 @@ def zero_globally(module: Any, share: float) -> Any:
 # ------------------------------------------------------------------ trainings
 
 
-def _of_one_training(training: Training, **changes: Any) -> Callable[[Path], Evidence]:
-    def evidence(folder: Path) -> Evidence:
-        return Evidence(
+def _of_one_training(training: Training, **changes: Any) -> Callable[[Path], AuditEvidence]:
+    def evidence(folder: Path) -> AuditEvidence:
+        return AuditEvidence(
             checkpoints=(save(folder, "net", network("mlp-small"), "mlp-small", training=(training,), **changes),)
         )
 
     return evidence
 
 
-def _pruned_and_tuned(*, control: bool) -> Callable[[Path], Evidence]:
+def _pruned_and_tuned(*, control: bool) -> Callable[[Path], AuditEvidence]:
     """Section 5.4, with its accuracies: what two more epochs at a lower rate do, with pruning and without."""
 
-    def evidence(folder: Path) -> Evidence:
+    def evidence(folder: Path) -> AuditEvidence:
         plain: dict[str, Any] = {"model": "ultralight", "dataset": "cifar10", "input_shape": COLOUR}
         base = save(folder, "base", network("ultralight", COLOUR), accuracy=0.4798, training=(trained(7),), **plain)
         plain["training"] = (trained(7), trained(2, parent=base.digest))
@@ -126,30 +126,30 @@ def _pruned_and_tuned(*, control: bool) -> Callable[[Path], Evidence]:
         made = [base, save(folder, "pruned-50", half, accuracy=0.5343, pruning=(pruned,), **plain)]
         if control:
             made.append(save(folder, "dense-control", network("ultralight", COLOUR, seed=2), accuracy=0.5355, **plain))
-        return Evidence(checkpoints=tuple(made))
+        return AuditEvidence(checkpoints=tuple(made))
 
     return evidence
 
 
-def _seeds(*seeds: int) -> Callable[[Path], Evidence]:
+def _seeds(*seeds: int) -> Callable[[Path], AuditEvidence]:
     """A dense and a pruned variant, each trained with these seeds."""
 
-    def evidence(folder: Path) -> Evidence:
+    def evidence(folder: Path) -> AuditEvidence:
         made = []
         for number, seed in enumerate(seeds):
             for name, pruning in (("dense", ()), ("pruned", (step("l1-hidden", 0.5),))):
                 module = network("mlp-small", seed=number + 10 * len(pruning))
                 about = {"training": (trained(seed=seed),), "pruning": pruning}
                 made.append(save(folder, f"{name}-{number}", module, "mlp-small", **about))
-        return Evidence(checkpoints=tuple(made))
+        return AuditEvidence(checkpoints=tuple(made))
 
     return evidence
 
 
-def _next_stage(*, frozen: bool) -> Callable[[Path], Evidence]:
+def _next_stage(*, frozen: bool) -> Callable[[Path], AuditEvidence]:
     """The lightweight-CNN study: all is to be trained, and the convolutions stay what they were."""
 
-    def evidence(folder: Path) -> Evidence:
+    def evidence(folder: Path) -> AuditEvidence:
         before, after = (network("dual-cnn", COLOUR, seed=seed) for seed in (0, 1))
         if frozen:
             convolutions = ("branches.0.0", "branches.0.3", "branches.1.0", "branches.1.3")
@@ -158,15 +158,15 @@ def _next_stage(*, frozen: bool) -> Callable[[Path], Evidence]:
         plain: dict[str, Any] = {"model": "dual-cnn", "dataset": "cifar10", "input_shape": COLOUR}
         parent = save(folder, "head", before, training=(trained(),), **plain)
         child = save(folder, "all", after, training=(trained(), trained(10, parent=parent.digest)), **plain)
-        return Evidence(checkpoints=(parent, child))
+        return AuditEvidence(checkpoints=(parent, child))
 
     return evidence
 
 
-def _two_splits(*, same: bool) -> Callable[[Path], Evidence]:
-    def evidence(folder: Path) -> Evidence:
+def _two_splits(*, same: bool) -> Callable[[Path], AuditEvidence]:
+    def evidence(folder: Path) -> AuditEvidence:
         first, second = trained(), trained(split_sha256=("a" if same else "b") * 64)
-        return Evidence(
+        return AuditEvidence(
             checkpoints=tuple(
                 save(folder, name, network("mlp-small", seed=seed), "mlp-small", training=(training,))
                 for seed, (name, training) in enumerate({"trained": first, "inference": second}.items())
@@ -192,8 +192,8 @@ def _small_mlp(
     return save(folder, name, module, "mlp-small", pruning=(pruned,))
 
 
-def _layer_wise_and_global(folder: Path) -> Evidence:
-    return Evidence(
+def _layer_wise_and_global(folder: Path) -> AuditEvidence:
+    return AuditEvidence(
         checkpoints=(
             _small_mlp(folder, "S_50_L_PT", HIDDEN, "l1-hidden"),
             _small_mlp(folder, "S_50_G_PT", UNIFORM, "l1-uniform"),
@@ -201,9 +201,9 @@ def _layer_wise_and_global(folder: Path) -> Evidence:
     )
 
 
-def _at_equal_budgets(folder: Path) -> Evidence:
+def _at_equal_budgets(folder: Path) -> AuditEvidence:
     equal = {1: 0.01, 5: 0.0125}
-    return Evidence(
+    return AuditEvidence(
         checkpoints=(
             *_layer_wise_and_global(folder).checkpoints,
             _small_mlp(folder, "uniform-1", equal, "l1-uniform", 0.0099),
@@ -211,45 +211,45 @@ def _at_equal_budgets(folder: Path) -> Evidence:
     )
 
 
-def _one_layer_wise(ratio: float) -> Callable[[Path], Evidence]:
-    return lambda folder: Evidence(checkpoints=(_small_mlp(folder, "S_50_L_PT", HIDDEN, "l1-hidden", ratio),))
+def _one_layer_wise(ratio: float) -> Callable[[Path], AuditEvidence]:
+    return lambda folder: AuditEvidence(checkpoints=(_small_mlp(folder, "S_50_L_PT", HIDDEN, "l1-hidden", ratio),))
 
 
-def _flag(*, passed_on: bool) -> Callable[[Path], Evidence]:
-    def evidence(folder: Path) -> Evidence:
+def _flag(*, passed_on: bool) -> Callable[[Path], AuditEvidence]:
+    def evidence(folder: Path) -> AuditEvidence:
         shares = {"layer-wise": HIDDEN if passed_on else UNIFORM, "global": UNIFORM}
         made = [_small_mlp(folder, name, share, "l1", approach=name) for name, share in shares.items()]
-        return Evidence(checkpoints=tuple(made))
+        return AuditEvidence(checkpoints=tuple(made))
 
     return evidence
 
 
-def _called_global(*, ranked: bool) -> Callable[[Path], Evidence]:
-    def evidence(folder: Path) -> Evidence:
+def _called_global(*, ranked: bool) -> Callable[[Path], AuditEvidence]:
+    def evidence(folder: Path) -> AuditEvidence:
         module = zero_globally(network("mlp-small"), 0.5) if ranked else zero(network("mlp-small"), UNIFORM)
         made = save(folder, "S_50_G_PT", module, "mlp-small", pruning=(step("l1-global", 0.5),))
-        return Evidence(checkpoints=(made,))
+        return AuditEvidence(checkpoints=(made,))
 
     return evidence
 
 
-def _channels(*widths: int) -> Callable[[Path], Evidence]:
+def _channels(*widths: int) -> Callable[[Path], AuditEvidence]:
     """UltraLightCNN and what 30 % of its channels less should be: 101,930 -> 48,410 parameters."""
 
-    def evidence(folder: Path) -> Evidence:
+    def evidence(folder: Path) -> AuditEvidence:
         dense, left = network("ultralight"), network("ultralight", widths=widths, seed=1)
         parent = save(folder, "dense", dense, "ultralight")
         before, after = models.count(dense, GREY), models.count(left, GREY)
         pruned = step("channels", 0.3, parent, before=before, after=after, form="smaller")
-        return Evidence(checkpoints=(parent, save(folder, "pruned", left, "ultralight", pruning=(pruned,))))
+        return AuditEvidence(checkpoints=(parent, save(folder, "pruned", left, "ultralight", pruning=(pruned,))))
 
     return evidence
 
 
-def _resnet(share: float, method: str) -> Callable[[Path], Evidence]:
+def _resnet(share: float, method: str) -> Callable[[Path], AuditEvidence]:
     """Stock ResNet18, 11,172,032 weights. As after training: what gets no gradient has only decayed (section 5.4)."""
 
-    def evidence(folder: Path) -> Evidence:
+    def evidence(folder: Path) -> AuditEvidence:
         import torch
 
         from edgebench.networks import sparsity
@@ -259,7 +259,7 @@ def _resnet(share: float, method: str) -> Callable[[Path], Evidence]:
             for layer in sparsity.layers(module, COLOUR):
                 dead = ~sparsity.live(layer)
                 layer.module.weight[dead] *= 0.0094 / 0.0154 if method == "magnitude" else 1e3
-        return Evidence(networks=(Network("ResNet18", zero_globally(module, share), COLOUR),))
+        return AuditEvidence(networks=(AuditedNetwork("ResNet18", zero_globally(module, share), COLOUR),))
 
     return evidence
 
@@ -267,10 +267,10 @@ def _resnet(share: float, method: str) -> Callable[[Path], Evidence]:
 # ------------------------------------------------------------------ networks
 
 
-def _vgg16(*, keeps_classifier: bool) -> Callable[[Path], Evidence]:
+def _vgg16(*, keeps_classifier: bool) -> Callable[[Path], AuditEvidence]:
     """The PLOS study's code, without memory: torchvision's VGG-16 with another head behind its features."""
 
-    def evidence(_: Path) -> Evidence:
+    def evidence(_: Path) -> AuditEvidence:
         import torch
         import torchvision
         from torch import nn
@@ -288,27 +288,27 @@ def _vgg16(*, keeps_classifier: bool) -> Callable[[Path], Evidence]:
                 return answer
 
         with torch.device("meta"):
-            return Evidence(networks=(Network("VGG-16", Vgg(), COLOUR),))
+            return AuditEvidence(networks=(AuditedNetwork("VGG-16", Vgg(), COLOUR),))
 
     return evidence
 
 
-def _mlp(*, softmax: bool) -> Callable[[Path], Evidence]:
-    def evidence(_: Path) -> Evidence:
+def _mlp(*, softmax: bool) -> Callable[[Path], AuditEvidence]:
+    def evidence(_: Path) -> AuditEvidence:
         import torch
         from torch import nn
 
         with torch.device("meta"):
             module = network("mlp-medium")
-            return Evidence(
-                networks=(Network("mlp", nn.Sequential(module, nn.Softmax(1)) if softmax else module, GREY),)
+            return AuditEvidence(
+                networks=(AuditedNetwork("mlp", nn.Sequential(module, nn.Softmax(1)) if softmax else module, GREY),)
             )
 
     return evidence
 
 
-def _cifar_resnet(*, pooled: bool) -> Callable[[Path], Evidence]:
-    def evidence(_: Path) -> Evidence:
+def _cifar_resnet(*, pooled: bool) -> Callable[[Path], AuditEvidence]:
+    def evidence(_: Path) -> AuditEvidence:
         import torch
         from torch import nn
 
@@ -316,7 +316,7 @@ def _cifar_resnet(*, pooled: bool) -> Callable[[Path], Evidence]:
             module = network("resnet18-cifar", COLOUR, 100)
             if not pooled:
                 module.avgpool = nn.Identity()
-        return Evidence(networks=(Network("ResNet-18", module, COLOUR),))
+        return AuditEvidence(networks=(AuditedNetwork("ResNet-18", module, COLOUR),))
 
     return evidence
 
@@ -324,32 +324,32 @@ def _cifar_resnet(*, pooled: bool) -> Callable[[Path], Evidence]:
 # ------------------------------------------------------------------ measurements
 
 
-def _medium_mlps(copy_ns: float) -> Callable[[Path], Evidence]:
+def _medium_mlps(copy_ns: float) -> Callable[[Path], AuditEvidence]:
     """Section 9: dense, its identical copy, and a variant, in one job."""
 
-    def evidence(_: Path) -> Evidence:
+    def evidence(_: Path) -> AuditEvidence:
         files = {"dense": 5_671_000.0, "dense-identical-copy": copy_ns, "layer-wise-80": 5_236_000.0}
         records = [
             make_record(make_artifact(f"{name}-onnx-fp32", content=name.removesuffix("-identical-copy")), p50_ns=ns)
             for name, ns in files.items()
         ]
-        return Evidence(records=tuple(records))
+        return AuditEvidence(records=tuple(records))
 
     return evidence
 
 
-def _metered(scope: str, seconds: float) -> Callable[[Path], Evidence]:
+def _metered(scope: str, seconds: float) -> Callable[[Path], AuditEvidence]:
     reading = make_reading(scope=scope, window_s=seconds)
-    return lambda _: Evidence(records=(make_record(energy=(reading,)),))
+    return lambda _: AuditEvidence(records=(make_record(energy=(reading,)),))
 
 
-def _emissions(name: str) -> Callable[[Path], Evidence]:
-    return lambda _: Evidence(emissions=codecarbon_table.load(DATA / name).runs)
+def _emissions(name: str) -> Callable[[Path], AuditEvidence]:
+    return lambda _: AuditEvidence(emissions=codecarbon_table.load(DATA / name).runs)
 
 
-def _grids(*intensities: float) -> Callable[[Path], Evidence]:
-    def evidence(folder: Path) -> Evidence:
-        return Evidence(
+def _grids(*intensities: float) -> Callable[[Path], AuditEvidence]:
+    def evidence(folder: Path) -> AuditEvidence:
+        return AuditEvidence(
             checkpoints=tuple(
                 save(folder, f"net-{number}", network("mlp-small"), "mlp-small", training=(trained(cost=paid),))
                 for number, paid in enumerate(cost(intensity=grams) for grams in intensities)

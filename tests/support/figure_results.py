@@ -16,7 +16,7 @@ from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 from edgebench.schema.history import EnergyShare, Epoch, TrainingCost
 from edgebench.schema.record import Record
-from edgebench.studies.study.results import Results, Run, Variant
+from edgebench.studies.study.results import Results, VariantResults, VariantRun
 from edgebench.train import train
 from tests.support.records import make_artifact, make_reading, make_record
 
@@ -67,8 +67,8 @@ def on_board(name: str, p50_ns: float) -> Record:
     return make_record(make_artifact(f"{name}-onnx-fp32", accuracy=0.7), p50_ns=p50_ns, energy=(make_reading(),))
 
 
-def run(made: Checkpoint, seed: int, *, pictures: bool, records: Sequence[Record] = ()) -> Run:
-    return Run(
+def run(made: Checkpoint, seed: int, *, pictures: bool, records: Sequence[Record] = ()) -> VariantRun:
+    return VariantRun(
         seed=seed,
         checkpoint=made,
         file_bytes=made.path.stat().st_size,
@@ -109,8 +109,8 @@ def small_study(folder: Path) -> Results:
             pruned.append(run(with_cost(cut, 200.0 + seed, (0.4, 0.6)), seed, pictures=False, records=faster))
         axes: dict[str, str | int | float] = {"part": "p", "model": model, "dataset": "fashion-mnist-mini"}
         method = {"variant": "hidden-50", "method": "l1-hidden", "ratio": 0.5}
-        variants.append(Variant(f"{model} dense", {**axes, "variant": "dense"}, tuple(dense)))
-        variants.append(Variant(f"{model} l1-hidden 50 %", {**axes, **method}, tuple(pruned)))
+        variants.append(VariantResults(f"{model} dense", {**axes, "variant": "dense"}, tuple(dense)))
+        variants.append(VariantResults(f"{model} l1-hidden 50 %", {**axes, **method}, tuple(pruned)))
     return Results("small", "A small study", "nobody, nowhere", tuple(variants))
 
 
@@ -128,11 +128,11 @@ def without_anything(results: Results) -> Results:
     return replace(results, variants=tuple(variants))
 
 
-def _bare(run: Run) -> Run:
+def _bare(run: VariantRun) -> VariantRun:
     about = run.checkpoint.about
     training = tuple(
         msgspec.structs.replace(one, history=(), cost=TrainingCost(1.0, 640, no_energy="there is no counter"))
         for one in about.training
     )
     bare = replace(run.checkpoint, about=msgspec.structs.replace(about, training=training))
-    return Run(run.seed, bare, run.file_bytes)
+    return VariantRun(run.seed, bare, run.file_bytes)

@@ -285,7 +285,7 @@ def joined(header: Any, tensors: bytes, size: int | None = None) -> bytes:
 def emissions_tables() -> Reader:
     from edgebench.energy import codecarbon_table
     from edgebench.studies import audit
-    from edgebench.studies.audit import Evidence
+    from edgebench.studies.audit import AuditEvidence
     from tests.support.audit_cases import DATA
 
     files = [(DATA / name).read_bytes() for name in ("emissions.csv", "emissions_corrected.csv")]
@@ -296,7 +296,7 @@ def emissions_tables() -> Reader:
         table = codecarbon_table.load(path)
         for run in table.runs:
             assert run.energy_j > 0 and run.intensity_g_per_kwh >= 0 and run.where
-        for finding in audit.audit(Evidence(emissions=table.runs), _OF_TABLES):
+        for finding in audit.audit(AuditEvidence(emissions=table.runs), _OF_TABLES):
             assert str(finding)
 
     @st.composite

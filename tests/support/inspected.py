@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from edgebench.analysis.report import _inspection as report
-from edgebench.schema.inspection import Inspection, Layer, Network
+from edgebench.schema.inspection import Inspection, Layer, NetworkInFile
 from exporters.inspect import counting, onnx_reader, tflite_reader
 from tests.conftest import DATA
 
@@ -74,18 +74,18 @@ def network_file(folder: Path) -> Path:
     return path
 
 
-def read_onnx(model: onnx.ModelProto | Path, folder: Path, shape: tuple[int, ...] = ()) -> Network:
+def read_onnx(model: onnx.ModelProto | Path, folder: Path, shape: tuple[int, ...] = ()) -> NetworkInFile:
     path = model if isinstance(model, Path) else folder / "hand-made.onnx"
     if not isinstance(model, Path):
         onnx.save(model, path)
     return counting.network(onnx_reader.read(path, {"": shape} if shape else {}), onnx_reader.quantisable())
 
 
-def read_tflite(path: Path) -> Network:
+def read_tflite(path: Path) -> NetworkInFile:
     return counting.network(tflite_reader.read(path), tflite_reader.quantisable())
 
 
-def by_name(network: Network) -> dict[str, Layer]:
+def by_name(network: NetworkInFile) -> dict[str, Layer]:
     return {layer.name: layer for layer in network.layers}
 
 

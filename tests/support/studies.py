@@ -16,8 +16,8 @@ from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Metadata
 from edgebench.schema.history import Metrics, Size, Training
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.studies.study import checking, matrix, places
-from edgebench.studies.study.matrix import Matrix, Step
+from edgebench.studies.study import file_checks, matrix, places
+from edgebench.studies.study.matrix import Matrix, StudyStep
 from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
 from tests.conftest import sha256
 
@@ -71,7 +71,7 @@ def write(path: Path, content: Any) -> Path:
 
 
 def expand(path: Path, *, subset: bool = False, only: tuple[str, ...] = ()) -> Matrix:
-    return matrix.expand(matrix.parts(checking.load(path), subset=subset, only=only))
+    return matrix.expand(matrix.parts(file_checks.load(path), subset=subset, only=only))
 
 
 def networks(folder: Path) -> dict[str, str]:
@@ -109,7 +109,7 @@ class Fake:
         self._failing = failing
         self._bug = bug
 
-    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[places.Files]:
+    def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[places.Files]:
         self.asked.append(f"{step.kind} {step.label}")
         made: Future[places.Files] = Future()
         if self._failing and self._failing in self.asked[-1]:
@@ -123,7 +123,7 @@ class Fake:
     def close(self, *, now: bool) -> None:
         self.closed.append(now)
 
-    def _made(self, step: Step, parents: list[bytes]) -> places.Files:
+    def _made(self, step: StudyStep, parents: list[bytes]) -> places.Files:
         from torch import nn
 
         digests = [checkpoint.verified_digest(content, Path("parent")) for content in parents]

@@ -18,5 +18,5 @@ def build(name: str, shape: models.InputShape = GREY) -> Any:
     return models.build(name, shape, 10).eval()
 
 
-def total(model: Any, shape: models.InputShape = GREY) -> sparsity.Row:
+def total(model: Any, shape: models.InputShape = GREY) -> sparsity.LayerSparsity:
     return sparsity.table(model, shape).total

@@ -12,8 +12,8 @@ from typing import Any
 import altair as alt
 
 from edgebench.analysis import stats
-from edgebench.analysis.comparison import Comparison, Row
-from edgebench.analysis.measured import SHARES
+from edgebench.analysis.comparison import Comparison, ComparisonRow
+from edgebench.analysis.record_statistics import SHARES
 from edgebench.analysis.report._style import COLOURS, LABELS, LEGEND, sized
 
 # Of all curves together: more would make a page of many records large and slow.
@@ -40,11 +40,11 @@ def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
     return [(heading, text, _with_data(*drawn)) for heading, text, drawn in found]
 
 
-def _is_drawn(row: Row) -> bool:
+def _is_drawn(row: ComparisonRow) -> bool:
     return row.p50_ns is not None and row.verdict.level != "invalid"
 
 
-def _of_times(rows: Sequence[Row], where: str) -> list[tuple[str, str, Drawn]]:
+def _of_times(rows: Sequence[ComparisonRow], where: str) -> list[tuple[str, str, Drawn]]:
     found = [(f"Latency{where}", _LATENCY_TEXT, _latency(rows))]
     single = [row for row in rows if not row.record.means_only]
     if single:
@@ -69,11 +69,11 @@ _TRADE_TEXT = (
 )
 
 
-def _label(row: Row) -> str:
+def _label(row: ComparisonRow) -> str:
     return f"{row.name} · {row.record.target.name}" + " (means)" * row.record.means_only
 
 
-def _latency(rows: Sequence[Row]) -> Drawn:
+def _latency(rows: Sequence[ComparisonRow]) -> Drawn:
     data: Data = []
     for row in rows:
         assert row.p50_ns
@@ -103,7 +103,7 @@ def _latency(rows: Sequence[Row]) -> Drawn:
     return sized(alt.layer(bars, interval, *ticks), height=34 * len(rows)), data
 
 
-def _curves(rows: Sequence[Row], points: int) -> Drawn:
+def _curves(rows: Sequence[ComparisonRow], points: int) -> Drawn:
     step = math.ceil(len(SHARES) / points)
     data: Data = []
     for row in rows:
@@ -123,7 +123,7 @@ def _curves(rows: Sequence[Row], points: int) -> Drawn:
     return sized(chart, height=260), data
 
 
-def _over_time(rows: Sequence[Row]) -> Drawn:
+def _over_time(rows: Sequence[ComparisonRow]) -> Drawn:
     data: Data = []
     for row in rows:
         record = row.record
@@ -152,7 +152,7 @@ def _over_time(rows: Sequence[Row]) -> Drawn:
     return sized(chart, height=220), data
 
 
-def _trade(rows: Sequence[Row]) -> Drawn:
+def _trade(rows: Sequence[ComparisonRow]) -> Drawn:
     data: Data = []
     for row in rows:
         parity = row.record.artifact.parity
@@ -180,9 +180,9 @@ def _trade(rows: Sequence[Row]) -> Drawn:
     return sized(alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), points), height=260), data
 
 
-def _sizes(rows: Sequence[Row]) -> Drawn:
+def _sizes(rows: Sequence[ComparisonRow]) -> Drawn:
     """Of every file once, however often it was measured; other files of the same name are told apart as rows are."""
-    files: dict[tuple[str, str], Row] = {}
+    files: dict[tuple[str, str], ComparisonRow] = {}
     for row in rows:
         files.setdefault((row.record.artifact.name, row.record.artifact.sha256), row)
     names = [name for name, _ in files]

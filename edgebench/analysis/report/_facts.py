@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from edgebench.analysis.comparison import Row
+from edgebench.analysis.comparison import ComparisonRow
 from edgebench.analysis.report import _format
 from edgebench.schema.facts import Facts
 from edgebench.schema.record import Record
 
 
-def facts(row: Row) -> list[tuple[str, str]]:
+def facts(row: ComparisonRow) -> list[tuple[str, str]]:
     """The conditions on a target, as (name, value)."""
     facts = row.record.facts_before
     known: dict[str, str | int | None] = {
@@ -83,7 +83,7 @@ def _cooling(record: Record) -> str | None:
     return f"from {first:.1f} to {last:.1f} °C in {cooling.waited_s:.0f} s, limit {cooling.limit_c:.1f} °C"
 
 
-def _aim(row: Row) -> str:
+def _aim(row: ComparisonRow) -> str:
     """How hard it was measured."""
     plan = row.record.plan
     precision = "" if plan.precision is None else f", p50 to ±{plan.precision:.0%}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edgebench.analysis.comparison import Row
+from edgebench.analysis.comparison import ComparisonRow
 from edgebench.analysis.ratios import Ratio
 from edgebench.analysis.stats import Estimate
 from edgebench.energy import carbon
@@ -90,7 +90,7 @@ def grams(g: float) -> str:
     return f"{significant(g)} g"
 
 
-def energy(row: Row) -> str:
+def energy(row: ComparisonRow) -> str:
     """Energy of one inference per scope with its provenance and ratio to the baseline's, or that there is none."""
     if not row.energy:
         return "none"
@@ -114,11 +114,11 @@ def rate(per_second: float | None) -> str:
     return NOTHING if per_second is None else f"{significant(per_second)}/s"
 
 
-def ratio(row: Row) -> str:
+def ratio(row: ComparisonRow) -> str:
     return " ".join(ratio_parts(row))
 
 
-def ratio_parts(row: Row) -> list[str]:
+def ratio_parts(row: ComparisonRow) -> list[str]:
     """`0.41x`, `(0.40-0.42)`, and `per image` where it is: a line each where the column is narrow."""
     if row.is_baseline:
         return ["baseline"]
@@ -157,7 +157,7 @@ def _first_decimal(value: float) -> int:
     return -math.floor(math.log10(value) + 1e-9) if value > 0 else 0
 
 
-def accuracy(row: Row) -> str:
+def accuracy(row: ComparisonRow) -> str:
     """On the device if it was asked there, with its interval; else the file's on the host."""
     found = row.device_accuracy
     if found is not None and found.low is not None and found.high is not None:
@@ -166,7 +166,7 @@ def accuracy(row: Row) -> str:
     return f"{parity.accuracy:.2%}" if parity else NOTHING
 
 
-def agreement(row: Row) -> str:
+def agreement(row: ComparisonRow) -> str:
     parity = row.record.artifact.parity
     return f"{parity.top1_agreement:.2%}" if parity else NOTHING
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from edgebench.analysis import stats
 from edgebench.analysis.report import _format
 from edgebench.schema.bundle import Parity
-from edgebench.schema.inspection import Inspection, Layer, Port, is_quantised, operators, plain
+from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators, plain
 
 # More than any classifier has; who wants more wants a file.
 MOST_ROWS = 400
@@ -83,7 +83,7 @@ def _head(found: Inspection) -> Iterator[tuple[str, str]]:
         yield "signature", signature
 
 
-def _port(port: Port) -> str:
+def _port(port: InspectedTensor) -> str:
     words = [port.name, port.dtype, f"[{', '.join(map(str, port.shape))}]", port.layout]
     if port.scale is not None:
         words.append(f"(stored - {port.zero_point}) * {port.scale:.6g}".replace("- -", "+ "))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgebench.analysis.comparison import Comparison, Row
+from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report import _format, _text
 from edgebench.analysis.stats import Estimate
 
@@ -29,7 +29,7 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(escape(note), style="dim")
 
 
-def _device(row: Row) -> str:
+def _device(row: ComparisonRow) -> str:
     facts = row.record.facts_before
     browser = facts.browser and f"BROWSER ({row.record.in_browser_by}): {facts.browser}"
     parts = [facts.model, facts.cpu, browser, "EMULATED" if row.record.target.emulated else None]
@@ -37,7 +37,7 @@ def _device(row: Row) -> str:
     return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
 
 
-def _latency_table(rows: Sequence[Row], *, shapes: bool) -> Table:
+def _latency_table(rows: Sequence[ComparisonRow], *, shapes: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("artifact", overflow="fold")
@@ -51,7 +51,7 @@ def _latency_table(rows: Sequence[Row], *, shapes: bool) -> Table:
     return table
 
 
-def _quality_table(rows: Sequence[Row]) -> Table:
+def _quality_table(rows: Sequence[ComparisonRow]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("runtime")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgebench.analysis import between_jobs, comparability, latency_patterns, ratios, stats
 from edgebench.analysis.between_jobs import Spread
-from edgebench.analysis.comparison import Comparison, Row
+from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report import _format
 from edgebench.analysis.same_outputs import OutputsMatch
 from edgebench.energy import carbon
@@ -28,7 +28,7 @@ class Remark:
     """`(1)(3)-(8)`: the rows it is about, counted from 1; `all` if they are all."""
 
 
-def remarks(rows: Sequence[Row]) -> list[Remark]:
+def remarks(rows: Sequence[ComparisonRow]) -> list[Remark]:
     """What is said about any of the rows, each thing once; the worst first."""
     said: dict[tuple[Literal["suspect", "invalid", "note"], str], list[int]] = {}
     for number, row in enumerate(rows, start=1):
@@ -40,7 +40,7 @@ def remarks(rows: Sequence[Row]) -> list[Remark]:
     return sorted(found, key=lambda remark: ["invalid", "suspect", "note"].index(remark.level))
 
 
-def _notes(row: Row) -> Iterator[str]:
+def _notes(row: ComparisonRow) -> Iterator[str]:
     for difference in row.differences:
         yield f"not like the baseline: {difference}"
     yield from row.no_quantiles
@@ -121,7 +121,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
     yield from dict.fromkeys(map(outputs, comparison.outputs))
 
 
-def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
+def _of_outcomes(rows: Sequence[ComparisonRow]) -> Iterator[str]:
     outcomes = {row.outcome for row in rows}
     margin = f"{ratios.EQUIVALENCE_MARGIN:.0%}"
     if "equivalent" in outcomes:
@@ -138,7 +138,7 @@ def _of_outcomes(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def shows_shapes(rows: Sequence[Row]) -> bool:
+def shows_shapes(rows: Sequence[ComparisonRow]) -> bool:
     """Whether the inputs as they were fed go beside the names: they differ, are not of one image, or no bundle says
     what the file takes.
     """
@@ -189,7 +189,7 @@ def _energy(comparison: Comparison) -> Iterator[str]:
         yield f"No energy: {why}."
 
 
-def _carbon(rows: Sequence[Row]) -> Iterator[str]:
+def _carbon(rows: Sequence[ComparisonRow]) -> Iterator[str]:
     """Of the gross joules, which are what is drawn from the grid."""
     for row in rows:
         if row.intensity_g_per_kwh is None:
@@ -203,7 +203,7 @@ def _carbon(rows: Sequence[Row]) -> Iterator[str]:
             )
 
 
-def _exactness(row: Row, one: EnergyPerInference) -> str:
+def _exactness(row: ComparisonRow, one: EnergyPerInference) -> str:
     """What does not show in the interval between windows."""
     reading = next(read for read in row.record.energy if (read.meter, read.scope) == (one.meter, one.scope))
     source = f"{one.meter} {one.scope}"
@@ -240,12 +240,12 @@ def outputs(match: OutputsMatch) -> str:
     )
 
 
-def memory(row: Row) -> str:
+def memory(row: ComparisonRow) -> str:
     """The high-water mark of the worker while it runs, runtime included."""
     return _format.size(row.high_water_bytes)
 
 
-def memory_parts(row: Row) -> str:
+def memory_parts(row: ComparisonRow) -> str:
     """`44+3.2+1.0`, in MB: the bare runtime, what loading added, what inferring added; empty if it is not known."""
     parts = row.record.memory.parts if row.record.memory else None
     if parts is None:
@@ -261,7 +261,7 @@ def gpu_memory(record: Record) -> str:
     return f"GPU memory {', '.join(said)}" if said else ""
 
 
-def accuracy(row: Row) -> str:
+def accuracy(row: ComparisonRow) -> str:
     """On the device, next to the host's, and against the baseline's; empty if it was not asked there."""
     found, answers, parity = row.device_accuracy, row.record.answers, row.record.artifact.parity
     if found is None or answers is None or found.low is None or found.high is None:

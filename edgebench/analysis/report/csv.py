@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from edgebench.analysis.comparison import Comparison, Row
+from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.stats import Estimate
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
@@ -23,7 +23,7 @@ def render(comparison: Comparison) -> str:
     return out.getvalue()
 
 
-def _line(row: Row) -> dict[str, Any]:
+def _line(row: ComparisonRow) -> dict[str, Any]:
     record, parity = row.record, row.record.artifact.parity
     line = {
         "record": record.id,
@@ -84,7 +84,7 @@ def _joules(one: EnergyPerInference) -> str:
     return f"{source}: net {net} J, gross {one.gross_j.value:.6g} J"
 
 
-def _grams(row: Row) -> Iterator[str]:
+def _grams(row: ComparisonRow) -> Iterator[str]:
     """Of the gross joules of one inference, which are what is drawn from the grid."""
     if row.intensity_g_per_kwh is None:
         return

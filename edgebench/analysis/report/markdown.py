@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis.comparison import Comparison, Row
+from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report import _format, _markdown, _text
 
 _HEADINGS = (
@@ -20,7 +20,7 @@ def render(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Row, *, shapes: bool) -> list[str]:
+def _cells(row: ComparisonRow, *, shapes: bool) -> list[str]:
     record = row.record
     return [
         row.name + (f", {row.fed}" if shapes and row.fed else ""),

@@ -21,7 +21,7 @@ from edgebench.schema.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
-class Source:
+class TorchvisionSource:
     """What a plugin says of its data set.
 
     reader: the class in torchvision.datasets; part: which of EMNIST's data sets, all of which are stored transposed;
@@ -54,7 +54,7 @@ class _Archive:
     addresses: tuple[str, ...]
 
 
-def load(source: Source) -> data.Dataset:
+def load(source: TorchvisionSource) -> data.Dataset:
     try:
         from torchvision import datasets
     except ModuleNotFoundError as error:
@@ -89,7 +89,7 @@ def require_md5(path: Path, md5: str) -> None:
         raise BadFile(str(path), seen, "Delete it and try again: it is made anew")
 
 
-def _place(source: Source, reader: Any) -> _Place:
+def _place(source: TorchvisionSource, reader: Any) -> _Place:
     root = data.folder()
     if hasattr(reader, "train_list"):  # the CIFARs: one archive of pickles, whose md5s must be right before unpickling
         listed = (*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"]))
@@ -111,12 +111,12 @@ def _place(source: Source, reader: Any) -> _Place:
     return _Place(idx, (_Archive(raw / Path(reader.url).name, reader.md5, (reader.url,)),))
 
 
-def _open(source: Source, reader: Any, *, train: bool, download: bool = False) -> Any:
+def _open(source: TorchvisionSource, reader: Any, *, train: bool, download: bool = False) -> Any:
     part = {} if source.part is None else {"split": source.part}
     return reader(str(data.folder()), train=train, download=download, **part)
 
 
-def _download(source: Source, reader: Any, place: _Place) -> None:
+def _download(source: TorchvisionSource, reader: Any, place: _Place) -> None:
     try:
         for archive in place.archives:
             if not (archive.path.is_file() and has_md5(archive.path, archive.md5)):
@@ -142,7 +142,7 @@ def _is_whole_idx(path: Path) -> bool:
     return bool(shape) and path.stat().st_size == 4 + 4 * len(shape) + math.prod(shape)
 
 
-def _official(source: Source, reader: Any, *, train: bool) -> data.Split:
+def _official(source: TorchvisionSource, reader: Any, *, train: bool) -> data.Split:
     import numpy as np
 
     try:
@@ -158,6 +158,6 @@ def _official(source: Source, reader: Any, *, train: bool) -> data.Split:
     return split
 
 
-def _bad(source: Source, reader: Any, seen: str) -> BadFile:
+def _bad(source: TorchvisionSource, reader: Any, seen: str) -> BadFile:
     folder = next(iter(_place(source, reader).files)).parent
     return BadFile(str(folder), seen, "Delete that folder and try again")

@@ -12,7 +12,7 @@ from edgebench.schema.preprocessing import Preprocessing
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # Mean and standard deviation of the 50,000 training images. The often copied (0.2023, 0.1994, 0.2010) is another
 # quantity: the mean of every image's own standard deviation.
-SOURCE = _torchvision.Source(
+SOURCE = _torchvision.TorchvisionSource(
     name="cifar10",
     reader="CIFAR10",
     class_names=CLASS_NAMES,

@@ -22,7 +22,7 @@ CLASS_NAMES = (
     "woman", "worm",
 )  # fmt: skip
 # Mean and standard deviation of the 50,000 training images, as usually published.
-SOURCE = _torchvision.Source(
+SOURCE = _torchvision.TorchvisionSource(
     name="cifar100",
     reader="CIFAR100",
     class_names=CLASS_NAMES,

@@ -11,7 +11,7 @@ from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 # Not the images' own mean: what the study of pruned MLPs that trains on it uses.
-SOURCE = _torchvision.Source(
+SOURCE = _torchvision.TorchvisionSource(
     name="emnist-byclass",
     reader="EMNIST",
     class_names=CLASS_NAMES,

@@ -15,7 +15,7 @@ CLASS_NAMES = (
 LICENCE = "MIT, Copyright (c) 2017 Zalando SE"
 # Mean and standard deviation of the 60,000 training images.
 PREPROCESSING = Preprocessing(mean=(0.2860,), std=(0.3530,))
-SOURCE = _torchvision.Source(
+SOURCE = _torchvision.TorchvisionSource(
     name="fashion-mnist",
     reader="FashionMNIST",
     class_names=CLASS_NAMES,

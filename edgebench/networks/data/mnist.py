@@ -11,7 +11,7 @@ from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789")
 # Mean and standard deviation of the 60,000 training images.
-SOURCE = _torchvision.Source(
+SOURCE = _torchvision.TorchvisionSource(
     name="mnist",
     reader="MNIST",
     class_names=CLASS_NAMES,

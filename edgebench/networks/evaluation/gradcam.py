@@ -13,7 +13,7 @@ import numpy as np
 
 from edgebench.networks import data
 from edgebench.networks.evaluation import GradCam, HeatMap
-from edgebench.networks.evaluation.layers import Call, calls
+from edgebench.networks.evaluation.layers import RecordedCall, calls
 from edgebench.networks.evaluation.measures import Array
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def of_a_few(model: nn.Module, split: Split, preprocessing: Preprocessing, proba
     return GradCam(found.name, (height, width), pictures)
 
 
-def find_layer(model: nn.Module, image: Array) -> Call | None:
+def find_layer(model: nn.Module, image: Array) -> RecordedCall | None:
     """The last convolution, in the order of running, whose output is larger than 1x1. image: float32 [1, C, H, W]."""
     from torch import nn
 

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     name: str
     layer: nn.Module
     entered: torch.Tensor
     left: torch.Tensor
 
 
-def calls(model: nn.Module, images: Array, kind: type[nn.Module]) -> list[Call]:
+def calls(model: nn.Module, images: Array, kind: type[nn.Module]) -> list[RecordedCall]:
     """Every call of a layer of one kind. images: float32 [N, C, H, W], on the CPU; tensors are where the model is."""
     import torch
 
-    made: list[Call] = []
+    made: list[RecordedCall] = []
 
     def watch(name: str) -> Any:
         def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            made.append(Call(name, layer, inputs[0], output))
+            made.append(RecordedCall(name, layer, inputs[0], output))
 
         return note
 

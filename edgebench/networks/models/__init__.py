@@ -54,7 +54,7 @@ def describe(name: str, input_shape: InputShape, classes: int, **arguments: Any)
     return count(model, input_shape)
 
 
-class Listed(msgspec.Struct, frozen=True):
+class ListedModel(msgspec.Struct, frozen=True):
     """One line of the listing. `problem` says why a network cannot take such an input; then there is no size."""
 
     name: str
@@ -63,7 +63,7 @@ class Listed(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def listing(input_shape: InputShape, classes: int) -> list[Listed]:
+def listing(input_shape: InputShape, classes: int) -> list[ListedModel]:
     """Every network at this input, on the meta device: a few seconds, and no memory."""
     import torch
 
@@ -72,9 +72,9 @@ def listing(input_shape: InputShape, classes: int) -> list[Listed]:
         try:
             with torch.device("meta"):
                 model = build(name, input_shape, classes)
-            found.append(Listed(name, count(model, input_shape), ptflops_macs(model, input_shape)))
+            found.append(ListedModel(name, count(model, input_shape), ptflops_macs(model, input_shape)))
         except (RuntimeError, ValueError, UserError) as error:
-            found.append(Listed(name, problem=str(error).strip().splitlines()[0]))
+            found.append(ListedModel(name, problem=str(error).strip().splitlines()[0]))
     return found
 
 

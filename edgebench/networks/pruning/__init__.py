@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edgebench.networks.training.sparse import Sparsity
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PruningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A method and what it is asked. form: how zeros are held while the network is trained (see `sparsity`)."""
 
     method: str

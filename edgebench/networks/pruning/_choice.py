@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.networks.models import InputShape
-    from edgebench.networks.sparsity import Layer
+    from edgebench.networks.sparsity import WeightLayer
 
 
-def linear_layers(model: nn.Module, input_shape: InputShape, method: str) -> list[Layer]:
+def linear_layers(model: nn.Module, input_shape: InputShape, method: str) -> list[WeightLayer]:
     """In the order in which an image meets them. Raises UserError if there is none."""
     from torch import nn
 
@@ -25,7 +25,7 @@ def linear_layers(model: nn.Module, input_shape: InputShape, method: str) -> lis
     return found
 
 
-def hidden_layers(model: nn.Module, input_shape: InputShape, method: str) -> list[Layer]:
+def hidden_layers(model: nn.Module, input_shape: InputShape, method: str) -> list[WeightLayer]:
     """The linear layers between the first and the last. Raises UserError if there is none."""
     found = linear_layers(model, input_shape, method)
     if len(found) < 3:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.networks.models import InputShape
-    from edgebench.networks.sparsity import Layer
+    from edgebench.networks.sparsity import WeightLayer
 
 NORMS = {"l1": (1,), "l2": (2,), "hybrid": (1, 2)}
 
@@ -67,7 +67,7 @@ def _importance(criterion: str) -> Any:
     return mean_score
 
 
-def _rounded(layers: list[Layer], ratio: float, multiple: int) -> dict[nn.Module, float]:
+def _rounded(layers: list[WeightLayer], ratio: float, multiple: int) -> dict[nn.Module, float]:
     """For each layer the ratio at which int(C * (1 - ratio)) is the rounded number."""
     ratios: dict[nn.Module, float] = {}
     for layer in layers:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.networks.models import InputShape
-    from edgebench.networks.sparsity import Layer
+    from edgebench.networks.sparsity import WeightLayer
 
 
 def shrink(model: nn.Module, input_shape: InputShape) -> None:
@@ -32,7 +32,7 @@ def shrink(model: nn.Module, input_shape: InputShape) -> None:
         )
 
 
-def _cut(layer: Layer) -> bool:
+def _cut(layer: WeightLayer) -> bool:
     """Whether there was something to cut."""
     from torch import nn
 
@@ -55,7 +55,7 @@ def _cut(layer: Layer) -> bool:
     return True
 
 
-def _box(layer: Layer, axis: int) -> range | None:
+def _box(layer: WeightLayer, axis: int) -> range | None:
     """The taps that stay, along one axis; None if the kernel's own padding is not the same on both sides."""
     live = sparsity.live_taps(layer, axis)
     needed = [tap for tap, lives in enumerate(live) if lives] or range(len(live))
@@ -68,7 +68,7 @@ def _box(layer: Layer, axis: int) -> range | None:
     return min(boxes, key=len, default=None)
 
 
-def _fits(layer: Layer, axis: int, first: int, last: int) -> bool:
+def _fits(layer: WeightLayer, axis: int, first: int, last: int) -> bool:
     """Whether the taps first..last give the same outputs with one padding for both sides."""
     from torch import nn
 

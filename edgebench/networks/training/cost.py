@@ -51,7 +51,7 @@ def emissions_g(cost: TrainingCost) -> dict[Provenance, float]:
     return grams if cost.intensity_g_per_kwh is not None else {}
 
 
-class Meter:
+class TrainingMeter:
     """Adds up windows. cost: of all of them so far; after a kill it is set to what the windows before it cost."""
 
     def __init__(self, costing: Costing, where: torch.device) -> None:

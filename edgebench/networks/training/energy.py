@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COMPONENT_OF_SCOPE: dict[str, Literal["cpu", "ram"]] = {"cpu_package": "cpu", "dram": "ram"}
 
 
-class Source(Protocol):
+class EnergySource(Protocol):
     def start(self) -> None: ...
 
     def tick(self) -> None: ...
@@ -27,9 +27,9 @@ class Source(Protocol):
     def stop(self) -> list[EnergyShare]: ...
 
 
-def sources(where: torch.device, *, carbon: bool) -> tuple[list[Source], str]:
+def sources(where: torch.device, *, carbon: bool) -> tuple[list[EnergySource], str]:
     """All that this machine has, and if that is nothing, why. Raises MissingPackage if the model is asked for only."""
-    found: list[Source] = []
+    found: list[EnergySource] = []
     reasons = []
     measured: set[str] = set()
     try:

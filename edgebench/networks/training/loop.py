@@ -19,17 +19,17 @@ from edgebench.networks import data
 from edgebench.networks.data import Dataset
 from edgebench.networks.training import placement, selection, stages
 from edgebench.networks.training import state as states
-from edgebench.networks.training.bar import Bar
-from edgebench.networks.training.cost import Costing, Meter
+from edgebench.networks.training.cost import Costing, TrainingMeter
 from edgebench.networks.training.evaluation import evaluate
 from edgebench.networks.training.recipes import Recipe
+from edgebench.networks.training.throttled_bar import ThrottledBar
 from edgebench.progress import Progress
 from edgebench.schema.history import Training
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgebench.networks.training.run import Run
+    from edgebench.networks.training.run import TrainingRun
     from edgebench.networks.training.sparse import Sparsity
 
 METRICS_IMAGES = 10_000
@@ -58,12 +58,12 @@ def fit(
     """
     import torch
 
-    from edgebench.networks.training.run import Run
+    from edgebench.networks.training.run import TrainingRun
 
     refuse_what_has_no_effect(model, recipe, teacher)
     split_sha256 = data.split_hash(dataset)
     where = placement.device()
-    meter = Meter(costing, where)
+    meter = TrainingMeter(costing, where)
 
     devices = [where] if where.type == "cuda" else []
     with torch.random.fork_rng(devices), placement.tuned(where, model, dataset.input_shape, recipe.batch):
@@ -76,12 +76,12 @@ def fit(
             sparsity.start(model)  # it may rename parameters
         phases = stages.phases(model, recipe)
         recipe = _with_trainable(recipe, [stages.trainable(model, phase) for phase in phases])
-        run = Run(model, dataset, recipe, phases, where, meter, sparsity=sparsity, teacher=teacher)
+        run = TrainingRun(model, dataset, recipe, phases, where, meter, sparsity=sparsity, teacher=teacher)
         mark = states.fingerprint(recipe, seed, split_sha256, parent, model, teacher) if state else ""
         if state:
             _go_on(run, state, mark, label, progress)
         with progress.step(label, total=run.images.batches * recipe.epochs) as step:
-            bar = Bar(step)
+            bar = ThrottledBar(step)
             bar.advance(run.images.batches * len(run.history))
             while len(run.history) < recipe.epochs and not selection.stops(recipe, run.history):
                 run.epoch(bar, label)
@@ -127,7 +127,7 @@ def _with_trainable(recipe: Recipe, counts: list[int]) -> Recipe:
     return replace(recipe, stages=told)
 
 
-def _go_on(run: Run, state: Path, mark: str, label: str, progress: Progress) -> None:
+def _go_on(run: TrainingRun, state: Path, mark: str, label: str, progress: Progress) -> None:
     """Take up what a killed training left; what another one left is told and not used."""
     if not state.exists():
         return

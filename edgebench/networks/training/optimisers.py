@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgebench.networks.training.own_optimisers import LionOptimiser, PlainSgd
+from edgebench.networks.training.lion_and_plain_sgd import LionOptimiser, PlainSgd
 from edgebench.networks.training.recipes import Adam, AdamW, Lion, Sgd
 
 if TYPE_CHECKING:

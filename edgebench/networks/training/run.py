@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgebench.networks.data import Dataset
-    from edgebench.networks.training.bar import Bar
-    from edgebench.networks.training.cost import Meter
+    from edgebench.networks.training.cost import TrainingMeter
     from edgebench.networks.training.recipes import Recipe
     from edgebench.networks.training.sparse import Sparsity
     from edgebench.networks.training.stages import Phase
+    from edgebench.networks.training.throttled_bar import ThrottledBar
 
 
 def dropouts(network: nn.Module) -> list[nn.Dropout]:
     return [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
 
 
-class Run:
+class TrainingRun:
     """Of networks that are on their device already. history: one entry for each epoch that is done."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Run:
         recipe: Recipe,
         phases: Sequence[Phase],
         where: torch.device,
-        meter: Meter,
+        meter: TrainingMeter,
         *,
         sparsity: Sparsity | None,
         teacher: nn.Module | None,
@@ -80,7 +80,7 @@ class Run:
 
     # ------------------------------------------------------------------ an epoch
 
-    def epoch(self, bar: Bar, label: str) -> None:
+    def epoch(self, bar: ThrottledBar, label: str) -> None:
         number = len(self.history)
         phase = stages.at(self._phases, number)
         if self._optimiser is None or number == phase.first:
@@ -111,7 +111,7 @@ class Run:
             for layer in dropouts(self._network):
                 layer.p = schedules.dropout(choice.first, choice.last, epoch=epoch, epochs=self._recipe.epochs)
 
-    def _learn(self, phase: Phase, number: int, bar: Bar) -> float:
+    def _learn(self, phase: Phase, number: int, bar: ThrottledBar) -> float:
         """All batches once; the mean of their losses."""
         optimiser = self._optimiser
         assert optimiser is not None

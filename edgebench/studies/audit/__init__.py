@@ -22,15 +22,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgebench import plugins
-from edgebench.studies.audit.evidence import Evidence, Network, Run
+from edgebench.studies.audit.evidence import AuditedNetwork, AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
-__all__ = ["Evidence", "Finding", "Network", "Run", "audit", "names", "summary"]
+__all__ = ["AuditEvidence", "AuditedNetwork", "AuditedRun", "Finding", "audit", "names", "summary"]
 
 _DETECTORS = "edgebench.studies.audit.detectors"
 
 
-def audit(evidence: Evidence, only: Sequence[str] = ()) -> list[Finding]:
+def audit(evidence: AuditEvidence, only: Sequence[str] = ()) -> list[Finding]:
     """What the detectors find, the wrong before the doubtful.
 
     only: names of detectors; without them all. Raises UnknownName for one that is no file.

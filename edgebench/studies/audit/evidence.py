@@ -15,7 +15,7 @@ from edgebench.networks.models import InputShape
 from edgebench.schema.checkpoint import Checkpoint, Metadata
 from edgebench.schema.history import Metrics, PruningStep, Training
 from edgebench.schema.record import Record
-from edgebench.studies.audit.published import Row, Statement, Table
+from edgebench.studies.audit.published import PublishedRow, PublishedStatement, PublishedTable
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class LayerCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return 1 - self.nonzero / self.weights
 
 
-class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AuditedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One trained variant, as facts. metrics: what is presented as its test result.
 
     digest: of its checkpoint; others name it as their parent. weights_sha256: over names, shapes and values of its
@@ -62,7 +62,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Network:
+class AuditedNetwork:
     """A module for one input shape. Nothing is computed with its weights unless a detector says so."""
 
     where: str
@@ -71,7 +71,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class AuditEvidence:
     """checkpoints count as runs too, unless `runs` has one of the same digest.
 
     skipped: what could not be read, each with its reason. left_out: lines of tables that could be read otherwise.
@@ -80,9 +80,9 @@ class Evidence:
     checkpoints: tuple[Checkpoint, ...] = ()
     records: tuple[Record, ...] = ()
     emissions: tuple[Emission, ...] = ()
-    published: tuple[Table, ...] = ()
-    runs: tuple[Run, ...] = ()
-    networks: tuple[Network, ...] = ()
+    published: tuple[PublishedTable, ...] = ()
+    runs: tuple[AuditedRun, ...] = ()
+    networks: tuple[AuditedNetwork, ...] = ()
     skipped: tuple[UserError, ...] = ()
     left_out: tuple[UserError, ...] = ()
 
@@ -91,7 +91,7 @@ class Evidence:
         return not (self.checkpoints or self.records or self.emissions or self.published or self.runs or self.networks)
 
     @cached_property
-    def variants(self) -> tuple[Run, ...]:
+    def variants(self) -> tuple[AuditedRun, ...]:
         """Every trained variant; a checkpoint's weights are read for it once."""
         known = {run.digest for run in self.runs}
         return (*self.runs, *(run_of(one, self.name(one)) for one in self.checkpoints if one.digest not in known))
@@ -105,17 +105,17 @@ class Evidence:
         return checkpoint.name if alike < 2 else f"{checkpoint.path.parent.name}/{checkpoint.name}"
 
     @cached_property
-    def architectures(self) -> tuple[Network, ...]:
+    def architectures(self) -> tuple[AuditedNetwork, ...]:
         """The given networks, and each one that a checkpoint names, once, without memory behind it."""
-        found: dict[bytes, Network] = {}
+        found: dict[bytes, AuditedNetwork] = {}
         for one in self.checkpoints:
             about = one.about
             key = msgspec.json.encode([about.model, about.arguments, about.input_shape, len(about.class_names)])
             if key not in found:
-                found[key] = Network(f"network '{about.model}'", _without_memory(about), about.input_shape)
+                found[key] = AuditedNetwork(f"network '{about.model}'", _without_memory(about), about.input_shape)
         return (*self.networks, *found.values())
 
-    def statements(self, *quantities: str) -> list[tuple[Table, Statement, tuple[Row, ...]]]:
+    def statements(self, *quantities: str) -> list[tuple[PublishedTable, PublishedStatement, tuple[PublishedRow, ...]]]:
         """Statements about one of `quantities` whose rows are all there, with their rows."""
         return [
             (table, statement, table.spoken_of(statement))
@@ -124,7 +124,7 @@ class Evidence:
             if statement.quantity in quantities and table.spoken_of(statement)
         ]
 
-    def measured(self, of: Row, to: Row) -> list[tuple[Record, Record]]:
+    def measured(self, of: PublishedRow, to: PublishedRow) -> list[tuple[Record, Record]]:
         """Records of both rows on one target, where the rows name artifacts that there are records of."""
         wanted = of.artifact, to.artifact
         return [
@@ -134,7 +134,7 @@ class Evidence:
             if own.target.name == base.target.name and (own.artifact.name, base.artifact.name) == wanted
         ]
 
-    def rows(self) -> list[tuple[Table, Row]]:
+    def rows(self) -> list[tuple[PublishedTable, PublishedRow]]:
         return [(table, row) for table in self.published for row in table.rows]
 
 
@@ -147,11 +147,11 @@ def _without_memory(about: Metadata) -> nn.Module:
         return models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
 
 
-def run_of(checkpoint: Checkpoint, label: str) -> Run:
+def run_of(checkpoint: Checkpoint, label: str) -> AuditedRun:
     """The facts of a checkpoint, its weights counted. Raises BadFile if the file is no longer what was opened."""
     tensors = checkpoint.tensors()
     about = checkpoint.about
-    return Run(
+    return AuditedRun(
         label=label,
         model=about.model,
         dataset=about.dataset,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgebench.schema.history import Training
-from edgebench.studies.audit.evidence import Run
+from edgebench.studies.audit.evidence import AuditedRun
 
 # Of a recipe as it is recorded: what names it or is drawn anew in each run.
 _NO_CHOICES = ("about", "name", "seed")
@@ -20,11 +20,11 @@ def same_training(first: Training, second: Training) -> bool:
     return first.epochs == second.epochs and choices(first) == choices(second)
 
 
-def prunings(run: Run) -> list[tuple[str, float, dict[str, Any]]]:
+def prunings(run: AuditedRun) -> list[tuple[str, float, dict[str, Any]]]:
     return [(step.method, step.ratio, step.options) for step in run.pruning]
 
 
-def same_variant(first: Run, second: Run) -> bool:
+def same_variant(first: AuditedRun, second: AuditedRun) -> bool:
     """Made in the same way, whatever their seeds."""
     return (
         _network(first) == _network(second)
@@ -34,9 +34,9 @@ def same_variant(first: Run, second: Run) -> bool:
     )
 
 
-def variants(runs: tuple[Run, ...]) -> list[list[Run]]:
+def variants(runs: tuple[AuditedRun, ...]) -> list[list[AuditedRun]]:
     """The runs, those of one variant together."""
-    groups: list[list[Run]] = []
+    groups: list[list[AuditedRun]] = []
     for run in runs:
         group = next((group for group in groups if same_variant(group[0], run)), None)
         if group is None:
@@ -46,9 +46,9 @@ def variants(runs: tuple[Run, ...]) -> list[list[Run]]:
     return groups
 
 
-def same_network(first: Run, second: Run) -> bool:
+def same_network(first: AuditedRun, second: AuditedRun) -> bool:
     return _network(first) == _network(second)
 
 
-def _network(run: Run) -> tuple[str, str, dict[str, Any]]:
+def _network(run: AuditedRun) -> tuple[str, str, dict[str, Any]]:
     return run.model, run.dataset, run.arguments

@@ -13,14 +13,14 @@ from edgebench.energy import codecarbon_table
 from edgebench.errors import BadFile, UserError
 from edgebench.files import untrusted, yaml_file
 from edgebench.schema import checkpoint, record_files
-from edgebench.studies.audit.evidence import Evidence
-from edgebench.studies.audit.published import Table
+from edgebench.studies.audit.evidence import AuditEvidence
+from edgebench.studies.audit.published import PublishedTable
 
 # In a folder, what is looked at; other files may be anything.
 _IN_FOLDERS = ("*.json", f"*{checkpoint.SUFFIX}", "emissions*.csv")
 
 
-def gather(paths: Sequence[Path]) -> Evidence:
+def gather(paths: Sequence[Path]) -> AuditEvidence:
     """Copies of a checkpoint count once. What cannot be read, or holds nothing of it, is in `skipped`."""
     kinds = ("checkpoints", "records", "emissions", "published", "skipped", "left_out")
     evidence: dict[str, list[Any]] = {kind: [] for kind in kinds}
@@ -40,7 +40,7 @@ def gather(paths: Sequence[Path]) -> Evidence:
                 evidence[kind].append(one)
     checkpoints = {one.digest: one for one in reversed(evidence["checkpoints"])}
     evidence["checkpoints"] = list(reversed(checkpoints.values()))
-    return Evidence(**{kind: tuple(found) for kind, found in evidence.items()})
+    return AuditEvidence(**{kind: tuple(found) for kind, found in evidence.items()})
 
 
 def _left_out(table: codecarbon_table.Table, lines: codecarbon_table.LeftOut) -> UserError:
@@ -92,10 +92,10 @@ def _read(path: Path) -> tuple[str, list[Any]]:
     return kind, reader(path)
 
 
-def tables(path: Path) -> list[Table]:
+def tables(path: Path) -> list[PublishedTable]:
     """Of a study file, under `published:`; of another one, all of it. Raises BadFile."""
     content: Any = yaml_file.load(path, object)
     if isinstance(content, dict) and "parts" in content and "published" not in content:
         raise BadFile(str(path), "the study transcribes no published numbers", "Add them under `published:`")
     stated = content.get("published", content) if isinstance(content, dict) else content
-    return yaml_file.convert(stated if isinstance(stated, list) else [stated], list[Table], str(path))
+    return yaml_file.convert(stated if isinstance(stated, list) else [stated], list[PublishedTable], str(path))

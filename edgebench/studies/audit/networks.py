@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trace:
+class ForwardTrace:
     """One forward pass of one image. used: parameters that the answers depend on. last: operation that made them."""
 
     used: frozenset[str]
     last: str
 
 
-def trace(model: nn.Module, input_shape: InputShape) -> Trace:
+def trace(model: nn.Module, input_shape: InputShape) -> ForwardTrace:
     """Raises RuntimeError where the network cannot take such an image. The model stays as it was."""
     import torch
 
@@ -35,7 +35,7 @@ def trace(model: nn.Module, input_shape: InputShape) -> Trace:
             module.training = training
     gradients = torch.autograd.grad(answers.sum(), list(parameters.values()), allow_unused=True)
     used = frozenset(name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None)
-    return Trace(used, type(answers.grad_fn).__name__)
+    return ForwardTrace(used, type(answers.grad_fn).__name__)
 
 
 def _ghost(tensor: torch.Tensor) -> torch.Tensor:

@@ -55,7 +55,7 @@ UNITS: dict[str, tuple[str, float]] = {
 }  # fmt: skip
 
 
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A number as it is printed, in the unit that stands beside it.
 
     again: the same thing printed elsewhere or measured once more, in the same unit. batch: images per call, where a
@@ -88,7 +88,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.value:g} {self.unit}".strip()
 
 
-class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedPruning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is said of a pruning. method: its name there ("global", "layer-wise")."""
 
     scheme: Literal["structured", "unstructured"]
@@ -97,7 +97,7 @@ class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str = ""
 
 
-class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How energy was come by. component: what was read. window_s: one reading's; period_s: the meter's own step."""
 
     component: Literal["cpu", "gpu", "ram", "machine"]
@@ -108,7 +108,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phase: Literal["training", "inference"] = "training"
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One stage of a training. trains_all: it is said to train every parameter."""
 
     name: str
@@ -116,7 +116,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trains_all: bool = False
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One variant. What is not stated is left out, and looked at by no detector, but for the split of an accuracy.
 
     model, arguments, input_shape, classes: which of edgebench's networks it is, so that it can be recomputed.
@@ -133,10 +133,10 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input_shape: InputShape | None = None
     classes: int | None = None
     artifact: str = ""
-    values: dict[str, Value] = {}
+    values: dict[str, PublishedValue] = {}
     parent: str = ""
     epochs: int | None = None
-    pruned: Pruned | None = None
+    pruned: PublishedPruning | None = None
     accuracy_split: Literal["", "train", "validation", "test"] = ""
     test_images: int | None = None
     split_seeded: bool = True
@@ -146,11 +146,11 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seeds: tuple[int, ...] = ()
     pretrained: bool | None = None
     device: Literal["", "cpu", "cuda"] = ""
-    energy: Energy | None = None
+    energy: PublishedEnergy | None = None
     intensity_g_per_kwh: float | None = None
     layers: tuple[str, ...] = ()
     layer_sparsity: dict[str, float] = {}
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[PublishedStage, ...] = ()
     epoch_seconds: tuple[float, ...] = ()
     file_holds: str = ""
 
@@ -162,7 +162,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"an accuracy of {accuracy} must be from 0 to 1, or from 0 to 100 with the unit '%'")
 
 
-class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sentence about one quantity of some rows.
 
     relation: equal (all rows), lower or higher (the first row against each other one), increasing (in this order),
@@ -174,7 +174,7 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quantity: str
     relation: Literal["", "equal", "lower", "higher", "increasing", "below", "fits"] = ""
     rows: tuple[str, ...] = ()
-    limit: Value | None = None
+    limit: PublishedValue | None = None
     phase: Literal["", "training", "inference"] = ""
     device: Literal["", "cpu", "cuda"] = ""
 
@@ -182,27 +182,27 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _known("quantity", self.quantity)
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of one publication. Labels are its keys; a statement may name one that is not there: that is a finding."""
 
     title: str
-    rows: tuple[Row, ...]
-    statements: tuple[Statement, ...] = ()
+    rows: tuple[PublishedRow, ...]
+    statements: tuple[PublishedStatement, ...] = ()
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]
         if len(set(labels)) != len(labels):
             raise ValueError("two rows have the same label")
 
-    def row(self, label: str) -> Row | None:
+    def row(self, label: str) -> PublishedRow | None:
         return next((row for row in self.rows if row.label == label), None)
 
-    def spoken_of(self, statement: Statement) -> tuple[Row, ...]:
+    def spoken_of(self, statement: PublishedStatement) -> tuple[PublishedRow, ...]:
         """The rows of a statement, in its order; none at all if one of them is not in the table."""
         found = [row for label in statement.rows if (row := self.row(label))]
         return tuple(found) if len(found) == len(statement.rows) else ()
 
-    def where(self, row: Row) -> str:
+    def where(self, row: PublishedRow) -> str:
         return f"{self.title}, '{row.label}'"
 
 

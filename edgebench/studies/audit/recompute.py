@@ -11,7 +11,7 @@ import msgspec
 from edgebench.errors import BadFile
 from edgebench.networks import models
 from edgebench.schema.history import Size
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Computed:
     layers: Counter[str]
 
 
-def computed(row: Row) -> Computed | None:
+def computed(row: PublishedRow) -> Computed | None:
     """None where the row does not say which network it is, for which input. Raises UnknownName and BadFile."""
     if not (row.model and row.input_shape and row.classes):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 
 TEST_IMAGES = {
     "mnist": 10_000,
@@ -16,6 +16,6 @@ TEST_IMAGES = {
 }
 
 
-def images(row: Row) -> int | None:
+def images(row: PublishedRow) -> int | None:
     """How many images an accuracy is of: as stated, or the official test split."""
     return row.test_images or TEST_IMAGES.get(row.dataset)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgebench.energy.codecarbon_table import Emission
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 
 
-def of(evidence: Evidence) -> dict[str, list[Emission]]:
+def of(evidence: AuditEvidence) -> dict[str, list[Emission]]:
     """By table."""
     found: dict[str, list[Emission]] = {}
     for run in evidence.emissions:

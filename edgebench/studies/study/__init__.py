@@ -14,22 +14,22 @@ from edgebench.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from edgebench.studies.audit import Finding
-    from edgebench.studies.study.claims import Verdict
-    from edgebench.studies.study.making import Failure
+    from edgebench.studies.study.claims import ClaimVerdict
     from edgebench.studies.study.results import Results
+    from edgebench.studies.study.scheduler import StudyFailure
 
 FOLDER = "studies"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """failures: what could not be made or measured, each with its error; it is missing in the results."""
 
     report: Path
     results: Results
-    claims: list[Verdict]
+    claims: list[ClaimVerdict]
     findings: list[Finding]
-    failures: list[Failure]
+    failures: list[StudyFailure]
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
     targets_file: Path | None = None,
     measure: bool = True,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
-) -> Outcome:
+) -> StudyOutcome:
     """Make what is not there yet, measure it, and write the report.
 
     only: names of parts; all without it. subset: the small matrix of the study file. on, jobs: see
@@ -52,23 +52,23 @@ def run(
     `<folder>/studies/<study's name>/`: after a kill, the same call goes on, and the report is about all that is there.
     """
     from edgebench.studies import audit
-    from edgebench.studies.study import checking, claims, collect, making, matrix, measuring, report
-    from edgebench.studies.study.store import Store
+    from edgebench.studies.study import claims, collect, deployment, file_checks, matrix, report, scheduler
+    from edgebench.studies.study.store import StudyStore
 
-    study = checking.load(path, only)
+    study = file_checks.load(path, only)
     parts = matrix.parts(study, only=only, subset=subset)
     wanted = matrix.expand(parts)
-    conditions = measuring.conditions(parts, plan, targets_file) if measure else None
-    store = Store(folder / FOLDER / path.stem)
+    conditions = deployment.conditions(parts, plan, targets_file) if measure else None
+    store = StudyStore(folder / FOLDER / path.stem)
     with store.one_run_at_a_time():
-        failures = making.make(wanted, store, on, jobs, progress)
+        failures = scheduler.make(wanted, store, on, jobs, progress)
         if conditions:
-            failures += measuring.measure(parts, wanted, store, conditions, progress)
+            failures += deployment.measure(parts, wanted, store, conditions, progress)
 
         everything = matrix.expand(matrix.parts(study, subset=subset))
-        failures += [making.Failure("what a record measured", error) for error in collect.unreadable(store)]
+        failures += [scheduler.StudyFailure("what a record measured", error) for error in collect.unreadable(store)]
         results = collect.collect(path.stem, study, everything, store, subset=subset)
         verdicts = claims.judge(study.claims, results)
         findings = audit.audit(collect.evidence(results, store))
         written = report.write(results, study.figures, findings, verdicts, store.folder / "report.html")
-    return Outcome(written, results, verdicts, findings, failures)
+    return StudyOutcome(written, results, verdicts, findings, failures)

@@ -14,14 +14,14 @@ from typing import Literal
 from edgebench.analysis.stats import Estimate
 from edgebench.studies.study import numbers
 from edgebench.studies.study.file import Claim, Side
-from edgebench.studies.study.numbers import Found, NotMeasured
-from edgebench.studies.study.results import Results, Variant
+from edgebench.studies.study.numbers import ClaimNumber, NotMeasured
+from edgebench.studies.study.results import Results, VariantResults
 
 Standing = Literal["reproduced", "not reproduced", "unsupported"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimVerdict:
     """seen: the numbers, in words. why: the explanation that the study file gives where a claim does not hold."""
 
     says: str
@@ -31,7 +31,7 @@ class Verdict:
     why: str = ""
 
 
-def judge(claims: Sequence[Claim], results: Results) -> list[Verdict]:
+def judge(claims: Sequence[Claim], results: Results) -> list[ClaimVerdict]:
     return [_judge(claim, results) for claim in claims if _in_scope(claim, results)]
 
 
@@ -42,15 +42,15 @@ def _in_scope(claim: Claim, results: Results) -> bool:
     return not sides or all((side.part or claim.part) in parts for side in sides)
 
 
-def _judge(claim: Claim, results: Results) -> Verdict:
+def _judge(claim: Claim, results: Results) -> ClaimVerdict:
     if claim.untestable or claim.of is None:
-        return Verdict(claim.says, claim.by, "unsupported", claim.untestable)
+        return ClaimVerdict(claim.says, claim.by, "unsupported", claim.untestable)
     try:
         of = _find(results, claim, claim.of)
         to = _find(results, claim, claim.to) if claim.to else None
         found = numbers.find(claim.metric, of, to, results.bands)
     except NotMeasured as missing:
-        return Verdict(claim.says, claim.by, "unsupported", str(missing))
+        return ClaimVerdict(claim.says, claim.by, "unsupported", str(missing))
     standing = _standing(found.estimate, claim)
     seen = _words(claim, found, of, to)
     if standing == "not reproduced" and results.subset and claim.metric in _LEARNT:
@@ -58,10 +58,10 @@ def _judge(claim: Claim, results: Results) -> Verdict:
             "unsupported",
             f"{seen}; missed at the sizes of --subset, which only the whole matrix can confirm",
         )
-    return Verdict(claim.says, claim.by, standing, seen, "" if standing == "reproduced" else claim.why)
+    return ClaimVerdict(claim.says, claim.by, standing, seen, "" if standing == "reproduced" else claim.why)
 
 
-def _find(results: Results, claim: Claim, side: Side) -> Variant:
+def _find(results: Results, claim: Claim, side: Side) -> VariantResults:
     wanted = {"part": side.part or claim.part, "variant": side.variant}
     wanted |= {name: value for name in ("model", "dataset") if (value := getattr(side, name))}
     matching = [one for one in results.variants if all(one.axes[name] == value for name, value in wanted.items())]
@@ -89,7 +89,7 @@ def _standing(found: Estimate, claim: Claim) -> Standing:
 _LEARNT = ("accuracy", "train_accuracy", "validation_accuracy", "ece")
 
 
-def _words(claim: Claim, found: Found, of: Variant, to: Variant | None) -> str:
+def _words(claim: Claim, found: ClaimNumber, of: VariantResults, to: VariantResults | None) -> str:
     value, low, high = found.estimate.value, found.estimate.low, found.estimate.high
     shown, unit = _as_number, ""
     if claim.metric in _LEARNT:

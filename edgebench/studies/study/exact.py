@@ -21,7 +21,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedNumber:
     """One number. what: network and quantity."""
 
     what: str
@@ -33,7 +33,7 @@ class Checked:
         return self.seen == self.expected
 
 
-def check(exact: Exact) -> list[Checked]:
+def check(exact: Exact) -> list[CheckedNumber]:
     """Build the network, untrained, change it as asked, and compute everything in `expect`."""
     import torch
 
@@ -45,7 +45,8 @@ def check(exact: Exact) -> list[Checked]:
         pruning.apply(exact.prune.method, network, exact.prune.ratio, shape, seed=SEED, **exact.prune.options)
     what = _network(exact)
     return [
-        Checked(f"{what}: {name}", wanted, QUANTITIES[name](network, shape)) for name, wanted in exact.expect.items()
+        CheckedNumber(f"{what}: {name}", wanted, QUANTITIES[name](network, shape))
+        for name, wanted in exact.expect.items()
     ]
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from edgebench.files import yaml_file
 from edgebench.networks import training
-from edgebench.networks.pruning import Request
-from edgebench.studies.audit.published import Table as Published
+from edgebench.networks.pruning import PruningRequest
+from edgebench.studies.audit.published import PublishedTable as Published
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -26,7 +26,7 @@ METRICS = (
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens to a trained network. Without `prune` it is only trained further: the control of pruning."""
 
-    prune: Request | None = None
+    prune: PruningRequest | None = None
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
     recipe: str = "finetune"
 
@@ -44,7 +44,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
     choices: dict[str, Any] = {}
     epochs: Count | None = None
-    before: Request | None = None
+    before: PruningRequest | None = None
     after: tuple[Change, ...] = ()
     teacher: str = ""
     branches: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Exact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: int
     expect: dict[str, int | float | str]
     arguments: dict[str, Any] = {}
-    prune: Request | None = None
+    prune: PruningRequest | None = None
 
 
 class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

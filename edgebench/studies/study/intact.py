@@ -13,11 +13,11 @@ from edgebench.errors import BadFile
 from edgebench.evaluate import Evaluation
 from edgebench.networks import sparsity
 from edgebench.schema import checkpoint
-from edgebench.studies.study.matrix import Matrix, Step
-from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY, Store
+from edgebench.studies.study.matrix import Matrix, StudyStep
+from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY, StudyStore
 
 
-def digests(matrix: Matrix, store: Store) -> dict[str, str]:
+def digests(matrix: Matrix, store: StudyStore) -> dict[str, str]:
     """Key of each step that is intact -> the digest of its network; of one that reads, the network that it read."""
     intact: dict[str, str] = {}
     for key, step in matrix.steps.items():
@@ -29,24 +29,24 @@ def digests(matrix: Matrix, store: Store) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Reading:
+class NetworkReport:
     """What a step that reads says of its network."""
 
     evaluation: Evaluation
-    sparsity: tuple[sparsity.Row, ...]
+    sparsity: tuple[sparsity.LayerSparsity, ...]
     packed_bytes: dict[str, int]
 
 
-def reading(step: Step, store: Store) -> Reading:
+def reading(step: StudyStep, store: StudyStore) -> NetworkReport:
     """Raises what msgspec raises for files that are not what such a step writes."""
-    return Reading(
+    return NetworkReport(
         msgspec.json.decode(store.read(step, EVALUATION), type=Evaluation),
-        msgspec.json.decode(store.read(step, SPARSITY), type=tuple[sparsity.Row, ...]),
+        msgspec.json.decode(store.read(step, SPARSITY), type=tuple[sparsity.LayerSparsity, ...]),
         msgspec.json.decode(store.read(step, PACKED), type=dict[str, int]),
     )
 
 
-def _digest(step: Step, parents: list[str], store: Store) -> str:
+def _digest(step: StudyStep, parents: list[str], store: StudyStore) -> str:
     """Empty where the files are not what the step's description says."""
     try:
         if step.kind == "read":

@@ -16,14 +16,14 @@ from typing import Any, Literal
 import msgspec
 
 from edgebench.networks import data
-from edgebench.networks.pruning import Request
+from edgebench.networks.pruning import PruningRequest
 from edgebench.studies.study.file import Change, Part, Study, Variant, choices
 from edgebench.studies.study.results import Axis
 
 SLUG_LENGTH = 60
 
 
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StudyStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing to make from `parents` (keys of other steps).
 
     train: parents are the teacher, if there is one, then the networks that branches come from. change and read: the
@@ -41,7 +41,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epochs: int | None = None
     seed: int = 0
     has_teacher: bool = False
-    pruning: Request | None = None
+    pruning: PruningRequest | None = None
     packing: tuple[str, ...] = ()
 
     @property
@@ -73,7 +73,7 @@ class Cell:
 class Matrix:
     """steps: by key, every step after its parents."""
 
-    steps: dict[str, Step]
+    steps: dict[str, StudyStep]
     cells: tuple[Cell, ...]
 
 
@@ -84,7 +84,7 @@ def parts(study: Study, *, only: tuple[str, ...] = (), subset: bool = False) -> 
 
 
 def expand(parts: dict[str, Part]) -> Matrix:
-    steps: dict[str, Step] = {}
+    steps: dict[str, StudyStep] = {}
     cells = []
     for name, part in parts.items():
         for variant, model, dataset, seed in _combinations(part):
@@ -92,7 +92,7 @@ def expand(parts: dict[str, Part]) -> Matrix:
             last = chain.network(variant)
             label = f"{model} {dataset} {variant}"
             reading = chain.add(
-                Step(
+                StudyStep(
                     "read",
                     f"{label} s{seed}",
                     (last,),
@@ -152,13 +152,13 @@ class _Chain:
     """The steps that lead to the networks of one model, data set and seed."""
 
     def __init__(self, part: Part, model: str, dataset: str, seed: int) -> None:
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, StudyStep] = {}
         self._part = part
         self._model = model
         self._dataset = dataset
         self._seed = seed
 
-    def add(self, step: Step) -> str:
+    def add(self, step: StudyStep) -> str:
         self.steps[step.key] = step
         return step.key
 
@@ -169,7 +169,7 @@ class _Chain:
         model = variant.model or self._model
         recipe = variant.recipe or part.recipe
         last = self.add(
-            Step(
+            StudyStep(
                 "train",
                 " ".join([model, self._dataset, recipe, *_in_words(variant.before), f"s{self._seed}"]),
                 tuple(parents),
@@ -188,8 +188,8 @@ class _Chain:
             last = self.add(self._change(name, last, change))
         return last
 
-    def _change(self, name: str, parent: str, change: Change) -> Step:
-        return Step(
+    def _change(self, name: str, parent: str, change: Change) -> StudyStep:
+        return StudyStep(
             "change",
             f"{self._model} {self._dataset} {name} s{self._seed}",
             (parent,),
@@ -202,7 +202,7 @@ class _Chain:
         )
 
 
-def _in_words(pruning: Request | None) -> list[str]:
+def _in_words(pruning: PruningRequest | None) -> list[str]:
     if pruning is None:
         return []
     return [pruning.method] if pruning.ratio is None else [pruning.method, f"{pruning.ratio:g}"]

@@ -16,7 +16,7 @@ from edgebench.analysis.stats import Estimate
 from edgebench.schema.history import EnergyShare, Metrics
 from edgebench.schema.record import Record
 from edgebench.studies.study.file import EXACT_METRICS
-from edgebench.studies.study.results import Run, Variant
+from edgebench.studies.study.results import VariantResults, VariantRun
 
 
 class NotMeasured(Exception):
@@ -24,21 +24,21 @@ class NotMeasured(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class ClaimNumber:
     """over: what the interval is over, in words; empty where the number needs none, or has none."""
 
     estimate: Estimate
     over: str = ""
 
 
-def find(metric: str, of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Found:
+def find(metric: str, of: VariantResults, to: VariantResults | None, bands: Mapping[str, float]) -> ClaimNumber:
     """Of `of` alone without `to`. bands: see `edgebench.studies.study.results`. Raises NotMeasured."""
     if metric == "latency_ratio":
         ratio = _latency_ratio(of, to, bands)
-        return Found(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.outcome}")
+        return ClaimNumber(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.outcome}")
     if metric in EXACT_METRICS:
         number = _value(metric, of.runs[0]) - (_value(metric, to.runs[0]) if to else 0)
-        return Found(Estimate(number, number, number))
+        return ClaimNumber(Estimate(number, number, number))
     own = {run.seed: run for run in of.runs}
     base = {run.seed: run for run in to.runs} if to else own
     seeds = sorted(own.keys() & base.keys())
@@ -48,25 +48,25 @@ def find(metric: str, of: Variant, to: Variant | None, bands: Mapping[str, float
         one = own[seeds[0]]
         return _of_one_seed(metric, one, base[seeds[0]] if to else None)
     values = [_value(metric, own[seed]) - (_value(metric, base[seed]) if to else 0) for seed in seeds]
-    return Found(stats.mean(values), f"{len(seeds)} seeds")
+    return ClaimNumber(stats.mean(values), f"{len(seeds)} seeds")
 
 
-def _of_one_seed(metric: str, own: Run, base: Run | None) -> Found:
+def _of_one_seed(metric: str, own: VariantRun, base: VariantRun | None) -> ClaimNumber:
     """A share has an interval over the images that it is a share of; another number has none."""
     value, images = _value(metric, own), _images(metric, own)
     other = _value(metric, base) if base else 0.0
     if not images:
-        return Found(Estimate(value - other))
+        return ClaimNumber(Estimate(value - other))
     if base is None:
         found = Estimate(value, *stats.wilson_interval(value * images, images))
     elif metric == "accuracy" and (paired := image_by_image(own, base)) is not None:
-        return Found(paired, f"{images:,} images of 1 seed, image by image")
+        return ClaimNumber(paired, f"{images:,} images of 1 seed, image by image")
     else:
         found = stats.proportion_difference(value, other, images, _images(metric, base))
-    return Found(found, f"{images:,} images of 1 seed")
+    return ClaimNumber(found, f"{images:,} images of 1 seed")
 
 
-def image_by_image(own: Run, base: Run) -> Estimate | None:
+def image_by_image(own: VariantRun, base: VariantRun) -> Estimate | None:
     """Accuracy less the other's, of two networks that were asked about the same test images: what both tell, or both do
     not, is no noise. None if it is not known which images they told.
     """
@@ -81,13 +81,13 @@ def image_by_image(own: Run, base: Run) -> Estimate | None:
     return stats.paired_difference(*told) if len(told[0]) == len(told[1]) else None
 
 
-def _images(metric: str, run: Run) -> int:
+def _images(metric: str, run: VariantRun) -> int:
     """How many a metric is a share of; 0 for one that is no share."""
     found = _metrics(metric, run)
     return found.test_images if found and metric.endswith("accuracy") else 0
 
 
-def _metrics(metric: str, run: Run) -> Metrics | None:
+def _metrics(metric: str, run: VariantRun) -> Metrics | None:
     about = run.checkpoint.about
     last = about.training[-1] if about.training else None
     if metric == "train_accuracy":
@@ -97,7 +97,7 @@ def _metrics(metric: str, run: Run) -> Metrics | None:
     return about.metrics
 
 
-def _value(metric: str, run: Run) -> float:
+def _value(metric: str, run: VariantRun) -> float:
     about = run.checkpoint.about
     found: float | None = None
     if metric in ("parameters", "macs"):
@@ -131,7 +131,7 @@ def _joules(shares: Sequence[EnergyShare]) -> float | None:
     return sum(measured) if measured else None
 
 
-def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) -> Ratio:
+def _latency_ratio(of: VariantResults, to: VariantResults | None, bands: Mapping[str, float]) -> Ratio:
     """Of the same kind of file on the same target: of the newest job that has both, or else of the newest of each."""
     if to is None:
         raise NotMeasured("a latency ratio needs something to compare with")
@@ -152,7 +152,7 @@ def _latency_ratio(of: Variant, to: Variant | None, bands: Mapping[str, float]) 
     raise NotMeasured("no latency of both was measured on the same target")
 
 
-def _trusted(variant: Variant) -> list[Record]:
+def _trusted(variant: VariantResults) -> list[Record]:
     """Oldest first, without records that are invalid: those did not end, or answered wrongly."""
     return [one for run in variant.runs for one in run.records if verdict.judge(one).level != "invalid"]
 

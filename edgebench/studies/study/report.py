@@ -15,13 +15,13 @@ from edgebench.analysis.report import _markdown, _page
 from edgebench.files import output
 from edgebench.networks.evaluation import listing
 from edgebench.studies.study import figures
-from edgebench.studies.study.results import Results, Run, Section, Table, Variant
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults, VariantRun
 
 if TYPE_CHECKING:
     from edgebench.evaluate import Evaluation
     from edgebench.schema.checkpoint import Checkpoint
     from edgebench.studies.audit import Finding
-    from edgebench.studies.study.claims import Verdict
+    from edgebench.studies.study.claims import ClaimVerdict
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 # The colour of the badge, by the words in it.
@@ -37,7 +37,7 @@ LONG_TABLE = 20
 
 
 def write(
-    results: Results, names: Sequence[str], findings: Sequence[Finding], claims: Sequence[Verdict], path: Path
+    results: Results, names: Sequence[str], findings: Sequence[Finding], claims: Sequence[ClaimVerdict], path: Path
 ) -> Path:
     """`path` (.html) and the same as .md. names: of the figures, in this order; see `edgebench.studies.study.figures`.
 
@@ -51,8 +51,8 @@ def write(
 
 def write_evaluation(opened: Checkpoint, evaluation: Evaluation, path: Path) -> None:
     """The page of one network: its numbers, and the figures of a study that a single network has."""
-    run = Run(seed=0, checkpoint=opened, file_bytes=opened.path.stat().st_size, evaluation=evaluation)
-    alone = Variant(opened.name, {"model": evaluation.model, "dataset": evaluation.dataset}, (run,))
+    run = VariantRun(seed=0, checkpoint=opened, file_bytes=opened.path.stat().st_size, evaluation=evaluation)
+    alone = VariantResults(opened.name, {"model": evaluation.model, "dataset": evaluation.dataset}, (run,))
     source = f"{evaluation.model} on {evaluation.images:,} {evaluation.split} images of {evaluation.dataset}"
     results = Results(opened.name, opened.name, source, (alone,))
     output.write(path, _html(results, [_summary(evaluation), *_sections(results, OF_ONE_NETWORK)]))
@@ -66,7 +66,7 @@ def _summary(evaluation: Evaluation) -> Section:
     text = (
         "Shares are fractions. Intervals are over the choice of images; another seed of the training moves it further."
     )
-    return Section("Summary", text, Table(("measure", "value", "95 % interval (Wilson)"), rows))
+    return Section("Summary", text, ReportTable(("measure", "value", "95 % interval (Wilson)"), rows))
 
 
 def _sections(results: Results, names: Sequence[str]) -> list[Section]:
@@ -74,7 +74,7 @@ def _sections(results: Results, names: Sequence[str]) -> list[Section]:
 
 
 def _html(
-    results: Results, sections: Sequence[Section], findings: Sequence[Finding] = (), claims: Sequence[Verdict] = ()
+    results: Results, sections: Sequence[Section], findings: Sequence[Finding] = (), claims: Sequence[ClaimVerdict] = ()
 ) -> str:
     shown, without = _split(sections)
     specs = [section.chart for section in shown if section.chart]
@@ -100,7 +100,7 @@ def _split(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
     return shown, [one for one in sections if one not in shown]
 
 
-def _columns_of_words(table: Table) -> list[bool]:
+def _columns_of_words(table: ReportTable) -> list[bool]:
     """Which columns hold no numbers: they are flush left."""
     return [
         not any(row[number][:1].isdigit() or row[number][:1] in ("+", "-") for row in table.rows)
@@ -108,7 +108,9 @@ def _columns_of_words(table: Table) -> list[bool]:
     ]
 
 
-def _text(results: Results, sections: Sequence[Section], findings: Sequence[Finding], claims: Sequence[Verdict]) -> str:
+def _text(
+    results: Results, sections: Sequence[Section], findings: Sequence[Finding], claims: Sequence[ClaimVerdict]
+) -> str:
     lines = [f"# {results.title}", "", results.source]
     if claims:
         lines += ["", "## Claims", ""]

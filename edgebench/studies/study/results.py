@@ -16,14 +16,14 @@ Axis = str | int | float
 
 
 @dataclass(frozen=True)
-class Run:
+class VariantRun:
     """One variant with one seed. file_bytes: of the checkpoint. packed_bytes: packing format -> bytes."""
 
     seed: int
     checkpoint: Checkpoint
     file_bytes: int
     evaluation: Evaluation | None = None
-    sparsity: tuple[sparsity.Row, ...] = ()
+    sparsity: tuple[sparsity.LayerSparsity, ...] = ()
     packed_bytes: dict[str, int] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
 
@@ -33,12 +33,12 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Variant:
+class VariantResults:
     """One cell of the matrix: what differs is in `axes` (part, variant, model, dataset, method, ratio)."""
 
     label: str
     axes: dict[str, Axis]
-    runs: tuple[Run, ...]
+    runs: tuple[VariantRun, ...]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Results:
     name: str
     title: str
     source: str
-    variants: tuple[Variant, ...]
+    variants: tuple[VariantResults, ...]
     published: Any = None
     subset: bool = False
     bands: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """columns: headings, with units. rows: text, one per column."""
 
     columns: tuple[str, ...]
@@ -66,7 +66,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Image:
+class ReportImage:
     png: bytes
     caption: str
 
@@ -77,6 +77,6 @@ class Section:
 
     heading: str
     text: str
-    table: Table | None = None
+    table: ReportTable | None = None
     chart: dict[str, Any] | None = None
-    images: tuple[Image, ...] = ()
+    images: tuple[ReportImage, ...] = ()

@@ -17,13 +17,13 @@ from edgebench.finetune import finetune
 from edgebench.networks import pruning, sparsity, training
 from edgebench.progress import Progress, Silent
 from edgebench.prune import prune
-from edgebench.studies.study.matrix import Step
+from edgebench.studies.study.matrix import StudyStep
 from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
 from edgebench.train import train
 
 
 def perform(
-    step: Step,
+    step: StudyStep,
     parents: list[bytes],
     scratch: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
@@ -42,13 +42,13 @@ def perform(
         return _MAKERS[step.kind](step, sources, folder, progress)
 
 
-def recipe_epochs(step: Step) -> int:
+def recipe_epochs(step: StudyStep) -> int:
     """How many epochs a training takes where the study does not say."""
     chosen = msgspec.convert(step.choices, training.Recipe)
     return sum(stage.epochs for stage in chosen.stages) or chosen.epochs
 
 
-def _train(step: Step, sources: list[Path], folder: Path, progress: Progress) -> dict[str, bytes]:
+def _train(step: StudyStep, sources: list[Path], folder: Path, progress: Progress) -> dict[str, bytes]:
     made = train(
         step.model,
         step.dataset,
@@ -67,7 +67,7 @@ def _train(step: Step, sources: list[Path], folder: Path, progress: Progress) ->
     return {NETWORK: made.path.read_bytes()}
 
 
-def _change(step: Step, sources: list[Path], folder: Path, progress: Progress) -> dict[str, bytes]:
+def _change(step: StudyStep, sources: list[Path], folder: Path, progress: Progress) -> dict[str, bytes]:
     (source,) = sources
     recipe = msgspec.convert(step.choices, training.Recipe)
     if step.pruning is None:
@@ -87,7 +87,7 @@ def _change(step: Step, sources: list[Path], folder: Path, progress: Progress) -
     return {NETWORK: made.path.read_bytes()}
 
 
-def _read(step: Step, sources: list[Path], folder: Path, progress: Progress) -> dict[str, bytes]:
+def _read(step: StudyStep, sources: list[Path], folder: Path, progress: Progress) -> dict[str, bytes]:
     (source,) = sources
     packed = pack.sizes(source, step.packing) if step.packing else []
     return {

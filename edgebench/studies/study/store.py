@@ -12,7 +12,7 @@ import msgspec
 
 from edgebench.errors import UserError
 from edgebench.files import output
-from edgebench.studies.study.matrix import Step
+from edgebench.studies.study.matrix import StudyStep
 
 DESCRIPTION = "step.json"
 NETWORK = "network.safetensors"
@@ -23,7 +23,7 @@ PACKED = "packed.json"
 FILES = {"train": (NETWORK,), "change": (NETWORK,), "read": (EVALUATION, SPARSITY, PACKED)}
 
 
-class Store:
+class StudyStore:
     """folder: of one study. steps/<label>-<key>/ holds a step's files; a name with .part is work in progress."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,22 +42,22 @@ class Store:
                 ) from error
             yield
 
-    def path(self, step: Step) -> Path:
+    def path(self, step: StudyStep) -> Path:
         """Found by the key: another label, for the same thing, is no reason to make it again."""
         steps = self.folder / "steps"
         return next(steps.glob(f"*-{step.key}"), steps / step.folder)
 
-    def scratch(self, step: Step) -> Path:
+    def scratch(self, step: StudyStep) -> Path:
         return self.folder / "steps" / f"{step.folder}.part"
 
-    def has(self, step: Step) -> bool:
+    def has(self, step: StudyStep) -> bool:
         """Every file of it; whether they are the right ones says `edgebench.studies.study.intact`."""
         return all((self.path(step) / name).is_file() for name in (DESCRIPTION, *FILES[step.kind]))
 
-    def read(self, step: Step, name: str) -> bytes:
+    def read(self, step: StudyStep, name: str) -> bytes:
         return (self.path(step) / name).read_bytes()
 
-    def keep(self, step: Step, files: dict[str, bytes]) -> None:
+    def keep(self, step: StudyStep, files: dict[str, bytes]) -> None:
         """All files of a step, or none: written beside, then renamed. Raises UserError if they cannot be written."""
         partial = self.folder / "steps" / f"{step.folder}.new.part"
         try:

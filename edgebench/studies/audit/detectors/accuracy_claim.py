@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgebench.analysis import stats
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding, Level
-from edgebench.studies.audit.published import Row, Statement
+from edgebench.studies.audit.published import PublishedRow, PublishedStatement
 from edgebench.studies.audit.splits import images
 
 # of - to, and its 95 % interval.
@@ -20,7 +20,7 @@ Difference = tuple[float, float, float]
 TOLERANCE = 0.02
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, statement, rows in evidence.statements("accuracy"):
         if not all("accuracy" in row.values and images(row) for row in rows):
             continue
@@ -32,13 +32,13 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(level, table.title, seen, "State the difference with its interval, and no order without")
 
 
-def _compared(statement: Statement, rows: tuple[Row, ...]) -> list[tuple[Row, Row]]:
+def _compared(statement: PublishedStatement, rows: tuple[PublishedRow, ...]) -> list[tuple[PublishedRow, PublishedRow]]:
     if statement.relation == "increasing":
         return list(zip(rows[1:], rows, strict=False))
     return [(rows[0], other) for other in rows[1:]]
 
 
-def _difference(of: Row, to: Row) -> Difference:
+def _difference(of: PublishedRow, to: PublishedRow) -> Difference:
     accuracies = of.values["accuracy"].plain, to.values["accuracy"].plain
     found = stats.proportion_difference(*accuracies, images(of) or 0, images(to) or 0)
     assert found.low is not None and found.high is not None
@@ -56,7 +56,7 @@ def _judge(relation: str, difference: Difference) -> Level | None:
     return None
 
 
-def _words(of: Row, to: Row, difference: Difference) -> str:
+def _words(of: PublishedRow, to: PublishedRow, difference: Difference) -> str:
     value, low, high = (f"{100 * number:+.1f}" for number in difference)
     return (
         f"'{of.label}' has {of.values['accuracy'].plain:.2%} and '{to.label}' {to.values['accuracy'].plain:.2%}: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 # The same weights on the same images, in another order or precision.
@@ -17,7 +17,7 @@ TOLERANCE = 0.005
 _REMEDY = "Augment the images of the training split only"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         changed = [split for split in row.augmented if split != "train"]
         if changed:
@@ -27,7 +27,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         yield from _in(run)
 
 
-def _in(run: Run) -> Iterator[Finding]:
+def _in(run: AuditedRun) -> Iterator[Finding]:
     for training in run.training:
         if training.validation is None or not 0 < training.kept_epoch <= training.epochs:
             continue

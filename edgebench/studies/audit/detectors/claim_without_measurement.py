@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row, Statement
+from edgebench.studies.audit.published import PublishedRow, PublishedStatement
 
 # These follow from the network, and other detectors compute them.
 _COMPUTED = ("parameters", "operations", "file", "memory")
 _REMEDY = "Measure it and give it a column, or leave the sentence out"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         for statement in table.statements:
             gaps = [gap for label in statement.rows if (gap := _gap(label, table.row(label), statement))]
@@ -25,7 +25,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("wrong", table.title, f"'{statement.says}', but {' and '.join(gaps)}", _REMEDY)
 
 
-def _gap(label: str, row: Row | None, statement: Statement) -> str:
+def _gap(label: str, row: PublishedRow | None, statement: PublishedStatement) -> str:
     """What is missing for the sentence to be about this row. A number in the sentence itself is one measured."""
     if row is None:
         return f"there is no row '{label}'"

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgebench.studies.audit import tables
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 
 _TOLERANCE = 0.02
 _REMEDY = "Compute it: kWh x g/kWh"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for runs in tables.of(evidence).values():
         found = [run for run in runs if run.emissions_kg == 0]
         if found:
@@ -34,12 +34,12 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("wrong", table.where(row), f"'{statement.says}', but {_words(row, grams)}", _REMEDY)
 
 
-def _grams(row: Row) -> float | None:
+def _grams(row: PublishedRow) -> float | None:
     energy = row.values.get("energy")
     if energy is None or energy.kind != "energy" or not row.intensity_g_per_kwh:
         return None
     return energy.plain / 3.6e6 * row.intensity_g_per_kwh
 
 
-def _words(row: Row, grams: float) -> str:
+def _words(row: PublishedRow, grams: float) -> str:
     return f"{row.values['energy']} at {row.intensity_g_per_kwh:g} g/kWh are {grams:.2f} g"

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Statement, Table
+from edgebench.studies.audit.published import PublishedStatement, PublishedTable
 
 _TOLERANCE = 0.01
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         for first, second in _about_the_same(table):
             assert first.limit and second.limit
@@ -23,7 +23,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("wrong", table.title, seen, "Take both from one computed value")
 
 
-def _about_the_same(table: Table) -> list[tuple[Statement, Statement]]:
+def _about_the_same(table: PublishedTable) -> list[tuple[PublishedStatement, PublishedStatement]]:
     """Sentences that give one quantity of the same rows a number; bounds ("below") may well differ."""
     figures = [one for one in table.statements if one.limit and one.relation in ("", "equal")]
     return [
@@ -34,5 +34,5 @@ def _about_the_same(table: Table) -> list[tuple[Statement, Statement]]:
     ]
 
 
-def _subject(one: Statement) -> tuple[str, tuple[str, ...], str, str]:
+def _subject(one: PublishedStatement) -> tuple[str, tuple[str, ...], str, str]:
     return one.quantity, one.rows, one.phase, one.device

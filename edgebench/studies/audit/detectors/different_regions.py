@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 from edgebench.energy.codecarbon_table import INTENSITY_G_PER_KWH, Emission
 from edgebench.studies.audit import tables
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 _TOLERANCE = 0.01
 _REMEDY = "Compare energy, and CO2 at one stated intensity"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, runs in tables.of(evidence).items():
         yield from _emissions(table, [run for run in runs if run.emissions_kg])
     for stated in (*_rows(evidence), *_runs(evidence)):
@@ -29,7 +29,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("wrong", low, seen, _REMEDY)
 
 
-def _rows(evidence: Evidence) -> list[dict[str, float]]:
+def _rows(evidence: AuditEvidence) -> list[dict[str, float]]:
     """Place -> intensity, of each published table that states any."""
     found: dict[int, dict[str, float]] = defaultdict(dict)
     for number, table in enumerate(evidence.published):
@@ -39,7 +39,7 @@ def _rows(evidence: Evidence) -> list[dict[str, float]]:
     return list(found.values())
 
 
-def _runs(evidence: Evidence) -> list[dict[str, float]]:
+def _runs(evidence: AuditEvidence) -> list[dict[str, float]]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for run in evidence.variants:
         for training in run.training:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgebench.schema.record import Record
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 _REMEDY = "Meter the component that computes, and name it"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         if row.energy and row.device and _misses({row.energy.component}, row.device):
             yield Finding("wrong", table.where(row), _words({row.energy.component}, row.device), _REMEDY)
@@ -25,7 +25,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         yield from _inference(record)
 
 
-def _training(run: Run) -> Iterator[Finding]:
+def _training(run: AuditedRun) -> Iterator[Finding]:
     for training in run.training:
         read = {share.component for share in training.cost.energy} if training.cost else set()
         if read and _misses(set(read), training.device):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 # One step of the meter more or less is 5 % then.
@@ -19,7 +19,7 @@ _SLACK = 0.05
 _REMEDY = "Loop inferences inside one window of 10 s or more, and take off what the idle machine draws"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         energy = row.energy
         if energy and energy.window_s and energy.period_s and energy.window_s < STEPS * energy.period_s:

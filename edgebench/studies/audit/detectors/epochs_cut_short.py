@@ -10,13 +10,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 SHORT = 0.5
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         times = row.epoch_seconds
         full = statistics.quantiles(times, n=4, method="inclusive")[2] if len(times) > 1 else 0.0

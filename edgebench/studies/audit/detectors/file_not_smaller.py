@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 from edgebench.studies.audit.recompute import computed
 
 SMALLER = 0.99
 _REMEDY = "Remove channels physically, or store the zeros packed, and give the bytes of that file"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, statement, (smaller, *others) in evidence.statements("file"):
         if statement.relation == "lower" and "file" in smaller.values:
             for words, size in _references(smaller, others):
@@ -28,7 +28,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         yield from _run(run, evidence)
 
 
-def _references(smaller: Row, others: list[Row]) -> Iterator[tuple[str, float]]:
+def _references(smaller: PublishedRow, others: list[PublishedRow]) -> Iterator[tuple[str, float]]:
     """What the file should be smaller than, in bytes: other rows, or else the dense network's own numbers."""
     for other in others:
         if "file" in other.values:
@@ -39,7 +39,7 @@ def _references(smaller: Row, others: list[Row]) -> Iterator[tuple[str, float]]:
         yield f"the dense network's {size / 1e6:.2f} MB ({size:,} bytes of numbers)", size
 
 
-def _run(run: Run, evidence: Evidence) -> Iterator[Finding]:
+def _run(run: AuditedRun, evidence: AuditEvidence) -> Iterator[Finding]:
     for step in run.pruning[-1:]:
         parent = next((one for one in evidence.variants if one.digest and one.digest == step.parent), None)
         if parent is None or step.form != "smaller" or not (run.file_bytes and parent.file_bytes):

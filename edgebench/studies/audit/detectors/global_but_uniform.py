@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 # Of one weight: how far a layer's share may be off by rounding.
@@ -17,7 +17,7 @@ _TOLERANCE = 0.002
 _REMEDY = "Call it uniform, or rank the weights of all layers together"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for run in evidence.variants:
         layers = [layer for layer in run.layers.values() if layer.nonzero < layer.weights]
         called = [step.method for step in run.pruning if "global" in step.method]

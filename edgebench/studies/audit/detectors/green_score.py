@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         scored = {row.label: row.values["green_score"].value for row in table.rows if "green_score" in row.values}
         if scored and not any("energy_to_accuracy" in row.values for row in table.rows):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from edgebench.energy.codecarbon_table import COMPONENTS, Component, Emission
 from edgebench.studies.audit import tables
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 _TOLERANCE = 0.02
@@ -19,7 +19,7 @@ _REMEDY = "Print energy / time"
 _Powers = tuple[float, float, Emission]
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for runs in tables.of(evidence).values():
         for component in COMPONENTS:
             sampled = [powers for run in runs if (powers := _powers(run, component)) and _is_sample(powers)]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row, Table
+from edgebench.studies.audit.published import PublishedRow, PublishedTable
 from edgebench.studies.audit.recompute import computed
 
 # So far apart in work, and not further apart than that in time.
@@ -22,7 +22,7 @@ LEAST_MACS_PER_S = 1e8
 _REMEDY = "Time single inferences on the device through its interpreter, without loading, with percentiles"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         timed = [(row, macs) for row in table.rows if "latency" in row.values and (macs := _macs(row))]
         for dataset in sorted({row.dataset for row, _ in timed}):
@@ -37,7 +37,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("doubtful", table.where(row), seen, _REMEDY)
 
 
-def _alike(table: Table, timed: list[tuple[Row, int]]) -> Iterator[Finding]:
+def _alike(table: PublishedTable, timed: list[tuple[PublishedRow, int]]) -> Iterator[Finding]:
     if not timed:
         return
     times = [row.values["latency"] for row, _ in timed]
@@ -52,6 +52,6 @@ def _alike(table: Table, timed: list[tuple[Row, int]]) -> Iterator[Finding]:
         yield Finding("doubtful", table.title, seen, _REMEDY)
 
 
-def _macs(row: Row) -> int | None:
+def _macs(row: PublishedRow) -> int | None:
     network = computed(row)
     return network.size.macs if network else None

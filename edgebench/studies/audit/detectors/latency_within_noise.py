@@ -13,16 +13,16 @@ from itertools import combinations
 from edgebench.analysis import between_jobs, ratios
 from edgebench.analysis.between_jobs import Deviation
 from edgebench.schema.record import Record
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding, Level
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 
 _REMEDY = "Measure an identical copy in the same job; a difference is one where it is larger than the copies'"
 # A file that a dense kernel does not run as it ran the unpruned one.
 _SPARSE_FILES = ("packed", "sparse")
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, statement, (of, *others) in evidence.statements("latency"):
         if statement.relation in ("lower", "higher"):
             for to in others:
@@ -53,7 +53,7 @@ def _not_shown(measured: list[tuple[Record, Record]], deviations: Mapping[str, D
     return None
 
 
-def _repeats(of: Row, to: Row) -> str:
+def _repeats(of: PublishedRow, to: PublishedRow) -> str:
     """Published repeats: the sign of each run of the script, and the spread of one thing's values."""
     if not ("latency" in of.values and "latency" in to.values):
         return ""
@@ -68,7 +68,7 @@ def _repeats(of: Row, to: Row) -> str:
     return ""
 
 
-def _same_kernels(of: Row, to: Row) -> str:
+def _same_kernels(of: PublishedRow, to: PublishedRow) -> str:
     zeroed = of.pruned is not None and of.pruned.scheme == "unstructured" and of.file_holds not in _SPARSE_FILES
     same = bool(of.model) and (of.model, of.input_shape, of.arguments) == (to.model, to.input_shape, to.arguments)
     if not (zeroed and same):

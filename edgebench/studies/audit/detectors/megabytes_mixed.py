@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Table
+from edgebench.studies.audit.published import PublishedTable
 from edgebench.studies.audit.recompute import computed
-from edgebench.studies.audit.units import Reading, read
+from edgebench.studies.audit.units import UnitReading, read
 
 # Around the numbers in a file are names and shapes; the two units are 4.9 % apart.
 _TOLERANCE = 0.02
@@ -20,7 +20,7 @@ SHOWN = 3
 _REMEDY = "Write bytes, or MB for 10^6 and MiB for 2^20, one of them in a column"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         readings = list(_readings(table))
         wrong = [reading for reading in readings if reading.unit != reading.printed.unit]
@@ -32,12 +32,12 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("wrong", table.title, seen, _REMEDY)
 
 
-def _shown(readings: list[Reading]) -> str:
+def _shown(readings: list[UnitReading]) -> str:
     more = f"; and {len(readings) - SHOWN} more" if len(readings) > SHOWN else ""
     return "; ".join(map(str, readings[:SHOWN])) + more
 
 
-def _readings(table: Table) -> Iterator[Reading]:
+def _readings(table: PublishedTable) -> Iterator[UnitReading]:
     """Of files that are near the dense network's: how large another one should be is not known."""
     for row in table.rows:
         network = computed(row) if "file" in row.values and row.values["file"].unit in ("MB", "MiB") else None

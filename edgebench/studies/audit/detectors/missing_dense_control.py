@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.family import same_training
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row, Table
+from edgebench.studies.audit.published import PublishedRow, PublishedTable
 
 _REMEDY = "Train the dense parent for the same epochs by the same recipe, and compare with that"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for run in evidence.variants:
         yield from _run(run, evidence)
     for table, row in evidence.rows():
         yield from _row(table, row)
 
 
-def _run(run: Run, evidence: Evidence) -> Iterator[Finding]:
+def _run(run: AuditedRun, evidence: AuditEvidence) -> Iterator[Finding]:
     if not (run.pruning and run.last_training):
         return
     step, tuned = run.pruning[-1], run.last_training
@@ -40,7 +40,7 @@ def _run(run: Run, evidence: Evidence) -> Iterator[Finding]:
         yield Finding("wrong" if gained > 0 else "doubtful", run.label, seen, _REMEDY)
 
 
-def _row(table: Table, row: Row) -> Iterator[Finding]:
+def _row(table: PublishedTable, row: PublishedRow) -> Iterator[Finding]:
     parent = table.row(row.parent)
     if not (row.pruned and row.epochs and parent and "accuracy" in row.values and "accuracy" in parent.values):
         return

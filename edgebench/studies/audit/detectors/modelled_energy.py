@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from edgebench.energy.codecarbon_table import Emission
 from edgebench.studies.audit import tables
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 NEGLIGIBLE = 0.01
@@ -19,7 +19,7 @@ _MODELS = ("constant", "tdp", "ram power", "cpu_load")
 _REMEDY = "Show the measured part alone, and the modelled part beside it, by its name"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for runs in tables.of(evidence).values():
         found = [run for run in runs if (run.modelled_share or 0.0) > NEGLIGIBLE]
         if found:

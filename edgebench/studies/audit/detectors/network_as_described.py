@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.recompute import computed
 
@@ -17,7 +17,7 @@ _TOLERANCE = 0.02
 _REMEDY = "Print layers and parameters of the network that was measured"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         network = computed(row) if row.layers or "parameters" in row.values else None
         if network is None:

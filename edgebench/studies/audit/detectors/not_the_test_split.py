@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.splits import TEST_IMAGES
 
 _REMEDY = "Test on the whole official test split, and keep a hash of the split"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         official = TEST_IMAGES.get(row.dataset)
         if official and row.test_images and row.test_images != official:
@@ -29,7 +29,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
     yield from _moved(evidence.variants)
 
 
-def _run(run: Run) -> Iterator[Finding]:
+def _run(run: AuditedRun) -> Iterator[Finding]:
     official, tested = TEST_IMAGES.get(run.dataset), run.metrics.test_images
     if official and tested != official:
         seen = f"its accuracy is of {tested:,} images; the test split of {run.dataset} has {official:,}"
@@ -41,7 +41,7 @@ def _run(run: Run) -> Iterator[Finding]:
         yield Finding("wrong", run.label, seen, _REMEDY)
 
 
-def _moved(runs: tuple[Run, ...]) -> Iterator[Finding]:
+def _moved(runs: tuple[AuditedRun, ...]) -> Iterator[Finding]:
     first: dict[tuple[str, str], tuple[str, str]] = {}
     for run in runs:
         if run.last_training:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row, Table
+from edgebench.studies.audit.published import PublishedRow, PublishedTable
 from edgebench.studies.audit.recompute import computed
-from edgebench.studies.audit.units import Reading, read
+from edgebench.studies.audit.units import UnitReading, read
 
 # A printed number has three digits or more.
 _TOLERANCE = 0.005
@@ -23,13 +23,13 @@ _FLOPS = ("FLOP", "KFLOP", "MFLOP", "GFLOP")
 _REMEDY = "Print MACs, or FLOPs = 2 x MACs, in one unit, and name the rule of counting"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         for dataset in sorted({row.dataset for row in table.rows}):
             yield from _column(table, [row for row in table.rows if row.dataset == dataset])
 
 
-def _column(table: Table, rows: list[Row]) -> Iterator[Finding]:
+def _column(table: PublishedTable, rows: list[PublishedRow]) -> Iterator[Finding]:
     """Of one data set: networks for other images need other numbers of operations."""
     readings = [reading for row in rows if (reading := _reading(row))]
     shown = f"printed as {readings[0].printed.unit}, {'; '.join(map(str, readings))}" if readings else ""
@@ -39,7 +39,7 @@ def _column(table: Table, rows: list[Row]) -> Iterator[Finding]:
         yield Finding("wrong", table.title, shown, _REMEDY)
 
 
-def _reading(row: Row) -> Reading | None:
+def _reading(row: PublishedRow) -> UnitReading | None:
     """A number that is right as it is printed is not read otherwise."""
     printed = row.values.get("operations")
     network = computed(row) if printed else None
@@ -50,7 +50,7 @@ def _reading(row: Row) -> Reading | None:
     return as_printed or read(row.label, printed, truths, (*_MACS, *_FLOPS), _TOLERANCE)
 
 
-def _turned(readings: list[Reading]) -> str:
+def _turned(readings: list[UnitReading]) -> str:
     """The pair whose order the column turns round the furthest."""
     turned = [
         (first.printed.value / second.printed.value, second.truth / first.truth, first.label, second.label)

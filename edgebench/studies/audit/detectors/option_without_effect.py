@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.family import same_network
 from edgebench.studies.audit.finding import Finding
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for first, second in combinations(evidence.variants, 2):
         if first.weights_sha256 and first.weights_sha256 == second.weights_sha256 and same_network(first, second):
             differing = _differing(first, second)
@@ -24,7 +24,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("wrong", second.label, seen, "Pass the option on, or report one variant")
 
 
-def _differing(first: Run, second: Run) -> list[str]:
+def _differing(first: AuditedRun, second: AuditedRun) -> list[str]:
     """`method (layer-wise, global)` for each option that is not the same."""
     own, other = _options(first), _options(second)
     return [
@@ -34,7 +34,7 @@ def _differing(first: Run, second: Run) -> list[str]:
     ]
 
 
-def _options(run: Run) -> dict[str, Any]:
+def _options(run: AuditedRun) -> dict[str, Any]:
     """Of its last pruning and its last training. Not the ratio: 0.30 and 0.301 may well be equal."""
     chosen: dict[str, Any] = {}
     if run.pruning:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from edgebench.errors import UserError
 from edgebench.networks import sparsity
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.studies.audit.evidence import Evidence, Network
+from edgebench.studies.audit.evidence import AuditedNetwork, AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 # Of all weights, that count as pruned at all; of the zeros, that are for free.
@@ -20,7 +20,7 @@ LEAST_ZEROS = 0.005
 LEAST_DEAD = 0.1
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for network in _pruned(evidence):
         try:
             total = sparsity.table(network.module, network.input_shape).total
@@ -38,11 +38,11 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("doubtful", network.where, seen, "Remove what never acts first, and prune what is left")
 
 
-def _pruned(evidence: Evidence) -> Iterator[Network]:
+def _pruned(evidence: AuditEvidence) -> Iterator[AuditedNetwork]:
     """With their weights: checkpoints that hold zeros, and given networks that have memory behind them."""
     for checkpoint in evidence.checkpoints:
         if any(step.form == "baked" for step in checkpoint.about.pruning):
-            yield Network(evidence.name(checkpoint), rebuild(checkpoint), checkpoint.about.input_shape)
+            yield AuditedNetwork(evidence.name(checkpoint), rebuild(checkpoint), checkpoint.about.input_shape)
     for network in evidence.networks:
         if not any(parameter.is_meta for parameter in network.module.parameters()):
             yield network

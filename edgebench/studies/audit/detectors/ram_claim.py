@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 from edgebench.studies.audit.recompute import computed
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, statement, rows in evidence.statements("file", "memory"):
         limit = statement.limit
         for row in rows:
@@ -25,6 +25,6 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("wrong", table.where(row), seen, remedy)
 
 
-def _as_int8(row: Row) -> str:
+def _as_int8(row: PublishedRow) -> str:
     network = computed(row)
     return f"; as INT8 it would be about {network.size.parameters / 1e6:.2f} MB" if network else ""

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.family import variants
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Table
+from edgebench.studies.audit.published import PublishedTable
 
 SHOWN = 4
 _REMEDY = "Train each variant with several seeds, record them, and give the spread"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     groups = variants(evidence.variants)
     for dataset in sorted({group[0].dataset for group in groups}):
         compared = [group for group in groups if group[0].dataset == dataset]
@@ -30,7 +30,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
         yield from _stated(table)
 
 
-def _stated(table: Table) -> Iterator[Finding]:
+def _stated(table: PublishedTable) -> Iterator[Finding]:
     once = [row.label for row in table.rows if row.runs == 1 and "accuracy" in row.values]
     if len(once) > 1:
         yield Finding("doubtful", table.title, f"{len(once)} accuracies are compared that are of one run each", _REMEDY)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 # Less than this part of what was asked for.
@@ -16,7 +16,7 @@ LEAST = 0.1
 _REMEDY = "Print the effective sparsity over all weights beside the nominal one"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for run in evidence.variants:
         for step in run.pruning[-1:]:
             if step.form == "baked" and step.weights and step.nonzero is not None:

@@ -13,16 +13,16 @@ from itertools import pairwise
 
 from edgebench.schema.checkpoint import Checkpoint
 from edgebench.schema.history import Training
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row, Table
+from edgebench.studies.audit.published import PublishedRow, PublishedTable
 from edgebench.studies.audit.recompute import computed
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _REMEDY = "Print the number of trainable parameters at the start of each stage"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         yield from _stages(table, row)
     known = {checkpoint.digest: checkpoint for checkpoint in evidence.checkpoints}
@@ -34,7 +34,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("wrong", evidence.name(child), seen, _REMEDY)
 
 
-def _stages(table: Table, row: Row) -> Iterator[Finding]:
+def _stages(table: PublishedTable, row: PublishedRow) -> Iterator[Finding]:
     for before, after in pairwise(row.stages):
         if after.trainable == before.trainable:
             seen = f"stage '{after.name}' trains {after.trainable:,} parameters, as '{before.name}' did"

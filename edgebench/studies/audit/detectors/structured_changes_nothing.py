@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.recompute import computed
 
@@ -16,7 +16,7 @@ UNCHANGED = 0.99
 _REMEDY = "Remove the channels physically, and print parameters and MACs before and after"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for run in evidence.variants:
         for step in run.pruning:
             left = step.after.parameters, step.after.macs

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 
 # An accuracy that is given to a tenth of a point, of another run with the same recipe.
 TOLERANCE = 0.01
 _REMEDY = "Give top-1 on the official test split, and the training accuracy beside it"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for run in evidence.variants:
         train = run.last_training.train if run.last_training else None
         if train and (train.accuracy, train.loss) == (run.metrics.accuracy, run.metrics.loss):
@@ -33,7 +33,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("doubtful", table.where(row), seen, _REMEDY)
 
 
-def _ours(row: Row, runs: tuple[Run, ...]) -> str:
+def _ours(row: PublishedRow, runs: tuple[AuditedRun, ...]) -> str:
     """Where a training of our own comes to that figure on training images, and not on test images."""
     accuracy = row.values["accuracy"].plain
     for run in runs:

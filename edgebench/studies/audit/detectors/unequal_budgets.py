@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from edgebench.schema.history import PruningStep
-from edgebench.studies.audit.evidence import Evidence, Run
+from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.family import same_network
 from edgebench.studies.audit.finding import Finding
 
@@ -19,7 +19,7 @@ TOLERANCE = 0.01
 _REMEDY = "Compare variants that keep equally many weights"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for first, second in _unequal(evidence.variants):
         seen = (
             f"both are called {first.step.ratio:.0%}, and it keeps {first.kept:,} weights, '{second.run.label}' "
@@ -37,13 +37,13 @@ def find(evidence: Evidence) -> Iterator[Finding]:
 class _Budget:
     """A run with its last pruning, and the weights that this kept. A ratio of channels is another thing."""
 
-    run: Run
+    run: AuditedRun
     step: PruningStep
     weights: int
     kept: int
 
 
-def _unequal(runs: tuple[Run, ...]) -> Iterator[tuple[_Budget, _Budget]]:
+def _unequal(runs: tuple[AuditedRun, ...]) -> Iterator[tuple[_Budget, _Budget]]:
     """Pairs of methods at one ratio with different budgets, once each, unless one was also run at the other's."""
     budgets = [
         _Budget(run, step, step.weights, step.nonzero)

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgebench import compare
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
-from edgebench.studies.audit.published import Row
+from edgebench.studies.audit.published import PublishedRow
 
 # Quantity -> the conditions that change it, beside those that change everything.
 _CONDITIONS = {"file": ("file_holds",), "latency": ("device",), "time": ("device",), "energy": ("device",)}
 _REMEDY = "Change one thing at a time"
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table in evidence.published:
         for statement in table.statements:
             if statement.relation in ("lower", "higher", "equal", "increasing"):
@@ -36,7 +36,7 @@ def find(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding("wrong", table.title, seen, _REMEDY)
 
 
-def _differing(rows: tuple[Row, ...], conditions: tuple[str, ...]) -> list[str]:
+def _differing(rows: tuple[PublishedRow, ...], conditions: tuple[str, ...]) -> list[str]:
     stated = {name: [_stated(row, name) for row in rows] for name in ("input_shape", "pretrained", *conditions)}
     found = []
     for name, values in stated.items():
@@ -46,6 +46,6 @@ def _differing(rows: tuple[Row, ...], conditions: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _stated(row: Row, name: str) -> str:
+def _stated(row: PublishedRow, name: str) -> str:
     value: Any = getattr(row, name)
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgebench.studies.audit import networks
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for network in evidence.architectures:
         try:
             unused = networks.unused(network.module, network.input_shape)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.studies.audit.evidence import Evidence
+from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.published import KINDS
 
 
-def find(evidence: Evidence) -> Iterator[Finding]:
+def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         for quantity, value in row.values.items():
             if value.kind != KINDS[quantity]:

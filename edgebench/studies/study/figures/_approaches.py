@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgebench.studies.study.results import Variant
+from edgebench.studies.study.results import VariantResults
 
 _SIZES = {"mlp-small": "S", "mlp-medium": "M"}
 _LAYER_WISE = {"l1-hidden"}
@@ -17,7 +17,7 @@ DENSE, GLOBAL, LAYER_WISE, OTHER = "dense", "global", "layer-wise", "other"
 COLOURS = {DENSE: "#2e8b57", GLOBAL: "#d1495b", LAYER_WISE: "#2c6fbb", OTHER: "#6a4c93"}
 
 
-def approach(variant: Variant) -> str:
+def approach(variant: VariantResults) -> str:
     """Global, as the study uses the word: every layer, uniformly or not. Layer-wise: not the first and the last."""
     method = variant.axes.get("method")
     if method is None:
@@ -27,7 +27,7 @@ def approach(variant: Variant) -> str:
     return GLOBAL if method in _GLOBAL else OTHER
 
 
-def short(variant: Variant) -> str:
+def short(variant: VariantResults) -> str:
     """The study file's own note, if there is one."""
     axes = variant.axes
     if "note" in axes:
@@ -41,13 +41,13 @@ def short(variant: Variant) -> str:
     return "_".join([size, ratio, how, technique] if how else [size, ratio, str(axes["method"])])
 
 
-def method(variant: Variant) -> str:
+def method(variant: VariantResults) -> str:
     """The method and what it was asked, in one line; "" for what was not pruned."""
     asked = [f"{name} {value}" for name, value in _options(variant).items() if isinstance(value, str | int | float)]
     return ", ".join([str(variant.axes["method"]), *asked]) if "method" in variant.axes else ""
 
 
-def _options(variant: Variant) -> dict[str, Any]:
+def _options(variant: VariantResults) -> dict[str, Any]:
     """Of the last pruning."""
     steps = variant.runs[0].checkpoint.about.pruning if variant.runs else ()
     return steps[-1].options if steps else {}

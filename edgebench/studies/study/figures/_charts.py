@@ -10,7 +10,7 @@ import altair as alt
 
 from edgebench.analysis.report._style import COLOURS, LABELS, LEGEND, WIDTH, styled
 from edgebench.analysis.stats import Estimate
-from edgebench.studies.study.results import Variant
+from edgebench.studies.study.results import VariantResults
 
 ROW = 26
 BAR = 14
@@ -64,7 +64,9 @@ def bars(given: Sequence[Bar], *, value: str, width: int = WIDTH) -> Any:
     return alt.layer(drawn, whiskers).properties(width=width, height=height)
 
 
-def estimates(variants: Sequence[tuple[str, Variant]], of: Callable[[Variant], Estimate | None]) -> list[Bar]:
+def estimates(
+    variants: Sequence[tuple[str, VariantResults]], of: Callable[[VariantResults], Estimate | None]
+) -> list[Bar]:
     """A bar with its interval for every variant that has the value."""
     found = [(label, of(variant)) for label, variant in variants]
     return [Bar(label, one.value, one.low, one.high) for label, one in found if one]

@@ -12,7 +12,7 @@ from edgebench.analysis import stats, verdict
 from edgebench.analysis.stats import Estimate
 from edgebench.energy import per_inference
 from edgebench.schema.record import Record
-from edgebench.studies.study.results import Results, Variant
+from edgebench.studies.study.results import Results, VariantResults
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def settings(results: Results) -> list[Setting]:
     return sorted(counts, key=lambda one: (one.emulated, -counts[one], str(one)))
 
 
-def _timed(variant: Variant) -> list[Record]:
+def _timed(variant: VariantResults) -> list[Record]:
     return [record for run in variant.runs for record in run.records if _counts(record)]
 
 
@@ -46,7 +46,7 @@ def _counts(record: Record) -> bool:
     return bool(record.rounds) and verdict.judge(record).level != "invalid"
 
 
-def _of(variant: Variant, where: Setting) -> list[Record]:
+def _of(variant: VariantResults, where: Setting) -> list[Record]:
     """One per seed, the newest."""
     newest = {
         run.seed: record
@@ -57,7 +57,7 @@ def _of(variant: Variant, where: Setting) -> list[Record]:
     return list(newest.values())
 
 
-def latency_ms(variant: Variant, where: Setting) -> Estimate | None:
+def latency_ms(variant: VariantResults, where: Setting) -> Estimate | None:
     """p50 of one inference. The interval is over seeds; with one seed, over the rounds of its measurement."""
     medians = [found for record in _of(variant, where) if (found := stats.latency_ns(record.rounds, 0.5))]
     if not medians:
@@ -69,7 +69,7 @@ def latency_ms(variant: Variant, where: Setting) -> Estimate | None:
 
 
 @dataclass(frozen=True)
-class Source:
+class EnergyOrigin:
     """What an energy was read from; only energies of one source are compared."""
 
     meter: str
@@ -80,11 +80,11 @@ class Source:
         return f"{self.meter} {self.scope}, {self.provenance}"
 
 
-def energies_j(variant: Variant, where: Setting) -> dict[Source, float]:
+def energies_j(variant: VariantResults, where: Setting) -> dict[EnergyOrigin, float]:
     """Net energy of one inference, mean over seeds."""
-    found: dict[Source, list[float]] = {}
+    found: dict[EnergyOrigin, list[float]] = {}
     for record in _of(variant, where):
         for one in per_inference.of_record(record)[0]:
             if one.net_j:
-                found.setdefault(Source(one.meter, one.scope, one.provenance), []).append(one.net_j.value)
+                found.setdefault(EnergyOrigin(one.meter, one.scope, one.provenance), []).append(one.net_j.value)
     return {source: stats.mean(values).value for source, values in found.items()}

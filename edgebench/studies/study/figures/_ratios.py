@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.studies.study.figures import _approaches, _values
-from edgebench.studies.study.results import Results, Variant
+from edgebench.studies.study.results import Results, VariantResults
 
 LINE = (
     "A line is one network and method. It begins at the network of the same part that was not pruned and was trained "
@@ -11,12 +11,12 @@ LINE = (
 )
 
 
-def ratio_percent(variant: Variant) -> float:
+def ratio_percent(variant: VariantResults) -> float:
     """0 for what was not pruned, or not by a ratio."""
     return 100 * float(variant.axes.get("ratio", 0.0))
 
 
-def lines(results: Results, variant: Variant) -> list[str]:
+def lines(results: Results, variant: VariantResults) -> list[str]:
     """The lines on which a variant is a point: its own, or those that begin at it."""
     if ratio_percent(variant):
         return [_line(variant)]
@@ -25,13 +25,13 @@ def lines(results: Results, variant: Variant) -> list[str]:
     return list(dict.fromkeys(_line(other) for other in results.variants if _begins(variant, other)))
 
 
-def _line(variant: Variant) -> str:
+def _line(variant: VariantResults) -> str:
     return f"{_values.network(variant)} {_approaches.method(variant)}"
 
 
-def _begins(dense: Variant, pruned: Variant) -> bool:
+def _begins(dense: VariantResults, pruned: VariantResults) -> bool:
     return bool(ratio_percent(pruned)) and _kind(dense) == _kind(pruned)
 
 
-def _kind(variant: Variant) -> tuple[object, ...]:
+def _kind(variant: VariantResults) -> tuple[object, ...]:
     return variant.axes.get("part"), _values.network(variant), len(variant.runs[0].checkpoint.about.training)

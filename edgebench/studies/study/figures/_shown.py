@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgebench.networks.evaluation import Evaluation
 from edgebench.studies.study.figures._values import accuracy_percent, labelled, network, over_seeds
-from edgebench.studies.study.results import Results, Variant
+from edgebench.studies.study.results import Results, VariantResults
 
 MOST = 6
 CHOICE = f"Drawn: the most accurate variant of each network and data set (at most {MOST}), its first seed."
@@ -13,7 +13,7 @@ NO_EVALUATION = "No network of this study was evaluated."
 
 def best_of_each_network(results: Results) -> list[tuple[str, Evaluation]]:
     """(label, evaluation of the first seed), in the study's order."""
-    best: dict[str, tuple[str, Variant]] = {}
+    best: dict[str, tuple[str, VariantResults]] = {}
     for label, variant in labelled(results):
         if variant.runs[0].evaluation is None:
             continue
@@ -24,6 +24,6 @@ def best_of_each_network(results: Results) -> list[tuple[str, Evaluation]]:
     return [(label, evaluation) for label, evaluation in chosen if evaluation is not None][:MOST]
 
 
-def _accuracy(variant: Variant) -> float:
+def _accuracy(variant: VariantResults) -> float:
     found = over_seeds(variant, accuracy_percent)
     return found.mean if found else 0.0

@@ -10,9 +10,9 @@ from edgebench.analysis import stats
 from edgebench.analysis.stats import Estimate
 from edgebench.networks.training.cost import emissions_g
 from edgebench.schema.history import Provenance, TrainingCost
-from edgebench.studies.study.results import Results, Run, Variant
+from edgebench.studies.study.results import Results, VariantResults, VariantRun
 
-Value = Callable[[Run], float | None]
+Value = Callable[[VariantRun], float | None]
 
 PROVENANCES: tuple[Provenance, ...] = ("measured", "estimated", "modelled")
 
@@ -36,17 +36,17 @@ class Summary:
         return self.estimate.value
 
 
-def over_seeds(variant: Variant, value: Value) -> Summary | None:
+def over_seeds(variant: VariantResults, value: Value) -> Summary | None:
     values = tuple(found for run in variant.runs if (found := value(run)) is not None)
     return Summary(values) if values else None
 
 
-def estimate(variant: Variant, value: Value) -> Estimate | None:
+def estimate(variant: VariantResults, value: Value) -> Estimate | None:
     found = over_seeds(variant, value)
     return found.estimate if found else None
 
 
-def labelled(results: Results) -> list[tuple[str, Variant]]:
+def labelled(results: Results) -> list[tuple[str, VariantResults]]:
     """Every variant with a label that no other has: its part in front where two parts have the same network."""
     labels = [variant.label for variant in results.variants]
     return [
@@ -55,16 +55,16 @@ def labelled(results: Results) -> list[tuple[str, Variant]]:
     ]
 
 
-def network(variant: Variant) -> str:
+def network(variant: VariantResults) -> str:
     """Model and data set."""
     about = variant.runs[0].checkpoint.about
     return f"{about.model} {about.dataset}"
 
 
-def families(results: Results) -> dict[str, list[tuple[str, Variant]]]:
+def families(results: Results) -> dict[str, list[tuple[str, VariantResults]]]:
     """Variants of one part, model and data set, with their labels: what is compared with one another."""
     several = len({variant.axes.get("part") for variant in results.variants}) > 1
-    found: dict[str, list[tuple[str, Variant]]] = {}
+    found: dict[str, list[tuple[str, VariantResults]]] = {}
     for label, variant in labelled(results):
         name = f"{variant.axes.get('part')}: {network(variant)}" if several else network(variant)
         found.setdefault(name, []).append((label, variant))
@@ -74,27 +74,27 @@ def families(results: Results) -> dict[str, list[tuple[str, Variant]]]:
 # ------------------------------------------------------------------ of the network
 
 
-def accuracy_percent(run: Run) -> float:
+def accuracy_percent(run: VariantRun) -> float:
     return 100 * run.accuracy
 
 
-def loss(run: Run) -> float:
+def loss(run: VariantRun) -> float:
     return run.checkpoint.about.metrics.loss
 
 
-def parameters(run: Run) -> float:
+def parameters(run: VariantRun) -> float:
     return run.checkpoint.about.size.parameters
 
 
-def nonzero_parameters(run: Run) -> float | None:
+def nonzero_parameters(run: VariantRun) -> float | None:
     return run.evaluation.parameters.nonzero if run.evaluation else None
 
 
-def macs(run: Run) -> float:
+def macs(run: VariantRun) -> float:
     return run.checkpoint.about.size.macs
 
 
-def file_mb(run: Run) -> float:
+def file_mb(run: VariantRun) -> float:
     """10^6 bytes."""
     return run.file_bytes / 1e6
 
@@ -102,26 +102,26 @@ def file_mb(run: Run) -> float:
 # ------------------------------------------------------------------ of its trainings
 
 
-def costs(run: Run) -> Sequence[TrainingCost]:
+def costs(run: VariantRun) -> Sequence[TrainingCost]:
     """Of every training that led to the weights; empty if one of them was not measured."""
     found = [one.cost for one in run.checkpoint.about.training if one.cost is not None]
     return found if len(found) == len(run.checkpoint.about.training) else []
 
 
-def training_joules(run: Run, provenance: Provenance) -> float | None:
+def training_joules(run: VariantRun, provenance: Provenance) -> float | None:
     """Of the components with this provenance, over all trainings; energies of different provenance are not added."""
     spent = [sum(one.joules for one in cost.energy if one.provenance == provenance) for cost in costs(run)]
     return sum(spent) if spent and all(spent) else None
 
 
-def co2_g(run: Run, provenance: Provenance) -> float | None:
+def co2_g(run: VariantRun, provenance: Provenance) -> float | None:
     """Grams for `training_joules`, each training at its own intensity."""
     emitted = [emissions_g(cost).get(provenance) for cost in costs(run)]
     grams = [one for one in emitted if one is not None]
     return sum(grams) if grams and len(grams) == len(emitted) else None
 
 
-def components(variant: Variant, provenance: Provenance) -> str:
+def components(variant: VariantResults, provenance: Provenance) -> str:
     """`cpu, ram`: whose energy has this provenance."""
     shares = [share for run in variant.runs for cost in costs(run) for share in cost.energy]
     return ", ".join(sorted({share.component for share in shares if share.provenance == provenance}))

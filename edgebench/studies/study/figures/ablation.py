@@ -7,7 +7,7 @@ from edgebench.analysis.report._format import NOTHING
 from edgebench.analysis.stats import Estimate
 from edgebench.studies.study import numbers
 from edgebench.studies.study.figures import _values
-from edgebench.studies.study.results import Results, Section, Table, Variant
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults
 
 HEADING = "Ablation"
 COLUMNS = (
@@ -47,16 +47,16 @@ def render(results: Results) -> Section:
         )
         bars.append(_charts.Bar(label, change.value, change.low, change.high))
     drawn = _charts.bars(bars, value="change of test accuracy against the reference, points")
-    return Section(HEADING, TEXT, Table(COLUMNS, tuple(rows)), _charts.alone(drawn))
+    return Section(HEADING, TEXT, ReportTable(COLUMNS, tuple(rows)), _charts.alone(drawn))
 
 
-def _by_seed(reference: Variant, variant: Variant) -> list[float]:
+def _by_seed(reference: VariantResults, variant: VariantResults) -> list[float]:
     """Differences in points, for the seeds that both have."""
     base = {run.seed: _values.accuracy_percent(run) for run in reference.runs}
     return [_values.accuracy_percent(run) - base[run.seed] for run in variant.runs if run.seed in base]
 
 
-def _change(reference: Variant, variant: Variant, differences: list[float]) -> Estimate:
+def _change(reference: VariantResults, variant: VariantResults, differences: list[float]) -> Estimate:
     """In points."""
     if len(differences) > 1:
         return stats.mean(differences)

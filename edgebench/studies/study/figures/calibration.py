@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgebench.networks.evaluation.measures import BINS
 from edgebench.studies.study.figures import _cells, _shown, _values
-from edgebench.studies.study.results import Results, Run, Section, Table
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantRun
 
 HEADING = "Calibration"
 CERTAIN = "confidence is accuracy"
@@ -39,28 +39,28 @@ def render(results: Results) -> Section:
         "images (arXiv:1706.04599). NLL: negative log-likelihood. Below the straight line a network is too sure. "
         f"{_cells.SEEDS} {_shown.CHOICE}"
     )
-    return Section(HEADING, text, Table(COLUMNS, rows), _charts.alone(drawn))
+    return Section(HEADING, text, ReportTable(COLUMNS, rows), _charts.alone(drawn))
 
 
-def _ece_percent(run: Run) -> float | None:
+def _ece_percent(run: VariantRun) -> float | None:
     return 100 * run.evaluation.ece if run.evaluation else None
 
 
-def _nll(run: Run) -> float | None:
+def _nll(run: VariantRun) -> float | None:
     return run.evaluation.nll if run.evaluation else None
 
 
-def _brier(run: Run) -> float | None:
+def _brier(run: VariantRun) -> float | None:
     return run.evaluation.brier if run.evaluation else None
 
 
-def _confidence_percent(run: Run) -> float | None:
+def _confidence_percent(run: VariantRun) -> float | None:
     if run.evaluation is None:
         return None
     return 100 * sum(one.count * one.confidence for one in run.evaluation.reliability) / run.evaluation.images
 
 
-def _accuracy_percent(run: Run) -> float | None:
+def _accuracy_percent(run: VariantRun) -> float | None:
     return 100 * run.evaluation.accuracy if run.evaluation else None
 
 

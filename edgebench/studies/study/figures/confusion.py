@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgebench.networks.evaluation import Evaluation
 from edgebench.studies.study.figures import _shown
-from edgebench.studies.study.results import Results, Section, Table
+from edgebench.studies.study.results import ReportTable, Results, Section
 
 HEADING = "Confusion"
 SIZE = 280
@@ -26,7 +26,7 @@ def render(results: Results) -> Section:
     text = f"Row: the class; column: the answer; in percent of the class. {_shown.CHOICE}"
     columns = ("network", "class", "images", "recall, %", "precision, %", "F1, %", "most often taken for")
     chart = _charts.panels(panels, columns=3 if max(sizes) == SIZE else 1)
-    return Section(HEADING, text, Table(columns, tuple(rows)), chart)
+    return Section(HEADING, text, ReportTable(columns, tuple(rows)), chart)
 
 
 def _rows(label: str, evaluation: Evaluation) -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edgebench.schema.history import Epoch
 from edgebench.studies.study.figures import _values
-from edgebench.studies.study.results import Results, Run, Section
+from edgebench.studies.study.results import Results, Section, VariantRun
 
 HEADING = "Training curves"
 PANEL = 300
@@ -41,6 +41,6 @@ def render(results: Results) -> Section:
     return Section(HEADING, text, chart=_charts.panels(panels, columns=3, own_colours=True))
 
 
-def _epochs(run: Run) -> list[Epoch]:
+def _epochs(run: VariantRun) -> list[Epoch]:
     """Of all trainings that led to the weights."""
     return [epoch for training in run.checkpoint.about.training for epoch in training.history]

@@ -9,7 +9,7 @@ from edgebench.analysis.stats import Estimate
 from edgebench.schema.history import Provenance
 from edgebench.studies.study.figures import _cells, _devices, _values
 from edgebench.studies.study.figures.green import green_score
-from edgebench.studies.study.results import Results, Run, Section, Variant
+from edgebench.studies.study.results import Results, Section, VariantResults, VariantRun
 
 PANEL = 400
 
@@ -28,14 +28,14 @@ def render(results: Results) -> Section:
     return Section("Dashboard", text, chart=_charts.panels(panels, columns=2))
 
 
-def _by_dataset(results: Results) -> dict[str, list[tuple[str, Variant]]]:
-    found: dict[str, list[tuple[str, Variant]]] = {}
+def _by_dataset(results: Results) -> dict[str, list[tuple[str, VariantResults]]]:
+    found: dict[str, list[tuple[str, VariantResults]]] = {}
     for label, variant in _values.labelled(results):
         found.setdefault(variant.runs[0].checkpoint.about.dataset, []).append((label, variant))
     return found
 
 
-def _quantities(results: Results) -> list[tuple[str, Callable[[Variant], Estimate | None]]]:
+def _quantities(results: Results) -> list[tuple[str, Callable[[VariantResults], Estimate | None]]]:
     """(title with its unit, what is shown of a variant)"""
     wanted: list[tuple[str, _values.Value]] = [
         ("test accuracy, %", _values.accuracy_percent),
@@ -52,11 +52,11 @@ def _quantities(results: Results) -> list[tuple[str, Callable[[Variant], Estimat
     return [*found, *latencies]
 
 
-def _milligrams(run: Run, provenance: Provenance) -> float | None:
+def _milligrams(run: VariantRun, provenance: Provenance) -> float | None:
     grams = _values.co2_g(run, provenance)
     return None if grams is None else 1e3 * grams
 
 
-def _score(run: Run, provenance: Provenance) -> float | None:
+def _score(run: VariantRun, provenance: Provenance) -> float | None:
     milligrams = _milligrams(run, provenance)
     return green_score(_values.accuracy_percent(run), milligrams) if milligrams else None

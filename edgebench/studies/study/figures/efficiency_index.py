@@ -10,8 +10,8 @@ from edgebench.analysis import stats
 from edgebench.analysis.report._format import NOTHING, significant
 from edgebench.analysis.stats import Estimate
 from edgebench.studies.study.figures import _approaches, _cells, _devices, _values
-from edgebench.studies.study.figures._devices import Setting, Source
-from edgebench.studies.study.results import Results, Section, Table, Variant
+from edgebench.studies.study.figures._devices import EnergyOrigin, Setting
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults
 
 if TYPE_CHECKING:
     from edgebench.studies.study.figures import _charts
@@ -34,7 +34,7 @@ class Placed:
     """A network in one setting. energy_j: None where there is no meter that read all networks of the setting."""
 
     label: str
-    variant: Variant
+    variant: VariantResults
     time_ms: Estimate
     energy_j: float | None
     index: float
@@ -63,10 +63,10 @@ def render(results: Results) -> Section:
         "network", "short", "setting", "test accuracy, %", "AIT: p50 of one inference, ms",
         "TIE: net energy of one inference, J", "index (0 to 1)",
     )  # fmt: skip
-    return Section(HEADING, _text(sources), Table(columns, tuple(rows)), _charts.panels(panels))
+    return Section(HEADING, _text(sources), ReportTable(columns, tuple(rows)), _charts.panels(panels))
 
 
-def _panel(placed: Sequence[Placed], source: Source | None) -> Any:
+def _panel(placed: Sequence[Placed], source: EnergyOrigin | None) -> Any:
     from edgebench.studies.study.figures import _charts
 
     return _charts.scatter(
@@ -78,7 +78,7 @@ def _panel(placed: Sequence[Placed], source: Source | None) -> Any:
     )
 
 
-def _text(sources: Sequence[Source | None]) -> str:
+def _text(sources: Sequence[EnergyOrigin | None]) -> str:
     said = (
         "Maxima are over the variants of one network in one setting. The study's AIT is the time of a batch of four, "
         "its TIE the energy of the whole test split: another unit does not change the index. S, M: small, medium; the "
@@ -93,7 +93,7 @@ def _text(sources: Sequence[Source | None]) -> str:
     return said
 
 
-def _source(variants: Sequence[Variant], where: Setting) -> Source | None:
+def _source(variants: Sequence[VariantResults], where: Setting) -> EnergyOrigin | None:
     """What read an energy of every one of them, if anything did; the most trustworthy one.
 
     An energy that is lost in the noise, so that nothing or less is left of it without the idle power, is none.
@@ -103,7 +103,7 @@ def _source(variants: Sequence[Variant], where: Setting) -> Source | None:
     return min(set.intersection(*known), key=lambda one: (order.index(one.provenance), str(one)), default=None)
 
 
-def _placed(timed: Sequence[tuple[str, Variant]], where: Setting, source: Source | None) -> list[Placed]:
+def _placed(timed: Sequence[tuple[str, VariantResults]], where: Setting, source: EnergyOrigin | None) -> list[Placed]:
     times = [time for _, one in timed if (time := _devices.latency_ms(one, where))]
     energies = [_devices.energies_j(one, where)[source] for _, one in timed] if source else None
     indices = index([time.value for time in times], energies)
@@ -121,7 +121,7 @@ def _point(one: Placed) -> _charts.Point:
     return _charts.Point(one.index, right.value, approach, short, right.low, right.high)
 
 
-def _row(one: Placed, where: Setting, source: Source | None) -> tuple[str, ...]:
+def _row(one: Placed, where: Setting, source: EnergyOrigin | None) -> tuple[str, ...]:
     return (
         one.label,
         _approaches.short(one.variant),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgebench.networks.evaluation import Evaluation, HeatMap
 from edgebench.studies.study.figures import _shown
-from edgebench.studies.study.results import Image, Results, Section
+from edgebench.studies.study.results import ReportImage, Results, Section
 
 HEADING = "Grad-CAM"
 
@@ -14,7 +14,7 @@ def render(results: Results) -> Section:
     if not shown:
         return Section(HEADING, _shown.NO_EVALUATION)
     images = tuple(
-        Image(picture.png, _caption(label, evaluation, picture))
+        ReportImage(picture.png, _caption(label, evaluation, picture))
         for label, evaluation in shown
         for picture in evaluation.grad_cam.pictures
     )

@@ -9,7 +9,7 @@ from functools import partial
 from edgebench.analysis.report._format import NOTHING, significant
 from edgebench.schema.history import Provenance
 from edgebench.studies.study.figures import _cells, _values
-from edgebench.studies.study.results import Results, Run, Section, Table, Variant
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults, VariantRun
 
 HEADING = "Green table"
 FRONT = "on the Pareto front"
@@ -26,7 +26,7 @@ class Green:
     """A network in the table; co2_mg and accuracy_percent are means over seeds."""
 
     label: str
-    variant: Variant
+    variant: VariantResults
     co2_mg: float
     accuracy_percent: float
 
@@ -51,7 +51,7 @@ def on_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
     ]
 
 
-def joules_to(run: Run, target: float, provenance: Provenance) -> float | None:
+def joules_to(run: VariantRun, target: float, provenance: Provenance) -> float | None:
     """Energy until the end of the first epoch whose validation accuracy is at least `target`."""
     spent = 0.0
     for training, cost in zip(run.checkpoint.about.training, _values.costs(run), strict=False):
@@ -94,7 +94,7 @@ def render(results: Results) -> Section:
         "common validation accuracy, %", "energy to it, J", FRONT,
     )  # fmt: skip
     text = f"{TEXT} CO2 at {_values.intensities(results)}."
-    return Section(HEADING, text, Table(columns, tuple(rows)), _charts.panels(panels))
+    return Section(HEADING, text, ReportTable(columns, tuple(rows)), _charts.panels(panels))
 
 
 def _row(one: Green, best: bool, target: float, provenance: Provenance) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _row(one: Green, best: bool, target: float, provenance: Provenance) -> tuple
     )
 
 
-def _common_target(variants: Sequence[Variant]) -> float:
+def _common_target(variants: Sequence[VariantResults]) -> float:
     """The highest validation accuracy that every run reaches in some epoch; 0 without a history."""
     best = [
         max((epoch.validation_accuracy for one in run.checkpoint.about.training for epoch in one.history), default=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.studies.study.figures import _values
-from edgebench.studies.study.results import Results, Section, Table, Variant
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults
 
 HEADING = "Sparsity per layer"
 ALL, LIVE = "of all weights", "of live weights"
@@ -38,14 +38,14 @@ def render(results: Results) -> Section:
         panels.append((label, _charts.bars(bars, value="zeros, %")))
     columns = ("network", "layer", "weights", "zeros", "dead weights", "zeros of all, %", "zeros of live, %")
     cut = "" if len(panels) <= MOST_PANELS else f" Drawn: the first {MOST_PANELS} of {len(panels)} networks."
-    return Section(HEADING, TEXT + cut, Table(columns, tuple(rows)), _charts.panels(panels[:MOST_PANELS]))
+    return Section(HEADING, TEXT + cut, ReportTable(columns, tuple(rows)), _charts.panels(panels[:MOST_PANELS]))
 
 
-def _has_zeros(variant: Variant) -> bool:
+def _has_zeros(variant: VariantResults) -> bool:
     return any(one.nonzero < one.weights for one in variant.runs[0].sparsity)
 
 
-def _total(label: str, variant: Variant) -> tuple[str, ...]:
+def _total(label: str, variant: VariantResults) -> tuple[str, ...]:
     layers = variant.runs[0].sparsity
     weights, live = sum(one.weights for one in layers), sum(one.live for one in layers)
     zeros = weights - sum(one.nonzero for one in layers)

@@ -6,7 +6,7 @@ from functools import partial
 
 from edgebench.analysis.report._format import NOTHING
 from edgebench.studies.study.figures import _ratios, _values
-from edgebench.studies.study.results import Results, Run, Section, Table
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantRun
 
 HEADING = "Packed sizes"
 CHECKPOINT = "checkpoint, dense"
@@ -43,9 +43,9 @@ def render(results: Results) -> Section:
         f"Mean over seeds. {_ratios.LINE} Only a format that leaves zeros out gets smaller by them; "
         "none makes inference faster."
     )
-    return Section(HEADING, text, Table(columns, tuple(rows)), _charts.panels(panels) if panels else None)
+    return Section(HEADING, text, ReportTable(columns, tuple(rows)), _charts.panels(panels) if panels else None)
 
 
-def _packed_mb(run: Run, name: str) -> float | None:
+def _packed_mb(run: VariantRun, name: str) -> float | None:
     found = run.packed_bytes.get(name)
     return None if found is None else found / 1e6

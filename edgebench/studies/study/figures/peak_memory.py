@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from edgebench.studies.study.figures import _cells, _values
-from edgebench.studies.study.results import Results, Run, Section, Table
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantRun
 
 HEADING = "Peak memory of training"
 MIB = 2**20
 
 
-def peak_mib(run: Run, what: str) -> float | None:
+def peak_mib(run: VariantRun, what: str) -> float | None:
     """The highest of all trainings that led to the weights."""
     return max(
         (cost.peak_memory_bytes[what] / MIB for cost in _values.costs(run) if what in cost.peak_memory_bytes),
@@ -37,4 +37,4 @@ def render(results: Results) -> Section:
     drawn = [(what, _charts.bars(bars[what], value="peak, MiB (2^20 B)")) for what in kinds]
     text = "Mean over seeds; whisker: smallest and largest run. A process' high-water mark holds the libraries as well."
     columns = ("network", "n seeds", *(f"{what}, MiB (2^20 B)" for what in kinds))
-    return Section(HEADING, text, Table(columns, tuple(rows)), _charts.panels(drawn))
+    return Section(HEADING, text, ReportTable(columns, tuple(rows)), _charts.panels(drawn))

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgebench.analysis.stats import Estimate
 from edgebench.studies.study.figures import _cells, _devices, _ratios, _values
-from edgebench.studies.study.results import Results, Section, Variant
+from edgebench.studies.study.results import Results, Section, VariantResults
 
 HEADING = "Over the ratio"
 
@@ -29,7 +29,7 @@ def render(results: Results) -> Section:
     return Section(HEADING, f"{_ratios.LINE} {_cells.WHISKERS}", chart=_charts.panels(panels))
 
 
-def _panel(results: Results, value: str, of: Callable[[Variant], Estimate | None], *, zero: bool = True) -> Any:
+def _panel(results: Results, value: str, of: Callable[[VariantResults], Estimate | None], *, zero: bool = True) -> Any:
     from edgebench.studies.study.figures import _charts
 
     points = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.analysis.report._format import NOTHING
-from edgebench.studies.study.results import Results, Section, Table
+from edgebench.studies.study.results import ReportTable, Results, Section
 
 HEADING = "What the publication states"
 
@@ -22,4 +22,4 @@ def render(results: Results) -> Section:
         f"Transcribed from {results.source}, with the units that it prints. Whether they are right, the findings say."
     )
     columns = ("table", "network", *(f"{name.replace('_', ' ')} (as printed)" for name in quantities))
-    return Section(HEADING, text, Table(columns, rows))
+    return Section(HEADING, text, ReportTable(columns, rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgebench.analysis.report._format import NOTHING
 from edgebench.networks.evaluation import Roc
 from edgebench.studies.study.figures import _shown
-from edgebench.studies.study.results import Results, Section, Table
+from edgebench.studies.study.results import ReportTable, Results, Section
 
 HEADING = "ROC"
 PANEL = 300
@@ -40,7 +40,7 @@ def render(results: Results) -> Section:
         "often an image of the class has a higher one than an image of another. "
         f"Of more than {MOST_CURVES} classes, those with the smallest AUC are drawn. {_shown.CHOICE}"
     )
-    table = Table(("network", "class", "AUC (0 to 1)"), tuple(rows))
+    table = ReportTable(("network", "class", "AUC (0 to 1)"), tuple(rows))
     return Section(HEADING, text, table, _charts.panels(panels, columns=3, own_colours=True))
 
 

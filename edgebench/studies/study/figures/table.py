@@ -7,7 +7,7 @@ from functools import partial
 
 from edgebench.schema.history import Provenance
 from edgebench.studies.study.figures import _cells, _values
-from edgebench.studies.study.results import Results, Section, Table, Variant
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults
 
 COLUMNS = (
     "network", "n seeds", "test accuracy, %", "test loss, nats", "parameters", "non-zero parameters", "MACs per image",
@@ -21,7 +21,7 @@ def render(results: Results) -> Section:
     rows = tuple(_row(label, variant, emitted) for label, variant in _values.labelled(results))
     carbon = f"CO2 at {_values.intensities(results)}." if emitted else f"No CO2: {_values.no_energy(results)}."
     cut = " Sizes were cut down (--subset): accuracies are not the study's." if results.subset else ""
-    return Section("Results", f"{_cells.SEEDS} {carbon}{cut}", Table(columns, rows))
+    return Section("Results", f"{_cells.SEEDS} {carbon}{cut}", ReportTable(columns, rows))
 
 
 def _origin(results: Results, provenance: Provenance) -> str:
@@ -30,7 +30,7 @@ def _origin(results: Results, provenance: Provenance) -> str:
     return f"{provenance}: {' or '.join(sorted(named))}"
 
 
-def _row(label: str, variant: Variant, emitted: Sequence[Provenance]) -> tuple[str, ...]:
+def _row(label: str, variant: VariantResults, emitted: Sequence[Provenance]) -> tuple[str, ...]:
     over = partial(_values.over_seeds, variant)
     return (
         label,
@@ -47,10 +47,10 @@ def _row(label: str, variant: Variant, emitted: Sequence[Provenance]) -> tuple[s
     )
 
 
-def _file(variant: Variant, unit: float) -> str:
+def _file(variant: VariantResults, unit: float) -> str:
     """Mean over seeds; they differ by the digits in the metadata at most."""
     return f"{sum(run.file_bytes for run in variant.runs) / len(variant.runs) / unit:,.3f}"
 
 
-def _co2(variant: Variant, provenance: Provenance) -> _values.Summary | None:
+def _co2(variant: VariantResults, provenance: Provenance) -> _values.Summary | None:
     return _values.over_seeds(variant, partial(_values.co2_g, provenance=provenance))

@@ -7,7 +7,7 @@ from functools import partial
 from edgebench.schema.history import Provenance
 from edgebench.studies.study.figures import _cells, _values
 from edgebench.studies.study.figures._values import Summary
-from edgebench.studies.study.results import Results, Section, Table, Variant
+from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults
 
 HEADING = "Energy of training"
 COLUMNS = (
@@ -38,10 +38,10 @@ def render(results: Results) -> Section:
         f"CO2 at {_values.intensities(results) or 'no stated intensity'}."
     )
     drawn = _charts.bars(bars, value="energy of all trainings of a network, J")
-    return Section(HEADING, text, Table(COLUMNS, tuple(_row(*one) for one in found)), _charts.alone(drawn))
+    return Section(HEADING, text, ReportTable(COLUMNS, tuple(_row(*one) for one in found)), _charts.alone(drawn))
 
 
-def _row(label: str, variant: Variant, provenance: Provenance, joules: Summary) -> tuple[str, ...]:
+def _row(label: str, variant: VariantResults, provenance: Provenance, joules: Summary) -> tuple[str, ...]:
     return (
         label,
         str(joules.count),

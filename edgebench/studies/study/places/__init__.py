@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from edgebench import plugins
 from edgebench.errors import UserError
 from edgebench.progress import Progress, Silent
-from edgebench.studies.study.matrix import Step
+from edgebench.studies.study.matrix import StudyStep
 
 Files = dict[str, bytes]
 
@@ -27,7 +27,7 @@ class Place(Protocol):
 
     jobs: int
 
-    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+    def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
         """Start a step. scratch: a folder on this machine, of use to steps that are made here.
 
         The future raises the step's UserError, and BrokenExecutor if what should make it is no longer there.
@@ -51,7 +51,7 @@ def open_place(on: str, jobs: int) -> Place:
 # ------------------------------------------------------------------ for places that are other processes
 
 
-class Refusal(NamedTuple):
+class RemoteUserError(NamedTuple):
     """A UserError on its way between processes: pickle does not carry an exception that takes several arguments."""
 
     where: str
@@ -59,29 +59,29 @@ class Refusal(NamedTuple):
     remedy: str
 
 
-def perform_apart(step: Step, parents: list[bytes], scratch: Path | None = None) -> Files | Refusal:
+def perform_apart(step: StudyStep, parents: list[bytes], scratch: Path | None = None) -> Files | RemoteUserError:
     """Make a step in this other process."""
     from edgebench.studies.study import steps
 
     try:
         return steps.perform(step, parents, scratch, Silent())
     except UserError as error:
-        return Refusal(error.where, error.seen, error.remedy)
+        return RemoteUserError(error.where, error.seen, error.remedy)
 
 
 def answered(
-    asked: Future[Files | Refusal], is_gone: Callable[[BaseException], bool] = lambda _: False
+    asked: Future[Files | RemoteUserError], is_gone: Callable[[BaseException], bool] = lambda _: False
 ) -> Future[Files]:
     """What `perform_apart` answers, as a place has to. is_gone: whether an error is the other process's end."""
     made: Future[Files] = Future()
 
-    def pass_on(done: Future[Files | Refusal]) -> None:
+    def pass_on(done: Future[Files | RemoteUserError]) -> None:
         try:
             answer = done.result()
         except BaseException as error:
             made.set_exception(BrokenExecutor(str(error)) if is_gone(error) else error)
             return
-        if isinstance(answer, Refusal):
+        if isinstance(answer, RemoteUserError):
             made.set_exception(UserError(*answer))
         else:
             made.set_result(answer)

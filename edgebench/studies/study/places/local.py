@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgebench.errors import UserError
 from edgebench.progress import Progress
-from edgebench.studies.study.matrix import Step
+from edgebench.studies.study.matrix import StudyStep
 from edgebench.studies.study.places import Files, answered, perform_apart
 
 PARENT_CHECK_S = 1.0
@@ -24,7 +24,7 @@ PARENT_CHECK_S = 1.0
 class InProcess:
     jobs = 1
 
-    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+    def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
         from edgebench.studies.study import steps
 
         made: Future[Files] = Future()
@@ -38,7 +38,7 @@ class InProcess:
         pass
 
 
-class Workers:
+class LocalWorkers:
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._pool = ProcessPoolExecutor(
@@ -49,7 +49,7 @@ class Workers:
             initargs=(os.getpid(), _threads(jobs)),
         )
 
-    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+    def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
         # Ctrl-C goes to the whole terminal; the parent decides what it means. A child inherits what is blocked, and
         # the pool starts its children when it is given something to do.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -64,10 +64,10 @@ class Workers:
         self._pool.shutdown(wait=not now, cancel_futures=now)
 
 
-def open_place(address: str, jobs: int) -> InProcess | Workers:
+def open_place(address: str, jobs: int) -> InProcess | LocalWorkers:
     if address:
         raise UserError("--on", f"'local' takes no address, and '{address}' was given", "Write --on local")
-    return InProcess() if jobs == 1 else Workers(jobs)
+    return InProcess() if jobs == 1 else LocalWorkers(jobs)
 
 
 def _threads(jobs: int) -> int:

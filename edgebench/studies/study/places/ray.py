@@ -13,7 +13,7 @@ from typing import Any
 from edgebench import __version__
 from edgebench.errors import MissingPackage, UserError
 from edgebench.progress import Progress
-from edgebench.studies.study.matrix import Step
+from edgebench.studies.study.matrix import StudyStep
 from edgebench.studies.study.places import Files, answered, perform_apart
 
 # Of what Ray says: the traceback of its server may stand behind.
@@ -32,7 +32,7 @@ class Cluster:
         self.jobs = max(jobs, int(resources.get("GPU" if self._gpus else "CPU", 1)))
         self._perform = ray.remote(num_cpus=1, num_gpus=self._gpus)(perform_apart)
 
-    def submit(self, step: Step, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
+    def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
         return answered(self._perform.remote(step, parents).future(), self._is_gone)
 
     def close(self, *, now: bool) -> None:

@@ -24,9 +24,9 @@ from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
 from edgebench.studies.study import intact
 from edgebench.studies.study.file import Part
-from edgebench.studies.study.making import Failure
 from edgebench.studies.study.matrix import Cell, Matrix
-from edgebench.studies.study.store import NETWORK, Store
+from edgebench.studies.study.scheduler import StudyFailure
+from edgebench.studies.study.store import NETWORK, StudyStore
 
 RECORDS = "records"
 COPY = "-identical-copy"
@@ -48,8 +48,8 @@ def conditions(parts: dict[str, Part], plan: str, targets_file: Path | None) -> 
 
 
 def measure(
-    parts: dict[str, Part], matrix: Matrix, store: Store, given: Conditions, progress: Progress
-) -> list[Failure]:
+    parts: dict[str, Part], matrix: Matrix, store: StudyStore, given: Conditions, progress: Progress
+) -> list[StudyFailure]:
     """Formats and targets of each part, for the networks of its first seed. What was measured before is not again.
 
     Returns what ended with a UserError; the other parts and targets are measured. Raises KeyboardInterrupt if a job was
@@ -64,13 +64,13 @@ def measure(
         try:
             bundles = [_exported(cell, part, matrix, store, progress) for cell in cells]
         except UserError as error:
-            failures.append(Failure(f"{name}, exported", error))
+            failures.append(StudyFailure(f"{name}, exported", error))
             continue
         for target in part.targets:
             try:
                 _deploy(given.targets[target], bundles, given.plan, store.folder / RECORDS, progress)
             except UserError as error:
-                failures.append(Failure(f"{name} on {target}", error))
+                failures.append(StudyFailure(f"{name} on {target}", error))
     return failures
 
 
@@ -78,19 +78,19 @@ def is_copy(one: Record) -> bool:
     return one.artifact.name.endswith(COPY)
 
 
-def bundled(cell: Cell, digest: str, store: Store) -> Bundle | None:
+def bundled(cell: Cell, digest: str, store: StudyStore) -> Bundle | None:
     """What was exported of this very network, if it was. digest: of its checkpoint."""
     folder = _bundle_folder(cell, store)
     there = bundle.load(folder) if (folder / "bundle.json").is_file() else None
     return there if there and there.source.get("digest") == digest else None
 
 
-def _bundle_folder(cell: Cell, store: Store) -> Path:
+def _bundle_folder(cell: Cell, store: StudyStore) -> Path:
     slug = "".join(sign if sign.isalnum() or sign in "-." else "-" for sign in cell.label)
     return store.folder / "bundles" / f"{slug}-{cell.network[:6]}"
 
 
-def _exported(cell: Cell, part: Part, matrix: Matrix, store: Store, progress: Progress) -> Path:
+def _exported(cell: Cell, part: Part, matrix: Matrix, store: StudyStore, progress: Progress) -> Path:
     folder = _bundle_folder(cell, store)
     network = store.path(matrix.steps[cell.network]) / NETWORK
     there = bundled(cell, checkpoint.load(network).digest, store)

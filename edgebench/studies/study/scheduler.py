@@ -8,26 +8,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgebench.errors import UserError
-from edgebench.progress import Progress
-from edgebench.progress import Step as Bar
+from edgebench.progress import Progress, ProgressStep
 from edgebench.studies.study import intact, places, steps
-from edgebench.studies.study.matrix import Matrix, Step
+from edgebench.studies.study.matrix import Matrix, StudyStep
 from edgebench.studies.study.places import Files, Place
-from edgebench.studies.study.store import NETWORK, Store
+from edgebench.studies.study.store import NETWORK, StudyStore
 
 # Training images of a data set, near enough for a progress bar.
 WHOLE_SET = 50_000
 
 
 @dataclass(frozen=True)
-class Failure:
+class StudyFailure:
     """what: the step that was not made, or the measurement."""
 
     what: str
     error: UserError
 
 
-def make(matrix: Matrix, store: Store, on: str, jobs: int, progress: Progress) -> list[Failure]:
+def make(matrix: Matrix, store: StudyStore, on: str, jobs: int, progress: Progress) -> list[StudyFailure]:
     """Returns the steps that ended with a UserError; steps that need them are left out, the others are made.
 
     Raises UserError if the place cannot be reached, or if it is lost while it makes them.
@@ -43,7 +42,7 @@ def make(matrix: Matrix, store: Store, on: str, jobs: int, progress: Progress) -
     place = places.open_place(on, jobs)
     try:
         with progress.step("study", total=round(sum(map(work, missing.values())))) as bar:
-            failures = _Making(matrix, store, place, missing, bar, progress).all()
+            failures = _Scheduler(matrix, store, place, missing, bar, progress).run()
     except BrokenExecutor as error:
         place.close(now=True)
         raise UserError(
@@ -58,7 +57,7 @@ def make(matrix: Matrix, store: Store, on: str, jobs: int, progress: Progress) -
     return failures
 
 
-def work(step: Step) -> float:
+def work(step: StudyStep) -> float:
     """What a step takes, roughly and in no unit: for the progress bar. Training is nearly all of it."""
     if step.kind == "read":
         return 1.0
@@ -66,11 +65,17 @@ def work(step: Step) -> float:
     return max(1.0, (step.epochs or steps.recipe_epochs(step)) * images / WHOLE_SET)
 
 
-class _Making:
+class _Scheduler:
     """Every missing step is waiting, running, failed, or in the store."""
 
     def __init__(
-        self, matrix: Matrix, store: Store, place: Place, missing: dict[str, Step], bar: Bar, progress: Progress
+        self,
+        matrix: Matrix,
+        store: StudyStore,
+        place: Place,
+        missing: dict[str, StudyStep],
+        bar: ProgressStep,
+        progress: Progress,
     ) -> None:
         self._matrix = matrix
         self._store = store
@@ -79,10 +84,10 @@ class _Making:
         self._bar = bar
         self._progress = progress
         self._running: dict[Future[Files], str] = {}
-        self._failed: dict[str, Failure] = {}
+        self._failed: dict[str, StudyFailure] = {}
         self._total = len(missing)
 
-    def all(self) -> list[Failure]:
+    def run(self) -> list[StudyFailure]:
         while self._waiting or self._running:
             self._drop_orphans()
             self._start()
@@ -97,7 +102,7 @@ class _Making:
             failed = [self._failed[parent] for parent in step.parents if parent in self._failed]
             if failed:
                 del self._waiting[key]
-                self._failed[key] = Failure(step.label, failed[0].error)
+                self._failed[key] = StudyFailure(step.label, failed[0].error)
 
     def _start(self) -> None:
         unmade = self._waiting.keys() | self._running.values()
@@ -117,7 +122,7 @@ class _Making:
         try:
             files = future.result()
         except UserError as error:
-            self._failed[key] = Failure(step.label, error)
+            self._failed[key] = StudyFailure(step.label, error)
             self._progress.say(f"Not made: {step.label}: {error}")
         else:
             self._store.keep(step, files)
@@ -128,7 +133,7 @@ class _Making:
 class _Relay:
     """What a step says goes behind the study's own bar: there is one bar at a time."""
 
-    def __init__(self, bar: Bar) -> None:
+    def __init__(self, bar: ProgressStep) -> None:
         self._bar = bar
 
     @contextmanager
@@ -140,7 +145,7 @@ class _Relay:
 
 
 class _RelayStep:
-    def __init__(self, bar: Bar, label: str) -> None:
+    def __init__(self, bar: ProgressStep, label: str) -> None:
         self._bar = bar
         self._label = label
 

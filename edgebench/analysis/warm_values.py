@@ -20,7 +20,7 @@ _OUTLINE = 20_000
 _MEDIAN = "median_ns"
 
 
-class Settled:
+class WarmValues:
     """Latencies of one inference in float ns, of at least one round each.
 
     With a pace (`missed` is counted) every inference begins cold: all of them count.
@@ -82,9 +82,9 @@ class Settled:
         return float(sum(raw.sum() / block for raw, block in zip(self._raw, self._blocks, strict=True)))
 
 
-def of(rounds: Sequence[Round]) -> Settled:
+def of(rounds: Sequence[Round]) -> WarmValues:
     """A record's rounds never change: those of the last few records are kept."""
-    return _of_same(_Same(rounds)) if isinstance(rounds, tuple) else Settled(rounds)
+    return _of_same(_Same(rounds)) if isinstance(rounds, tuple) else WarmValues(rounds)
 
 
 def medians_ns(rounds: Sequence[Round]) -> list[float]:
@@ -106,8 +106,8 @@ class _Same:
 
 
 @lru_cache(maxsize=_KEPT)
-def _of_same(same: _Same) -> Settled:
-    return Settled(same.rounds)
+def _of_same(same: _Same) -> WarmValues:
+    return WarmValues(same.rounds)
 
 
 def cold_prefix(values: np.ndarray) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from edgebench.progress import Step
+from edgebench.progress import ProgressStep
 
 REDRAW_S = 0.1
 
 
-class Bar:
-    def __init__(self, step: Step) -> None:
+class ThrottledBar:
+    def __init__(self, step: ProgressStep) -> None:
         self._step = step
         self._waiting = 0
         self._note = ""

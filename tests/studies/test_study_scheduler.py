@@ -17,10 +17,10 @@ import pytest
 from edgebench.errors import UnknownName, UserError
 from edgebench.progress import Silent
 from edgebench.schema import checkpoint
-from edgebench.studies.study import intact, making, places
-from edgebench.studies.study.matrix import Matrix, Step
+from edgebench.studies.study import intact, places, scheduler
+from edgebench.studies.study.matrix import Matrix, StudyStep
 from edgebench.studies.study.places import local
-from edgebench.studies.study.store import NETWORK, Store
+from edgebench.studies.study.store import NETWORK, StudyStore
 from tests.support.studies import TINY, Fake, expand, metadata, minimal, write
 
 torch = pytest.importorskip("torch")
@@ -42,8 +42,8 @@ def tiny(tmp_path: Path) -> Matrix:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "out")
+def store(tmp_path: Path) -> StudyStore:
+    return StudyStore(tmp_path / "out")
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return fake
 
 
-def make(matrix: Matrix, store: Store, progress: Lines | None = None) -> list[making.Failure]:
-    return making.make(matrix, store, "local", 1, progress or Lines())
+def make(matrix: Matrix, store: StudyStore, progress: Lines | None = None) -> list[scheduler.StudyFailure]:
+    return scheduler.make(matrix, store, "local", 1, progress or Lines())
 
 
-def steps_of(matrix: Matrix, kind: str, words: str) -> list[Step]:
+def steps_of(matrix: Matrix, kind: str, words: str) -> list[StudyStep]:
     return [step for step in matrix.steps.values() if step.kind == kind and words in step.label]
 
 
@@ -66,7 +66,7 @@ def steps_of(matrix: Matrix, kind: str, words: str) -> list[Step]:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_what_is_done_is_not_made_again(tiny: Matrix, store: Store, place: Fake, jobs: int) -> None:
+def test_what_is_done_is_not_made_again(tiny: Matrix, store: StudyStore, place: Fake, jobs: int) -> None:
     place.jobs = jobs
     assert make(tiny, store) == []
     assert (len(place.asked), place.closed) == (16, [False])
@@ -77,7 +77,7 @@ def test_what_is_done_is_not_made_again(tiny: Matrix, store: Store, place: Fake,
     assert said.lines == ["16 steps, 16 of them done before"]
 
 
-def test_a_failed_step_takes_only_what_needs_it(tiny: Matrix, store: Store, place: Fake) -> None:
+def test_a_failed_step_takes_only_what_needs_it(tiny: Matrix, store: StudyStore, place: Fake) -> None:
     place._failing = "change mlp-small fashion-mnist-mini@200,100 half s1"
     failures = make(tiny, store)
     assert [one.what for one in failures] == ["mlp-small fashion-mnist-mini@200,100 half s1"] * 2  # and its reading
@@ -89,7 +89,7 @@ def test_a_failed_step_takes_only_what_needs_it(tiny: Matrix, store: Store, plac
     assert len(place.asked) == 2
 
 
-def test_a_bug_ends_the_run_and_keeps_what_is_made(tiny: Matrix, store: Store, place: Fake) -> None:
+def test_a_bug_ends_the_run_and_keeps_what_is_made(tiny: Matrix, store: StudyStore, place: Fake) -> None:
     place._bug = "control s0"
     with pytest.raises(ZeroDivisionError):
         make(tiny, store)
@@ -101,7 +101,7 @@ def test_a_bug_ends_the_run_and_keeps_what_is_made(tiny: Matrix, store: Store, p
     assert len(place.asked) == 16 - made
 
 
-def test_a_place_that_is_gone_ends_the_run_with_what_to_do(tiny: Matrix, store: Store, place: Fake) -> None:
+def test_a_place_that_is_gone_ends_the_run_with_what_to_do(tiny: Matrix, store: StudyStore, place: Fake) -> None:
     def gone(*_: object) -> Future[places.Files]:
         lost: Future[places.Files] = Future()
         lost.set_exception(BrokenExecutor("killed\nat work"))
@@ -116,7 +116,7 @@ def test_a_place_that_is_gone_ends_the_run_with_what_to_do(tiny: Matrix, store: 
 # ------------------------------------------------------------------ what is in the folders
 
 
-def test_half_a_step_is_no_step(tiny: Matrix, store: Store, place: Fake) -> None:
+def test_half_a_step_is_no_step(tiny: Matrix, store: StudyStore, place: Fake) -> None:
     """Of a kill while it was written, of files that were deleted, of a folder that only has its name."""
     (step, *_) = steps_of(tiny, "train", "s0")
     partial = store.path(step).with_name(f"{step.folder}.new.part")
@@ -137,7 +137,7 @@ def test_half_a_step_is_no_step(tiny: Matrix, store: Store, place: Fake) -> None
 
 @pytest.mark.parametrize("what", ["damaged", "another model", "another seed", "another data set", "no checkpoint"])
 def test_a_network_that_is_not_the_steps_is_made_again_and_all_that_comes_from_it(
-    what: str, tiny: Matrix, store: Store, place: Fake, tmp_path: Path
+    what: str, tiny: Matrix, store: StudyStore, place: Fake, tmp_path: Path
 ) -> None:
     make(tiny, store)
     place.asked.clear()
@@ -164,7 +164,7 @@ def test_a_network_that_is_not_the_steps_is_made_again_and_all_that_comes_from_i
     assert len(intact.digests(tiny, store)) == 16
 
 
-def test_a_reading_of_another_network_is_read_again(tiny: Matrix, store: Store, place: Fake) -> None:
+def test_a_reading_of_another_network_is_read_again(tiny: Matrix, store: StudyStore, place: Fake) -> None:
     make(tiny, store)
     place.asked.clear()
     first, second = steps_of(tiny, "read", "dense")
@@ -175,7 +175,9 @@ def test_a_reading_of_another_network_is_read_again(tiny: Matrix, store: Store, 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "sparsity.json", "packed.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[7]", b"[" * 100_000, b'"\xff"'])
-def test_a_damaged_reading_is_read_again(name: str, content: bytes, tiny: Matrix, store: Store, place: Fake) -> None:
+def test_a_damaged_reading_is_read_again(
+    name: str, content: bytes, tiny: Matrix, store: StudyStore, place: Fake
+) -> None:
     make(tiny, store)
     place.asked.clear()
     step = steps_of(tiny, "read", "dense")[0]
@@ -184,17 +186,17 @@ def test_a_damaged_reading_is_read_again(name: str, content: bytes, tiny: Matrix
     assert place.asked == [f"read {step.label}"]
 
 
-def test_a_folder_that_cannot_be_written_is_told(tiny: Matrix, store: Store, place: Fake, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(tiny: Matrix, store: StudyStore, place: Fake, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/x/steps: cannot be written"):
-        Store(tmp_path / "file" / "x")
+        StudyStore(tmp_path / "file" / "x")
     (step, *_) = tiny.steps.values()
     shutil.rmtree(store.folder)
     with pytest.raises(UserError, match=f"{step.folder}: it cannot be written .*Mend that and type the same again"):
         make(tiny, store)
 
 
-def test_two_runs_of_one_study_do_not_mix(store: Store) -> None:
+def test_two_runs_of_one_study_do_not_mix(store: StudyStore) -> None:
     refused = pytest.raises(UserError, match="another run of this study is at work")
     with store.one_run_at_a_time(), refused, store.one_run_at_a_time():
         pass
@@ -213,19 +215,19 @@ def test_places_are_told_apart() -> None:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[local.Workers]:
+def workers() -> Iterator[local.LocalWorkers]:
     """One process, which imports torch once."""
-    place = local.Workers(1)
+    place = local.LocalWorkers(1)
     yield place
     place.close(now=False)
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> Step:
+def training(tmp_path: Path) -> StudyStep:
     return next(iter(expand(write(tmp_path / "s.yaml", minimal())).steps.values()))
 
 
-def test_ctrl_c_does_not_reach_workers(workers: local.Workers, training: Step, tmp_path: Path) -> None:
+def test_ctrl_c_does_not_reach_workers(workers: local.LocalWorkers, training: StudyStep, tmp_path: Path) -> None:
     """It goes to every process of the terminal, and the first step that is asked for starts the worker."""
     made = workers.submit(training, [], tmp_path / "scratch", Silent())
     (worker,) = workers._pool._processes
@@ -234,7 +236,9 @@ def test_ctrl_c_does_not_reach_workers(workers: local.Workers, training: Step, t
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-def test_a_step_that_fails_in_a_worker_says_why(workers: local.Workers, training: Step, tmp_path: Path) -> None:
+def test_a_step_that_fails_in_a_worker_says_why(
+    workers: local.LocalWorkers, training: StudyStep, tmp_path: Path
+) -> None:
     """The error has more arguments than pickle carries; and the worker goes on."""
     failed = workers.submit(training, [b"no checkpoint"], tmp_path / "failing", Silent())
     with pytest.raises(UserError, match="it is not a safetensors file") as told:
@@ -243,8 +247,8 @@ def test_a_step_that_fails_in_a_worker_says_why(workers: local.Workers, training
     assert NETWORK in workers.submit(training, [], tmp_path / "scratch", Silent()).result()
 
 
-def test_a_killed_worker_is_told_as_a_place_that_is_gone(training: Step, tmp_path: Path) -> None:
-    place = local.Workers(1)
+def test_a_killed_worker_is_told_as_a_place_that_is_gone(training: StudyStep, tmp_path: Path) -> None:
+    place = local.LocalWorkers(1)
     made = place.submit(training, [], tmp_path / "scratch", Silent())
     (worker,) = place._pool._processes
     os.kill(worker, signal.SIGKILL)
@@ -258,7 +262,7 @@ import os, pathlib, sys, time
 from edgebench.progress import Silent
 from edgebench.studies.study.places import local
 if __name__ == "__main__":
-    place = local.Workers(1)
+    place = local.LocalWorkers(1)
     place._pool.submit(os.getpid).result()
     print(*place._pool._processes, flush=True)
     time.sleep(60)

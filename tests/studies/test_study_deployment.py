@@ -19,12 +19,12 @@ from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome, Record
 from edgebench.schema.targets import Target
 from edgebench.studies import study
-from edgebench.studies.study import checking, claims, collect, intact, making, matrix, measuring, places
+from edgebench.studies.study import claims, collect, deployment, file_checks, intact, matrix, places, scheduler
 from edgebench.studies.study.file import Claim, Side
 from edgebench.studies.study.matrix import Matrix
-from edgebench.studies.study.store import Store
+from edgebench.studies.study.store import StudyStore
 from tests.conftest import make_relu_bundle
-from tests.studies.test_study_making import Lines
+from tests.studies.test_study_scheduler import Lines
 from tests.support.records import make_record, save_all
 from tests.support.studies import Fake, minimal, write
 
@@ -47,7 +47,7 @@ class Board:
         return save_all(results, [self._measured(one, target, how, created) for one in wanted])
 
     def _measured(self, source: Source, target: Target, how: Plan, created: str) -> Record:
-        slower = 1.01 if source.artifact.name.endswith(measuring.COPY) else 1.0
+        slower = 1.01 if source.artifact.name.endswith(deployment.COPY) else 1.0
         return make_record(
             source.artifact, target=target.name, job=f"job-{len(self.jobs)}", created=created,
             p50_ns=50_000 * slower, plan=how, outcome=self.outcome,
@@ -66,15 +66,15 @@ class Measured:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         variants = {"dense": {}, "control": {"after": [{"epochs": 1}]}}
-        self.file = checking.load(
+        self.file = file_checks.load(
             write(folder / "s.yaml", minimal(variants=variants, formats=["onnx-fp32"], targets=["desktop-cpu"]))
         )
         self.parts = matrix.parts(self.file)
         self.matrix: Matrix = matrix.expand(self.parts)
-        self.store = Store(folder / "out")
+        self.store = StudyStore(folder / "out")
         monkeypatch.setattr(places, "open_place", lambda on, jobs: Fake(folder))
-        making.make(self.matrix, self.store, "local", 1, Lines())
-        monkeypatch.setattr(measuring.export, "export", self._export)
+        scheduler.make(self.matrix, self.store, "local", 1, Lines())
+        monkeypatch.setattr(deployment.export, "export", self._export)
         self.exported: list[str] = []
 
     def _export(self, source: Path, *, out: Path, **_: Any) -> Any:
@@ -87,13 +87,13 @@ class Measured:
     def belongs_to(self, folder: Path, digest: str) -> None:
         bundle.save(msgspec.structs.replace(bundle.load(folder), source={"digest": digest}), folder)
 
-    def measure(self, preset: str = "quick") -> list[making.Failure]:
-        given = measuring.conditions(self.parts, preset, None)
-        return measuring.measure(self.parts, self.matrix, self.store, given, Lines())
+    def measure(self, preset: str = "quick") -> list[scheduler.StudyFailure]:
+        given = deployment.conditions(self.parts, preset, None)
+        return deployment.measure(self.parts, self.matrix, self.store, given, Lines())
 
     @property
     def records(self) -> list[Record]:
-        return record_files.load_target(self.store.folder / measuring.RECORDS, "desktop-cpu").records
+        return record_files.load_target(self.store.folder / deployment.RECORDS, "desktop-cpu").records
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def test_one_job_has_every_network_and_the_first_one_twice(measured: Measured, b
     assert measured.measure() == []
     (job,) = board.jobs
     assert len(job) == len(set(job)) == 5  # two bundles of two files, and the copy
-    copies = [one for one in measured.records if measuring.is_copy(one)]
-    assert [one.artifact.name for one in copies] == [job[0] + measuring.COPY]
+    copies = [one for one in measured.records if deployment.is_copy(one)]
+    assert [one.artifact.name for one in copies] == [job[0] + deployment.COPY]
 
 
 def test_what_was_measured_is_not_measured_again(measured: Measured, board: Board) -> None:
@@ -149,39 +149,39 @@ def test_a_bundle_of_another_network_is_exported_anew(measured: Measured) -> Non
     dense, control = measured.exported
     _, cell = measured.matrix.cells
     digest = intact.digests(measured.matrix, measured.store)[cell.network]
-    assert measuring.bundled(cell, digest, measured.store) is not None
+    assert deployment.bundled(cell, digest, measured.store) is not None
     measured.belongs_to(measured.store.folder / "bundles" / control, "0" * 64)
-    assert measuring.bundled(cell, digest, measured.store) is None
+    assert deployment.bundled(cell, digest, measured.store) is None
     measured.measure()
     assert measured.exported == [dense, control, control]
 
 
 def test_without_formats_or_networks_nothing_is_measured(measured: Measured, board: Board) -> None:
     bare = {"mlp": msgspec.structs.replace(measured.parts["mlp"], formats=())}
-    given = measuring.conditions(bare, "quick", None)
+    given = deployment.conditions(bare, "quick", None)
     assert given.targets == {}
-    assert measuring.measure(bare, measured.matrix, measured.store, given, Lines()) == []
-    nothing = Store(measured.store.folder / "empty")
-    given = measuring.conditions(measured.parts, "quick", None)
-    assert measuring.measure(measured.parts, measured.matrix, nothing, given, Lines()) == []
+    assert deployment.measure(bare, measured.matrix, measured.store, given, Lines()) == []
+    nothing = StudyStore(measured.store.folder / "empty")
+    given = deployment.conditions(measured.parts, "quick", None)
+    assert deployment.measure(measured.parts, measured.matrix, nothing, given, Lines()) == []
     assert board.jobs == []
 
 
 def test_an_unknown_plan_or_target_is_told_first(measured: Measured) -> None:
     with pytest.raises(UserError, match="there is no 'quik'"):
-        measuring.conditions(measured.parts, "quik", None)
+        deployment.conditions(measured.parts, "quik", None)
     elsewhere = {"mlp": msgspec.structs.replace(measured.parts["mlp"], targets=("rpi9",))}
     with pytest.raises(UserError, match="there is no 'rpi9'"):
-        measuring.conditions(elsewhere, "quick", None)
+        deployment.conditions(elsewhere, "quick", None)
 
 
 def test_the_band_of_a_job_is_what_its_identical_files_differ_by(measured: Measured) -> None:
     measured.measure()
     (band,) = collect._bands(
-        [measured.records[:1] + [one for one in measured.records if measuring.is_copy(one)]]
+        [measured.records[:1] + [one for one in measured.records if deployment.is_copy(one)]]
     ).values()
     assert band == pytest.approx(1.01)
-    assert collect._bands([[one for one in measured.records if measuring.is_copy(one)]]) == {}
+    assert collect._bands([[one for one in measured.records if deployment.is_copy(one)]]) == {}
     assert len(intact.digests(measured.matrix, measured.store)) == 4
 
 

@@ -16,7 +16,7 @@ SHARES = tuple(np.unique(np.concatenate([np.linspace(0.001, 0.99, 200), np.linsp
 
 
 @dataclass(frozen=True)
-class Measured:
+class RecordStatistics:
     """An estimate is None where nothing was measured.
 
     p50_ns: the median of the rounds' means where rounds are means (record.means_only). no_quantiles: why p90 or p99 is
@@ -37,10 +37,10 @@ class Measured:
         return self.p50_ns is not None and self.verdict.level != "invalid"
 
 
-def of(record: Record) -> Measured:
+def of(record: Record) -> RecordStatistics:
     rounds = record.rounds
     single = bool(rounds) and not record.means_only
-    return Measured(
+    return RecordStatistics(
         record=record,
         verdict=verdict.judge(record),
         p50_ns=stats.latency_ns(rounds, 0.5),
