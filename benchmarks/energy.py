@@ -1,8 +1,9 @@
 """How well the energy of a window is known: integration and clock alignment against a made-up truth.
 
-A load that a device switches on for ten seconds (3 W idle; bursts of 3 W on top, 60 ms apart with 10 % jitter, on for
-60 % of the time) is seen by a meter on another machine, whose clock is 50 ms off and runs 100 ppm apart. The device
-says when its window began and ended on its own clock; the exchanges of the two clocks take milliseconds each way.
+A load that a device switches on for ten seconds (3 W idle; bursts of 3 W on top, 40 to 80 ms apart with 10 % jitter,
+on for 40 to 80 % of the time) is seen by a meter on another machine, whose clock is 50 ms off and runs 100 ppm apart.
+The device says when its window began and ended on its own clock; the exchanges of the two clocks take milliseconds each
+way.
 
 `python -m benchmarks.energy` prints the table; no hardware and no waiting. Exits with 3 if a gate is missed.
 """
@@ -23,10 +24,12 @@ from edgebench.energy.meters._sensor import Floats, Sensor
 
 WINDOW_S = 10.0
 IDLE_W, BURST_W = 3.0, 3.0
-PERIOD_S, JITTER, DUTY = 0.06, 0.1, 0.6
+# Of each trial its own, as every network is another one.
+PERIODS_S, DUTIES, JITTER = (0.04, 0.08), (0.4, 0.8), 0.1
 CLOCK_OFFSET_S, CLOCK_DRIFT = 0.05, 100e-6
-# One way of a message: this much at least, and as much again on average as the network takes.
-WAY_MIN_S, WAY_MORE_S = 0.3e-3, 2e-3
+# Both ways of a message: this much at least, of which each of the ways may take any part; and as much again on average
+# as the network takes, each way.
+WAYS_MIN_S, WAY_MORE_S = 0.6e-3, 2e-3
 MARGIN_S = 30.0
 
 SENSORS = {
@@ -60,10 +63,11 @@ class Load:
 
 def make_load(rng: np.random.Generator, start_s: float, end_s: float) -> Load:
     """Idle, bursts between the two instants, idle."""
-    count = int(2 * (end_s - start_s) / PERIOD_S)
-    periods_s = PERIOD_S * (1 + JITTER * rng.standard_normal(count))
+    period_s, duty = rng.uniform(*PERIODS_S), rng.uniform(*DUTIES)
+    count = int(2 * (end_s - start_s) / period_s)
+    periods_s = period_s * (1 + JITTER * rng.standard_normal(count))
     begins_s = start_s + np.concatenate([[0.0], np.cumsum(periods_s)])[:-1]
-    edges_s = np.ravel(np.column_stack([begins_s, begins_s + DUTY * periods_s]))
+    edges_s = np.ravel(np.column_stack([begins_s, begins_s + duty * periods_s]))
     watts = np.tile([IDLE_W + BURST_W, IDLE_W], count)
     within = edges_s < end_s
     starts_s = np.concatenate([[start_s - 2 * MARGIN_S], edges_s[within], [end_s, end_s + 2 * MARGIN_S]])
@@ -85,9 +89,10 @@ def observe(
     return ticks_s + sensor.latency_s * rng.random(len(ticks_s)), values
 
 
-def exchanges(rng: np.random.Generator, at_s: float, count: int = 16) -> Iterator[Exchange]:
+def exchanges(rng: np.random.Generator, at_s: float, there: float, count: int = 16) -> Iterator[Exchange]:
+    """there: share of the least time that is spent on the way there."""
     for number in range(count):
-        there_s, back_s = WAY_MIN_S + rng.exponential(WAY_MORE_S, size=2)
+        there_s, back_s = WAYS_MIN_S * np.array([there, 1 - there]) + rng.exponential(WAY_MORE_S, size=2)
         t1_s = at_s + 0.05 * number
         t2_s, t4_s = t1_s + there_s, t1_s + there_s + 100e-6 + back_s
         here = int(t1_s * 1e9), int(t4_s * 1e9)
@@ -114,11 +119,14 @@ def trial(seed: int, sensor: Sensor, *, idle_known: bool = True) -> Trial:
     end_s = start_s + WINDOW_S
     load = make_load(rng, start_s, end_s)
     times_s, values = observe(rng, load, sensor, start_s, end_s)
-    alignment = _clock.align(list(exchanges(rng, start_s - MARGIN_S)), list(exchanges(rng, end_s + MARGIN_S - 1.0)))
+    there = rng.random()
+    alignment = _clock.align(
+        *(list(exchanges(rng, at_s, there)) for at_s in (start_s - MARGIN_S, end_s + MARGIN_S - 1))
+    )
     told_ns = [int(device_s(instant_s) * 1e9) for instant_s in (start_s, end_s)]
     here_s = [alignment.here_s(instant_ns) for instant_ns in told_ns]
     u_edge_s = max(alignment.u_s(instant_ns) for instant_ns in told_ns)
-    around = Around(u_edge_s, IDLE_W if idle_known else None, room_s=MARGIN_S)
+    around = Around(u_edge_s, alignment.u_length_s(*told_ns), IDLE_W if idle_known else None, room_s=MARGIN_S)
     found = _integration.integrate(times_s, values, *here_s, sensor, around)
     true_j = float(np.diff(load.joules(np.array([start_s, end_s])))[0])
     return Trial(found.energy_j / true_j - 1, found.u95_j / true_j)

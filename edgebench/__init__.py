@@ -11,9 +11,14 @@ imported when it is first named, so that `import edgebench` costs nothing. `edge
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime from 1.31 on tells its maker what it does, and writes into the user's home and /tmp; it looks at this
+# when it is imported. Every process of edgebench imports this module first, and what it starts inherits it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from edgebench.schema.bundle import Bundle as Bundle

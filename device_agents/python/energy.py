@@ -18,7 +18,7 @@ import os
 import pkgutil
 import random
 
-from . import meters, series
+from . import edges, meters, series
 from .device import MACHINE
 from .meters import Unavailable, codecarbon
 from .watch import Blind
@@ -105,6 +105,10 @@ def idle_window(number, window_s, journal, bench, device, watch, seen):
     found = bench.since(before)
     bench.rested = before
     duration_s = device.now_s() - start_s
+    for meter, scopes in found["joules"].items():
+        u_j = found["u_j"][meter]
+        for scope, joules in scopes.items():
+            u_j[scope] = edges.rest_u_j(bench.meter(meter), u_j[scope], joules, duration_s)
     seen.rested(number, duration_s, **found)
     # Not its clock: at rest the governor lets it sink.
     told = conditions(watch, device, "throttled", "temperature_c")
@@ -119,9 +123,18 @@ def energy_window(subject, number, window_s, plan, journal, bench, device, seen,
     ended_s, found = device.now_s(), bench.since(before, has_worked=True)
     duration_s = ran["duration_ns"] / 1e9
     beside_s = max(0.0, ended_s - begun_s - duration_s)
+    found["u_common_j"], in_step = {}, set()
+    span_s = ran["start_ns"] / 1e9, ran["start_ns"] / 1e9 + duration_s
     for meter, scopes in found["joules"].items():
-        u_j = found["u_j"][meter]
-        found["u_j"][meter] = {scope: with_reads(u_j[scope], j, duration_s, beside_s) for scope, j in scopes.items()}
+        u_j, common_j = found["u_j"][meter], {}
+        for scope in scopes:
+            ruled = edges.window_j(
+                bench.meter(meter), scope, scopes[scope], u_j[scope], span_s, ran["inferences"], beside_s,
+                seen.rest_w(meter, scope, number),
+            )  # fmt: skip
+            scopes[scope], u_j[scope], common_j[scope], is_in_step = ruled
+            in_step |= {meter} if is_in_step else set()
+        found["u_common_j"][meter] = common_j
     seen.add(subject.index, number, duration_s, ran["inferences"], **found)
     journal.write(
         "energy",
@@ -130,14 +143,10 @@ def energy_window(subject, number, window_s, plan, journal, bench, device, seen,
         start_ns=ran["start_ns"],
         duration_s=duration_s,
         inferences=ran["inferences"],
+        in_step=sorted(in_step),
         **conditions(watch, device, "throttled", "temperature_c", "clock_hz"),
         **found,
     )
-
-
-def with_reads(u_j, joules, duration_s, beside_s):
-    """Standard uncertainty of a window that was read from a little before it until a little after."""
-    return math.hypot(u_j, joules / duration_s * beside_s / math.sqrt(3))
 
 
 def conditions(watch, device, *names):
@@ -200,6 +209,10 @@ class Bench:
             "u_j": {name: u_joules for name, (_, u_joules) in found},
         }
 
+    def meter(self, name):
+        """One that can be read."""
+        return self._meters[name]
+
     def _each(self, question):
         for name, meter in list(self._meters.items()):
             try:
@@ -236,7 +249,12 @@ class Seen:
             for scope, idle_j in scopes.items():
                 self._rests[meter, scope, number] = idle_j / duration_s, u_j[meter][scope] / duration_s
 
-    def add(self, artifact, number, duration_s, inferences, joules, u_j):
+    def rest_w(self, meter, scope, number):
+        """Before this round. A scope that is missing there draws nothing at rest."""
+        return self._rests.get((meter, scope, number), (0.0, 0.0))[0]
+
+    def add(self, artifact, number, duration_s, inferences, joules, u_j, u_common_j):
+        """u_common_j is not looked at: more windows do not lower it."""
         for meter, scopes in joules.items():
             most = max(scopes, key=scopes.get)
             window = number, most, duration_s, inferences, scopes[most], u_j[meter][most]

@@ -16,10 +16,13 @@ def processor_seconds(subjects, device=MACHINE):
     if not machine:
         return machine
     alive = [os.getpid(), *(subject.worker.pid for subject in subjects if subject.worker.pid)]
-    # Workers that broke meanwhile are counted among the children that have ended.
+    return {"wall_s": device.now_s(), "own_s": own_seconds(alive), "clocks_s": device.clocks_s(), **machine}
+
+
+def own_seconds(pids):
+    """Processor time of processes; those that broke meanwhile are counted among the children that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own_s = sum(map(facts.process_cpu_s, alive)) + ended.ru_utime + ended.ru_stime
-    return {"wall_s": device.now_s(), "own_s": own_s, "clocks_s": device.clocks_s(), **machine}
+    return sum(map(facts.process_cpu_s, list(pids))) + ended.ru_utime + ended.ru_stime
 
 
 def journal_load(before, subjects, journal, device=MACHINE):

@@ -13,8 +13,11 @@ from .process import WorkerFailed, WorkerProcess
 TIMEOUT_S = 120
 
 
-def look(store, name, options):
-    """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}."""
+def look(store, name, options, pids):
+    """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}.
+
+    pids: those of the processes that are started are added.
+    """
     found = store.installed(name)
     brought = [str(folder) for folder in found if store.is_runtime_whole(folder)]
     problem = "what was brought of it was damaged here, and is removed" if len(brought) < len(found) else None
@@ -22,19 +25,20 @@ def look(store, name, options):
     folders = (brought[:1] or [""]) if hasattr(runtimes.module(name), "PROGRAM") else ["", *brought]
     for folder in folders:
         try:
-            return {"folder": folder, "facts": _try(store, name, folder, options)}
+            return {"folder": folder, "facts": _try(store, name, folder, options, pids)}
         except WorkerFailed as error:
             problem = problem or error.reason
     return {"problem": problem}
 
 
-def _try(store, name, folder, options):
+def _try(store, name, folder, options, pids):
     runtime = runtimes.module(name)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=str(store.root / "runtimes")) as scratch:
         model = Path(scratch) / ("tiny" + runtime.SUFFIX)
         model.write_bytes(base64.b64decode(runtime.TINY_MODEL))
         start = getattr(runtime, "start_worker", WorkerProcess)
         with start(Path(scratch) / "stderr.txt") as worker:
+            pids += [worker.pid] if worker.pid else []
             facts = worker.ask("runtime", TIMEOUT_S, name=name, folder=folder, options=options)
             if runtime.TINY_MODEL:
                 worker.ask("load", TIMEOUT_S, path=str(model), options=options)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import state
+from . import pressure, state
 from .channel import Channel, Closed
 
 # The values of a round go through in one go; in 64 KiB a worker and its job wake one another several times.
@@ -20,6 +20,11 @@ F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 # ONNX Runtime from 1.31 on tells its maker what it does, from threads of the measured process, and writes into the
 # user's home; it looks at this when it is imported.
 QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
+
+
+def _kept(folder):
+    """Torch makes a folder for what it compiles, in /tmp unless it is told where: it goes when the job goes."""
+    return {"TORCHINDUCTOR_CACHE_DIR": str(folder / "torchinductor")}
 
 
 class WorkerFailed(Exception):
@@ -44,6 +49,7 @@ def own_path():
 class WorkerProcess:
     def __init__(self, stderr_path, environment=None):
         self._stderr_path = stderr_path
+        self._kills = pressure.kills()
         # stderr goes to a file: a pipe that nobody drains blocks a talkative runtime for ever.
         with stderr_path.open("wb") as stderr:
             self._process = subprocess.Popen(
@@ -51,7 +57,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, **QUIET, **(environment or {})},
+                env={**os.environ, **QUIET, **_kept(stderr_path.parent), **(environment or {})},
             )
         with contextlib.suppress(OSError):  # from Linux 2.6.35 on, where the user's pipes are not too many
             fcntl.fcntl(self._process.stdout, F_SETPIPE_SZ, PIPE_BYTES)
@@ -101,11 +107,20 @@ class WorkerProcess:
         self._process.stdout.close()
 
     def _how_it_ended(self, what):
-        code = self._process.wait()
+        # Not Popen's own wait: this one says how much memory it held at most.
+        _, status, used = os.wait4(self.pid, 0)
+        code = self._process.returncode = os.waitstatus_to_exitcode(status)
         lines = self._stderr_path.read_text(errors="replace").strip().splitlines()
         said = "; last words: %s" % lines[-1][:500] if lines else ""
         if code < 0:
             name = signal.Signals(-code).name
-            hint = " (out of memory?)" if name == "SIGKILL" else ""
+            hint = self._why_killed(used.ru_maxrss * 1024) if name == "SIGKILL" else ""
             return WorkerFailed("crashed", "%s during '%s'%s%s" % (name, what, hint, said), name)
         return WorkerFailed("crashed", "exit code %d during '%s'%s" % (code, what, said))
+
+    def _why_killed(self, held_bytes):
+        """The kernel counts whom it ends for want of memory; other watchers (earlyoom, Android's) do not say so."""
+        now = pressure.kills()
+        if None in (now, self._kills) or now <= self._kills:
+            return " (out of memory?)"
+        return ": the kernel ended it for want of memory, it held %.1f MB, %s" % (held_bytes / 1e6, pressure.room())

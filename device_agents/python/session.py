@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import PROTOCOL, lock, meters, probe, state
+from . import PROTOCOL, load, lock, meters, probe, state
 from .channel import Channel, Closed
 from .device import MACHINE
 from .heart import ALIVE_S, Heart
@@ -65,7 +65,7 @@ class Session:
             handler = getattr(self, "do_" + does, None)
             if handler is None:
                 raise ValueError("unknown request")
-            with Heart(self._send, does):
+            with Heart(self._send, does) as self._heart:
                 answer = handler(**request)
             if answer is not ANSWERED:
                 self._send({"ok": answer})
@@ -86,14 +86,17 @@ class Session:
 
     def do_runtimes(self, names, options):
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""
+        pids = [os.getpid()]
+        begun_s = load.own_seconds(pids)
+        self._heart.watch(lambda: 1000 * (load.own_seconds(pids) - begun_s))
         with ThreadPoolExecutor() as pool:  # each waits for a process of its own
-            return dict(zip(names, pool.map(lambda name: probe.look(self._store, name, options), names)))
+            return dict(zip(names, pool.map(lambda name: probe.look(self._store, name, options, pids), names)))
 
     def do_install(self, name, wheels):
-        return {"folder": str(self._store.install(name, wheels))}
+        return {"folder": str(self._store.install(name, wheels, self._heart.did))}
 
     def do_missing(self, blobs):
-        return self._store.missing(blobs)
+        return self._store.missing(blobs, self._heart.did)
 
     def do_receive(self, sha256, size):
         """Then its bytes from {"have"} on follow in frames; a disk that takes no more is said at once."""
@@ -105,10 +108,11 @@ class Session:
                     continue  # dropped: they are on their way already
                 try:
                     self._store.write(stream, piece)
+                    self._heart.did(len(piece))
                 except Refused as error:
                     refused = error
                     self._send({"error": str(error), "remedy": error.remedy})
-        return ANSWERED if refused else {"whole": self._store.finish(sha256)}
+        return ANSWERED if refused else {"whole": self._store.finish(sha256, self._heart.did)}
 
     def do_busy(self):
         """Whom this device measures for; None if it does not."""

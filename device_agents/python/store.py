@@ -12,10 +12,10 @@ import json
 import os
 import shutil
 import time
-import zipfile
 from pathlib import Path
 
 from .process import WorkerFailed
+from .wheel import Wheel
 
 # What a disk that is full says: of itself, of a user's quota, of the largest file that is allowed.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -24,7 +24,13 @@ SPARE_BYTES = 2 << 20
 # What an upload that was cut short left behind is kept for so long, to be gone on with.
 PARTIAL_S = 24 * 3600
 PIECE_BYTES = 1 << 20
+# What arrives is given to the disk so often: all of it at the end would take a slow one longer than anybody waits.
+SYNC_BYTES = 8 << 20
 MANIFEST = ".manifest.json"
+
+
+def _untold(count):
+    """Nobody wants to know."""
 
 
 class Refused(ValueError):
@@ -44,32 +50,35 @@ class Store:
     def blob(self, sha256):
         return self.root / "blobs" / _hex(sha256)
 
-    def missing(self, blobs):
-        """Those of {sha256: size} that are not here whole; what has another content is removed."""
-        return [sha for sha, size in blobs.items() if not self._has(sha, size)]
+    def missing(self, blobs, did=_untold):
+        """Those of {sha256: size} that are not here whole; what has another content is removed.
 
-    def _has(self, sha256, size):
+        did(n), here and below: is told of n more bytes that were read or written.
+        """
+        return [sha for sha, size in blobs.items() if not self._has(sha, size, did)]
+
+    def _has(self, sha256, size, did):
         try:
-            return self.blob(sha256).stat().st_size == size and self._is_whole(sha256)
+            return self.blob(sha256).stat().st_size == size and self._is_whole(sha256, did)
         except FileNotFoundError:
             return False
 
-    def _is_whole(self, sha256):
+    def _is_whole(self, sha256, did):
         """Disks fail, and a power cut leaves a name without its content."""
         blob = self.blob(sha256)
-        if _digest(blob) == sha256:
+        if _digest(blob, did) == sha256:
             return True
         blob.unlink()
         return False
 
-    def checked(self, sha256):
+    def checked(self, sha256, did=_untold):
         """The path of a blob that is about to be used. Raises WorkerFailed if it is damaged."""
-        self.check(self.blob(sha256), sha256)
+        self.check(self.blob(sha256), sha256, did)
         return self.blob(sha256)
 
-    def check(self, path, sha256):
+    def check(self, path, sha256, did=_untold):
         """Raise WorkerFailed unless a file, a blob or a copy of one, has its content; a wrong one is removed."""
-        if path.exists() and _digest(path) == sha256:
+        if path.exists() and _digest(path, did) == sha256:
             return
         for wrong in {path, self.blob(sha256)}:
             if wrong.exists() and _digest(wrong) != sha256:
@@ -97,19 +106,22 @@ class Store:
     def write(self, stream, piece):
         """Raises Refused where the disk takes no more; what there is of the blob is removed then."""
         try:
+            before = stream.tell()
             if stream.write(piece) < len(piece):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if before // SYNC_BYTES < stream.tell() // SYNC_BYTES:
+                os.fsync(stream.fileno())
         except OSError as error:
             refused = self.full(error, len(piece))
             Path(stream.name).unlink()
             raise refused from error
 
-    def finish(self, sha256):
+    def finish(self, sha256, did=_untold):
         """Give a blob its name; False, and it is removed, if its content is not what was announced."""
         partial = self._partial(sha256)
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
-        if _digest(partial) != sha256:
+        if _digest(partial, did) != sha256:
             partial.unlink()
             return False
         partial.replace(self.blob(sha256))
@@ -171,7 +183,7 @@ class Store:
         key = hashlib.sha256(" ".join(sorted(wheels)).encode()).hexdigest()[:16]
         return self.root / "runtimes" / ("%s-%s" % (_name(name), key))
 
-    def install(self, name, wheels):
+    def install(self, name, wheels, did=_untold):
         """Unpack wheels (zip files) into a private folder; renamed into place when whole."""
         folder = self.runtime_folder(name, wheels)
         if not folder.exists():
@@ -179,10 +191,10 @@ class Store:
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 for sha256 in wheels:
-                    with zipfile.ZipFile(self.checked(sha256)) as wheel:
+                    with Wheel(self.checked(sha256, did), did) as wheel:
                         self.need(sum(one.file_size for one in wheel.infolist()))
                         wheel.extractall(partial)  # drops absolute names and '..'
-                (partial / MANIFEST).write_text(json.dumps(_manifest(partial)))
+                (partial / MANIFEST).write_text(json.dumps(_manifest(partial, did)))
                 partial.replace(folder)
             except OSError as error:
                 if not folder.exists():  # or another session was quicker, with the same
@@ -241,7 +253,7 @@ def _relative(name):
     return name
 
 
-def _digest(path):
+def _digest(path, did=_untold):
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while True:
@@ -249,11 +261,13 @@ def _digest(path):
             if not piece:
                 return digest.hexdigest()
             digest.update(piece)
+            did(len(piece))
 
 
-def _manifest(folder):
+def _manifest(folder, did):
     """{file: sha256} of all that was unpacked."""
-    return {str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): _digest(path, did) for path in files}
 
 
 def _hex(text):

@@ -13,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import runtimes, series
+from . import pressure, runtimes, series
 from .channel import Channel, Closed
 
 LOGITS = "f"  # outputs are compared as float32
@@ -43,7 +43,7 @@ class Worker:
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
         self.values_ns = None
         self._period_ns = 0
-        self._refaults = _refaults()
+        self._refaults = pressure.refaults()
 
     def take_values(self):
         """What goes on a line of its own behind the answer."""
@@ -212,9 +212,9 @@ class Worker:
         """This process in bytes: rss now, its high-water mark since the last reset, pss, uss and what is swapped out.
 
         A device that is short of memory takes pages away, and all but the last of these become smaller: so also how
-        often this process had to read pages (major_faults), and how many pages the device read again that it had just
-        given up (refaults), both since this process began. And of a GPU what its driver and the runtime's allocator say
-        that it holds (gpu_memory.py).
+        often this process had to read pages (major_faults), and how many pages were read again that had just been
+        given up (refaults: of its cgroup, where the kernel counts those, else of the device), both since this process
+        began. And of a GPU what its driver and the runtime's allocator say that it holds (gpu_memory.py).
         """
         status = _kilobytes("/proc/self/status")
         rollup = _kilobytes("/proc/self/smaps_rollup")
@@ -225,7 +225,7 @@ class Worker:
             "uss_bytes": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0) if rollup else None,
             "swap_bytes": rollup.get("Swap", status.get("VmSwap")),
             "major_faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
-            "refaults": None if self._refaults is None else _refaults() - self._refaults,
+            "refaults": None if self._refaults is None else pressure.refaults() - self._refaults,
             **self._gpu_memory(),
         }
         return {name: size for name, size in sizes.items() if size is not None}
@@ -270,16 +270,6 @@ def _made_up(spec):
     if spec["dtype"] in ("int8", "uint8"):
         return bytes(index * 37 % 101 for index in range(spec["bytes"]))
     return bytes(spec["bytes"])
-
-
-def _refaults():
-    """Pages that the device has read again soon after it had given them up; None where the kernel does not say."""
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return None
-    counts = [int(line.split()[1]) for line in lines if line.startswith("workingset_refault")]
-    return sum(counts) if counts else None
 
 
 def _kilobytes(path):

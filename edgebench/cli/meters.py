@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgebench.cli._terminal import CALIBRATIONS, EXIT_USAGE, CalibrationFile, console, example, say
+from edgebench.energy import coverage
 
 if TYPE_CHECKING:
     from edgebench.energy.meters._integration import WindowEnergy
@@ -79,12 +80,13 @@ def watch_meter(
 
 
 def _whole(window: WindowEnergy) -> str:
-    """Energy with both of its errors, k = 2."""
-    line = f"{window.duration_s:7.1f} s  {window.energy_j:.2f} J ± {2 * window.u_window_j:.2g} J by sampling"
+    """Energy with both of its errors, each in 95 % of the cases."""
+    sampling_j = coverage.of_u(window.u_window_j, window.u_common_j)
+    line = f"{window.duration_s:7.1f} s  {window.energy_j:.2f} J ± {sampling_j:.2g} J by sampling"
     if window.u_systematic_j is None:
         line += "; the meter's own accuracy is not known"
     else:
-        line += f", ± {2 * window.u_systematic_j:.2g} J by the meter"
+        line += f", ± {coverage.of_u(0.0, window.u_systematic_j):.2g} J by the meter"
     return line + "".join(f"; {flag.replace('_', ' ')}" for flag in sorted(window.flags))
 
 

@@ -14,23 +14,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edgebench.device import wire
+from edgebench.device import patience, wire
 from edgebench.device.answers import Alive, Clock, Holder, Ready, RuntimeOnDevice, Started, Tail, duration
 from edgebench.device.arrival import Arrived, arrive
 from edgebench.device.journal import Allowance
+from edgebench.device.patience import Patience, Watchdog, Work
 from edgebench.device.transports import OwnAgent, Transport
 from edgebench.device.wire import Ended, Quiet, Unfit, Wire
 from edgebench.errors import AgentError, LinkLost
 from edgebench.progress import Progress, Silent
 from edgebench.schema.facts import Facts
 
-# The longest that a request may take, however often the agent says that it is at work on it: one of those that load
-# runtimes or read and write many megabytes, and any other. A person is told so often that it still is.
-_LONG = ("'runtimes'", "'install'", "'missing'", "'receive'")
-LONG_REQUEST_MAX_S, REQUEST_MAX_S = 600.0, 25.0
+# A person is told so often that the agent is still at work on a request.
 SAY_AGAIN_S = 30.0
-# A job whose processes are stopped is waited for so long.
-STOPPED_MAX_S = 60.0
 _FRAME = 1 << 18
 _ALIVE = b'{"alive":'
 _NUMBER = re.compile(rb'\{"n":(\d{1,15}),')
@@ -85,19 +81,22 @@ class Agent:
         return self._convert(self._ask({"do": "facts"}), Facts)
 
     def runtimes(self, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, RuntimeOnDevice]:
-        answer = self._ask({"do": "runtimes", "names": list(names), "options": dict(options)})
+        request = {"do": "runtimes", "names": list(names), "options": dict(options)}
+        answer = self._ask(request, patience.looking(len(names)))
         found = self._convert(answer, dict[str, RuntimeOnDevice])
         if set(found) != set(names):
             raise self._unfit(f"runtimes {sorted(found)} where {sorted(names)} were asked for")
         return found
 
-    def install(self, name: str, wheels: Sequence[str]) -> None:
-        self._ask({"do": "install", "name": name, "wheels": list(wheels)})
+    def install(self, name: str, wheels: Mapping[str, Path]) -> None:
+        """wheels: {sha256: path}, which are there."""
+        self._ask({"do": "install", "name": name, "wheels": list(wheels)}, patience.unpacking(wheels.values()))
 
     def missing(self, files: Mapping[str, Path]) -> list[str]:
         """Which of {sha256: path} the device does not have, or has with another content."""
         sizes = {sha256: path.stat().st_size for sha256, path in files.items()}
-        found = self._convert(self._ask({"do": "missing", "blobs": sizes}), list[str])
+        answer = self._ask({"do": "missing", "blobs": sizes}, patience.hashing(sum(sizes.values())))
+        found = self._convert(answer, list[str])
         if len(set(found)) < len(found) or not set(found) <= files.keys():
             raise self._unfit("it misses files that nobody spoke of")
         return found
@@ -125,7 +124,7 @@ class Agent:
         """Every journal line from number `line` on as it is written, then one Tail."""
         self._job_runs = True
         allowance = allowance or Allowance()
-        watchdog = _Watchdog(self.where, self._progress)
+        watchdog = Watchdog(self.where, self._progress)
         self._write({"do": "tail", "job": job, "line": line})
         while True:
             text = self._read_line(wire.MAX_LINE_BYTES, watchdog)
@@ -171,7 +170,8 @@ class Agent:
     def _send(self, sha256: str, path: Path) -> bool:
         """True if what was there of an earlier try proved to be wrong. Frames: what is sent is never a request."""
         size = path.stat().st_size
-        ready = self._convert(self._ask({"do": "receive", "sha256": sha256, "size": size}), Ready)
+        request = {"do": "receive", "sha256": sha256, "size": size}
+        ready = self._convert(self._ask(request, patience.receiving(size)), Ready)
         if not 0 <= ready.have <= size:
             raise self._unfit(f"{ready.have} bytes of a file of {size}")
         assert self._wire is not None
@@ -203,18 +203,23 @@ class Agent:
         if not self._wire.pending():
             return b""
         line = self._wire.line(wire.MAX_ANSWER_BYTES)
-        return b"" if line.startswith(_ALIVE) else line
+        if not line.startswith(_ALIVE):
+            return line
+        self._patience.goes_on()  # what was sent before has been taken
+        self._patience.hears(self._alive(line))
+        return b""
 
-    def _ask(self, request: Mapping[str, Any]) -> Any:
-        self._write(request)
+    def _ask(self, request: Mapping[str, Any], work: Work = Work()) -> Any:  # noqa: B008  it is frozen
+        self._write(request, work)
         return self._answer()
 
     def _answer(self) -> Any:
         return self._unwrap(self._read_line(wire.MAX_ANSWER_BYTES))
 
-    def _write(self, request: Mapping[str, Any]) -> None:
+    def _write(self, request: Mapping[str, Any], work: Work = Work()) -> None:  # noqa: B008
         self._asked = f"'{request['do']}'"
         assert self._wire is not None
+        self._patience = Patience(work, self._wire.patience)
         try:
             self._wire.write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
         except Ended:
@@ -222,7 +227,7 @@ class Agent:
         except Quiet as error:
             raise self._silent(error) from None
 
-    def _read_line(self, max_bytes: int, watchdog: _Watchdog | None = None) -> bytes:
+    def _read_line(self, max_bytes: int, watchdog: Watchdog | None = None) -> bytes:
         assert self._wire is not None
         started, told = time.monotonic(), 0.0
         while True:
@@ -237,15 +242,20 @@ class Agent:
             if not line.startswith(_ALIVE):
                 return line
             if watchdog:
-                watchdog.hears(self._convert(self._parse(line)["alive"], Alive))
+                watchdog.hears(self._alive(line))
                 continue
             waited = time.monotonic() - started
-            most_s = (LONG_REQUEST_MAX_S if self._asked in _LONG else REQUEST_MAX_S) * self._wire.patience
-            if waited > most_s:
-                raise self._unfit(f"it has been at work on that for {duration(waited)}")
+            try:
+                self._patience.hears(self._alive(line), waited)
+            except Unfit as error:
+                raise self._unfit(error) from None
             if waited > told + SAY_AGAIN_S:
                 told = waited
-                self._progress.say(f"{self.where}: it is still at work on {self._asked}, {duration(waited)} so far")
+                so_far = f"{duration(waited)} so far, {self._patience}"
+                self._progress.say(f"{self.where}: it is still at work on {self._asked}, {so_far}")
+
+    def _alive(self, line: bytes) -> Alive:
+        return self._convert(self._parse(line)["alive"], Alive)
 
     def _parse(self, line: bytes) -> Any:
         try:
@@ -291,28 +301,3 @@ class Agent:
 
     def _tell_silence(self, seconds: float) -> None:
         self._progress.say(f"{self.where}: nothing heard for {seconds:.0f} s (asked for {self._asked})")
-
-
-class _Watchdog:
-    """Hears what the session says of a quiet job: whom a signal holds is said, and not waited for endlessly."""
-
-    def __init__(self, where: str, progress: Progress) -> None:
-        self._where = where
-        self._progress = progress
-        self._since: float | None = None
-
-    def hears(self, alive: Alive) -> None:
-        if alive.stopped is None:
-            self._since = None
-            return
-        if self._since is None:
-            self._since = time.monotonic()
-            self._progress.say(
-                f"{self._where}: its process {alive.stopped} is stopped (SIGSTOP); there, `kill -CONT {alive.stopped}` "
-                "lets it go on"
-            )
-        if time.monotonic() - self._since > STOPPED_MAX_S:
-            raise AgentError(
-                self._where, f"the job's process {alive.stopped} has been stopped (SIGSTOP) for {STOPPED_MAX_S:.0f} s",
-                f"There: kill -CONT {alive.stopped}; then deploy again to go on with the job",
-            )  # fmt: skip

@@ -50,8 +50,9 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Alive(msgspec.Struct, frozen=True):
-    """stopped: the number of a process of the job that a signal holds, if one does."""
+    """did: how much of a request is done; stopped: the number of a process of the job that a signal holds, if any."""
 
+    did: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     stopped: int | None = None
 
 

@@ -169,11 +169,17 @@ class IdleLine(WindowLine, tag="idle", frozen=True):
 
 
 class EnergyLine(WindowLine, tag="energy", frozen=True):
+    """u_common_j: what reading leaves that is the same in all windows. in_step: meters whose readings fell at the same
+    point of each inference.
+    """
+
     artifact: Index
     inferences: Count
     throttled: Index | None
     temperature_c: Celsius | None = None
     clock_hz: Hertz | None = None
+    u_common_j: dict[Text, dict[Scope, Uncertainty]] = {}
+    in_step: tuple[Text, ...] = ()
 
 
 class AnswersLine(Line, tag="answers", frozen=True):

@@ -112,7 +112,7 @@ def _bring(agent: Agent, target: Target, name: str, here: RuntimeOnDevice, progr
         for sha256 in missing:
             agent.send([(sha256, files[sha256])])
             step.advance()
-        agent.install(name, list(files))
+        agent.install(name, files)
         step.advance()
     return look(agent, target, [name])[name]
 

@@ -193,18 +193,14 @@ def _readings(own: list[AnyLine]) -> tuple[EnergyReading, ...]:
 
 
 def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: str, own: list[AnyLine]) -> EnergyReading:
-    meter, instrument = lines[0].meter, lines[0].instrument
-    # What is not known of averages is how late they are, which is the same in all windows.
-    is_late = instrument is not None and instrument.sampling == "average"
+    meter = lines[0].meter
     windows = tuple(
-        EnergyWindow(
-            inferences=entry.inferences, clock_hz=entry.clock_hz, **_seen(entry, meter, scope, is_late)
-        )
+        EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **_inferring(entry, meter, scope))
         for entry in own
         if isinstance(entry, EnergyLine) and scope in entry.joules.get(meter, {})
     )  # fmt: skip
     idle = tuple(
-        IdleWindow(**_seen(entry, meter, scope, is_late))
+        IdleWindow(**_seen(entry, meter, scope))
         for entry in own
         if isinstance(entry, IdleLine) and scope in entry.joules.get(meter, {})
     )
@@ -231,14 +227,22 @@ def _charged(reading: EnergyReading, facts: Mapping[str, Facts]) -> EnergyReadin
     return msgspec.structs.replace(reading, flags=(*reading.flags, "charging"))
 
 
-def _seen(entry: IdleLine | EnergyLine, meter: str, scope: str, is_late: bool) -> dict[str, Any]:
+def _seen(entry: IdleLine | EnergyLine, meter: str, scope: str) -> dict[str, Any]:
     """What a meter of the device saw of a window."""
     return {
         **of_device(entry),
         "flags": board_flags(entry.throttled),
         "energy_j": entry.joules[meter][scope],
-        "u_common_j" if is_late else "u_j": entry.u_j.get(meter, {}).get(scope, 0.0),
+        "u_j": entry.u_j.get(meter, {}).get(scope, 0.0),
     }
+
+
+def _inferring(entry: EnergyLine, meter: str, scope: str) -> dict[str, Any]:
+    """The same of a window of inferences."""
+    seen = _seen(entry, meter, scope)
+    if meter in entry.in_step:
+        seen["flags"] = (*seen["flags"], "aliasing")
+    return {**seen, "u_common_j": entry.u_common_j.get(meter, {}).get(scope, 0.0)}
 
 
 def of_device(entry: IdleLine | EnergyLine) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from edgebench.analysis import ratios
 from edgebench.analysis.between_jobs import Spread
 from edgebench.analysis.ratios import Ratio
 from edgebench.analysis.stats import Estimate
-from edgebench.schema.energy_reading import EnergyReading, Provenance
+from edgebench.energy import coverage
+from edgebench.schema.energy_reading import EnergyReading, IdleWindow, Provenance
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 
@@ -60,7 +61,7 @@ class EnergyPerInference:
         """Both parts of what is not known of the net joules; None where either is not known."""
         if self.net_j is None or self.net_j.half_width is None or self.u_systematic_j is None:
             return None
-        return math.hypot(self.net_j.half_width, 2 * self.u_systematic_j)
+        return coverage.of_u(self.net_j.half_width / coverage.Z95, self.u_systematic_j)
 
 
 def per_inference(reading: EnergyReading) -> EnergyPerInference | None:
@@ -113,11 +114,19 @@ def _estimate(values: Sequence[float], left_j: Sequence[float], common_j: float)
     """The mean with its interval. left_j: standard uncertainties of single values, which equal values cannot deny;
     common_j: of all of them alike.
     """
-    centre, half = statistics.mean(values), series.guarded_half_width(values, left_j)
-    if half is None:
+    centre, count = statistics.mean(values), len(values)
+    by_spread = series.mean_half_width(values)
+    if by_spread is None:
         return Estimate(centre)
-    half = math.hypot(half, 2 * common_j)
+    limits = (math.sqrt(3) * common_j,)
+    spread = coverage.half_width(by_spread / series.t95(count - 1), limits, count - 1)
+    half = max(spread, coverage.half_width(statistics.mean(left_j) / math.sqrt(count), limits))
     return Estimate(centre, centre - half, centre + half)
+
+
+def window_u95_j(window: IdleWindow) -> float:
+    """What reading leaves in one window, in 95 % of the cases."""
+    return coverage.of_u(window.u_j, window.u_common_j)
 
 
 def is_precise(one: EnergyPerInference, plan: Plan) -> bool:

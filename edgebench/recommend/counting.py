@@ -45,17 +45,18 @@ def count(
 ) -> dict[str, tuple[int, str]]:
     """By the artifacts' names: instructions of one inference on this board, and the runtime that executed them.
 
-    Starts the emulated board if it does not run. Raises UserError for a file that is not run there.
+    On the emulated board if it is on, else on one that is off again afterwards. Raises UserError for a file that is not
+    run there.
     """
-    machine = emulator.ensure_running(board, progress=progress.say)
-    target = Target(
-        name=f"{board}-emulated",
-        transport="ssh",
-        host=machine.host_alias,
-        ssh_config=str(machine.ssh_config),
-        emulated=True,
-    )
-    return count_on(target, sources, progress)
+    with emulator.borrowed(board, progress=progress.say) as machine:
+        target = Target(
+            name=f"{board}-emulated",
+            transport="ssh",
+            host=machine.host_alias,
+            ssh_config=str(machine.ssh_config),
+            emulated=True,
+        )
+        return count_on(target, sources, progress)
 
 
 def count_on(target: Target, sources: Sequence[Source], progress: Progress) -> dict[str, tuple[int, str]]:

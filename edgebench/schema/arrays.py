@@ -8,3 +8,5 @@ from numpy.typing import NDArray
 UInt8Array = NDArray[np.uint8]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
+# A row of float64 in order of time.
+Floats = np.ndarray[tuple[int], np.dtype[np.float64]]

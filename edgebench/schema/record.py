@@ -89,8 +89,8 @@ class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss, swapped out; how often it had to
-    read pages (major_faults) and the device pages that it had given up (refaults); of a GPU what the driver says that
-    it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
+    read pages (major_faults) and its cgroup, or the device, pages that had been given up (refaults); of a GPU what the
+    driver says that it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
 
     bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
     loading where `reset` says that the kernel allows it.

@@ -170,6 +170,7 @@ class Worker:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
             "PYTHONIOENCODING": "utf-8",
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            **_places(log.parent),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(left_over() if action == "ask" else 1)),
             "CUDA_VISIBLE_DEVICES": "",  # converting needs no GPU, and TensorFlow would take all of its memory
         }
@@ -233,3 +234,11 @@ class Worker:
         if status:
             raise Failed(f"the process ended with status {status}", self._log)
         raise Failed("the process ended without an answer", self._log)
+
+
+def _places(folder: Path) -> dict[str, str]:
+    """For what libraries leave behind: torch and TensorFlow in TMPDIR, Keras in a home that has no settings."""
+    places = {"TMPDIR": str(folder)}
+    if "KERAS_HOME" not in os.environ and not Path("~/.keras").expanduser().exists():
+        places["KERAS_HOME"] = str(folder / "keras")
+    return places

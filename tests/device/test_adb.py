@@ -14,7 +14,7 @@ import pytest
 from device_agents.python import android
 from device_agents.python.meters import Unavailable, android_battery, android_rails
 from edgebench import deploy
-from edgebench.device import connection, target_check
+from edgebench.device import arrival, connection, target_check, wire
 from edgebench.device.phone import bundle
 from edgebench.device.transports import _adb, adb, open_transport
 from edgebench.errors import Unreachable, UserError
@@ -93,10 +93,13 @@ def test_a_cable_that_is_pulled_while_files_go_over_it(
 
 
 class Onlooker(Silent):
-    """Does something once, when the journal gets so far."""
+    """Does something once, when the journal gets so far, and something else when words are said."""
 
-    def __init__(self, at: str, then: Callable[[], None]) -> None:
+    def __init__(
+        self, at: str, then: Callable[[], None], heal: tuple[str, Callable[[], None]] = ("\0", lambda: None)
+    ) -> None:
         self._at, self._then = at, then
+        self._words, self._heal = heal
         self.said: list[str] = []
 
     @contextmanager
@@ -110,6 +113,8 @@ class Onlooker(Silent):
 
     def say(self, line: str) -> None:
         self.said.append(line)
+        if self._words in line:
+            self._heal()
 
 
 @needs_adb
@@ -122,6 +127,26 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
     paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("The job was running there; connecting again" in line for line in onlooker.said), onlooker.said
+    for path in paths:
+        one = record_files.load(path)
+        assert one.outcome.status == "complete" and one.golden and one.golden.passed
+        assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 40
+
+
+@needs_adb
+def test_a_cable_that_falls_silent_in_the_middle_of_a_job_costs_nothing(
+    relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, plug_in: Cables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """adb still lists the phone, and says nothing of it."""
+    for where, name, seconds in (
+        (wire, "SILENCE_SAID_S", 1.0), (wire, "JOURNAL_SILENCE_MAX_S", 8.0), (arrival, "HELLO_MAX_S", 4.0),
+    ):  # fmt: skip
+        monkeypatch.setattr(where, name, seconds)
+    _, proxy = plug_in.through_a_proxy()
+    onlooker = Onlooker("round 3", proxy.stall, heal=("connecting again", proxy.heal))
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
+    paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
+    assert any("nothing heard for" in line for line in onlooker.said), onlooker.said
     for path in paths:
         one = record_files.load(path)
         assert one.outcome.status == "complete" and one.golden and one.golden.passed

@@ -24,8 +24,20 @@ from tests.conftest import cli_command, run_cli
 from tests.support.disks import fill, make_read_only, make_writable, small_disk
 
 QUICK = ("--plan", "quick")
-# Ten rounds of a second or more.
-LONG = ("--plan", "duty:20")
+# The real program with one plan more: as many rounds, at a pace, as outlive what is done meanwhile, and no more.
+_PACED = """
+import msgspec, sys
+from edgebench.schema import plan
+from edgebench.cli import main
+paced = msgspec.structs.replace(
+    plan.named("duty:20"), preset="paced", round_s=float(sys.argv.pop(1)), seconds_min=0.0, values_min=1,
+    precision=None, warmup_max_s=0.4, warmup_window_s=0.1,
+)
+plan.PRESETS += (paced,)
+main()
+"""
+# Seconds of each of its ten rounds: another program is started and ends before the last, or a file is written.
+LONG_S, BRIEF_S = 1.0, 0.4
 
 
 def saved(results: Path) -> list[Record]:
@@ -45,10 +57,16 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     return " ".join(done.stderr.split())
 
 
-def start_deploy(models: Path, cwd: Path) -> tuple[subprocess.Popen[str], Path]:
+def paced(models: Path, round_s: float) -> list[str]:
+    typed = ("deploy", "--target", "desktop-cpu", models / "relu.onnx", "--plan", "paced")
+    return [sys.executable, "-c", _PACED, str(round_s), *map(str, typed)]
+
+
+def start_deploy(models: Path, cwd: Path, round_s: float) -> tuple[subprocess.Popen[str], Path]:
     """The real program, and its journal once a round has arrived."""
-    command = cli_command("deploy", "--target", "desktop-cpu", models / "relu.onnx", *LONG)
-    host = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    host = subprocess.Popen(
+        paced(models, round_s), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         for journal in (cwd / "results/desktop-cpu/.jobs").glob("*/journal.jsonl"):
@@ -59,16 +77,17 @@ def start_deploy(models: Path, cwd: Path) -> tuple[subprocess.Popen[str], Path]:
     raise AssertionError("no rounds arrived")
 
 
-def deploy_again(models: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return run_cli("deploy", "--target", "desktop-cpu", models / "relu.onnx", *LONG, cwd=cwd)
+def deploy_again(models: Path, cwd: Path, round_s: float) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "80"}
+    return subprocess.run(paced(models, round_s), cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
 # ------------------------------------------------------------------ two at once
 
 
 def test_the_second_of_two_deploys_says_who_measures_and_the_first_ends_well(models: Path, tmp_path: Path) -> None:
-    host, journal = start_deploy(models, tmp_path)
-    second = deploy_again(models, tmp_path)
+    host, journal = start_deploy(models, tmp_path, LONG_S)
+    second = deploy_again(models, tmp_path, LONG_S)
     assert second.returncode == 1
     assert f"another deploy (process {host.pid}) is measuring the same there" in said(second)
     output, _ = host.communicate(timeout=300)
@@ -79,9 +98,9 @@ def test_the_second_of_two_deploys_says_who_measures_and_the_first_ends_well(mod
 
 
 def test_into_other_results_the_second_says_which_job_the_device_has(models: Path, tmp_path: Path) -> None:
-    host, _ = start_deploy(models, tmp_path)
+    host, _ = start_deploy(models, tmp_path, LONG_S)
     (tmp_path / "other").mkdir()
-    second = deploy_again(models, tmp_path / "other")
+    second = deploy_again(models, tmp_path / "other", LONG_S)
     assert second.returncode == 1
     assert "has been measuring relu-onnx for" in said(second)
     assert not list((tmp_path / "other/results/desktop-cpu/.jobs").iterdir())
@@ -124,7 +143,7 @@ def test_a_claim_is_free_again_when_its_holder_ends_or_dies(tmp_path: Path) -> N
 
 
 def test_results_deleted_while_a_job_runs_are_there_when_it_has_ended(models: Path, tmp_path: Path) -> None:
-    host, journal = start_deploy(models, tmp_path)
+    host, journal = start_deploy(models, tmp_path, BRIEF_S)
     shutil.rmtree(tmp_path / "results")
     output, _ = host.communicate(timeout=300)
     assert host.returncode == 0 and "Traceback" not in output, output
@@ -135,28 +154,28 @@ def test_results_deleted_while_a_job_runs_are_there_when_it_has_ended(models: Pa
 def test_killed_after_its_results_were_deleted_it_goes_on_from_what_was_written_anew(
     models: Path, tmp_path: Path
 ) -> None:
-    host, journal = start_deploy(models, tmp_path)
+    host, journal = start_deploy(models, tmp_path, LONG_S)
     shutil.rmtree(tmp_path / "results")
     give_up = time.monotonic() + 60
     while not journal.exists() and time.monotonic() < give_up:
         time.sleep(0.05)
     host.kill()
     host.communicate()
-    done = deploy_again(models, tmp_path)
+    done = deploy_again(models, tmp_path, LONG_S)
     assert done.returncode == 0 and f"Going on with job {journal.parent.name}" in done.stdout, done.stderr
     assert len(saved(tmp_path / "results")) == 1 and whole(saved(tmp_path / "results"))
 
 
 def test_a_disk_that_becomes_full_ends_in_a_sentence_and_the_same_again_goes_on(models: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "results", "size=8m") as results:
-        host, journal = start_deploy(models, tmp_path)
+        host, journal = start_deploy(models, tmp_path, BRIEF_S)
         filler = fill(results)
         output, _ = host.communicate(timeout=300)
         text = " ".join(output.split())
         assert host.returncode == 1 and "Traceback" not in output, output
         assert "(No space left on device)" in text and "it is followed to its end" in text
         filler.unlink()
-        done = deploy_again(models, tmp_path)
+        done = deploy_again(models, tmp_path, BRIEF_S)
         assert done.returncode == 0 and f"Going on with job {journal.parent.name}" in done.stdout, said(done)
         records = saved(results)
         assert len(records) == 1 and whole(records) and {one.job for one in records} == {journal.parent.name}

@@ -162,6 +162,9 @@ def test_a_newer_opset_than_the_runtime_is_told_with_the_runtime_that_reads_it()
     [
         (Outcome("failed", "check", "crashed", "SIGKILL during 'load' (out of memory?)", "SIGKILL"), "memory",
          "memory runs out (SIGKILL)", "smaller"),
+        (Outcome("failed", "check", "crashed", "SIGKILL during 'load': the kernel ended it for want of memory, it held "
+                 "93.1 MB, this device has 450.2 MB; last words: x", "SIGKILL"),
+         "memory", "it held 93.1 MB, of 450.2 MB that the device has", "Close other programs there. Give it smaller"),
         (Outcome("failed", "check", "crashed", "SIGILL during 'load'", "SIGILL"), "crash", "(SIGILL)", "build"),
         (Outcome("failed", "check", "crashed", "SIGABRT during 'load'; last words: what():  std::bad_alloc", "SIGABRT"),
          "memory", "no memory", "smaller"),

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 
 from device_agents.python.runtimes import onnxruntime
 from edgebench import deploy
-from edgebench.device import agent, arrival, connection, wire
+from edgebench.device import agent, arrival, connection, patience, wire
 from edgebench.device.connection import Connection
 from edgebench.device.transports import ssh
 from edgebench.errors import TargetError
@@ -53,7 +54,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         (wire, "SILENCE_SAID_S", 0.5), (wire, "SILENCE_MAX_S", 3.0),
         (wire, "JOURNAL_SILENCE_MAX_S", 8.0), (arrival, "HELLO_MAX_S", 6.0),
         (connection, "RECONNECT_PAUSE_S", 0.1), (connection, "WAIT_POLL_S", 0.2), (ssh, "PUT_S", 3.0),
-        (ssh, "PUT_BYTES_PER_S", 1e6), (agent, "STOPPED_MAX_S", 1.0), (ssh, "LOGIN_S", 6.0),
+        (ssh, "PUT_BYTES_PER_S", 1e6), (patience, "STOPPED_MAX_S", 1.0), (ssh, "LOGIN_S", 6.0),
     ):  # fmt: skip
         monkeypatch.setattr(where, name, seconds)
 
@@ -190,8 +191,8 @@ def test_a_link_that_is_cut_while_a_job_is_started_starts_it_once(
 ) -> None:
     real_write = agent.Agent._write
 
-    def write_and_cut(self: agent.Agent, request: Mapping[str, Any]) -> None:
-        real_write(self, request)
+    def write_and_cut(self: agent.Agent, request: Mapping[str, Any], *work: Any) -> None:
+        real_write(self, request, *work)
         if request["do"] == "start":
             monkeypatch.setattr(agent.Agent, "_write", real_write)
             wait_until(lambda: list(board.workdir.glob("jobs/*/job.json")))
@@ -367,8 +368,22 @@ def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, mode
 # ------------------------------------------------------------------ what stays behind
 
 
-def test_nothing_is_written_outside_the_agents_folder(board: Board, relu_bundle: Path, tiny_plan: Plan) -> None:
+def test_nothing_is_written_outside_the_agents_folder(
+    board: Board, relu_bundle: Path, tmp_path: Path, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SILENCE_MAX_S", "JOURNAL_SILENCE_MAX_S"):
+        monkeypatch.setattr(wire, name, 60.0)  # importing torch takes seconds
     results = board.workdir.parent / "results"
     deploy.deploy(board.target, deploy.sources([relu_bundle]), tiny_plan, results)
+    if find_spec("torch"):
+        made = measure(board, torch_program(tmp_path / "relu.pt2"), tiny_plan)
+        assert made.runtime.name == "torch" and made.rounds
     home = board.workdir.parent / "home"
     assert list(home.rglob("*")) == [] and list(board.tmp.rglob("*")) == []
+
+
+def torch_program(path: Path) -> Path:
+    import torch
+
+    torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(1, 4),)), path)
+    return path

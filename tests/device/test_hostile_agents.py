@@ -7,16 +7,19 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from device_agents.python.runtimes import onnxruntime
+from tests.conftest import sha256
 from tests.support.faults import peer
 
 MOST_MB = 64
 SHORT = ("SILENCE_SAID_S=0.3", "SILENCE_MAX_S=1", "JOURNAL_SILENCE_MAX_S=1", "HELLO_MAX_S=2",
-         "REQUEST_MAX_S=0.5", "LONG_REQUEST_MAX_S=1", "SAY_AGAIN_S=0.3", "STOPPED_MAX_S=0.5",
+         "STALLED_S=1", "REQUEST_MAX_S=2", "SAY_AGAIN_S=0", "STOPPED_MAX_S=0.5",
          "RECONNECT_S=0.5", "RECONNECT_PAUSE_S=0.1",
          "LOST_IN_A_ROW=1")  # fmt: skip
 
@@ -31,6 +34,11 @@ class Peer:
     said: str = ""
 
 
+# How far a long request is brought, and how it is asked for.
+LONG = {
+    "runtimes": 'until("runtimes")', "missing": 'until("missing")',
+    "receive": 'answer(list(until("missing")["blobs"])); until("receive")', "install": 'until("install", has=False)',
+}  # fmt: skip
 PEERS = (
     Peer("endless first line", "for_ever(b'x' * 65536)", "no agent of edgebench: a line of more than 1 MB"),
     Peer("endless noise", "for_ever(b'welcome\\n' * 8192)", r"64 KB before its first word"),
@@ -113,7 +121,7 @@ PEERS = (
     Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "nothing heard for 1 s .asked for 'tail'",
          "nothing heard for 0 s"),
     Peer("alive and nothing else", "hello(); ask()\nwhile True:\n    raw(b'{\"alive\": {}}\\n')\n    sleep(0.1)",
-         "it has been at work on that for", "it is still at work on 'facts'"),
+         "it has been at work on that for .* without getting on", "it is still at work on 'facts'"),
     Peer("alive in no known way", "hello(); until_tail(); raw(b'{\"alive\": NaN}\\n'); sleep(9)", "no number"),
     Peer("a tail that is stopped for ever", """
         hello()
@@ -127,11 +135,32 @@ PEERS = (
          "the connection ended"),
     Peer("last words of 300 MB", "hello(); ask(); os.close(0); [os.write(2, b'no\\n' * 9999) for _ in range(9999)]",
          "the connection ended: no"),
+    *(Peer(f"at work on '{do}' for ever", f"hello(); {so_far}; at_work(0)",
+           f"answer to '{do}' cannot be used .it has been at work on that for .* without getting on",
+           f"it is still at work on '{do}'") for do, so_far in LONG.items()),
+    *(Peer(f"more done of '{do}' than was asked for", f"hello(); {so_far}; at_work(1, 1 << 40)",
+           r"it says that it did 1099511627776 of \d+\)") for do, so_far in LONG.items()),
+    *(Peer(f"less done of '{do}' than before", f"hello(); {so_far}; at_work(7, 6)",
+           r"it says that it did 6 of \d+, and before 7") for do, so_far in LONG.items()),
+    Peer("at work in the smallest of steps", "hello(); until('runtimes'); at_work(*range(100))",
+         r"it has been at work on that for \d+ s, 0% done", "it is still at work on 'runtimes'"),
+    Peer("less done than nothing", "hello(); until('missing'); at_work(-1)", "cannot be used"),
     Peer("escapes in an error", "hello(); ask(); raw(b'{\"error\": \"\\\\u001b[2Jboo\\\\u202e\"}\\n'); sleep(9)",
          r"the agent says: \\x1b\[2Jboo\\u202e"),
     Peer("escapes in last words", "hello(); ask(); os.write(2, b'\\x1b]0;owned\\x07'); sys.exit(3)",
          r"the connection ended: \\x1b\]0;owned\\x07"),
 )  # fmt: skip
+
+
+def a_cache(folder: Path) -> Path:
+    """With what a board of these facts would be brought."""
+    wheels = folder / "wheels/armv6l-py3.11-glibc2.36"
+    wheels.mkdir(parents=True)
+    for package, rule in onnxruntime.WHEELS.items():
+        name = f"{package}-1.{sha256((package + rule).encode())[:8]}.whl"
+        with zipfile.ZipFile(wheels / name, "w") as wheel:
+            wheel.writestr(f"{package}/__init__.py", "")
+    return folder
 
 
 @pytest.mark.parametrize("hostile", PEERS, ids=lambda one: one.name)
@@ -142,7 +171,8 @@ def test_a_hostile_agent_costs_one_sentence(hostile: Peer, models: Path, tmp_pat
             *(sys.executable, "-m", "tests.support.faults.drive"),
             *(python, models / "relu.onnx", tmp_path / "results", *SHORT),
         ],
-        capture_output=True, text=True, timeout=90, cwd=Path(__file__).parents[2], env={**os.environ},
+        capture_output=True, text=True, timeout=90, cwd=Path(__file__).parents[2],
+        env={**os.environ, "EDGEBENCH_CACHE": str(a_cache(tmp_path / "cache"))},
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     *said, end = map(json.loads, done.stdout.splitlines())

@@ -119,6 +119,43 @@ def test_a_lost_network_is_waited_for(person: Person, tiny_plan: Plan, tmp_path:
     assert headlines == ["No connection to the computer"]
 
 
+def test_a_link_that_is_cut_is_taken_up_again(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    person.behind_a_proxy()
+    before = []
+
+    def cut(_: Browser) -> None:
+        assert person.proxy is not None
+        before.append(person.proxy.connections)
+        person.proxy.cut()
+
+    person.when["round 2"] = cut
+    assert_goes_on(measure(person, plan, tmp_path))
+    assert person.proxy is not None and person.proxy.connections > before[0] > 0
+
+
+def test_a_link_that_falls_silent_is_said_and_waited_for(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
+    """Connections stay, and carry nothing: a phone at the edge of its network."""
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0)
+    person.behind_a_proxy()
+
+    def fall_silent(_: Browser) -> None:
+        assert person.proxy is not None
+        person.proxy.stall()
+        person.on_said["No sign of the page on phone"] = person.proxy.heal
+
+    person.when["round 2"] = fall_silent
+    assert_goes_on(measure(person, plan, tmp_path))
+    assert "phone is back; it goes on where it was" in person.said and not person.on_said
+
+
+def assert_goes_on(measured: dict[str, Record]) -> None:
+    """To its end, and no round is missing."""
+    assert_right(measured, rounds_min=6)
+    for one in measured.values():
+        assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds)))
+
+
 def test_a_phone_that_goes_away_leaves_what_it_measured(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0, worker_timeout_s=3.0)
     person.when["round 3"] = lambda phone: phone.open("about:blank")

@@ -191,7 +191,7 @@ def test_ten_seconds_are_known_to_a_percent_over_clocks_that_disagree(name: str)
 
 def test_a_slow_point_meter_does_not_hide_how_little_it_knows() -> None:
     trials = [truth.trial(seed, truth.SENSORS["10 Hz point"]) for seed in range(200)]
-    assert np.mean([abs(one.error) > one.stated_u95 for one in trials]) <= 0.05
+    assert np.mean([abs(one.error) > one.stated_u95 for one in trials]) <= 0.08  # of 200 windows: 5 % and two sigmas
     assert np.median([one.stated_u95 for one in trials]) > 0.02
 
 

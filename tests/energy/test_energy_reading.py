@@ -17,6 +17,7 @@ from edgebench.analysis import verdict
 from edgebench.analysis.ratios import Ratio
 from edgebench.analysis.report import markdown
 from edgebench.analysis.stats import Estimate
+from edgebench.energy import coverage
 from edgebench.energy import per_inference as energy
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.schema.energy_reading import Accuracy, EnergyReading, Refusal
@@ -114,7 +115,7 @@ def test_windows_that_happen_to_agree_do_not_deny_what_reading_leaves() -> None:
     reading = make_reading(active_w=(5.0, 5.0, 5.0))
     unsure = tuple(msgspec.structs.replace(window, u_j=0.5) for window in reading.windows)
     found = per_inference(msgspec.structs.replace(reading, windows=unsure))
-    assert found.gross_j.half_width == pytest.approx(2 * 0.5 / 1000 / math.sqrt(3))
+    assert found.gross_j.half_width == pytest.approx(1.96 * 0.5 / 1000 / math.sqrt(3), rel=1e-4)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -131,7 +132,9 @@ def test_accuracy_is_kept_apart_and_its_offset_goes_with_the_idle_power() -> Non
     found = per_inference(make_reading(idle_w=2.0, active_w=STEADY_W, accuracy=LIMITS))
     assert found.u_systematic_j == pytest.approx(0.01 * 0.030 / math.sqrt(3))
     assert found.net_j is not None and found.net_j.half_width is not None
-    assert found.u95_j == pytest.approx(math.hypot(found.net_j.half_width, 2 * found.u_systematic_j))
+    limit_j = math.sqrt(3) * found.u_systematic_j
+    assert found.u95_j == pytest.approx(coverage.half_width(found.net_j.half_width / 1.96, (limit_j,)), rel=1e-3)
+    assert max(found.net_j.half_width, 0.95 * limit_j) < found.u95_j < found.net_j.half_width + limit_j
     without_idle = per_inference(make_reading(active_w=STEADY_W, accuracy=LIMITS, idle=()))
     assert without_idle.net_j is None and without_idle.idle_w is None
     assert without_idle.u_systematic_j == pytest.approx(math.hypot(0.01 * 0.050, 0.05 * 0.01) / math.sqrt(3))
@@ -183,7 +186,7 @@ def test_the_cause_of_a_wide_interval_is_named() -> None:
     reading = make_reading(active_w=STEADY_W)
     by_meter = doubts_of(active_w=STEADY_W, windows=left_open(reading, u_j=2.0))
     assert by_meter == [
-        "net joules are known to ±6.0% after 5 windows, asked for ±2.0%; that is what the meter leaves open"
+        "net joules are known to ±5.8% after 5 windows, asked for ±2.0%; that is what the meter leaves open"
     ]
     moving = doubts_of(0.001, active_w=STEADY_W, idle_w=(2.0, 2.05, 1.95, 2.0, 2.05, 1.95))
     assert moving[0].endswith("the idle power moved from window to window")
@@ -197,7 +200,7 @@ def test_what_all_windows_share_is_not_made_smaller_by_their_number() -> None:
     for count in (3, 12):
         reading = make_reading(active_w=(5.0,) * count)
         found = per_inference(msgspec.structs.replace(reading, windows=left_open(reading, 0.0, u_common_j=0.5)))
-        assert found.gross_j.half_width == pytest.approx(2 * 0.5 / 1000)
+        assert found.gross_j.half_width == pytest.approx(0.95 * math.sqrt(3) * 0.5 / 1000, rel=1e-3)
 
 
 def test_one_window_alone_has_no_interval_and_says_what_became_of_the_others() -> None:

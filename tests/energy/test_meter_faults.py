@@ -90,7 +90,7 @@ def test_windows_of_a_bad_line_are_right_within_what_they_state_and_the_line_is_
     jobs_seen = [jobs.by_host(kind, seed, faults) for seed in range(3)]
     errors = [error for job, reading in jobs_seen for error in errors_in_u(job, reading)]
     assert len(errors) >= 3
-    assert np.mean(np.array(errors) > 2) <= 0.25 and max(errors) < 5
+    assert np.mean(np.array(errors) > 2) <= 1 / 3 and max(errors) < 5
     assert any(said in doubts(reading) for _, reading in jobs_seen if reading.windows)
 
 

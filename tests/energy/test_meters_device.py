@@ -37,7 +37,7 @@ def test_a_bare_machine_has_no_meter_and_a_reason_for_each() -> None:
     ("kind", "joules", "left_j"),
     [
         ("point", 2 * 3.0 + 1 * 5.0, math.sqrt(((2 * 2.0) ** 2 + (1 * 2.0) ** 2) / 2)),
-        ("average", 2 * 4.0 + 1 * 6.0, 3600 * math.sqrt(2 / 3) * (6.0 - 2.0)),
+        ("average", 2 * 4.0 + 1 * 6.0, math.sqrt(((2 * 2.0) ** 2 + (1 * 2.0) ** 2) * 7 / 300)),
     ],
 )
 def test_power_is_added_up_by_the_kind_of_meter(kind: str, joules: float, left_j: float, clock: Clock) -> None:

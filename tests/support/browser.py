@@ -14,8 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+
+from tests.support.faults.proxy import Proxy
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (apt: chromium)")
@@ -130,6 +133,8 @@ class Person:
 
     def __init__(self, *flags: str) -> None:
         self._flags = flags
+        self._wants_proxy = False
+        self.proxy: Proxy | None = None
         self._opened = contextlib.ExitStack()
         self.phone: Browser | None = None
         self.said: list[str] = []
@@ -151,8 +156,21 @@ class Person:
             self.on_said.pop(words)()
         url = url_in(line)
         if url and self.phone is None:
-            self.phone = self._opened.enter_context(browser(*self._flags))
+            flags = [*self._flags, *self._way(url)]
+            self.phone = self._opened.enter_context(browser(*flags))
             self.phone.open(url)
+
+    def behind_a_proxy(self) -> None:
+        """What the phone says goes through `proxy`, from its first page on."""
+        self._wants_proxy = True
+
+    def _way(self, url: str) -> list[str]:
+        if not self._wants_proxy:
+            return []
+        address = urlsplit(url).netloc
+        self.proxy = Proxy(int(address.rpartition(":")[2]))
+        self._opened.callback(self.proxy.close)
+        return [f"--host-resolver-rules=MAP {address} 127.0.0.1:{self.proxy.port}"]
 
     def open_again(self, url: str) -> None:
         """In another browser, with nothing of the first one's."""

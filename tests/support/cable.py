@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.faults.proxy import Proxy
+
 needs_adb = pytest.mark.skipif(shutil.which("adb") is None, reason="no adb on this machine (apt: adb)")
 
 PROPERTIES = """\
@@ -87,15 +89,28 @@ class Cables:
     def __init__(self, phone: Path) -> None:
         self._phone = phone
         self._running: list[subprocess.Popen[str]] = []
+        self._proxies: list[Proxy] = []
 
     def __call__(self, *options: str) -> str:
+        return self._attach(self._start(*options))
+
+    def through_a_proxy(self) -> tuple[str, Proxy]:
+        """A cable that falls silent when it is told to."""
+        proxy = Proxy(self._start())
+        self._proxies.append(proxy)
+        return self._attach(proxy.port), proxy
+
+    def _start(self, *options: str) -> int:
         adbd = subprocess.Popen(
             [sys.executable, str(Path(__file__).parent / "fake_adbd.py"), str(self._phone), *options],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._running.append(adbd)
         assert adbd.stdout is not None
-        serial = f"127.0.0.1:{adbd.stdout.readline().strip()}"
+        return int(adbd.stdout.readline())
+
+    def _attach(self, port: int) -> str:
+        serial = f"127.0.0.1:{port}"
         subprocess.run(["adb", "connect", serial], capture_output=True, check=True, timeout=30)
         return serial
 
@@ -107,6 +122,8 @@ class Cables:
 
     def close(self) -> None:
         subprocess.run(["adb", "kill-server"], capture_output=True, timeout=30)
+        for proxy in self._proxies:
+            proxy.close()
         for adbd in self._running:
             adbd.kill()
             with adbd:

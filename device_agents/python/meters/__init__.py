@@ -4,6 +4,7 @@ open_meter()     -> a meter; raises Unavailable with the reason and the cure. St
 meter.read()     a reading, in whatever form the meter has
 meter.joules(before, after)   {scope: joules between two readings}; both raise Unavailable for a reading that is none
 meter.u_joules(before, after) {scope: standard uncertainty of these joules that the way of reading leaves}
+meter.age_s      so old a reading may be, beyond what u_joules covers (edges.py); may be absent: it is of the instant
 meter.instrument {"sampling": "counter" | "average" | "point", "period_s": between new values}, and what is known of
                  "device_id", "version", "firmware", "latency_s",
                  "accuracy": {"gain": fraction, "offset_w": W, "source": of these limits}
@@ -39,7 +40,6 @@ def _look(name):
     return {"available": True, "note": getattr(meter, "note", "")}
 
 
-def counter_u_j(joules, seconds, step_j, period_s):
-    """Of two reads of a counter, each of a whole number of steps and up to a period old."""
-    mean_w = joules / seconds if seconds else 0.0
-    return math.hypot(step_j / math.sqrt(6), period_s * mean_w * math.sqrt(2 / 12))
+def counter_u_j(step_j):
+    """Of two reads of a counter, each of a whole number of steps."""
+    return step_j / math.sqrt(6)

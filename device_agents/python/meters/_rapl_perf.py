@@ -86,6 +86,7 @@ class PerfRapl:
         self._scales = scales
         packages = len(counters["cpu_package"])
         self.instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": "%d packages" % packages}
+        self.age_s = PERIOD_S
 
     def read(self):
         try:
@@ -97,10 +98,7 @@ class PerfRapl:
         return {scope: (after[1][scope] - before[1][scope]) * scale for scope, scale in self._scales.items()}
 
     def u_joules(self, before, after):
-        span_s = after[0] - before[0]
-        return {
-            scope: counter_u_j(joules, span_s, STEP_J, PERIOD_S) for scope, joules in self.joules(before, after).items()
-        }
+        return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
 
     def close(self):
         for files in self._counters.values():

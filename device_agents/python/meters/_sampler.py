@@ -19,11 +19,18 @@ GAP_PERIODS = 10
 GAP_MIN_S = 1.0
 # Of a jump between two values of a point meter, times their distance, squared: what is not known of the joules
 # between them. Slow meters see bursts by chance (von Neumann 1941), dense ones the instant of the jump only.
-SHARE_OF_JUMP = {True: 1 / 6, False: 1 / 2}
+# Dense: a jump is anywhere between its two values, d^2 / 12.
+SHARE_OF_JUMP = {True: 1 / 12, False: 1 / 2}
 DENSE_PERIOD_S = 0.011
+# Averages come at the chip's own pace, a share r of up to a tenth off the nominal one (conversion times of INA226,
+# SBOS547, and INA3221, SBOS576): so many are seen twice or not at all. Of values of variance d^2 / 2 that is
+# r (1 - r) d^2 / 2 each; the mean over r.
+SHARE_OF_MISSED = (0.1 / 2 - 0.1**2 / 3) / 2
 # Slow ones are better judged by how the means of parts of a window differ (Conway 1963): of so many seconds, at least
 # so many of them; and so many are kept.
 PART_S, PARTS_MIN, PARTS_KEPT = 1.0, 8, 2000
+# Values of instants, which may be in step with the load.
+VALUES_KEPT = 20_000
 # Values that were looked at so often and never moved, idle and inferring alike, stand still.
 STILL_LOOKS = 20
 # Power below this flows back; less is an offset.
@@ -31,12 +38,16 @@ BACK_W = -0.02
 
 
 class Sampler:
-    """power_w() -> {scope: W} or OSError; asked every period_s from the first `read` on."""
+    """power_w() -> {scope: W} or OSError; asked every period_s from the first `read` on.
+
+    age_s: averages are held until the next one, so they are that old at most.
+    """
 
     def __init__(self, power_w, period_s, kind, note="", **known):
         self.note = note
         self.instrument = {"sampling": kind, "period_s": period_s, **known}
         self._power_w = power_w
+        self.age_s = period_s if kind == "average" else 0.0
         self._period_s = period_s
         self._kind = kind
         self._lock = threading.Lock()
@@ -45,11 +56,16 @@ class Sampler:
         self._last = None
         self._joules = {}
         self._jumps_j2 = {}
-        self._most_w = {}
-        self._least_w = {}
         self._looks = self._moves = 0
         self._parts = collections.deque(maxlen=PARTS_KEPT)
+        self._points = collections.deque(maxlen=VALUES_KEPT)
         self._problem = None
+
+    def points(self, scope, start_s, end_s):
+        """(instants, W) of a window; none of averages, which see all of the power."""
+        with self._lock:
+            found = [(at_s, watts[scope]) for at_s, watts in self._points if start_s < at_s < end_s]
+        return [at_s for at_s, _ in found], [power_w for _, power_w in found]
 
     def read(self):
         """({scope: joules so far}, {scope: squared joules between values so far}, instant, looks and moves so far)."""
@@ -83,15 +99,14 @@ class Sampler:
             )
 
     def u_joules(self, before, after):
-        """point: of what lies between values. average: of the edges, where a value is up to a period late."""
+        """point: of what lies between values. average: of those that were seen twice or not at all."""
         if self._kind == "point":
             parts = [part for part in self._parts if before[2] <= part[0] <= after[2]]
             if self._period_s > DENSE_PERIOD_S and len(parts) > PARTS_MIN:
                 return {scope: _spread_j(parts, scope, after[2] - before[2]) for scope in after[1]}
             share = SHARE_OF_JUMP[self._period_s <= DENSE_PERIOD_S]
             return {scope: math.sqrt(share * (jumps - before[1][scope])) for scope, jumps in after[1].items()}
-        late_s = self._period_s * math.sqrt(2 / 3)
-        return {scope: late_s * (most_w - self._least_w[scope]) for scope, most_w in self._most_w.items()}
+        return {scope: math.sqrt(SHARE_OF_MISSED * (j2 - before[1][scope])) for scope, j2 in after[1].items()}
 
     def close(self):
         self._ended.set()
@@ -117,10 +132,11 @@ class Sampler:
             else:
                 self._joules = {scope: 0.0 for scope in watts}
                 self._jumps_j2 = dict(self._joules)
-                self._most_w, self._least_w = dict(watts), dict(watts)
             self._looks += 1
             self._moves += bool(self._last) and watts != self._last[1]
             self._last = now_s, watts
+            if self._kind == "point":
+                self._points.append(self._last)
 
     def _add(self, now_s, watts):
         then_s, watts_then = self._last
@@ -132,8 +148,6 @@ class Sampler:
             mean_w = (power_w + watts_then[scope]) / 2 if self._kind == "point" else power_w
             self._joules[scope] += mean_w * span_s
             self._jumps_j2[scope] += ((power_w - watts_then[scope]) * span_s) ** 2
-            self._most_w[scope] = max(self._most_w[scope], power_w)
-            self._least_w[scope] = min(self._least_w[scope], power_w)
         if not self._parts or now_s - self._parts[-1][0] >= PART_S:
             self._parts.append((now_s, dict(self._joules)))
 

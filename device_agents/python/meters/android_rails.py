@@ -29,6 +29,7 @@ def open_meter():
 
 class Rails:
     instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": "on-device power monitor"}
+    age_s = PERIOD_S
 
     def read(self):
         """(s, {rail: J since boot})."""
@@ -47,6 +48,4 @@ class Rails:
         return joules
 
     def u_joules(self, before, after):
-        span_s = after[0] - before[0]
-        joules = self.joules(before, after)
-        return {scope: counter_u_j(value, span_s, STEP_J, PERIOD_S) for scope, value in joules.items()}
+        return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}

@@ -142,11 +142,11 @@ class Nvml:
         return moved
 
     def u_joules(self, before, after):
-        span_s = after[0] - before[0]
-        return {
-            scope: counter_u_j(joules, span_s, STEP_J, self._period_s)
-            for scope, joules in self.joules(before, after).items()
-        }
+        return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
+
+    @property
+    def age_s(self):
+        return self._period_s or COUNTER_PERIOD_S
 
 
 def counter_period_s(energies_j):

@@ -94,6 +94,7 @@ class Rapl:
         self._zones = zones
         names = ", ".join(text(zone / "name") for zone in zones)
         self.instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": names}
+        self.age_s = PERIOD_S
         self._range_uj = {zone: int(text(zone / "max_energy_range_uj") or 0) for zone in zones}
 
     def read(self):
@@ -116,10 +117,7 @@ class Rapl:
         return {scope: joules for scope, joules in totals.items() if joules or span_s <= STILL_S}
 
     def u_joules(self, before, after):
-        span_s = after[0] - before[0]
-        return {
-            scope: counter_u_j(joules, span_s, STEP_J, PERIOD_S) for scope, joules in self.joules(before, after).items()
-        }
+        return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
 
     def _wrapped_uj(self, zone, before, after):
         """What to add for a counter that started again."""

@@ -43,6 +43,8 @@ _OTHER_SIZES = (
     "Feed it sizes that it takes (--shape, where it leaves some open): many want multiples of 32, and some compute "
     "sizes from numbers that they are fed, which are made up here"
 )
+# What the agent says of a worker that it found ended so (process.py).
+_FOR_MEMORY = "the kernel ended it for want of memory"
 _OUT_OF_MEMORY = r"std::bad_alloc|bad allocation|MemoryError|[Uu]nable to allocate|[Oo]ut of memory"
 
 CAUSES: tuple[Cause, ...] = (
@@ -148,6 +150,18 @@ CAUSES: tuple[Cause, ...] = (
         "memory", r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)",
         "there is no memory for it: it asked for {bytes} bytes at once", _MEMORY,
     ),
+    Cause(
+        "memory",
+        _FOR_MEMORY + r", it held (?P<held>[\d.]+ MB), its group of processes \(cgroup\) may have (?P<limit>[\d.]+ MB)",
+        "the kernel ended its process for want of memory: it held {held}, its group of processes (cgroup) may have "
+        "{limit}",
+        f"Raise that limit there (MemoryMax= of systemd, --memory of docker). {_MEMORY}",
+    ),
+    Cause(
+        "memory", _FOR_MEMORY + r", it held (?P<held>[\d.]+ MB), this device has (?P<all>[\d.]+ MB)",
+        "the kernel ended its process for want of memory: it held {held}, of {all} that the device has",
+        f"Close other programs there. {_MEMORY}",
+    ),
     Cause("memory", _OUT_OF_MEMORY, "there is no memory for it", _MEMORY),
     # ---- networks that are none
     Cause(
@@ -211,7 +225,7 @@ def explain(outcome: Outcome) -> Explained:
     if outcome.kind in ("wrong", "fallback", "timeout"):
         kind, remedy = _BY_KIND[outcome.kind]
         return Explained(kind, plain(outcome.reason), remedy)
-    if outcome.signal in _BY_SIGNAL:
+    if outcome.signal in _BY_SIGNAL and _FOR_MEMORY not in outcome.reason:
         kind, seen, remedy = _BY_SIGNAL[outcome.signal]
         return Explained(kind, f"{seen} ({outcome.signal})", remedy)
     found = of_words(outcome.reason)

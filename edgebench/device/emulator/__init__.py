@@ -12,12 +12,12 @@ set by tests (`guest/fakepi`). The machine stays recognisable: its device tree's
 `linux,dummy-virt`.
 
     packages ──> tree ──> image ──boot once──> snapshot ──1-2 s──> machine, machine, ...
-    (Debian)    (image.build_image)         (machine.take_snapshot)  (ensure_running, start)
+    (Debian)    (image.build_image)         (machine.take_snapshot)  (ensure_running, borrowed)
 """
 
 from __future__ import annotations
 
 from edgebench.device.emulator.boards import BOARDS, Board
-from edgebench.device.emulator.machine import Machine, ensure_running, find, start
+from edgebench.device.emulator.machine import Machine, borrowed, ensure_running, find, start
 
-__all__ = ["BOARDS", "Board", "Machine", "ensure_running", "find", "start"]
+__all__ = ["BOARDS", "Board", "Machine", "borrowed", "ensure_running", "find", "start"]

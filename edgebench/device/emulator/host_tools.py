@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
+_ROOM = "Make room there, or set EDGEBENCH_CACHE to another folder"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # mke2fs stands in /sbin, which is not on the path of ordinary users.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
@@ -60,7 +62,10 @@ def run_tool(*command: str | Path, cwd: Path | None = None, remedy: str) -> subp
     except FileNotFoundError:
         raise UserError(words[0], "not installed on this computer", remedy) from None
     if done.returncode:
-        seen = _complaint(done.stdout + done.stderr) or "no message"
+        said = done.stdout + done.stderr
+        seen = _complaint(said) or "no message"
+        if os.strerror(errno.ENOSPC) in said:
+            remedy = _ROOM
         raise UserError(Path(words[0]).name, f"exit code {done.returncode}: {seen}", remedy)
     return done
 

@@ -7,12 +7,15 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import edgebench
 from edgebench.device.emulator import monitor, qemu
 from edgebench.device.emulator.boards import Board, find_board
 from edgebench.device.emulator.cache import Say, board_folder, locked
@@ -120,6 +123,23 @@ def start(board: str, *, run: Path, root: Path | None = None, progress: Say = _s
     return machine
 
 
+@contextmanager
+def borrowed(board: str, *, root: Path | None = None, progress: Say = _silent) -> Iterator[Machine]:
+    """The shared machine if it runs; else a private one, which ends with the block or with this process."""
+    shared = find(board, root=root)
+    if shared.is_running():
+        yield shared
+        return
+    folder = board_folder(find_board(board), root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as run, _ends_with_us(Path(run), "private"):
+        machine = start(board, run=Path(run), root=root, progress=progress)
+        try:
+            yield machine
+        finally:
+            machine.stop()
+
+
 def take_snapshot(board: Board, image: Image, say: Say) -> None:
     """Boot once, warm up, and keep the whole state of the machine as `image.snapshot`."""
     started = time.monotonic()
@@ -129,16 +149,17 @@ def take_snapshot(board: Board, image: Image, say: Say) -> None:
     _prepare_run_folder(machine, image)
     qemu.create_disk(machine.run / qemu.DISK, on_top_of=image.disk)
     try:
-        qemu.launch(board, image, machine.run, resume=False)
-        _write_ssh_config(machine)
-        _wait_for_ssh(machine, _BOOT_TIMEOUT_S)
-        _warm_up(machine)
-        with monitor.connect(machine.run / qemu.MONITOR) as qmp:
-            qmp.execute("stop")
-            if complaint := qmp.human(f"savevm {qemu.SNAPSHOT}").strip():
-                raise UserError("QEMU's snapshot", complaint, "Is the disk full?")
-            qmp.execute("quit")
-        _wait_until_ended(machine)
+        with _stopped_on_failure(machine):
+            qemu.launch(board, image, machine.run, resume=False)
+            _write_ssh_config(machine)
+            _wait_for_ssh(machine, _BOOT_TIMEOUT_S)
+            _warm_up(machine)
+            with monitor.connect(machine.run / qemu.MONITOR) as qmp:
+                qmp.execute("stop")
+                if complaint := qmp.human(f"savevm {qemu.SNAPSHOT}").strip():
+                    raise UserError("QEMU's snapshot", complaint, "Is the disk full?")
+                qmp.execute("quit")
+            _wait_until_ended(machine)
         (machine.run / qemu.DISK).rename(image.snapshot)
     finally:
         machine.stop()
@@ -244,9 +265,27 @@ def _wait_until_ended(machine: Machine) -> None:
 
 @contextmanager
 def _stopped_on_failure(machine: Machine) -> Iterator[None]:
-    """Also on Ctrl-C: a half-started machine must not pass for a running one."""
-    try:
-        yield
-    except BaseException:
-        machine.stop()
-        raise
+    """Also on Ctrl-C and if this process is killed: a half-started machine must not pass for a running one."""
+    with _ends_with_us(machine.run):
+        try:
+            yield
+        except BaseException:
+            machine.stop()
+            raise
+
+
+@contextmanager
+def _ends_with_us(run: Path, *kind: str) -> Iterator[None]:
+    """Within the block another process waits for the end of this one, and then ends the machine (ending.py)."""
+    command = [sys.executable, "-P", "-m", "edgebench.device.emulator.ending", str(run), *kind]
+    paths = [str(Path(edgebench.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    # A session of its own: what the terminal sends to end this process must not end the other.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    ) as waiting:  # fmt: skip
+        try:
+            yield
+        finally:
+            with suppress(BrokenPipeError):
+                waiting.communicate(b"done")

@@ -8,8 +8,10 @@ tarballs (`--assets`): `npm pack NAME@VERSION` makes them on any machine that is
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import hashlib
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -77,7 +79,7 @@ def ensure(progress: Progress, given: Path | None, runtimes: Sequence[str] = USU
     folder = cache.folder() / "web"
     for package in [one for one in PACKAGES if one.runtime in runtimes]:
         if not (folder / package.folder).is_dir():
-            with progress.step(f"Fetching {package.name} {package.version} for phones, once"):
+            with progress.step(f"Fetching {package.name} {package.version} for phones, once"), cache.writing():
                 _unpack(package, folder, given)
     return folder
 
@@ -122,11 +124,14 @@ def _fetch(package: Package, folder: Path) -> Path:
     )
     try:
         answer = subprocess.run(
-            ["npm", "pack", "--silent", wanted], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+            ["npm", "pack", "--loglevel=error", wanted],
+            cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
     except FileNotFoundError:
         raise UserError(f"package '{wanted}'", "there is no `npm` here to fetch it", f"Install npm. {remedy}") from None
     if answer.returncode:
         said = answer.stderr.strip().splitlines() or ["npm gave no reason"]
+        if errno.errorcode[errno.ENOSPC] in answer.stderr:  # npm has a cache of its own, perhaps on another disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{folder.parent} or the cache of npm")
         raise UserError(f"package '{wanted}'", f"npm cannot fetch it ({said[0]})", remedy)
     return folder / package.tarball

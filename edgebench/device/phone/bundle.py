@@ -66,18 +66,23 @@ def build(progress: Progress, *, shell: str = "/system/bin/sh", runner: str = ""
     shell, runner: what interprets the start script, and what runs ARM64 programs (an emulator, in tests).
     """
     made = path()
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
-        tree, folder = Path(scratch) / "tree", Path(scratch) / "bundle"
-        with progress.step(f"Fetching Debian {SUITE} packages for ARM64"):
-            _extract(tree)
-        _lay_out(tree, folder)
-        (folder / "python").write_text(START.format(shell=shell, runner=runner))
-        (folder / "python").chmod(0o755)
-        with progress.step("Packing"):
-            _pack(folder, Path(scratch) / "packed")
-        (Path(scratch) / "packed").replace(made)
+    with cache.writing():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
+            _build(Path(scratch), progress, shell, runner).replace(made)
     return made
+
+
+def _build(scratch: Path, progress: Progress, shell: str, runner: str) -> Path:
+    tree, folder = scratch / "tree", scratch / "bundle"
+    with progress.step(f"Fetching Debian {SUITE} packages for ARM64"):
+        _extract(tree)
+    _lay_out(tree, folder)
+    (folder / "python").write_text(START.format(shell=shell, runner=runner))
+    (folder / "python").chmod(0o755)
+    with progress.step("Packing"):
+        _pack(folder, scratch / "packed")
+    return scratch / "packed"
 
 
 def _extract(tree: Path) -> None:

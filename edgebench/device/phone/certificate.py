@@ -15,22 +15,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebench.errors import UserError
+from edgebench.files import cache
 
 DAYS = 30
 
 
 def ensure(folder: Path, hosts: Sequence[str]) -> Path:
-    """A PEM file with key and certificate for these names and addresses, readable by this user only."""
+    """A PEM file with key and certificate for these names and addresses, readable by this user only.
+
+    Raises UserError.
+    """
     key = hashlib.sha256(" ".join(hosts).encode()).hexdigest()[:12]
     path = folder / f"certificate-{key}.pem"
     if path.is_file() and time.time() - path.stat().st_mtime < (DAYS - 1) * 86400:
         return path
-    folder.mkdir(parents=True, exist_ok=True)
     names = ",".join(f"IP:{host}" if host.replace(".", "").isdigit() else f"DNS:{host}" for host in hosts)
+    made = _make(names)
     partial = path.with_suffix(".part")
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(_make(names))
-    partial.replace(path)
+    with cache.writing():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+                stream.write(made)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     return path
 
 

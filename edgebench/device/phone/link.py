@@ -67,8 +67,9 @@ class Link:
         """See that the server runs, with this target's settings."""
         given = Path(self._target.assets).expanduser() if self._target.assets else None
         folder = assets.ensure(progress, given, self._target.runtimes)
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        self._token = self._kept_token()
+        with cache.writing():
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            self._token = self._kept_token()
         wanted = {
             "target": self._target.name,
             "threads": self._target.threads,

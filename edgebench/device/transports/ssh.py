@@ -20,6 +20,8 @@ from edgebench.schema.targets import Target
 
 CONNECT_TIMEOUT_S = 10
 LOGIN_S = 25.0
+# A dropped link is noticed after three times so long instead of never.
+KEEP_ALIVE_S = 5
 # An emulated board's seconds are instructions (emulator/__init__.py): at work it lives so much slower, if not more.
 EMULATED_PATIENCE = 12.0
 _SSH_FAILED = 255
@@ -165,8 +167,7 @@ class Ssh:
             "ssh", *self._mux(), *self._options,
             "-o", "BatchMode=yes",
             "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}",
-            # A dropped link is noticed within 15 s instead of never.
-            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+            "-o", f"ServerAliveInterval={KEEP_ALIVE_S}", "-o", "ServerAliveCountMax=3",
             "--", self._destination, script,
         ]  # fmt: skip
 

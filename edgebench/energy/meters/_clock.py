@@ -72,6 +72,14 @@ class Alignment:
         """Standard uncertainty: the bound is taken as rectangular."""
         return self.bound_s(other_ns) / math.sqrt(3)
 
+    def u_length_s(self, start_ns: int, end_ns: int) -> float:
+        """The same of the time between two instants: of what both are off alike nothing is left."""
+        length_s = (end_ns - start_ns) / 1e9
+        if self.drift is None:
+            return UNKNOWN_DRIFT * length_s / math.sqrt(3)
+        share = length_s / abs(self.late.other_s - self.early.other_s)
+        return share * math.hypot(self.early.delay_s, self.late.delay_s) / 2 / math.sqrt(3)
+
 
 def align(before: Sequence[Exchange], after: Sequence[Exchange] = ()) -> Alignment:
     """From the exchanges before and after the windows; 16 of each are plenty.

@@ -19,8 +19,11 @@ from typing import Literal
 
 import numpy as np
 
+from device_agents.python import aliasing
+from edgebench.energy import coverage
 from edgebench.energy.meters import _sampling
-from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.energy.meters._sensor import Sensor
+from edgebench.schema.arrays import Floats
 from edgebench.schema.energy_reading import Accuracy
 
 Flag = Literal["gap", "edge_extrapolated", "wrapped", "short_window", "aliasing"]
@@ -31,8 +34,6 @@ GAP_PERIODS = 3.0
 GAP_SHARE = 0.02
 # Shorter windows are measured, and flagged (MLPerf Tiny asks for 10 s).
 WINDOW_MIN_S = 10.0
-# A load that is in step with the meter is worth a word from this share of the energy on.
-ALIAS_SHARE = 0.005
 
 
 class Refused(Exception):
@@ -47,12 +48,14 @@ class Refused(Exception):
 class Around:
     """What is known of a window besides the meter's values.
 
-    u_edge_s: standard uncertainty of its two instants on their clock. beside_w: power right before and after it, as
+    u_edge_s: standard uncertainty of its two instants on their clock; u_length_s: of the time between them, which is
+    known better, as both are off alike. beside_w: power right before and after it, as
     idle power is, and room_s: for how long on both sides. An interval that an edge divides is then divided by it
     instead of evenly. repeat_s: what the device does repeats so often.
     """
 
     u_edge_s: float = 0.0
+    u_length_s: float = 0.0
     beside_w: float | None = None
     room_s: float = 0.0
     repeat_s: float | None = None
@@ -80,8 +83,9 @@ class WindowEnergy:
 
     @property
     def u95_j(self) -> float:
-        """All of them together, k = 2."""
-        return 2 * math.hypot(self.u_window_j, self.u_common_j, self.u_systematic_j or 0.0)
+        """All of them together, in 95 % of the cases: a lag and an accuracy are limits."""
+        limits = (math.sqrt(3) * self.u_common_j, math.sqrt(3) * (self.u_systematic_j or 0.0))
+        return coverage.half_width(self.u_window_j, limits)
 
 
 def integrate(
@@ -108,11 +112,14 @@ def integrate(
         energy_j, u_sampling_j = _steps(times_s, values, *taken, sensor, around.beside_w)
     energy_j -= 2 * margin_s * (around.beside_w or 0.0)
     step_w = _step_w(times_s, values, start_s, end_s, sensor, around.u_edge_s)
-    u_alias_j = _u_alias_j(times_s[inside], values[inside], step_w, sensor, around.repeat_s)
-    if u_alias_j > ALIAS_SHARE * abs(energy_j):
+    u_alias_j = _u_alias_j(times_s[inside], values[inside], step_w, sensor, around)
+    if u_alias_j > aliasing.SHARE * abs(energy_j):
         flags.add("aliasing")
-    # At a wrong instant: what an edge is off by as far as it can be late, and idle power where the margins take it off.
-    u_clock_j = math.sqrt(2) * around.u_edge_s * math.hypot(step_w * late, (around.beside_w or 0.0) * (1 - late))
+    # At a wrong instant: what an edge is off by as far as it can be late, and idle power where the margins take it off,
+    # which is the same before and after: there only the time between the edges counts.
+    u_clock_j = math.hypot(
+        math.sqrt(2) * around.u_edge_s * step_w * late, around.u_length_s * (around.beside_w or 0.0) * (1 - late)
+    )
     return WindowEnergy(
         energy_j=energy_j,
         duration_s=end_s - start_s,
@@ -135,10 +142,13 @@ def _margin_s(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, aro
     return margin_s, 1 - margin_s / needed_s
 
 
-def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, repeat_s: float | None) -> float:
-    if repeat_s is None or len(values) == 0:
+def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, around: Around) -> float:
+    if around.repeat_s is None or sensor.kind != "point" or not len(values):
         return 0.0
-    return _sampling.alias_j(times_s, values, max(float(np.ptp(values)), step_w), repeat_s, sensor)
+    rest_w = float(values.mean()) - step_w if around.beside_w is None else around.beside_w
+    readings = times_s.tolist(), values.tolist()
+    found: float = aliasing.u_joules(*readings, around.repeat_s, rest_w)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from edgebench.energy.meters._integration import Refused
-from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.energy.meters._sensor import Sensor
+from edgebench.schema.arrays import Floats
 
 # Values that repeat to the digit for so long on both sides of an edge, and for so many periods, stand still: the load
 # changed there.

@@ -11,22 +11,17 @@ import math
 import numpy as np
 
 from device_agents.python import series
-from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.energy.meters._sensor import Sensor
+from edgebench.schema.arrays import Floats
 
 # Slower point meters miss whole bursts of a network's layers: their values tell nothing of what is between them.
 DENSE_PERIOD_S = 0.011
-# A jump d between two dense values happened at an unknown instant: d^2 / 12 each where the two ends of a burst err on
-# their own, up to d^2 / 8 where the burst's length decides how they err together.
-SHARE_OF_JUMP = 1 / 8
+# A jump d between two dense values happened anywhere between them, as likely here as there: d^2 / 12 each. Where bursts
+# and pauses are all of one length, the two ends err together: from nothing, for a whole number of periods, to d^2 / 8.
+SHARE_OF_JUMP = 1 / 12
 # Slow values are judged by the means of parts of the window, of so many values at least (batch means: Conway 1963).
 PARTS = 10
 VALUES_A_PART = 3
-# Harmonics of a load that are looked at; the tenth moves a mean by a thirtieth of the first at most. And how many
-# repeats between two values are still in step with the meter.
-HARMONICS = 10
-IN_STEP = 20.0
-# Less alike than this are values by chance.
-LIKE = 0.3
 
 
 def counter_j(powers_w: Floats, sensor: Sensor) -> float:
@@ -79,35 +74,3 @@ def _edge_j(times_s: Floats, jumps_j: Floats, edge_s: float, sensor: Sensor) -> 
     """Power stepped at an unknown instant between two values."""
     near = np.abs((times_s[1:] + times_s[:-1]) / 2 - edge_s) <= sensor.period_s + sensor.latency_s
     return float(np.abs(jumps_j[near]).max(initial=0.0)) / math.sqrt(12)
-
-
-def alias_j(times_s: Floats, powers_w: Floats, swing_w: float, repeat_s: float, sensor: Sensor) -> float:
-    """Of a load that repeats every repeat_s and is met at nearly the same moments of it by all values of the window.
-
-    The h-th harmonic of a load that is on or off is 2 / (pi h) of the swing. Where h repeats in a period of the meter
-    are nearly a whole number, values follow it so slowly that they do not average it, and do not show it either. Then
-    every h-th value is alike, unless the repeats differ among themselves: as far as they do, chance averages them.
-    """
-    if sensor.kind != "point" or len(times_s) < PARTS or swing_w <= 0:
-        return 0.0
-    span_s = float(times_s[-1] - times_s[0])
-    period_s = span_s / max(round(span_s / float(np.median(np.diff(times_s)))), 1)
-    repeats = period_s / repeat_s
-    if repeats > IN_STEP:
-        return 0.0
-    squares = 0.0
-    for harmonic in range(1, HARMONICS + 1):
-        turns = harmonic * repeats
-        beats = abs(turns - round(turns)) * span_s / period_s
-        if turns >= 0.5 and beats < 1:
-            squares += (2 * swing_w / (math.pi * harmonic)) ** 2 / 2 * _likeness(powers_w, harmonic)
-    return math.sqrt(squares) * span_s
-
-
-def _likeness(powers_w: Floats, apart: int) -> float:
-    """Of values so many apart: 1 if they are the same, 0 if they are as different as any."""
-    spread = float(powers_w.var())
-    if not spread:
-        return 1.0
-    likeness = 1 - float(((powers_w[apart:] - powers_w[:-apart]) ** 2).mean()) / (2 * spread)
-    return likeness if likeness > LIKE else 0.0

@@ -16,7 +16,8 @@ from edgebench.energy.meters import _plausible
 from edgebench.energy.meters._clock import Alignment
 from edgebench.energy.meters._integration import Around, Refused, WindowEnergy, integrate
 from edgebench.energy.meters._lag import lag_s
-from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.energy.meters._sensor import Sensor
+from edgebench.schema.arrays import Floats
 from edgebench.schema.energy_reading import ClockAlignment, EnergyWindow, Flag, IdleWindow, Refusal
 
 # Of a window, values so long before and after it are looked at.
@@ -57,7 +58,7 @@ class Bench:
         for entry in told:
             if isinstance(entry, IdleLine):
                 with contextlib.suppress(Refused):
-                    idle[entry.round] = IdleWindow(**self._seen(entry, Around(self._u_edge_s(entry)), is_idle=True))
+                    idle[entry.round] = IdleWindow(**self._seen(entry, self._around(entry), is_idle=True))
         windows, refused = [], []
         for entry, room_s in zip(told, rooms_s, strict=True):
             if isinstance(entry, EnergyLine) and entry.artifact == artifact:
@@ -65,15 +66,17 @@ class Bench:
                 at_rest_w = statistics.mean(beside) if beside else None
                 repeat_s = entry.duration_s / entry.inferences
                 try:
-                    around = Around(self._u_edge_s(entry), at_rest_w, room_s, repeat_s)
+                    around = self._around(entry, beside_w=at_rest_w, room_s=room_s, repeat_s=repeat_s)
                     seen = self._seen(entry, around, is_idle=False)
                     windows.append(EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **seen))
                 except Refused as error:
                     refused.append(Refusal(entry.round, error.code, self._why(entry, error)))
         return idle, windows, refused
 
-    def _u_edge_s(self, entry: WindowLine) -> float:
-        return max(self._alignment.u_s(instant_ns) for instant_ns in (entry.start_ns, end_ns(entry)))
+    def _around(self, entry: WindowLine, **known: float | None) -> Around:
+        instants_ns = entry.start_ns, end_ns(entry)
+        u_edge_s = max(self._alignment.u_s(instant_ns) for instant_ns in instants_ns)
+        return Around(u_edge_s, self._alignment.u_length_s(*instants_ns), **known)  # type: ignore[arg-type]
 
     def _here_s(self, entry: WindowLine) -> tuple[float, float]:
         return self._alignment.here_s(entry.start_ns), self._alignment.here_s(end_ns(entry))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from edgebench import deploy
-from edgebench.device import agent, arrival, connection, wire
+from edgebench.device import agent, arrival, connection, following, patience, wire
 from edgebench.errors import UserError
 from edgebench.progress import Silent
 from edgebench.schema import plan, record_files
@@ -19,9 +19,9 @@ from edgebench.schema.targets import Target
 
 _DEADLINES = {
     "SILENCE_SAID_S": wire, "SILENCE_MAX_S": wire, "JOURNAL_SILENCE_MAX_S": wire, "HELLO_MAX_S": arrival,
-    "RECONNECT_S": connection, "RECONNECT_PAUSE_S": connection, "STOPPED_MAX_S": agent,
-    "REQUEST_MAX_S": agent, "LONG_REQUEST_MAX_S": agent,
-    "SAY_AGAIN_S": agent, "LOST_IN_A_ROW": deploy,
+    "RECONNECT_S": connection, "RECONNECT_PAUSE_S": connection, "STOPPED_MAX_S": patience,
+    "STALLED_S": patience, "REQUEST_MAX_S": patience,
+    "SAY_AGAIN_S": agent, "LOST_IN_A_ROW": following,
 }  # fmt: skip
 
 

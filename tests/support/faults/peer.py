@@ -1,7 +1,7 @@
 """A hostile agent: a program that answers in the agent's place, by a script.
 
-The script is Python. It finds: hello(**changes), ask() (the next request), answer(value), raw(bytes), lines(text, n),
-for_ever(bytes), sleep(seconds).
+The script is Python. It finds: hello(**changes), ask() (the next request), answer(value), raw(bytes),
+for_ever(bytes), sleep(seconds), until(request), at_work(*did).
 """
 
 from __future__ import annotations
@@ -35,23 +35,34 @@ def sleep(seconds):
         if select.select([0], [], [], 0.2)[0] and not os.read(0, 65536):
             sys.exit()
 FACTS = {"kernel": "6.1", "machine": "armv6l", "python": "3.11.2", "libc": "glibc 2.36"}
-def until_tail():
-    # As a board that has all: the first tail request is the hostile part's.
+def until(what, has=True):
+    # As a board that has all, or nothing: the first request of that name is the hostile part's.
     while True:
         request = ask()
         do = request["do"]
+        if do == what:
+            return request
         if do == "facts":
             answer(FACTS)
         elif do == "runtimes":
-            answer({name: {"folder": "", "facts": {"version": "1"}} for name in request["names"]})
+            found = {"folder": "", "facts": {"version": "1"}} if has else {"problem": "it is not here"}
+            answer({name: found for name in request["names"]})
         elif do == "missing":
             answer([])
         elif do == "start":
             answer({"started": True})
-        elif do == "tail":
-            return request
         else:
             answer(None)
+def until_tail():
+    return until("tail")
+def at_work(*did, pause=0.1):
+    # So much is done, said one after the other; the last for ever.
+    for one in did:
+        raw(b'{"alive": {"did": %d}}\\n' % one)
+        time.sleep(pause)
+    while True:
+        raw(b'{"alive": {"did": %d}}\\n' % did[-1])
+        sleep(pause)
 """
 
 

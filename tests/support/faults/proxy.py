@@ -61,6 +61,10 @@ class Proxy:
                 one.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
+    def stall(self) -> None:
+        """Every connection, new ones as well, is there and carries nothing."""
+        self._stalled.set()
+
     def heal(self) -> None:
         """What was stalled flows on."""
         self.fault = None
@@ -132,4 +136,4 @@ class Proxy:
         if fault.kind == "cut":
             self.cut()
         elif fault.kind == "stall":
-            self._stalled.set()
+            self.stall()

@@ -1,0 +1,57 @@
+"""What a meter of the device sees at the edges of a window, and what is not known of it.
+
+          rest │ beside │      work       │ beside │ rest
+    ───────────┴────────┴─────────────────┴────────┴────────
+               read                                read       each shows what was, up to `age_s` ago
+
+Readings are taken a little before the first inference and a little after the last; power there is anywhere between rest
+and work. A reading's age is anywhere up to a period: a counter then begins with rest and lacks as much work; a mean
+that is held until the next one shows work that much too late. The middle of either is put right; what may be left on
+both sides of it is a limit, whose standard uncertainty is its half width over the root of 3 (GUM, 4.3.7).
+"""
+
+import math
+
+from . import aliasing
+
+
+def put_right(joules, duration_s, beside_s, rest_w, age_s, is_counter):
+    """(joules of the window, standard uncertainty, that of what is the same in all windows of the meter).
+
+    joules: between the two readings; beside_s: by how much longer that was than the window. rest_w: as well as known,
+    0 for what draws nothing at rest.
+    """
+    work_w = (joules - rest_w * beside_s) / duration_s
+    between_w, step_w = (rest_w + work_w) / 2, work_w - rest_w
+    u_beside_j = beside_s * abs(step_w) / math.sqrt(12)
+    joules -= beside_s * between_w
+    if not is_counter:
+        return joules + age_s * step_w / 2, u_beside_j, age_s * abs(step_w) / math.sqrt(12)
+    # A counter that is quick compared to the last reading's distance has nothing of the work left to show.
+    in_work = max(0.0, 1 - beside_s / 2 / age_s) ** 2 if age_s else 0.0
+    end_w = in_work * work_w + (1 - in_work) * between_w
+    u_age_j = age_s * math.hypot(rest_w, end_w) / math.sqrt(12)
+    return joules + age_s * (end_w - rest_w) / 2, math.hypot(u_beside_j, u_age_j), 0.0
+
+
+def window_j(meter, scope, joules, u_j, span_s, inferences, beside_s, rest_w):
+    """(joules of a window of inferences, its standard uncertainty, that of what is the same in all windows, whether the
+    meter looks in step with the inferences). joules, u_j: between the readings; span_s: from when to when.
+    """
+    duration_s, (age_s, is_counter) = span_s[1] - span_s[0], _age(meter)
+    joules, left_j, common_j = put_right(joules, duration_s, beside_s, rest_w, age_s, is_counter)
+    alias_j = 0.0
+    if meter.instrument["sampling"] == "point":
+        alias_j = aliasing.u_joules(*meter.points(scope, *span_s), duration_s / inferences, rest_w)
+    return joules, math.hypot(u_j, left_j, alias_j), common_j, alias_j > aliasing.SHARE * abs(joules)
+
+
+def rest_u_j(meter, u_j, joules, duration_s):
+    """Of an idle window: as much of the same power is missing at its end as a counter began with."""
+    age_s, is_counter = _age(meter)
+    return math.hypot(u_j, age_s * joules / duration_s * math.sqrt(2 / 12)) if is_counter and duration_s else u_j
+
+
+def _age(meter):
+    """(seconds, whether it counts)"""
+    return getattr(meter, "age_s", 0.0), meter.instrument["sampling"] == "counter"

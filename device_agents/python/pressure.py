@@ -1,0 +1,97 @@
+"""Whether memory is short here: what the kernel counts of this process's group (cgroup), or else of the whole device.
+
+The group's own numbers come first: what other programs of the device read again, or lose, is no sign of it here.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+REFAULTS = ("workingset_refault", "workingset_refault_file", "workingset_refault_anon")
+
+
+def refaults(root="/"):
+    """Pages that were read again soon after they had been given up; None where the kernel does not say."""
+    group = _group(Path(root))
+    for path in ([group / "memory.stat"] if group else []) + [Path(root, "proc/vmstat")]:
+        counts = [count for name, count in _counts(path).items() if name in REFAULTS]
+        if counts:
+            return sum(counts)
+    return None
+
+
+def kills(root="/"):
+    """Processes that the kernel has ended for want of memory; None where it does not say."""
+    group = _group(Path(root))
+    names = [group / "memory.events", group / "memory.oom_control"] if group else []
+    for path in [*names, Path(root, "proc/vmstat")]:
+        count = _counts(path).get("oom_kill")
+        if count is not None:
+            return count
+    return None
+
+
+def room(root="/"):
+    """How much memory there is for a process like this one: the group's limit, or what the device has."""
+    device = _counts(Path(root, "proc/meminfo")).get("MemTotal:", 0) * 1024
+    limit = _limit(Path(root))
+    if limit is not None and (limit < device or not device):
+        return "its group of processes (cgroup) may have %.1f MB" % (limit / 1e6)
+    return "this device has %.1f MB" % (device / 1e6)
+
+
+def _limit(root):
+    """In bytes; the lowest of the group's and of those around it, None without one."""
+    group = _group(root)
+    if group is None:
+        return None
+    found = [_counts(group / "memory.stat").get("hierarchical_memory_limit")]
+    for folder in [group, *group.parents]:
+        with contextlib.suppress(OSError, ValueError):  # none there, or "max"
+            found.append(int((folder / "memory.max").read_text()))
+    return min((limit for limit in found if limit is not None), default=None)
+
+
+def _group(root):
+    """The folder in which the kernel counts this process's memory; None where it does not, or that cannot be seen."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    # "4:memory:/a/b" in version 1, "0::/a/b" in version 2.
+    paths = {kind: path for _, kind, path in (line.split(":", 2) for line in lines)}
+    first = next((path for kind, path in paths.items() if "memory" in kind.split(",")), None)
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        inside, at = before.split()[3:5]
+        kind, _, options = after.split(" ", 2)
+        if kind == "cgroup" and first is not None and "memory" in options.split(","):
+            path = first
+        elif kind == "cgroup2" and first is None and "" in paths:
+            path = paths[""]
+        else:
+            continue
+        return _counted(Path(str(root) + at), os.path.relpath(path, inside))
+    return None
+
+
+def _counted(mount, path):
+    """In version 2 a group may leave the counting to the one around it."""
+    if path.startswith(".."):
+        return None
+    folder = mount / path
+    while not (folder / "memory.stat").is_file():
+        if folder == mount:
+            return None
+        folder = folder.parent
+    return folder
+
+
+def _counts(path):
+    """The lines `name 123` of a file, with or without a unit; empty where it cannot be read."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) >= 2 and words[1].isdigit()}
