@@ -3,7 +3,7 @@
 A device rests, infers for ten seconds (3 W idle; a burst of 3 W on top for each inference, on for 40 to 80 % of 40 to
 80 ms, another network in each job; inferences differ by 10 %), rests, five times a job, on a clock that is 50 ms off
 and 100 ppm fast. The meters play their own protocols (tests/support/played_meters.py) to the real drivers; integration,
-clocks and intervals are those of `deploy`. A meter's lag is another one in each job, and its answers are late by chance.
+clocks and intervals are those of `deploy`. A meter's lag differs from job to job, and its answers are late by chance.
 
 `python -m benchmarks.meters [windows [first seed]]` prints the table: 200 windows of each kind by default, on a virtual
 clock. Exits with 3 if a share of intervals that hold the truth is not what 95 % may give by chance.

@@ -16,6 +16,7 @@ from edgebench.analysis import verdict
 from edgebench.errors import UserError
 from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
+from edgebench.schema.record import Record
 from tests.support.browser import Browser, Person, browser, needs_chromium, url_in
 from tests.support.phone_jobs import BUNDLE, PHONE, assert_right, measure
 from tests.support.phone_jobs import person as person

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgebench.energy.meters._sensor import Floats
+from edgebench.schema.arrays import Floats
 
 # What is looked at, and how closely.
 EARLIEST_S, LATEST_S, STEP_S = -2.0, 15.0, 0.05
