@@ -20,7 +20,8 @@ from benchmarks.report import conditions, print_table
 from edgebench.energy.meters import _clock, _integration
 from edgebench.energy.meters._clock import Exchange
 from edgebench.energy.meters._integration import Around
-from edgebench.energy.meters._sensor import Floats, Sensor
+from edgebench.energy.meters._sensor import Sensor
+from edgebench.schema.arrays import Floats
 
 WINDOW_S = 10.0
 IDLE_W, BURST_W = 3.0, 3.0

@@ -17,6 +17,7 @@ from edgebench import deploy
 from edgebench.analysis import verdict
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.conditions import REFAULTS_LIMIT
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
