@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgebench.files import replacing
 from edgebench.networks import data, pruning, training
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.training import Costing, Recipe
@@ -51,6 +52,6 @@ def finetune(
     metrics = training.evaluate(network, images.test, about.preprocessing)
     grown = msgspec.structs.replace(about, training=(*about.training, run), metrics=metrics, created=checkpoint.now())
     made = checkpoint.save(network, grown, path)
-    state.unlink(missing_ok=True)
+    replacing.remove(state)
     progress.say(f"{path}: accuracy {about.metrics.accuracy:.2%} -> {metrics.accuracy:.2%}")
     return made

@@ -25,22 +25,13 @@ from edgebench import modelfile
 from edgebench.analysis.verdict import failures
 from edgebench.device import sending
 from edgebench.errors import BadFile, MissingPackage, UserError
+from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import ModelFile, feeding
 from edgebench.modelfile.feeding import Feeding, Wish
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
-from edgebench.schema.inspection import (
-    Errors,
-    Format,
-    Inspection,
-    LoadedBy,
-    Looked,
-    NetworkInFile,
-    RunsAs,
-    as_run,
-    plain,
-)
+from edgebench.schema.inspection import Errors, Format, Inspection, LoadedBy, Looked, NetworkInFile, RunsAs, as_run
 from exporters.inspect import GoldenInputs, Look, Sibling
 from exporters.workers.process import Failed, Workers
 
@@ -90,7 +81,7 @@ def inspect(
         told = f"{why.seen}. {why.remedy}" if why.kind != "unknown" else loaded.problem
         remarks.append(f"{loaded.runtime} does not run it: {told}")
     return Inspection(
-        file=plain(path.name),
+        file=plain_excerpt(path.name),
         format=format_,
         size_bytes=loose.content.size_bytes,
         sha256=loose.content.sha256,
@@ -114,7 +105,7 @@ def known_of(path: Path, sha256: str) -> Known:
     try:
         made = bundle.load(path.parent)
     except BadFile as error:
-        return Known(remarks=(plain(f"the bundle that it lies in is not used: {error}"),))
+        return Known(remarks=(plain_excerpt(f"the bundle that it lies in is not used: {error}"),))
     artifact = next((one for one in made.artifacts if one.content.sha256 == sha256), None)
     if artifact is None:
         return Known(remarks=("the bundle in its folder does not know it",))
@@ -174,7 +165,7 @@ def _read(path: Path, workers: Workers, task: Look) -> NetworkInFile:
         return cast(NetworkInFile, workers.look(task))
     except Failed as failure:
         raise BadFile(
-            str(path), f"it cannot be read ({plain(failure.seen)})", "Do not load it anywhere else either"
+            str(path), f"it cannot be read ({plain_excerpt(failure.seen)})", "Do not load it anywhere else either"
         ) from failure
 
 
@@ -183,7 +174,7 @@ def _load(workers: Workers, task: Look) -> LoadedBy:
         return cast(LoadedBy, workers.look(replace(task, step="load")))
     except Failed as failure:
         runtime = {"onnx": "onnxruntime", "tflite": "LiteRT"}[task.format]
-        return LoadedBy(runtime, f"{plain(failure.seen)}, and it takes along whatever loads it")
+        return LoadedBy(runtime, f"{plain_excerpt(failure.seen)}, and it takes along whatever loads it")
 
 
 def _compare(workers: Workers, task: Look) -> tuple[Errors, tuple[str, ...]]:
@@ -192,7 +183,7 @@ def _compare(workers: Workers, task: Look) -> tuple[Errors, tuple[str, ...]]:
         found: Looked = workers.look(replace(task, step="compare"))
         return cast(Errors, found), ()
     except Failed as failure:
-        return Errors({}, 0), (f"its layers cannot be compared with the float32 file's: {plain(failure.seen)}",)
+        return Errors({}, 0), (f"its layers cannot be compared with the float32 file's: {plain_excerpt(failure.seen)}",)
 
 
 def _joined(network: NetworkInFile, loaded: LoadedBy, errors: Errors) -> NetworkInFile:

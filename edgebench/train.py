@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgebench.errors import UserError
-from edgebench.files import output
+from edgebench.files import output, replacing
 from edgebench.networks import data, models, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
@@ -111,7 +111,7 @@ def train(
         ),
         path,
     )
-    state.unlink(missing_ok=True)
+    replacing.remove(state)
     metrics = made.about.metrics
     progress.say(f"{path}: {metrics.accuracy:.2%} of {metrics.test_images} test images right")
     return made

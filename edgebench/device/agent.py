@@ -22,6 +22,7 @@ from edgebench.device.patience import Patience, Watchdog, Work
 from edgebench.device.transports import OwnAgent, Transport
 from edgebench.device.wire import Ended, Quiet, Unfit, Wire
 from edgebench.errors import AgentError, LinkLost
+from edgebench.files.plain_text import plain
 from edgebench.progress import Progress, Silent
 from edgebench.schema.facts import Facts
 
@@ -131,7 +132,7 @@ class Agent:
             if text.startswith(b'{"n":'):
                 number = _NUMBER.match(text)
                 if number is None or int(number[1]) != line:
-                    raise self._unfit(f"a journal line {wire.plain(text[:40].decode(errors='replace'))}, due is {line}")
+                    raise self._unfit(f"a journal line {plain(text[:40].decode(errors='replace'))}, due is {line}")
                 line += 1
                 if over := allowance.over(text):
                     raise self._unfit(over)
@@ -261,7 +262,7 @@ class Agent:
         try:
             return wire.parse(line)
         except Unfit as error:
-            raise self._unfit(f"{error}: {wire.plain(line[:80].decode(errors='replace'))}") from None
+            raise self._unfit(f"{error}: {plain(line[:80].decode(errors='replace'))}") from None
 
     def _unwrap(self, line: bytes) -> Any:
         answer = self._parse(line)

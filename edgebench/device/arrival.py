@@ -24,6 +24,7 @@ from edgebench.device.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, OwnAgent,
 from edgebench.device.transports.ssh import remote_path
 from edgebench.device.wire import Ended, Quiet, Tell, Unfit, Wire
 from edgebench.errors import AgentError, LinkLost
+from edgebench.files.plain_text import plain
 
 # A weak board takes five seconds to start Python and to compile the agent.
 HELLO_MAX_S = 25.0
@@ -130,7 +131,7 @@ class _Starting:
 
     def _heard(self) -> str:
         lines = [line for line in self._noise.decode(errors="replace").splitlines() if line.strip()]
-        return f" (it printed: {wire.plain(lines[-1][:200])})" if lines else ""
+        return f" (it printed: {plain(lines[-1][:200])})" if lines else ""
 
 
 def _fitting(process: _Starting, hello: Hello | None, python: str) -> Hello:

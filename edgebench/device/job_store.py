@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 
 from edgebench.errors import UserError
+from edgebench.files.replacing import write_whole
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
@@ -177,9 +178,7 @@ class OpenJob:
 
 def _write_request(folder: Path, request: Request) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "request.part"
-    partial.write_bytes(msgspec.json.encode(request))
-    partial.replace(folder / "request.json")
+    write_whole(folder / "request.json", msgspec.json.encode(request))
 
 
 def _cannot(path: Path, error: OSError, remedy: str) -> UserError:

@@ -14,6 +14,7 @@ import msgspec
 
 from edgebench.device import wire
 from edgebench.errors import AgentError
+from edgebench.files.plain_text import plain
 from edgebench.schema.energy_reading import Instrument, Provenance, Scope
 from edgebench.schema.facts import Facts, MeterFound
 from edgebench.schema.limits import (
@@ -290,4 +291,4 @@ def glance(line: bytes) -> Glance:
         seen = _GLANCER.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return Glance()
-    return msgspec.structs.replace(seen, event=wire.plain(seen.event[:40]), reason=wire.plain(seen.reason[:500]))
+    return msgspec.structs.replace(seen, event=plain(seen.event[:40]), reason=plain(seen.reason[:500]))

@@ -10,11 +10,11 @@ import msgspec
 
 from edgebench import modelfile
 from edgebench.errors import BadFile, UserError
+from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import ModelFile, feeding
 from edgebench.modelfile.feeding import Feeding, Wish
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
-from edgebench.schema.inspection import plain
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def refuse_for(runtime: str, source: Source) -> None:
         # Seen with @litertjs/core 2.5.3: it loads them, and times what it does not run.
         raise UserError(
             source.artifact.name,
-            f"its operator {plain(custom[0])} is a custom one, and LiteRT in a browser is timed without running it",
+            f"its operator {plain_excerpt(custom[0])} is a custom one, which LiteRT in a browser times without running",
             "Export the network without it, or measure it on the phone over adb with `agent: native`",
         )
 

@@ -10,14 +10,14 @@ import contextlib
 import json
 import math
 import os
-import re
 import select
 import subprocess
 import threading
 import time
-import unicodedata
 from collections.abc import Callable
 from typing import IO, Any
+
+from edgebench.files.plain_text import plain
 
 # The longest that an agent means to send: the outputs of golden inputs, 6 MB (device_agents/python/job.py), and rounds
 # of ten seconds of the shortest values that are not made blocks, 3 MB.
@@ -215,21 +215,3 @@ def _float(text: str) -> float:
     if not math.isfinite(value):
         raise Unfit("a number that is not finite")
     return value
-
-
-_CONTROL = re.compile(r"[^ -~\xa1-\u02ff]")
-
-
-def plain(text: str) -> str:
-    """Text of a device as a terminal may be shown it: line ends become spaces, control characters their codes."""
-    return _CONTROL.sub(_shown, text)
-
-
-def _shown(match: re.Match[str]) -> str:
-    character = match[0]
-    if character in "\n\r\t":
-        return " "
-    if character.isprintable():
-        return character
-    # Also marks that turn the direction of writing round (Cf) and halves of pairs (Cs).
-    return character.encode("unicode_escape").decode() if unicodedata.category(character) != "Zs" else " "

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgebench.errors import UserError
+from edgebench.files.replacing import write_whole
 
 
 def folder() -> Path:
@@ -33,10 +34,5 @@ def put(path: Path, content: bytes) -> Path:
         return path
     with writing():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, content)
     return path

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from edgebench.errors import UserError
+from edgebench.files.replacing import partial_path, replacing
 
 STDOUT = Path("-")
 _STDOUT_FD = 1
@@ -43,7 +44,7 @@ def check(path: Path) -> None:
     try:
         if is_stdout(path) or _is_written_through(path):
             return
-        partial = _partial(_followed(path))
+        partial = partial_path(_followed(path))
         partial.touch()
         partial.unlink()
     except OSError as error:
@@ -108,25 +109,15 @@ def _followed(path: Path) -> Path:
 
 
 def _replace(path: Path, data: bytes | bytearray) -> None:
-    partial = _partial(path)
-    try:
+    with replacing(path) as partial:
         partial.write_bytes(data)
         if path.exists():
             shutil.copymode(path, partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _write_all(descriptor: int, data: bytes | bytearray) -> None:
     with open(descriptor, "wb") as stream:
         stream.write(data)
-
-
-def _partial(path: Path) -> Path:
-    """Of this process alone: two that write the same file do not mix."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _cannot(path: Path, error: OSError) -> UserError:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgebench.errors import BadFile, UserError
+from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import Input, ModelFile
-from edgebench.schema.inspection import plain
 
 Sizes = tuple[int, ...]
 LARGEST_SIZE = 2**31 - 1
@@ -226,7 +226,7 @@ def _declared(one: Input, model: ModelFile) -> tuple[Sizes | None, str]:
         image = dict(zip(places, (numbers[0], numbers[-1]), strict=True))
         sizes = [image.get(axis, 1 if axis == 0 else -1) if isinstance(s, str) else s for axis, s in enumerate(shape)]
         if all(isinstance(size, int) and size > 0 for size in sizes):
-            said = plain(model.declared[key][:40])
+            said = plain_excerpt(model.declared[key][:40])
             return tuple(map(int, sizes)), f"as its metadata say ({key} {said}); --shape gives others"
     return None, ""
 
@@ -291,4 +291,4 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    return plain(name[:100])
+    return plain_excerpt(name[:100])

@@ -21,6 +21,7 @@ import msgspec
 
 from edgebench.errors import BadFile
 from edgebench.files import untrusted
+from edgebench.files.replacing import write_whole
 from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Name, Real, Sha256, Text
 from edgebench.schema.preprocessing import Preprocessing
 
@@ -171,9 +172,7 @@ def file_ref(folder: Path, path: Path) -> FileRef:
 def save(bundle: Bundle, folder: Path) -> Path:
     """Write bundle.json last and by renaming, so that a folder with one is a whole bundle."""
     path = folder / "bundle.json"
-    partial = path.with_suffix(".part")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(bundle), indent=1) + b"\n")
-    partial.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(bundle), indent=1) + b"\n")
     return path
 
 

@@ -2,7 +2,7 @@
 
 Three looks at a file make it, each in a worker process of its own (exporters/inspect): Network, by reading it; Loaded,
 by loading it in its runtime; Errors, by running it beside the float32 file of the same network. Everything named in
-these structures has passed `plain`.
+these structures has passed `plain_excerpt`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,6 @@ Format = Literal["onnx", "tflite"]
 
 SCHEMA_VERSION = 1
 # 1  2026-11  first
-
-LONGEST_NAME = 1000  # TFLite joins the paths of what it has fused
-
-
-def plain(text: str) -> str:
-    """Text of a stranger, fit for a terminal: no control codes, one line, not endless."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONGEST_NAME])
-    return shown if len(text) <= LONGEST_NAME else f"{shown}…"
 
 
 class InspectedTensor(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from edgebench.errors import BadFile, UserError
 from edgebench.files import untrusted
+from edgebench.files.replacing import write_whole
 from edgebench.schema import record_checks
 from edgebench.schema.energy_reading import upgrade_1
 from edgebench.schema.record import SCHEMA_VERSION, Record
@@ -31,12 +32,7 @@ def save(record: Record, results: Path) -> Path:
                 raise UserError(str(path), "another record has this name", "Move it away and deploy again")
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        try:
-            partial.write_bytes(data)
-            partial.rename(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, data)
     except OSError as error:
         raise UserError(
             str(path), f"the record cannot be written ({error.strerror})",

@@ -6,7 +6,8 @@ from collections import Counter
 from math import prod
 from typing import Literal
 
-from edgebench.schema.inspection import ActivationMemory, Layer, NetworkInFile, plain
+from edgebench.files.plain_text import plain_excerpt
+from edgebench.schema.inspection import ActivationMemory, Layer, NetworkInFile
 from exporters.inspect.graph import CONVERSIONS, Graph, Step
 from exporters.inspect.hints import hints
 
@@ -23,18 +24,18 @@ def network(graph: Graph, quantisable: frozenset[str]) -> NetworkInFile:
     unique = {weight.name: weight for step in graph.steps for weight in step.weights}.values()
     macs = [layer.macs for layer in layers]
     return NetworkInFile(
-        facts={name: plain(value) for name, value in graph.facts.items()},
+        facts={name: plain_excerpt(value) for name, value in graph.facts.items()},
         inputs=tuple(graph.ports_in),
         outputs=tuple(graph.ports_out),
-        signatures=tuple(plain(one) for one in graph.signatures),
+        signatures=tuple(plain_excerpt(one) for one in graph.signatures),
         layers=layers,
         conversions=graph.conversions,
         parameters=sum(weight.count for weight in unique),
         weights_bytes=sum(weight.size_bytes for weight in unique),
         macs=None if None in macs else sum(one or 0 for one in macs),
         memory=memory(graph),
-        hints=tuple(plain(hint) for hint in hints(graph)),
-        remarks=tuple(plain(remark) for remark in [*graph.remarks, *_uncounted(graph)]),
+        hints=tuple(plain_excerpt(hint) for hint in hints(graph)),
+        remarks=tuple(plain_excerpt(remark) for remark in [*graph.remarks, *_uncounted(graph)]),
     )
 
 
@@ -87,8 +88,8 @@ def _layers(graph: Graph, quantisable: frozenset[str]) -> list[Layer]:
         layers.append(
             Layer(
                 number=number,
-                name=plain(step.name or step.operator),
-                operator=plain(step.operator),
+                name=plain_excerpt(step.name or step.operator),
+                operator=plain_excerpt(step.operator),
                 output_shape=(value.known_shape or ()) if value else (),
                 activation_dtype=value.dtype if value else "",
                 activation_bytes=value.size_bytes if value else None,

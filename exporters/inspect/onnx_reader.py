@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebench.schema.inspection import InspectedTensor, plain
+from edgebench.files.plain_text import plain_excerpt
+from edgebench.schema.inspection import InspectedTensor
 from exporters.inspect import onnx_file
 from exporters.inspect.graph import Graph, Step, Value, Weight, guess_layout
 from exporters.inspect.onnx_constants import (
@@ -221,7 +222,7 @@ def _port(port: Any) -> InspectedTensor:
     kind = port.type.tensor_type
     # Some exporters write -1 where a size is open.
     sizes = tuple(
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else plain(dim.dim_param) or "?"
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else plain_excerpt(dim.dim_param) or "?"
         for dim in kind.shape.dim
     )
-    return InspectedTensor(plain(port.name), sizes, dtype_of(kind.elem_type), guess_layout(sizes, "NCHW"))
+    return InspectedTensor(plain_excerpt(port.name), sizes, dtype_of(kind.elem_type), guess_layout(sizes, "NCHW"))

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import is_beside
-from edgebench.schema.inspection import Errors, LoadedBy, RunsAs, plain
+from edgebench.schema.inspection import Errors, LoadedBy, RunsAs
 from exporters.inspect import GoldenInputs, Sibling, onnx_file
 from exporters.inspect.graph import Graph
 from exporters.inspect.noise import Noise, images
@@ -65,7 +66,7 @@ def compare(path: Path, sibling: Sibling) -> Errors:
 def _reason(error: Exception, path: Path) -> str:
     """The runtime's own words, without the places in its source that they begin with."""
     text = " ".join(str(error).replace(str(path), path.name).split())
-    return plain(re.sub(r"\S+\.(?:cc|h):\d+ .*\) (?=\S)", "", text))
+    return plain_excerpt(re.sub(r"\S+\.(?:cc|h):\d+ .*\) (?=\S)", "", text))
 
 
 def _session(model: str | bytes, options: Any) -> Any:
@@ -111,10 +112,10 @@ def _runs_as(graph: Graph, model: Any, optimised: Any) -> dict[int, RunsAs]:
         kept = [makers[name] for name in integers.get(output, []) if name in makers]
         whole = [node for node in kept if node.op_type not in BETWEEN]
         if whole:
-            found[number] = RunsAs(plain(whole[0].op_type), integer=True)
+            found[number] = RunsAs(plain_excerpt(whole[0].op_type), integer=True)
         elif output in makers:
             operator = makers[output].op_type
-            found[number] = RunsAs(plain(operator), integer=on_integers(operator))
+            found[number] = RunsAs(plain_excerpt(operator), integer=on_integers(operator))
         else:
             by = [found[reader] for reader in readers.get(output, []) if reader in found]
             can = step.quantised or step.multiplies is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import UserError
-from edgebench.schema.inspection import plain
+from edgebench.files.plain_text import plain_excerpt
 from exporters.inspect.onnx_constants import dtype_of
 from exporters.inspect.onnx_file import graphs
 
@@ -22,7 +22,7 @@ def set_shape(model: Any, path: Path, constants: dict[str, Any], name: str, shap
     sources = [port for port in model.graph.input if port.name not in constants]
     named = [port for port in sources if port.name == name] if name else sources[:1]
     if name and not named:
-        known = ", ".join(plain(port.name) for port in sources) or "none"
+        known = ", ".join(plain_excerpt(port.name) for port in sources) or "none"
         raise UserError("--shape", f"no input of {path.name} is called '{name}'", f"There are: {known}")
     sizes = named[0].type.tensor_type.shape.dim if named else []
     if len(sizes) != len(shape) or any(d.dim_value not in (new, 0, -1) for d, new in zip(sizes, shape, strict=True)):
@@ -83,9 +83,10 @@ class Shapes:
             first = open_[0].type.tensor_type.shape.dim
             guess = 224 if len(first) == 4 else 128
             sizes = "x".join(str(dim.dim_value if dim.dim_value > 0 else guess) for dim in first)
+            names = ", ".join(plain_excerpt(port.name) for port in open_)
             self.remarks.append(
-                f"sizes of {', '.join(plain(port.name) for port in open_)} are left open, so MACs and memory are not "
-                f"known: give them, e.g. --shape {plain(open_[0].name)}={sizes}"
+                f"sizes of {names} are left open, so MACs and memory are not known: "
+                f"give them, e.g. --shape {plain_excerpt(open_[0].name)}={sizes}"
             )
         elif any(output not in self._types for node in graph.node for output in node.output if output):
             self.remarks.append("the sizes behind some operators are not known, and not counted")

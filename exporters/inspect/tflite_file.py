@@ -8,7 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from edgebench.schema.inspection import InspectedTensor, plain
+from edgebench.files.plain_text import plain_excerpt
+from edgebench.schema.inspection import InspectedTensor
 from exporters.inspect.graph import Value, Weight, count_zeros, guess_layout, refuse_too_many
 
 IDENTIFIER = b"TFL3"
@@ -112,7 +113,7 @@ class Tensor:
         sizes = tuple("?" if size < 0 else size for size in signature)
         value = self.value()
         return InspectedTensor(
-            plain(self.name), sizes, self.dtype, guess_layout(sizes, "NHWC"), value.scale, value.zero_point
+            plain_excerpt(self.name), sizes, self.dtype, guess_layout(sizes, "NHWC"), value.scale, value.zero_point
         )
 
     def weight(self, name: str) -> Weight | None:

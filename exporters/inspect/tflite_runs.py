@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgebench.schema.inspection import Errors, LoadedBy, plain
+from edgebench.files.plain_text import plain_excerpt
+from edgebench.schema.inspection import Errors, LoadedBy
 from exporters.inspect import GoldenInputs, Sibling
 from exporters.inspect.graph import Graph
 from exporters.inspect.noise import Noise, images
@@ -25,7 +26,7 @@ def load(path: Path) -> LoadedBy:
         interpreter.allocate_tensors()
         interpreter.invoke()
     except (RuntimeError, ValueError) as error:
-        return LoadedBy(runtime, plain(str(error).strip()))
+        return LoadedBy(runtime, plain_excerpt(str(error).strip()))
     try:
         return LoadedBy(runtime, arena_bytes=_arena_bytes(path, read(path)))
     except (RuntimeError, ValueError):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebench.files.replacing import write_whole
 from edgebench.schema.bundle import FileRef, Golden, Precision
 
 if TYPE_CHECKING:
@@ -50,7 +50,5 @@ def write(
 def _put(folder: Path, name: str, content: bytes) -> FileRef:
     """Write by renaming: all artifacts share the reference, and are written by several threads."""
     path = folder / "golden" / name
-    partial = path.with_name(f".{name}.{threading.get_ident()}")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_whole(path, content)
     return FileRef(f"golden/{name}", hashlib.sha256(content).hexdigest(), len(content))

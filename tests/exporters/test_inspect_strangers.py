@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from device_agents.python.runtimes import litert
 from edgebench.analysis.report import _inspection as report
 from edgebench.errors import BadFile, UserError
+from edgebench.files.plain_text import LONGEST_EXCERPT, plain_excerpt
 from edgebench.inspect import inspect
 from edgebench.schema import bundle
-from edgebench.schema.inspection import LONGEST_NAME, plain
 from exporters.inspect import Look
 from exporters.workers.process import Failed, Workers
 from tests.conftest import DATA
@@ -219,9 +219,9 @@ def test_a_shape_of_the_size_of_the_universe_allocates_nothing(folder: Path) -> 
 
 
 def test_plain_text_is_one_line_of_what_can_be_seen() -> None:
-    assert plain("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
-    assert plain("/stem/Conv ü") == "/stem/Conv ü"
-    assert plain("x" * 10_000) == "x" * LONGEST_NAME + "…"
+    assert plain_excerpt("a\x1b[31m\nb\u202e") == "a\u241b[31m b\ufffd"
+    assert plain_excerpt("/stem/Conv ü") == "/stem/Conv ü"
+    assert plain_excerpt("x" * 10_000) == "x" * LONGEST_EXCERPT + "…"
 
 
 def test_sizes_are_given_by_name(folder: Path) -> None:

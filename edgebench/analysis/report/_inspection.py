@@ -14,8 +14,9 @@ from rich.table import Table
 
 from edgebench.analysis import stats
 from edgebench.analysis.report import _format
+from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.bundle import Parity
-from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators, plain
+from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators
 
 # More than any classifier has; who wants more wants a file.
 MOST_ROWS = 400
@@ -216,7 +217,7 @@ def _pairs(lines: Iterator[tuple[str, str]]) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in lines:
-        grid.add_row(escape(plain(name)), escape(plain(value)))
+        grid.add_row(escape(plain_excerpt(name)), escape(plain_excerpt(value)))
     return grid
 
 

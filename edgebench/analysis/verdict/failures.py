@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile.versions import oldest_onnxruntime
-from edgebench.schema.inspection import plain
 from edgebench.schema.record import Outcome
 
 Kind = Literal[
@@ -224,7 +224,7 @@ def explain(outcome: Outcome) -> Explained:
     """outcome: of a measurement that failed."""
     if outcome.kind in ("wrong", "fallback", "timeout"):
         kind, remedy = _BY_KIND[outcome.kind]
-        return Explained(kind, plain(outcome.reason), remedy)
+        return Explained(kind, plain_excerpt(outcome.reason), remedy)
     if outcome.signal in _BY_SIGNAL and _FOR_MEMORY not in outcome.reason:
         kind, seen, remedy = _BY_SIGNAL[outcome.signal]
         return Explained(kind, f"{seen} ({outcome.signal})", remedy)
@@ -256,4 +256,4 @@ def _reads_it(opset: int, ir_version: int) -> str:
 def _without_places(words: str) -> str:
     """Without the places in the runtime's source that its sentences begin with, and the kind of its exception."""
     words = re.sub(r"^\w+: \[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(words.split()))
-    return plain(re.sub(r"\S+\.(?:cc|h):\d+ .*?[)>] (?=\S)", "", words))
+    return plain_excerpt(re.sub(r"\S+\.(?:cc|h):\d+ .*?[)>] (?=\S)", "", words))

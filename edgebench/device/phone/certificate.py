@@ -7,7 +7,6 @@ gives it threads and a fine clock. Compare the fingerprint to know that nobody i
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
 import subprocess
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from edgebench.errors import UserError
 from edgebench.files import cache
+from edgebench.files.replacing import PRIVATE, write_whole
 
 DAYS = 30
 
@@ -31,15 +31,9 @@ def ensure(folder: Path, hosts: Sequence[str]) -> Path:
         return path
     names = ",".join(f"IP:{host}" if host.replace(".", "").isdigit() else f"DNS:{host}" for host in hosts)
     made = _make(names)
-    partial = path.with_suffix(".part")
     with cache.writing():
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
-                stream.write(made)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, made, mode=PRIVATE)
     return path
 
 

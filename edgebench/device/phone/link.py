@@ -22,6 +22,7 @@ from edgebench.device.phone import assets
 from edgebench.device.phone.conversation import Conversation, say_news
 from edgebench.errors import Unreachable, UserError
 from edgebench.files import cache
+from edgebench.files.replacing import PRIVATE, write_whole
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
 
@@ -254,7 +255,4 @@ def _import_path() -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-    partial.replace(path)
+    write_whole(path, text.encode(), mode=PRIVATE)

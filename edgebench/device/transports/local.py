@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from edgebench.errors import Unreachable
 from edgebench.files import cache
+from edgebench.files.replacing import replacing
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
 
@@ -29,14 +28,11 @@ class Local:
 
     def put(self, source: Path, destination: str) -> None:
         path = Path(destination).expanduser()
-        partial = path.with_name(path.name + f".part-{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, partial)
-            partial.replace(path)
+            with replacing(path) as partial:
+                shutil.copyfile(source, partial)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
             raise Unreachable(
                 str(path.parent), f"the agent cannot be written there ({error.strerror})",
                 "Free space there, or set `workdir` in targets.yaml",

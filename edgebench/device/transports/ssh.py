@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from device_agents.arrival import source as program
-from edgebench.device import wire
 from edgebench.errors import BadFile, LinkLost, TargetError, Unreachable, UserError
 from edgebench.files import cache
+from edgebench.files.plain_text import plain
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
 
@@ -131,7 +131,7 @@ class Ssh:
                 f"{posixpath.dirname(destination)}",
                 "Free space there, or set `workdir` in targets.yaml to another disk",
             )
-        last = wire.plain(said.strip().splitlines()[-1]) if said.strip() else f"exit code {code}"
+        last = plain(said.strip().splitlines()[-1]) if said.strip() else f"exit code {code}"
         return Unreachable(self._where, f"cannot write {destination} ({last})", "Free space there, or set `workdir`")
 
     def run(self, script: str) -> subprocess.Popen[bytes]:
@@ -159,7 +159,7 @@ class Ssh:
                     self._where, f"{seen} ({self._destination})",
                     remedy.format(host=host, destination=self._destination, ssh=ssh),
                 )  # fmt: skip
-        last = wire.plain(stderr.strip().splitlines()[-1]) if stderr.strip() else "ssh gave no reason"
+        last = plain(stderr.strip().splitlines()[-1]) if stderr.strip() else "ssh gave no reason"
         return Unreachable(self._where, last, f"Try it by hand: {ssh}")
 
     def _command(self, script: str) -> list[str]:

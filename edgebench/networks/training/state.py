@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgebench.errors import UserError
+from edgebench.files.replacing import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -42,16 +43,13 @@ def save(path: Path, mark: str, content: Mapping[str, Any]) -> None:
     """`path` is either the whole new state or the one before. mark: the training's fingerprint."""
     import torch
 
-    partial = path.with_name(f"{path.name}.new")
     try:
-        torch.save({"mark": mark, "random": _random_state(), **content}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            torch.save({"mark": mark, "random": _random_state(), **content}, partial)
     except (OSError, RuntimeError) as error:  # torch's own for a disk that is full
         raise UserError(
             str(path), f"cannot be written ({_why(error)})", "Make room, or name another place with --out; then again"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _why(error: OSError | RuntimeError) -> str:

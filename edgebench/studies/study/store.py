@@ -12,6 +12,7 @@ import msgspec
 
 from edgebench.errors import UserError
 from edgebench.files import output
+from edgebench.files.replacing import replacing
 from edgebench.studies.study.matrix import StudyStep
 
 DESCRIPTION = "step.json"
@@ -40,6 +41,8 @@ class StudyStore:
                 raise UserError(
                     str(self.folder), "another run of this study is at work there", "Wait for it, or give --results"
                 ) from error
+            for half_written in (self.folder / "steps").glob(".*.part"):  # by a run that was killed
+                shutil.rmtree(half_written, ignore_errors=True)
             yield
 
     def path(self, step: StudyStep) -> Path:
@@ -59,15 +62,13 @@ class StudyStore:
 
     def keep(self, step: StudyStep, files: dict[str, bytes]) -> None:
         """All files of a step, or none: written beside, then renamed. Raises UserError if they cannot be written."""
-        partial = self.folder / "steps" / f"{step.folder}.new.part"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            for name, content in files.items():
-                (partial / name).write_bytes(content)
-            (partial / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(step)))
-            shutil.rmtree(self.path(step), ignore_errors=True)
-            partial.rename(self.path(step))
+            with replacing(self.path(step)) as partial:
+                partial.mkdir()
+                for name, content in files.items():
+                    (partial / name).write_bytes(content)
+                (partial / DESCRIPTION).write_bytes(msgspec.json.format(msgspec.json.encode(step)))
+                shutil.rmtree(self.path(step), ignore_errors=True)
         except OSError as error:
             raise UserError(
                 str(self.path(step)),
