@@ -39,7 +39,8 @@ WINDOW_S, REST_S, ROUNDS = 10.0, 1.5, 5
 # A device wakes before its first inference and answers after the last, for up to so long; what it draws meanwhile is
 # anywhere between rest and work, as the agent takes it to be.
 BESIDE_S = 2e-3
-# A chip converts up to a tenth slower than its data sheet's typical time (SBOS547, SBOS576).
+# A chip converts up to a tenth slower than its data sheet's typical time (INA226: SBOS547; an INA3221 is taken to be
+# like it).
 CHIP_SLOWER = 0.1
 # A PPK2 sees 1 A at most.
 SCALE = {"ppk2": 0.4}
@@ -48,6 +49,7 @@ WAYS_S = {"um": (0.05, 0.05), "tc": (0.0, 0.01), "cs": (0.0, 0.02), "pp": (0.01,
 # A PPK2 says a tenth of its words, in values of 10 ms as well: all of them take hours.
 THIN_HZ = 10_000
 HELD = 0.95
+POWERS_APART = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def make_job(seed: int, scale: float = 1.0, beside_s: float = 0.0) -> Job:
     """beside_s: for so long the device is half awake on both sides of each window of inferences."""
     rng = np.random.default_rng(seed)
     period_s, duty = rng.uniform(*PERIODS_S), rng.uniform(*DUTIES)
+    scale *= 1 + POWERS_APART * float(rng.random())  # or all of them would be rounded alike
     now_s, spans = 1000.0 + float(rng.random()), []
     starts_s, watts = [now_s - 60], [IDLE_W]
     for number in range(ROUNDS + 1):

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from device_agents.python.runtimes import litert, onnxruntime
+from edgebench.files import cache as cache_
 from edgebench.schema import bundle, plan
 from edgebench.schema.bundle import Artifact, FileRef, Golden
 from edgebench.schema.plan import Plan
@@ -22,11 +23,13 @@ from tests.support.skips import pytest_sessionfinish as pytest_sessionfinish
 from tests.support.skips import pytest_terminal_summary as pytest_terminal_summary
 
 DATA = Path(__file__).parent / "data"
+# Before the `cache` fixture hides it: large files from the network, each checked by its hash, are fetched once.
+USERS_CACHE = cache_.folder()
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test writes into the user's cache; subprocesses inherit it."""
+    """No test writes into the user's cache, but for USERS_CACHE; subprocesses inherit it."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("EDGEBENCH_CACHE", str(folder))
     monkeypatch.setenv("EDGEBENCH_LOCK", str(tmp_path / "device.lock"))  # tests of other processes measure as well
@@ -128,15 +131,14 @@ def sha256(data: bytes) -> str:
 
 
 @pytest.fixture(scope="session")
-def fetched_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a phone's page loads (npm packages), fetched once; tests that need them are skipped where that fails."""
-    folder = tmp_path_factory.mktemp("assets")
+def fetched_assets() -> Path:
+    """What a phone's page loads (npm packages), in the user's cache; tests are skipped where it cannot be had."""
     with pytest.MonkeyPatch.context() as patch:
         from edgebench.device.phone import assets
         from edgebench.errors import UserError
         from edgebench.progress import Silent
 
-        patch.setenv("EDGEBENCH_CACHE", str(folder))
+        patch.setenv("EDGEBENCH_CACHE", str(USERS_CACHE))
         try:
             return assets.ensure(Silent(), None)
         except UserError as error:

@@ -30,12 +30,10 @@ from edgebench.schema import bundle, record_files, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
-from tests.conftest import make_relu_bundle, run_cli
+from tests.conftest import USERS_CACHE, make_relu_bundle, run_cli
 
 pytestmark = [pytest.mark.board, pytest.mark.slow]
 
-# Before the `cache` fixture hides it: images and wheels take a minute, and all runs share them.
-USERS_CACHE = cache_.folder()
 SILENT = Silent()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.export import export
+from edgebench.export import Exported, export
 from edgebench.progress import Silent
 
 pytestmark = pytest.mark.export
@@ -42,11 +43,33 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@dataclass(frozen=True)
+class Told:
+    made: Exported
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def by_default(keras_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """net.keras, without saying in which formats."""
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        progress = Silent()
+        patch.setattr(progress, "say", said.append)
+        made = export(keras_files / "net.keras", out=tmp_path_factory.mktemp("default") / "out", progress=progress)
+    return Told(made, said)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "saved"])
-def test_a_keras_network_becomes_tflite(keras_files: Path, tmp_path: Path, name: str) -> None:
-    made = export(keras_files / name, formats=["tflite-fp32"], out=tmp_path / "out")
-    (artifact,) = made.bundle.artifacts
+def test_a_keras_network_becomes_tflite(
+    keras_files: Path, tmp_path: Path, name: str, request: pytest.FixtureRequest
+) -> None:
+    if name == "net.keras":
+        made = request.getfixturevalue("by_default").made
+    else:
+        made = export(keras_files / name, formats=["tflite-fp32"], out=tmp_path / "out")
+    (artifact,) = [one for one in made.bundle.artifacts if one.precision == "fp32"]
     assert (artifact.inputs[0].shape, artifact.inputs[0].layout) == ((1, 20, 12, 3), "NHWC")
     assert (artifact.macs, artifact.parameters) == (18 * 10 * 8 * 27 + 8 * 6, 8 * 27 + 8 + 8 * 6 + 6)
     assert made.bundle.source["kind"] == "keras"
@@ -56,14 +79,9 @@ def test_a_keras_network_becomes_tflite(keras_files: Path, tmp_path: Path, name:
 
 
 @pytest.mark.slow
-def test_a_keras_network_becomes_tflite_only_and_that_is_said(
-    keras_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines: list[str] = []
-    progress = Silent()
-    monkeypatch.setattr(progress, "say", lines.append)
-    export(keras_files / "net.keras", out=tmp_path / "out", progress=progress)
-    assert lines[0].startswith("a Keras network is exported to TFLite only, tflite-fp32") and "ONNX" in lines[0]
+def test_a_keras_network_becomes_tflite_only_and_that_is_said(by_default: Told) -> None:
+    first = by_default.said[0]
+    assert first.startswith("a Keras network is exported to TFLite only, tflite-fp32") and "ONNX" in first
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from edgebench.studies.study import places
 from edgebench.studies.study.places import RemoteUserError
 from tests.conftest import run_cli
 from tests.support.studies import expand, minimal, networks, write
+from tests.support.studies import without_pictures as without_pictures
 
 pytest.importorskip("torch")
 
@@ -203,27 +204,28 @@ def head(guarded: None) -> Iterator[str]:
                     os.killpg(started.pid, signal.SIGKILL)
 
 
-def makes_the_same(on: str, folder: Path) -> None:
-    path = write(folder / "s.yaml", minimal(seeds=2, variants={"dense": {}, "control": {"after": [{"epochs": 1}]}}))
+def makes_the_same(on: str, folder: Path, seeds: int) -> None:
+    """Of each seed a training, one that goes on from it, and two readings."""
+    path = write(folder / "s.yaml", minimal(seeds=seeds, variants={"dense": {}, "control": {"after": [{"epochs": 1}]}}))
     arguments = ("study", "run", path, "--no-measure", "--on", on, "--results", folder / "there")
     ended = run_cli(*arguments, cwd=folder)
     assert ended.returncode == 0, ended.stderr
     study.run(path, folder=folder / "here")
     assert networks(folder / "there") == networks(folder / "here")
     again = run_cli(*arguments, cwd=folder)
-    assert again.returncode == 0 and "8 steps, 8 of them done before" in again.stdout
+    assert again.returncode == 0 and f"{4 * seeds} steps, {4 * seeds} of them done before" in again.stdout
 
 
 @real_ray
 @pytest.mark.slow
-@pytest.mark.usefixtures("guarded", "one_thread")
+@pytest.mark.usefixtures("guarded", "one_thread", "without_pictures")
 def test_a_cluster_for_the_run_makes_the_same_networks(tmp_path: Path) -> None:
-    makes_the_same("ray://", tmp_path)
+    makes_the_same("ray://", tmp_path, seeds=2)
 
 
 @real_ray
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("grpc") is None, reason="needs ray's extra 'client'")
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_a_head_that_is_there_makes_the_same_networks(tmp_path: Path, head: str) -> None:
-    makes_the_same(head, tmp_path)
+    makes_the_same(head, tmp_path, seeds=1)

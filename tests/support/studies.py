@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 
 from edgebench.errors import UserError
+from edgebench.evaluate import evaluate
 from edgebench.networks.evaluation import Bin, Embedding, Evaluation, GradCam, ParameterCount
 from edgebench.progress import Progress
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Metadata
 from edgebench.schema.history import Metrics, Size, Training
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.studies.study import file_checks, matrix, places
+from edgebench.studies.study import file_checks, matrix, places, steps
 from edgebench.studies.study.matrix import Matrix, StudyStep
 from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
 from tests.conftest import sha256
@@ -63,6 +66,18 @@ def minimal(**keys: Any) -> dict[str, Any]:
     """One training and one reading."""
     whole = changed(**{"seeds": 1, "epochs": 1, "packing": [], "variants": {"dense": {}}, "subset": {}, **keys})
     return {**whole, "figures": ["table"], "claims": []}
+
+
+@pytest.fixture(scope="module")
+def without_pictures() -> Iterator[None]:
+    """Grad-CAM and t-SNE take seconds for each network, and have tests of their own (test_evaluate.py)."""
+
+    def plain(source: Path, *, pictures: bool, progress: Progress) -> Evaluation:
+        return evaluate(source, pictures=False, progress=progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "evaluate", plain)
+        yield
 
 
 def write(path: Path, content: Any) -> Path:

@@ -22,9 +22,9 @@ GAP_MIN_S = 1.0
 # Dense: a jump is anywhere between its two values, d^2 / 12.
 SHARE_OF_JUMP = {True: 1 / 12, False: 1 / 2}
 DENSE_PERIOD_S = 0.011
-# Averages come at the chip's own pace, a share r of up to a tenth off the nominal one (conversion times of INA226,
-# SBOS547, and INA3221, SBOS576): so many are seen twice or not at all. Of values of variance d^2 / 2 that is
-# r (1 - r) d^2 / 2 each; the mean over r.
+# Averages come at the chip's own pace, a share r of up to a tenth off the nominal one (INA226 converts in 1.1 ms
+# typically, 1.21 at most, SBOS547; others are taken to be like it): so many are seen twice or not at all. Of values of
+# variance d^2 / 2 that is r (1 - r) d^2 / 2 each; the mean over r.
 SHARE_OF_MISSED = (0.1 / 2 - 0.1**2 / 3) / 2
 # Slow ones are better judged by how the means of parts of a window differ (Conway 1963): of so many seconds, at least
 # so many of them; and so many are kept.

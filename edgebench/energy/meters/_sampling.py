@@ -21,6 +21,7 @@ DENSE_PERIOD_S = 0.011
 SHARE_OF_JUMP = 1 / 12
 # Slow values are judged by the means of parts of the window, of so many values at least (batch means: Conway 1963).
 PARTS = 10
+MOSTLY = 0.5
 VALUES_A_PART = 3
 
 
@@ -35,7 +36,7 @@ def averages_j(ends_s: Floats, powers_w: Floats, sensor: Sensor) -> float:
     for them, and is wrong by as much as power moved.
     """
     lengths_s = np.diff(ends_s)
-    rounding_j = sensor.step / math.sqrt(12) * math.sqrt(float((lengths_s**2).sum()))
+    rounding_j = sensor.step / math.sqrt(12) * _alike_s(lengths_s, powers_w)
     moves_w = np.abs(np.diff(powers_w))
     # Neighbours are late alike: at an edge that a value divides, both parts of the step err together.
     steps_w = powers_w[[0, -1]] - np.median(powers_w)
@@ -44,6 +45,16 @@ def averages_j(ends_s: Floats, powers_w: Floats, sensor: Sensor) -> float:
     usual_w = math.sqrt(float((moves_w**2).mean())) if len(moves_w) else 0.0
     missing_j = math.sqrt(float(((missing_s * np.maximum(moves_w, usual_w)) ** 2).sum()))
     return math.hypot(rounding_j, late_j, missing_j)
+
+
+def _alike_s(lengths_s: Floats, powers_w: Floats) -> float:
+    """Root of the sum of squares of the times that are rounded alike: each value, or all that repeat to the digit.
+    Where most do, the others are made of the same powers.
+    """
+    _, levels, counts = np.unique(np.round(powers_w, 9), return_inverse=True, return_counts=True)
+    times_s = np.bincount(levels, lengths_s)
+    repeated = float(times_s[counts > 1].sum() / times_s.sum())
+    return math.sqrt(float((times_s**2).sum())) / (repeated if repeated > MOSTLY else 1.0)
 
 
 def points_j(times_s: Floats, powers_w: Floats, start_s: float, end_s: float, sensor: Sensor) -> float:

@@ -13,7 +13,8 @@ class Sensor:
     """period_s: between new values. latency_s: a value arrives so late at most; given_jitter_s: so much of that differs
     from value to value, None for all of it, up to a period. step: of a value, W (J for a counter). max_w: readings from
     here on are saturated. wraps_at_j: where a counter starts again from 0. accuracy: None where nobody states it.
-    counter_step_j: of the counter that a meter of power has besides.
+    counter_step_j: of the counter that a meter of power has besides. is_steady: values are so far apart by a quartz,
+    and only their arrivals are not.
     """
 
     kind: Sampling
@@ -25,6 +26,7 @@ class Sensor:
     accuracy: Accuracy | None = None
     counter_step_j: float | None = None
     given_jitter_s: float | None = None
+    is_steady: bool = False
 
     @property
     def jitter_s(self) -> float:

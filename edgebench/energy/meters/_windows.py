@@ -16,6 +16,7 @@ from edgebench.energy.meters import _plausible
 from edgebench.energy.meters._clock import Alignment
 from edgebench.energy.meters._integration import Around, Refused, WindowEnergy, integrate
 from edgebench.energy.meters._lag import lag_s
+from edgebench.energy.meters._pace import straight
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.schema.arrays import Floats
 from edgebench.schema.energy_reading import ClockAlignment, EnergyWindow, Flag, IdleWindow, Refusal
@@ -102,9 +103,11 @@ class Bench:
     def _seen(self, entry: IdleLine | EnergyLine, around: Around, *, is_idle: bool) -> dict[str, Any]:
         """The fields that all windows have. Raises Refused."""
         start_s, end_s = self._here_s(entry)
-        trace = self._trace
-        found = integrate(trace.times_s, trace.watts, start_s, end_s, self.sensor, around)
+        trace = Trace(self._trace.times_s.copy(), self._trace.watts, self._trace.counters_j)
         near = (trace.times_s >= start_s - BESIDE_S) & (trace.times_s <= end_s + BESIDE_S)
+        if self.sensor.is_steady:
+            trace.times_s[near] = straight(trace.times_s[near], self.sensor.period_s)
+        found = integrate(trace.times_s, trace.watts, start_s, end_s, self.sensor, around)
         times_s = trace.times_s[near]
         _plausible.check_forwards(found.energy_j, found.duration_s, idle=is_idle)
         watts, counters_j = trace.watts[near], trace.counters_j[near]

@@ -23,7 +23,7 @@ from edgebench.schema.energy_reading import Flag
 DESCRIPTION = "FNIRSI FNB58 (USB, /dev/hidraw*)"
 SCOPE = "board_input"
 PERIOD_S = 0.01
-SENSOR = Sensor("point", PERIOD_S, latency_s=4 * PERIOD_S, step=1e-5, given_jitter_s=1e-3)
+SENSOR = Sensor("point", PERIOD_S, latency_s=4 * PERIOD_S, step=1e-5, given_jitter_s=1e-3, is_steady=True)
 
 HIDRAW = Path("/sys/class/hidraw")
 HID_ID = "HID_ID=0003:00002E3C:00005558"

@@ -8,6 +8,7 @@ Source: Nordic's nRF Connect application and the format that it speaks.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,8 +73,8 @@ def parse_metadata(text: str) -> Modifiers:
 
 @dataclass(frozen=True)
 class Decoded:
-    """currents_a, logic: of each word. lost: words that are missing before and between them, modulo 64. odd: words that
-    do not follow the one before, or are of no range.
+    """currents_a, logic: of each word. step_a: of the converter, in the coarsest of their ranges. lost: words that are
+    missing before and between them, modulo 64. odd: words that do not follow the one before, or are of no range.
     """
 
     currents_a: np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -81,6 +82,7 @@ class Decoded:
     lost: int
     odd: int
     last_count: int | None
+    step_a: float = 0.0
 
 
 def decode(data: bytes, modifiers: Modifiers, last_count: int | None = None) -> Decoded:
@@ -97,7 +99,8 @@ def decode(data: bytes, modifiers: Modifiers, last_count: int | None = None) -> 
     lost = int(((steps - 1) % 64).sum())
     odd = int(((steps != 1) | (words >> 14 & 7 >= RANGES)).sum())
     last = int(counts[-1]) if len(counts) else last_count
-    return Decoded(currents_a, (words >> 24).astype(np.uint32), lost, odd, last)
+    step_a = 4 * ADC_STEP_V / float(m["R"].min()) if len(words) else 0.0
+    return Decoded(currents_a, (words >> 24).astype(np.uint32), lost, odd, last, step_a)
 
 
 def _aligned(data: bytes) -> bytes:
@@ -121,9 +124,13 @@ class Ppk2:
     def __init__(self, port: Port, given_v: float | None) -> None:
         volts = ASSUMED_V if given_v is None else given_v
         accuracy = Accuracy(SUPPLY_ERROR_V / volts, 0.0, f"a supply of {volts:g} V, +/-{SUPPLY_ERROR_V * 1e3:g} mV")
-        self.sensor = Sensor(
-            "average", BIN / RATE_HZ, latency_s=0.02, max_w=MAX_A * volts, accuracy=accuracy, given_jitter_s=1e-3
-        )
+        # A jump of power is anywhere between two words; values show it as two moves, whose squares are on average two
+        # thirds of its own.
+        self._sensor = Sensor(
+            "average", BIN / RATE_HZ, latency_s=0.02, max_w=MAX_A * volts, accuracy=accuracy,
+            given_jitter_s=1.5**0.5 / RATE_HZ, is_steady=True,
+        )  # fmt: skip
+        self._step_a = 0.0
         self.tally = Tally()
         self.note = f"it sees current only: power is for a supply of {volts:g} V, --volts says another"
         self.device_id = "PPK2"
@@ -132,6 +139,11 @@ class Ppk2:
         self.flags: tuple[Flag, ...] = ("voltage_assumed",) if given_v is None else ()
         self._port = port
         self._volts = volts
+
+    @property
+    def sensor(self) -> Sensor:
+        """The step is that of the coarsest range that was in use."""
+        return dataclasses.replace(self._sensor, step=self._step_a * self._volts)
 
     def samples(self) -> Iterator[Sample]:
         modifiers = self._begin()
@@ -157,6 +169,7 @@ class Ppk2:
                     continue
                 data, count, fine_s = data[4 * BIN :], decoded.last_count, now_s
                 self.tally.dropped += decoded.lost
+                self._step_a = max(self._step_a, decoded.step_a)
                 amperes = float(decoded.currents_a.mean())
                 yield Sample(pace.at(now_s - len(data) // 4 / RATE_HZ), amperes * self._volts, None, amperes)
 
