@@ -24,7 +24,7 @@ from benchmarks.rounds import Noise
 from edgebench import deploy
 from edgebench.analysis import ratios, stats, verdict
 from edgebench.device import simulated
-from edgebench.schema import plan, record_files, targets
+from edgebench.schema import plan, targets
 from edgebench.schema.record import Record
 
 COVERAGE = (0.93, 0.97)
@@ -83,8 +83,7 @@ def jobs(board: str, count: int, folder: Path) -> list[Pair]:
     for seed in range(count):
         network = simulated.network(board, seed=seed)
         bundle = simulated.write_bundle(folder / f"{board}-{seed}", {"net": network, "twin": network})
-        paths = deploy.deploy(target, deploy.sources([bundle]), DEFAULT, folder / "results")
-        pairs.append(Pair(*map(record_files.load, paths)))
+        pairs.append(Pair(*deploy.deploy(target, deploy.sources([bundle]), DEFAULT, folder / "results")))
     return pairs
 
 

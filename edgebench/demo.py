@@ -14,7 +14,7 @@ from edgebench.deploy import check_measured, deploy, sources
 from edgebench.export import export
 from edgebench.progress import Progress
 from edgebench.prune import prune
-from edgebench.schema import plan, record_files, targets
+from edgebench.schema import plan, targets
 from edgebench.train import train
 
 MODEL = "ultralight"
@@ -42,9 +42,7 @@ def demo(folder: Path, *, progress: Progress) -> tuple[Comparison, Path]:
     target = targets.load("desktop-cpu", targets.find_file(None))
     results = folder / "results"
     wanted = sources(bundles)
-    records = [
-        record_files.load(path) for path in deploy(target, wanted, plan.named("quick"), results, progress=progress)
-    ]
+    records = deploy(target, wanted, plan.named("quick"), results, progress=progress)
     comparison = compare.compare(records)
     report_path = results / "report.html"
     report.write(comparison, "html", report_path)

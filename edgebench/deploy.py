@@ -48,8 +48,8 @@ def deploy(
     calibrations: Path = _calibration.FILE,
     wait: bool = False,
     progress: Progress | None = None,
-) -> list[Path]:
-    """Measure artifacts on a target; returns the paths of the saved records, in the order of the artifacts.
+) -> list[Record]:
+    """Measure artifacts on a target; returns their records, which are saved, in the order of the artifacts.
 
     A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
     being started again. Ctrl-C asks the job to stop and saves what there is. calibrations: of the target's `meter`.
@@ -87,10 +87,13 @@ def deploy(
         records = records_from_journal.to_records(
             job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
         )
-        paths = [record_files.save(one, results) for one in records]
+        for one in records:
+            record_files.save(one, results)
         link.agent.forget(job.request.id)
         job.close()
-    return paths
+    for one in records:
+        record_files.check(one)
+    return records
 
 
 def check_measured(wanted: Sequence[Source], records: Sequence[Record]) -> None:

@@ -32,7 +32,6 @@ from edgebench.device.agent import Agent
 from edgebench.device.transports import open_transport
 from edgebench.errors import UserError
 from edgebench.progress import Progress
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -214,7 +213,7 @@ def _pair(target: Target, path: Path, plan: Plan, results: Path, *, sampled: boo
     found = sources([path, path])
     wanted = [found[0], found[len(found) // 2]]
     asked = msgspec.structs.replace(plan, sampling=sampled)
-    first, twin = (record_files.load(saved) for saved in deploy(target, wanted, asked, results))
+    first, twin = deploy(target, wanted, asked, results)
     if "stopped" in (first.outcome.status, twin.outcome.status):
         raise KeyboardInterrupt
     for one in (first, twin):

@@ -208,7 +208,7 @@ def deploy(
     from edgebench import compare, deploy
     from edgebench.energy import carbon
     from edgebench.modelfile import feeding
-    from edgebench.schema import bundle, plan, record_files
+    from edgebench.schema import bundle, plan
     from edgebench.schema import targets as targets_
 
     chosen = plan.named(preset)
@@ -226,7 +226,7 @@ def deploy(
         _without_effect("--calibrations", "--meter NAME[:PORT]")
     device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
     wanted = deploy.sources(what or [bundle.newest()], feeding.wish(shape or (), signature))
-    paths = deploy.deploy(
+    records = deploy.deploy(
         device,
         wanted,
         chosen,
@@ -235,14 +235,11 @@ def deploy(
         wait=wait,
         progress=progress(),
     )
-    loaded = record_files.load_all(paths)
-    say_skipped(loaded.skipped)
-    comparison = compare.compare(loaded.records)
+    comparison = compare.compare(records)
     _show(comparison)
-    if any(one.outcome.status == "stopped" for one in loaded.records):
+    if any(one.outcome.status == "stopped" for one in records):
         raise typer.Exit(EXIT_INTERRUPTED)
-    deploy.check_measured(wanted, loaded.records)
-    end_if_skipped(loaded.skipped, "record")
+    deploy.check_measured(wanted, records)
     _be_strict(comparison, strict)
 
 

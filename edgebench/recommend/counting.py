@@ -18,7 +18,7 @@ from edgebench.deploy import Source
 from edgebench.device import emulator
 from edgebench.errors import UserError
 from edgebench.progress import Progress, Silent
-from edgebench.schema import record, record_files
+from edgebench.schema import record
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 
@@ -62,8 +62,7 @@ def count(
 def count_on(target: Target, sources: Sequence[Source], progress: Progress) -> dict[str, tuple[int, str]]:
     """target: an emulated board, of which alone nanoseconds are instructions."""
     with tempfile.TemporaryDirectory(prefix="edgebench-instructions-") as results:
-        paths = deploy.deploy(target, sources, PLAN, Path(results), progress=progress)
-        return dict(_counted(record_files.load(path)) for path in paths)
+        return dict(map(_counted, deploy.deploy(target, sources, PLAN, Path(results), progress=progress)))
 
 
 def _counted(found: record.Record) -> tuple[str, tuple[int, str]]:

@@ -245,7 +245,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     @property
     def path(self) -> Path | None:
-        """Of the file that it was loaded from. No part of what is written, nor of what makes two records equal."""
+        """The file that it was loaded from or saved to. Not written, and not compared: copies are equal."""
         found: Path | None = self.__dict__.get("path")
         return found
 

@@ -22,9 +22,11 @@ KIND = untrusted.Kind("a record", SCHEMA_VERSION, "Move it away, or take another
 def save(record: Record, results: Path) -> Path:
     """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.
 
-    Saving the same record again is fine: collecting a job twice must not fail the second time. Raises UserError.
+    From then on it is the record's `path`. Saving the same record again is fine: collecting a job twice must not fail
+    the second time. Raises UserError.
     """
     path = results / record.target.name / f"{record.id}.json"
+    record.__dict__["path"] = path
     data = msgspec.json.encode(record) + b"\n"
     try:
         if path.exists():
@@ -53,11 +55,15 @@ def load(path: Path) -> Record:
     """Raises BadFile for anything else than a whole record whose values can be true."""
     data = untrusted.read(path, KIND)
     found = untrusted.decode(data, str(path), KIND, Record, upgrade)
-    wrong = record_checks.contradiction(found)
-    if wrong:
-        raise BadFile(str(path), f"it is not a record ({wrong})", KIND.remedy)
     found.__dict__["path"] = path
+    check(found)
     return found
+
+
+def check(record: Record) -> None:
+    """Raises BadFile for a record whose values contradict one another."""
+    if wrong := record_checks.contradiction(record):
+        raise BadFile(str(record.path), f"it is not a record ({wrong})", KIND.remedy)
 
 
 def load_all(paths: Iterable[Path]) -> LoadedRecords:

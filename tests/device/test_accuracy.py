@@ -21,7 +21,7 @@ from edgebench.device.job_store import Request, Test
 from edgebench.errors import UserError
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
-from edgebench.schema import bundle, plan, record_files, targets
+from edgebench.schema import bundle, plan, targets
 from edgebench.schema.bundle import Parity, TensorSpec
 from edgebench.schema.plan import Plan
 from edgebench.schema.preprocessing import Preprocessing
@@ -61,8 +61,7 @@ def dotted(folder: Path, *, host_accuracy: float = 0.9, **models: Model) -> Path
 
 
 def score(folder: Path, where: Path, how: Plan) -> list[Record]:
-    paths = deploy.deploy(TARGET, deploy.sources([where]), plan.with_accuracy(how), folder / "results")
-    return [record_files.load(path) for path in paths]
+    return deploy.deploy(TARGET, deploy.sources([where]), plan.with_accuracy(how), folder / "results")
 
 
 # ------------------------------------------------------------------ through the real agent

@@ -19,7 +19,6 @@ from edgebench.device.phone import bundle
 from edgebench.device.transports import _adb, adb, open_transport
 from edgebench.errors import Unreachable, UserError
 from edgebench.progress import Silent
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 from tests.device.test_phone import BUNDLE
@@ -73,9 +72,8 @@ def test_the_agent_goes_over_the_cable_and_measures(
     relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, phone: Path, plug_in: Callable[..., str]
 ) -> None:
     plug_in()
-    paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
-    for path in paths:
-        one = record_files.load(path)
+    records = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    for one in records:
         assert one.target.transport == "adb" and one.rounds and one.golden and one.golden.passed
         assert not one.in_browser
     assert len(list(phone.glob("data/local/tmp/edgebench/agent/agent-*.pyz"))) == 1
@@ -125,10 +123,9 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
     serial = plug_in()
     onlooker = Onlooker("round 3", lambda: plug_in.pull(serial))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
-    paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
+    records = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("The job was running there; connecting again" in line for line in onlooker.said), onlooker.said
-    for path in paths:
-        one = record_files.load(path)
+    for one in records:
         assert one.outcome.status == "complete" and one.golden and one.golden.passed
         assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 40
 
@@ -145,10 +142,9 @@ def test_a_cable_that_falls_silent_in_the_middle_of_a_job_costs_nothing(
     _, proxy = plug_in.through_a_proxy()
     onlooker = Onlooker("round 3", proxy.stall, heal=("connecting again", proxy.heal))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
-    paths = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
+    records = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("nothing heard for" in line for line in onlooker.said), onlooker.said
-    for path in paths:
-        one = record_files.load(path)
+    for one in records:
         assert one.outcome.status == "complete" and one.golden and one.golden.passed
         assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 40
 
@@ -168,12 +164,11 @@ def test_the_browser_through_the_cable(
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
     plan = msgspec.structs.replace(tiny_plan, energy_windows=1, energy_windows_max=1, energy_window_s=0.2)
     try:
-        paths = deploy.deploy(PIXEL, sources, plan, tmp_path / "results", progress=person)
+        records = deploy.deploy(PIXEL, sources, plan, tmp_path / "results", progress=person)
         told = target_check.check(PIXEL, progress=person).lines()
     finally:
         person.leave()
-    for path in paths:
-        one = record_files.load(path)
+    for one in records:
         assert one.golden and one.golden.passed and one.golden.max_abs_diff == 0 and one.rounds and one.in_browser
         facts = one.facts_before
         assert (facts.model, facts.cpu, facts.os) == ("Google Pixel 8", "Google Tensor G3", "Android 16")
@@ -276,7 +271,7 @@ def test_the_bundle_runs_the_agent_and_answers_as_this_machine_does(
     serial = plug_in()
     target = Target(name="pixel", transport="adb", host=serial, emulated=True, runtimes=("onnxruntime", "litert"))
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
-    records = [record_files.load(path) for path in deploy.deploy(target, sources, tiny_plan, tmp_path / "results")]
+    records = deploy.deploy(target, sources, tiny_plan, tmp_path / "results")
     assert [one.runtime.name for one in records] == ["onnxruntime", "litert"]
     for one in records:
         assert one.golden is not None and one.golden.passed and one.golden.max_abs_diff == 0

@@ -19,7 +19,6 @@ from edgebench.device import target_check
 from edgebench.errors import UserError
 from edgebench.modelfile import feeding
 from edgebench.progress import Silent
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -68,7 +67,7 @@ def here(tool: Path) -> Target:
 
 
 def measure(target: Target, path: Path, plan: Plan, tmp_path: Path) -> list[Record]:
-    return [record_files.load(one) for one in deploy.deploy(target, deploy.sources([path]), plan, tmp_path / "results")]
+    return deploy.deploy(target, deploy.sources([path]), plan, tmp_path / "results")
 
 
 @needs_adb
@@ -200,12 +199,8 @@ def test_garbled_results_are_none(text: str, reason: str) -> None:
 def test_the_tool_is_told_the_sizes_and_the_signature(tool: Path, tiny_plan: Plan, tmp_path: Path, cache: Path) -> None:
     path = odd_models.with_shape(tmp_path / "open.tflite", [1, 1, 1, 3], [-1, -1, -1, 3])
     target = here(tool)
-    (one,) = [
-        record_files.load(made)
-        for made in deploy.deploy(
-            target, deploy.sources([path], feeding.wish(["x=1x8x6x3"])), tiny_plan, tmp_path / "results"
-        )
-    ]
+    wanted = deploy.sources([path], feeding.wish(["x=1x8x6x3"]))
+    (one,) = deploy.deploy(target, wanted, tiny_plan, tmp_path / "results")
     assert one.outcome.status in ("complete", "budget"), one.outcome
     (log,) = cache.rglob("benchmark_model.log")
     assert all("--input_layer=x --input_layer_shape=1,8,6,3" in line for line in log.read_text().splitlines()[-3:])

@@ -26,7 +26,7 @@ from edgebench.errors import UserError
 from edgebench.files import cache as cache_
 from edgebench.progress import Progress, Silent
 from edgebench.recommend import counting
-from edgebench.schema import bundle, record_files, targets
+from edgebench.schema import bundle, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -66,8 +66,7 @@ def on_board(machine: Machine, command: str) -> str:
 
 
 def measure(target: Target, folder: Path, plan: Plan, results: Path, progress: Progress = SILENT) -> list[Record]:
-    paths = deploy.deploy(target, deploy.sources([folder]), plan, results, progress=progress)
-    return [record_files.load(path) for path in paths]
+    return deploy.deploy(target, deploy.sources([folder]), plan, results, progress=progress)
 
 
 def relu_tflite(folder: Path) -> Path:

@@ -26,8 +26,7 @@ HERE = Target(name="here", transport="local")
 
 
 def measure(what: list[Path], plan: Plan, results: Path, target: Target = HERE) -> list[Record]:
-    paths = deploy.deploy(target, deploy.sources(what), plan, results)
-    return [record_files.load(path) for path in paths]
+    return deploy.deploy(target, deploy.sources(what), plan, results)
 
 
 def test_a_bundle_becomes_one_complete_record_per_artifact(relu_bundle: Path, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -44,6 +43,8 @@ def test_a_bundle_becomes_one_complete_record_per_artifact(relu_bundle: Path, ti
         assert one.facts_before.kernel and one.facts_after is not None
         assert "rapl" in {reading.meter for reading in one.energy}
     assert records[0].job == records[1].job
+    saved = record_files.load_target(tmp_path / "results", "here").records
+    assert saved == records and [one.path for one in saved] == [one.path for one in records]
 
 
 def test_rounds_interleave_the_artifacts_in_random_order(relu_bundle: Path, tiny_plan: Plan, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from edgebench import deploy
 from edgebench.device import job_store
 from edgebench.errors import BadFile, UserError
 from edgebench.modelfile import feeding
-from edgebench.schema import bundle, record_files
+from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact, Bundle, Golden
 from edgebench.schema.plan import Plan, with_accuracy
 from edgebench.schema.record import FedInput, Record
@@ -34,7 +34,7 @@ def measure(
     what: list[Path], plan: Plan, results: Path, *shapes: str, signature: str = "", target: Target = HERE
 ) -> list[Record]:
     wanted = deploy.sources(what, feeding.wish(shapes, signature))
-    return [record_files.load(path) for path in deploy.deploy(target, wanted, plan, results)]
+    return deploy.deploy(target, wanted, plan, results)
 
 
 def assert_timed(one: Record) -> None:
@@ -122,8 +122,7 @@ def test_a_bundle_is_fed_other_sizes_without_its_golden_inputs(tiny_plan: Plan, 
     others = [one for one in found if one.artifact.format == "tflite"]
     assert onnx_fp32.artifact.golden is None and all(one.artifact.golden for one in others)
     assert "its answers are not checked" in onnx_fp32.feeding.said[0]
-    (path,) = deploy.deploy(HERE, [onnx_fp32], tiny_plan, tmp_path / "results")
-    one = record_files.load(path)
+    (one,) = deploy.deploy(HERE, [onnx_fp32], tiny_plan, tmp_path / "results")
     assert_timed(one)
     assert one.batch == 4 and one.golden is None
     with pytest.raises(UserError, match="--accuracy: .* is fed other sizes than those of its images"):

@@ -217,8 +217,8 @@ def test_a_record_that_finds_no_room_is_saved_by_the_next_deploy(
         deploy.deploy(here, wanted, tiny_plan, results)
     assert [path.suffix for path in (results / "desktop-cpu").iterdir() if path.is_file()] == [".json"]
     (job,) = (results / "desktop-cpu" / ".jobs").iterdir()
-    paths = deploy.deploy(here, wanted, tiny_plan, results)
-    assert {record_files.load(path).job for path in paths} == {job.name} and len(saved(results)) == 2
+    records = deploy.deploy(here, wanted, tiny_plan, results)
+    assert {one.job for one in records} == {job.name} and len(saved(results)) == 2
 
 
 # ------------------------------------------------------------------ the cache, which the agent of this machine lives in

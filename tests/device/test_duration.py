@@ -17,7 +17,7 @@ from edgebench.device import duration, following, journal, simulated
 from edgebench.device.duration import Range
 from edgebench.device.job_store import OpenJob, Request
 from edgebench.progress import Silent
-from edgebench.schema import plan, record_files
+from edgebench.schema import plan
 from edgebench.schema.plan import Plan
 from tests.conftest import run_cli
 from tests.device.test_simulated import MS, TARGET
@@ -55,8 +55,7 @@ def measured(
     monkeypatch.setattr(OpenJob, "append", noted)
     told = Told()
     bundle = simulated.write_bundle(folder / "bundle", models)
-    paths = deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results", progress=told)
-    one = record_files.load(paths[0])
+    one, *_ = deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results", progress=told)
     assert one.facts_after is not None and one.facts_after.uptime_s is not None
     return jobs[0].request, jobs[0].lines, one.facts_after.uptime_s, told.lines
 

@@ -21,7 +21,7 @@ from edgebench.analysis import verdict
 from edgebench.analysis.report import _facts, csv, markdown
 from edgebench.device import simulated
 from edgebench.errors import UserError
-from edgebench.schema import bundle, record_files, targets
+from edgebench.schema import bundle, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Memory, Runtime
 from edgebench.schema.targets import Target
@@ -53,8 +53,7 @@ def test_a_target_pins_its_worker_and_the_record_says_where_it_ran(
 ) -> None:
     last = max(os.sched_getaffinity(0))
     here = Target(name="here", transport="local", runtimes=("onnxruntime",), cpus=(last,))
-    path = deploy.deploy(here, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")[0]
-    one = record_files.load(path)
+    one, *_ = deploy.deploy(here, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
     assert (one.runtime.threads, one.runtime.cpus) == (1, (last,))
     assert one.runtime.notes["nodes"] == {"CPUExecutionProvider": 1}
     (row,) = compare.compare([one]).rows
@@ -110,8 +109,7 @@ def test_what_falls_back_is_never_timed_and_has_a_remedy_of_its_own(tmp_path: Pa
     board = Board(seed=1)
     models = {"good": Model(1_000_000, device=board), "bad": Model(1_000_000, fallback_nodes=3, device=board)}
     folder = simulated.write_bundle(tmp_path / "bundle", models)
-    paths = deploy.deploy(SIMULATED, deploy.sources([folder]), tiny_plan, tmp_path / "results")
-    good, bad = (record_files.load(path) for path in paths)
+    good, bad = deploy.deploy(SIMULATED, deploy.sources([folder]), tiny_plan, tmp_path / "results")
     assert good.rounds and good.runtime.notes == {"nodes": {"simulated": 10}}
     assert not bad.rounds and (bad.outcome.status, bad.outcome.kind) == ("failed", "fallback")
     (reason,) = verdict.judge(bad).reasons

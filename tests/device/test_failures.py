@@ -18,7 +18,6 @@ from edgebench import deploy
 from edgebench.analysis import verdict
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.failures import Explained
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome
 from edgebench.schema.targets import Target
@@ -190,10 +189,10 @@ def test_the_verdict_says_it(tiny_plan: Plan, tmp_path: Path) -> None:
     ]
     files[3].write_bytes((DATA / "crash-sigfpe.onnx").read_bytes())
     here = Target(name="here", transport="local")
-    paths = deploy.deploy(here, deploy.sources(files), tiny_plan, tmp_path / "results")
+    records = deploy.deploy(here, deploy.sources(files), tiny_plan, tmp_path / "results")
     said = []
-    for path in paths:
-        reason = verdict.judge(record_files.load(path)).reasons[0]
+    for one in records:
+        reason = verdict.judge(one).reasons[0]
         assert reason.level == "invalid" and reason.seen.startswith("failed in check: ")
         said.append((reason.seen, reason.remedy))
     assert "FlexErf" in said[0][0] and "IR version 99" in said[1][0] and len({remedy for _, remedy in said}) == 4

@@ -26,7 +26,6 @@ from edgebench.device.connection import Connection
 from edgebench.device.transports import ssh
 from edgebench.errors import TargetError
 from edgebench.progress import Silent
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from tests.conftest import sha256
@@ -85,8 +84,8 @@ def _varint(number: int) -> bytes:
 
 def measure(board: Board, what: Path, plan: Plan, heard: Heard | None = None, **options: bool) -> Record:
     results = board.workdir.parent / "results"
-    (path,) = deploy.deploy(board.target, deploy.sources([what]), plan, results, progress=heard or Heard(), **options)
-    return record_files.load(path)
+    (one,) = deploy.deploy(board.target, deploy.sources([what]), plan, results, progress=heard or Heard(), **options)
+    return one
 
 
 def partial_bytes(board: Board) -> int:
@@ -357,9 +356,8 @@ def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, mode
     ):
         deploy.deploy(other, sources, tiny_plan, results)
     heard = Heard()
-    (path,) = deploy.deploy(other, sources, tiny_plan, results, wait=True, progress=heard)
+    (second,) = deploy.deploy(other, sources, tiny_plan, results, wait=True, progress=heard)
     thread.join()
-    second = record_files.load(path)
     assert first[0].outcome.status in ("complete", "budget") and second.rounds
     assert any("Waiting for the end of that" in line for line in heard.said)
     assert first[0].rounds[-1].start_ns < second.rounds[0].start_ns

@@ -22,7 +22,7 @@ from edgebench.modelfile import feeding
 from edgebench.modelfile.feeding import Feeding
 from edgebench.networks import data
 from edgebench.progress import Silent
-from edgebench.schema import plan, record_files
+from edgebench.schema import plan
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import FedInput, Record
 from edgebench.schema.targets import Target
@@ -42,8 +42,7 @@ def test_a_browser_keeps_a_pace_and_answers_a_whole_test_set(person: Person, tin
         if one.artifact.name.endswith(TWO)
     ]
     how = plan.with_accuracy(msgspec.structs.replace(tiny_plan, duty_hz=50.0, round_s=0.1))
-    for path in deploy.deploy(PHONE, sources, how, tmp_path / "results", progress=person):
-        one = record_files.load(path)
+    for one in deploy.deploy(PHONE, sources, how, tmp_path / "results", progress=person):
         assert one.rounds and all(round_.missed is not None and round_.block == 1 for round_ in one.rounds)
         # Five inferences, each begun 20 ms after the one before it; a browser's timers are a little early.
         assert all(round_.duration_ns is not None and round_.duration_ns >= 70_000_000 for round_ in one.rounds)
@@ -76,7 +75,7 @@ def assert_labelled(phone: dict[str, Record], plan: Plan, tmp_path: Path) -> Non
     """Browser rows say what they are, and so does a ratio to native ones, which answer the same to the bit."""
     here = Target(name="here", transport="local")
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
-    native = [record_files.load(path) for path in deploy.deploy(here, sources, plan, tmp_path / "results")]
+    native = deploy.deploy(here, sources, plan, tmp_path / "results")
     comparison = compare.compare([*native, *phone.values()])
     for row in comparison.rows[2:]:
         assert "runs: in a browser (wasm), baseline natively" in row.differences
@@ -131,8 +130,7 @@ def test_models_that_the_browser_cannot_load_fail_alone(
     odd_models.with_operator(models / "newer.tflite", version=99)
     names = ["custom.onnx", "newer.tflite", "relu.onnx", "relu.tflite"]
     sources = deploy.sources([models / name for name in names])
-    paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
-    first, second, *fine = [record_files.load(path) for path in paths]
+    first, second, *fine = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
     for broken in (first, second):
         assert (broken.outcome.status, broken.outcome.kind, broken.outcome.stage) == ("failed", "error", "check")
         assert broken.outcome.reason
@@ -143,14 +141,13 @@ def test_models_that_the_browser_cannot_load_fail_alone(
 def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     files = [odd_models.detector(tmp_path / "a.onnx"), odd_models.nonzero(tmp_path / "b.onnx")]
     sources = deploy.sources(files, feeding.wish(["image=1x3x16x24"]))
-    paths = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
-    image, places = [record_files.load(path) for path in paths]
+    image, places = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
     assert image.rounds and image.fed == (FedInput("image", (1, 3, 16, 24), "float32"),)
     assert places.rounds
     # What the host does not know is refused there.
     unknown = [replace(one, feeding=Feeding()) for one in sources[:1]]
-    (path,) = deploy.deploy(PHONE, unknown, tiny_plan, tmp_path / "results", progress=person)
-    assert "leaves sizes open, [batch, 3, height, width]" in record_files.load(path).outcome.reason
+    (one,) = deploy.deploy(PHONE, unknown, tiny_plan, tmp_path / "results", progress=person)
+    assert "leaves sizes open, [batch, 3, height, width]" in one.outcome.reason
 
 
 def test_weights_beside_the_graph_are_refused_in_one_sentence(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:

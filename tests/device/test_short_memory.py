@@ -17,7 +17,6 @@ from edgebench import deploy
 from edgebench.analysis import verdict
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.conditions import REFAULTS_LIMIT
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -66,7 +65,7 @@ def wasteful(path: Path) -> Path:
 def measure(group: Group, files: list[Path], plan: Plan) -> list[Record]:
     target = Target(name="here", transport="local", python=str(group.python))
     results = group.python.parent / "results"
-    return [record_files.load(path) for path in deploy.deploy(target, deploy.sources(files), plan, results)]
+    return deploy.deploy(target, deploy.sources(files), plan, results)
 
 
 def forget_pages(folder: Path) -> None:

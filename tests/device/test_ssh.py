@@ -11,7 +11,6 @@ from edgebench import deploy
 from edgebench.device.agent import Agent
 from edgebench.device.transports import open_transport, ssh
 from edgebench.errors import AgentError, BadFile, Unreachable
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 
@@ -53,10 +52,9 @@ def test_a_whole_deploy_over_ssh(relu_bundle: Path, tiny_plan: Plan, tmp_path: P
     import sys
 
     target = Target(name="board", transport="ssh", host="board.local", python=sys.executable)
-    paths = deploy.deploy(target, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
-    assert len(paths) == 2
-    for path in paths:
-        one = record_files.load(path)
+    records = deploy.deploy(target, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    assert len(records) == 2
+    for one in records:
         assert one.target.transport == "ssh" and one.rounds and one.golden and one.golden.passed
     assert (home / ".cache/edgebench/agent/blobs").is_dir()
 

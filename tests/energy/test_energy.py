@@ -17,7 +17,6 @@ import pytest
 from device_agents.python import device, energy, meters
 from edgebench import compare, deploy
 from edgebench.energy import per_inference as energy_
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -309,8 +308,8 @@ def counters(sysroot: Path) -> Iterator[Counters]:
 
 def deploy_relu(models: Path, plan: Plan, results: Path) -> Record:
     source = deploy.sources([models / "relu.onnx"])
-    (path,) = deploy.deploy(Target(name="here", transport="local"), source, plan, results)
-    return record_files.load(path)
+    (one,) = deploy.deploy(Target(name="here", transport="local"), source, plan, results)
+    return one
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from edgebench.analysis import verdict
 from edgebench.energy import host_meter
 from edgebench.energy.host_meter import Metering
 from edgebench.energy.meters import _recorder, _serial, csv_serial
-from edgebench.schema import record_files
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
@@ -87,8 +86,8 @@ def energy_plan(tiny_plan: Plan) -> Plan:
 
 
 def measure(target: Target, models: Path, plan: Plan, tmp_path: Path) -> Record:
-    (path,) = deploy.deploy(target, deploy.sources([models / "relu.onnx"]), plan, tmp_path / "results")
-    return record_files.load(path)
+    (one,) = deploy.deploy(target, deploy.sources([models / "relu.onnx"]), plan, tmp_path / "results")
+    return one
 
 
 def attached(one: Record) -> EnergyReading:

@@ -20,7 +20,7 @@ from edgebench.errors import UserError
 from edgebench.export import Exported, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
-from edgebench.schema import bundle, checkpoint, plan, record_files
+from edgebench.schema import bundle, checkpoint, plan
 from edgebench.schema import tensors as parity
 from edgebench.schema.targets import Target
 from exporters.workers import answering, process
@@ -190,8 +190,7 @@ def test_a_device_scores_what_the_exporter_did(exported: Exported, folder: Path)
     wanted = [one for one in deploy.sources([exported.path]) if one.artifact.name.removeprefix("dense-") in formats]
     here = Target(name="here", transport="local", runtimes=("onnxruntime", "litert"))
     how = msgspec.structs.replace(plan.with_accuracy(plan.named("quick")), seconds_min=0.0, seconds_max=0.2)
-    for path in deploy.deploy(here, wanted, how, folder / "results"):
-        one = record_files.load(path)
+    for one in deploy.deploy(here, wanted, how, folder / "results"):
         assert one.answers is not None and one.artifact.parity is not None, one.outcome
         assert one.answers.images == one.artifact.parity.images
         assert stats.accuracy(one.answers).value == pytest.approx(one.artifact.parity.accuracy, abs=1e-9)

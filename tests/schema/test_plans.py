@@ -15,7 +15,7 @@ from edgebench.analysis.report import markdown
 from edgebench.device import simulated
 from edgebench.energy import per_inference
 from edgebench.errors import UnknownName, UserError
-from edgebench.schema import plan, record_files, targets
+from edgebench.schema import plan, targets
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record, Round
 from tests.conftest import run_cli
@@ -27,8 +27,7 @@ MS = 1_000_000
 
 def measure(folder: Path, models: dict[str, Model], how: Plan) -> list[Record]:
     bundle = simulated.write_bundle(folder / "bundle", models)
-    paths = deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results")
-    return [record_files.load(path) for path in paths]
+    return deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results")
 
 
 def seen(one: Record) -> list[str]:

@@ -39,12 +39,14 @@ class Board:
         self.outcome = Outcome("complete")
         self.unreachable = False
 
-    def deploy(self, target: Target, wanted: Sequence[Source], how: Plan, results: Path, **_: Any) -> list[Path]:
+    def deploy(self, target: Target, wanted: Sequence[Source], how: Plan, results: Path, **_: Any) -> list[Record]:
         if self.unreachable:
             raise Unreachable(f"target '{target.name}'", "nobody answers", "Switch it on")
         self.jobs.append([source.artifact.name for source in wanted])
         created = f"2026112{len(self.jobs)}T100000Z"
-        return save_all(results, [self._measured(one, target, how, created) for one in wanted])
+        records = [self._measured(one, target, how, created) for one in wanted]
+        save_all(results, records)
+        return records
 
     def _measured(self, source: Source, target: Target, how: Plan, created: str) -> Record:
         slower = 1.01 if source.artifact.name.endswith(deployment.COPY) else 1.0

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edgebench import deploy
-from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
@@ -34,8 +33,7 @@ def measure(
     person: Person, plan: Plan, tmp_path: Path, target: Target = PHONE, only: Sequence[str] = TWO
 ) -> dict[str, Record]:
     sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.name.endswith(tuple(only))]
-    paths = deploy.deploy(target, sources, plan, tmp_path / "results", progress=person)
-    records = [record_files.load(path) for path in paths]
+    records = deploy.deploy(target, sources, plan, tmp_path / "results", progress=person)
     return {f"{one.artifact.format}-{one.artifact.precision}": one for one in records}
 
 

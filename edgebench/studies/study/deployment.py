@@ -109,8 +109,7 @@ def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, p
     sources = _with_a_copy(deploy.sources(bundles))
     records = _measured(sources, folder, target.name, plan)
     if not records:
-        paths = deploy.deploy(target, sources, plan, folder, progress=progress)
-        records = [record_files.load(path) for path in paths]
+        records = deploy.deploy(target, sources, plan, folder, progress=progress)
     if any(one.outcome.status == "stopped" for one in records):
         raise KeyboardInterrupt
     deploy.check_measured(sources, records)

@@ -14,7 +14,7 @@ from edgebench import deploy
 from edgebench.device import agent, arrival, connection, following, patience, wire
 from edgebench.errors import UserError
 from edgebench.progress import Silent
-from edgebench.schema import plan, record_files
+from edgebench.schema import plan
 from edgebench.schema.targets import Target
 
 _DEADLINES = {
@@ -38,10 +38,10 @@ def main(python: str, model: str, results: str, *deadlines: str) -> None:
     started = time.monotonic()
     target = Target(name="hostile", transport="local", python=python, workdir=results + "-agent")
     try:
-        paths = deploy.deploy(
+        one, *_ = deploy.deploy(
             target, deploy.sources([Path(model)]), plan.named("quick"), Path(results), progress=Aloud()
         )
-        seen = f"record: {record_files.load(paths[0]).outcome}"
+        seen = f"record: {one.outcome}"
     except UserError as error:
         seen = str(error)
     used = high_water_mb() - before
