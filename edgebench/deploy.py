@@ -27,7 +27,7 @@ from edgebench.device.job_store import Ledger, OpenJob, Request
 from edgebench.device.provisioning import RuntimePlace
 from edgebench.device.sending import Source as Source
 from edgebench.device.sending import sources as sources
-from edgebench.energy.host_meter import Metering
+from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
 from edgebench.networks import data
@@ -62,7 +62,7 @@ def deploy(
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
     with (
         Connection(target, progress) as link,
-        Metering(target, plan, calibrations, progress) as meter,
+        HostMeter(target, plan, calibrations, progress) as meter,
         ExitStack() as held,
     ):
         facts = link.agent.facts()

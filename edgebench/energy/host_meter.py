@@ -19,13 +19,12 @@ from types import TracebackType
 
 import msgspec
 
-from edgebench import plugins
 from edgebench.device import journal
 from edgebench.device.agent import Agent
 from edgebench.device.job_store import OpenJob
 from edgebench.device.journal import AnyLine, EnergyLine
 from edgebench.energy import per_inference
-from edgebench.energy.meters import Meter, _calibration, _clock
+from edgebench.energy.meters import Meter, _calibration, _clock, _naming
 from edgebench.energy.meters._calibration import Calibration
 from edgebench.energy.meters._clock import Alignment, Exchange
 from edgebench.energy.meters._recorder import Recorder
@@ -42,24 +41,17 @@ EXCHANGES = 16
 PATIENCE_S = 3.0
 # What stands in a record for a meter that nobody named.
 NOBODY = "attached"
-_PACKAGE = "edgebench.energy.meters"
 _CLOCK_FILE = "clock.jsonl"
 
 
-def parse(spec: str) -> tuple[str, str | None]:
-    """`um25c:/dev/rfcomm0` -> (name, port); the port is None where the meter finds itself."""
-    name, _, port = spec.partition(":")
-    return name, port or None
-
-
-class Metering:
+class HostMeter:
     """The attached meter of one deployment. `name` is "" while none can be read; the reason is in the reading."""
 
     def __init__(self, target: Target, plan: Plan, calibrations: Path, progress: Progress) -> None:
-        self._asked = parse(target.meter)[0] or NOBODY
+        self._asked = _naming.parse(target.meter)[0] or NOBODY
         self._known: dict[str, Calibration] = {}
         if target.meter:  # a slip in its name, or in the calibrations, is said at once
-            check_volts(self._asked, target.meter_volts)
+            _naming.check_volts(self._asked, target.meter_volts)
             self._known = _calibration.load(calibrations, self._asked)
         self.name = ""
         self._port = ""
@@ -74,7 +66,7 @@ class Metering:
         self._windows_of: Counter[int] = Counter()
         self._said_enough = False
 
-    def __enter__(self) -> Metering:
+    def __enter__(self) -> HostMeter:
         return self
 
     def __exit__(
@@ -117,7 +109,7 @@ class Metering:
         if self._target.emulated:
             return "an emulated board has no supply of its own: what it uses is its host's energy"
         if not self._target.meter:
-            there = plugged_in()
+            there = _naming.plugged_in()
             seen = f"; plugged in here: {', '.join(there)}" if there else ""
             return (
                 "no meter in the device's supply is named: deploy --meter um25c:/dev/rfcomm0, or `meter:` in "
@@ -126,10 +118,10 @@ class Metering:
         return "" if self._plan.energy_windows else "not asked for; deploy --energy"
 
     def _open(self) -> Meter:
-        name, given = parse(self._target.meter)
-        module = plugins.load(_PACKAGE, name, kind="meter")
+        name, given = _naming.parse(self._target.meter)
+        module = _naming.load(name)
         self._scope = module.SCOPE
-        self._port = given or only_port(name, module.find())
+        self._port = given or _naming.only_port(name, module.find())
         meter: Meter = module.open_meter(self._port, self._target.meter_volts)
         return meter
 
@@ -228,13 +220,6 @@ def _opened_again(silences: Sequence[tuple[float, str]]) -> str:
     return f"{silences[0][1]}; it was opened again" + (f" {len(silences)} times" if len(silences) > 1 else "")
 
 
-def check_volts(name: str, volts: float | None) -> None:
-    """Raises UnknownName for a meter that is not there, UserError for a voltage that would have no effect."""
-    module = plugins.load(_PACKAGE, name, kind="meter")
-    if volts is not None and not getattr(module, "NEEDS_VOLTS", False):
-        raise UserError(f"meter {name}", f"it measures the voltage itself, and {volts:g} V are given", "Leave them out")
-
-
 def _instrument(meter: Meter, sensor: Sensor, port: str) -> Instrument:
     from edgebench import __version__
 
@@ -254,20 +239,3 @@ def _kept_exchanges(folder: Path) -> list[list[Exchange]]:
     file = folder / _CLOCK_FILE
     lines = file.read_bytes().splitlines() if file.exists() else []
     return [msgspec.json.decode(line, type=list[Exchange]) for line in lines]
-
-
-def plugged_in() -> list[str]:
-    """`NAME:PORT` of meters that say what they are."""
-    found = []
-    for name in plugins.names(_PACKAGE):
-        ports = plugins.load(_PACKAGE, name, kind="meter").find() or []
-        found += [f"{name}:{port}" for port in ports]
-    return found
-
-
-def only_port(name: str, ports: list[str] | None) -> str:
-    """The one port of a meter that finds itself. Raises UserError."""
-    if ports and len(ports) == 1:
-        return ports[0]
-    seen = f"{len(ports)} are there: {', '.join(ports)}" if ports else "its port is not known"
-    raise UserError(f"meter {name}", seen, f"Say which: --port /dev/..., of deploy --meter {name}:/dev/...")

@@ -195,7 +195,7 @@ def test_a_calibration_is_of_one_unit(tmp_path: Path) -> None:
     [
         (["--energy-window", "20"], "--energy-window has no effect without --energy, --meter or --carbon"),
         (["--calibrations", "mine.yaml"], "--calibrations has no effect without --meter"),
-        (["--meter", "um25c:/dev/rfcomm0", "--volts", "5"], "it measures the voltage itself, and 5 V are given"),
+        (["--meter", "um25c:/dev/rfcomm0", "--volts", "5"], "it measures the voltage itself, so 5 V has no effect"),
     ],
 )
 def test_an_option_without_effect_is_refused(options: list[str], said: str, tmp_path: Path) -> None:

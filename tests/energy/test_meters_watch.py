@@ -72,7 +72,7 @@ def test_a_meter_that_cannot_be_watched_says_why() -> None:
         list(_watch.watch("um25c"))
     with pytest.raises(UserError, match="it has no port"):
         _watch.watch("rapl:/dev/ttyUSB0")
-    with pytest.raises(UserError, match="it measures the voltage itself, and 5 V are given"):
+    with pytest.raises(UserError, match="it measures the voltage itself, so 5 V has no effect"):
         _watch.watch("um25c:/dev/rfcomm0", volts=5.0)
     with pytest.raises(UserError, match="only a Raspberry Pi has it"):
         list(_watch.watch("rpi-pmic"))

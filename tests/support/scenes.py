@@ -17,7 +17,7 @@ from edgebench.device import journal
 from edgebench.device.agent import Clock
 from edgebench.device.job_store import Ledger, OpenJob, Request
 from edgebench.energy import host_meter
-from edgebench.energy.host_meter import Metering
+from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import Sample, Tally, um25c
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.errors import LinkLost, UserError
@@ -116,7 +116,7 @@ class Scene:
 
 
 class Host:
-    """A Metering over a fake meter, as deploy uses it."""
+    """A HostMeter over a fake meter, as deploy uses it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, meter: Any, target: Target = BOARD) -> None:
         self.agent = FakeAgent(here_s=99.0)
@@ -126,10 +126,10 @@ class Host:
         progress = Silent()
         progress.say = self.said.append  # type: ignore[method-assign]
         self.job = open_job(folder)
-        self.metering = Metering(target, PLAN, folder / "meters.yaml", progress)
+        self.meter = HostMeter(target, PLAN, folder / "meters.yaml", progress)
 
     def run(self, scene: Scene, *, count: int | None = None) -> EnergyReading:
-        with self.metering as meter:
+        with self.meter as meter:
             meter.start(self.job, self.agent)  # type: ignore[arg-type]
             recorder = meter._recorder
             if recorder and count:

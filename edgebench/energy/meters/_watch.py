@@ -17,14 +17,13 @@ import numpy as np
 from device_agents.python import meters as own
 from device_agents.python.device import MACHINE
 from edgebench import plugins
-from edgebench.energy.host_meter import check_volts, only_port, parse
-from edgebench.energy.meters import Meter, Sample, _calibration, _plausible
+from edgebench.energy.meters import Meter, Sample, _calibration, _naming, _plausible
 from edgebench.energy.meters._calibration import Calibration
 from edgebench.energy.meters._integration import Refused, WindowEnergy, integrate
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.errors import UnknownName, UserError
 
-OWN, ATTACHED = "device_agents.python.meters", "edgebench.energy.meters"
+OWN, ATTACHED = "device_agents.python.meters", _naming.PACKAGE
 # Counters are read so often; a meter's values are shown as means over so long.
 SHOW_S = 1.0
 
@@ -51,7 +50,7 @@ def listing() -> list[Listed]:
 
 
 def _attached(name: str) -> Listed:
-    module = plugins.load(ATTACHED, name, kind="meter")
+    module = _naming.load(name)
     found = module.find()
     if found is None:
         return Listed(
@@ -83,12 +82,12 @@ def watch(
     calibrations: Path = _calibration.FILE,
 ) -> Iterator[Shown]:
     """Shown about once a second, until `seconds` have gone by. name: NAME or NAME:PORT. Raises UserError."""
-    name, told = parse(name)
+    name, told = _naming.parse(name)
     port = port or told
     attached = plugins.names(ATTACHED)
     counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]  # type: ignore[no-untyped-call]
     if name in attached:
-        check_volts(name, volts)
+        _naming.check_volts(name, volts)
         return _watch_attached(name, port, volts, seconds, _calibration.load(calibrations, name))
     if name in counters:
         if port or volts is not None:
@@ -118,8 +117,8 @@ def _watch_counter(name: str, seconds: float) -> Iterator[Shown]:
 def _watch_attached(
     name: str, port: str | None, volts: float | None, seconds: float, known: dict[str, Calibration]
 ) -> Iterator[Shown]:
-    module = plugins.load(ATTACHED, name, kind="meter")
-    port = port or only_port(name, module.find())
+    module = _naming.load(name)
+    port = port or _naming.only_port(name, module.find())
     meter: Meter = module.open_meter(port, volts)
     seen = _Seen()
     with contextlib.closing(meter):

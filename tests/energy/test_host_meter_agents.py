@@ -20,7 +20,7 @@ import pytest
 from edgebench import compare, deploy
 from edgebench.analysis import verdict
 from edgebench.energy import host_meter
-from edgebench.energy.host_meter import Metering
+from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import _recorder, _serial, csv_serial
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.plan import Plan
@@ -148,10 +148,10 @@ def test_a_meter_that_falls_silent_does_not_stop_the_job(
     port, talking = wave
     monkeypatch.setattr(csv_serial, "SILENCE_S", 1.5)
     monkeypatch.setattr(_recorder, "AGAIN_S", 0.1)
-    talk = Metering.talk
+    talk = HostMeter.talk
     fell_silent = []
 
-    def talk_and_pull(self: Metering, agent: Any) -> None:
+    def talk_and_pull(self: HostMeter, agent: Any) -> None:
         if not fell_silent:
             talking.fall_silent()
             recorder = self._recorder
@@ -163,7 +163,7 @@ def test_a_meter_that_falls_silent_does_not_stop_the_job(
                 talking.speak()
         talk(self, agent)
 
-    monkeypatch.setattr(Metering, "talk", talk_and_pull)
+    monkeypatch.setattr(HostMeter, "talk", talk_and_pull)
     plan = msgspec.structs.replace(energy_plan, energy_windows=1, energy_windows_max=8, energy_precision=0.001)
     target = Target(name="here", transport="local", meter=f"csv-serial:{port}")
     one = measure(target, models, plan, tmp_path)

@@ -95,13 +95,13 @@ def test_a_link_that_broke_at_the_end_leaves_one_alignment_and_a_larger_error(
 ) -> None:
     times_s, watts = scene.trace()
     host = Host(tmp_path, monkeypatch, FakeMeter(times_s, watts, Sensor("average", 0.1)))
-    start = host.metering.start
+    start = host.meter.start
 
     def start_and_lose(job: Any, agent: Any) -> None:
         start(job, agent)
         host.agent.lost = True
 
-    host.metering.start = start_and_lose  # type: ignore[method-assign]
+    host.meter.start = start_and_lose  # type: ignore[method-assign]
     reading = host.run(scene, count=len(times_s))
     assert reading.alignment and reading.alignment.drift is None
     true_error_s = DRIFT * (scene.starts_s[-1][1] - 99)
@@ -119,7 +119,7 @@ def test_the_agent_is_told_when_the_joules_are_known_well_enough_or_never_will_b
     failure = "" if cut_s is None else "pulled out"
     host = Host(tmp_path, monkeypatch, FakeMeter(times_s[:count], watts[:count], Sensor("average", 0.1), failure))
     heard = []
-    with host.metering as meter:
+    with host.meter as meter:
         meter.start(host.job, host.agent)  # type: ignore[arg-type]
         for line in scene.lines()[:-1]:
             host.job.append(line)
