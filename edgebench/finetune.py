@@ -1,4 +1,4 @@
-"""finetune: a checkpoint -> the same network, trained further: the control that pruning is to be compared with."""
+"""finetune: a checkpoint -> the same network, trained further: the control to compare pruning with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from edgebench.files import replacing
 from edgebench.networks import data, pruning, training
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.networks.training import Costing, Recipe
+from edgebench.networks.training import Costing, FitOptions, Recipe
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
@@ -25,10 +25,10 @@ def finetune(
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Checkpoint:
-    """Train on with the parent's data, seed and zeros, test, save.
+    """Continue training with the parent's data, seed and zeros, then test and save.
 
-    recipe: a name, a file, or one that is made already; epochs: instead of its number. out: see
-    `checkpoint.new_path`; without it the checkpoint is `checkpoints/<source>-finetuned.safetensors`.
+    recipe: a name, a file, or a recipe; epochs: replaces the recipe's number. out: see `checkpoint.new_path`; the
+    default is `checkpoints/<source>-finetuned.safetensors`.
     """
     tuning = training.recipe(recipe, epochs)
     parent = checkpoint.load(source)
@@ -37,6 +37,7 @@ def finetune(
     images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
     network = rebuild(parent)
     state = training.state_path(path)
+    zeros = pruning.keep_zeros(about.input_shape) if about.has_zeros else None
     run = training.fit(
         network,
         images,
@@ -44,10 +45,7 @@ def finetune(
         seed=about.seed,
         label=f"fine-tune {path.stem}",
         progress=progress,
-        sparsity=pruning.keep_zeros(about.input_shape) if about.has_zeros else None,
-        state=state,
-        parent=parent.digest,
-        costing=costing,
+        options=FitOptions(sparsity=zeros, state=state, parent=parent.digest, costing=costing),
     )
     metrics = training.evaluate(network, images.test, about.preprocessing)
     grown = msgspec.structs.replace(about, training=(*about.training, run), metrics=metrics, created=checkpoint.now())

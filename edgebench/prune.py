@@ -14,6 +14,7 @@ from edgebench.errors import UserError
 from edgebench.networks import data, models, pruning, sparsity, training
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import PruningRequest, _effect
+from edgebench.networks.training import FitOptions
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The new checkpoint and what it took. size_bytes: of the two files."""
+    """The new checkpoint beside its parent. size_bytes: of the two files."""
 
     checkpoint: Checkpoint
     step: PruningStep
@@ -46,7 +47,7 @@ class Pruned:
         tuned = f" -> {metrics.accuracy:.2%} (fine-tuned)" if self.step.finetune_epochs else ""
         return (
             f"{self.path}: {before.parameters:,} -> {after.parameters:,} parameters, "
-            f"{self.step.nonzero:,} of {self.step.weights:,} weights not zero, "
+            f"{self.step.nonzero:,} of {self.step.weights:,} weights non-zero, "
             f"{before.macs:,} -> {after.macs:,} MACs, {self.size_bytes_before:,} -> {self.size_bytes_after:,} bytes, "
             f"accuracy {self.step.parent_accuracy:.2%} -> {self.accuracy_before_finetune:.2%} (cut){tuned}"
         )
@@ -63,26 +64,24 @@ def prune(
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Pruned:
-    """Remove a part of a network or make weights zero, fine-tune, test, save.
+    """Remove a part of a network or set weights to zero, fine-tune, test, save.
 
-    ratio, options: as the method says, with its own defaults. recipe: of the fine-tuning: a name, a file, or one that
-    is made already. finetune: epochs, instead of the recipe's; a lossless method is not fine-tuned. out: see
-    `checkpoint.new_path`; without it the checkpoint is `checkpoints/<source>-<method>.safetensors`. Raises UserError if
-    the method had no effect of its own kind.
+    ratio, options: the method's own defaults where they are left out. recipe: for fine-tuning: a name, a file, or a
+    recipe. finetune: epochs, in place of the recipe's; a lossless method is not fine-tuned. out: see
+    `checkpoint.new_path`; the default is `checkpoints/<source>-<method>.safetensors`. Raises UserError if the method
+    had no effect.
     """
-    options = options or {}
-    pruning.settings(method, ratio, options)
+    request = PruningRequest(method, ratio, dict(options or {}))
+    pruning.settings(method, ratio, request.options)
     tuning = _tuning(method, recipe, finetune)
     parent = checkpoint.load(source)
     path = checkpoint.new_path(f"{parent.name}-{method}", out)
     about = parent.about
-    shape = about.input_shape
-    seed = about.seed
     images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
 
     dense, network = rebuild(parent), rebuild(parent)
-    pruning.apply(method, network, ratio, shape, seed=seed, **options)
-    _refuse_no_effect(str(source), method, dense, network, shape)
+    pruning.apply(method, network, ratio, about.input_shape, seed=about.seed, **request.options)
+    _refuse_no_effect(str(source), method, dense, network, about.input_shape)
     cut = metrics = training.evaluate(network, images.test, about.preprocessing)
 
     trainings = about.training
@@ -91,32 +90,21 @@ def prune(
             network,
             images,
             tuning,
-            seed=seed,
+            seed=about.seed,
             label=f"fine-tune {path.stem}",
             progress=progress,
-            sparsity=_zeros(about, method, ratio, options, seed),
-            parent=parent.digest,
+            options=FitOptions(sparsity=_zeros(about, request), parent=parent.digest),
         )
         trainings = (*trainings, tuned)
         metrics = training.evaluate(network, images.test, about.preprocessing)
     step = msgspec.structs.replace(
-        _step(dense, network, shape, method, ratio, options),
+        _step(dense, network, about.input_shape, request),
         finetune_epochs=trainings[-1].epochs if tuning else 0,
         parent=parent.digest,
         parent_accuracy=about.metrics.accuracy,
     )
-    made = checkpoint.save(
-        network,
-        msgspec.structs.replace(
-            about,
-            training=trainings,
-            size=step.after,
-            metrics=metrics,
-            pruning=(*about.pruning, step),
-            created=checkpoint.now(),
-        ),
-        path,
-    )
+    pruned = {"training": trainings, "size": step.after, "metrics": metrics, "pruning": (*about.pruning, step)}
+    made = checkpoint.save(network, msgspec.structs.replace(about, created=checkpoint.now(), **pruned), path)
     result = Pruned(made, step, cut.accuracy, source.stat().st_size, path.stat().st_size)
     progress.say(str(result))
     return result
@@ -126,42 +114,36 @@ def before_training(
     model: str,
     input_shape: InputShape,
     classes: int,
-    asked: PruningRequest,
+    request: PruningRequest,
     *,
     arguments: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> tuple[Sparsity, PruningStep]:
-    """What keeps the zeros of a network that is sparse from its first step on, and what its checkpoint says of it.
+    """What keeps the zeros of a network that is sparse from its first step on, and the step its checkpoint records.
 
     Raises what `pruning.apply` raises, before any training. The step has no parent.
     """
     import torch
 
-    method, ratio, options = asked.method, asked.ratio, asked.options
-    zeros = pruning.sparsity(method, ratio, input_shape, seed=seed, form=asked.form, **options)
+    method, ratio, options = request.method, request.ratio, request.options
+    zeros = pruning.sparsity(method, ratio, input_shape, seed=seed, form=request.form, **options)
     with torch.random.fork_rng():
         network = models.build(model, input_shape, classes, **(arguments or {}))
     pruning.apply(method, network, ratio, input_shape, seed=seed, **options)
-    return zeros, _step(network, network, input_shape, method, ratio, options)
+    return zeros, _step(network, network, input_shape, request)
 
 
-def _step(
-    dense: nn.Module,
-    network: nn.Module,
-    input_shape: InputShape,
-    method: str,
-    ratio: float | None,
-    options: Mapping[str, Any],
-) -> PruningStep:
-    """Without a parent. Where no ratio was asked for, it is the share of the weights that went."""
-    chosen = pruning.settings(method, ratio, options)
-    asked = chosen.pop("ratio", None)
+def _step(dense: nn.Module, network: nn.Module, input_shape: InputShape, request: PruningRequest) -> PruningStep:
+    """Without a parent. If no ratio was given, it is the share of the weights that were removed."""
+    method = request.method
+    chosen = pruning.settings(method, request.ratio, request.options)
+    ratio = chosen.pop("ratio", None)
     left = sparsity.table(network, input_shape).total
     weights = sparsity.table(dense, input_shape).total.weights
     known = {name: value for name, value in chosen.items() if value is not None}
     return PruningStep(
         method=method,
-        ratio=1 - left.nonzero / weights if asked is None else asked,
+        ratio=1 - left.nonzero / weights if ratio is None else ratio,
         finetune_epochs=0,
         before=models.count(dense, input_shape),
         after=models.count(network, input_shape),
@@ -175,22 +157,23 @@ def _step(
 
 
 def _tuning(method: str, recipe: str | Path | training.Recipe, epochs: int | None) -> training.Recipe | None:
-    """What to fine-tune with, if at all."""
+    """The recipe to fine-tune with; None for no fine-tuning."""
     if epochs is not None and epochs < 0:
         raise UserError("--finetune", f"{epochs} epochs", "Give 0 or more")
     if pruning.is_lossless(method):
         if epochs:
-            raise UserError("--finetune", f"'{method}' changes no answer, so there is nothing to mend", "Leave it out")
+            raise UserError(
+                "--finetune", f"'{method}' changes no answers, so there is nothing to recover", "Leave it out"
+            )
         return None
     return None if epochs == 0 else training.recipe(recipe, epochs)
 
 
-def _zeros(
-    about: checkpoint.Metadata, method: str, ratio: float | None, options: Mapping[str, Any], seed: int
-) -> Sparsity | None:
-    """What keeps zeros during the fine-tuning: those of this pruning, and those of earlier ones."""
+def _zeros(about: checkpoint.Metadata, request: PruningRequest) -> Sparsity | None:
+    """What keeps weights at zero during fine-tuning: those of this pruning and of earlier ones."""
+    method = request.method
     if pruning.moves_zeros(method):
-        return pruning.sparsity(method, ratio, about.input_shape, seed=seed, **options)
+        return pruning.sparsity(method, request.ratio, about.input_shape, seed=about.seed, **request.options)
     if pruning.is_structured(method) and not about.has_zeros:
         return None
     return pruning.keep_zeros(about.input_shape)
@@ -206,7 +189,7 @@ def _refuse_no_effect(source: str, method: str, dense: nn.Module, network: nn.Mo
 
 
 def _moved_padding(dense: nn.Module, network: nn.Module) -> dict[str, Any]:
-    """`{"padding": {layer: [rows, columns]}}` of cut kernels: `checkpoint.build` cannot tell it from shapes."""
+    """`{"padding": {layer: [rows, columns]}}` of cut kernels, which `checkpoint.build` cannot infer from shapes."""
     from torch import nn
 
     known = {name: layer.padding for name, layer in dense.named_modules() if isinstance(layer, nn.Conv2d)}

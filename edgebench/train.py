@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from edgebench.networks import data, models, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import PruningRequest
-from edgebench.networks.training import Costing, Recipe, branches
+from edgebench.networks.training import Costing, FitOptions, Recipe, branches
 from edgebench.networks.training.state import SUFFIX
 from edgebench.progress import Progress, Silent
 from edgebench.prune import before_training
@@ -28,7 +29,22 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.networks.training.sparse import Sparsity
-    from edgebench.schema.history import PruningStep
+    from edgebench.schema.history import PruningStep, Size
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What most trainings do without.
+
+    arguments: of the network. teacher: the checkpoint to learn from, for recipes that distil. branches_from:
+    checkpoints whose branches the network starts from. pruning: weights that are zero from the first step on.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    teacher: Path | None = None
+    branches_from: Sequence[Path] = ()
+    pruning: PruningRequest | None = None
+    costing: Costing = Costing()
 
 
 def train(
@@ -38,76 +54,47 @@ def train(
     recipe: str | Path | Recipe = "default",
     epochs: int | None = None,
     seed: int = 0,
-    arguments: Mapping[str, Any] | None = None,
-    teacher: Path | None = None,
-    branches_from: Sequence[Path] = (),
-    pruning: PruningRequest | None = None,
-    costing: Costing = Costing(),  # noqa: B008  (it is frozen)
+    options: TrainOptions = TrainOptions(),  # noqa: B008  (it is frozen)
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Checkpoint:
     """Train a network and test it on the whole official test split.
 
-    recipe: a name, a file, or one that is made already; epochs: instead of its number. arguments: of the network.
-    teacher: checkpoint to learn from, for recipes that distil. branches_from: checkpoints whose branches the network
-    starts from. pruning: weights that are zeros from the first step on. out: see `checkpoint.new_path`; without it the
-    checkpoint is `checkpoints/<model>.safetensors`. A training that was killed goes on when it is called again: what it
-    had reached is in a file beside the checkpoint.
+    recipe: a name, a file, or a recipe; epochs: replaces the recipe's number. out: see `checkpoint.new_path`; the
+    default is `checkpoints/<model>.safetensors`. A training that was killed continues when it is called again: its
+    progress is kept in a file beside the checkpoint.
     """
-    chosen = training.recipe(recipe, epochs)
     path = checkpoint.new_path(model, out)
     state = training.state_path(path)
-    images = data.load(dataset)
-    images = dataclasses.replace(images, preprocessing=_preprocessing(images, chosen))
-    network = _network(model, images, seed, arguments or {})
-    size = models.count(network, images.input_shape)
-    parents = [_fitting(checkpoint.load(source), images, "--branches-from") for source in branches_from]
-    if parents:
-        branches.adopt(network, parents)
-    zeros: Sparsity | None = None
-    pruned: tuple[PruningStep, ...] = ()
-    if pruning:
-        zeros, step = before_training(
-            model, images.input_shape, len(images.class_names), pruning, arguments=arguments, seed=seed
-        )
-        pruned = (step,)
-    tutor = None
-    if teacher:
-        taught_by = _fitting(checkpoint.load(teacher), images, "--teacher")
-        tutor = rebuild(taught_by)
-        chosen = _with_teacher(chosen, taught_by)
-
+    start = _prepared(model, dataset, training.recipe(recipe, epochs), seed, options)
+    images = start.images
     try:
         run = training.fit(
-            network,
+            start.network,
             images,
-            chosen,
+            start.recipe,
             seed=seed,
             label=f"train {path.stem}",
             progress=progress,
-            sparsity=zeros,
-            teacher=tutor,
-            state=state,
-            parent="+".join(parent.digest for parent in parents) or None,
-            costing=costing,
+            options=FitOptions(start.zeros, start.teacher, state, start.parents or None, options.costing),
         )
     except KeyboardInterrupt:
-        progress.say("Stopped. The same command again goes on after the last whole epoch.")
+        progress.say("Stopped. Run the same command again to continue after the last completed epoch.")
         raise
 
     made = checkpoint.save(
-        network,
+        start.network,
         checkpoint.Metadata(
             model=model,
             dataset=dataset,
             input_shape=images.input_shape,
             class_names=images.class_names,
             preprocessing=images.preprocessing,
-            arguments=dict(arguments or {}),
+            arguments=dict(options.arguments),
             training=(run,),
-            pruning=pruned,
-            size=size,
-            metrics=training.evaluate(network, images.test, images.preprocessing),
+            pruning=start.pruned,
+            size=start.size,
+            metrics=training.evaluate(start.network, images.test, images.preprocessing),
         ),
         path,
     )
@@ -121,32 +108,31 @@ def train_seeds(
     model: str,
     dataset: str = "fashion-mnist-mini",
     *,
-    seeds: int,
-    seed: int = 0,
+    seeds: range,
     recipe: str | Path | Recipe = "default",
     epochs: int | None = None,
+    options: TrainOptions = TrainOptions(),  # noqa: B008  (it is frozen)
     out: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
-    **options: Any,
 ) -> list[Checkpoint]:
-    """Train with the seeds `seed`, `seed + 1`, ...; mean and spread of the test accuracies are said at the end.
+    """Train once with each seed, and report the mean and spread of the test accuracies.
 
-    out: a folder; the checkpoints are `<model>-seed<number>.safetensors` there. options: as for `train`. After a kill
-    the same call takes the checkpoints that were finished and goes on with the next one.
+    out: a folder for the checkpoints, `<model>-seed<number>.safetensors`. After a kill, the same call keeps the
+    checkpoints that were finished and continues with the next one.
     """
     if out is not None and out.suffix == checkpoint.SUFFIX:
-        raise UserError("--out", f"'{out}' is one file, and there will be {seeds}", "Name a folder")
+        raise UserError("--out", f"'{out}' is a single file, but {len(seeds)} will be written", "Name a folder")
     chosen = training.recipe(recipe, epochs)
     folder = checkpoint.FOLDER if out is None else out
     notes = folder / f"{model}-seeds{SUFFIX}"
-    asked = repr((model, dataset, seed, seeds, chosen, sorted(options.items())))
-    made = [checkpoint.load(path) for path in _finished(notes, asked)]
-    for number in range(seed + len(made), seed + seeds):
-        place = checkpoint.new_path(f"{model}-seed{number}", folder)
-        made.append(train(model, dataset, recipe=chosen, seed=number, out=place, progress=progress, **options))
-        output.write(notes, "\n".join([asked, *(str(one.path) for one in made)]))
+    request = repr((model, dataset, seeds, chosen, options))
+    made = [checkpoint.load(path) for path in _finished(notes, request)]
+    for seed in seeds[len(made) :]:
+        place = checkpoint.new_path(f"{model}-seed{seed}", folder)
+        made.append(train(model, dataset, recipe=chosen, seed=seed, options=options, out=place, progress=progress))
+        output.write(notes, "\n".join([request, *(str(one.path) for one in made)]))
     notes.unlink(missing_ok=True)
-    progress.say(f"{model}, {seeds} seeds: {spread([one.about.metrics.accuracy for one in made])}")
+    progress.say(f"{model}, {len(seeds)} seeds: {spread([one.about.metrics.accuracy for one in made])}")
     return made
 
 
@@ -157,12 +143,52 @@ def spread(accuracies: Sequence[float]) -> str:
     )
 
 
-def _finished(notes: Path, asked: str) -> list[Path]:
-    """The checkpoints that an earlier call for the very same thing has finished."""
+def _finished(notes: Path, request: str) -> list[Path]:
+    """The checkpoints that an earlier call with the same request finished."""
     if not notes.exists():
         return []
     before, *paths = notes.read_text().splitlines()
-    return [Path(path) for path in paths if Path(path).exists()] if before == asked else []
+    return [Path(path) for path in paths if Path(path).exists()] if before == request else []
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a training begins. parents: digests of the checkpoints that its branches come from."""
+
+    network: nn.Module
+    images: Dataset
+    recipe: Recipe
+    size: Size
+    parents: str
+    zeros: Sparsity | None
+    pruned: tuple[PruningStep, ...]
+    teacher: nn.Module | None
+
+
+def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: TrainOptions) -> _Start:
+    """Everything that can be refused is refused here, before the long work."""
+    images = data.load(dataset)
+    images = dataclasses.replace(images, preprocessing=_preprocessing(images, recipe))
+    network = _network(model, images, seed, options.arguments)
+    size = models.count(network, images.input_shape)
+    parents = [_fitting(checkpoint.load(path), images, "--branches-from") for path in options.branches_from]
+    if parents:
+        branches.adopt(network, parents)
+    zeros: Sparsity | None = None
+    pruned: tuple[PruningStep, ...] = ()
+    if options.pruning:
+        classes = len(images.class_names)
+        zeros, step = before_training(
+            model, images.input_shape, classes, options.pruning, arguments=options.arguments, seed=seed
+        )
+        pruned = (step,)
+    teacher = None
+    if options.teacher:
+        teaching = _fitting(checkpoint.load(options.teacher), images, "--teacher")
+        teacher = rebuild(teaching)
+        recipe = _with_teacher(recipe, teaching)
+    digests = "+".join(parent.digest for parent in parents)
+    return _Start(network, images, recipe, size, digests, zeros, pruned, teacher)
 
 
 def _preprocessing(images: Dataset, recipe: Recipe) -> Preprocessing:

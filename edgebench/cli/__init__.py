@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from edgebench import __version__
-from edgebench.cli import audit, evaluate, inspect, measure, meters, network, selftest, study, targets
+from edgebench.cli import audit, compare, evaluate, inspect, measure, meters, network, selftest, study, targets
 from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, complain, say
 from edgebench.errors import MissingPackage, UserError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(network.app)
 app.add_typer(evaluate.app)
 app.add_typer(measure.app)
+app.add_typer(compare.app)
 app.add_typer(selftest.app)
 app.add_typer(inspect.app)
 app.add_typer(audit.app)
@@ -66,10 +67,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """What comes before every command."""
+    """Options that come before every command."""
 
 
 def main() -> None:

@@ -21,12 +21,25 @@ EXIT_UNTRUSTED = 3
 EXIT_INTERRUPTED = 130
 
 RESULTS = Path("results")
-Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
 CALIBRATIONS = Path("meters.yaml")
-CalibrationFile = Annotated[Path, typer.Option("--calibrations", help="File of what users found out about meters.")]
+CalibrationFile = Annotated[Path, typer.Option("--calibrations", help="Meter calibration file.")]
 TargetsFile = Annotated[
     Path | None,
-    typer.Option("--targets", help="Another targets.yaml than ./targets.yaml.", show_default=False),
+    typer.Option("--targets", help="Target file; default: ./targets.yaml.", show_default=False),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")]
+Carbon = Annotated[
+    str | None,
+    typer.Option(
+        "--carbon",
+        metavar="ISO",
+        help="CO2e by this country's grid, e.g. DEU; adds CodeCarbon's model of energy that is not measured.",
+    ),
+]
+Intensity = Annotated[
+    float | None,
+    typer.Option("--intensity", help="CO2e at so many grams per kWh, instead of a country's grid.", min=0),
 ]
 
 

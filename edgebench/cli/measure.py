@@ -1,33 +1,26 @@
-"""Commands that make files, measure them on devices and compare what came back."""
+"""The commands that export files and measure them on devices."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from edgebench.cli._reports import with_reports
+from edgebench.cli._comparison import be_strict, show
 from edgebench.cli._terminal import (
     CALIBRATIONS,
     EXIT_INTERRUPTED,
-    EXIT_UNTRUSTED,
     EXIT_USAGE,
     RESULTS,
+    Carbon,
     Results,
+    Strict,
     TargetsFile,
-    check_outputs,
-    console,
-    end_if_skipped,
     example,
     progress,
     say,
-    say_skipped,
-    say_written,
 )
-
-if TYPE_CHECKING:
-    from edgebench.analysis.comparison import Comparison
 
 app = typer.Typer()
 
@@ -167,7 +160,7 @@ def deploy(
     ] = False,
     meter: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:PORT]", help="In its supply, read here: um25c:/dev/rfcomm0. Implies --energy."),
+        typer.Option(metavar="NAME[:PORT]", help="In its supply, read here: um25c:/dev/rfcomm0."),
     ] = None,
     volts: Annotated[float | None, typer.Option(help="Supply voltage, for meters that measure only current.")] = None,
     window: Annotated[
@@ -177,14 +170,7 @@ def deploy(
     calibrations: Annotated[
         Path | None, typer.Option("--calibrations", help=f"Meter calibration file; default: {CALIBRATIONS}.")
     ] = None,
-    country: Annotated[
-        str | None,
-        typer.Option(
-            "--carbon",
-            metavar="ISO",
-            help="CO2e by this country's grid, e.g. DEU; codecarbon's model too. Implies --energy.",
-        ),
-    ] = None,
+    country: Carbon = None,
     results: Results = RESULTS,
     targets: TargetsFile = None,
     lan: Annotated[bool, typer.Option("--lan", help="A phone's page: let other machines in.")] = False,
@@ -197,13 +183,15 @@ def deploy(
     wait: Annotated[
         bool, typer.Option("--wait", help="If somebody else is measuring on the device, wait until it is free.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
+    strict: Strict = False,
 ) -> None:
     """Measure files on a device and save one record each.
 
+    --meter and --carbon imply --energy.
+
     Exits with 1 unless every file is measured; with --strict, with 3 if a record is not valid.
 
-    Interrupted (killed, link lost, laptop closed)? Type the same again: it goes on where it was.
+    Interrupted (killed, link lost, laptop closed)? Run the same command again: it continues where it stopped.
     """
     from edgebench import compare, deploy
     from edgebench.energy import carbon
@@ -236,90 +224,14 @@ def deploy(
         progress=progress(),
     )
     comparison = compare.compare(records)
-    _show(comparison)
+    show(comparison)
     if any(one.outcome.status == "stopped" for one in records):
         raise typer.Exit(EXIT_INTERRUPTED)
     deploy.check_measured(wanted, records)
-    _be_strict(comparison, strict)
-
-
-@app.command(
-    epilog=example(
-        "edgebench compare",
-        "edgebench compare desktop-cpu rpi4 --baseline desktop-cpu/ultralight-onnx-fp32 --html report.html",
-    )
-)
-@with_reports
-def compare(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Targets (newest records), record files, and results folders; by default all targets.",
-            show_default=False,
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="An artifact, or target/artifact; default: the first valid one.")
-    ] = None,
-    reports: dict[str, Path] | None = None,
-    intensity: Annotated[
-        float | None,
-        typer.Option("--intensity", help="Grams of CO2e per kWh: say the carbon of an inference as well.", min=0),
-    ] = None,
-    results: Results = RESULTS,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 unless every record is valid.")] = False,
-) -> None:
-    """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline.
-
-    A file that is no record is named and left out; the exit code is 1 then.
-    """
-    from edgebench import compare
-    from edgebench.analysis import report
-
-    reports = reports or {}
-    check_outputs(*reports.values())
-    selected = compare.select(results, names or [])
-    say_skipped(selected.skipped)
-    if not selected.records:
-        end_if_skipped(selected.skipped, "record")
-    comparison = compare.compare(
-        selected.records,
-        baseline=baseline,
-        intensity_g_per_kwh=intensity,
-        history=compare.history(selected.records),
-    )
-    for form, path in reports.items():
-        report.write(comparison, form, path)
-        say_written(path)
-    _show(comparison)
-    end_if_skipped(selected.skipped, "record")
-    _be_strict(comparison, strict)
-
-
-@app.command(epilog=example("edgebench demo"))
-def demo(
-    folder: Annotated[Path, typer.Option(help="Where checkpoints, bundles and results go.")] = Path(),
-) -> None:
-    """Train, prune, export, measure on this machine and compare: the whole story in a minute or two."""
-    from edgebench import demo
-
-    comparison, report_path = demo.demo(folder, progress=progress())
-    _show(comparison)
-    say(f"\nReport: {report_path}")
+    be_strict(comparison, strict)
 
 
 def _without_effect(option: str, needed: str) -> None:
     """An option that changes nothing is a slip: nobody waits an hour for windows that were not asked for."""
     say(f"{option} has no effect without {needed}: add it, or leave {option} out")
     raise typer.Exit(EXIT_USAGE)
-
-
-def _show(comparison: Comparison) -> None:
-    from edgebench.analysis.report import _terminal as terminal
-
-    terminal.show(comparison, console())
-
-
-def _be_strict(comparison: Comparison, strict: bool) -> None:
-    if strict and any(row.verdict.level != "valid" for row in comparison.rows):
-        raise typer.Exit(EXIT_UNTRUSTED)

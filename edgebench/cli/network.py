@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgebench.cli._terminal import (
+    Carbon,
+    Intensity,
     check_outputs,
     console,
     example,
@@ -47,30 +49,27 @@ def train(
     ratio: Annotated[float | None, typer.Option(help="Share of the weights that are zeros.")] = None,
     option: Annotated[list[str], typer.Option(help="NAME=VALUE, of the method.", show_default=False)] = [],  # noqa: B006
     hooks: Annotated[bool, typer.Option("--hooks", help="Multiply by masks; else zeros are written.")] = False,
-    carbon: Annotated[bool, typer.Option(help="Model the energy of what has no counter (codecarbon).")] = False,
-    intensity: Annotated[
-        float | None, typer.Option("--intensity", help="Grams of CO2 per kWh; else the world's mean.", min=0)
-    ] = None,
+    carbon: Carbon = None,
+    intensity: Intensity = None,
     out: Annotated[Path | None, typer.Option(help="The checkpoint's path.")] = None,
 ) -> None:
     """Train a network and save a checkpoint. After a kill, the same command goes on."""
     from edgebench.networks import training
+    from edgebench.train import TrainOptions, train_seeds
     from edgebench.train import train as run
-    from edgebench.train import train_seeds
 
-    options: dict[str, Any] = {
-        "recipe": recipe,
-        "epochs": epochs,
-        "seed": seed,
-        "pruning": _zeros(method, ratio, option, hooks=hooks),
-        "arguments": named_values("--argument", argument, "branches=1"),
-        "teacher": teacher,
-        "branches_from": tuple(branches_from),
-        "costing": training.costing(carbon=carbon, intensity_g_per_kwh=intensity),
-        "out": out,
-        "progress": progress(),
-    }
-    trained = [run(model, dataset, **options)] if seeds == 1 else train_seeds(model, dataset, seeds=seeds, **options)
+    how: dict[str, Any] = {"recipe": recipe, "epochs": epochs, "out": out, "progress": progress()}
+    options = TrainOptions(
+        named_values("--argument", argument, "branches=1"),
+        teacher,
+        tuple(branches_from),
+        _zeros(method, ratio, option, hooks=hooks),
+        training.costing(carbon, intensity_g_per_kwh=intensity),
+    )
+    if seeds == 1:
+        trained = [run(model, dataset, seed=seed, options=options, **how)]
+    else:
+        trained = train_seeds(model, dataset, seeds=range(seed, seed + seeds), options=options, **how)
     for one in trained:
         say(str(one.path))
 

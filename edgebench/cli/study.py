@@ -60,14 +60,9 @@ def run(
     try:
         outcome = study.run(
             file,
-            only=tuple(only or ()),
-            subset=subset,
-            on=on,
-            jobs=jobs,
-            plan=plan,
+            study.StudyOptions(tuple(only or ()), subset, on, jobs, plan, measure),
             folder=results,
             targets_file=targets,
-            measure=measure,
             progress=progress(),
         )
     except KeyboardInterrupt:

@@ -86,8 +86,8 @@ def test_after_a_kill_it_goes_on_with_the_epoch_that_was_under_way(
             finetune(dense.path, epochs=3, out=path)
     assert not path.exists() and training.state_path(path).exists()
     trained: list[int] = []
-    epoch = training.run.Run.epoch
-    monkeypatch.setattr(training.run.Run, "epoch", lambda run, *given: (trained.append(1), epoch(run, *given)))
+    epoch = training.run.TrainingRun.epoch
+    monkeypatch.setattr(training.run.TrainingRun, "epoch", lambda run, *given: (trained.append(1), epoch(run, *given)))
     made = finetune(dense.path, epochs=3, out=path)
     assert len(trained) == 1
     assert all(torch.equal(tensor, made.tensors()[name]) for name, tensor in whole.tensors().items())

@@ -62,7 +62,7 @@ def test_zeros_survive_the_fine_tuning_and_are_counted(dense: Checkpoint) -> Non
     left, tuned = masks(cut), rebuild(pruned.checkpoint)
     assert all(torch.equal(left[name], kept) for name, kept in masks(tuned).items())
     assert not torch.equal(tuned.hidden.weight, cut.hidden.weight)
-    assert "50,896 of 101,792 weights not zero" in str(pruned)
+    assert "50,896 of 101,792 weights non-zero" in str(pruned)
 
 
 def test_earlier_zeros_survive_a_later_pruning(dense: Checkpoint) -> None:

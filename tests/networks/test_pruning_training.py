@@ -16,7 +16,7 @@ from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import PruningRequest
 from edgebench.networks.training.recipes import Adam, AdamW, Lion, Sgd
 from edgebench.schema import checkpoint
-from edgebench.train import train
+from edgebench.train import TrainOptions, train
 from tests.support.prunings import FORMS, GREY, Watched, build, fit, masks, nonzeros, recipe
 from tests.support.prunings import quick as quick
 from tests.support.prunings import small as small
@@ -97,7 +97,10 @@ def test_removing_methods_keep_no_zeros() -> None:
 
 def test_a_network_that_is_sparse_from_the_first_says_so(quick: Dataset, tmp_path: Path) -> None:
     made = train(
-        "mlp-small", epochs=2, pruning=PruningRequest("set", 0.8, form="hooks"), out=tmp_path / "set.safetensors"
+        "mlp-small",
+        epochs=2,
+        options=TrainOptions(pruning=PruningRequest("set", 0.8, form="hooks")),
+        out=tmp_path / "set.safetensors",
     )
     (known,) = checkpoint.load(made.path).about.pruning
     assert (known.parent, known.form, known.ratio, known.options) == (
@@ -106,4 +109,4 @@ def test_a_network_that_is_sparse_from_the_first_says_so(quick: Dataset, tmp_pat
     assert (known.weights, known.nonzero) == (12_960, 2592)
     assert sum(nonzeros(rebuild(made))) == 2592
     with pytest.raises(UserError, match="none of 2 linear layers"):
-        train("ultralight", epochs=2, pruning=PruningRequest("l1-hidden", 0.5), out=tmp_path)
+        train("ultralight", epochs=2, options=TrainOptions(pruning=PruningRequest("l1-hidden", 0.5)), out=tmp_path)

@@ -15,7 +15,7 @@ from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.training.recipes import Stage
 from edgebench.schema import checkpoint
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.train import spread, train, train_seeds
+from edgebench.train import TrainOptions, spread, train, train_seeds
 from tests.conftest import run_cli
 from tests.support.trainings import Lines, recipe, weights
 from tests.support.trainings import on_the_processor as on_the_processor
@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch")
 
 def test_several_seeds_and_their_spread(quick: Dataset, tmp_path: Path) -> None:
     progress = Lines()
-    made = train_seeds("mlp-small", seeds=2, seed=3, epochs=1, out=tmp_path, progress=progress)
+    made = train_seeds("mlp-small", seeds=range(3, 5), epochs=1, out=tmp_path, progress=progress)
     assert [one.path.name for one in made] == ["mlp-small-seed3.safetensors", "mlp-small-seed4.safetensors"]
     assert [one.about.training[0].seed for one in made] == [3, 4]
     assert weights(made[0]) != weights(made[1])
@@ -35,7 +35,7 @@ def test_several_seeds_and_their_spread(quick: Dataset, tmp_path: Path) -> None:
     assert progress.lines[-1].startswith("mlp-small, 2 seeds: test accuracy")
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
     with pytest.raises(UserError, match="Name a folder"):
-        train_seeds("mlp-small", seeds=2, out=tmp_path / "one.safetensors")
+        train_seeds("mlp-small", seeds=range(2), out=tmp_path / "one.safetensors")
 
 
 def test_spread_is_mean_and_standard_deviation() -> None:
@@ -46,12 +46,19 @@ def test_spread_is_mean_and_standard_deviation() -> None:
 
 def test_branches_are_taken_over(quick: Dataset, tmp_path: Path) -> None:
     sources = [
-        train("dual-cnn", arguments={"branches": 1}, epochs=1, seed=seed, out=tmp_path / f"{seed}.safetensors")
+        train(
+            "dual-cnn", options=TrainOptions({"branches": 1}), epochs=1, seed=seed, out=tmp_path / f"{seed}.safetensors"
+        )
         for seed in (0, 1)
     ]
     paths = [source.path for source in sources]
     stage = (Stage(("classifier.*",), 1),)
-    made = train("dual-cnn", recipe=recipe(1, stages=stage), branches_from=paths, out=tmp_path / "dual.safetensors")
+    made = train(
+        "dual-cnn",
+        recipe=recipe(1, stages=stage),
+        options=TrainOptions(branches_from=paths),
+        out=tmp_path / "dual.safetensors",
+    )
     tensors = made.tensors()
     for branch, source in enumerate(sources):
         for name, tensor in source.tensors().items():
@@ -59,12 +66,12 @@ def test_branches_are_taken_over(quick: Dataset, tmp_path: Path) -> None:
                 assert torch.equal(tensors[name.replace("branches.0.", f"branches.{branch}.")], tensor)
     assert made.about.training[0].parent == "+".join(source.digest for source in sources)
     with pytest.raises(UserError, match="1 checkpoints for a network of 2 branches"):
-        train("dual-cnn", epochs=1, branches_from=paths[:1], out=tmp_path)
+        train("dual-cnn", epochs=1, options=TrainOptions(branches_from=paths[:1]), out=tmp_path)
 
 
 def test_a_teacher_is_a_checkpoint(quick: Dataset, tmp_path: Path) -> None:
     teacher = train("ultralight", epochs=1, out=tmp_path)
-    student = train("mlp-small", recipe="distil", epochs=1, teacher=teacher.path, out=tmp_path)
+    student = train("mlp-small", recipe="distil", epochs=1, options=TrainOptions(teacher=teacher.path), out=tmp_path)
     assert student.about.training[0].recipe["distil"]["teacher"] == teacher.digest
 
 
@@ -73,11 +80,11 @@ def test_a_teacher_of_other_classes_or_images_is_refused(quick: Dataset, tmp_pat
     others = msgspec.structs.replace(teacher.about, class_names=tuple("0123456789"))
     stranger = checkpoint.save(rebuild(teacher), others, tmp_path / "stranger.safetensors")
     with pytest.raises(UserError, match="another classes than 'fashion-mnist-mini'"):
-        train("mlp-small", recipe="distil", teacher=stranger.path, out=tmp_path)
+        train("mlp-small", recipe="distil", options=TrainOptions(teacher=stranger.path), out=tmp_path)
     darker = msgspec.structs.replace(teacher.about, preprocessing=Preprocessing((0.1,), (0.3,)))
     stranger = checkpoint.save(rebuild(teacher), darker, tmp_path / "stranger.safetensors")
     with pytest.raises(UserError, match="another preprocessing"):
-        train("mlp-small", recipe="distil", teacher=stranger.path, out=tmp_path)
+        train("mlp-small", recipe="distil", options=TrainOptions(teacher=stranger.path), out=tmp_path)
 
 
 def test_normalisation_and_size_of_the_recipe_are_the_checkpoints(quick: Dataset, tmp_path: Path) -> None:
@@ -94,7 +101,7 @@ def test_normalisation_and_size_of_the_recipe_are_the_checkpoints(quick: Dataset
     [
         ({"epochs": 0}, "--epochs: 0 is no training"),
         ({"recipe": "dual-unfreeze", "epochs": 3}, "each stage of recipe 'dual-unfreeze' has its own"),
-        ({"arguments": {"width": 3}}, "--argument of 'ultralight'"),
+        ({"options": TrainOptions({"width": 3})}, "--argument of 'ultralight'"),
         ({"recipe": "plos-vgg16"}, "`normalise` is for 3 channels, 'fashion-mnist-mini' has 1"),
     ],
 )

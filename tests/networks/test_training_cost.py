@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from device_agents.python.meters import Unavailable, rapl
-from edgebench.errors import MissingPackage
+from edgebench.energy import carbon
+from edgebench.errors import MissingPackage, UnknownName
 from edgebench.networks.training import Costing, cost, costing, emissions_g, energy
 from edgebench.schema.history import EnergyShare, TrainingCost
 
@@ -95,7 +96,7 @@ def test_no_energy_is_invented(no_counters: None) -> None:
     with meter.window(images=1):
         pass
     assert meter.cost.energy == () and emissions_g(meter.cost) == {}
-    assert meter.cost.no_energy == "no RAPL counters here; --carbon gives a modelled figure"
+    assert meter.cost.no_energy == "no RAPL counters here; --carbon adds a modelled figure"
 
 
 def test_a_model_is_called_one_and_writes_nothing(
@@ -103,7 +104,7 @@ def test_a_model_is_called_one_and_writes_nothing(
 ) -> None:
     pytest.importorskip("codecarbon")
     monkeypatch.chdir(tmp_path)
-    meter = cost.TrainingMeter(costing(carbon=True, intensity_g_per_kwh=50.0), CPU)
+    meter = cost.TrainingMeter(costing("DEU", intensity_g_per_kwh=50.0), CPU)
     for _ in range(2):
         with meter.window(images=1):
             time.sleep(0.3)
@@ -117,14 +118,24 @@ def test_a_model_is_called_one_and_writes_nothing(
 
 
 def test_the_model_is_not_asked_for_what_is_measured(counters: dict[str, Path]) -> None:
-    found, why = energy.sources(CPU, carbon=True)
+    found, why = energy.sources(CPU, modelled=True)
     assert [type(source) for source in found] == [energy.Packages] and why == ""
 
 
-def test_a_missing_model_is_told(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_an_error(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[carbon\]'"):
-        cost.TrainingMeter(Costing(carbon=True), CPU)
+        cost.TrainingMeter(Costing(modelled=True), CPU)
+
+
+def test_carbon_means_the_grid_of_a_country_as_it_does_for_deploy() -> None:
+    pytest.importorskip("codecarbon")
+    grid = carbon.grid("DEU")
+    assert costing("DEU") == Costing(True, grid.g_per_kwh, grid.source)
+    assert costing("DEU", intensity_g_per_kwh=50.0) == Costing(True, 50.0, "given by the user")
+    assert costing() == Costing(False)
+    with pytest.raises(UnknownName, match="country"):
+        costing("GERMANY")
 
 
 def test_a_gpus_counter_is_read_by_the_boards_own_name(no_counters: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +148,7 @@ def test_a_gpus_counter_is_read_by_the_boards_own_name(no_counters: None, monkey
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda where: SimpleNamespace(uuid="11-22"))
-    found, why = energy.sources(torch.device("cuda"), carbon=False)
+    found, why = energy.sources(torch.device("cuda"), modelled=False)
     assert why == "" and len(found) == 1
     found[0].start()
     assert found[0].stop() == [EnergyShare("gpu", 7.5, "measured", "NVML energy counter of the board")]

@@ -55,7 +55,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert state.exists() and not out.exists()
 
     resumed = run_cli(*command, out, cwd=tmp_path)
-    assert resumed.returncode == 0 and "goes on after epoch" in resumed.stdout
+    assert resumed.returncode == 0 and "continues after epoch" in resumed.stdout
     assert not state.exists()
     straight = run_cli(*command, tmp_path / "straight.safetensors", cwd=tmp_path)
     assert straight.returncode == 0 and "goes on" not in straight.stdout
@@ -111,7 +111,7 @@ def test_what_another_training_left_is_told_and_not_used(small: Dataset, tmp_pat
     chosen = recipe(3, label_smoothing=0.2) if difference == "recipe" else recipe(3)
     progress = Lines()
     done = fit(model, small, chosen, seed=int(difference == "seed"), sparsity=Spy(), state=state, progress=progress)
-    assert any("another training" in line for line in progress.lines)
+    assert any("different training" in line for line in progress.lines)
     assert done.epochs == 3 and done.cost.images == 3 * 320
 
 
@@ -128,8 +128,8 @@ def test_the_seeds_that_were_done_before_a_kill_are_kept(
 
     monkeypatch.setattr(training, "fit", fit_twice_only)
     with pytest.raises(Stop):
-        train_seeds("mlp-small", seeds=3, epochs=1, out=tmp_path)
-    made = train_seeds("mlp-small", seeds=3, epochs=1, out=tmp_path)
+        train_seeds("mlp-small", seeds=range(3), epochs=1, out=tmp_path)
+    made = train_seeds("mlp-small", seeds=range(3), epochs=1, out=tmp_path)
     assert seen == [0, 1, 1, 2]
     assert [one.path.stem for one in made] == ["mlp-small-seed0", "mlp-small-seed1", "mlp-small-seed2"]
 
@@ -144,7 +144,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "The same command again goes on" in told
+    assert "Run the same command again to continue" in told
     assert (tmp_path / "ultralight.part").exists()
 
 

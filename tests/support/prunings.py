@@ -48,7 +48,9 @@ def build(name: str = "mlp-small", seed: int = 0) -> Any:
 
 
 def fit(network: Any, images: Dataset, chosen: training.Recipe, zeros: Any) -> training.Training:
-    return training.fit(network, images, chosen, seed=0, label="x", progress=Silent(), sparsity=zeros)
+    return training.fit(
+        network, images, chosen, seed=0, label="x", progress=Silent(), options=training.FitOptions(zeros)
+    )
 
 
 def masks(network: Any) -> dict[str, Any]:

@@ -91,8 +91,10 @@ def recipe(epochs: int = 2, batch: int = 64, optimiser: Any = SGD, **choices: An
     return Recipe("for a test", epochs, batch, optimiser, **choices)
 
 
-def fit(network: Any, dataset: Dataset, chosen: Recipe, **options: Any) -> Training:
-    return training.fit(network, dataset, chosen, **{"seed": 0, "label": "x", "progress": Silent(), **options})
+def fit(network: Any, dataset: Dataset, chosen: Recipe, *, seed: int = 0, **options: Any) -> Training:
+    progress = options.pop("progress", Silent())
+    given = training.FitOptions(**options)
+    return training.fit(network, dataset, chosen, seed=seed, label="x", progress=progress, options=given)
 
 
 def network(model: str = "ultralight", dataset: Dataset | None = None, **arguments: Any) -> Any:

@@ -28,18 +28,22 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Costing:
-    """carbon: ask codecarbon's model for what has no counter. The intensity is that of the electricity used."""
+    """modelled: use CodeCarbon's model where there is no counter. The intensity is that of the electricity used."""
 
-    carbon: bool = False
+    modelled: bool = False
     intensity_g_per_kwh: float = INTENSITY_G_PER_KWH
     intensity_source: str = WORLD_SOURCE
 
 
-def costing(*, carbon: bool = False, intensity_g_per_kwh: float | None = None) -> Costing:
-    """With the world's mean, or the intensity that the user gives."""
-    if intensity_g_per_kwh is None:
-        return Costing(carbon)
-    return Costing(carbon, intensity_g_per_kwh, "given by the user")
+def costing(country: str | None = None, *, intensity_g_per_kwh: float | None = None) -> Costing:
+    """The given intensity, else the country's, else the world's mean. A country (ISO code) asks for the model as well.
+
+    Raises UnknownName, MissingPackage.
+    """
+    grid = carbon.grid(country) if country else None
+    if intensity_g_per_kwh is not None:
+        return Costing(grid is not None, intensity_g_per_kwh, "given by the user")
+    return Costing(True, grid.g_per_kwh, grid.source) if grid else Costing()
 
 
 def emissions_g(cost: TrainingCost) -> dict[Provenance, float]:
@@ -57,7 +61,7 @@ class TrainingMeter:
     def __init__(self, costing: Costing, where: torch.device) -> None:
         self._where = where
         self._ticked = 0.0
-        self._sources, no_energy = energy.sources(where, carbon=costing.carbon)
+        self._sources, no_energy = energy.sources(where, modelled=costing.modelled)
         self.cost = TrainingCost(
             seconds=0.0,
             images=0,

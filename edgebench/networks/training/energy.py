@@ -27,7 +27,7 @@ class EnergySource(Protocol):
     def stop(self) -> list[EnergyShare]: ...
 
 
-def sources(where: torch.device, *, carbon: bool) -> tuple[list[EnergySource], str]:
+def sources(where: torch.device, *, modelled: bool) -> tuple[list[EnergySource], str]:
     """All that this machine has, and if that is nothing, why. Raises MissingPackage if the model is asked for only."""
     found: list[EnergySource] = []
     reasons = []
@@ -43,11 +43,11 @@ def sources(where: torch.device, *, carbon: bool) -> tuple[list[EnergySource], s
             found.append(Gpu(where))
         except Unavailable as reason:
             reasons.append(str(reason))
-    if carbon and measured < {"cpu", "ram"}:
+    if modelled and measured < {"cpu", "ram"}:
         found.append(Modelled({"cpu", "ram"} - measured))
     if found:
         return found, ""
-    return [], f"{'; '.join(reasons)}; --carbon gives a modelled figure"
+    return [], f"{'; '.join(reasons)}; --carbon adds a modelled figure"
 
 
 class Packages:

@@ -19,7 +19,7 @@ from edgebench.progress import Progress, Silent
 from edgebench.prune import prune
 from edgebench.studies.study.matrix import StudyStep
 from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY
-from edgebench.train import train
+from edgebench.train import TrainOptions, train
 
 
 def perform(
@@ -55,12 +55,14 @@ def _train(step: StudyStep, sources: list[Path], folder: Path, progress: Progres
         recipe=msgspec.convert(step.choices, training.Recipe),
         epochs=step.epochs,
         seed=step.seed,
-        arguments=step.arguments,
-        teacher=sources[0] if step.has_teacher else None,
-        branches_from=sources[1:] if step.has_teacher else sources,
-        pruning=step.pruning,
-        # The modelled share of the energy is an extra: without its library it is absent.
-        costing=training.costing(carbon=importlib.util.find_spec("codecarbon") is not None),
+        options=TrainOptions(
+            arguments=step.arguments,
+            teacher=sources[0] if step.has_teacher else None,
+            branches_from=sources[1:] if step.has_teacher else sources,
+            pruning=step.pruning,
+            # The modelled share of the energy is an extra: without its library it is absent.
+            costing=training.Costing(modelled=importlib.util.find_spec("codecarbon") is not None),
+        ),
         out=folder / NETWORK,
         progress=progress,
     )

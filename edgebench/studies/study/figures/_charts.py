@@ -17,6 +17,7 @@ BAR = 14
 MOST_TICKS = 8
 MOST_COLOURS = 20
 MOST_NUMBERED = 12  # classes of a matrix whose squares have room for a number
+LINES_HEIGHT = 240
 FEW_TICKS = alt.Axis(tickCount=6)
 WHISKER = {"strokeWidth": 1.4, "color": "#222", "clip": True}
 _LABEL_PLACES: tuple[tuple[Literal["left", "right"], int, int], ...] = (
@@ -118,14 +119,14 @@ def lines(
     zero: bool = False,
     points: bool = True,
     whole: bool = False,
-    width: int = WIDTH,
-    height: int = 240,
+    size: tuple[int, int] = (WIDTH, LINES_HEIGHT),
     colours: dict[str, str] | None = None,
 ) -> Any:
     """One line per group and label, drawn in the order of `order`, with whiskers where there are any.
 
-    zero: y starts there. points: each is marked. whole: x has whole numbers only.
+    zero: y starts at zero. points: each is marked. whole: x takes whole numbers only. size: width and height.
     """
+    width, height = size
     scale = alt.Scale(domain=_domain([one.y for one in given] + [0.0] * zero, given), nice=True)
     base = _points(given).encode(
         x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False), axis=_whole_numbers(given) if whole else FEW_TICKS),

@@ -33,7 +33,7 @@ def render(results: Results) -> Section:
         if one.count
     ]
     ideal = {CERTAIN: "#999"}
-    drawn = _charts.lines(points, x="mean confidence", y="accuracy", zero=True, width=520, height=360, colours=ideal)
+    drawn = _charts.lines(points, x="mean confidence", y="accuracy", zero=True, size=(520, 360), colours=ideal)
     text = (
         f"ECE: mean gap between confidence and accuracy over {BINS} equally wide intervals of confidence, weighted by "
         "images (arXiv:1706.04599). NLL: negative log-likelihood. Below the straight line a network is too sure. "

@@ -30,7 +30,7 @@ def render(results: Results) -> Section:
                 for number, epoch in enumerate(_epochs(run), start=1)
             ]
             if points:
-                chart = _charts.lines(points, x="epoch", y=quantity, whole=True, width=PANEL)
+                chart = _charts.lines(points, x="epoch", y=quantity, whole=True, size=(PANEL, _charts.LINES_HEIGHT))
                 panels.append((family, chart))
     if not panels:
         return Section(HEADING, "No training of this study has a history.")

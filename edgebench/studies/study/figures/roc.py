@@ -32,7 +32,7 @@ def render(results: Results) -> Section:
         ]
         if points:
             chart = _charts.lines(
-                points, x="false positive rate", y="true positive rate", points=False, width=PANEL, height=PANEL
+                points, x="false positive rate", y="true positive rate", points=False, size=(PANEL, PANEL)
             )
             panels.append((f"{label}, mean AUC {macro}", chart))
     text = (
