@@ -47,12 +47,12 @@ def compare(
     the user gives it; else that of the country that `deploy --carbon` named.
     """
     found = [record_statistics.of(record) for record in records]
-    told_apart = labels.of(records)
-    chosen = baselines.choose(found, told_apart, baseline)
+    labelled = labels.of(records)
+    chosen = baselines.choose(found, labelled, baseline)
     deviations = between_jobs.deviations(chain(records, history)) if _has_several_jobs(records) else {}
     rows = (
         _row(one, label, chosen.counterpart(one.record), deviations, intensity_g_per_kwh)
-        for one, label in zip(found, told_apart, strict=True)
+        for one, label in zip(found, labelled, strict=True)
     )
     return Comparison(tuple(rows), same_outputs.matches(records), intensity_g_per_kwh)
 

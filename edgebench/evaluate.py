@@ -74,7 +74,7 @@ def evaluate(
         parameters=parameters.count(network),
         grad_cam=grad_cam,
         tsne=tsne,
-        told_base64=packed(logits.argmax(1) == chosen.labels),
+        right_base64=packed(logits.argmax(1) == chosen.labels),
     )
 
 

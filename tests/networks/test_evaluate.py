@@ -304,7 +304,10 @@ def test_it_comes_back_from_a_file(made: evaluate_.Evaluation, tmp_path: Path) -
 
 def test_fewer_images_and_no_pictures(trained: Checkpoint, quick: Dataset) -> None:
     some = evaluate(trained.path, split="validation", images=100, pictures=False)
-    assert some.told is not None and (len(some.told), int(some.told.sum())) == (100, some.right)
+    assert some.right_by_image is not None and (len(some.right_by_image), int(some.right_by_image.sum())) == (
+        100,
+        some.right,
+    )
     assert [sum(row) for row in some.confusion] == [10] * 10
     assert (some.split, some.grad_cam.pictures, some.tsne.points) == ("validation", (), ())
     assert some.grad_cam.reason and some.tsne.reason

@@ -99,33 +99,33 @@ def test_shares_are_told_in_percent_and_their_differences_in_points() -> None:
     assert ": 83.00 %" in judged(differing(to=None, at_least=0.8), *networks).seen
 
 
-def told(accuracy: float, *, flipped: int = 0) -> VariantRun:
+def answered(accuracy: float, *, flipped: int = 0) -> VariantRun:
     """10,000 images, the first of them told; and as many more answers exchanged for wrong ones, and back."""
     right = np.arange(10_000) < round(10_000 * accuracy)
     edge = round(10_000 * accuracy)
     right[edge - flipped : edge], right[edge : edge + flipped] = False, True
     return run(accuracy, evaluation=msgspec.structs.replace(
-        evaluation(0.1), confusion=((int(right.sum()), 0), (int((~right).sum()), 0)), told_base64=packed(right)
+        evaluation(0.1), confusion=((int(right.sum()), 0), (int((~right).sum()), 0)), right_base64=packed(right)
     ))  # fmt: skip
 
 
 def test_networks_that_answered_the_same_images_are_compared_image_by_image() -> None:
     """Equal answers, image by image, are no difference; as many right ones of other images leave room for one."""
     claim = differing(at_least=-0.0005, at_most=0.0005)
-    same = judged(claim, variant("dense", told(0.8)), variant("half", told(0.8)))
+    same = judged(claim, variant("dense", answered(0.8)), variant("half", answered(0.8)))
     assert same.standing == "reproduced" and "+0.00 points [-0.02, +0.02]" in same.seen
     assert "over 10,000 images of 1 seed, image by image" in same.seen
-    others = judged(claim, variant("dense", told(0.8)), variant("half", told(0.8, flipped=500)))
+    others = judged(claim, variant("dense", answered(0.8)), variant("half", answered(0.8, flipped=500)))
     assert others.standing == "unsupported" and "+0.00 points [-0.62, +0.62]" in others.seen
 
 
 def test_what_each_network_told_is_not_used_where_it_is_of_other_images() -> None:
     claim = differing(at_least=-0.0005, at_most=0.0005)
-    elsewhere = told(0.8)
+    elsewhere = answered(0.8)
     smaller = run(0.8, evaluation=msgspec.structs.replace(elsewhere.evaluation, confusion=((80, 20), (0, 0)),
-                  told_base64=packed(np.arange(100) < 80)))  # fmt: skip
+                  right_base64=packed(np.arange(100) < 80)))  # fmt: skip
     for other in (run(0.8), smaller):
-        verdict = judged(claim, variant("dense", told(0.8)), variant("half", other))
+        verdict = judged(claim, variant("dense", answered(0.8)), variant("half", other))
         assert verdict.standing == "unsupported" and "image by image" not in verdict.seen
 
 

@@ -22,7 +22,7 @@ from edgebench.schema.checkpoint import now
 
 SCHEMA_VERSION = 2
 # 1  2026-11  first
-# 2  2026-11  told_base64: which images it told, so that two networks can be compared image by image
+# 2  2026-11  told_base64: which images were classified correctly, so that two networks can be compared image by image
 
 SplitName = Literal["test", "validation", "train"]
 
@@ -86,8 +86,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """confusion: images by [class][answer]. top5_right: None with five classes or fewer.
 
     nll: mean negative log-likelihood, nats. brier: mean over images of the squared distance between the probabilities
-    and the truth, summed over classes, 0..2 (Brier 1950). reliability: by confidence, lowest first. told_base64: for
-    each image in the split's order whether it was told, packed bits; empty in evaluations of schema 1.
+    and the truth, summed over classes, 0..2 (Brier 1950). reliability: by confidence, lowest first. right_base64:
+    packed bits, one per image in the split's order, set if the answer is right; empty in evaluations of schema 1.
     """
 
     checkpoint: str
@@ -104,7 +104,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: ParameterCount
     grad_cam: GradCam
     tsne: Embedding
-    told_base64: str = ""
+    right_base64: str = msgspec.field(default="", name="told_base64")
     created: str = msgspec.field(default_factory=now)
     edgebench: str = __version__
     schema_version: int = SCHEMA_VERSION
@@ -118,11 +118,11 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(row[number] for number, row in enumerate(self.confusion))
 
     @property
-    def told(self) -> np.ndarray | None:
-        """For each image whether it was told; bool [images]. None if it was not kept."""
-        if not self.told_base64:
+    def right_by_image(self) -> np.ndarray | None:
+        """For each image whether the answer is right; bool [images]. None if that was not kept."""
+        if not self.right_base64:
             return None
-        bits = np.frombuffer(base64.b64decode(self.told_base64), np.uint8)
+        bits = np.frombuffer(base64.b64decode(self.right_base64), np.uint8)
         return np.unpackbits(bits, count=self.images).astype(bool)
 
     @property
@@ -146,9 +146,9 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(known) / len(known) if known else None
 
 
-def packed(told: np.ndarray) -> str:
-    """`Evaluation.told_base64` of bool [images]."""
-    return base64.b64encode(np.packbits(told).tobytes()).decode()
+def packed(right: np.ndarray) -> str:
+    """`Evaluation.right_base64` of bool [images]."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 def save(evaluation: Evaluation, path: Path) -> None:

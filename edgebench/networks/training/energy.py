@@ -141,9 +141,9 @@ class Modelled:
         pass
 
     def stop(self) -> list[EnergyShare]:
-        told = self._tracker.stop_task()
+        task = self._tracker.stop_task()
         shares = [
-            EnergyShare("cpu", told.cpu_energy * J_PER_KWH, "modelled", f"{self._source}rated power times load"),
-            EnergyShare("ram", told.ram_energy * J_PER_KWH, "modelled", f"{self._source}watts per memory module"),
+            EnergyShare("cpu", task.cpu_energy * J_PER_KWH, "modelled", f"{self._source}rated power times load"),
+            EnergyShare("ram", task.ram_energy * J_PER_KWH, "modelled", f"{self._source}watts per memory module"),
         ]
         return [share for share in shares if share.component in self._components]

@@ -1,8 +1,8 @@
-"""The number that a claim speaks about, of one variant or as a difference of two, with its interval.
+"""The number that a claim is about, for one variant or as a difference of two, with its interval.
 
-The interval is over seeds where there are several (paired by seed), and over images where there is one (image by image
-where it is known which of them each network told). For latencies it is over rounds, widened by what two identical files
-in the job differ by, or two jobs do.
+The interval is over seeds where there are several (paired by seed), and over images where there is only one (image by
+image where it is known which of them each network got right). For latencies it is over rounds, widened by the
+difference between two identical files in the job, or between two jobs.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ def _of_one_seed(metric: str, own: VariantRun, base: VariantRun | None) -> Claim
 
 
 def image_by_image(own: VariantRun, base: VariantRun) -> Estimate | None:
-    """Accuracy less the other's, of two networks that were asked about the same test images: what both tell, or both do
-    not, is no noise. None if it is not known which images they told.
+    """Accuracy minus the other's, for two networks that classified the same test images: images that both get right, or
+    both get wrong, add no noise. None if it is not known which images they got right.
     """
     if own.checkpoint.about.dataset != base.checkpoint.about.dataset:
         return None
-    told = []
+    right = []
     for run in (own, base):
-        kept = run.evaluation.told if run.evaluation and run.evaluation.split == "test" else None
+        kept = run.evaluation.right_by_image if run.evaluation and run.evaluation.split == "test" else None
         if kept is None or len(kept) != _images("accuracy", run) or abs(kept.mean() - run.accuracy) > 1.5 / len(kept):
             return None  # of other images than the accuracy is
-        told.append(kept)
-    return stats.paired_difference(*told) if len(told[0]) == len(told[1]) else None
+        right.append(kept)
+    return stats.paired_difference(*right) if len(right[0]) == len(right[1]) else None
 
 
 def _images(metric: str, run: VariantRun) -> int:

@@ -51,13 +51,13 @@ def _unequal(runs: tuple[AuditedRun, ...]) -> Iterator[tuple[_Budget, _Budget]]:
         for step in run.pruning[-1:]
         if step.form == "baked" and step.weights and step.nonzero
     ]
-    told = set()
+    reported = set()
     for first, second in combinations(budgets, 2):
         run, step = first.run, first.step
         pair = (run.model, run.dataset, step.ratio, step.method, second.step.method)
         comparable = step.ratio == second.step.ratio and same_network(run, second.run)
-        if comparable and pair not in told and _differ(first.kept, second.kept):
-            told.add(pair)
+        if comparable and pair not in reported and _differ(first.kept, second.kept):
+            reported.add(pair)
             if not (_was_run_at(second.step.method, first, budgets) or _was_run_at(first.step.method, second, budgets)):
                 yield first, second
 

@@ -19,10 +19,10 @@ COLUMNS = (
     "95 % interval, points",
 )
 TEXT = (
-    "Reference: the first variant of each part, network and data set. Each row differs from it in what is named. The "
-    "difference is taken seed by seed; its interval is Student's over the seeds. That of one seed is over the test "
-    "images, image by image, where it is known which of them each network told (else: n = 1, no interval), and another "
-    "seed moves it further. An interval that holds 0 shows no change."
+    "Reference: the first variant of each part, network and data set. Each row differs from it as its name says. The "
+    "difference is taken seed by seed, with Student's interval over the seeds. With one seed the interval is over the "
+    "test images, image by image, where it is known which of them each network got right (else: n = 1, no interval); "
+    "another seed would change the value by more. An interval that contains 0 shows no change."
 )
 
 
