@@ -204,15 +204,15 @@ def test_a_record_that_finds_no_room_is_saved_by_the_next_deploy(
     """The job has ended by then: the second deploy collects the same one."""
     here, results = Target(name="desktop-cpu", transport="local"), tmp_path / "results"
     wanted = deploy.sources([models / "relu.onnx", models / "relu.tflite"])
-    real, calls = Path.rename, []
+    real, calls = Path.replace, []
 
     def no_room_for_the_second(self: Path, target: Path) -> Path:
-        calls.append(target)
+        calls.extend([target] if target.parent == results / here.name else [])
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
         return real(self, target)
 
-    monkeypatch.setattr(Path, "rename", no_room_for_the_second)
+    monkeypatch.setattr(Path, "replace", no_room_for_the_second)
     with pytest.raises(UserError, match="the record cannot be written .No space left"):
         deploy.deploy(here, wanted, tiny_plan, results)
     assert [path.suffix for path in (results / "desktop-cpu").iterdir() if path.is_file()] == [".json"]
