@@ -72,7 +72,7 @@ def hello_times_s(starts: int) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Busy:
+class DeviceBusy:
     """Processor time in one window, in the kernel's clock ticks (10 ms, as a rule)."""
 
     window_s: float
@@ -97,7 +97,7 @@ class Deploy:
         self._process.start()
         theirs.close()
 
-    def busy(self, window_s: float) -> Busy:
+    def busy(self, window_s: float) -> DeviceBusy:
         """Wait for the first round, then watch for `window_s`."""
         job = self._job_folder()
         while b'"event":"round"' not in _journal(job):
@@ -111,7 +111,7 @@ class Deploy:
         after = [_ticks(pid) for pid in pids]
         if b'"event":"end"' in _journal(job):
             raise RuntimeError("the job ended inside the window")
-        return Busy(window_s, *(b - a for a, b in zip(before, after, strict=True)))
+        return DeviceBusy(window_s, *(b - a for a, b in zip(before, after, strict=True)))
 
     def sent_bytes(self) -> int:
         """Wait for its end; how much of files `Agent.send` was given."""
@@ -145,7 +145,7 @@ def _deploy(files: list[Path], how: Plan, results: Path, answer: Connection) -> 
         plain_send(self, blobs)
 
     Agent.send = counting_send  # type: ignore[method-assign]
-    deploy.deploy(TARGET, deploy.sources(files), how, results)
+    deploy.deploy(TARGET, deploy.artifacts_at(files), how, results)
     answer.send(sent)
 
 
@@ -186,7 +186,7 @@ def rows(files: Sequence[Path], results: Path) -> Iterator[list[str]]:
     yield _row("model files sent by a second deploy", measured, "0", second == 0 < first)
 
 
-def _busy_row(path: Path, busy: Busy) -> list[str]:
+def _busy_row(path: Path, busy: DeviceBusy) -> list[str]:
     names = ("host", "session", "job", "worker")
     parts = ", ".join(f"{name} {getattr(busy, name) / TICKS_PER_S:.2f}" for name in names)
     return _row(

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.report import conditions, print_table
 from edgebench.energy.meters import _clock, _integration
 from edgebench.energy.meters._clock import Exchange
-from edgebench.energy.meters._integration import Around
+from edgebench.energy.meters._integration import WindowContext
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.schema.arrays import Floats
 
@@ -127,7 +127,7 @@ def trial(seed: int, sensor: Sensor, *, idle_known: bool = True) -> Trial:
     told_ns = [int(device_s(instant_s) * 1e9) for instant_s in (start_s, end_s)]
     here_s = [alignment.here_s(instant_ns) for instant_ns in told_ns]
     u_edge_s = max(alignment.u_s(instant_ns) for instant_ns in told_ns)
-    around = Around(u_edge_s, alignment.u_length_s(*told_ns), IDLE_W if idle_known else None, room_s=MARGIN_S)
+    around = WindowContext(u_edge_s, alignment.u_length_s(*told_ns), IDLE_W if idle_known else None, room_s=MARGIN_S)
     found = _integration.integrate(times_s, values, *here_s, sensor, around)
     true_j = float(np.diff(load.joules(np.array([start_s, end_s])))[0])
     return Trial(found.energy_j / true_j - 1, found.u95_j / true_j)

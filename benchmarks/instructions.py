@@ -53,8 +53,8 @@ def count_of(name: str, shape: InputShape, boards: Sequence[str], folder: Path) 
     kind = kind_of(workers.look(Look(str(files[f"{name}-onnx-fp32"]), "onnx", "read", str(folder))))
     sources = []
     for called, path in files.items():
-        (source,) = deploy.sources([path])
-        sources.append(deploy.Source(msgspec.structs.replace(source.artifact, name=called), source.folder))
+        (source,) = deploy.artifacts_at([path])
+        sources.append(deploy.LocalArtifact(msgspec.structs.replace(source.artifact, name=called), source.folder))
     for board in boards:
         counted = counting.count(sources, board, progress=Terminal(Console(stderr=True)))
         for source in sources:

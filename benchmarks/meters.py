@@ -29,7 +29,7 @@ from device_agents.python.meters import _sampler, nvml, rapl
 from edgebench.device import journal
 from edgebench.energy import per_inference
 from edgebench.energy.meters import _clock, ppk2
-from edgebench.energy.meters._windows import Bench
+from edgebench.energy.meters._windows import MeteredWindows
 from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow, Instrument
 from tests.support import played_meters
 from tests.support.played_meters import Faults, VirtualClock
@@ -114,15 +114,15 @@ def by_host(kind: str, seed: int, faults: Faults | None = None) -> tuple[Job, En
     told = list(entries(job))
     there = rng.random()
     alignment = _clock.align(list(exchanges(rng, start_s, there)), list(exchanges(rng, end_s, there)))
-    bench = Bench(trace, meter.sensor, alignment)
-    idle, windows, refused = bench.windows(0, told)
+    metered = MeteredWindows(trace, meter.sensor, alignment)
+    idle, windows, refused = metered.windows(0, told)
     if not windows:
         return job, EnergyReading(kind, "unavailable", refused[0].reason, "board_input", refused=tuple(refused))
     instrument = Instrument(meter.sensor.kind, meter.sensor.period_s)
     return job, EnergyReading(
         kind, "measured", "", "board_input", meter.note, instrument, ClockAlignment("rtt"), tuple(idle.values()),
         tuple(windows), tuple(refused), dropped=meter.tally.dropped, duplicates=meter.tally.duplicates,
-        late_s=bench.late_s,
+        late_s=metered.late_s,
     )  # fmt: skip
 
 

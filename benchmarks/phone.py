@@ -93,7 +93,7 @@ def first_sample_s(opened: Browser) -> tuple[float, int]:
         watcher = Watcher(opened)
         begun = time.monotonic()
         effort = msgspec.structs.replace(plan.named("quick"), rounds_min=3, seconds_max=0.5)
-        deploy.deploy(target, deploy.sources([BUNDLE]), effort, Path(folder) / "results", progress=watcher)
+        deploy.deploy(target, deploy.artifacts_at([BUNDLE]), effort, Path(folder) / "results", progress=watcher)
         return watcher.seen_s["round 1"] - begun, server_bytes(cache.folder() / "phone" / target.name)
 
 

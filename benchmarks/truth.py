@@ -83,7 +83,7 @@ def jobs(board: str, count: int, folder: Path) -> list[Pair]:
     for seed in range(count):
         network = simulated.network(board, seed=seed)
         bundle = simulated.write_bundle(folder / f"{board}-{seed}", {"net": network, "twin": network})
-        pairs.append(Pair(*deploy.deploy(target, deploy.sources([bundle]), DEFAULT, folder / "results")))
+        pairs.append(Pair(*deploy.deploy(target, deploy.artifacts_at([bundle]), DEFAULT, folder / "results")))
     return pairs
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgebench import compare
 from edgebench.analysis import report
 from edgebench.analysis.comparison import Comparison
-from edgebench.deploy import check_measured, deploy, sources
+from edgebench.deploy import artifacts_at, check_measured, deploy
 from edgebench.export import export
 from edgebench.progress import Progress
 from edgebench.prune import prune
@@ -41,7 +41,7 @@ def demo(folder: Path, *, progress: Progress) -> tuple[Comparison, Path]:
     ]
     target = targets.load("desktop-cpu", targets.find_file(None))
     results = folder / "results"
-    wanted = sources(bundles)
+    wanted = artifacts_at(bundles)
     records = deploy(target, wanted, plan.named("quick"), results, progress=progress)
     comparison = compare.compare(records)
     report_path = results / "report.html"

@@ -19,14 +19,14 @@ from typing import Any
 import msgspec
 
 from edgebench import __version__
-from edgebench.device import accuracy, following, job_store, provisioning, records_from_journal, sending
+from edgebench.device import accuracy, following, job_store, local_artifacts, provisioning, records_from_journal
 from edgebench.device.accuracy import TestSet
 from edgebench.device.agent import Agent
 from edgebench.device.connection import Connection
 from edgebench.device.job_store import Ledger, OpenJob, Request
-from edgebench.device.provisioning import RuntimePlace
-from edgebench.device.sending import Source as Source
-from edgebench.device.sending import sources as sources
+from edgebench.device.local_artifacts import LocalArtifact as LocalArtifact
+from edgebench.device.local_artifacts import artifacts_at as artifacts_at
+from edgebench.device.provisioning import WorkingRuntime
 from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
@@ -41,7 +41,7 @@ from edgebench.schema.targets import Target
 
 def deploy(
     target: Target,
-    wanted: Sequence[Source],
+    wanted: Sequence[LocalArtifact],
     plan: Plan,
     results: Path,
     *,
@@ -96,7 +96,7 @@ def deploy(
     return records
 
 
-def check_measured(wanted: Sequence[Source], records: Sequence[Record]) -> None:
+def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -> None:
     """Raises UserError, which names them, unless all that was asked for was measured; stopped by Ctrl-C is no fault."""
     known = {one.artifact.sha256 for one in records}
     missing = [f"{s.artifact.name} (left out)" for s in wanted if s.artifact.sha256 not in known]
@@ -118,13 +118,13 @@ def _how_it_ended(outcome: Outcome) -> str:
     return f"failed: {outcome.reason.splitlines()[0][:120]}" if outcome.reason else "failed"
 
 
-def _test_sets(wanted: Sequence[Source], progress: Progress) -> dict[str, TestSet]:
+def _test_sets(wanted: Sequence[LocalArtifact], progress: Progress) -> dict[str, TestSet]:
     """By the artifacts' names."""
     load = cache(data.load)  # the artifacts of a bundle are all asked about the same images
     with progress.step("Preparing the test images", total=len(wanted)) as step:
         found = {}
         for source in wanted:
-            sending.refuse_test_set(source)
+            local_artifacts.refuse_test_set(source)
             found[source.artifact.name] = accuracy.test_set(source.artifact, load)
             step.advance()
     return found
@@ -144,8 +144,8 @@ def _check_device(facts: Facts, target: Target) -> None:
 
 
 def _placed(
-    agent: Agent, target: Target, wanted: Sequence[Source], progress: Progress
-) -> list[tuple[Source, RuntimePlace]]:
+    agent: Agent, target: Target, wanted: Sequence[LocalArtifact], progress: Progress
+) -> list[tuple[LocalArtifact, WorkingRuntime]]:
     """Each artifact with the runtime that will run it there; those that none runs are said and left out."""
     suffixes = {Path(source.artifact.content.file).suffix for source in wanted}
     found = provisioning.find_runtimes(agent, target, sorted(suffixes), progress)
@@ -153,7 +153,7 @@ def _placed(
     for source in wanted:
         suffix = Path(source.artifact.content.file).suffix
         if suffix in found.places:
-            sending.refuse_for(found.places[suffix].runtime, source)
+            local_artifacts.refuse_for(found.places[suffix].runtime, source)
             placed.append((source, found.places[suffix]))
         else:
             progress.say(f"Left out: {source.artifact.name} ({found.problem(suffix)})")
@@ -163,7 +163,7 @@ def _placed(
     return placed
 
 
-def _check_plan(plan: Plan, placed: Sequence[tuple[Source, RuntimePlace]], target: Target) -> None:
+def _check_plan(plan: Plan, placed: Sequence[tuple[LocalArtifact, WorkingRuntime]], target: Target) -> None:
     """Of a program that only times itself nothing else can be asked, and an answer without it would be another's."""
     asked = {"energy": plan.energy_windows, "accuracy": plan.accuracy, "a rate (duty:N)": plan.duty_hz}
     for place in (place for _, place in placed if not provisioning.answers(place.runtime)):
@@ -178,7 +178,7 @@ def _request(
     key: str,
     target: Target,
     plan: Plan,
-    placed: Sequence[tuple[Source, RuntimePlace]],
+    placed: Sequence[tuple[LocalArtifact, WorkingRuntime]],
     tests: Mapping[str, TestSet],
 ) -> Request:
     # With milliseconds: records are named after it, and a small job takes less than a second.
@@ -195,7 +195,7 @@ def _request(
     )
 
 
-def _spec(source: Source, place: RuntimePlace, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
+def _spec(source: LocalArtifact, place: WorkingRuntime, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
     """What the agent has to know of one artifact."""
     artifact = source.artifact
     answers = provisioning.answers(place.runtime)
@@ -226,9 +226,14 @@ def _spec(source: Source, place: RuntimePlace, target: Target, tests: Mapping[st
 
 
 def _start(
-    link: Connection, job: OpenJob, wanted: Sequence[Source], tests: Mapping[str, TestSet], meter: str, wait: bool,
+    link: Connection,
+    job: OpenJob,
+    wanted: Sequence[LocalArtifact],
+    tests: Mapping[str, TestSet],
+    meter: str,
+    wait: bool,
     progress: Progress,
-) -> None:  # fmt: skip
+) -> None:
     """Send what the device does not have, and start the job there unless it runs or ran already."""
     request = job.request
     names = {artifact.name for artifact in request.artifacts}

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from edgebench import modelfile
 from edgebench.analysis.verdict import failures
-from edgebench.device import sending
+from edgebench.device import local_artifacts
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import ModelFile, feeding
@@ -136,7 +136,7 @@ def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Artifac
             raise MissingPackage(f"inspecting {path.suffix} files", package, extra)
     model = modelfile.read(path)
     try:
-        return sending.whole(path, loose, model) if model else loose, model
+        return local_artifacts.whole(path, loose, model) if model else loose, model
     except BadFile:
         return loose, model  # the rest of it can be looked into; what is missing is remarked
 

@@ -26,7 +26,7 @@ from edgebench.analysis import between_jobs, ratios, stats
 from edgebench.analysis.between_jobs import Spread
 from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
 from edgebench.analysis.stats import Estimate
-from edgebench.deploy import deploy, sources
+from edgebench.deploy import artifacts_at, deploy
 from edgebench.device import provisioning, simulated
 from edgebench.device.agent import Agent
 from edgebench.device.transports import open_transport
@@ -210,7 +210,7 @@ def _pair(target: Target, path: Path, plan: Plan, results: Path, *, sampled: boo
 
     Raises KeyboardInterrupt if it was stopped: half a job is no pair.
     """
-    found = sources([path, path])
+    found = artifacts_at([path, path])
     wanted = [found[0], found[len(found) // 2]]
     asked = msgspec.structs.replace(plan, sampling=sampled)
     first, twin = deploy(target, wanted, asked, results)

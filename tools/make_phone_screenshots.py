@@ -53,7 +53,7 @@ def main() -> None:
     photographer = Photographer()
     effort = msgspec.structs.replace(plan.named("quick"), rounds_min=8, seconds_max=20.0, precision=0.5)
     with tempfile.TemporaryDirectory() as folder:
-        sources = deploy.sources([ROOT / "tests/data/bundle"])
+        sources = deploy.artifacts_at([ROOT / "tests/data/bundle"])
         deploy.deploy(PHONE, sources, effort, Path(folder), progress=photographer)
     photographer.take("done")
     photographer.browser.close()

@@ -16,10 +16,10 @@ import msgspec
 
 from edgebench.device import patience, wire
 from edgebench.device.answers import Alive, Clock, Holder, Ready, RuntimeOnDevice, Started, Tail, duration
-from edgebench.device.arrival import Arrived, arrive
+from edgebench.device.arrival import RunningAgent, start_agent
 from edgebench.device.journal import Allowance
 from edgebench.device.patience import Patience, Watchdog, Work
-from edgebench.device.transports import OwnAgent, Transport
+from edgebench.device.transports import AgentTransport, Transport
 from edgebench.device.wire import Ended, Quiet, Unfit, Wire
 from edgebench.errors import AgentError, LinkLost
 from edgebench.files.plain_text import plain
@@ -36,7 +36,7 @@ _NUMBER = re.compile(rb'\{"n":(\d{1,15}),')
 _T = TypeVar("_T")
 
 
-class Busy(AgentError):
+class DeviceBusy(AgentError):
     """The device measures for somebody else."""
 
     def __init__(self, where: str, holder: Holder) -> None:
@@ -54,7 +54,7 @@ class Agent:
     Raises Unreachable and AgentError when it starts, LinkLost whenever the connection ends unasked or falls silent.
     """
 
-    def __init__(self, transport: Transport | OwnAgent, where: str, progress: Progress | None = None) -> None:
+    def __init__(self, transport: Transport | AgentTransport, where: str, progress: Progress | None = None) -> None:
         self.where = where
         self._transport = transport
         self._progress = progress or Silent()
@@ -64,7 +64,7 @@ class Agent:
         self._wire: Wire | None = None
         try:
             transport.connect(self._progress)
-            arrived: Arrived = arrive(transport, where, self._tell_silence)
+            arrived: RunningAgent = start_agent(transport, where, self._tell_silence)
         except BaseException:
             transport.close()
             raise
@@ -114,10 +114,10 @@ class Agent:
         return self._convert(self._ask({"do": "busy"}), Holder | None)  # type: ignore[arg-type]
 
     def start(self, job: Mapping[str, Any]) -> bool:
-        """Start a job; False if the device has it already, running or ended. Raises Busy."""
+        """Start a job; False if the device has it already, running or ended. Raises DeviceBusy."""
         answer = self._convert(self._ask({"do": "start", "job": dict(job)}), Started)
         if answer.busy:
-            raise Busy(self.where, answer.busy)
+            raise DeviceBusy(self.where, answer.busy)
         self._job_runs = True
         return answer.started
 

@@ -20,7 +20,7 @@ from device_agents.arrival import source
 from device_agents.python import PROTOCOL
 from edgebench.device import wire
 from edgebench.device.agent_zipapp import build_zipapp
-from edgebench.device.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, OwnAgent, Transport
+from edgebench.device.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, AgentTransport, Transport
 from edgebench.device.transports.ssh import remote_path
 from edgebench.device.wire import Ended, Quiet, Tell, Unfit, Wire
 from edgebench.errors import AgentError, LinkLost
@@ -41,15 +41,15 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Arrived:
+class RunningAgent:
     wire: Wire
     hello: Hello
     sha256: str
 
 
-def arrive(transport: Transport | OwnAgent, where: str, tell: Tell) -> Arrived:
+def start_agent(transport: Transport | AgentTransport, where: str, tell: Tell) -> RunningAgent:
     """A session whose hello fits. Raises AgentError or LinkLost; what was started is closed then."""
-    if isinstance(transport, OwnAgent):
+    if isinstance(transport, AgentTransport):
         return _greeted(_Starting(Wire(transport.session(), tell), where), "", transport.sha256)
     zipapp = build_zipapp()
     sha256 = hashlib.sha256(zipapp).hexdigest()
@@ -65,9 +65,9 @@ class _NotThere(AgentError):
     """Its file is missing there, or has another content."""
 
 
-def _greeted(process: _Starting, python: str, sha256: str) -> Arrived:
+def _greeted(process: _Starting, python: str, sha256: str) -> RunningAgent:
     try:
-        return Arrived(process.wire, _fitting(process, process.hello(), python), sha256)
+        return RunningAgent(process.wire, _fitting(process, process.hello(), python), sha256)
     except BaseException:
         process.wire.close()
         raise

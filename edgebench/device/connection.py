@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgebench.device.agent import Agent, Busy
+from edgebench.device.agent import Agent, DeviceBusy
 from edgebench.device.transports import open_transport
 from edgebench.errors import LinkLost, TargetError
 from edgebench.progress import Progress
@@ -81,16 +81,16 @@ class Connection:
             except LinkLost as lost:
                 self._progress.say(f"{lost.seen}. Connecting again ...")
                 self.renew()
-            except Busy:
+            except DeviceBusy:
                 self.await_turn(wait)
         return self.agent.start(job)
 
     def await_turn(self, wait: bool) -> None:
-        """Raises Busy if the device measures for somebody else; wait: until it does not, saying so."""
+        """Raises DeviceBusy if the device measures for somebody else; wait: until it does not, saying so."""
         told = ""
         while holder := self.agent.busy():
             if not wait:
-                raise Busy(f"target '{self._target.name}'", holder)
+                raise DeviceBusy(f"target '{self._target.name}'", holder)
             who = f"{holder.owner} {holder.runs}"
             if who != told:
                 told = who

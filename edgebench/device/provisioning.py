@@ -34,7 +34,7 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class RuntimePlace:
+class WorkingRuntime:
     """A runtime that was seen to work on the device; folder "" is the device's own installation."""
 
     runtime: str
@@ -42,21 +42,21 @@ class RuntimePlace:
 
 
 @dataclass(frozen=True)
-class Found:
+class RuntimeChoice:
     """The runtime for each suffix that can be run, and why each of the others cannot."""
 
-    places: dict[str, RuntimePlace]
+    places: dict[str, WorkingRuntime]
     problems: dict[str, list[str]]
 
     def problem(self, suffix: str) -> str:
         return "; ".join(self.problems.get(suffix, [])) or f"none of its runtimes reads {suffix}"
 
 
-def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress) -> Found:
+def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress) -> RuntimeChoice:
     """For each suffix the first of the target's runtimes that works there, brought if it has to be."""
     candidates = {name: _runtime_module(name) for name in target.runtimes}
     wanted = [name for name, module in candidates.items() if module.SUFFIX in suffixes]
-    found = Found({}, {})
+    found = RuntimeChoice({}, {})
     with progress.step(f"Looking for runtimes on {target.name}"):
         looked = look(agent, target, wanted)
     for name in wanted:
@@ -69,7 +69,7 @@ def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progres
         if here.problem:
             found.problems.setdefault(suffix, []).append(f"{name}: {here.problem}")
         else:
-            found.places[suffix] = RuntimePlace(name, here.folder)
+            found.places[suffix] = WorkingRuntime(name, here.folder)
     return found
 
 

@@ -15,7 +15,7 @@ from edgebench.schema.targets import Target
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedTarget:
     """What was found. `hints` are the things that would make its numbers better or possible."""
 
     target: Target
@@ -61,7 +61,7 @@ class Checked:
         return provisioning.can_bring(name, self.target)
 
 
-def check(target: Target, *, progress: Progress) -> Checked:
+def check(target: Target, *, progress: Progress) -> CheckedTarget:
     """Raises Unreachable or AgentError with the remedy if there is nothing to talk to."""
     agent = Agent(open_transport(target), f"target '{target.name}'", progress)
     try:
@@ -70,7 +70,7 @@ def check(target: Target, *, progress: Progress) -> Checked:
             runtimes = provisioning.look(agent, target, target.runtimes)
     finally:
         agent.close()
-    return Checked(target, facts, runtimes, tuple(_hints(facts)))
+    return CheckedTarget(target, facts, runtimes, tuple(_hints(facts)))
 
 
 def _hints(facts: Facts) -> Iterator[str]:

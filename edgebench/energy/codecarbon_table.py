@@ -116,7 +116,7 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedLines:
     """Lines that are no runs, all for the same reason. seen, number: of the first of them."""
 
     seen: str
@@ -125,10 +125,10 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Table:
+class EmissionsTable:
     path: Path
     runs: tuple[Emission, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedLines, ...]
 
 
 class _NoRun(ValueError):
@@ -139,14 +139,14 @@ class _NoRun(ValueError):
         self.kind = kind
 
 
-def load(path: Path) -> Table:
+def load(path: Path) -> EmissionsTable:
     """Raises BadFile for what is no such file, lacks a column that all versions have, or has no whole run in it."""
     lines = untrusted.read(path, _KIND).decode("utf-8-sig", "replace").splitlines()
     cells = ((number, _cells(line)) for number, line in enumerate(lines) if line.strip())
     header = next((found or () for _, found in cells), ())
     _check_header(path, header)
     runs: list[Emission] = []
-    reasons: dict[str, list[LeftOut]] = {}
+    reasons: dict[str, list[SkippedLines]] = {}
     for number, found in cells:
         if found and _is_header(found):
             header = found  # tables that were put together, of one version or of several
@@ -154,14 +154,14 @@ def load(path: Path) -> Table:
         try:
             runs.append(_emission(str(path), number, header, found))
         except _NoRun as error:
-            reasons.setdefault(error.kind, []).append(LeftOut(str(error), 1, number))
+            reasons.setdefault(error.kind, []).append(SkippedLines(str(error), 1, number))
     left_out = tuple(replace(alike[0], count=len(alike)) for alike in reasons.values())
     if not runs and not left_out:
         raise BadFile(str(path), "it has a header and no run", "Let the tracker stop, then it writes one")
     if not runs:
         first = left_out[0]
         raise BadFile(f"{path}, run {first.number}", f"{first.seen}, and no other run is whole", _ADVICE)
-    return Table(path, tuple(runs), left_out)
+    return EmissionsTable(path, tuple(runs), left_out)
 
 
 def _cells(line: str) -> list[str] | None:

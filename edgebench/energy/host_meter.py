@@ -29,7 +29,7 @@ from edgebench.energy.meters._calibration import Calibration
 from edgebench.energy.meters._clock import Alignment, Exchange
 from edgebench.energy.meters._recorder import Recorder
 from edgebench.energy.meters._sensor import Sensor
-from edgebench.energy.meters._windows import Bench, end_ns
+from edgebench.energy.meters._windows import MeteredWindows, end_ns
 from edgebench.errors import LinkLost, UserError
 from edgebench.progress import Progress
 from edgebench.schema.energy_reading import EnergyReading, Instrument
@@ -184,8 +184,8 @@ class HostMeter:
         if self._recorder is None or not self._exchanges:
             return EnergyReading(self._asked, "unavailable", self._reason or "no value of it", self._scope)
         recorder = self._recorder
-        bench = Bench(recorder.trace(), recorder.sensor, self._alignment(), recorder.silences)
-        idle, windows, refused = bench.windows(artifact, entries)
+        metered = MeteredWindows(recorder.trace(), recorder.sensor, self._alignment(), recorder.silences)
+        idle, windows, refused = metered.windows(artifact, entries)
         if not windows:
             why = refused[0].reason if refused else "the job ended before its windows"
             return EnergyReading(
@@ -198,13 +198,13 @@ class HostMeter:
             reason=recorder.problem or _opened_again(recorder.silences),
             scope=self._scope,
             note=meter.note,
-            instrument=_instrument(meter, bench.sensor, self._port),
-            alignment=bench.stated([*idle.values(), *windows]),
+            instrument=_instrument(meter, metered.sensor, self._port),
+            alignment=metered.stated([*idle.values(), *windows]),
             idle=tuple(idle.values()),
             windows=tuple(windows),
             refused=tuple(refused),
-            flags=(*meter.flags, *(("late",) if bench.late_s else ())),
-            late_s=bench.late_s,
+            flags=(*meter.flags, *(("late",) if metered.late_s else ())),
+            late_s=metered.late_s,
             duplicates=tally.duplicates,
             dropped=tally.dropped,
         )

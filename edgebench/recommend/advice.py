@@ -18,7 +18,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from edgebench.deploy import Source
+from edgebench.deploy import LocalArtifact
 from edgebench.device.emulator import BOARDS
 from edgebench.errors import UserError
 from edgebench.progress import Progress
@@ -176,7 +176,7 @@ def _counted(
     name: str, board: str, artifacts: Sequence[Artifact], folder: Path, progress: Progress
 ) -> Evidence:  # fmt: skip
     mine = [artifact for artifact in artifacts if artifact.format in ("onnx", "tflite")]
-    counted = counting.count([Source(artifact, folder) for artifact in mine], board, progress=progress)
+    counted = counting.count([LocalArtifact(artifact, folder) for artifact in mine], board, progress=progress)
     runtimes = ", ".join(sorted({runtime for _, runtime in counted.values()}))
     return Evidence(
         name,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgebench import deploy
 from edgebench.analysis import stats
-from edgebench.deploy import Source
+from edgebench.deploy import LocalArtifact
 from edgebench.device import emulator
 from edgebench.errors import UserError
 from edgebench.progress import Progress, Silent
@@ -38,7 +38,7 @@ PLAN = Plan(
 
 
 def count(
-    sources: Sequence[Source],
+    sources: Sequence[LocalArtifact],
     board: str,
     *,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
@@ -59,7 +59,7 @@ def count(
         return count_on(target, sources, progress)
 
 
-def count_on(target: Target, sources: Sequence[Source], progress: Progress) -> dict[str, tuple[int, str]]:
+def count_on(target: Target, sources: Sequence[LocalArtifact], progress: Progress) -> dict[str, tuple[int, str]]:
     """target: an emulated board, of which alone nanoseconds are instructions."""
     with tempfile.TemporaryDirectory(prefix="edgebench-instructions-") as results:
         return dict(map(_counted, deploy.deploy(target, sources, PLAN, Path(results), progress=progress)))

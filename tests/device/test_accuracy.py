@@ -61,7 +61,7 @@ def dotted(folder: Path, *, host_accuracy: float = 0.9, **models: Model) -> Path
 
 
 def score(folder: Path, where: Path, how: Plan) -> list[Record]:
-    return deploy.deploy(TARGET, deploy.sources([where]), plan.with_accuracy(how), folder / "results")
+    return deploy.deploy(TARGET, deploy.artifacts_at([where]), plan.with_accuracy(how), folder / "results")
 
 
 # ------------------------------------------------------------------ through the real agent

@@ -72,7 +72,7 @@ def test_the_agent_goes_over_the_cable_and_measures(
     relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, phone: Path, plug_in: Callable[..., str]
 ) -> None:
     plug_in()
-    records = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    records = deploy.deploy(NATIVE, deploy.artifacts_at([relu_bundle]), tiny_plan, tmp_path / "results")
     for one in records:
         assert one.target.transport == "adb" and one.rounds and one.golden and one.golden.passed
         assert not one.in_browser
@@ -86,7 +86,7 @@ def test_a_cable_that_is_pulled_while_files_go_over_it(
     monkeypatch.setattr(connection, "RECONNECT_S", 0.5)
     plug_in("--drop-after", "20000")  # in the middle of the agent's zipapp
     with pytest.raises(UserError) as caught:
-        deploy.deploy(NATIVE, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+        deploy.deploy(NATIVE, deploy.artifacts_at([relu_bundle]), tiny_plan, tmp_path / "results")
     assert "Traceback" not in str(caught.value) and caught.value.remedy
 
 
@@ -123,7 +123,7 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
     serial = plug_in()
     onlooker = Onlooker("round 3", lambda: plug_in.pull(serial))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
-    records = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
+    records = deploy.deploy(NATIVE, deploy.artifacts_at([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("The job was running there; connecting again" in line for line in onlooker.said), onlooker.said
     for one in records:
         assert one.outcome.status == "complete" and one.golden and one.golden.passed
@@ -142,7 +142,7 @@ def test_a_cable_that_falls_silent_in_the_middle_of_a_job_costs_nothing(
     _, proxy = plug_in.through_a_proxy()
     onlooker = Onlooker("round 3", proxy.stall, heal=("connecting again", proxy.heal))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
-    records = deploy.deploy(NATIVE, deploy.sources([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
+    records = deploy.deploy(NATIVE, deploy.artifacts_at([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("nothing heard for" in line for line in onlooker.said), onlooker.said
     for one in records:
         assert one.outcome.status == "complete" and one.golden and one.golden.passed
@@ -161,7 +161,7 @@ def test_the_browser_through_the_cable(
     """reverse, am start, the page on localhost: threads, a fine clock, and what the phone's shell knows besides."""
     plug_in()
     person = Person()
-    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    sources = [one for one in deploy.artifacts_at([BUNDLE]) if one.artifact.precision == "int8"]
     plan = msgspec.structs.replace(tiny_plan, energy_windows=1, energy_windows_max=1, energy_window_s=0.2)
     try:
         records = deploy.deploy(PIXEL, sources, plan, tmp_path / "results", progress=person)
@@ -270,7 +270,7 @@ def test_the_bundle_runs_the_agent_and_answers_as_this_machine_does(
     bundle.build(Silent(), shell="/bin/sh", runner=f"qemu-aarch64 -cpu cortex-a72 -L {tmp_path / 'sysroot'} ")
     serial = plug_in()
     target = Target(name="pixel", transport="adb", host=serial, emulated=True, runtimes=("onnxruntime", "litert"))
-    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    sources = [one for one in deploy.artifacts_at([BUNDLE]) if one.artifact.precision == "int8"]
     records = deploy.deploy(target, sources, tiny_plan, tmp_path / "results")
     assert [one.runtime.name for one in records] == ["onnxruntime", "litert"]
     for one in records:

@@ -67,7 +67,7 @@ def here(tool: Path) -> Target:
 
 
 def measure(target: Target, path: Path, plan: Plan, tmp_path: Path) -> list[Record]:
-    return deploy.deploy(target, deploy.sources([path]), plan, tmp_path / "results")
+    return deploy.deploy(target, deploy.artifacts_at([path]), plan, tmp_path / "results")
 
 
 @needs_adb
@@ -160,7 +160,7 @@ def test_what_it_cannot_tell_is_refused(
     tool: Path, relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, what: dict[str, float], said: str
 ) -> None:
     plan = msgspec.structs.replace(tiny_plan, **what)
-    sources = [one for one in deploy.sources([relu_bundle]) if one.artifact.format == "tflite"]
+    sources = [one for one in deploy.artifacts_at([relu_bundle]) if one.artifact.format == "tflite"]
     with pytest.raises(UserError, match=f"benchmark-model tells times only, and {said} was asked for"):
         deploy.deploy(here(tool), sources, plan, tmp_path / "results")
 
@@ -199,7 +199,7 @@ def test_garbled_results_are_none(text: str, reason: str) -> None:
 def test_the_tool_is_told_the_sizes_and_the_signature(tool: Path, tiny_plan: Plan, tmp_path: Path, cache: Path) -> None:
     path = odd_models.with_shape(tmp_path / "open.tflite", [1, 1, 1, 3], [-1, -1, -1, 3])
     target = here(tool)
-    wanted = deploy.sources([path], feeding.wish(["x=1x8x6x3"]))
+    wanted = deploy.artifacts_at([path], feeding.wish(["x=1x8x6x3"]))
     (one,) = deploy.deploy(target, wanted, tiny_plan, tmp_path / "results")
     assert one.outcome.status in ("complete", "budget"), one.outcome
     (log,) = cache.rglob("benchmark_model.log")

@@ -20,7 +20,7 @@ import pytest
 from edgebench import compare, deploy
 from edgebench.analysis import verdict
 from edgebench.device import agent, emulator
-from edgebench.device.emulator.machine import Machine
+from edgebench.device.emulator.machine import EmulatedMachine
 from edgebench.device.transports import ssh
 from edgebench.errors import UserError
 from edgebench.files import cache as cache_
@@ -38,7 +38,7 @@ SILENT = Silent()
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedMachine]:
     try:
         started = emulator.start("rpi4", run=tmp_path_factory.mktemp("board"), root=USERS_CACHE)
     except UserError as error:
@@ -48,7 +48,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def board(machine: Machine, cache: Path) -> Target:
+def board(machine: EmulatedMachine, cache: Path) -> Target:
     """The target, with the wheels of earlier runs at hand."""
     (USERS_CACHE / "wheels").mkdir(parents=True, exist_ok=True)
     cache.mkdir()
@@ -58,7 +58,7 @@ def board(machine: Machine, cache: Path) -> Target:
     )
 
 
-def on_board(machine: Machine, command: str) -> str:
+def on_board(machine: EmulatedMachine, command: str) -> str:
     done = subprocess.run(
         ["ssh", "-F", str(machine.ssh_config), machine.host_alias, command], capture_output=True, text=True, timeout=120
     )
@@ -66,7 +66,7 @@ def on_board(machine: Machine, command: str) -> str:
 
 
 def measure(target: Target, folder: Path, plan: Plan, results: Path, progress: Progress = SILENT) -> list[Record]:
-    return deploy.deploy(target, deploy.sources([folder]), plan, results, progress=progress)
+    return deploy.deploy(target, deploy.artifacts_at([folder]), plan, results, progress=progress)
 
 
 def relu_tflite(folder: Path) -> Path:
@@ -103,17 +103,17 @@ def networks(board: Target, tiny_plan: Plan, tmp_path: Path, made: Made) -> Made
 
 
 def count(board: Target, made: Made, folder: Path) -> None:
-    sources = deploy.sources([make_relu_bundle(folder, expected=[0.0, 1.0, 2.0])])
+    sources = deploy.artifacts_at([make_relu_bundle(folder, expected=[0.0, 1.0, 2.0])])
     made.counts.append(counting.count_on(board, sources, Silent()))
 
 
-def test_the_board_is_bare_and_cut_off(machine: Machine) -> None:
+def test_the_board_is_bare_and_cut_off(machine: EmulatedMachine) -> None:
     assert on_board(machine, "uname -m") == "aarch64"
     assert on_board(machine, "python3 -c 'import numpy' 2>/dev/null && echo yes") == ""
     assert on_board(machine, "timeout 5 bash -c 'echo > /dev/tcp/1.1.1.1/53' 2>/dev/null && echo yes") == ""
 
 
-def test_runtimes_arrive_and_outputs_are_those_of_this_machine(machine: Machine, networks: Made) -> None:
+def test_runtimes_arrive_and_outputs_are_those_of_this_machine(machine: EmulatedMachine, networks: Made) -> None:
     there, here = networks.there, networks.here
     assert {one.runtime.name for one in there} == {"onnxruntime", "litert"}
     for one in there:
@@ -159,12 +159,12 @@ def test_counted_instructions_are_the_same_each_time(board: Target, made: Made, 
         assert runtime.split()[0] == ("onnxruntime" if "onnx" in name else "litert")
 
 
-def set_board(machine: Machine, *, throttled: str, millidegrees: int) -> None:
+def set_board(machine: EmulatedMachine, *, throttled: str, millidegrees: int) -> None:
     temperature = "/run/fakepi/thermal/thermal_zone0/temp"
     on_board(machine, f"sudo sh -c 'echo {throttled} > /run/fakepi/throttled; echo {millidegrees} > {temperature}'")
 
 
-def test_heat_and_throttling_are_seen(machine: Machine, board: Target, tiny_plan: Plan, tmp_path: Path) -> None:
+def test_heat_and_throttling_are_seen(machine: EmulatedMachine, board: Target, tiny_plan: Plan, tmp_path: Path) -> None:
     plan = msgspec.structs.replace(tiny_plan, gate_max_s=1.0)  # it is hot until the end
     set_board(machine, throttled="0x50005", millidegrees=82000)
     try:
@@ -178,7 +178,7 @@ def test_heat_and_throttling_are_seen(machine: Machine, board: Target, tiny_plan
 
 
 def test_a_lost_link_is_taken_up_again(
-    machine: Machine, board: Target, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: EmulatedMachine, board: Target, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network goes away in the middle of the rounds; the job goes on there and nothing is lost."""
     monkeypatch.setattr(ssh, "KEEP_ALIVE_S", 2)
@@ -216,7 +216,7 @@ def test_a_lost_link_is_taken_up_again(
     assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds)))
 
 
-def test_check_says_what_is_there(machine: Machine, tmp_path: Path) -> None:
+def test_check_says_what_is_there(machine: EmulatedMachine, tmp_path: Path) -> None:
     (tmp_path / "targets.yaml").write_text(
         f"board: {{transport: ssh, ssh_config: {machine.ssh_config}, host: {machine.host_alias}, emulated: true}}\n"
     )

@@ -26,7 +26,7 @@ HERE = Target(name="here", transport="local")
 
 
 def measure(what: list[Path], plan: Plan, results: Path, target: Target = HERE) -> list[Record]:
-    return deploy.deploy(target, deploy.sources(what), plan, results)
+    return deploy.deploy(target, deploy.artifacts_at(what), plan, results)
 
 
 def test_a_bundle_becomes_one_complete_record_per_artifact(relu_bundle: Path, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_unknown_names_are_answered_with_a_guess(models: Path, tiny_plan: Plan, 
             [models / "relu.onnx"], tiny_plan, tmp_path, Target(name="x", transport="local", runtimes=("onxruntime",))
         )
     with pytest.raises(BadFile, match="no format"):
-        deploy.sources([tmp_path / "model.pt"])
+        deploy.artifacts_at([tmp_path / "model.pt"])
     with pytest.raises(UnknownName, match="Did you mean 'desktop-cpu'"):
         targets.load("desktop-cpo", targets.find_file(None))
 

@@ -33,7 +33,7 @@ CPU = {"threads": 1, "device": "cpu"}
 def measure(
     what: list[Path], plan: Plan, results: Path, *shapes: str, signature: str = "", target: Target = HERE
 ) -> list[Record]:
-    wanted = deploy.sources(what, feeding.wish(shapes, signature))
+    wanted = deploy.artifacts_at(what, feeding.wish(shapes, signature))
     return deploy.deploy(target, wanted, plan, results)
 
 
@@ -76,7 +76,7 @@ def test_another_shape_is_another_job(tiny_plan: Plan, tmp_path: Path) -> None:
     path = odd_models.detector(tmp_path / "a.onnx")
     keys = set()
     for shape in ("image=1x3x8x8", "image=1x3x8x9"):
-        (source,) = deploy.sources([path], feeding.wish([shape]))
+        (source,) = deploy.artifacts_at([path], feeding.wish([shape]))
         keys.add(job_store.job_key(HERE, tiny_plan, [source.artifact], "agent", [source.feeding.options]))
     assert len(keys) == 2
 
@@ -88,7 +88,7 @@ def test_of_several_signatures_the_one_that_ran_is_said_and_chosen(tiny_plan: Pl
     assert_timed(first), assert_timed(other)
     assert (first.signature, first.fed[0].shape) == ("prefill", (1, 64))
     assert (other.signature, other.fed[0].shape) == ("decode", (1, 1))
-    (source,) = deploy.sources([path])
+    (source,) = deploy.artifacts_at([path])
     assert source.feeding.said == (
         "llm.tflite: its signature 'prefill' is run, of decode, prefill; --signature chooses",
     )
@@ -98,7 +98,7 @@ def test_of_several_graphs_without_signatures_the_main_one_is_run_and_said(tiny_
     path = odd_models.with_signatures(tmp_path / "two.tflite", {"a": 64, "b": 1}, named=False)
     (one,) = measure([path], tiny_plan, tmp_path / "results")
     assert (one.signature, one.fed[0].shape) == ("main graph of 2", (1, 64))
-    assert deploy.sources([path])[0].feeding.said == ("two.tflite: its main graph is run, of 2",)
+    assert deploy.artifacts_at([path])[0].feeding.said == ("two.tflite: its main graph is run, of 2",)
 
 
 def test_a_file_of_one_signature_does_not_need_to_say_so(models: Path, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_whole_numbers_of_any_size_are_fed(code: int, tmp_path: Path) -> None:
 
 def test_a_bundle_is_fed_other_sizes_without_its_golden_inputs(tiny_plan: Plan, tmp_path: Path) -> None:
     """Its ONNX files take any number of images, and the golden inputs are one each."""
-    found = deploy.sources([Path(__file__).parents[1] / "data/bundle"], feeding.wish(["input=4x1x28x28"]))
+    found = deploy.artifacts_at([Path(__file__).parents[1] / "data/bundle"], feeding.wish(["input=4x1x28x28"]))
     onnx_fp32 = next(one for one in found if one.artifact.name.endswith("onnx-fp32"))
     others = [one for one in found if one.artifact.format == "tflite"]
     assert onnx_fp32.artifact.golden is None and all(one.artifact.golden for one in others)
@@ -137,7 +137,7 @@ def test_an_input_may_be_empty_or_have_no_sizes_in_the_file(tmp_path: Path) -> N
         ("x", TensorProto.FLOAT, ["batch", 1, 4]),
     ]
     path = odd_models.onnx_file(tmp_path / "a.onnx", [node], ports, [("y", TensorProto.FLOAT, ["batch", None, 4])])
-    (source,) = deploy.sources([path], feeding.wish(["past=1x0x4"]))
+    (source,) = deploy.artifacts_at([path], feeding.wish(["past=1x0x4"]))
     session = onnxruntime.load(str(path), {**CPU, **source.feeding.options})
     for index, spec in enumerate(session.inputs()):
         session.feed(index, bytes(spec["bytes"]))
@@ -167,7 +167,7 @@ def test_a_program_of_torch_takes_several_inputs_and_other_sizes(tiny_plan: Plan
     assert [one.shape for one in given.fed] == [(2, 3, 8, 24), (2, 3)]
     for wrong, said in (("image=1x3x8x25", "numbers are fixed"), ("imge=1x3x8x24", "There are: image, mask")):
         with pytest.raises(UserError, match=said):
-            deploy.sources([path], feeding.wish([wrong]))
+            deploy.artifacts_at([path], feeding.wish([wrong]))
 
 
 # ------------------------------------------------------------------ sizes that depend on what is fed
@@ -254,7 +254,7 @@ def test_other_weights_are_another_job(tiny_plan: Plan, tmp_path: Path) -> None:
     keys, graphs = set(), set()
     for value in (0.5, 0.25):
         path = odd_models.outside(tmp_path / "a.onnx", value=value)
-        (source,) = deploy.sources([path])
+        (source,) = deploy.artifacts_at([path])
         graphs.add(source.artifact.content.sha256)
         keys.add(job_store.job_key(HERE, tiny_plan, [source.artifact], "agent"))
     assert len(graphs) == 1 and len(keys) == 2
@@ -264,7 +264,7 @@ def test_a_missing_part_is_named_with_where_it_was_looked_for(tmp_path: Path) ->
     path = odd_models.outside(tmp_path / "a.onnx")
     (tmp_path / "a.onnx.data").unlink()
     with pytest.raises(BadFile) as raised:
-        deploy.sources([path])
+        deploy.artifacts_at([path])
     assert raised.value.seen == f"its weights are in a.onnx.data, which is not in {tmp_path}"
 
 
@@ -272,7 +272,7 @@ def test_a_bundle_holds_all_parts_and_no_others(tiny_plan: Plan, tmp_path: Path)
     folder = tmp_path / "bundle"
     folder.mkdir()
     odd_models.outside(folder / "a.onnx")
-    (source,) = deploy.sources([folder / "a.onnx"])
+    (source,) = deploy.artifacts_at([folder / "a.onnx"])
 
     def saved(artifact: Artifact) -> Path:
         bundle.save(Bundle("b", "b", {}, (artifact,), "2026-11-30T00:00:00Z"), folder)
@@ -281,7 +281,7 @@ def test_a_bundle_holds_all_parts_and_no_others(tiny_plan: Plan, tmp_path: Path)
     (one,) = measure([saved(source.artifact)], tiny_plan, tmp_path / "results")
     assert_timed(one)
     with pytest.raises(BadFile, match="a.onnx.data, which bundle.json does not name"):
-        deploy.sources([saved(msgspec.structs.replace(source.artifact, companions=()))])
+        deploy.artifacts_at([saved(msgspec.structs.replace(source.artifact, companions=()))])
     saved(source.artifact)
     data = (folder / "a.onnx.data").read_bytes()
     (folder / "a.onnx.data").write_bytes(data[:-1] + b"x")

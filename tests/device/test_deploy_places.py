@@ -203,7 +203,7 @@ def test_a_record_that_finds_no_room_is_saved_by_the_next_deploy(
 ) -> None:
     """The job has ended by then: the second deploy collects the same one."""
     here, results = Target(name="desktop-cpu", transport="local"), tmp_path / "results"
-    wanted = deploy.sources([models / "relu.onnx", models / "relu.tflite"])
+    wanted = deploy.artifacts_at([models / "relu.onnx", models / "relu.tflite"])
     real, calls = Path.replace, []
 
     def no_room_for_the_second(self: Path, target: Path) -> Path:

@@ -55,7 +55,7 @@ def measured(
     monkeypatch.setattr(OpenJob, "append", noted)
     told = Told()
     bundle = simulated.write_bundle(folder / "bundle", models)
-    one, *_ = deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results", progress=told)
+    one, *_ = deploy.deploy(TARGET, deploy.artifacts_at([bundle]), how, folder / "results", progress=told)
     assert one.facts_after is not None and one.facts_after.uptime_s is not None
     return jobs[0].request, jobs[0].lines, one.facts_after.uptime_s, told.lines
 

@@ -53,7 +53,7 @@ def test_a_target_pins_its_worker_and_the_record_says_where_it_ran(
 ) -> None:
     last = max(os.sched_getaffinity(0))
     here = Target(name="here", transport="local", runtimes=("onnxruntime",), cpus=(last,))
-    one, *_ = deploy.deploy(here, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    one, *_ = deploy.deploy(here, deploy.artifacts_at([relu_bundle]), tiny_plan, tmp_path / "results")
     assert (one.runtime.threads, one.runtime.cpus) == (1, (last,))
     assert one.runtime.notes["nodes"] == {"CPUExecutionProvider": 1}
     (row,) = compare.compare([one]).rows
@@ -65,7 +65,7 @@ def test_a_processor_that_is_not_there_fails_with_its_reason(
 ) -> None:
     here = Target(name="here", transport="local", runtimes=("onnxruntime",), cpus=(4000,))
     with pytest.raises(UserError, match=r"there are processors .*, not \[4000\]"):
-        deploy.deploy(here, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+        deploy.deploy(here, deploy.artifacts_at([relu_bundle]), tiny_plan, tmp_path / "results")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_falls_back_is_never_timed_and_has_a_remedy_of_its_own(tmp_path: Pa
     board = Board(seed=1)
     models = {"good": Model(1_000_000, device=board), "bad": Model(1_000_000, fallback_nodes=3, device=board)}
     folder = simulated.write_bundle(tmp_path / "bundle", models)
-    good, bad = deploy.deploy(SIMULATED, deploy.sources([folder]), tiny_plan, tmp_path / "results")
+    good, bad = deploy.deploy(SIMULATED, deploy.artifacts_at([folder]), tiny_plan, tmp_path / "results")
     assert good.rounds and good.runtime.notes == {"nodes": {"simulated": 10}}
     assert not bad.rounds and (bad.outcome.status, bad.outcome.kind) == ("failed", "fallback")
     (reason,) = verdict.judge(bad).reasons

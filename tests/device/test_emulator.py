@@ -20,7 +20,7 @@ from edgebench.device.emulator.cache import board_folder, image_key, locked, mad
 from edgebench.device.emulator.debian import mirror
 from edgebench.device.emulator.host_tools import missing_packages, require, run_tool
 from edgebench.device.emulator.initramfs import Entry, cpio, make_initramfs
-from edgebench.device.emulator.machine import Machine, _write_ssh_config
+from edgebench.device.emulator.machine import EmulatedMachine, _write_ssh_config
 from edgebench.errors import UnknownName, UserError
 
 # Found before the `cache` fixture hides it: images take half a minute, and all tests share them.
@@ -223,7 +223,7 @@ def fake_run(tmp_path: Path) -> Iterator[tuple[Path, FakeQemu]]:
 
 def test_link_is_set_through_the_monitor(fake_run: tuple[Path, FakeQemu]) -> None:
     run, qemu = fake_run
-    Machine("rpi4", run).link(False)
+    EmulatedMachine("rpi4", run).link(False)
     assert qemu.heard[-1] == {"execute": "set_link", "arguments": {"name": "net0", "up": False}}
 
 
@@ -240,7 +240,7 @@ def test_refusal_and_end_of_qemu_are_told(fake_run: tuple[Path, FakeQemu]) -> No
 
 def test_ssh_reads_the_config_back(fake_run: tuple[Path, FakeQemu]) -> None:
     run, _ = fake_run
-    machine = Machine("rpi4", run)
+    machine = EmulatedMachine("rpi4", run)
     _write_ssh_config(machine)
     command = ["ssh", "-G", "-F", str(machine.ssh_config), machine.host_alias]
     try:
@@ -254,7 +254,7 @@ def test_ssh_reads_the_config_back(fake_run: tuple[Path, FakeQemu]) -> None:
 
 
 def test_process_number_of_another_program_is_no_machine(tmp_path: Path) -> None:
-    machine = Machine("rpi4", tmp_path)
+    machine = EmulatedMachine("rpi4", tmp_path)
     (tmp_path / "pid").write_text(str(os.getpid()))
     assert not machine.is_running()
     machine.stop()  # and this test goes on
@@ -265,7 +265,7 @@ def test_process_number_of_another_program_is_no_machine(tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedMachine]:
     if missing := missing_packages(building=True):
         pytest.skip(f"needs {', '.join(missing)}")
     machine = start("rpi4", run=tmp_path_factory.mktemp("board"), root=USERS_CACHE)
@@ -274,13 +274,13 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     assert not machine.is_running()
 
 
-def on_board(machine: Machine, command: str, connect_s: int = 30) -> subprocess.CompletedProcess[str]:
+def on_board(machine: EmulatedMachine, command: str, connect_s: int = 30) -> subprocess.CompletedProcess[str]:
     ssh = ["ssh", "-F", str(machine.ssh_config), "-o", f"ConnectTimeout={connect_s}", machine.host_alias]
     return subprocess.run([*ssh, command], text=True, capture_output=True, timeout=120, check=False)
 
 
 @pytest.mark.board
-def test_board_is_an_emulated_raspberry_pi(board: Machine) -> None:
+def test_board_is_an_emulated_raspberry_pi(board: EmulatedMachine) -> None:
     assert board.is_running()
     assert on_board(board, "uname -m; id -un").stdout == "aarch64\npi\n"
     assert "Raspberry Pi 4" in on_board(board, "cat /proc/device-tree/model").stdout
@@ -291,7 +291,7 @@ def test_board_is_an_emulated_raspberry_pi(board: Machine) -> None:
 
 
 @pytest.mark.board
-def test_board_has_a_bare_python_and_no_internet(board: Machine) -> None:
+def test_board_has_a_bare_python_and_no_internet(board: EmulatedMachine) -> None:
     assert on_board(board, "python3 -c 'import sys; print(sys.version_info[:2])'").stdout == "(3, 11)\n"
     for package in ("numpy", "onnxruntime", "pip"):
         assert "ModuleNotFoundError" in on_board(board, f"python3 -c 'import {package}'").stderr
@@ -302,7 +302,7 @@ def test_board_has_a_bare_python_and_no_internet(board: Machine) -> None:
 
 
 @pytest.mark.board
-def test_board_comes_back_when_its_link_does(board: Machine) -> None:
+def test_board_comes_back_when_its_link_does(board: EmulatedMachine) -> None:
     board.link(False)
     try:
         assert on_board(board, "true", connect_s=2).returncode == 255
@@ -312,7 +312,7 @@ def test_board_comes_back_when_its_link_does(board: Machine) -> None:
 
 
 @pytest.mark.board
-def test_failure_to_start_leaves_no_process(board: Machine, tmp_path: Path) -> None:
+def test_failure_to_start_leaves_no_process(board: EmulatedMachine, tmp_path: Path) -> None:
     """`board` is asked for only so that the image exists."""
 
     def interrupt(*args: object) -> None:
@@ -323,5 +323,5 @@ def test_failure_to_start_leaves_no_process(board: Machine, tmp_path: Path) -> N
         with pytest.raises(KeyboardInterrupt):
             start("rpi4", run=tmp_path, root=USERS_CACHE)
     assert (tmp_path / "ssh_config").exists()
-    assert not Machine("rpi4", tmp_path).is_running()
+    assert not EmulatedMachine("rpi4", tmp_path).is_running()
     assert not (tmp_path / "disk.qcow2").exists()

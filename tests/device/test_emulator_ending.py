@@ -16,8 +16,8 @@ from edgebench.device import emulator
 from edgebench.device.emulator import host_tools, qemu
 from edgebench.device.emulator.boards import find_board
 from edgebench.device.emulator.cache import board_folder, image_key
-from edgebench.device.emulator.files import Image
-from edgebench.device.emulator.machine import Machine
+from edgebench.device.emulator.files import BoardImage
+from edgebench.device.emulator.machine import EmulatedMachine
 
 # Goes on in the background, and answers the monitor once: the port of the board's sshd.
 QEMU = """#!{python}
@@ -64,7 +64,7 @@ def tools(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(host_tools, "_SEARCH_PATH", os.environ["PATH"])
     board = find_board("rpi4")
-    image = Image(board_folder(board) / f"image-{image_key(board, qemu.version())}")
+    image = BoardImage(board_folder(board) / f"image-{image_key(board, qemu.version())}")
     image.folder.mkdir(parents=True)
     for path in (image.snapshot, image.disk, image.login_key):
         path.touch()
@@ -105,7 +105,7 @@ def test_a_killed_user_leaves_no_machine(tools: Path, cache: Path) -> None:
     with use(60) as user:
         assert user.stdout is not None
         run = Path(user.stdout.readline().strip())
-        assert Machine("rpi4", run).is_running() and len(machines(cache)) == 1
+        assert EmulatedMachine("rpi4", run).is_running() and len(machines(cache)) == 1
         user.send_signal(signal.SIGKILL)
     wait_until(lambda: not machines(cache) and not run.exists())
 

@@ -189,7 +189,7 @@ def test_the_verdict_says_it(tiny_plan: Plan, tmp_path: Path) -> None:
     ]
     files[3].write_bytes((DATA / "crash-sigfpe.onnx").read_bytes())
     here = Target(name="here", transport="local")
-    records = deploy.deploy(here, deploy.sources(files), tiny_plan, tmp_path / "results")
+    records = deploy.deploy(here, deploy.artifacts_at(files), tiny_plan, tmp_path / "results")
     said = []
     for one in records:
         reason = verdict.judge(one).reasons[0]

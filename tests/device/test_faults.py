@@ -84,7 +84,9 @@ def _varint(number: int) -> bytes:
 
 def measure(board: Board, what: Path, plan: Plan, heard: Heard | None = None, **options: bool) -> Record:
     results = board.workdir.parent / "results"
-    (one,) = deploy.deploy(board.target, deploy.sources([what]), plan, results, progress=heard or Heard(), **options)
+    (one,) = deploy.deploy(
+        board.target, deploy.artifacts_at([what]), plan, results, progress=heard or Heard(), **options
+    )
     return one
 
 
@@ -350,7 +352,7 @@ def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, mode
     thread.start()
     wait_until(lambda: rounds_of(board))
     other = msgspec.structs.replace(board.target, workdir=str(board.workdir.with_name("agent-2")))
-    sources, results = deploy.sources([models / "relu.onnx"]), board.workdir.parent / "results-2"
+    sources, results = deploy.artifacts_at([models / "relu.onnx"]), board.workdir.parent / "results-2"
     with pytest.raises(
         TargetError, match=r"busy: .+@.+ has been measuring relu-onnx for \d+ s\. Wait for that with --wait"
     ):
@@ -372,7 +374,7 @@ def test_nothing_is_written_outside_the_agents_folder(
     for name in ("SILENCE_MAX_S", "JOURNAL_SILENCE_MAX_S"):
         monkeypatch.setattr(wire, name, 60.0)  # importing torch takes seconds
     results = board.workdir.parent / "results"
-    deploy.deploy(board.target, deploy.sources([relu_bundle]), tiny_plan, results)
+    deploy.deploy(board.target, deploy.artifacts_at([relu_bundle]), tiny_plan, results)
     if find_spec("torch"):
         made = measure(board, torch_program(tmp_path / "relu.pt2"), tiny_plan)
         assert made.runtime.name == "torch" and made.rounds

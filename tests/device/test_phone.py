@@ -38,7 +38,7 @@ def test_a_browser_keeps_a_pace_and_answers_a_whole_test_set(person: Person, tin
     preprocessing = data.load("fashion-mnist-mini").preprocessing
     sources = [
         replace(one, artifact=msgspec.structs.replace(one.artifact, preprocessing=preprocessing))
-        for one in deploy.sources([BUNDLE])
+        for one in deploy.artifacts_at([BUNDLE])
         if one.artifact.name.endswith(TWO)
     ]
     how = plan.with_accuracy(msgspec.structs.replace(tiny_plan, duty_hz=50.0, round_s=0.1))
@@ -74,7 +74,7 @@ def test_an_isolated_page_has_a_fine_clock(person: Person, tiny_plan: Plan, tmp_
 def assert_labelled(phone: dict[str, Record], plan: Plan, tmp_path: Path) -> None:
     """Browser rows say what they are, and so does a ratio to native ones, which answer the same to the bit."""
     here = Target(name="here", transport="local")
-    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.precision == "int8"]
+    sources = [one for one in deploy.artifacts_at([BUNDLE]) if one.artifact.precision == "int8"]
     native = deploy.deploy(here, sources, plan, tmp_path / "results")
     comparison = compare.compare([*native, *phone.values()])
     for row in comparison.rows[2:]:
@@ -129,7 +129,7 @@ def test_models_that_the_browser_cannot_load_fail_alone(
     odd_models.custom(models / "custom.onnx")
     odd_models.with_operator(models / "newer.tflite", version=99)
     names = ["custom.onnx", "newer.tflite", "relu.onnx", "relu.tflite"]
-    sources = deploy.sources([models / name for name in names])
+    sources = deploy.artifacts_at([models / name for name in names])
     first, second, *fine = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
     for broken in (first, second):
         assert (broken.outcome.status, broken.outcome.kind, broken.outcome.stage) == ("failed", "error", "check")
@@ -140,7 +140,7 @@ def test_models_that_the_browser_cannot_load_fail_alone(
 
 def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     files = [odd_models.detector(tmp_path / "a.onnx"), odd_models.nonzero(tmp_path / "b.onnx")]
-    sources = deploy.sources(files, feeding.wish(["image=1x3x16x24"]))
+    sources = deploy.artifacts_at(files, feeding.wish(["image=1x3x16x24"]))
     image, places = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
     assert image.rounds and image.fed == (FedInput("image", (1, 3, 16, 24), "float32"),)
     assert places.rounds
@@ -151,7 +151,7 @@ def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan:
 
 
 def test_weights_beside_the_graph_are_refused_in_one_sentence(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
-    sources = deploy.sources([odd_models.outside(tmp_path / "a.onnx")])
+    sources = deploy.artifacts_at([odd_models.outside(tmp_path / "a.onnx")])
     with pytest.raises(UserError, match=r"weights are in a\.onnx\.data, and a page in a browser loads one file only"):
         deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
 
@@ -160,7 +160,7 @@ def test_operators_that_the_browser_would_leave_out_are_refused(
     person: Person, tiny_plan: Plan, tmp_path: Path
 ) -> None:
     """It loads such files, and times the rest of them."""
-    sources = deploy.sources([odd_models.with_operator(tmp_path / "flex.tflite", custom="FlexErf")])
+    sources = deploy.artifacts_at([odd_models.with_operator(tmp_path / "flex.tflite", custom="FlexErf")])
     with pytest.raises(UserError, match="its operator FlexErf is a custom one, and LiteRT in a browser"):
         deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
 

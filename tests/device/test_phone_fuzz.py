@@ -28,7 +28,7 @@ from edgebench.device import journal
 from edgebench.device.phone import http as web
 from edgebench.device.phone import messages
 from edgebench.device.phone.device import Phone
-from edgebench.device.phone.page import Page, Refused
+from edgebench.device.phone.page import HttpRefusal, Page
 from edgebench.device.phone.station import Station
 from edgebench.device.phone.worker import PageWorker
 from edgebench.schema.facts import Facts
@@ -184,7 +184,7 @@ class Liar:
         data = json.dumps(self._answer).encode("utf-8", "surrogatepass")
         try:
             said = messages.read(data, len(data)).get("answer")
-        except Refused:
+        except HttpRefusal:
             raise TimeoutError from None  # the page is told, and has nothing else to say
         return said if isinstance(said, dict) else {}
 
@@ -267,7 +267,7 @@ def test_facts_of_any_kind_are_facts_or_left_out(anything: Any, told: dict[str, 
 @fuzzed
 @given(st.one_of(st.binary(max_size=400), _VALUES.map(lambda one: json.dumps(one).encode("utf-8", "surrogatepass"))))
 def test_a_body_is_a_message_or_refused(data: bytes) -> None:
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(HttpRefusal):
         assert isinstance(messages.read(data, len(data)), dict)
 
 
@@ -275,7 +275,7 @@ def test_a_body_is_a_message_or_refused(data: bytes) -> None:
     "data", [b"[" * 100_000, b'{"a":' * 3000, b"[]," * 200_001, b'{"a":1' + b',"b":2' * 5000 + b"}", b"\xff\xfe{}"]
 )
 def test_a_body_of_many_parts_is_not_read(data: bytes) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(HttpRefusal):
         messages.read(data, len(data))
 
 

@@ -39,7 +39,7 @@ class Aloud:
 
 target, plan, bundle, results = sys.argv[1:]
 target, plan = msgspec.json.decode(target, type=Target), msgspec.json.decode(plan, type=Plan)
-sources = [one for one in deploy.sources([Path(bundle)]) if one.artifact.precision == "int8"]
+sources = [one for one in deploy.artifacts_at([Path(bundle)]) if one.artifact.precision == "int8"]
 deploy.deploy(target, sources, plan, Path(results), progress=Aloud())
 """
 # The screen is locked, and unlocked again, while the next values are taken.

@@ -19,7 +19,7 @@ import pytest
 from edgebench.device.phone import answers, assets, certificate, code
 from edgebench.device.phone import http as web
 from edgebench.device.phone.device import describe_browser
-from edgebench.device.phone.page import Gone, Page, Refused, Reloaded
+from edgebench.device.phone.page import HttpRefusal, Page, PageGone, PageReloaded
 from edgebench.device.phone.station import Station
 from edgebench.device.phone.worker import PageWorker
 from edgebench.errors import BadFile, UserError
@@ -171,7 +171,7 @@ class Asked:
     def _ask(self, page: Page, timeout_s: float) -> None:
         try:
             self.outcome = page.ask({"do": "time"}, timeout_s)
-        except (Reloaded, Gone, TimeoutError) as error:
+        except (PageReloaded, PageGone, TimeoutError) as error:
             self.outcome = error
 
     def result(self) -> Any:
@@ -203,10 +203,10 @@ def test_a_reload_ends_the_request_and_a_silent_phone_is_gone() -> None:
     page.turn("c", "p", None)
     page.leave("c", "p")
     page.hello("c", "p2", {})
-    assert isinstance(asked.result(), Reloaded)
-    with pytest.raises(Refused):
+    assert isinstance(asked.result(), PageReloaded)
+    with pytest.raises(HttpRefusal):
         page.turn("c", "p", None)
-    assert isinstance(Asked(page).result(), Gone)
+    assert isinstance(Asked(page).result(), PageGone)
 
 
 def test_a_page_that_was_closed_is_not_here_until_it_speaks_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,9 +217,9 @@ def test_a_page_that_was_closed_is_not_here_until_it_speaks_again(monkeypatch: p
     page.leave("c", "other")
     assert page.is_here()
     page.leave("c", "p")
-    assert not page.is_here() and isinstance(Asked(page, timeout_s=0.1).result(), Gone)
+    assert not page.is_here() and isinstance(Asked(page, timeout_s=0.1).result(), PageGone)
     page.turn("c", "p", None, wait_s=0)
-    assert not page.is_here() and isinstance(Asked(page, timeout_s=0.1).result(), Gone)
+    assert not page.is_here() and isinstance(Asked(page, timeout_s=0.1).result(), PageGone)
     monkeypatch.setattr("edgebench.device.phone.presence.LATE_S", 0)
     page.turn("c", "p", None, wait_s=0)
     assert page.is_here() and isinstance(Asked(page, timeout_s=0.1).result(), TimeoutError)

@@ -47,7 +47,8 @@ try:
         time.sleep(0.2)
     target = Target(name="pixel", transport="adb", python=sys.executable, workdir=folder + "/agent")
     ask = lambda *words: _adb.ask(_adb.command(target), *words, where="test")
-    deploy.deploy(target, deploy.sources([Path(bundle)]), msgspec.json.decode(plan, type=Plan), Path(folder, "results"))
+    wanted = deploy.artifacts_at([Path(bundle)])
+    deploy.deploy(target, wanted, msgspec.json.decode(plan, type=Plan), Path(folder, "results"))
     print(subprocess.run([*_adb.command(target), "shell", "-T", "echo hi; exit 3"]).returncode)
     print(ask("reverse", "tcp:0", "tcp:1234").isdigit())
 finally:

@@ -65,7 +65,7 @@ def wasteful(path: Path) -> Path:
 def measure(group: Group, files: list[Path], plan: Plan) -> list[Record]:
     target = Target(name="here", transport="local", python=str(group.python))
     results = group.python.parent / "results"
-    return deploy.deploy(target, deploy.sources(files), plan, results)
+    return deploy.deploy(target, deploy.artifacts_at(files), plan, results)
 
 
 def forget_pages(folder: Path) -> None:

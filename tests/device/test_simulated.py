@@ -32,7 +32,7 @@ MS = 1_000_000
 
 def measure(folder: Path, models: dict[str, Model], how: Plan | None = None) -> list[Record]:
     bundle = simulated.write_bundle(folder / "bundle", models)
-    return deploy.deploy(TARGET, deploy.sources([bundle]), how or DEFAULT, folder / "results")
+    return deploy.deploy(TARGET, deploy.artifacts_at([bundle]), how or DEFAULT, folder / "results")
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ def test_a_real_runtime_goes_on_in_fresh_processes_with_the_same_input(
 ) -> None:
     here = Target(name="here", transport="local", runtimes=("onnxruntime",))
     how = msgspec.structs.replace(tiny_plan, rounds_per_process=1)
-    (one,) = deploy.deploy(here, deploy.sources([relu_bundle]), how, tmp_path / "results")
+    (one,) = deploy.deploy(here, deploy.artifacts_at([relu_bundle]), how, tmp_path / "results")
     assert one.outcome.status in ("complete", "budget") and one.golden is not None and one.golden.passed
     assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 3
     assert len(one.warmup) >= len(one.rounds)
@@ -160,7 +160,7 @@ def test_a_file_that_is_no_prescription_fails_alone(tmp_path: Path, tiny_plan: P
         (tmp_path / f"{name}.sim").write_text(text)
     (tmp_path / "other.sim").write_text('{"latency_ns": 1000000, "device": {"seed": 9}}')
     files = [tmp_path / f"{name}.sim" for name in ("bad", "empty", "good", "other")]
-    bad, empty, good, other = deploy.deploy(TARGET, deploy.sources(files), tiny_plan, tmp_path / "results")
+    bad, empty, good, other = deploy.deploy(TARGET, deploy.artifacts_at(files), tiny_plan, tmp_path / "results")
     assert "latncy_ns" in bad.outcome.reason and "no prescription" in empty.outcome.reason
     assert good.rounds
     assert "share one" in other.outcome.reason

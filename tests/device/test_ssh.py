@@ -52,7 +52,7 @@ def test_a_whole_deploy_over_ssh(relu_bundle: Path, tiny_plan: Plan, tmp_path: P
     import sys
 
     target = Target(name="board", transport="ssh", host="board.local", python=sys.executable)
-    records = deploy.deploy(target, deploy.sources([relu_bundle]), tiny_plan, tmp_path / "results")
+    records = deploy.deploy(target, deploy.artifacts_at([relu_bundle]), tiny_plan, tmp_path / "results")
     assert len(records) == 2
     for one in records:
         assert one.target.transport == "ssh" and one.rounds and one.golden and one.golden.passed

@@ -307,7 +307,7 @@ def counters(sysroot: Path) -> Iterator[Counters]:
 
 
 def deploy_relu(models: Path, plan: Plan, results: Path) -> Record:
-    source = deploy.sources([models / "relu.onnx"])
+    source = deploy.artifacts_at([models / "relu.onnx"])
     (one,) = deploy.deploy(Target(name="here", transport="local"), source, plan, results)
     return one
 

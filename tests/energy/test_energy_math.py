@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks import energy as truth
 from edgebench.energy.meters import Sample, _calibration, _clock, _integration
 from edgebench.energy.meters._clock import Exchange
-from edgebench.energy.meters._integration import Around, Refused, WindowEnergy
+from edgebench.energy.meters._integration import NoEnergy, WindowContext, WindowEnergy
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.errors import BadFile, UserError
 from edgebench.schema.energy_reading import Accuracy
@@ -33,8 +33,8 @@ def integrate(kind: str, watts: np.ndarray, start_s: float = 10.03, end_s: float
     return _integration.integrate(TIMES_S, trace(kind, watts), start_s, end_s, SENSORS[kind])
 
 
-def refusal(*arguments: object, **keywords: object) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(*arguments: object, **keywords: object) -> NoEnergy:
+    with pytest.raises(NoEnergy) as caught:
         _integration.integrate(*arguments, **keywords)  # type: ignore[arg-type]
     assert str(caught.value)
     return caught.value
@@ -108,7 +108,7 @@ def test_an_average_is_shared_out_at_the_edges() -> None:
 def test_known_idle_power_divides_the_interval_at_an_edge() -> None:
     """1 W until 0.75 s, 9 W until 2.25 s, 1 W: the averages are 3, 9, 3 W, and the window has 13.5 J."""
     arguments = np.array([1.0, 2.0, 3.0]), np.array([3.0, 9.0, 3.0]), 0.75, 2.25, Sensor("average", 1.0)
-    known = _integration.integrate(*arguments, Around(beside_w=1.0))
+    known = _integration.integrate(*arguments, WindowContext(beside_w=1.0))
     evenly = _integration.integrate(*arguments)
     assert known.energy_j == pytest.approx(13.5)
     assert evenly.energy_j == pytest.approx(10.5) and evenly.u95_j >= 3.0
@@ -171,7 +171,7 @@ def test_accuracy_is_systematic_and_kept_apart() -> None:
 def test_an_edge_at_an_unknown_instant_costs_the_step_of_power() -> None:
     watts = np.where((TIMES_S > 10) & (TIMES_S <= 30), 8.0, 3.0)
     sure = _integration.integrate(TIMES_S, watts, 10.0, 30.0, SENSORS["average"])
-    unsure = _integration.integrate(TIMES_S, watts, 10.0, 30.0, SENSORS["average"], Around(0.02))
+    unsure = _integration.integrate(TIMES_S, watts, 10.0, 30.0, SENSORS["average"], WindowContext(0.02))
     assert unsure.energy_j == sure.energy_j
     assert unsure.u_window_j == pytest.approx(np.sqrt(2) * 5.0 * 0.02, rel=0.01)
 

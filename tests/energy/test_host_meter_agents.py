@@ -86,7 +86,7 @@ def energy_plan(tiny_plan: Plan) -> Plan:
 
 
 def measure(target: Target, models: Path, plan: Plan, tmp_path: Path) -> Record:
-    (one,) = deploy.deploy(target, deploy.sources([models / "relu.onnx"]), plan, tmp_path / "results")
+    (one,) = deploy.deploy(target, deploy.artifacts_at([models / "relu.onnx"]), plan, tmp_path / "results")
     return one
 
 

@@ -16,7 +16,7 @@ import pytest
 from benchmarks import meters as jobs
 from device_agents.python.runtimes import onnxruntime
 from edgebench.analysis import verdict
-from edgebench.energy.meters import Lost, _calibration
+from edgebench.energy.meters import MeterLost, _calibration
 from edgebench.schema.energy_reading import EnergyReading
 from tests.conftest import run_cli
 from tests.support.played_meters import Constant, Faults, OnPty, Player, kinds, record
@@ -113,22 +113,22 @@ def test_every_meter_of_a_device_knows_the_joules_that_were_prescribed(kind: str
 
 def test_a_load_in_step_with_a_point_meter_is_said() -> None:
     """A burst of 60 ms every 100 ms, met at the same moment by ten values a second."""
-    from edgebench.energy.meters._integration import Around, integrate
+    from edgebench.energy.meters._integration import WindowContext, integrate
     from edgebench.energy.meters._sensor import Sensor
 
     times_s = np.arange(0.0, 40.0, 0.1)
     met_w = np.where((times_s > 10) & (times_s <= 30), 6.0, 3.0)  # the truth is 4.8 W
     sensor = Sensor("point", 0.1)
-    told = integrate(times_s, met_w, 10.0, 30.0, sensor, Around(beside_w=3.0, room_s=1.0, repeat_s=0.1))
+    told = integrate(times_s, met_w, 10.0, 30.0, sensor, WindowContext(beside_w=3.0, room_s=1.0, repeat_s=0.1))
     assert "aliasing" in told.flags and 2 * told.u_window_j > (6.0 - 4.8) * 20
-    apart = integrate(times_s, met_w, 10.0, 30.0, sensor, Around(beside_w=3.0, room_s=1.0, repeat_s=0.0837))
+    apart = integrate(times_s, met_w, 10.0, 30.0, sensor, WindowContext(beside_w=3.0, room_s=1.0, repeat_s=0.0837))
     assert "aliasing" not in apart.flags
 
 
 def test_words_that_a_ppk2_lost_do_not_shift_the_rest() -> None:
     trace, meter = record("ppk2", Constant(1.5), 1000.0, 1003.0, Faults(lost=0.1))
     assert trace.watts == pytest.approx(1.5, abs=1e-3) and meter.tally.dropped > 0
-    with pytest.raises(Lost, match="said nothing that fits"):
+    with pytest.raises(MeterLost, match="said nothing that fits"):
         record("ppk2", Constant(1.5), 1000.0, 1012.0, Faults(garbled=0.05))
 
 

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edgebench.energy.meters import Lost, _serial, _um, csv_serial, fnb58, ppk2, tc66c
+from edgebench.energy.meters import MeterLost, _serial, _um, csv_serial, fnb58, ppk2, tc66c
 from edgebench.errors import UserError
 from tests.support.fake_meters import FakePpk2, FakeTc66c, um_frame
 from tests.support.played_meters import Constant, Player
@@ -205,7 +205,7 @@ def test_a_driver_does_not_grow_with_what_it_cannot_read(kind: str) -> None:
 
 
 def test_a_meter_that_streams_on_when_told_to_stop_is_said() -> None:
-    with pytest.raises(Lost, match="it goes on streaming"):
+    with pytest.raises(MeterLost, match="it goes on streaming"):
         clock = SimpleNamespace(now_s=100.0)
         fake = SimpleNamespace(monotonic=lambda: clock.now_s)
         with mock.patch.object(ppk2, "time", fake):

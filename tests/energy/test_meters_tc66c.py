@@ -14,7 +14,7 @@ def test_the_bytes_of_a_tc66c() -> None:
     meter = FakeTc66c(voltage_v=5.1234, current_a=0.65432, power_w=3.3523, temperature_c=-7)
     blocks, rest = tc66c.split(b"\x00\x01\x02" + meter.frame() + b"rest")
     assert blocks is not None and rest == b"rest"
-    assert tc66c.parse(blocks) == tc66c.Reading(
+    assert tc66c.parse(blocks) == tc66c.Tc66cAnswer(
         "TC66", "1.14", 2026, pytest.approx(5.1234), pytest.approx(0.65432), pytest.approx(3.3523), -7
     )
     assert tc66c.crc16(b"123456789") == 0x4B37  # the check value of CRC-16/MODBUS

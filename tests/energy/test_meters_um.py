@@ -23,7 +23,7 @@ from tests.support.host_meters import quick as quick
 def test_the_bytes_of_a_um25c() -> None:
     assert len(UM25C_VECTOR) == _um.SIZE
     assert _um.split(UM25C_VECTOR) == (UM25C_VECTOR, b"")
-    assert _um.parse(UM25C_VECTOR) == _um.Reading(
+    assert _um.parse(UM25C_VECTOR) == _um.UmAnswer(
         model="UM25C",
         voltage_v=pytest.approx(5.123),
         current_a=pytest.approx(0.6543),

@@ -187,7 +187,9 @@ def test_onnx_int8_has_unsigned_activations_and_signed_weights_per_channel(expor
 def test_a_device_scores_what_the_exporter_did(exported: Exported, folder: Path) -> None:
     """Through the agent, with its own reading of the inputs: the same file is right on the same images."""
     formats = ("onnx-fp32", "onnx-int8", "tflite-int8")
-    wanted = [one for one in deploy.sources([exported.path]) if one.artifact.name.removeprefix("dense-") in formats]
+    wanted = [
+        one for one in deploy.artifacts_at([exported.path]) if one.artifact.name.removeprefix("dense-") in formats
+    ]
     here = Target(name="here", transport="local", runtimes=("onnxruntime", "litert"))
     how = msgspec.structs.replace(plan.with_accuracy(plan.named("quick")), seconds_min=0.0, seconds_max=0.2)
     for one in deploy.deploy(here, wanted, how, folder / "results"):

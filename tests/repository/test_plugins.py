@@ -22,7 +22,7 @@ import device_agents.python.meters as meters
 import exporters
 from device_agents.python import energy
 from edgebench import compare, plugins
-from edgebench.device.transports import OwnAgent, Transport
+from edgebench.device.transports import AgentTransport, Transport
 from edgebench.errors import UnknownName
 from edgebench.schema.bundle import FORMAT_OF_SUFFIX, Format, Precision
 from edgebench.schema.energy_reading import Instrument, Scope
@@ -114,12 +114,12 @@ def test_names_with_an_underscore_are_helpers(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def open_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transport | OwnAgent]]:
+def open_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Transport | AgentTransport]]:
     """Open transports of a made-up device, with stand-ins for the programs they call; closed in the end."""
     monkeypatch.setenv("PATH", f"{Path(__file__).parents[1] / 'stubs'}:{os.environ['PATH']}")
     with contextlib.ExitStack() as opened:
 
-        def open_(name: str, **keys: Any) -> Transport | OwnAgent:
+        def open_(name: str, **keys: Any) -> Transport | AgentTransport:
             target = Target(name="x", transport=name, host="nowhere.invalid", **keys)
             transport = load("edgebench.device.transports", name).open_transport(target)
             return opened.enter_context(contextlib.closing(transport))
@@ -128,10 +128,12 @@ def open_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Tr
 
 
 @every("edgebench.device.transports")
-def test_a_transport_does_what_its_package_says(name: str, open_transport: Callable[..., Transport | OwnAgent]) -> None:
+def test_a_transport_does_what_its_package_says(
+    name: str, open_transport: Callable[..., Transport | AgentTransport]
+) -> None:
     opened = open_transport(name)
     assert parameters(opened.connect) == ["progress"] and parameters(opened.close) == []
-    if isinstance(opened, OwnAgent):
+    if isinstance(opened, AgentTransport):
         assert len(opened.sha256) == 64 and parameters(opened.session) == []
     else:
         assert opened.python and opened.workdir
@@ -140,7 +142,7 @@ def test_a_transport_does_what_its_package_says(name: str, open_transport: Calla
 
 @every("edgebench.device.transports")
 def test_a_transport_takes_interpreter_and_folder_from_the_target(
-    name: str, open_transport: Callable[..., Transport | OwnAgent]
+    name: str, open_transport: Callable[..., Transport | AgentTransport]
 ) -> None:
     opened = open_transport(name, python="/opt/python", workdir="/var/agent")
     assert getattr(opened, "python", "/opt/python") == "/opt/python"

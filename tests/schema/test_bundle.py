@@ -231,7 +231,7 @@ def test_a_loose_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_artifacts_of_one_name_get_numbers(relu_bundle: Path, models: Path, tmp_path: Path) -> None:
-    found = deploy.sources([relu_bundle, models / "relu.onnx", relu_bundle, models / "relu.onnx"])
+    found = deploy.artifacts_at([relu_bundle, models / "relu.onnx", relu_bundle, models / "relu.onnx"])
     assert [source.artifact.name for source in found] == [
         "relu-onnx-fp32",
         "relu-tflite-fp32",

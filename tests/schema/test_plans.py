@@ -27,7 +27,7 @@ MS = 1_000_000
 
 def measure(folder: Path, models: dict[str, Model], how: Plan) -> list[Record]:
     bundle = simulated.write_bundle(folder / "bundle", models)
-    return deploy.deploy(TARGET, deploy.sources([bundle]), how, folder / "results")
+    return deploy.deploy(TARGET, deploy.artifacts_at([bundle]), how, folder / "results")
 
 
 def seen(one: Record) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from edgebench import deploy
-from edgebench.deploy import Source
+from edgebench.deploy import LocalArtifact
 from edgebench.errors import Unreachable, UserError
 from edgebench.schema import bundle, checkpoint, plan, record_files
 from edgebench.schema.plan import Plan
@@ -39,7 +39,9 @@ class Board:
         self.outcome = Outcome("complete")
         self.unreachable = False
 
-    def deploy(self, target: Target, wanted: Sequence[Source], how: Plan, results: Path, **_: Any) -> list[Record]:
+    def deploy(
+        self, target: Target, wanted: Sequence[LocalArtifact], how: Plan, results: Path, **_: Any
+    ) -> list[Record]:
         if self.unreachable:
             raise Unreachable(f"target '{target.name}'", "nobody answers", "Switch it on")
         self.jobs.append([source.artifact.name for source in wanted])
@@ -48,7 +50,7 @@ class Board:
         save_all(results, records)
         return records
 
-    def _measured(self, source: Source, target: Target, how: Plan, created: str) -> Record:
+    def _measured(self, source: LocalArtifact, target: Target, how: Plan, created: str) -> Record:
         slower = 1.01 if source.artifact.name.endswith(deployment.COPY) else 1.0
         return make_record(
             source.artifact, target=target.name, job=f"job-{len(self.jobs)}", created=created,

@@ -32,7 +32,7 @@ TWO = ("onnx-int8", "tflite-int8")
 def measure(
     person: Person, plan: Plan, tmp_path: Path, target: Target = PHONE, only: Sequence[str] = TWO
 ) -> dict[str, Record]:
-    sources = [one for one in deploy.sources([BUNDLE]) if one.artifact.name.endswith(tuple(only))]
+    sources = [one for one in deploy.artifacts_at([BUNDLE]) if one.artifact.name.endswith(tuple(only))]
     records = deploy.deploy(target, sources, plan, tmp_path / "results", progress=person)
     return {f"{one.artifact.format}-{one.artifact.precision}": one for one in records}
 

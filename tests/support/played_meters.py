@@ -28,7 +28,7 @@ import numpy as np
 
 from edgebench import plugins
 from edgebench.energy.meters import Meter, _serial, _um, csv_serial, fnb58, ppk2, tc66c
-from edgebench.energy.meters._recorder import Trace
+from edgebench.energy.meters._recorder import PowerTrace
 from tests.support.fake_meters import FakePpk2, FakeTc66c, SerialMeter, um_frame
 
 SUPPLY_V = 5.0
@@ -269,7 +269,7 @@ def _driver(player: Player, clock: VirtualClock) -> Meter:
 
 def record(
     kind: str, truth: Truth, start_s: float, end_s: float, faults: Faults | None = None, seed: int = 0
-) -> tuple[Trace, Meter]:
+) -> tuple[PowerTrace, Meter]:
     """What the real driver makes of a meter between two instants. Raises what the driver raises."""
     clock = VirtualClock(start_s)
     fake_time = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
@@ -283,7 +283,7 @@ def record(
             if sample.t_s > end_s:
                 break
     times_s, watts, counters_j = np.array(values).T
-    return Trace(times_s, watts, counters_j), meter
+    return PowerTrace(times_s, watts, counters_j), meter
 
 
 # ---------------------------------------------------------------------- on a pty, in real time

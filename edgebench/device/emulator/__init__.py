@@ -17,7 +17,7 @@ set by tests (`guest/fakepi`). The machine stays recognisable: its device tree's
 
 from __future__ import annotations
 
-from edgebench.device.emulator.boards import BOARDS, Board
-from edgebench.device.emulator.machine import Machine, borrowed, ensure_running, find, start
+from edgebench.device.emulator.boards import BOARDS, EmulatedBoard
+from edgebench.device.emulator.machine import EmulatedMachine, borrowed, ensure_running, find, start
 
-__all__ = ["BOARDS", "Board", "Machine", "borrowed", "ensure_running", "find", "start"]
+__all__ = ["BOARDS", "EmulatedBoard", "EmulatedMachine", "borrowed", "ensure_running", "find", "start"]

@@ -8,7 +8,7 @@ from edgebench.errors import UnknownName
 
 
 @dataclass(frozen=True)
-class Board:
+class EmulatedBoard:
     name: str
     cpu: str
     """QEMU's name for the core; it decides which instructions exist (the A72 has no dot product)."""
@@ -26,7 +26,7 @@ class Board:
 
 
 _KNOWN = (
-    Board(
+    EmulatedBoard(
         name="rpi4",
         cpu="cortex-a72",
         model="Raspberry Pi 4 Model B Rev 1.4",
@@ -34,7 +34,7 @@ _KNOWN = (
         revision="b03114",
         clock_khz=(600_000, 1_800_000),
     ),
-    Board(
+    EmulatedBoard(
         name="rpi5",
         cpu="cortex-a76",
         model="Raspberry Pi 5 Model B Rev 1.0",
@@ -47,7 +47,7 @@ _KNOWN = (
 BOARDS = {board.name: board for board in _KNOWN}
 
 
-def find_board(name: str) -> Board:
+def find_board(name: str) -> EmulatedBoard:
     try:
         return BOARDS[name]
     except KeyError:

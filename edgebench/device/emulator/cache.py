@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgebench.device.emulator.boards import Board
+from edgebench.device.emulator.boards import EmulatedBoard
 from edgebench.files import cache
 
 Say = Callable[[str], None]
@@ -27,11 +27,11 @@ Say = Callable[[str], None]
 _FOLDER = Path(__file__).parent
 
 
-def board_folder(board: Board, root: Path | None = None) -> Path:
+def board_folder(board: EmulatedBoard, root: Path | None = None) -> Path:
     return (root or cache.folder()).expanduser().resolve() / "boards" / board.name
 
 
-def image_key(board: Board, qemu_version: str) -> str:
+def image_key(board: EmulatedBoard, qemu_version: str) -> str:
     """A snapshot is only good for the QEMU that took it, and for the sources that made its image."""
     digest = hashlib.sha256(f"{board!r}\n{qemu_version}\n".encode())
     for source in sorted([*_FOLDER.glob("*.py"), *_FOLDER.glob("guest/*")]):

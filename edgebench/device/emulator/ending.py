@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from edgebench.device.emulator.machine import Machine
+from edgebench.device.emulator.machine import EmulatedMachine
 
 # So soon after it was started QEMU has said which process it is.
 _APPEARS_S = 2.0
@@ -20,7 +20,7 @@ _APPEARS_S = 2.0
 def main(run: Path, is_private: bool) -> int:
     if sys.stdin.buffer.read():
         return 0
-    machine = Machine(run.name, run)
+    machine = EmulatedMachine(run.name, run)
     give_up = time.monotonic() + _APPEARS_S
     while not machine.is_running() and time.monotonic() < give_up:
         time.sleep(0.05)

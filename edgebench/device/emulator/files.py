@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Image:
+class BoardImage:
     """A finished image. Nothing in it changes any more, except that `snapshot` appears once."""
 
     folder: Path

@@ -11,10 +11,10 @@ from os import geteuid
 from pathlib import Path
 
 from edgebench.device.emulator import qemu, rootfs
-from edgebench.device.emulator.boards import Board
+from edgebench.device.emulator.boards import EmulatedBoard
 from edgebench.device.emulator.cache import Say, image_key, made_whole
 from edgebench.device.emulator.debian import extract_packages
-from edgebench.device.emulator.files import Image
+from edgebench.device.emulator.files import BoardImage
 from edgebench.device.emulator.host_tools import require, run_tool
 from edgebench.device.emulator.initramfs import make_initramfs
 from edgebench.errors import UserError
@@ -22,13 +22,13 @@ from edgebench.errors import UserError
 _DISK_SIZE = "3G"  # sparse: what is not used takes no space here
 
 
-def ensure_image(board: Board, folder: Path, say: Say) -> Image:
+def ensure_image(board: EmulatedBoard, folder: Path, say: Say) -> BoardImage:
     """The image of `board` for this QEMU and these sources, built if it is missing.
 
     The caller holds the lock on `folder`. Images of other versions are removed once a new one is there.
     """
     require(building=not any(folder.glob("image-*")))
-    image = Image(folder / f"image-{image_key(board, qemu.version())}")
+    image = BoardImage(folder / f"image-{image_key(board, qemu.version())}")
     if image.folder.exists():
         return image
     require(building=True)
@@ -46,12 +46,12 @@ def ensure_image(board: Board, folder: Path, say: Say) -> Image:
     return image
 
 
-def build_image(board: Board, out: Path, say: Say) -> None:
+def build_image(board: EmulatedBoard, out: Path, say: Say) -> None:
     """Make every file of an `Image` in `out`, the snapshot excepted.
 
     Needs root or fakeroot, because the files in the image have owners. Executes nothing of the board's.
     """
-    image, tree = Image(out), out / "tree"
+    image, tree = BoardImage(out), out / "tree"
     _make_key(image.login_key)
     _make_key(image.host_key)
 
@@ -96,7 +96,7 @@ def _only(folder: Path, pattern: str) -> Path:
     return path
 
 
-def _build_under_fakeroot(board: Board, out: Path, say: Say) -> None:
+def _build_under_fakeroot(board: EmulatedBoard, out: Path, say: Say) -> None:
     """`build_image` in a process of its own, in which chown works and root owns everything."""
     command = ["fakeroot", "--", sys.executable, "-m", "edgebench.device.emulator", board.name, str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

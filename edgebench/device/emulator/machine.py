@@ -17,9 +17,9 @@ from pathlib import Path
 
 import edgebench
 from edgebench.device.emulator import monitor, qemu
-from edgebench.device.emulator.boards import Board, find_board
+from edgebench.device.emulator.boards import EmulatedBoard, find_board
 from edgebench.device.emulator.cache import Say, board_folder, locked
-from edgebench.device.emulator.files import Image
+from edgebench.device.emulator.files import BoardImage
 from edgebench.device.emulator.image import ensure_image
 from edgebench.errors import Unreachable, UserError
 
@@ -33,7 +33,7 @@ def _silent(line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Machine:
+class EmulatedMachine:
     """The machine that runs, ran or will run in the folder `run`."""
 
     name: str
@@ -82,7 +82,7 @@ class Machine:
         return pid if os.fsencode(pid_file) in words else None
 
 
-def ensure_running(board: str, *, root: Path | None = None, progress: Say = _silent) -> Machine:
+def ensure_running(board: str, *, root: Path | None = None, progress: Say = _silent) -> EmulatedMachine:
     """The one shared machine of this board: its image is built and it is started if need be.
 
     One that runs is left as it is, even if an older version of these sources started it.
@@ -102,16 +102,16 @@ def ensure_running(board: str, *, root: Path | None = None, progress: Say = _sil
     return machine
 
 
-def find(board: str, *, root: Path | None = None) -> Machine:
+def find(board: str, *, root: Path | None = None) -> EmulatedMachine:
     """The machine of `ensure_running` as it is, running or not; starts nothing."""
     spec = find_board(board)
-    return Machine(spec.name, board_folder(spec, root) / "run")
+    return EmulatedMachine(spec.name, board_folder(spec, root) / "run")
 
 
-def start(board: str, *, run: Path, root: Path | None = None, progress: Say = _silent) -> Machine:
+def start(board: str, *, run: Path, root: Path | None = None, progress: Say = _silent) -> EmulatedMachine:
     """A private machine in the folder `run`, fresh from the snapshot; the caller stops it."""
     spec = find_board(board)
-    machine = Machine(spec.name, run.resolve())
+    machine = EmulatedMachine(spec.name, run.resolve())
     folder = board_folder(spec, root)
     if machine.is_running():
         raise UserError(str(run), "a machine runs in this folder already", "Stop it or name another folder")
@@ -124,7 +124,7 @@ def start(board: str, *, run: Path, root: Path | None = None, progress: Say = _s
 
 
 @contextmanager
-def borrowed(board: str, *, root: Path | None = None, progress: Say = _silent) -> Iterator[Machine]:
+def borrowed(board: str, *, root: Path | None = None, progress: Say = _silent) -> Iterator[EmulatedMachine]:
     """The shared machine if it runs; else a private one, which ends with the block or with this process."""
     shared = find(board, root=root)
     if shared.is_running():
@@ -140,11 +140,11 @@ def borrowed(board: str, *, root: Path | None = None, progress: Say = _silent) -
             machine.stop()
 
 
-def take_snapshot(board: Board, image: Image, say: Say) -> None:
+def take_snapshot(board: EmulatedBoard, image: BoardImage, say: Say) -> None:
     """Boot once, warm up, and keep the whole state of the machine as `image.snapshot`."""
     started = time.monotonic()
     say(f"booting {board.name} for its snapshot (once; about ten seconds)")
-    machine = Machine(board.name, image.folder / "snapshot-run")
+    machine = EmulatedMachine(board.name, image.folder / "snapshot-run")
     machine.stop()  # one that a killed process left behind
     _prepare_run_folder(machine, image)
     qemu.create_disk(machine.run / qemu.DISK, on_top_of=image.disk)
@@ -167,14 +167,14 @@ def take_snapshot(board: Board, image: Image, say: Say) -> None:
     say(f"snapshot taken in {time.monotonic() - started:.0f} s")
 
 
-def _image_with_snapshot(board: Board, folder: Path, say: Say) -> Image:
+def _image_with_snapshot(board: EmulatedBoard, folder: Path, say: Say) -> BoardImage:
     image = ensure_image(board, folder, say)
     if not image.snapshot.exists():
         take_snapshot(board, image, say)
     return image
 
 
-def _resume(board: Board, image: Image, machine: Machine) -> None:
+def _resume(board: EmulatedBoard, image: BoardImage, machine: EmulatedMachine) -> None:
     _prepare_run_folder(machine, image)
     disk = machine.run / qemu.DISK
     shutil.copyfile(image.snapshot, disk)
@@ -183,7 +183,7 @@ def _resume(board: Board, image: Image, machine: Machine) -> None:
     _write_ssh_config(machine)
 
 
-def _prepare_run_folder(machine: Machine, image: Image) -> None:
+def _prepare_run_folder(machine: EmulatedMachine, image: BoardImage) -> None:
     """Keys are copied: the image may be replaced by a newer one while this machine runs."""
     machine.stop()
     machine.run.mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ def _prepare_run_folder(machine: Machine, image: Image) -> None:
     (machine.run / "known_hosts").write_text(f"{machine.host_alias} {algorithm} {key}\n")
 
 
-def _write_ssh_config(machine: Machine) -> None:
+def _write_ssh_config(machine: EmulatedMachine) -> None:
     with monitor.connect(machine.run / qemu.MONITOR) as qmp:
         port = qmp.ssh_port()
     # A percent sign in a path would be read as the start of a token.
@@ -217,7 +217,7 @@ def _write_ssh_config(machine: Machine) -> None:
     machine.ssh_config.write_text("\n".join(lines) + "\n")
 
 
-def _wait_for_ssh(machine: Machine, timeout_s: float) -> None:
+def _wait_for_ssh(machine: EmulatedMachine, timeout_s: float) -> None:
     """Until a login works; it also sets the clock, which stood still since the snapshot."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -236,7 +236,7 @@ def _wait_for_ssh(machine: Machine, timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def _warm_up(machine: Machine) -> None:
+def _warm_up(machine: EmulatedMachine) -> None:
     """What every session needs is in the snapshot's memory: compiled if it was not, and read once."""
     library = "/usr/lib/python3.*"
     compile_library = f"sudo python3 -m compileall -q --invalidation-mode unchecked-hash {library}"
@@ -251,20 +251,20 @@ def _warm_up(machine: Machine) -> None:
             raise UserError(machine.host_alias, f"{step}: {answer.stderr.strip()}", "Try again")
 
 
-def _ssh(machine: Machine, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+def _ssh(machine: EmulatedMachine, command: str, *options: str) -> subprocess.CompletedProcess[str]:
     words = ["ssh", "-F", str(machine.ssh_config), "-o", "BatchMode=yes", *options]
     words += [machine.host_alias, command]
     return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def _wait_until_ended(machine: Machine) -> None:
+def _wait_until_ended(machine: EmulatedMachine) -> None:
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while machine.is_running() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 @contextmanager
-def _stopped_on_failure(machine: Machine) -> Iterator[None]:
+def _stopped_on_failure(machine: EmulatedMachine) -> Iterator[None]:
     """Also on Ctrl-C and if this process is killed: a half-started machine must not pass for a running one."""
     with _ends_with_us(machine.run):
         try:

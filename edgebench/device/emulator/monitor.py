@@ -17,7 +17,7 @@ from edgebench.errors import UserError
 _TIMEOUT_S = 300.0
 
 
-class Monitor:
+class QemuMonitor:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._read()  # the greeting
@@ -54,7 +54,7 @@ class Monitor:
 
 
 @contextmanager
-def connect(path: Path) -> Iterator[Monitor]:
+def connect(path: Path) -> Iterator[QemuMonitor]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_TIMEOUT_S)
         # A socket's path may have 107 bytes and a test's folder is longer; this way round is short.
@@ -66,4 +66,4 @@ def connect(path: Path) -> Iterator[Monitor]:
         finally:
             os.close(folder)
         with connection.makefile("rw", encoding="utf-8") as stream:
-            yield Monitor(stream)
+            yield QemuMonitor(stream)

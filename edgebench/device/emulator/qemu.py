@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebench.device.emulator.boards import Board
-from edgebench.device.emulator.files import Image
+from edgebench.device.emulator.boards import EmulatedBoard
+from edgebench.device.emulator.files import BoardImage
 from edgebench.device.emulator.host_tools import last_lines, run_tool
 
 SNAPSHOT = "ready"
@@ -22,7 +22,7 @@ def version() -> str:
     return run_tool(_QEMU, "--version", remedy="Reinstall qemu-system-arm").stdout.splitlines()[0]
 
 
-def make_device_tree(board: Board, path: Path) -> None:
+def make_device_tree(board: EmulatedBoard, path: Path) -> None:
     """QEMU's own tree, with the name of the board, and still recognisable as QEMU's."""
     # The name alone and not the path: commas in it would end the option.
     dump = ["-M", f"{_MACHINE},dumpdtb={path.name}", "-nodefaults", "-display", "none"]
@@ -31,7 +31,7 @@ def make_device_tree(board: Board, path: Path) -> None:
         run_tool("fdtput", "-t", "s", path, "/", name, *values, remedy="Reinstall device-tree-compiler")
 
 
-def launch(board: Board, image: Image, run: Path, *, resume: bool) -> None:
+def launch(board: EmulatedBoard, image: BoardImage, run: Path, *, resume: bool) -> None:
     """Start QEMU in the background, in `run`, where its disk stands; returns when its clock runs.
 
     resume: go on from the snapshot in the disk, else boot.
@@ -79,5 +79,5 @@ def rebase_disk(disk: Path, *, on_top_of: Path) -> None:
     run_tool("qemu-img", *rebase, remedy="Is the disk full?")
 
 
-def _processor(board: Board) -> list[str]:
+def _processor(board: EmulatedBoard) -> list[str]:
     return ["-cpu", board.cpu, "-smp", str(board.cpus), "-m", f"{board.memory_mib}M"]

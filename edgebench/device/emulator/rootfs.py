@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgebench.device.emulator.boards import Board
+from edgebench.device.emulator.boards import EmulatedBoard
 
 GUEST_FILES = Path(__file__).parent / "guest"
 
@@ -36,7 +36,7 @@ def prune(tree: Path) -> None:
         shutil.rmtree(device_trees)
 
 
-def configure(tree: Path, board: Board, *, login_key: str, host_key: Path) -> None:
+def configure(tree: Path, board: EmulatedBoard, *, login_key: str, host_key: Path) -> None:
     """login_key: the public key that may log in as `pi`; host_key: sshd's private key."""
     _add_users(tree)
     _configure_system(tree)
@@ -132,7 +132,7 @@ def _make_home(tree: Path, login_key: str) -> None:
         os.chown(path, _PI, _PI)
 
 
-def _install_guest_files(tree: Path, board: Board) -> None:
+def _install_guest_files(tree: Path, board: EmulatedBoard) -> None:
     for name, place in _GUEST_PLACES.items():
         _write(tree, place, (GUEST_FILES / name).read_text(), 0o755)
     lowest, highest = board.clock_khz

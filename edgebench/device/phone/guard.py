@@ -112,7 +112,7 @@ class TooLong(Exception):
     """A request with a longer head than any browser sends."""
 
 
-class Metered:
+class LimitedStream:
     """What a connection sends, of which only so much may be read: `allow` says how much more."""
 
     def __init__(self, stream: IO[bytes]) -> None:

@@ -24,8 +24,16 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import device_agents
 from edgebench.device.phone import messages
-from edgebench.device.phone.guard import HEAD_S, IDLE_S, MAX_HEAD_BYTES, MAX_LINE_BYTES, GuardedServer, Metered, TooLong
-from edgebench.device.phone.page import Refused
+from edgebench.device.phone.guard import (
+    HEAD_S,
+    IDLE_S,
+    MAX_HEAD_BYTES,
+    MAX_LINE_BYTES,
+    GuardedServer,
+    LimitedStream,
+    TooLong,
+)
+from edgebench.device.phone.page import HttpRefusal
 
 if TYPE_CHECKING:
     from edgebench.device.phone.station import Station
@@ -86,10 +94,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.rfile = cast("BufferedIOBase", Metered(cast("IO[bytes]", self.rfile)))
+        self.rfile = cast("BufferedIOBase", LimitedStream(cast("IO[bytes]", self.rfile)))
 
-    def _metered(self) -> Metered:
-        return cast("Metered", self.rfile)
+    def _metered(self) -> LimitedStream:
+        return cast("LimitedStream", self.rfile)
 
     def handle_one_request(self) -> None:
         """In place of the library's: bounded in bytes and in time, and with our own words for what is no request."""
@@ -116,18 +124,18 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._check_host()
             if not self.path.startswith("/"):
-                raise Refused(400, "No request", "Scan the code that edgebench shows.")
+                raise HttpRefusal(400, "No request", "Scan the code that edgebench shows.")
             path = self.path.partition("?")[0]
             if self.command == "GET":
                 self._get(path)
             elif self.command == "POST":
                 self._post(path)
             else:
-                raise Refused(405, "No request", "Scan the code that edgebench shows.")
-        except Refused as refused:
+                raise HttpRefusal(405, "No request", "Scan the code that edgebench shows.")
+        except HttpRefusal as refused:
             self._refuse(refused)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: HttpRefusal) -> None:
         if refused.status in (401, 403, 409):
             self.server.station.turned_away(f"{refused.title}. {refused.remedy}")
         self.close_connection = True  # a body that nobody read may still be on its way
@@ -155,18 +163,18 @@ class Handler(BaseHTTPRequestHandler):
         elif _PAGE_FILE.fullmatch(path):
             self._send_file(WEB / path[1:])
         else:
-            raise Refused(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
 
     def _send_file(self, path: Path, kind: str = "") -> None:
         if not path.is_file():
-            raise Refused(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
         with path.open("rb") as stream:
             self._send(kind or _KINDS[path.suffix], path.stat().st_size, stream, {"Cache-Control": "no-store"})
 
     def _send_compressed(self, path: Path, suffix: str) -> None:
         """Versions are in the paths: browsers may keep these files for ever."""
         if not path.is_file():
-            raise Refused(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
         keep = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             with path.open("rb") as stream:
@@ -185,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
             said = self._read_json()
         client, page = messages.name(said.get("client")), messages.name(said.get("page"))
         if not (client and page):
-            raise Refused(400, "Not understood", "Reload the page.")
+            raise HttpRefusal(400, "Not understood", "Reload the page.")
         if path == "/api/hello":
             station.page.hello(client, page, messages.facts(said.get("facts")))
             told = {"target": station.config["target"], "threads": station.config.get("threads", 1)}
@@ -201,13 +209,13 @@ class Handler(BaseHTTPRequestHandler):
             turn = station.page.turn(client, page, answer if isinstance(answer, dict) else None)
             self._send_json({**turn, "show": station.show.now()})
         else:
-            raise Refused(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
 
     def _body_length(self) -> int:
         lengths = self.headers.get_all("Content-Length", [])
         most = MAX_ANSWERS_BYTES if self.server.station.page.awaits() == "golden" else MAX_BODY_BYTES
         if len(lengths) != 1 or not re.fullmatch(r"[0-9]{1,9}", lengths[0]) or int(lengths[0]) > most:
-            raise Refused(413, "Too much", f"It takes messages of at most {most >> 20} MiB.")
+            raise HttpRefusal(413, "Too much", f"It takes messages of at most {most >> 20} MiB.")
         return int(lengths[0])
 
     def _read_json(self) -> dict[str, Any]:
@@ -229,18 +237,18 @@ class Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "")
         # adb may lead from any port of the phone's localhost to here; no foreign page is on either localhost.
         if host not in self.server.hosts and not _LOCALHOST.fullmatch(host):
-            raise Refused(403, "Not the address of this server", "Scan the code that edgebench shows.")
+            raise HttpRefusal(403, "Not the address of this server", "Scan the code that edgebench shows.")
 
     def _check_origin(self) -> None:
         scheme = "https" if self.server.tls else "http"
         if self.headers.get("Origin") != f"{scheme}://{self.headers.get('Host')}":
-            raise Refused(403, "Another page asked", "Only edgebench's own page may; scan the code that it shows.")
+            raise HttpRefusal(403, "Another page asked", "Only edgebench's own page may; scan the code that it shows.")
 
     def _check_token(self) -> None:
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
         wanted = self.server.station.config["token"]
         if kind != "Bearer" or not hmac.compare_digest(token.encode(), wanted.encode()):
-            raise Refused(401, "This code is not valid any more", "Scan the code that edgebench shows now.")
+            raise HttpRefusal(401, "This code is not valid any more", "Scan the code that edgebench shows now.")
         self.server.trust(self.connection)
 
     # ------------------------------------------------------------------ answers

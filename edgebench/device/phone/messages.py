@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any
 
-from edgebench.device.phone.page import Refused
+from edgebench.device.phone.page import HttpRefusal
 
 # Values come by the ten thousand; names, braces and brackets do not.
 MAX_PARTS, MAX_NAMES = 200_000, 4096
@@ -23,7 +23,7 @@ _COUNTS = {"cores": 4096, "clock_step_ns": 1_000_000_000}
 
 
 def read(data: bytes, length: int) -> dict[str, Any]:
-    """Raises Refused for what is no message."""
+    """Raises HttpRefusal for what is no message."""
     said = None
     if len(data) == length and _is_modest(data):
         try:
@@ -31,7 +31,7 @@ def read(data: bytes, length: int) -> dict[str, Any]:
         except (ValueError, RecursionError):
             said = None
     if not isinstance(said, dict):
-        raise Refused(400, "Not understood", "Reload the page.")
+        raise HttpRefusal(400, "Not understood", "Reload the page.")
     return said
 
 

@@ -29,7 +29,7 @@ _SAME = ("user_agent", "model", "cores", "secure_context", "isolated", "shared_m
 Message = dict[str, Any]
 
 
-class Refused(Exception):
+class HttpRefusal(Exception):
     """An answer to the page that it shows to the person: HTTP status, what is wrong, what to do."""
 
     def __init__(self, status: int, title: str, remedy: str) -> None:
@@ -39,11 +39,11 @@ class Refused(Exception):
         self.remedy = remedy
 
 
-class Reloaded(Exception):
+class PageReloaded(Exception):
     """The page that was asked is no longer there; another one is."""
 
 
-class Gone(Exception):
+class PageGone(Exception):
     """No sign of the phone for GONE_S."""
 
 
@@ -76,7 +76,7 @@ class Page:
     # ------------------------------------------------------------------ the page's side, called by HTTP threads
 
     def hello(self, client: str, page: str, facts: Message) -> None:
-        """Raises Refused if another page is in charge."""
+        """Raises HttpRefusal if another page is in charge."""
         with self._changed:
             while (client, page) != self._charge and self.generation and self._is_there_after_all():
                 pass
@@ -90,7 +90,7 @@ class Page:
             self._see()
 
     def _is_there_after_all(self) -> bool:
-        """Ask the page in charge for a sign; False if there is none. Raises Refused if there is one."""
+        """Ask the page in charge for a sign; False if there is none. Raises HttpRefusal if there is one."""
         presence = self._presence
         if time.monotonic() - self._trusted_s > TRUSTED_S:
             self._await_sign()
@@ -99,7 +99,7 @@ class Page:
             if presence.is_here():
                 self._trusted_s = time.monotonic()
         if presence.is_here():
-            raise Refused(
+            raise HttpRefusal(
                 409, "Another phone or tab has this code",
                 "One code is for one phone. Close the page there; this one then goes on by itself.",
             )  # fmt: skip
@@ -118,7 +118,7 @@ class Page:
         if not self.in_use or client == self._charge[0]:
             return
         if any(facts.get(name) != self.facts.get(name) for name in _SAME):
-            raise Refused(
+            raise HttpRefusal(
                 409, "Another phone is being measured",
                 "This browser is not the one that the measurement began with, or it came by another address. Open the "
                 "page there, or stop the measurement in the terminal (Ctrl-C).",
@@ -174,7 +174,7 @@ class Page:
 
     def _require(self, client: str, page: str) -> None:
         if (client, page) != self._charge:
-            raise Refused(404, "This page is not known here", "It says hello again by itself.")
+            raise HttpRefusal(404, "This page is not known here", "It says hello again by itself.")
 
     def _see(self) -> None:
         self._presence.sign()
@@ -185,7 +185,7 @@ class Page:
     def ask(self, request: Message, timeout_s: float) -> Message:
         """Give one request to the page and sleep until it is answered: {"ok"} or {"error"}.
 
-        Raises Reloaded, Gone, TimeoutError.
+        Raises PageReloaded, Gone, TimeoutError.
         """
         with self._asking, self._changed:
             generation, asked_s = self.generation, time.monotonic()
@@ -196,14 +196,14 @@ class Page:
             try:
                 while self._answer is None:
                     if self.generation != generation:
-                        raise Reloaded
+                        raise PageReloaded
                     now = time.monotonic()
                     gone = self._presence.seen_s + self._gone_s
                     away = not self.is_here() and now - self._presence.seen_s > SILENT_S
                     if now >= gone or (away and self._stopping()):
-                        raise Gone
+                        raise PageGone
                     if now >= give_up:
-                        raise TimeoutError if self.is_here() else Gone
+                        raise TimeoutError if self.is_here() else PageGone
                     self._changed.wait(min(give_up - now, gone - now, 1.0 if not self.is_here() else POLL_S))
                 return self._answer
             finally:

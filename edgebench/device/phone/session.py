@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from device_agents.python import job as jobs
 from device_agents.python.process import WorkerFailed
 from device_agents.python.session import Session, _start_time
-from edgebench.device.phone.station import Busy, Follower, Station
+from edgebench.device.phone.station import FollowedElsewhere, Follower, Station
 
 if TYPE_CHECKING:
     from device_agents.python.channel import Channel
@@ -74,10 +74,10 @@ class PhoneSession(Session):
         return {"started": True}
 
     def _check_free(self, job: str = "") -> None:
-        """Raises Busy if another job than this one runs."""
+        """Raises FollowedElsewhere if another job than this one runs."""
         busy = self._running_job()
         if busy and busy != job:
-            raise Busy(
+            raise FollowedElsewhere(
                 f"the phone is busy with job {busy}", "Type its `deploy` again to go on with it, or wait for its end"
             )
 

@@ -16,7 +16,7 @@ from device_agents.python import job as jobs
 from device_agents.python import store as store_
 from device_agents.python.store import Store
 from edgebench.device.phone.device import open_phone
-from edgebench.device.phone.page import GONE_S, Page, Refused
+from edgebench.device.phone.page import GONE_S, HttpRefusal, Page
 from edgebench.device.phone.show import Show, ShownJournal
 
 # Long enough to connect again, and for a second command.
@@ -29,7 +29,7 @@ TOLD_S, TOLD_MOST = 60.0, 5
 FOLLOWER_S = 3.0
 
 
-class Busy(store_.Refused):
+class FollowedElsewhere(store_.Refused):
     """Another job runs, or another host follows this one."""
 
 
@@ -115,23 +115,23 @@ class Station:
 
     @contextmanager
     def room_for(self, size: int) -> Iterator[None]:
-        """Raises Refused if others take too long."""
+        """Raises HttpRefusal if others take too long."""
         if size <= SMALL_BYTES:
             yield
             return
         if not self._room.acquire(timeout=ROOM_S):
-            raise Refused(503, "Too much at once", "It goes on by itself.")
+            raise HttpRefusal(503, "Too much at once", "It goes on by itself.")
         try:
             yield
         finally:
             self._room.release()
 
     def follow(self, job: str, follower: Follower) -> None:
-        """One host follows a job to its end and keeps what it measured. Raises Busy if another process does."""
+        """One host follows a job to its end and saves the results. Raises FollowedElsewhere if another process does."""
         with self._changed:
             self._changed.wait_for(lambda: self.followed_by(job) in (None, follower.pid), FOLLOWER_S)
             if self.followed_by(job) not in (None, follower.pid):
-                raise Busy(
+                raise FollowedElsewhere(
                     f"job {job} is followed by another edgebench (process {self.followed_by(job)})",
                     "Leave it to that one, or stop it with Ctrl-C there",
                 )

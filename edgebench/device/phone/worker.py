@@ -19,7 +19,7 @@ from device_agents.python import runtimes
 from device_agents.python.process import WorkerFailed
 from edgebench.device.phone import answers
 from edgebench.device.phone.messages import text
-from edgebench.device.phone.page import Gone, Page, Reloaded
+from edgebench.device.phone.page import Page, PageGone, PageReloaded
 
 # A phone that is locked or reloaded more often than this during one round is not measured.
 MAX_REPEATS = 20
@@ -102,7 +102,7 @@ class PageWorker:
                 if self._generation != self._page.generation:
                     self._make_again(timeout_s)
                 return self._ask_page(what, timeout_s, arguments)
-            except Reloaded:
+            except PageReloaded:
                 continue
         raise WorkerFailed("error", f"the page was reloaded {MAX_REPEATS} times in one step")
 
@@ -129,7 +129,7 @@ class PageWorker:
             self.close()
             why = "; the page was in the background, bring it to the front" if self._page.hidden else ""
             raise WorkerFailed("timeout", f"no answer to '{what}' within {timeout_s:g} s{why}") from None
-        except Gone:
+        except PageGone:
             raise WorkerFailed(
                 "timeout",
                 "the phone is gone (locked, out of reach, or its page closed); unlock it, open the page again",

@@ -1,6 +1,6 @@
 """A way to a device. One file each; the file's name is what `transport:` in targets.yaml says.
 
-open_transport(target) -> Transport, or OwnAgent where the agent is not the zipapp of device_agents/python
+open_transport(target) -> Transport, or AgentTransport where the agent is not the zipapp of device_agents/python
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
-class Session(Protocol):
+class AgentProcess(Protocol):
     """What a process that answers PROTOCOL.md's requests looks like."""
 
     @property
@@ -50,7 +50,7 @@ class Session(Protocol):
 
 
 @runtime_checkable
-class OwnAgent(Protocol):
+class AgentTransport(Protocol):
     """A way to a device whose agent is already there, or is another one than the zipapp."""
 
     sha256: str
@@ -58,12 +58,12 @@ class OwnAgent(Protocol):
 
     def connect(self, progress: Progress) -> None: ...
 
-    def session(self) -> Session: ...
+    def session(self) -> AgentProcess: ...
 
     def close(self) -> None: ...
 
 
-def open_transport(target: Target) -> Transport | OwnAgent:
+def open_transport(target: Target) -> Transport | AgentTransport:
     module = plugins.load("edgebench.device.transports", target.transport, kind="transport")
-    transport: Transport | OwnAgent = module.open_transport(target)
+    transport: Transport | AgentTransport = module.open_transport(target)
     return transport

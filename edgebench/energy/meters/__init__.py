@@ -43,7 +43,7 @@ class Tally:
     dropped: int = 0
 
 
-class Lost(UserError):
+class MeterLost(UserError):
     """A meter that may come back: it fell silent, its cable broke, its board started anew."""
 
 
@@ -72,8 +72,8 @@ class Meter(Protocol):
     def flags(self) -> tuple[Flag, ...]: ...
 
     def samples(self) -> Iterator[Sample]:
-        """Values as they come, without end. Raises Lost when the meter falls silent or starts anew, UserError for one
-        that opening it again does not mend.
+        """Values as they arrive, endlessly. Raises MeterLost when the meter falls silent or restarts, UserError for a
+        fault that reopening it does not fix.
         """
 
     def close(self) -> None: ...

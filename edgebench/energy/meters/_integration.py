@@ -36,7 +36,7 @@ GAP_SHARE = 0.02
 WINDOW_MIN_S = 10.0
 
 
-class Refused(Exception):
+class NoEnergy(Exception):
     """Why a window has no energy; the text says it in numbers."""
 
     def __init__(self, code: Code, text: str) -> None:
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Around:
+class WindowContext:
     """What is known of a window besides the meter's values.
 
     u_edge_s: standard uncertainty of its two instants on their clock; u_length_s: of the time between them, which is
@@ -89,10 +89,10 @@ class WindowEnergy:
 
 
 def integrate(
-    times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, around: Around | None = None
+    times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, around: WindowContext | None = None
 ) -> WindowEnergy:
-    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter). Raises Refused."""
-    around = around or Around()
+    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter). Raises NoEnergy."""
+    around = around or WindowContext()
     times_s, values = _in_order(times_s, values)
     flags: set[Flag] = set()
     if end_s - start_s < WINDOW_MIN_S:
@@ -103,7 +103,7 @@ def integrate(
     inside = (times_s > start_s) & (times_s <= end_s)
     max_gap_s = _check_gaps(times_s, start_s, end_s, sensor, flags)
     if sensor.kind != "counter" and (values[inside] >= sensor.max_w).any():
-        raise Refused("saturated", f"readings at the meter's limit of {sensor.max_w:g} W")
+        raise NoEnergy("saturated", f"readings at the meter's limit of {sensor.max_w:g} W")
     margin_s, late = _margin_s(times_s, start_s, end_s, sensor, around)
     taken = start_s - margin_s, end_s + margin_s
     if sensor.kind == "point":
@@ -132,7 +132,9 @@ def integrate(
     )
 
 
-def _margin_s(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, around: Around) -> tuple[float, float]:
+def _margin_s(
+    times_s: Floats, start_s: float, end_s: float, sensor: Sensor, around: WindowContext
+) -> tuple[float, float]:
     """(how much wider the window is taken on both sides, the share of what can be late that this leaves)."""
     needed_s = sensor.latency_s + sensor.period_s + 3 * around.u_edge_s
     if around.beside_w is None or sensor.kind == "counter":
@@ -142,7 +144,7 @@ def _margin_s(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, aro
     return margin_s, 1 - margin_s / needed_s
 
 
-def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, around: Around) -> float:
+def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, around: WindowContext) -> float:
     if around.repeat_s is None or sensor.kind != "point" or not len(values):
         return 0.0
     rest_w = float(values.mean()) - step_w if around.beside_w is None else around.beside_w
@@ -164,7 +166,7 @@ def _unwrapped(joules: Floats, sensor: Sensor, flags: set[Flag]) -> Floats:
     if not back.any():
         return joules
     if sensor.wraps_at_j is None:
-        raise Refused("reset", "the counter went back: the meter or its driver started anew")
+        raise NoEnergy("reset", "the counter went back: the meter or its driver started anew")
     flags.add("wrapped")
     return joules + sensor.wraps_at_j * np.concatenate([[0], np.cumsum(back)])
 
@@ -172,7 +174,7 @@ def _unwrapped(joules: Floats, sensor: Sensor, flags: set[Flag]) -> Floats:
 def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> None:
     """Values on both sides of both edges; a point meter may miss an edge by a period."""
     if len(times_s) < 2:
-        raise Refused("outside", f"{len(times_s)} values in and around the window")
+        raise NoEnergy("outside", f"{len(times_s)} values in and around the window")
     first_s, last_s = float(times_s[0]), float(times_s[-1])
     missing_s = max(first_s - start_s, end_s - last_s)
     if sensor.kind == "average":
@@ -180,7 +182,7 @@ def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, 
     if missing_s <= 0:
         return
     if sensor.kind != "point" or missing_s > sensor.period_s:
-        raise Refused("outside", f"the meter's values miss {missing_s:.2f} s of the window")
+        raise NoEnergy("outside", f"the meter's values miss {missing_s:.2f} s of the window")
     flags.add("edge_extrapolated")
 
 
@@ -193,7 +195,7 @@ def _check_gaps(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, f
     if sensor.kind != "counter" and gaps.any():
         share = float(overlap_s[gaps].sum()) / (end_s - start_s)
         if share > GAP_SHARE:
-            raise Refused("gaps", f"the meter was silent for {share:.0%} of the window")
+            raise NoEnergy("gaps", f"the meter was silent for {share:.0%} of the window")
         flags.add("gap")
     return float(waits_s[inside].max(initial=0.0))
 

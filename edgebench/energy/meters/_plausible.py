@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from edgebench.energy.meters._integration import Refused
+from edgebench.energy.meters._integration import NoEnergy
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.schema.arrays import Floats
 
@@ -31,7 +31,7 @@ FROZEN_CURE = "Unplug the meter, plug it in, and look whether `edgebench meters 
 
 
 def check_moving(times_s: Floats, watts: Floats, start_s: float, end_s: float, sensor: Sensor) -> None:
-    """Raises Refused for values that repeat to the digit while the device began or ended inferring."""
+    """Raises NoEnergy for values that repeat to the digit while the device began or ended inferring."""
     begins = np.concatenate([[0], np.flatnonzero(np.diff(watts)) + 1])
     ends = np.concatenate([begins[1:], [len(watts)]]) - 1
     needed_s = max(STILL_S, STILL_PERIODS * sensor.period_s)
@@ -45,7 +45,7 @@ def check_moving(times_s: Floats, watts: Floats, start_s: float, end_s: float, s
 
 
 def _check_runs(times_s: Floats, watts: Floats) -> None:
-    """Raises Refused for one run of equal values that the others make most unlikely."""
+    """Raises NoEnergy for one run of equal values that the others make most unlikely."""
     if len(watts) < 2 * LEAST_RUN:
         return
     begins = np.concatenate([[0], np.flatnonzero(np.diff(watts)) + 1])
@@ -59,14 +59,14 @@ def _check_runs(times_s: Floats, watts: Floats) -> None:
         raise _still(watts[begins[at]], times_s[begins[at] + longest - 1] - times_s[begins[at]])
 
 
-def _still(watts: float, seconds: float) -> Refused:
-    return Refused("frozen", f"its values stood still at {watts:g} W for {seconds:.1f} s, to the digit. {FROZEN_CURE}")
+def _still(watts: float, seconds: float) -> NoEnergy:
+    return NoEnergy("frozen", f"its values stood still at {watts:g} W for {seconds:.1f} s, to the digit. {FROZEN_CURE}")
 
 
 def check_counter(
     times_s: Floats, watts: Floats, counters_j: Floats, start_s: float, end_s: float, energy_j: float, sensor: Sensor
 ) -> None:
-    """Raises Refused where the meter's own counter says another energy of this window than its power adds up to. One
+    """Raises NoEnergy where the meter's own counter says another energy of this window than its power adds up to. One
     that never moves is not in use, unless its power never moves either.
     """
     if sensor.counter_step_j is None or energy_j <= 0:
@@ -80,7 +80,7 @@ def check_counter(
         return
     moved = _moved_j(times_s, counters_j, start_s, end_s, energy_j / (end_s - start_s), sensor.counter_step_j)
     if moved is not None and abs(moved - energy_j) > allowed_j:
-        raise Refused(
+        raise NoEnergy(
             "counter",
             f"its own counter says {moved:.3g} J where its power adds up to {energy_j:.3g} J. {FROZEN_CURE}",
         )
@@ -105,7 +105,7 @@ def _moved_j(
 
 
 def check_forwards(energy_j: float, duration_s: float, *, idle: bool) -> None:
-    """Raises Refused for current that flows from the device into its supply."""
+    """Raises NoEnergy for current that flows from the device into its supply."""
     mean_w = energy_j / duration_s
     if mean_w < BACK_W or (mean_w < 0 and not idle):
-        raise Refused("backwards", f"current flows backwards ({mean_w:.3g} W): swap the leads of the meter")
+        raise NoEnergy("backwards", f"current flows backwards ({mean_w:.3g} W): swap the leads of the meter")

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgebench.energy.meters import Lost, Meter, Tally
+from edgebench.energy.meters import Meter, MeterLost, Tally
 from edgebench.energy.meters._calibration import Calibration
 from edgebench.energy.meters._sensor import Sensor
-from edgebench.energy.meters._windows import Trace
+from edgebench.energy.meters._windows import PowerTrace
 from edgebench.errors import UserError
 
 FIRST_VALUE_S = 8.0
@@ -95,10 +95,10 @@ class Recorder:
         while not self.problem and self._last_s() <= instant_s and time.monotonic() < give_up_s:
             time.sleep(0.02)
 
-    def trace(self) -> Trace:
+    def trace(self) -> PowerTrace:
         with self._lock:
             values = np.array(self._values).reshape(-1, 3)
-        return Trace(values[:, 0], values[:, 1], values[:, 2])
+        return PowerTrace(values[:, 0], values[:, 1], values[:, 2])
 
     def close(self) -> None:
         self._ended.set()
@@ -115,7 +115,7 @@ class Recorder:
                 try:
                     self._read(file.write, file.flush)
                     return
-                except (Lost, OSError) as error:
+                except (MeterLost, OSError) as error:
                     self._lose(error)
                 except UserError as error:
                     self._is_final = True

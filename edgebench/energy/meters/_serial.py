@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from edgebench.energy.meters import Lost
+from edgebench.energy.meters import MeterLost
 from edgebench.errors import MissingPackage, UserError
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class Port:
     def close(self) -> None:
         self._serial.close()
 
-    def silent(self) -> Lost:
+    def silent(self) -> MeterLost:
         return self.lost(f"it said nothing that fits for {SILENCE_S:g} s")
 
-    def lost(self, seen: str) -> Lost:
-        return Lost(self.where, seen, "Check cable and power, and that it is this port; then again")
+    def lost(self, seen: str) -> MeterLost:
+        return MeterLost(self.where, seen, "Check cable and power, and that it is this port; then again")
 
 
 def _remedy(error: Exception) -> str:

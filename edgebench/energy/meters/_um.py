@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgebench.energy.meters import Sample, Tally
-from edgebench.energy.meters._honest import Honesty
+from edgebench.energy.meters._scale_check import ScaleCheck
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.energy.meters._serial import Port, answers
 from edgebench.errors import UserError
@@ -53,7 +53,7 @@ CHECKED = (
 
 
 @dataclass(frozen=True)
-class Reading:
+class UmAnswer:
     """group: of the ten counters, the one in use; its energy and charge start again from 0 at 2^32. total_mwh: of all
     ten, which goes on where another one is chosen.
     """
@@ -87,14 +87,14 @@ def _is_whole(frame: bytes) -> bool:
     return frame.endswith(TRAILER)
 
 
-def parse(frame: bytes) -> Reading:
+def parse(frame: bytes) -> UmAnswer:
     """Of an answer that `split` found."""
     model, volts, amperes = MODELS[int.from_bytes(frame[:2], "big")]
     voltage, current, power_mw, temperature_c = struct.unpack_from(">HHIH", frame, 2)
     (group,) = struct.unpack_from(">H", frame, 14)
     counters = struct.unpack_from(f">{2 * GROUPS}I", frame, 16)
     charge_mah, energy_mwh = counters[2 * min(group, 9) :][:2]
-    return Reading(
+    return UmAnswer(
         model=model,
         voltage_v=voltage * volts,
         current_a=current * amperes,
@@ -107,11 +107,11 @@ def parse(frame: bytes) -> Reading:
     )
 
 
-def _values(reading: Reading) -> tuple[float, float, float]:
+def _values(reading: UmAnswer) -> tuple[float, float, float]:
     return reading.voltage_v, reading.current_a, reading.power_w
 
 
-def _sample(at_s: float, reading: Reading) -> Sample:
+def _sample(at_s: float, reading: UmAnswer) -> Sample:
     return Sample(at_s, reading.power_w, reading.voltage_v, reading.current_a, reading.total_mwh * MWH_J)
 
 
@@ -130,7 +130,7 @@ class UmMeter:
         self.flags: tuple[Flag, ...] = ()
         self._port = port
         (steps,) = [(volts, amperes) for name, volts, amperes in MODELS.values() if name == model]
-        self._honesty = Honesty(port.where, *steps, step_w=1e-3)
+        self._scale_check = ScaleCheck(port.where, *steps, step_w=1e-3)
         self._other = ""
         self._asked = 0
 
@@ -153,7 +153,7 @@ class UmMeter:
             value   a a a a a a a b b b      the REFRESH_S before it
             told    ─────a──|───a──|──b
         """
-        last: Reading | None = None
+        last: UmAnswer | None = None
         last_s = heard_s = 0.0
         for now_s, frame in answers(self._port, QUESTION, split, SIZE, POLL_S):
             self._asked += 1
@@ -178,11 +178,11 @@ class UmMeter:
             last, last_s = reading, new_s
             yield _sample(last_s, last)
 
-    def _is_believed(self, reading: Reading) -> bool:
+    def _is_believed(self, reading: UmAnswer) -> bool:
         """False for an answer that was garbled. Raises UserError for another model."""
         if not self._is_of_the_model(reading.model) or reading.group >= GROUPS or reading.temperature_c > HOTTEST_C:
             return False
-        return self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w)
+        return self._scale_check.fits(reading.voltage_v, reading.current_a, reading.power_w)
 
     def _is_of_the_model(self, said: str) -> bool:
         """One answer with another model's number is garbled; a second with the same one is another meter."""

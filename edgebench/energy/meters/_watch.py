@@ -19,7 +19,7 @@ from device_agents.python.device import MACHINE
 from edgebench import plugins
 from edgebench.energy.meters import Meter, Sample, _calibration, _naming, _plausible
 from edgebench.energy.meters._calibration import Calibration
-from edgebench.energy.meters._integration import Refused, WindowEnergy, integrate
+from edgebench.energy.meters._integration import NoEnergy, WindowEnergy, integrate
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.errors import UnknownName, UserError
 
@@ -29,7 +29,7 @@ SHOW_S = 1.0
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedMeter:
     """ports: where it was found. note: why it cannot be used and the cure, or what to know of it."""
 
     name: str
@@ -39,28 +39,28 @@ class Listed:
     note: str = ""
 
 
-def listing() -> list[Listed]:
+def listing() -> list[ListedMeter]:
     """This machine's own counters, then meters that can be attached to it."""
     found: dict[str, dict[str, Any]] = own.probe(MACHINE.has_meter)  # type: ignore[no-untyped-call]
     counters = [
-        Listed(name.replace("_", "-"), "of this machine", one["available"], note=one["note"])
+        ListedMeter(name.replace("_", "-"), "of this machine", one["available"], note=one["note"])
         for name, one in found.items()
     ]
     return counters + [_attached(name) for name in plugins.names(ATTACHED)]
 
 
-def _attached(name: str) -> Listed:
+def _attached(name: str) -> ListedMeter:
     module = _naming.load(name)
     found = module.find()
     if found is None:
-        return Listed(
+        return ListedMeter(
             name, module.DESCRIPTION, False, note=f"its port does not tell what it is; name it: {name}:/dev/..."
         )
-    return Listed(name, module.DESCRIPTION, bool(found), tuple(found), "" if found else "not plugged in")
+    return ListedMeter(name, module.DESCRIPTION, bool(found), tuple(found), "" if found else "not plugged in")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPower:
     """Mean power by scope since the last one, and energy by scope since the first; seconds since the first.
 
     note: what to know of the meter. window: the whole of it, with its error, when a meter's time is up.
@@ -80,7 +80,7 @@ def watch(
     volts: float | None = None,
     seconds: float = math.inf,
     calibrations: Path = _calibration.FILE,
-) -> Iterator[Shown]:
+) -> Iterator[ShownPower]:
     """Shown about once a second, until `seconds` have gone by. name: NAME or NAME:PORT. Raises UserError."""
     name, told = _naming.parse(name)
     port = port or told
@@ -96,7 +96,7 @@ def watch(
     raise UnknownName("meter", name, attached + counters)
 
 
-def _watch_counter(name: str, seconds: float) -> Iterator[Shown]:
+def _watch_counter(name: str, seconds: float) -> Iterator[ShownPower]:
     module = importlib.import_module(f"{OWN}.{name.replace('-', '_')}")
     try:
         with contextlib.ExitStack() as opened:
@@ -108,7 +108,7 @@ def _watch_counter(name: str, seconds: float) -> Iterator[Shown]:
                 time.sleep(min(SHOW_S, seconds - (last_s - started_s)))
                 now, now_s = meter.read(), time.monotonic()
                 power_w = {scope: j / (now_s - last_s) for scope, j in meter.joules(last, now).items()}
-                yield Shown(now_s - started_s, power_w, meter.joules(first, now), getattr(meter, "note", ""))
+                yield ShownPower(now_s - started_s, power_w, meter.joules(first, now), getattr(meter, "note", ""))
                 last, last_s = now, now_s
     except own.Unavailable as reason:
         raise UserError(f"meter {name}", str(reason), "`edgebench meters` lists the others") from reason
@@ -116,7 +116,7 @@ def _watch_counter(name: str, seconds: float) -> Iterator[Shown]:
 
 def _watch_attached(
     name: str, port: str | None, volts: float | None, seconds: float, known: dict[str, Calibration]
-) -> Iterator[Shown]:
+) -> Iterator[ShownPower]:
     module = _naming.load(name)
     port = port or _naming.only_port(name, module.find())
     meter: Meter = module.open_meter(port, volts)
@@ -131,7 +131,7 @@ def _watch_attached(
                 sensor = meter.sensor if calibration is None else replace(meter.sensor, accuracy=calibration.accuracy())
                 note = _note(meter, calibration, seen.mean_w)
                 window = seen.window(sensor) if ended else None
-                yield Shown(seen.whole_s, {module.SCOPE: seen.mean_w}, {module.SCOPE: seen.energy_j}, note, window)
+                yield ShownPower(seen.whole_s, {module.SCOPE: seen.mean_w}, {module.SCOPE: seen.energy_j}, note, window)
                 seen.show()
             if ended:
                 return
@@ -186,7 +186,7 @@ class _Seen:
             found = integrate(times_s, watts, start_s, end_s, sensor)
             _plausible.check_forwards(found.energy_j, found.duration_s, idle=False)
             _plausible.check_counter(times_s, watts, counters_j, start_s, end_s, found.energy_j, sensor)
-        except Refused as refused:
+        except NoEnergy as refused:
             raise UserError(
                 "the whole time", f"it has no energy: {refused}", "Watch again; check the cable"
             ) from refused

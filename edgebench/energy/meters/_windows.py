@@ -14,7 +14,7 @@ from edgebench.device import records_from_journal
 from edgebench.device.journal import AnyLine, EnergyLine, IdleLine, WindowLine
 from edgebench.energy.meters import _plausible
 from edgebench.energy.meters._clock import Alignment
-from edgebench.energy.meters._integration import Around, Refused, WindowEnergy, integrate
+from edgebench.energy.meters._integration import NoEnergy, WindowContext, WindowEnergy, integrate
 from edgebench.energy.meters._lag import lag_s
 from edgebench.energy.meters._pace import straight
 from edgebench.energy.meters._sensor import Sensor
@@ -28,7 +28,7 @@ LAG_PERIODS = 0.5
 
 
 @dataclass(frozen=True)
-class Trace:
+class PowerTrace:
     """On this machine's monotonic clock. counters_j: nan where the meter counts nothing itself."""
 
     times_s: Floats
@@ -36,11 +36,11 @@ class Trace:
     counters_j: Floats
 
 
-class Bench:
+class MeteredWindows:
     """A meter's values and the windows of the device that they belong to. silences: when it was lost, and why."""
 
     def __init__(
-        self, trace: Trace, sensor: Sensor, alignment: Alignment, silences: Sequence[tuple[float, str]] = ()
+        self, trace: PowerTrace, sensor: Sensor, alignment: Alignment, silences: Sequence[tuple[float, str]] = ()
     ) -> None:
         self.sensor = sensor
         self._trace = trace
@@ -58,7 +58,7 @@ class Bench:
         idle: dict[int, IdleWindow] = {}
         for entry in told:
             if isinstance(entry, IdleLine):
-                with contextlib.suppress(Refused):
+                with contextlib.suppress(NoEnergy):
                     idle[entry.round] = IdleWindow(**self._seen(entry, self._around(entry), is_idle=True))
         windows, refused = [], []
         for entry, room_s in zip(told, rooms_s, strict=True):
@@ -70,14 +70,14 @@ class Bench:
                     around = self._around(entry, beside_w=at_rest_w, room_s=room_s, repeat_s=repeat_s)
                     seen = self._seen(entry, around, is_idle=False)
                     windows.append(EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **seen))
-                except Refused as error:
+                except NoEnergy as error:
                     refused.append(Refusal(entry.round, error.code, self._why(entry, error)))
         return idle, windows, refused
 
-    def _around(self, entry: WindowLine, **known: float | None) -> Around:
+    def _around(self, entry: WindowLine, **known: float | None) -> WindowContext:
         instants_ns = entry.start_ns, end_ns(entry)
         u_edge_s = max(self._alignment.u_s(instant_ns) for instant_ns in instants_ns)
-        return Around(u_edge_s, self._alignment.u_length_s(*instants_ns), **known)  # type: ignore[arg-type]
+        return WindowContext(u_edge_s, self._alignment.u_length_s(*instants_ns), **known)  # type: ignore[arg-type]
 
     def _here_s(self, entry: WindowLine) -> tuple[float, float]:
         return self._alignment.here_s(entry.start_ns), self._alignment.here_s(end_ns(entry))
@@ -98,12 +98,12 @@ class Bench:
         own_s = self.sensor.latency_s + LAG_PERIODS * self.sensor.period_s + 0.1
         if found_s is not None and found_s > own_s:
             self.late_s = found_s
-            self._trace = Trace(times_s - found_s, self._trace.watts, self._trace.counters_j)
+            self._trace = PowerTrace(times_s - found_s, self._trace.watts, self._trace.counters_j)
 
-    def _seen(self, entry: IdleLine | EnergyLine, around: Around, *, is_idle: bool) -> dict[str, Any]:
-        """The fields that all windows have. Raises Refused."""
+    def _seen(self, entry: IdleLine | EnergyLine, around: WindowContext, *, is_idle: bool) -> dict[str, Any]:
+        """The fields that all windows have. Raises NoEnergy."""
         start_s, end_s = self._here_s(entry)
-        trace = Trace(self._trace.times_s.copy(), self._trace.watts, self._trace.counters_j)
+        trace = PowerTrace(self._trace.times_s.copy(), self._trace.watts, self._trace.counters_j)
         near = (trace.times_s >= start_s - BESIDE_S) & (trace.times_s <= end_s + BESIDE_S)
         if self.sensor.is_steady:
             trace.times_s[near] = straight(trace.times_s[near], self.sensor.period_s)
@@ -124,7 +124,7 @@ class Bench:
             "flags": (*records_from_journal.board_flags(entry.throttled), *_flags(found)),
         }
 
-    def _why(self, entry: WindowLine, error: Refused) -> str:
+    def _why(self, entry: WindowLine, error: NoEnergy) -> str:
         """With what the meter said where it was lost meanwhile."""
         start_s, end_s = self._here_s(entry)
         said = [why for at_s, why in self._silences if start_s <= at_s <= end_s + BESIDE_S]

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgebench.energy.meters import Lost, Sample, Tally
+from edgebench.energy.meters import MeterLost, Sample, Tally
 from edgebench.energy.meters._layout import Layout, number
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.energy.meters._serial import SILENCE_S, Port
@@ -221,7 +221,7 @@ class CsvSerial:
                 self.tally.dropped += 1
                 continue
             except Restarted:
-                raise Lost(self._port.where, "the board started anew", "Check its supply, then again") from None
+                raise MeterLost(self._port.where, "the board started anew", "Check its supply, then again") from None
             except GuessedWrongly:
                 raise UserError(
                     self._port.where, "its header came late and says other columns than were guessed", "Start it again"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgebench.energy.meters import Lost, Sample, Tally
+from edgebench.energy.meters import MeterLost, Sample, Tally
 from edgebench.energy.meters._pace import Pace
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.errors import UserError
@@ -144,8 +144,8 @@ class Fnb58:
         except OSError as error:
             raise self._lost(f"the connection broke ({error.strerror})") from error
 
-    def _lost(self, seen: str) -> Lost:
-        return Lost(self._where, seen, "Unplug it, plug it in, and look for it with `edgebench meters`")
+    def _lost(self, seen: str) -> MeterLost:
+        return MeterLost(self._where, seen, "Unplug it, plug it in, and look for it with `edgebench meters`")
 
     def close(self) -> None:
         os.close(self._descriptor)

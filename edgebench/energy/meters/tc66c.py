@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgebench.energy.meters import Sample, Tally
-from edgebench.energy.meters._honest import Honesty
+from edgebench.energy.meters._scale_check import ScaleCheck
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.energy.meters._serial import Port, answers
 from edgebench.errors import MissingPackage, UserError
@@ -31,7 +31,7 @@ KEY = bytes.fromhex("5821fa5601b2f02687ff1204622a4fb086f40260816f9a0ba7f106619ab
 
 
 @dataclass(frozen=True)
-class Reading:
+class Tc66cAnswer:
     """total_mwh: of both of its counters, the one that runs and the one that is kept."""
 
     model: str
@@ -94,13 +94,13 @@ def _crc_of(byte: int) -> int:
 _CRC_OF = [_crc_of(byte) for byte in range(256)]
 
 
-def parse(blocks: bytes) -> Reading:
+def parse(blocks: bytes) -> Tc66cAnswer:
     """Of an answer that `split` found."""
     (serial_number,) = struct.unpack_from("<I", blocks, 12)
     voltage, current, power = struct.unpack_from("<III", blocks, 48)
     energies_mwh = struct.unpack_from("<4I", blocks, BLOCK + 8)[1::2]
     below_zero, degrees = struct.unpack_from("<II", blocks, BLOCK + 24)
-    return Reading(
+    return Tc66cAnswer(
         model=blocks[4:8].decode("ascii", "replace").strip("\0"),
         firmware=blocks[8:12].decode("ascii", "replace").strip("\0"),
         serial_number=serial_number,
@@ -126,23 +126,23 @@ class Tc66c:
         self.firmware = ""
         self.flags: tuple[Flag, ...] = ()
         self._port = port
-        self._honesty = Honesty(port.where, step_v=1e-4, step_a=1e-5, step_w=1e-4)
+        self._scale_check = ScaleCheck(port.where, step_v=1e-4, step_a=1e-5, step_w=1e-4)
 
     def samples(self) -> Iterator[Sample]:
         for now_s, blocks in answers(self._port, QUESTION, split, SIZE, POLL_S):
             reading = parse(blocks) if blocks else None
-            if reading and self._is_honest(reading):
+            if reading and self._is_plausible(reading):
                 counter_j = reading.total_mwh * MWH_J
                 yield Sample(now_s, reading.power_w, reading.voltage_v, reading.current_a, counter_j)
             else:
                 self.tally.dropped += 1
 
-    def _is_honest(self, reading: Reading) -> bool:
+    def _is_plausible(self, reading: Tc66cAnswer) -> bool:
         if not reading.model.startswith("TC66"):
             raise UserError(self._port.where, f"it says that it is a {reading.model}", "Name it so, or unplug it")
         self.serial = str(reading.serial_number)
         self.device_id, self.firmware = f"{reading.model} no. {reading.serial_number}", reading.firmware
-        return self._honesty.fits(reading.voltage_v, reading.current_a, reading.power_w)
+        return self._scale_check.fits(reading.voltage_v, reading.current_a, reading.power_w)
 
     def close(self) -> None:
         self._port.close()

@@ -33,7 +33,7 @@ def gather(paths: Sequence[Path]) -> AuditEvidence:
             evidence["skipped"].append(reason)
             continue
         for one in found:
-            if isinstance(one, codecarbon_table.Table):
+            if isinstance(one, codecarbon_table.EmissionsTable):
                 evidence["emissions"] += one.runs
                 evidence["left_out"] += map(partial(_left_out, one), one.left_out)
             else:
@@ -43,7 +43,7 @@ def gather(paths: Sequence[Path]) -> AuditEvidence:
     return AuditEvidence(**{kind: tuple(found) for kind, found in evidence.items()})
 
 
-def _left_out(table: codecarbon_table.Table, lines: codecarbon_table.LeftOut) -> UserError:
+def _left_out(table: codecarbon_table.EmissionsTable, lines: codecarbon_table.SkippedLines) -> UserError:
     many = "1 line is" if lines.count == 1 else f"{lines.count} lines are"
     seen = f"{many} left out, from run {lines.number} on: {lines.seen}"
     return UserError(str(table.path), seen, "Nothing is concluded from them; mend them, or take them out")

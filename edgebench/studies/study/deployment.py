@@ -106,7 +106,7 @@ def _exported(cell: Cell, part: Part, matrix: Matrix, store: StudyStore, progres
 
 
 def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, progress: Progress) -> None:
-    sources = _with_a_copy(deploy.sources(bundles))
+    sources = _with_a_copy(deploy.artifacts_at(bundles))
     records = _measured(sources, folder, target.name, plan)
     if not records:
         records = deploy.deploy(target, sources, plan, folder, progress=progress)
@@ -115,12 +115,12 @@ def _deploy(target: Target, bundles: Sequence[Path], plan: Plan, folder: Path, p
     deploy.check_measured(sources, records)
 
 
-def _with_a_copy(sources: list[deploy.Source]) -> list[deploy.Source]:
+def _with_a_copy(sources: list[deploy.LocalArtifact]) -> list[deploy.LocalArtifact]:
     first = sources[0]
     return [*sources, replace(first, artifact=msgspec.structs.replace(first.artifact, name=first.artifact.name + COPY))]
 
 
-def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan: Plan) -> list[Record]:
+def _measured(sources: Sequence[deploy.LocalArtifact], folder: Path, target: str, plan: Plan) -> list[Record]:
     """Of one job that measured all of them to its end, by this plan or a more thorough one; empty if there is none."""
     presets = [one.preset for one in plans.PRESETS]
     enough = presets[presets.index(plan.preset) :]
@@ -132,5 +132,5 @@ def _measured(sources: Sequence[deploy.Source], folder: Path, target: str, plan:
     return next((held for held in jobs.values() if {_identity(one) for one in held} >= wanted), [])
 
 
-def _identity(measured: Record | deploy.Source) -> str:
+def _identity(measured: Record | deploy.LocalArtifact) -> str:
     return f"{measured.artifact.name} {measured.artifact.sha256}"

@@ -39,7 +39,7 @@ def main(python: str, model: str, results: str, *deadlines: str) -> None:
     target = Target(name="hostile", transport="local", python=python, workdir=results + "-agent")
     try:
         one, *_ = deploy.deploy(
-            target, deploy.sources([Path(model)]), plan.named("quick"), Path(results), progress=Aloud()
+            target, deploy.artifacts_at([Path(model)]), plan.named("quick"), Path(results), progress=Aloud()
         )
         seen = f"record: {one.outcome}"
     except UserError as error:

@@ -18,7 +18,7 @@ from edgebench.schema.bundle import Artifact
 
 
 @dataclass(frozen=True)
-class Source:
+class LocalArtifact:
     """An artifact and the folder its files are in. custom: operators that its runtime may not have."""
 
     artifact: Artifact
@@ -34,18 +34,18 @@ _EVERYWHERE = (
 )
 
 
-def sources(paths: Iterable[Path], wanted: Wish = Wish()) -> list[Source]:  # noqa: B008  (it has no state)
+def artifacts_at(paths: Iterable[Path], wanted: Wish = Wish()) -> list[LocalArtifact]:  # noqa: B008  (it has no state)
     """The artifacts of bundles (folders) and of loose model files, every file checked, each name once.
 
     Raises UserError before anything is sent: for what is no model, lacks a part, or is not known how to be fed.
     """
-    found: list[tuple[Source, ModelFile | None]] = []
+    found: list[tuple[LocalArtifact, ModelFile | None]] = []
     for path in paths:
         if path.is_dir():
             for artifact in bundle.load(path).artifacts:
                 model = modelfile.read(path / artifact.content.file)
                 _check_parts(path, artifact, model)
-                found.append((Source(artifact, path, custom=model.custom if model else ()), model))
+                found.append((LocalArtifact(artifact, path, custom=model.custom if model else ()), model))
         else:
             found.append(_loose(path))
     looked_into = [model for _, model in found if model]
@@ -72,7 +72,7 @@ def whole(path: Path, artifact: Artifact, model: ModelFile) -> Artifact:
     return msgspec.structs.replace(artifact, companions=tuple(refs))
 
 
-def refuse_for(runtime: str, source: Source) -> None:
+def refuse_for(runtime: str, source: LocalArtifact) -> None:
     """Raises UserError for what a runtime cannot be given."""
     if source.artifact.companions and runtime.endswith("-web"):
         raise UserError(
@@ -90,7 +90,7 @@ def refuse_for(runtime: str, source: Source) -> None:
         )
 
 
-def refuse_test_set(source: Source) -> None:
+def refuse_test_set(source: LocalArtifact) -> None:
     """Raises UserError where images of a test set are not what is fed."""
     if not _fits(source.artifact, source.feeding):
         raise UserError(
@@ -103,15 +103,15 @@ def _fits(artifact: Artifact, fed: Feeding) -> bool:
     return all(fed.shapes.get(one.name, one.shape) == one.shape for one in artifact.inputs)
 
 
-def _loose(path: Path) -> tuple[Source, ModelFile | None]:
+def _loose(path: Path) -> tuple[LocalArtifact, ModelFile | None]:
     artifact = bundle.loose_artifact(path)
     model = modelfile.read(path)
     if model is None:
-        return Source(artifact, path.parent), None
-    return Source(whole(path, artifact, model), path.parent, custom=model.custom), model
+        return LocalArtifact(artifact, path.parent), None
+    return LocalArtifact(whole(path, artifact, model), path.parent, custom=model.custom), model
 
 
-def _fed(source: Source, model: ModelFile | None, wanted: Wish) -> Source:
+def _fed(source: LocalArtifact, model: ModelFile | None, wanted: Wish) -> LocalArtifact:
     path = source.folder / source.artifact.content.file
     if model is None:
         # Only its runtime knows what it takes.
@@ -126,7 +126,7 @@ def _fed(source: Source, model: ModelFile | None, wanted: Wish) -> Source:
     return replace(source, artifact=unchecked, feeding=replace(settled, said=(*settled.said, said)))
 
 
-def _with_unique_names(found: Sequence[Source]) -> list[Source]:
+def _with_unique_names(found: Sequence[LocalArtifact]) -> list[LocalArtifact]:
     """Records are named after artifacts: a second one of the same name gets a number."""
     seen: dict[str, int] = {}
     unique = []

@@ -10,19 +10,19 @@ from edgebench.errors import UserError
 # Beside the steps of the display: a meter that averages all three apart is off by as much as its supply sags.
 TOLERANCE = 0.02
 # So many in a row that are wrong by one and the same factor are no slips of the line: it is another scale.
-LIES = 5
+WRONG_IN_A_ROW = 5
 SAME = 0.1
 
 
 @dataclass
-class Honesty:
+class ScaleCheck:
     """Of one meter. where: for the error; steps of the display in V, A and W."""
 
     where: str
     step_v: float
     step_a: float
     step_w: float
-    _factors: deque[float] = field(default_factory=lambda: deque(maxlen=LIES))
+    _factors: deque[float] = field(default_factory=lambda: deque(maxlen=WRONG_IN_A_ROW))
 
     def fits(self, volts: float, amperes: float, watts: float) -> bool:
         """False for a value to be left out, as a garbled one is. Raises UserError for a scale that is not its own."""
@@ -32,7 +32,7 @@ class Honesty:
             return True
         self._factors.append(volts * amperes / watts if watts else 0.0)
         low, high = min(self._factors), max(self._factors)
-        if len(self._factors) == LIES and high > 0 and high - low <= SAME * high:
+        if len(self._factors) == WRONG_IN_A_ROW and high > 0 and high - low <= SAME * high:
             raise UserError(
                 self.where,
                 f"its {volts:g} V times {amperes:g} A are not the {watts:g} W that it shows: it is not the model that "
