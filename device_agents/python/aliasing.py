@@ -6,7 +6,13 @@
 One rule for meters that the host reads and for those that the device does. Pure functions of lists.
 """
 
+from __future__ import annotations
+
 import math
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Joules in doubt are worth a word from this share of the window's on.
 SHARE = 0.005
@@ -27,7 +33,7 @@ LIKE_OVER = 0.1
 LEAST_SPREAD = 1 / 8
 
 
-def u_joules(instants_s, powers_w, repeat_s, rest_w):
+def u_joules(instants_s: Sequence[float], powers_w: Sequence[float], repeat_s: float, rest_w: float) -> float:
     """Standard uncertainty of the joules of a window, for a load that repeats every repeat_s; 0.0 out of step.
 
     rest_w: of the device at rest, where readings are too much alike to show how far power swings. The h-th harmonic
@@ -55,7 +61,7 @@ def u_joules(instants_s, powers_w, repeat_s, rest_w):
     return math.sqrt(squares) * span_s
 
 
-def _likeness(powers_w, harmonic, swing_w):
+def _likeness(powers_w: Sequence[float], harmonic: int, swing_w: float) -> float:
     """Of readings at the same point of the harmonic: 1 if they are the same, 0 if they are as different as any."""
     count = len(powers_w)
     mean_w = math.fsum(powers_w) / count

@@ -4,9 +4,16 @@ Native libraries print to file descriptor 1 whenever they like. A process that s
 moves it away (`stdio`), so that their chatter lands on stderr and cannot be mistaken for an answer.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 MAX_LINE_BYTES = 64 << 20
 MAX_FRAME_BYTES = 1 << 20
@@ -20,23 +27,23 @@ class Closed(Exception):
 
 
 class Channel:
-    def __init__(self, read_fd, write_fd):
+    def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._buffer = bytearray()
 
     @classmethod
-    def stdio(cls):
+    def stdio(cls) -> Channel:
         """Take stdin and stdout for the protocol; what else writes to stdout goes to stderr from now on."""
         write_fd = os.dup(1)
         os.dup2(2, 1)
         return cls(0, write_fd)
 
-    def send(self, *messages):
+    def send(self, *messages: Any) -> None:
         """Each on a line of its own, all of them at once: the other side wakes up once."""
         self.send_bytes("".join(encode(message) + "\n" for message in messages).encode())
 
-    def send_bytes(self, data):
+    def send_bytes(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -44,18 +51,18 @@ class Channel:
         except BrokenPipeError:
             raise Closed("the other side stopped reading") from None
 
-    def waiting(self, timeout_s):
+    def waiting(self, timeout_s: float) -> bool:
         """Sleep until there is something to receive, at most `timeout_s`; say whether there is."""
         if self._buffer:
             return True
         ready, _, _ = select.select([self._read_fd], [], [], timeout_s)
         return bool(ready)
 
-    def receive(self, timeout_s=None):
+    def receive(self, timeout_s: float | None = None) -> Any:
         """One message. Raises Closed at the end of the stream, TimeoutError, ValueError if it is not JSON."""
         return json.loads(self.receive_line(timeout_s))
 
-    def receive_line(self, timeout_s=None):
+    def receive_line(self, timeout_s: float | None = None) -> bytearray:
         """One line as it came, without its end."""
         searched = 0
         while True:
@@ -70,7 +77,7 @@ class Channel:
                 self._buffer.clear()
                 raise ValueError("a line longer than %d bytes" % MAX_LINE_BYTES)
 
-    def frames(self):
+    def frames(self) -> Iterator[bytes]:
         """Yield raw bytes in pieces, framed so that they are never taken for requests: `{"bytes": n}`, n bytes, ..."""
         while True:
             try:
@@ -85,7 +92,7 @@ class Channel:
             for piece in self.receive_bytes(count):
                 yield piece
 
-    def receive_bytes(self, count):
+    def receive_bytes(self, count: int) -> Iterator[bytes]:
         """Yield `count` raw bytes in pieces."""
         while count:
             if not self._buffer:
@@ -95,7 +102,7 @@ class Channel:
             count -= len(piece)
             yield piece
 
-    def _fill(self, timeout_s):
+    def _fill(self, timeout_s: float | None) -> None:
         if timeout_s is not None:
             ready, _, _ = select.select([self._read_fd], [], [], timeout_s)
             if not ready:

@@ -3,60 +3,96 @@
 It is this machine, unless the job's runtime brings a device of its own (`open_device`, as `simulated` does).
 """
 
+from __future__ import annotations
+
 import time
 
 from . import android, facts, runtimes
 from .watch import Watch
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any, Protocol
+
+    from .subject import Subject
+    from .watch import RoundWatch
+
+    class Device(Protocol):
+        """What is measured. Whatever it cannot read is None, and a fact of that kind is left out."""
+
+        @property
+        def phone(self) -> android.AndroidShell | None:
+            """The shell of an Android phone, if it is one."""
+
+        def now_s(self) -> float: ...
+        def sleep(self, seconds: float) -> None: ...
+        def static_facts(self) -> dict[str, Any]: ...
+        def momentary_facts(self) -> dict[str, Any]: ...
+        def clock_step_ns(self) -> int: ...
+        def temperature_c(self) -> float | None: ...
+        def throttled(self) -> int | None: ...
+        def clock_hz(self) -> int | None: ...
+        def clock_limit_hz(self) -> int | None: ...
+        def clocks_s(self) -> dict[str, dict[int, float]]: ...
+        def watch(self) -> RoundWatch: ...
+        def machine_cpu_s(self) -> dict[str, float]: ...
+        def has_meter(self, name: str) -> bool:
+            """Whether a meter of this name is worth a look."""
+
 
 class Machine:
     """The machine that the agent runs on."""
 
-    def now_s(self):
+    def __init__(self) -> None:
+        self.phone = android.own_shell()
+
+    def now_s(self) -> float:
         return time.monotonic()
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def static_facts(self):
-        return {**facts.static_facts(), **(android.static_facts() if android.is_here() else {})}
+    def static_facts(self) -> dict[str, Any]:
+        return {**facts.static_facts(), **(self.phone.static_facts() if self.phone else {})}
 
-    def momentary_facts(self):
-        return {**facts.momentary_facts(), **(android.momentary_facts() if android.is_here() else {})}
+    def momentary_facts(self) -> dict[str, Any]:
+        return {**facts.momentary_facts(), **(self.phone.momentary_facts() if self.phone else {})}
 
-    def clock_step_ns(self):
+    def clock_step_ns(self) -> int:
         return facts.clock_step_ns()
 
-    def temperature_c(self):
-        return android.thermal_now().get("temperature_c") if android.is_here() else facts.temperature_c()
+    def temperature_c(self) -> float | None:
+        return self.phone.temperature_c() if self.phone else facts.temperature_c()
 
-    def throttled(self):
-        return android.thermal_now().get("throttled") if android.is_here() else facts.throttled()
+    def throttled(self) -> int | None:
+        return self.phone.throttled() if self.phone else facts.throttled()
 
-    def clock_hz(self):
+    def clock_hz(self) -> int | None:
         return facts.clock_hz()
 
-    def clock_limit_hz(self):
+    def clock_limit_hz(self) -> int | None:
         return facts.clock_limit_hz()
 
-    def clocks_s(self):
+    def clocks_s(self) -> dict[str, dict[int, float]]:
         return facts.clocks_s()
 
-    def watch(self):
+    def watch(self) -> Watch:
         """Looks at it while rounds are timed (watch.py)."""
         return Watch(self)
 
-    def machine_cpu_s(self):
+    def machine_cpu_s(self) -> dict[str, float]:
         return facts.machine_cpu_s()
 
-    def has_meter(self, name):
-        return name != "simulated" and (android.is_here() or not name.startswith("android"))
+    def has_meter(self, name: str) -> bool:
+        return name != "simulated" and (self.phone is not None or not name.startswith("android"))
 
 
 MACHINE = Machine()
 
 
-def device_of(subjects, folder):
+def device_of(subjects: Sequence[Subject], folder: Path) -> Device:
     """The device of a job's subjects. Raises ValueError if some run on this machine and some on another device."""
     modules = {subject.spec["runtime"]: runtimes.module(subject.spec["runtime"]) for subject in subjects}
     bringing = [name for name, module in modules.items() if hasattr(module, "open_device")]
@@ -64,4 +100,5 @@ def device_of(subjects, folder):
         return MACHINE
     if len(modules) > 1:
         raise ValueError("%s and %s cannot share a job" % (bringing[0], (modules.keys() - bringing[:1]).pop()))
-    return modules[bringing[0]].open_device([subject.path for subject in subjects], folder)
+    device: Device = modules[bringing[0]].open_device([subject.path for subject in subjects], folder)
+    return device

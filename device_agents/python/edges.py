@@ -10,12 +10,22 @@ that is held until the next one shows work that much too late. The middle of eit
 both sides of it is a limit, whose standard uncertainty is its half width over the root of 3 (GUM, 4.3.7).
 """
 
+from __future__ import annotations
+
 import math
 
 from . import aliasing
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def put_right(joules, duration_s, beside_s, rest_w, age_s, is_counter):
+    from .meters import Meter
+
+
+def put_right(
+    joules: float, duration_s: float, beside_s: float, rest_w: float, age_s: float, is_counter: bool
+) -> tuple[float, float, float]:
     """(joules of the window, standard uncertainty, that of what is the same in all windows of the meter).
 
     joules: between the two readings; beside_s: by how much longer that was than the window. rest_w: as well as known,
@@ -34,7 +44,16 @@ def put_right(joules, duration_s, beside_s, rest_w, age_s, is_counter):
     return joules + age_s * (end_w - rest_w) / 2, math.hypot(u_beside_j, u_age_j), 0.0
 
 
-def window_j(meter, scope, joules, u_j, span_s, inferences, beside_s, rest_w):
+def window_j(
+    meter: Any,
+    scope: str,
+    joules: float,
+    u_j: float,
+    span_s: tuple[float, float],
+    inferences: int,
+    beside_s: float,
+    rest_w: float,
+) -> tuple[float, float, float, bool]:
     """(joules of a window of inferences, its standard uncertainty, that of what is the same in all windows, whether the
     meter looks in step with the inferences). joules, u_j: between the readings; span_s: from when to when.
     """
@@ -42,16 +61,17 @@ def window_j(meter, scope, joules, u_j, span_s, inferences, beside_s, rest_w):
     joules, left_j, common_j = put_right(joules, duration_s, beside_s, rest_w, age_s, is_counter)
     alias_j = 0.0
     if meter.instrument["sampling"] == "point":
-        alias_j = aliasing.u_joules(*meter.points(scope, *span_s), duration_s / inferences, rest_w)
+        instants_s, powers_w = meter.points(scope, *span_s)
+        alias_j = aliasing.u_joules(instants_s, powers_w, duration_s / inferences, rest_w)
     return joules, math.hypot(u_j, left_j, alias_j), common_j, alias_j > aliasing.SHARE * abs(joules)
 
 
-def rest_u_j(meter, u_j, joules, duration_s):
+def rest_u_j(meter: Meter, u_j: float, joules: float, duration_s: float) -> float:
     """Of an idle window: as much of the same power is missing at its end as a counter began with."""
     age_s, is_counter = _age(meter)
     return math.hypot(u_j, age_s * joules / duration_s * math.sqrt(2 / 12)) if is_counter and duration_s else u_j
 
 
-def _age(meter):
+def _age(meter: Meter) -> tuple[float, bool]:
     """(seconds, whether it counts)"""
     return getattr(meter, "age_s", 0.0), meter.instrument["sampling"] == "counter"

@@ -14,13 +14,12 @@ sees the same windows: it gets their instants on this device's clock.
 import contextlib
 import importlib
 import math
-import os
 import pkgutil
 import random
 
 from . import edges, meters, series
 from .device import MACHINE
-from .meters import Unavailable, codecarbon
+from .meters import Unavailable
 from .watch import Blind
 
 NOT_ASKED = "not asked for; deploy --energy"
@@ -49,9 +48,7 @@ def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NO_HO
 
     host: `watches` if a meter there needs the windows; has_enough() when it knows them well enough.
     """
-    if plan.get("carbon"):
-        os.environ[codecarbon.ASKED] = plan["carbon"]
-    with contextlib.closing(Bench(journal)) as bench:
+    with contextlib.closing(Bench(journal, device.phone, plan.get("carbon") or "")) as bench:
         for name, module in _meters_of(device):
             bench.open(name, module, bool(plan["energy_windows"]))
         if not plan["energy_windows"] or not subjects or not (bench.is_used or host.watches):
@@ -162,8 +159,10 @@ class Bench:
     rested: their readings when the last idle window began.
     """
 
-    def __init__(self, journal):
+    def __init__(self, journal, phone, country):
         self._journal = journal
+        self._phone = phone
+        self._country = country
         self._meters = {}
         self.rested = {}
 
@@ -174,7 +173,7 @@ class Bench:
     def open(self, name, module, asked):
         """Raises nothing: why a meter is not read goes into the journal."""
         try:
-            meter = module.open_meter()
+            meter = meters.open_meter(module, self._phone, self._country)
             if not asked:
                 raise Unavailable(NOT_ASKED)
             first = meter.read()

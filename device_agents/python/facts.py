@@ -3,6 +3,8 @@
 A fact that cannot be read is left out. Nothing here needs root.
 """
 
+from __future__ import annotations
+
 import functools
 import os
 import platform
@@ -11,6 +13,11 @@ import time
 from pathlib import Path
 
 from . import firmware
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 # Tests put a made-up /sys and /proc here.
 ROOT = Path(os.environ.get("EDGEBENCH_SYSROOT", "/"))
@@ -31,7 +38,7 @@ _ARM_PARTS = {
 }  # fmt: skip
 
 
-def read(path):
+def read(path: str) -> str | None:
     """The text of a file under ROOT, stripped, or None."""
     try:
         return (ROOT / path).read_text(errors="replace").replace("\0", "\n").strip() or None
@@ -39,17 +46,17 @@ def read(path):
         return None
 
 
-def static_facts():
+def static_facts() -> dict[str, Any]:
     """What does not change while the device is up."""
-    cpu = _cpu()
+    cpu, flags = _cpu()
     compatible = read("proc/device-tree/compatible") or ""
     return _known(
         {
             "model": read("proc/device-tree/model") or read("sys/class/dmi/id/product_name"),
             "emulated": "linux,dummy-virt" in compatible,
-            "virtual_machine": "hypervisor" in cpu["flags"],
-            "cpu": cpu["name"],
-            "cpu_features": sorted(_TELLING_FEATURES & cpu["flags"]),
+            "virtual_machine": "hypervisor" in flags,
+            "cpu": cpu,
+            "cpu_features": sorted(_TELLING_FEATURES & flags),
             "cores": len(os.sched_getaffinity(0)),
             "gpus": _gpus(),
             "ram_bytes": _meminfo().get("MemTotal"),
@@ -64,7 +71,7 @@ def static_facts():
     )
 
 
-def momentary_facts():
+def momentary_facts() -> dict[str, Any]:
     """What changes: read before and after every job."""
     governors = sorted({g for g in (_text(p / "scaling_governor") for p in _policies(ROOT)) if g})
     battery, supply_a = _power()
@@ -85,7 +92,7 @@ def momentary_facts():
     )
 
 
-def temperature_c():
+def temperature_c() -> float | None:
     """The hottest thermal zone or, without zones, the hottest hwmon sensor, in degrees Celsius; None without either."""
     for files in _sensors(ROOT):
         readings = [text for text in map(_text, files) if text and text.lstrip("-").isdigit()]
@@ -95,7 +102,7 @@ def temperature_c():
 
 
 @functools.lru_cache(maxsize=1)
-def _sensors(root):
+def _sensors(root: Path) -> list[list[Path]]:
     """Thermal zones and hwmon sensors; looked for once, as a temperature is read after every round."""
     patterns = ("sys/class/thermal/thermal_zone*/temp", "sys/class/hwmon/hwmon*/temp*_input")
     return [sorted(root.glob(pattern)) for pattern in patterns]
@@ -104,17 +111,17 @@ def _sensors(root):
 UNDER_VOLTAGE = 1
 
 
-def throttled():
+def throttled() -> int | None:
     """Throttle bits as firmware.throttled() has them, and the kernel's own alarm of a low supply; None without both."""
     bits, alarm = firmware.throttled(), _supply_alarm(ROOT)
-    is_low = alarm and _text(alarm) == "1"
+    is_low = alarm is not None and _text(alarm) == "1"
     if bits is None:
         return None if alarm is None else int(is_low)
     return bits | UNDER_VOLTAGE if is_low else bits
 
 
 @functools.lru_cache(maxsize=1)
-def _supply_alarm(root):
+def _supply_alarm(root: Path) -> Path | None:
     """Where raspberrypi-hwmon says that the supply is below 4.63 V; None elsewhere."""
     for name in sorted(root.glob("sys/class/hwmon/hwmon*/name")):
         if _text(name) == "rpi_volt":
@@ -122,17 +129,17 @@ def _supply_alarm(root):
     return None
 
 
-def clock_hz():
+def clock_hz() -> int | None:
     """The highest present clock of all processors; None where the kernel does not tell."""
     return _highest(_policies(ROOT), "scaling_cur_freq")
 
 
-def clock_limit_hz():
+def clock_limit_hz() -> int | None:
     """What the highest clock may be at present: heat and a weak supply lower it."""
     return _highest(_policies(ROOT), "scaling_max_freq")
 
 
-def clocks_s():
+def clocks_s() -> dict[str, dict[int, float]]:
     """For each group of processors {clock in Hz: seconds at it since boot}; empty where the kernel does not count."""
     found = {}
     for policy in _policies(ROOT):
@@ -145,12 +152,12 @@ def clocks_s():
 
 
 @functools.lru_cache(maxsize=1)
-def _policies(root):
+def _policies(root: Path) -> list[Path]:
     cpus = root / "sys/devices/system/cpu"
     return sorted((cpus / "cpufreq").glob("policy*")) or sorted(cpus.glob("cpu[0-9]*/cpufreq"))
 
 
-def _power():
+def _power() -> tuple[str | None, float | None]:
     """What feeds it: (the kernel's word for its battery, amperes that a Raspberry Pi 5's supply promises), as far as
     they are known.
     """
@@ -164,7 +171,7 @@ def _power():
     return battery, milliamperes / 1000
 
 
-def machine_cpu_s():
+def machine_cpu_s() -> dict[str, float]:
     """Seconds that all processors together have been busy, and that a hypervisor took (steal), since boot."""
     words = (read("proc/stat") or "").split("\n", 1)[0].split()
     if len(words) < 9:
@@ -173,7 +180,7 @@ def machine_cpu_s():
     return {"busy_s": user + nice + system + irq + softirq, "steal_s": steal}
 
 
-def process_cpu_s(pid):
+def process_cpu_s(pid: int) -> float:
     """User and system seconds of one process so far; 0 if it is gone."""
     try:
         fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
@@ -183,19 +190,19 @@ def process_cpu_s(pid):
 
 
 @functools.lru_cache(maxsize=1)
-def clock_step_ns():
+def clock_step_ns() -> int:
     """What one timed empty call costs: the floor below which a single inference cannot be timed."""
     return sorted(_empty_calls_ns())[100] or 1
 
 
-def clock_resolution_ns():
+def clock_resolution_ns() -> int | None:
     """The smallest step that the clock was seen to make."""
     values = sorted(set(_empty_calls_ns()))
     steps = [later - earlier for earlier, later in zip([0, *values], values) if later > earlier]
     return min(steps) if steps else None
 
 
-def _empty_calls_ns():
+def _empty_calls_ns() -> list[int]:
     clock = time.perf_counter_ns
     values = []
     for _ in range(200):
@@ -204,11 +211,11 @@ def _empty_calls_ns():
     return values
 
 
-def _known(facts):
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _text(path):
+def _text(path: Path | str) -> str | None:
     """Of a file of the kernel's. Some are read every second beside what is measured, so by three system calls."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -220,23 +227,24 @@ def _text(path):
         return None
 
 
-def _highest(policies, name):
+def _highest(policies: Iterable[Path], name: str) -> int | None:
     readings = [text for text in (_text("%s/%s" % (policy, name)) for policy in policies) if text and text.isdigit()]
     return max(int(text) for text in readings) * 1000 if readings else None
 
 
-def _cpu():
-    fields = {}
+def _cpu() -> tuple[str | None, set[str]]:
+    """(name, features)"""
+    fields: dict[str, str] = {}
     for line in (read("proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     part = fields.get("CPU part")
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
     # The part first: 32-bit ARM kernels have a model name as well, and it names no processor.
-    return {"name": _ARM_PARTS.get(part) or fields.get("model name") or part, "flags": flags}
+    return _ARM_PARTS.get(part or "") or fields.get("model name") or part, flags
 
 
-def _gpus():
+def _gpus() -> list[str]:
     """Names of NVIDIA GPUs that the driver shows; no library needed."""
     names = []
     for path in sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information")):
@@ -246,7 +254,7 @@ def _gpus():
     return names
 
 
-def _meminfo():
+def _meminfo() -> dict[str, int]:
     sizes = {}
     for line in (read("proc/meminfo") or "").splitlines():
         key, _, value = line.partition(":")
@@ -256,7 +264,7 @@ def _meminfo():
     return sizes
 
 
-def _machine():
+def _machine() -> str:
     """The machine that wheels must fit: a 32-bit userland on a 64-bit kernel calls itself aarch64."""
     machine = platform.machine()
     if machine == "aarch64" and struct.calcsize("P") == 4:
@@ -264,20 +272,20 @@ def _machine():
     return machine
 
 
-def _libc():
+def _libc() -> str | None:
     try:
         return os.confstr("CS_GNU_LIBC_VERSION")
     except (ValueError, OSError):
         return None
 
 
-def _os_name():
+def _os_name() -> str | None:
     for line in (read("etc/os-release") or "").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
     return None
 
 
-def _uptime_s():
+def _uptime_s() -> float | None:
     text = read("proc/uptime")
     return float(text.split()[0]) if text else None

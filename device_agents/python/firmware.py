@@ -6,6 +6,8 @@ takes milliseconds. A program that is a part of the kernel (raspberrypi-hwmon) c
 those of right now have to be looked at as well.
 """
 
+from __future__ import annotations
+
 import fcntl
 import functools
 import os
@@ -21,13 +23,13 @@ _ANSWERED = 0x80000000
 PROGRAM_TIMEOUT_S = 2.0
 
 
-def throttled():
+def throttled() -> int | None:
     """The bits; None where there is no such firmware, or it does not answer."""
     bits = _by_mailbox()
     return _by_program() if bits is None else bits
 
 
-def _by_mailbox():
+def _by_mailbox() -> int | None:
     """The property interface: size, code, {tag, bytes of value, code, value}, end; one 32-bit number each."""
     message = bytearray(struct.pack("=7I", 28, 0, _GET_THROTTLED, 4, 0, 0, 0))
     try:
@@ -42,7 +44,7 @@ def _by_mailbox():
     return bits if code == _ANSWERED and answered & _ANSWERED else None
 
 
-def _by_program():
+def _by_program() -> int | None:
     if not _has_program(os.environ.get("PATH")):
         return None
     try:
@@ -55,6 +57,6 @@ def _by_program():
 
 
 @functools.lru_cache(maxsize=1)
-def _has_program(path):
+def _has_program(path: str | None) -> bool:
     """Looked for once: it is asked for every second."""
     return shutil.which("vcgencmd", path=path) is not None

@@ -4,9 +4,15 @@ Source: NVIDIA's NVML reference, nvmlDeviceGetComputeRunningProcesses_v3. In a c
 another number, and on some systems it does not tell: the size is absent then.
 """
 
+from __future__ import annotations
+
 import ctypes
 
 from .meters import Unavailable, nvml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOT_AVAILABLE = ctypes.c_ulonglong(-1).value
 INSUFFICIENT_SIZE = 7
@@ -23,7 +29,7 @@ class ProcessInfo(ctypes.Structure):
     ]
 
 
-def process_bytes(pid):
+def process_bytes(pid: int) -> int | None:
     """Over all GPUs; None where the driver does not tell of this process."""
     try:
         library = nvml._load()
@@ -36,7 +42,7 @@ def process_bytes(pid):
     return sum(known) if known else None
 
 
-def _devices(library):
+def _devices(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
     count = ctypes.c_uint()
     library.nvmlDeviceGetCount_v2(ctypes.byref(count))
     for index in range(count.value):
@@ -45,7 +51,7 @@ def _devices(library):
             yield device
 
 
-def _processes(library, device):
+def _processes(library: ctypes.CDLL, device: ctypes.c_void_p) -> list[tuple[int, int]]:
     """(pid, bytes) of every process that computes on a GPU."""
     count = ctypes.c_uint(64)
     while True:

@@ -1,8 +1,15 @@
 """Signs of life: whoever waits for an answer hears that it is being worked on, and how much of it is done."""
 
+from __future__ import annotations
+
 import threading
 
 from .channel import Closed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 ALIVE_S = 5.0
 # These are short, or say themselves how it goes.
@@ -15,39 +22,39 @@ class Heart:
     How much of it is done never falls: units that are counted by did(), or seen by what watch() is given.
     """
 
-    def __init__(self, send, does):
+    def __init__(self, send: Callable[[dict[str, Any]], None], does: str) -> None:
         self._send = send
         self._does = does
         self._did = 0
-        self._look = None
+        self._look: Callable[[], float] | None = None
         self._over = threading.Event()
         self._thread = None if does in _QUICK else threading.Thread(target=self._beat, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Heart:
         if self._thread:
             self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._thread:
             self._thread.join()
 
-    def did(self, units):
+    def did(self, units: int) -> None:
         self._did += units
 
-    def watch(self, look):
+    def watch(self, look: Callable[[], float]) -> None:
         """look(): how much is done by now."""
         self._look = look
 
-    def _beat(self):
+    def _beat(self) -> None:
         try:
             while not self._over.wait(ALIVE_S):
                 self._say()
         except Closed:
             pass
 
-    def _say(self):
+    def _say(self) -> None:
         if self._look:
             self._did = max(self._did, int(self._look()))
         self._send({"alive": {"doing": self._does, "did": self._did}})

@@ -71,7 +71,11 @@ def run(job, store, folder, journal, device=None):
     else:
         for subject in subjects:
             subject.start_process = device.start_worker
-    known = {"meters": meters.probe(device.has_meter), **device.static_facts(), **device.momentary_facts()}
+    known = {
+        "meters": meters.probe(device.has_meter, device.phone),
+        **device.static_facts(),
+        **device.momentary_facts(),
+    }
     journal.write("facts", when="before", facts=known)
     start = Condition(device)
     status = "done"

@@ -3,6 +3,8 @@
 The kernel frees it when the job's process ends, however it ends. What is written in it says who holds it.
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -13,17 +15,21 @@ from pathlib import Path
 from . import runtimes
 from .store import Refused
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # Somebody who only looks holds it for less.
 LOOK_S = 0.3
 MOST_AGE_S = 1e9
 
 
-def is_needed(job):
+def is_needed(job: dict[str, Any]) -> bool:
     """Not for a job on devices that do not exist."""
     return not all(hasattr(runtimes.module(one["runtime"]), "open_device") for one in job["artifacts"])
 
 
-def take(job):
+def take(job: dict[str, Any]) -> tuple[int, None] | tuple[None, dict[str, Any]]:
     """(the open lock, None), or (None, its holder). Whoever has it open, has it."""
     lock = _open()
     give_up = time.monotonic() + LOOK_S
@@ -44,7 +50,7 @@ def take(job):
     return lock, None
 
 
-def holder():
+def holder() -> dict[str, Any] | None:
     """Who holds it; None if nobody does."""
     if not Path(_path()).exists():
         return None
@@ -56,7 +62,7 @@ def holder():
         os.close(lock)
 
 
-def _holds(lock, how):
+def _holds(lock: int, how: int) -> bool:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -64,7 +70,7 @@ def _holds(lock, how):
     return True
 
 
-def _said(lock):
+def _said(lock: int) -> dict[str, Any]:
     """What the holder wrote; another user may have written anything."""
     try:
         told = json.loads(os.pread(lock, 1 << 14, 0))
@@ -75,12 +81,12 @@ def _said(lock):
         return {}
 
 
-def _path():
+def _path() -> str:
     folder = "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()
     return os.environ.get("EDGEBENCH_LOCK") or folder + "/edgebench.lock"
 
 
-def _open():
+def _open() -> int:
     """Made so that every user can hold it. Linux refuses O_CREAT for another user's file in a shared folder."""
     path = _path()
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC

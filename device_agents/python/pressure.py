@@ -3,6 +3,8 @@
 The group's own numbers come first: what other programs of the device read again, or lose, is no sign of it here.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 REFAULTS = ("workingset_refault", "workingset_refault_file", "workingset_refault_anon")
 
 
-def refaults(root="/"):
+def refaults(root: str = "/") -> int | None:
     """Pages that were read again soon after they had been given up; None where the kernel does not say."""
     group = _group(Path(root))
     for path in ([group / "memory.stat"] if group else []) + [Path(root, "proc/vmstat")]:
@@ -20,7 +22,7 @@ def refaults(root="/"):
     return None
 
 
-def kills(root="/"):
+def kills(root: str = "/") -> int | None:
     """Processes that the kernel has ended for want of memory; None where it does not say."""
     group = _group(Path(root))
     names = [group / "memory.events", group / "memory.oom_control"] if group else []
@@ -31,7 +33,7 @@ def kills(root="/"):
     return None
 
 
-def room(root="/"):
+def room(root: str = "/") -> str:
     """How much memory there is for a process like this one: the group's limit, or what the device has."""
     device = _counts(Path(root, "proc/meminfo")).get("MemTotal:", 0) * 1024
     limit = _limit(Path(root))
@@ -40,7 +42,7 @@ def room(root="/"):
     return "this device has %.1f MB" % (device / 1e6)
 
 
-def _limit(root):
+def _limit(root: Path) -> int | None:
     """In bytes; the lowest of the group's and of those around it, None without one."""
     group = _group(root)
     if group is None:
@@ -52,7 +54,7 @@ def _limit(root):
     return min((limit for limit in found if limit is not None), default=None)
 
 
-def _group(root):
+def _group(root: Path) -> Path | None:
     """The folder in which the kernel counts this process's memory; None where it does not, or that cannot be seen."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -76,7 +78,7 @@ def _group(root):
     return None
 
 
-def _counted(mount, path):
+def _counted(mount: Path, path: str) -> Path | None:
     """In version 2 a group may leave the counting to the one around it."""
     if path.startswith(".."):
         return None
@@ -88,7 +90,7 @@ def _counted(mount, path):
     return folder
 
 
-def _counts(path):
+def _counts(path: Path) -> dict[str, int]:
     """The lines `name 123` of a file, with or without a unit; empty where it cannot be read."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]

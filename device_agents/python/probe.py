@@ -3,6 +3,8 @@
 An import proves nothing: tflite-runtime beside numpy 2 imports well and dies at the first model.
 """
 
+from __future__ import annotations
+
 import base64
 import tempfile
 from pathlib import Path
@@ -10,10 +12,16 @@ from pathlib import Path
 from . import runtimes
 from .process import WorkerFailed, WorkerProcess
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .store import Store
+
 TIMEOUT_S = 120
 
 
-def look(store, name, options, pids):
+def look(store: Store, name: str, options: dict[str, Any], pids: list[int]) -> dict[str, Any]:
     """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}.
 
     pids: those of the processes that are started are added.
@@ -31,7 +39,7 @@ def look(store, name, options, pids):
     return {"problem": problem}
 
 
-def _try(store, name, folder, options, pids):
+def _try(store: Store, name: str, folder: str, options: dict[str, Any], pids: list[int]) -> dict[str, Any]:
     runtime = runtimes.module(name)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=str(store.root / "runtimes")) as scratch:
         model = Path(scratch) / ("tiny" + runtime.SUFFIX)
@@ -39,7 +47,7 @@ def _try(store, name, folder, options, pids):
         start = getattr(runtime, "start_worker", WorkerProcess)
         with start(Path(scratch) / "stderr.txt") as worker:
             pids += [worker.pid] if worker.pid else []
-            facts = worker.ask("runtime", TIMEOUT_S, name=name, folder=folder, options=options)
+            facts: dict[str, Any] = worker.ask("runtime", TIMEOUT_S, name=name, folder=folder, options=options)
             if runtime.TINY_MODEL:
                 worker.ask("load", TIMEOUT_S, path=str(model), options=options)
     return facts

@@ -1,5 +1,7 @@
 """A worker seen from the job: start it, ask it, find out how it ended."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import json
@@ -12,6 +14,25 @@ from pathlib import Path
 from . import pressure, state
 from .channel import Channel, Closed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class ArtifactWorker(Protocol):
+        """What a job asks: a worker process, a program of its own, or a phone's page."""
+
+        @property
+        def pid(self) -> int | None: ...
+
+        def __enter__(self) -> ArtifactWorker: ...
+        def __exit__(self, *_: object) -> None: ...
+        def ask(self, what: str, timeout_s: float, **arguments: Any) -> Any: ...
+        def time(
+            self, timeout_s: float, count: int, block: int, least_s: float = 0.0
+        ) -> tuple[dict[str, Any], bytes | bytearray]: ...
+        def close(self) -> None: ...
+
+
 # The values of a round go through in one go; in 64 KiB a worker and its job wake one another several times.
 PIPE_BYTES = 1 << 18
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
@@ -22,7 +43,7 @@ F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
 QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
-def _kept(folder):
+def _kept(folder: Path) -> dict[str, str]:
     """Torch makes a folder for what it compiles, in /tmp unless it is told where: it goes when the job goes."""
     return {"TORCHINDUCTOR_CACHE_DIR": str(folder / "torchinductor")}
 
@@ -33,21 +54,21 @@ class WorkerFailed(Exception):
     kind: error | fallback | crashed | timeout; signal: its name, if one ended it.
     """
 
-    def __init__(self, kind, reason, signal_name=None):
+    def __init__(self, kind: str, reason: str, signal_name: str | None = None) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.signal = signal_name
 
 
-def own_path():
+def own_path() -> list[str]:
     """How to start another process of this agent: the zipapp or, in a checkout, the package."""
     container = Path(__file__).parents[1]
     return [str(container)] if container.is_file() else ["-m", __package__]
 
 
 class WorkerProcess:
-    def __init__(self, stderr_path, environment=None):
+    def __init__(self, stderr_path: Path, environment: dict[str, str] | None = None) -> None:
         self._stderr_path = stderr_path
         self._kills = pressure.kills()
         # stderr goes to a file: a pipe that nobody drains blocks a talkative runtime for ever.
@@ -59,30 +80,34 @@ class WorkerProcess:
                 stderr=stderr,
                 env={**os.environ, **QUIET, **_kept(stderr_path.parent), **(environment or {})},
             )
+        assert self._process.stdin and self._process.stdout
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         with contextlib.suppress(OSError):  # from Linux 2.6.35 on, where the user's pipes are not too many
-            fcntl.fcntl(self._process.stdout, F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(self._stdout, F_SETPIPE_SZ, PIPE_BYTES)
         self.pid = self._process.pid
-        self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self._channel = Channel(self._stdout.fileno(), self._stdin.fileno())
 
-    def __enter__(self):
+    def __enter__(self) -> WorkerProcess:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, what, timeout_s, **arguments):
+    def ask(self, what: str, timeout_s: float, **arguments: Any) -> Any:
         """Send one request and sleep until it is answered. Raises WorkerFailed for everything but an answer."""
         answer = json.loads(self._exchange(what, timeout_s, {"do": what, **arguments}))
         if "error" in answer:
             raise WorkerFailed(answer["kind"], answer["error"])
         return answer["ok"]
 
-    def time(self, timeout_s, **asked):
+    def time(
+        self, timeout_s: float, count: int, block: int, least_s: float = 0.0
+    ) -> tuple[dict[str, Any], bytes | bytearray]:
         """Timed values: what the worker says of them, and the JSON object with `values_ns` as it came."""
-        said = self.ask("time", timeout_s, **asked)
+        said = self.ask("time", timeout_s, count=count, block=block, least_s=least_s)
         return said, self._exchange("time", timeout_s)
 
-    def _exchange(self, what, timeout_s, request=None):
+    def _exchange(self, what: str, timeout_s: float, request: dict[str, Any] | None = None) -> bytearray:
         try:
             if request:
                 self._channel.send(request)
@@ -98,15 +123,15 @@ class WorkerProcess:
         except Closed:
             raise self._how_it_ended(what) from None
 
-    def close(self):
+    def close(self) -> None:
         """End the process if it has not ended."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._stdin.close()
+        self._stdout.close()
 
-    def _how_it_ended(self, what):
+    def _how_it_ended(self, what: str) -> WorkerFailed:
         # Not Popen's own wait: this one says how much memory it held at most.
         _, status, used = os.wait4(self.pid, 0)
         code = self._process.returncode = os.waitstatus_to_exitcode(status)
@@ -118,9 +143,9 @@ class WorkerProcess:
             return WorkerFailed("crashed", "%s during '%s'%s%s" % (name, what, hint, said), name)
         return WorkerFailed("crashed", "exit code %d during '%s'%s" % (code, what, said))
 
-    def _why_killed(self, held_bytes):
+    def _why_killed(self, held_bytes: int) -> str:
         """The kernel counts whom it ends for want of memory; other watchers (earlyoom, Android's) do not say so."""
         now = pressure.kills()
-        if None in (now, self._kills) or now <= self._kills:
+        if now is None or self._kills is None or now <= self._kills:
             return " (out of memory?)"
         return ": the kernel ended it for want of memory, it held %.1f MB, %s" % (held_bytes / 1e6, pressure.room())

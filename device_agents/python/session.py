@@ -1,5 +1,7 @@
 """Answers one host, for as long as the connection lasts. Everything that must outlive it is on disk."""
 
+from __future__ import annotations
+
 import os
 import platform
 import shutil
@@ -18,6 +20,11 @@ from .heart import ALIVE_S, Heart
 from .process import own_path
 from .store import Refused, Store
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import BufferedReader
+    from typing import Any
+
 # The journal is looked at again after so much of the time that it has been followed for, within these limits: every
 # look costs the device that is measured.
 POLL_SHARE = 0.1
@@ -26,7 +33,7 @@ POLL_MIN_S, POLL_MAX_S = 0.25, 2.0
 ANSWERED = object()
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """arguments: the folder that the agent may use."""
     channel = Channel.stdio()
     root = Path(arguments[0]).expanduser().absolute()
@@ -52,12 +59,12 @@ def main(arguments):
 
 
 class Session:
-    def __init__(self, channel, store):
+    def __init__(self, channel: Channel, store: Store) -> None:
         self._channel = channel
         self._store = store
         self._sending = threading.Lock()
 
-    def answer(self, request):
+    def answer(self, request: Any) -> None:
         try:
             if not isinstance(request, dict):
                 raise ValueError("a request is an object")
@@ -76,15 +83,15 @@ class Session:
         except Exception as error:  # whatever a request makes of this, the next one is answered
             self._send({"error": "%s: %s" % (type(error).__name__, str(error)[:2000])})
 
-    def _send(self, message):
+    def _send(self, message: dict[str, Any]) -> None:
         with self._sending:
             self._channel.send(message)
 
-    def do_facts(self):
+    def do_facts(self) -> dict[str, Any]:
         told = {**MACHINE.static_facts(), **MACHINE.momentary_facts()}
-        return {**told, "meters": meters.probe(MACHINE.has_meter)}
+        return {**told, "meters": meters.probe(MACHINE.has_meter, MACHINE.phone)}
 
-    def do_runtimes(self, names, options):
+    def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""
         pids = [os.getpid()]
         begun_s = load.own_seconds(pids)
@@ -92,13 +99,13 @@ class Session:
         with ThreadPoolExecutor() as pool:  # each waits for a process of its own
             return dict(zip(names, pool.map(lambda name: probe.look(self._store, name, options, pids), names)))
 
-    def do_install(self, name, wheels):
+    def do_install(self, name: str, wheels: list[str]) -> dict[str, str]:
         return {"folder": str(self._store.install(name, wheels, self._heart.did))}
 
-    def do_missing(self, blobs):
+    def do_missing(self, blobs: dict[str, int]) -> list[str]:
         return self._store.missing(blobs, self._heart.did)
 
-    def do_receive(self, sha256, size):
+    def do_receive(self, sha256: str, size: int) -> Any:
         """Then its bytes from {"have"} on follow in frames; a disk that takes no more is said at once."""
         self._send({"ok": {"have": self._store.begin(sha256, size)}})
         refused = None
@@ -114,11 +121,11 @@ class Session:
                     self._send({"error": str(error), "remedy": error.remedy})
         return ANSWERED if refused else {"whole": self._store.finish(sha256, self._heart.did)}
 
-    def do_busy(self):
+    def do_busy(self) -> dict[str, Any] | None:
         """Whom this device measures for; None if it does not."""
         return lock.holder()
 
-    def do_start(self, job):
+    def do_start(self, job: dict[str, Any]) -> dict[str, Any]:
         """Start the job in a session of its own, so that it outlives this connection. Once per job id."""
         if self._store.job_folder(job["id"]).exists():
             return {"started": False}
@@ -134,7 +141,7 @@ class Session:
             if held is not None:
                 os.close(held)  # it is the job's now
 
-    def _launch(self, job, held):
+    def _launch(self, job: dict[str, Any], held: int | None) -> bool:
         if not self._store.create_job(job):
             return False
         folder = self._store.job_folder(job["id"])
@@ -150,7 +157,7 @@ class Session:
         (folder / "pid").write_text(state.describe(process.pid))
         return True
 
-    def do_tail(self, job, line):
+    def do_tail(self, job: str, line: int) -> dict[str, Any]:
         """Send every journal line from number `line` on, until the job ends or the host says something.
 
         The lines themselves are sent as they stand; the answer that follows them says how it ended:
@@ -183,29 +190,29 @@ class Session:
                 if self._channel.waiting(min(max(POLL_SHARE * followed_s, POLL_MIN_S), POLL_MAX_S)):
                     return {"tail": "interrupted"}
 
-    def do_stop(self, job):
+    def do_stop(self, job: str) -> None:
         """Ask a job to end after its present round."""
         pid = _pid(self._store.job_folder(job))
         if pid and _alive(self._store.job_folder(job)):
             os.kill(pid, signal.SIGTERM)
 
-    def do_enough(self, job):
+    def do_enough(self, job: str) -> None:
         """The host's meter knows the energy of a job's artifacts well enough: no more windows for it."""
         (self._store.job_folder(job) / "enough").touch()
 
-    def do_clock(self):
+    def do_clock(self) -> dict[str, int]:
         """When this was read, and when it was answered, on the clock of windows and journal."""
         received_ns = time.monotonic_ns()
         return {"received_ns": received_ns, "sent_ns": time.monotonic_ns()}
 
-    def do_forget(self, job):
+    def do_forget(self, job: str) -> None:
         """Remove a job's files once the host has them."""
         folder = self._store.job_folder(job)
         if _alive(folder):
             raise ValueError("job %s is still running" % job)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _running_job(self):
+    def _running_job(self) -> str | None:
         for folder in sorted((self._store.root / "jobs").iterdir()):
             if _alive(folder):
                 return folder.name
@@ -215,21 +222,21 @@ class Session:
 class _JournalReader:
     """The whole lines of a growing file, each once; but not the first `skip` of them."""
 
-    def __init__(self, path, skip):
+    def __init__(self, path: Path, skip: int) -> None:
         self._path = path
         self._skip = skip
-        self._stream = None
+        self._stream: BufferedReader | None = None
         self._rest = b""
         self.ended = False
 
-    def __enter__(self):
+    def __enter__(self) -> _JournalReader:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._stream:
             self._stream.close()
 
-    def new_lines(self):
+    def new_lines(self) -> bytes:
         """As they stand; b"" if there are none."""
         if self._stream is None:
             if not self._path.exists():
@@ -247,14 +254,14 @@ class _JournalReader:
         return data[start:end]
 
 
-def _pid(folder):
+def _pid(folder: Path) -> int | None:
     try:
         return int((folder / "pid").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return None
 
 
-def _alive(folder):
+def _alive(folder: Path) -> bool:
     """Whether the job's process is there: same pid, start time and start of the device; a reused pid does not count."""
     try:
         pid, started, *boot = (folder / "pid").read_text().split()
@@ -263,7 +270,7 @@ def _alive(folder):
     return _start_time(pid) == started and (not boot or boot[0] in ("-", state.boot_id()))
 
 
-def _wait_for_end(folder):
+def _wait_for_end(folder: Path) -> None:
     """The last line is written before the process is gone; whoever reads it may want to start the next job."""
     give_up = time.monotonic() + 5
     while _alive(folder) and time.monotonic() < give_up:
@@ -273,7 +280,7 @@ def _wait_for_end(folder):
 _start_time = state.start_time
 
 
-def _last_lines(path, count=5):
+def _last_lines(path: Path, count: int = 5) -> list[str]:
     try:
         return path.read_text(errors="replace").splitlines()[-count:]
     except OSError:

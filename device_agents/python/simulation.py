@@ -8,6 +8,8 @@ Job and workers share the device's state through a small mapped file; one of the
 The same job gives the same values: every process draws from the seed and its own number.
 """
 
+from __future__ import annotations
+
 import ctypes
 import functools
 import json
@@ -18,9 +20,12 @@ import random
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional
 
 from .watch import PERIOD_S
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 UNDER_VOLTAGE, THROTTLED = 1 << 0, 1 << 2  # Raspberry Pi's bits; the same since boot are 16 higher
 SINCE_BOOT = 16
@@ -44,7 +49,7 @@ class Board:
     throttle_c: float = 80.0
     throttle_factor: float = 1.5
     clock_hz: int = 1_500_000_000
-    under_voltage_at_s: Optional[float] = None
+    under_voltage_at_s: float | None = None
     under_voltage_s: float = 0.5
     under_voltage_factor: float = 1.2
     # A kernel that clears the bits since boot, as raspberrypi-hwmon does: those of right now are all that is left.
@@ -80,11 +85,11 @@ class Model:
     load_s: float = 0.01
     nodes: int = 10
     fallback_nodes: int = 0
-    answers: List[List[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.0, 1.0]])
+    answers: list[list[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.0, 1.0]])
     device: Board = Board()
 
 
-def read(path):
+def read(path: Path | str) -> Model:
     """The Model of a file. Raises ValueError for what is not one."""
     try:
         content = json.loads(Path(path).read_text())
@@ -99,6 +104,21 @@ def read(path):
 
 class State(ctypes.Structure):
     """What the processes of a job have to share of a device; zeros before it is switched on."""
+
+    if TYPE_CHECKING:
+        now_s: float
+        joules: float
+        warmth_c: float
+        wander: float
+        wander_at_s: float
+        busy_at_s: float
+        clock_skew: float
+        clock_step_ns: int
+        throttled: int
+        watched: int
+        watched_at_s: float
+        processes: int
+        board: int
 
     _fields_ = [
         ("now_s", ctypes.c_double),
@@ -116,14 +136,14 @@ class State(ctypes.Structure):
         ("board", ctypes.c_int64),
     ]
 
-    def clock_ns(self):
+    def clock_ns(self) -> int:
         """The device's clock: too fast by its skew, read in whole steps."""
         now_ns = int(self.now_s * 1e9 * (1 + self.clock_skew))
         return now_ns - now_ns % (self.clock_step_ns or 1)
 
 
 @functools.lru_cache(maxsize=1)
-def state():
+def state() -> State:
     """The state of this process's device: shared with the job that it belongs to, if it belongs to one."""
     path = os.environ.get(STATE)
     if path is None:
@@ -132,7 +152,7 @@ def state():
         return State.from_buffer(mmap.mmap(stream.fileno(), ctypes.sizeof(State)))
 
 
-def create_state(path):
+def create_state(path: Path) -> None:
     """A device that is off, for this process and those that it starts."""
     Path(path).write_bytes(bytes(ctypes.sizeof(State)))
     os.environ[STATE] = str(path)
@@ -142,8 +162,9 @@ def create_state(path):
 class Device:
     """The device as one process sees it. Raises ValueError if another one described it differently."""
 
-    def __init__(self, board):
+    def __init__(self, board: Board) -> None:
         self.board = board
+        self.phone = None
         self._state = state()
         self.random = random.Random("%d %d" % (board.seed, self._state.processes))
         fingerprint = zlib.crc32(repr(board).encode())
@@ -153,7 +174,7 @@ class Device:
             raise ValueError("its device is not that of the first artifact; the artifacts of a job share one")
         self._state.processes += 1
 
-    def _switch_on(self, fingerprint):
+    def _switch_on(self, fingerprint: int) -> None:
         board, state = self.board, self._state
         state.board = fingerprint
         state.clock_skew = board.clock_skew_ppm * 1e-6
@@ -163,7 +184,7 @@ class Device:
 
     # ------------------------------------------------------------------ what runs on it
 
-    def spend(self, seconds, watts):
+    def spend(self, seconds: float, watts: float) -> None:
         """Let time pass at a power: the device warms up or cools down, throttles, uses energy."""
         board, state = self.board, self._state
         state.now_s += seconds
@@ -175,11 +196,11 @@ class Device:
             state.watched |= state.throttled
             state.watched_at_s = state.now_s
 
-    def infer(self, seconds):
+    def infer(self, seconds: float) -> None:
         """Run something that takes so long on an undisturbed device."""
         self.spend(seconds * self._slowness(), self.board.active_w)
 
-    def _bits(self):
+    def _bits(self) -> int:
         board, bits = self.board, self._state.throttled
         limit_c = board.throttle_c - (HYSTERESIS_C if bits & THROTTLED else 0)
         live = THROTTLED if self._celsius() >= limit_c else 0
@@ -189,11 +210,11 @@ class Device:
             return live
         return bits >> SINCE_BOOT << SINCE_BOOT | live << SINCE_BOOT | live
 
-    def _supply_is_low(self):
+    def _supply_is_low(self) -> bool:
         start_s = self.board.under_voltage_at_s
         return start_s is not None and start_s <= self._state.now_s < start_s + self.board.under_voltage_s
 
-    def _slowness(self):
+    def _slowness(self) -> float:
         board, state = self.board, self._state
         factor = 1 + board.drift_per_hour * state.now_s / 3600
         if state.throttled & THROTTLED:
@@ -207,7 +228,7 @@ class Device:
             factor *= math.exp(state.wander)
         return factor * self._busy_factor()
 
-    def _busy_factor(self):
+    def _busy_factor(self) -> float:
         board, state = self.board, self._state
         if not board.busy_every_s:
             return 1.0
@@ -215,78 +236,78 @@ class Device:
             state.busy_at_s += board.busy_s + self._pause_s()
         return board.busy_factor if state.now_s >= state.busy_at_s else 1.0
 
-    def _pause_s(self):
+    def _pause_s(self) -> float:
         every_s = self.board.busy_every_s
         return self.random.expovariate(1 / every_s) if every_s else 0.0
 
-    def _celsius(self):
+    def _celsius(self) -> float:
         return self.board.ambient_c + self.board.idle_w * self.board.warmth_c_per_w + self._state.warmth_c
 
     # ------------------------------------------------------------------ what it says of itself (device.Machine)
 
-    def now_s(self):
+    def now_s(self) -> float:
         return self._state.now_s
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float) -> None:
         self.spend(seconds, self.board.idle_w)
 
-    def clock_step_ns(self):
+    def clock_step_ns(self) -> int:
         return self.board.clock_step_ns
 
-    def temperature_c(self):
+    def temperature_c(self) -> float:
         return round(self._celsius(), 1)
 
-    def throttled(self):
+    def throttled(self) -> int:
         return self._state.throttled
 
-    def clock_hz(self):
+    def clock_hz(self) -> int:
         return round(self.board.clock_hz / (self.board.throttle_factor if self.throttled() & THROTTLED else 1))
 
-    def clock_limit_hz(self):
+    def clock_limit_hz(self) -> int:
         return self.board.clock_hz
 
-    def clocks_s(self):
+    def clocks_s(self) -> dict[str, dict[int, float]]:
         return {}
 
-    def watch(self):
+    def watch(self) -> Watched:
         return Watched(self, self._state)
 
-    def static_facts(self):
+    def static_facts(self) -> dict[str, Any]:
         step_ns = self.board.clock_step_ns
         clock = {"clock_step_ns": step_ns, "clock_resolution_ns": step_ns}
         return {"model": "simulated device", "cpu": "simulated", **clock}
 
-    def momentary_facts(self):
+    def momentary_facts(self) -> dict[str, Any]:
         state = {"temperature_c": self.temperature_c(), "throttled": self.throttled()}
         clocks = {"clock_hz": self.clock_hz(), "clock_max_hz": self.clock_limit_hz()}
         return {"governor": "performance", "uptime_s": self._state.now_s, **clocks, **state}
 
-    def machine_cpu_s(self):
+    def machine_cpu_s(self) -> dict[str, float]:
         """Nothing is known: what the real machine did meanwhile is no load of this one."""
         return {}
 
-    def has_meter(self, name):
+    def has_meter(self, name: str) -> bool:
         return name == "simulated"
 
 
 class Watched:
     """watch.Watch on the device's own time: its looks are taken where that time is spent."""
 
-    def __init__(self, device, state):
+    def __init__(self, device: Device, state: State) -> None:
         self._device = device
         self._state = state
 
-    def __enter__(self):
+    def __enter__(self) -> Watched:
         self._state.watched = 0
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def begin(self):
+    def begin(self) -> None:
         pass
 
-    def take(self):
+    def take(self) -> dict[str, Any]:
         bits, self._state.watched = self._state.watched | self._device.throttled(), 0
         return {
             "throttled": bits,
@@ -295,7 +316,7 @@ class Watched:
         }
 
 
-def wandered(value, elapsed_s, size, memory_s, source):
+def wandered(value: float, elapsed_s: float, size: float, memory_s: float, source: random.Random) -> float:
     """An Ornstein-Uhlenbeck process, `elapsed_s` later: autocorrelated over memory_s, of standard deviation `size`."""
     kept = math.exp(-elapsed_s / memory_s)
     return kept * value + math.sqrt(1 - kept * kept) * source.gauss(0, size)

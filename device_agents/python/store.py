@@ -6,6 +6,8 @@ runtimes/<name>-<key>/  unpacked wheels of one runtime, private to the agent
 jobs/<id>/              job.json, journal.jsonl, pid, stderr files
 """
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import json
@@ -16,6 +18,14 @@ from pathlib import Path
 
 from .process import WorkerFailed
 from .wheel import Wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from io import FileIO
+    from typing import Any
+
+    Progress = Callable[[int], None]
 
 # What a disk that is full says: of itself, of a user's quota, of the largest file that is allowed.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -29,41 +39,41 @@ SYNC_BYTES = 8 << 20
 MANIFEST = ".manifest.json"
 
 
-def _untold(count):
+def _untold(count: int) -> None:
     """Nobody wants to know."""
 
 
 class Refused(ValueError):
     """Why something cannot be done here, and what to do about it."""
 
-    def __init__(self, why, remedy):
+    def __init__(self, why: str, remedy: str) -> None:
         super().__init__(why)
         self.remedy = remedy
 
 
 class Store:
-    def __init__(self, root):
+    def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         for name in ("blobs", "models", "runtimes", "jobs"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
-    def blob(self, sha256):
+    def blob(self, sha256: str) -> Path:
         return self.root / "blobs" / _hex(sha256)
 
-    def missing(self, blobs, did=_untold):
+    def missing(self, blobs: dict[str, int], did: Progress = _untold) -> list[str]:
         """Those of {sha256: size} that are not here whole; what has another content is removed.
 
         did(n), here and below: is told of n more bytes that were read or written.
         """
         return [sha for sha, size in blobs.items() if not self._has(sha, size, did)]
 
-    def _has(self, sha256, size, did):
+    def _has(self, sha256: str, size: int, did: Progress) -> bool:
         try:
             return self.blob(sha256).stat().st_size == size and self._is_whole(sha256, did)
         except FileNotFoundError:
             return False
 
-    def _is_whole(self, sha256, did):
+    def _is_whole(self, sha256: str, did: Progress) -> bool:
         """Disks fail, and a power cut leaves a name without its content."""
         blob = self.blob(sha256)
         if _digest(blob, did) == sha256:
@@ -71,12 +81,12 @@ class Store:
         blob.unlink()
         return False
 
-    def checked(self, sha256, did=_untold):
+    def checked(self, sha256: str, did: Progress = _untold) -> Path:
         """The path of a blob that is about to be used. Raises WorkerFailed if it is damaged."""
         self.check(self.blob(sha256), sha256, did)
         return self.blob(sha256)
 
-    def check(self, path, sha256, did=_untold):
+    def check(self, path: Path, sha256: str, did: Progress = _untold) -> None:
         """Raise WorkerFailed unless a file, a blob or a copy of one, has its content; a wrong one is removed."""
         if path.exists() and _digest(path, did) == sha256:
             return
@@ -89,7 +99,7 @@ class Store:
             % sha256[:12],
         )
 
-    def begin(self, sha256, size):
+    def begin(self, sha256: str, size: int) -> int:
         """How much of a blob an earlier try left here. Raises Refused where the rest has no room."""
         partial = self._partial(sha256)
         have = partial.stat().st_size if partial.exists() else 0
@@ -99,11 +109,11 @@ class Store:
         self.need(size - have)
         return have
 
-    def partial(self, sha256):
+    def partial(self, sha256: str) -> FileIO:
         """The stream of a blob that arrives, behind what is there of it."""
         return self._partial(sha256).open("ab", buffering=0)
 
-    def write(self, stream, piece):
+    def write(self, stream: FileIO, piece: bytes) -> None:
         """Raises Refused where the disk takes no more; what there is of the blob is removed then."""
         try:
             before = stream.tell()
@@ -116,7 +126,7 @@ class Store:
             Path(stream.name).unlink()
             raise refused from error
 
-    def finish(self, sha256, did=_untold):
+    def finish(self, sha256: str, did: Progress = _untold) -> bool:
         """Give a blob its name; False, and it is removed, if its content is not what was announced."""
         partial = self._partial(sha256)
         with partial.open("rb") as stream:
@@ -127,40 +137,40 @@ class Store:
         partial.replace(self.blob(sha256))
         return True
 
-    def need(self, size):
+    def need(self, size: int) -> None:
         """Raise Refused unless there is room for so many bytes."""
         free = self.free_bytes()
         if free < size + SPARE_BYTES:
             raise self._no_room("%.1f MB are needed" % ((size + SPARE_BYTES) / 1e6), free)
 
-    def full(self, error, size):
+    def full(self, error: OSError, size: int) -> Refused:
         """What to say of a write that failed."""
         if error.errno not in FULL:
             return Refused("cannot write in %s: %s" % (self.root, error.strerror), "Is the board's disk failing?")
         return self._no_room("no room for %.1f MB more (%s)" % (size / 1e6, error.strerror), self.free_bytes())
 
-    def _no_room(self, why, free):
+    def _no_room(self, why: str, free: int) -> Refused:
         return Refused(
             "its disk is full: %s, %.1f MB are free at %s" % (why, free / 1e6, self.root),
             "Free space there, or set `workdir` in targets.yaml to another disk",
         )
 
-    def free_bytes(self):
+    def free_bytes(self) -> int:
         about = os.statvfs(self.root)
         return about.f_bavail * about.f_frsize
 
-    def tidy(self):
+    def tidy(self) -> None:
         """Remove what was cut short and not taken up again."""
         for pattern in ("*.part-*", "blobs/*.part*", "runtimes/*.part-*", "jobs/.part-*"):
             for partial in self.root.glob(pattern):
                 if time.time() - partial.lstat().st_mtime > PARTIAL_S:
                     shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
 
-    def _partial(self, sha256):
+    def _partial(self, sha256: str) -> Path:
         blob = self.blob(sha256)
         return blob.with_name(blob.name + ".part")
 
-    def lay_out(self, sha256, suffix, companions):
+    def lay_out(self, sha256: str, suffix: str, companions: Sequence[Sequence[str]]) -> Path:
         """The path of a model whose weights are in other files, beside which it looks for them.
 
         companions: [(name, sha256)]. Linked, not copied, where the device's file system can: weights are large. No
@@ -179,11 +189,11 @@ class Store:
             partial.replace(folder)
         return folder / (sha256 + suffix)
 
-    def runtime_folder(self, name, wheels):
+    def runtime_folder(self, name: str, wheels: list[str]) -> Path:
         key = hashlib.sha256(" ".join(sorted(wheels)).encode()).hexdigest()[:16]
         return self.root / "runtimes" / ("%s-%s" % (_name(name), key))
 
-    def install(self, name, wheels, did=_untold):
+    def install(self, name: str, wheels: list[str], did: Progress = _untold) -> Path:
         """Unpack wheels (zip files) into a private folder; renamed into place when whole."""
         folder = self.runtime_folder(name, wheels)
         if not folder.exists():
@@ -204,7 +214,7 @@ class Store:
         os.utime(folder)  # what the host brought last is the newest, also if it was here already
         return folder
 
-    def is_runtime_whole(self, folder):
+    def is_runtime_whole(self, folder: Path) -> bool:
         """Whether a runtime's files are what was unpacked; if not it is removed, so that it is brought again."""
         try:
             known = json.loads((folder / MANIFEST).read_text())
@@ -217,15 +227,15 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
         return whole
 
-    def installed(self, name):
+    def installed(self, name: str) -> list[Path]:
         """The folders of one runtime, newest first."""
         found = [f for f in (self.root / "runtimes").glob(_name(name) + "-*") if ".part-" not in f.name]
         return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
-    def job_folder(self, job_id):
+    def job_folder(self, job_id: str) -> Path:
         return self.root / "jobs" / _name(job_id)
 
-    def create_job(self, job):
+    def create_job(self, job: dict[str, Any]) -> bool:
         """Make the job's folder; False if it is there already, so that a job is never started twice."""
         folder = self.job_folder(job["id"])
         if folder.exists():
@@ -238,14 +248,14 @@ class Store:
         return True
 
 
-def _link(source, target):
+def _link(source: Path, target: Path) -> None:
     try:
         os.link(str(source), str(target))
     except OSError:
         shutil.copyfile(str(source), str(target))
 
 
-def _relative(name):
+def _relative(name: str) -> str:
     """A path below a folder, as a model file names it."""
     parts = name.split("/")
     if not name or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
@@ -253,7 +263,7 @@ def _relative(name):
     return name
 
 
-def _digest(path, did=_untold):
+def _digest(path: Path, did: Progress = _untold) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while True:
@@ -264,19 +274,19 @@ def _digest(path, did=_untold):
             did(len(piece))
 
 
-def _manifest(folder, did):
+def _manifest(folder: Path, did: Progress) -> dict[str, str]:
     """{file: sha256} of all that was unpacked."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): _digest(path, did) for path in files}
 
 
-def _hex(text):
+def _hex(text: str) -> str:
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
         raise ValueError("not a sha256: %r" % text[:80])
     return text
 
 
-def _name(text):
+def _name(text: str) -> str:
     """A single path component: what comes from the host is still never joined unchecked."""
     if (
         not text

@@ -4,7 +4,24 @@ rounds   ──A──  ──B──  ──A──  ──B──          beg
 looks    .    .    .    .    .    .          bits of any of them count; a clock only if it was read inside a round
 """
 
+from __future__ import annotations
+
 import threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from .device import Device
+
+    class RoundWatch(Protocol):
+        """Use as a context; begin() and take() stand around each round. take() -> what NOTHING has."""
+
+        def __enter__(self) -> RoundWatch: ...
+        def __exit__(self, *_: object) -> None: ...
+        def begin(self) -> None: ...
+        def take(self) -> dict[str, Any]: ...
+
 
 PERIOD_S = 1.0
 NOTHING = {"temperature_c": None, "throttled": None, "clock_hz": None}
@@ -13,7 +30,7 @@ NOTHING = {"temperature_c": None, "throttled": None, "clock_hz": None}
 class Watch:
     """Use as a context. What it has seen is handed out round by round."""
 
-    def __init__(self, device, period_s=PERIOD_S):
+    def __init__(self, device: Device, period_s: float = PERIOD_S) -> None:
         self._device = device
         self._period_s = period_s
         self._lock = threading.Lock()
@@ -22,36 +39,36 @@ class Watch:
         self._over.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._is_timing = False
-        self._bits = None
-        self._clock_hz = None
+        self._bits: int | None = None
+        self._clock_hz: int | None = None
         self._temperature_c = device.temperature_c()
 
-    def __enter__(self):
+    def __enter__(self) -> Watch:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._over.release()
         self._thread.join()
 
-    def begin(self):
+    def begin(self) -> None:
         """A round begins."""
         with self._lock:
             self._is_timing = True
             self._clock_hz = None
 
-    def take(self):
+    def take(self) -> dict[str, Any]:
         """A round has ended: throttle bits since the last one, its lowest clock, the temperature of the last look."""
         with self._lock:
             self._is_timing = False
             bits, self._bits = self._bits, None
             return {"throttled": bits, "clock_hz": self._clock_hz, "temperature_c": self._temperature_c}
 
-    def _run(self):
+    def _run(self) -> None:
         while not self._over.acquire(timeout=self._period_s):
             self._look()
 
-    def _look(self):
+    def _look(self) -> None:
         bits, clock_hz = self._device.throttled(), self._device.clock_hz()
         temperature_c = self._device.temperature_c()
         with self._lock:
@@ -66,14 +83,14 @@ class Watch:
 class Blind:
     """Looks at nothing: what looking costs is found by leaving it out."""
 
-    def __enter__(self):
+    def __enter__(self) -> Blind:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def begin(self):
+    def begin(self) -> None:
         pass
 
-    def take(self):
+    def take(self) -> dict[str, Any]:
         return dict(NOTHING)

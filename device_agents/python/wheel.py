@@ -1,22 +1,30 @@
 """A wheel that is unpacked, and says how far that is."""
 
+from __future__ import annotations
+
 import zipfile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import IO, Any
 
 
 class Wheel(zipfile.ZipFile):
-    def __init__(self, path, did):
+    def __init__(self, path: Path, did: Callable[[int], None]) -> None:
         """did(n): is told of n more bytes that were unpacked, also in the middle of a large file."""
         super().__init__(path)
         self._did_bytes = did
 
-    def open(self, *arguments, **options):
+    def open(self, *arguments: Any, **options: Any) -> IO[bytes]:
         stream = super().open(*arguments, **options)
         read = stream.read
 
-        def counted(size=-1):
+        def counted(size: int = -1) -> bytes:
             data = read(size)
             self._did_bytes(len(data))
             return data
 
-        stream.read = counted
+        stream.read = counted  # type: ignore[method-assign]
         return stream

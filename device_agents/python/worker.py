@@ -3,6 +3,8 @@
 It answers requests from its job and sleeps in between.
 """
 
+from __future__ import annotations
+
 import array
 import base64
 import gc
@@ -16,10 +18,15 @@ from pathlib import Path
 from . import pressure, runtimes, series
 from .channel import Channel, Closed
 
-LOGITS = "f"  # outputs are compared as float32
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from .runtimes import RuntimeSession
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     channel = Channel.stdio()
     worker = Worker()
     gc.disable()  # a collection inside a timed call would be charged to the model
@@ -39,18 +46,19 @@ def main(arguments):
 
 
 class Worker:
-    def __init__(self):
+    def __init__(self) -> None:
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
-        self.values_ns = None
+        self.values_ns: list[int] | None = None
         self._period_ns = 0
+        self._session: RuntimeSession
         self._refaults = pressure.refaults()
 
-    def take_values(self):
+    def take_values(self) -> list[dict[str, list[int]]]:
         """What goes on a line of its own behind the answer."""
         values_ns, self.values_ns = self.values_ns, None
         return [] if values_ns is None else [{"values_ns": values_ns}]
 
-    def do_runtime(self, name, folder, options):
+    def do_runtime(self, name: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
         """Import the runtime, from `folder` where the agent brought it. Returns its facts.
 
         Pinned before that, as threads inherit it from the one that starts them.
@@ -62,9 +70,10 @@ class Worker:
         self._runtime = runtimes.module(name)
         self._device = options["device"]
         self._clock_ns = getattr(self._runtime, "clock_ns", time.perf_counter_ns)
-        return self._runtime.facts(options)
+        found: dict[str, Any] = self._runtime.facts(options)
+        return found
 
-    def do_load(self, path, options):
+    def do_load(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
         """Load the model and run it once on zeros or on made-up input. Returns times in ns and what was built.
 
         threads: those that loading and inferring started, and this one, which works as well; cpus: where they may run.
@@ -89,22 +98,22 @@ class Worker:
             "cpus": sorted(os.sched_getaffinity(0)),
         }
 
-    def do_golden(self, inputs, count):
+    def do_golden(self, inputs: str, count: int) -> dict[str, str]:
         """Run each golden sample once. Returns every output as float32, base64, in order.
 
         inputs: a file of `count` samples in the model's own dtype and layout; the last one stays fed, so
         that what is timed afterwards is a real image.
         """
-        outputs = array.array(LOGITS)
+        outputs = array.array("f")  # compared as float32
         for logits in self._answers(inputs, count):
             outputs.extend(logits)
         return {"outputs": base64.b64encode(outputs.tobytes()).decode()}
 
-    def do_classify(self, inputs, count):
+    def do_classify(self, inputs: str, count: int) -> list[int]:
         """Run each of `count` samples once. Returns where its largest output is, the first if there are several."""
         return [logits.index(max(logits)) for logits in self._answers(inputs, count)]
 
-    def _answers(self, inputs, count):
+    def _answers(self, inputs: str, count: int) -> Iterator[list[float]]:
         size = self._session.inputs()[0]["bytes"]
         with Path(inputs).open("rb") as stream:
             held = os.fstat(stream.fileno()).st_size
@@ -115,11 +124,11 @@ class Worker:
                 self._session.invoke()
                 yield self._session.logits()
 
-    def do_pace(self, period_ns):
+    def do_pace(self, period_ns: int) -> None:
         """From now on an inference begins every `period_ns`, and the worker sleeps in between."""
         self._period_ns = period_ns
 
-    def do_time(self, count, block, least_s=0.0):
+    def do_time(self, count: int, block: int, least_s: float = 0.0) -> dict[str, Any]:
         """`count` timed values in ns, each over `block` inferences in a row; they follow on a line of their own.
 
         And more of them until they have lasted for `least_s`. Returns what the job has to know of them: their number
@@ -148,15 +157,15 @@ class Worker:
             "missed": missed,
         }
 
-    def _one_by_one(self, values):
+    def _one_by_one(self, values: list[int]) -> None:
         clock, invoke = self._clock_ns, self._session.invoke
         for index in range(len(values)):
             before = clock()
             invoke()
             values[index] = clock() - before
 
-    def _in_blocks(self, block):
-        def fill(values):
+    def _in_blocks(self, block: int) -> Callable[[list[int]], None]:
+        def fill(values: list[int]) -> None:
             clock, invoke = self._clock_ns, self._session.invoke
             repeats = range(block)
             for index in range(len(values)):
@@ -167,7 +176,7 @@ class Worker:
 
         return fill
 
-    def _paced(self, values):
+    def _paced(self, values: list[int]) -> int:
         """Returns how many inferences were not done when the next was due; what is late shifts what follows."""
         clock, invoke = self._clock_ns, self._session.invoke
         sleep = getattr(self._session, "sleep", time.sleep)
@@ -185,7 +194,7 @@ class Worker:
                 missed, due = missed + 1, done
         return missed
 
-    def do_run_for(self, seconds):
+    def do_run_for(self, seconds: float) -> dict[str, int]:
         """Infer for at least `seconds`, for an energy window. Returns the exact count, begin and duration."""
         clock = self._clock_ns
         invoke = self._session.invoke
@@ -201,14 +210,14 @@ class Worker:
             count += 1
         return {"inferences": count, "start_ns": started, "duration_ns": clock() - started}
 
-    def _sleep_until(self, end_ns):
+    def _sleep_until(self, end_ns: int) -> None:
         """The rest of the last period belongs to its inference."""
         left_ns = end_ns - self._clock_ns()
         while left_ns > 0:
             getattr(self._session, "sleep", time.sleep)(left_ns / 1e9)
             left_ns = end_ns - self._clock_ns()
 
-    def do_memory(self):
+    def do_memory(self) -> dict[str, int]:
         """This process in bytes: rss now, its high-water mark since the last reset, pss, uss and what is swapped out.
 
         A device that is short of memory takes pages away, and all but the last of these become smaller: so also how
@@ -225,20 +234,24 @@ class Worker:
             "uss_bytes": rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0) if rollup else None,
             "swap_bytes": rollup.get("Swap", status.get("VmSwap")),
             "major_faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
-            "refaults": None if self._refaults is None else pressure.refaults() - self._refaults,
+            "refaults": self._refaults_since_start(),
             **self._gpu_memory(),
         }
         return {name: size for name, size in sizes.items() if size is not None}
 
-    def _gpu_memory(self):
+    def _refaults_since_start(self) -> int | None:
+        now = pressure.refaults()
+        return None if now is None or self._refaults is None else now - self._refaults
+
+    def _gpu_memory(self) -> dict[str, int | None]:
         if self._device == "cpu":
             return {}
         from . import gpu_memory  # a process without a GPU shall not carry it
 
-        allocated = getattr(self._runtime, "gpu_allocated", dict)()
+        allocated: dict[str, int] = getattr(self._runtime, "gpu_allocated", dict)()
         return {"gpu_process_bytes": gpu_memory.process_bytes(os.getpid()), **allocated}
 
-    def do_reset_high_water(self):
+    def do_reset_high_water(self) -> bool:
         """Let VmHWM start again from the present size (Linux >= 4.0); False where the kernel refuses.
 
         The allocator's own mark as well, if there is one.
@@ -251,18 +264,18 @@ class Worker:
         return True
 
 
-def _pin(cpus):
+def _pin(cpus: list[int]) -> None:
     here = sorted(os.sched_getaffinity(0))
     if not set(cpus) <= set(here):
         raise ValueError("there are processors %s, not %s: mend `cpus`" % (here, list(cpus)))
     os.sched_setaffinity(0, cpus)
 
 
-def _threads():
+def _threads() -> set[str]:
     return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
-def _made_up(spec):
+def _made_up(spec: dict[str, Any]) -> bytes:
     """Bytes for an input that nobody gave: small positive values, the same every time."""
     if spec["dtype"] == "float32":
         count = spec["bytes"] // 4
@@ -272,9 +285,9 @@ def _made_up(spec):
     return bytes(spec["bytes"])
 
 
-def _kilobytes(path):
+def _kilobytes(path: str) -> dict[str, int]:
     """The `Name:  123 kB` lines of a /proc file, in bytes; empty where it cannot be read."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     try:
         text = Path(path).read_text()
     except OSError:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from device_agents.python import android
+from device_agents.python.android import AndroidShell
 from device_agents.python.meters import Unavailable, android_battery, android_rails
 from edgebench import deploy
 from edgebench.device import arrival, connection, target_check, wire
@@ -208,14 +209,14 @@ def test_rails_are_joules_and_what_is_modelled_is_left_out() -> None:
 
 def test_the_rails_of_a_window_are_differences(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [RAILS.format(display=1000, big=big) for big in (2000, 2000, 9000)]
-    monkeypatch.setattr(android, "VIA", ["true"])
-    monkeypatch.setattr(android, "shell", lambda line: answers.pop(0))
-    meter = android_rails.open_meter()
+    phone = AndroidShell(["true"])
+    monkeypatch.setattr(phone, "ask", lambda line: answers.pop(0))
+    meter = android_rails.open_meter(phone)
     joules = meter.joules(meter.read(), meter.read())
     assert joules == {"rail:VSYS_PWR_DISPLAY:Display": 0.0, "rail:S2M_VDD_CPUCL2:CPU(BIG)": 7.0}
-    monkeypatch.setattr(android, "shell", lambda line: "Can't find service")
+    monkeypatch.setattr(phone, "ask", lambda line: "Can't find service")
     with pytest.raises(Unavailable, match="no power monitor"):
-        android_rails.open_meter()
+        android_rails.open_meter(phone)
 
 
 @pytest.mark.parametrize(
@@ -231,11 +232,11 @@ def test_units_and_signs_of_the_battery_are_told_apart(text: str, watts: float) 
 
 
 def test_a_charging_battery_is_no_meter_and_neither_is_a_silent_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(android, "VIA", ["true"])
+    phone = AndroidShell(["true"])
     for answer, reason in (("Charging\n900000\n4000000\n", "a cable charges"), ("Discharging\nx\n", "does not tell")):
-        monkeypatch.setattr(android, "shell", lambda line, answer=answer: answer)
+        monkeypatch.setattr(phone, "ask", lambda line, answer=answer: answer)
         with pytest.raises(Unavailable, match=reason):
-            android_battery.open_meter()
+            android_battery.open_meter(phone)
 
 
 def test_a_transport_for_each_agent() -> None:

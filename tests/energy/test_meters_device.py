@@ -132,10 +132,8 @@ def test_a_model_is_used_only_when_asked_for_and_is_called_one(
     offline: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(codecarbon.ASKED, raising=False)
     assert "only when asked for: deploy --carbon DEU" in why_not(codecarbon.open_meter)
-    monkeypatch.setenv(codecarbon.ASKED, "DEU")
-    meter = codecarbon.open_meter()
+    meter = meters.open_meter(codecarbon, country="DEU")
     joules = joules_of(meter, seconds=0.3)
     meter.close()
     assert joules.keys() == {"cpu_package", "ram"} == codecarbon.OTHERS.keys()
@@ -148,8 +146,7 @@ def test_a_model_is_used_only_when_asked_for_and_is_called_one(
 def test_a_country_that_codecarbon_does_not_know_is_no_world_mean(
     offline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(codecarbon.ASKED, "XXX")
-    assert "knows no country XXX" in why_not(codecarbon.open_meter)
+    assert "knows no country XXX" in why_not(lambda: codecarbon.open_meter("XXX"))
     with pytest.raises(UnknownName, match="Did you mean 'DEU'"):
         carbon.grid("DEUT")
     assert carbon.grid("FRA").g_per_kwh == pytest.approx(56.039) and "FRA 2023" in carbon.grid("FRA").source

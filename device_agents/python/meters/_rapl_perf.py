@@ -5,6 +5,8 @@ joules of counts, `cpumask` names one processor of each package. The kernel coun
 for a whole package takes kernel.perf_event_paranoid <= 0, or CAP_PERFMON.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import platform
@@ -14,6 +16,14 @@ import time
 
 from .. import facts
 from . import Unavailable, counter_u_j
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import FileIO
+
+    from . import Joules
+
+    Reading = tuple[float, dict[str, int]]
 
 PMU = "sys/bus/event_source/devices/power"
 EVENTS = {"cpu_package": "energy-pkg", "dram": "energy-ram"}
@@ -28,7 +38,7 @@ _CLOSE_ON_EXEC = 8
 _ATTRIBUTES = struct.Struct("=IIQQQQQIIQ")
 
 
-def open_counters():
+def open_counters() -> PerfRapl | None:
     """A meter, or None where the kernel has no such events. Raises Unavailable if they may not be read."""
     cpus = _cpus(facts.read(PMU + "/cpumask") or "")
     kind = facts.read(PMU + "/type")
@@ -45,7 +55,7 @@ def open_counters():
     return PerfRapl(counters, {scope: scale for scope, (_config, scale) in known.items()})
 
 
-def _event(name):
+def _event(name: str) -> tuple[int, float] | None:
     """(config, joules of a count); None for an event that this processor has not."""
     code = re.fullmatch(r"event=(0x[0-9a-f]+)", facts.read("%s/events/%s" % (PMU, name)) or "")
     scale = facts.read("%s/events/%s.scale" % (PMU, name))
@@ -53,16 +63,16 @@ def _event(name):
     return (int(code[1], 16), float(scale)) if code and scale and unit == "Joules" else None
 
 
-def _cpus(text):
+def _cpus(text: str) -> list[int]:
     """Of "0,18" or "0-1"."""
-    found = []
+    found: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
 
 
-def _open(kind, config, cpu):
+def _open(kind: int, config: int, cpu: int) -> FileIO:
     """A file that counts from now on, of every process on the package of a processor. Raises OSError."""
     number = _SYSCALL_OF.get(platform.machine())
     if number is None:
@@ -81,30 +91,31 @@ class PerfRapl:
 
     note = "through perf events, as powercap cannot be read"
 
-    def __init__(self, counters, scales):
+    def __init__(self, counters: dict[str, list[FileIO]], scales: dict[str, float]) -> None:
         self._counters = counters
         self._scales = scales
         packages = len(counters["cpu_package"])
         self.instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": "%d packages" % packages}
         self.age_s = PERIOD_S
 
-    def read(self):
+    def read(self) -> Reading:
         try:
             return time.monotonic(), {scope: sum(map(_count, files)) for scope, files in self._counters.items()}
         except (OSError, struct.error) as error:
             raise Unavailable("RAPL cannot be read any more through perf: %s" % error) from None
 
-    def joules(self, before, after):
+    def joules(self, before: Reading, after: Reading) -> Joules:
         return {scope: (after[1][scope] - before[1][scope]) * scale for scope, scale in self._scales.items()}
 
-    def u_joules(self, before, after):
+    def u_joules(self, before: Reading, after: Reading) -> Joules:
         return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
 
-    def close(self):
+    def close(self) -> None:
         for files in self._counters.values():
             for file in files:
                 file.close()
 
 
-def _count(file):
-    return struct.unpack("=Q", file.read(8))[0]
+def _count(file: FileIO) -> int:
+    (count,) = struct.unpack("=Q", file.read(8))
+    return int(count)

@@ -6,6 +6,8 @@
 It sleeps between its looks, and runs in idle windows as well: what it costs is part of the baseline.
 """
 
+from __future__ import annotations
+
 import collections
 import math
 import threading
@@ -13,6 +15,16 @@ import time
 
 from .. import series
 from . import Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from . import Joules
+
+    # ({scope: joules so far}, {scope: squared joules between values so far}, instant, looks and moves so far)
+    Reading = tuple[Joules, dict[str, float], float, int, int]
 
 # Silence for longer than so many periods is a hole in the energy. The least is for a busy board.
 GAP_PERIODS = 10
@@ -43,7 +55,9 @@ class Sampler:
     age_s: averages are held until the next one, so they are that old at most.
     """
 
-    def __init__(self, power_w, period_s, kind, note="", **known):
+    def __init__(
+        self, power_w: Callable[[], dict[str, float]], period_s: float, kind: str, note: str = "", **known: Any
+    ) -> None:
         self.note = note
         self.instrument = {"sampling": kind, "period_s": period_s, **known}
         self._power_w = power_w
@@ -52,22 +66,22 @@ class Sampler:
         self._kind = kind
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = None
-        self._last = None
-        self._joules = {}
-        self._jumps_j2 = {}
+        self._thread: threading.Thread | None = None
+        self._last: tuple[float, dict[str, float]] | None = None
+        self._joules: Joules = {}
+        self._jumps_j2: dict[str, float] = {}
         self._looks = self._moves = 0
-        self._parts = collections.deque(maxlen=PARTS_KEPT)
-        self._points = collections.deque(maxlen=VALUES_KEPT)
-        self._problem = None
+        self._parts: collections.deque[tuple[float, Joules]] = collections.deque(maxlen=PARTS_KEPT)
+        self._points: collections.deque[tuple[float, dict[str, float]]] = collections.deque(maxlen=VALUES_KEPT)
+        self._problem: str | None = None
 
-    def points(self, scope, start_s, end_s):
+    def points(self, scope: str, start_s: float, end_s: float) -> tuple[list[float], list[float]]:
         """(instants, W) of a window; none of averages, which see all of the power."""
         with self._lock:
             found = [(at_s, watts[scope]) for at_s, watts in self._points if start_s < at_s < end_s]
         return [at_s for at_s, _ in found], [power_w for _, power_w in found]
 
-    def read(self):
+    def read(self) -> Reading:
         """({scope: joules so far}, {scope: squared joules between values so far}, instant, looks and moves so far)."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, daemon=True)
@@ -76,11 +90,11 @@ class Sampler:
         else:
             self._look()
         with self._lock:
-            if self._problem:
-                raise Unavailable(self._problem)
+            if self._problem or not self._last:
+                raise Unavailable(self._problem or "it has no value yet")
             return dict(self._joules), dict(self._jumps_j2), self._last[0], self._looks, self._moves
 
-    def joules(self, before, after):
+    def joules(self, before: Reading, after: Reading) -> Joules:
         moved = {scope: joules - before[0][scope] for scope, joules in after[0].items()}
         seconds = after[2] - before[2]
         for scope, joules in moved.items():
@@ -90,7 +104,7 @@ class Sampler:
                 )
         return moved
 
-    def check_moving(self, before, after):
+    def check_moving(self, before: Reading, after: Reading) -> None:
         """Raises Unavailable for values that are the same to the digit, whatever the device did."""
         looks = after[3] - before[3]
         if looks >= STILL_LOOKS and after[4] == before[4]:
@@ -98,7 +112,7 @@ class Sampler:
                 "its %d values stood still, idle and inferring alike: the sensor hangs; load its driver again" % looks
             )
 
-    def u_joules(self, before, after):
+    def u_joules(self, before: Reading, after: Reading) -> Joules:
         """point: of what lies between values. average: of those that were seen twice or not at all."""
         if self._kind == "point":
             parts = [part for part in self._parts if before[2] <= part[0] <= after[2]]
@@ -108,16 +122,16 @@ class Sampler:
             return {scope: math.sqrt(share * (jumps - before[1][scope])) for scope, jumps in after[1].items()}
         return {scope: math.sqrt(SHARE_OF_MISSED * (j2 - before[1][scope])) for scope, j2 in after[1].items()}
 
-    def close(self):
+    def close(self) -> None:
         self._ended.set()
         if self._thread:
             self._thread.join()
 
-    def _run(self):
+    def _run(self) -> None:
         while not self._ended.wait(self._period_s):
             self._look()
 
-    def _look(self):
+    def _look(self) -> None:
         """One value, added up. The first problem ends all: a window with a hole in it is none."""
         with self._lock:
             if self._problem:
@@ -128,18 +142,17 @@ class Sampler:
                 self._problem = "it stopped answering: %s" % error
                 return
             if self._last:
-                self._add(now_s, watts)
+                self._add(now_s, watts, *self._last)
             else:
                 self._joules = {scope: 0.0 for scope in watts}
                 self._jumps_j2 = dict(self._joules)
             self._looks += 1
-            self._moves += bool(self._last) and watts != self._last[1]
+            self._moves += self._last is not None and watts != self._last[1]
             self._last = now_s, watts
             if self._kind == "point":
                 self._points.append(self._last)
 
-    def _add(self, now_s, watts):
-        then_s, watts_then = self._last
+    def _add(self, now_s: float, watts: dict[str, float], then_s: float, watts_then: dict[str, float]) -> None:
         span_s = now_s - then_s
         if span_s > max(GAP_PERIODS * self._period_s, GAP_MIN_S):
             self._problem = "no value for %.1f s: the device is too busy to read it" % span_s
@@ -152,10 +165,10 @@ class Sampler:
             self._parts.append((now_s, dict(self._joules)))
 
 
-def _spread_j(parts, scope, seconds):
+def _spread_j(parts: Sequence[tuple[float, Joules]], scope: str, seconds: float) -> float:
     """Standard uncertainty of the joules of so many seconds, from (instant, joules so far) at the ends of its parts."""
     means_w = [
         (later[1][scope] - earlier[1][scope]) / (later[0] - earlier[0]) for earlier, later in zip(parts, parts[1:])
     ]
     half = series.mean_half_width(means_w)
-    return half / 2 * seconds
+    return half / 2 * seconds if half is not None else 0.0

@@ -1,7 +1,13 @@
 """Small files of the kernel."""
 
+from __future__ import annotations
 
-def text(path):
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def text(path: Path) -> str:
     """Stripped; "" for a file that is not there or cannot be read."""
     try:
         return path.read_text().strip()

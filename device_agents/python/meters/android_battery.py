@@ -4,21 +4,31 @@ Makers disagree about unit and sign of `current_now`: more than 10,000 is microa
 the battery says "Discharging" the current that flows is drawn. The gauge is refreshed every 0.25 to 10 s.
 """
 
+from __future__ import annotations
+
 import re
 
-from .. import android
 from . import Unavailable
 from ._sampler import Sampler
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..android import AndroidShell
+
+TAKES = ("phone",)
 OTHERS = {"battery": ["estimated", "by the battery's gauge, whose accuracy and unit makers leave open"]}
 PERIOD_S = 1.0
 _QUESTION = "cd /sys/class/power_supply/battery && cat status current_now voltage_now"
 CHARGED = "a cable charges the phone, so its battery tells nothing: connect adb over Wi-Fi and pull the cable"
 
 
-def open_meter():
-    if not android.is_here():
-        raise Unavailable("this is no Android phone")
+def open_meter(phone: AndroidShell | None = None) -> Sampler:
+    if phone is None:
+        raise Unavailable("this is not an Android phone")
+
+    def power_w() -> dict[str, float]:
+        return {"battery": parse(phone.ask(_QUESTION))}
+
     try:
         power_w()
     except (OSError, ValueError) as error:
@@ -26,12 +36,7 @@ def open_meter():
     return Sampler(power_w, PERIOD_S, "point", note="the battery's gauge: whole phone, coarse")
 
 
-def power_w():
-    """{"battery": W}. Raises OSError with the reason."""
-    return {"battery": parse(android.shell(_QUESTION))}
-
-
-def parse(text):
+def parse(text: str) -> float:
     """Watts drawn, of the three lines status, current, voltage (microvolts). Raises OSError."""
     lines = text.split("\n")
     if len(lines) < 3 or not all(re.fullmatch(r"-?\d+", line.strip()) for line in lines[1:3]):

@@ -5,20 +5,26 @@ nothing. Its first task is thrown away: it begins before the package has found o
 by half.
 """
 
+from __future__ import annotations
+
 import logging
-import os
 
 from . import Unavailable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from . import Joules
+
 WHY = "codecarbon's model: rated power times load for the processor, watts per module for the memory"
 OTHERS = {"cpu_package": ["modelled", WHY], "ram": ["modelled", WHY]}
-# The country whose grid was asked for, as an ISO code of three letters.
-ASKED = "EDGEBENCH_CARBON"
+TAKES = ("country",)
 J_PER_KWH = 3.6e6
 
 
-def open_meter():
-    country = os.environ.get(ASKED)
+def open_meter(country: str = "") -> Model:
+    """country: whose grid it is, as an ISO code of three letters."""
     if not country:
         raise Unavailable("a model and no meter, used only when asked for: deploy --carbon DEU (or another country)")
     try:
@@ -26,7 +32,7 @@ def open_meter():
         from codecarbon.input import DataSource
     except ImportError:
         raise Unavailable("codecarbon is not installed on the device: pip install codecarbon") from None
-    grid = DataSource().get_global_energy_mix_data().get(country)
+    grid = DataSource().get_global_energy_mix_data().get(country)  # type: ignore[no-untyped-call]
     if grid is None:
         raise Unavailable("codecarbon knows no country %s; it would silently take the world's mean" % country)
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it talks before it reads its own log_level
@@ -37,7 +43,7 @@ def open_meter():
 
 
 class Model:
-    def __init__(self, tracker, note):
+    def __init__(self, tracker: Any, note: str) -> None:
         from importlib.metadata import version
 
         self.note = note
@@ -49,11 +55,11 @@ class Model:
         self._tracker.stop_task()
         self._begin()
 
-    def _begin(self):
+    def _begin(self) -> None:
         self._tasks += 1
         self._tracker.start_task("window %d" % self._tasks)
 
-    def read(self):
+    def read(self) -> Joules:
         """{scope: joules so far}: the running task is ended, and another one begun."""
         told = self._tracker.stop_task()
         self._begin()
@@ -61,12 +67,12 @@ class Model:
         self._joules["ram"] += told.ram_energy * J_PER_KWH
         return dict(self._joules)
 
-    def joules(self, before, after):
+    def joules(self, before: Joules, after: Joules) -> Joules:
         return {scope: after[scope] - before[scope] for scope in after}
 
-    def u_joules(self, before, after):
+    def u_joules(self, before: Joules, after: Joules) -> Joules:
         """Nothing is known of a model's error; what shows between windows is less than that."""
         return dict.fromkeys(after, 0.0)
 
-    def close(self):
+    def close(self) -> None:
         self._tracker.stop_task()

@@ -5,12 +5,19 @@ What an INA2xx is wired into only its owner knows: the scope is `rail:` and the 
 chip's name.
 """
 
+from __future__ import annotations
+
 from .. import facts
 from . import Unavailable
 from ._sampler import Sampler
 from ._sysfs import text
 
-OTHERS = {}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+OTHERS: dict[str, list[str]] = {}
 CHIPS = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina234", "ina237", "ina238", "ina260", "powerz"}
 # Limits of the datasheets at 25 C, as (gain, offset in A), and of the shunt of a usual board beside those without one.
 ACCURACY = {
@@ -26,7 +33,7 @@ PERIOD_S = 0.035
 DEFAULT_SHUNT = "10000"
 
 
-def open_meter():
+def open_meter() -> Sampler:
     sensors = _sensors()
     if not sensors:
         raise Unavailable(
@@ -43,7 +50,7 @@ def open_meter():
     return Sampler(hwmon.power_w, _period_s(sensors), "average", _note(sensors), **known)
 
 
-def _sensors():
+def _sensors() -> dict[str, Path]:
     """{scope: folder}, a prime behind scopes that would be the same."""
     sensors = {}
     for folder in sorted((facts.ROOT / "sys/class/hwmon").glob("hwmon*")):
@@ -58,10 +65,10 @@ def _sensors():
 class Hwmon:
     """The kernel numbers sensors anew when a driver is loaded again: after an error they are looked for once more."""
 
-    def __init__(self, sensors):
+    def __init__(self, sensors: dict[str, Path]) -> None:
         self._sensors = sensors
 
-    def power_w(self):
+    def power_w(self) -> dict[str, float]:
         try:
             return self._read()
         except OSError:
@@ -71,11 +78,11 @@ class Hwmon:
             self._sensors = again
             return self._read()
 
-    def _read(self):
+    def _read(self) -> dict[str, float]:
         return {scope: _power_w(folder) for scope, folder in self._sensors.items()}
 
 
-def _power_w(folder):
+def _power_w(folder: Path) -> float:
     """power1 is in microwatts; bus voltage (in1; in0 of a Power-Z) in mV; current in mA, signed."""
     if (folder / "power1_input").exists():
         return int((folder / "power1_input").read_text()) / 1e6
@@ -83,7 +90,7 @@ def _power_w(folder):
     return int((folder / voltage).read_text()) * int((folder / "curr1_input").read_text()) / 1e6
 
 
-def _accuracy(sensors):
+def _accuracy(sensors: dict[str, Path]) -> dict[str, Any] | None:
     """Of a single chip whose datasheet is known, or of several of one kind; else nobody states it."""
     names = {text(folder / "name") for folder in sensors.values()}
     told = ACCURACY.get(names.pop()) if len(names) == 1 else None
@@ -93,13 +100,13 @@ def _accuracy(sensors):
     return {"gain": gain, "offset_w": offset_a * USUAL_V, "source": source}
 
 
-def _period_s(sensors):
+def _period_s(sensors: dict[str, Path]) -> float:
     """Of the slowest; update_interval is in ms."""
     given = [text(folder / "update_interval") for folder in sensors.values()]
     return max([PERIOD_S] + [int(one) / 1000 for one in given if one.isdigit()])
 
 
-def _note(sensors):
+def _note(sensors: dict[str, Path]) -> str:
     doubtful = _with_default_shunt(sensors)
     if not doubtful:
         return ""
@@ -109,5 +116,5 @@ def _note(sensors):
     )
 
 
-def _with_default_shunt(sensors):
+def _with_default_shunt(sensors: dict[str, Path]) -> list[str]:
     return [scope for scope, folder in sensors.items() if text(folder / "shunt_resistor") == DEFAULT_SHUNT]

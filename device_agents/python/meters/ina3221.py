@@ -4,23 +4,29 @@ Source: Linux Documentation/hwmon/ina3221.rst, and the older layout of L4T 32 (i
 that feeds the others, `rail:NAME` are parts of it. Where there is no such rail, soc_rails is the sum of all.
 """
 
+from __future__ import annotations
+
 from .. import facts
 from . import Unavailable
 from ._sampler import Sampler
 from ._sysfs import text
 
-OTHERS = {}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OTHERS: dict[str, list[str]] = {}
 CHIPS = "sys/bus/i2c/drivers/ina3221*/*-*"
 PERIOD_S = 0.1
 INPUTS = ("VIN", "VDD_IN", "POM_5V_IN")
 
 
-def open_meter():
+def open_meter() -> Sampler:
     rails = _rails()
     if not rails:
         raise Unavailable("no INA3221 here (NVIDIA Jetson boards have them)")
 
-    def power_w():
+    def power_w() -> dict[str, float]:
         watts = {name: _power_w(files) for name, files in rails.items()}
         scopes = {_scope(name): value for name, value in watts.items()}
         if "board_input" not in scopes:
@@ -36,9 +42,9 @@ def open_meter():
     return Sampler(power_w, PERIOD_S, "average", device_id="INA3221: " + ", ".join(rails))
 
 
-def _rails():
+def _rails() -> dict[str, tuple[Path, ...]]:
     """{name: its files}. Channels 1-3 are rails, what follows is their sum; `NC` is not connected."""
-    rails = {}
+    rails: dict[str, tuple[Path, ...]] = {}
     for chip in sorted(facts.ROOT.glob(CHIPS)):
         for label in sorted(chip.glob("hwmon/hwmon*/in[123]_label")):
             number = label.name[2]
@@ -48,11 +54,11 @@ def _rails():
     return {name: files for name, files in rails.items() if name not in ("", "NC")}
 
 
-def _scope(name):
+def _scope(name: str) -> str:
     return "board_input" if name.startswith(INPUTS) else "rail:" + name
 
 
-def _power_w(files):
+def _power_w(files: tuple[Path, ...]) -> float:
     """Millivolts times milliamperes, or milliwatts."""
     values = [int(path.read_text()) for path in files]
     return values[0] * values[1] / 1e6 if len(values) == 2 else values[0] / 1e3

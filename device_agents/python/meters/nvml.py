@@ -5,6 +5,8 @@ measured before the first window; power is in mW, on most GPUs an average over a
 whoever uses it: gpu_board, with a number behind it where there are several.
 """
 
+from __future__ import annotations
+
 import ctypes
 import time
 
@@ -12,7 +14,16 @@ from .. import series
 from . import Unavailable, counter_u_j
 from ._sampler import Sampler
 
-OTHERS = {}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from . import Joules
+
+    Reading = tuple[float, Joules]
+
+OTHERS: dict[str, list[str]] = {}
 LIBRARY = "libnvidia-ml.so.1"
 NOT_SUPPORTED = 3
 # A counter that stood still for so long is broken: an idle board draws watts.
@@ -27,7 +38,7 @@ LOOKING_MAX_S = 2.0
 STEP_J = 1e-3
 
 
-def open_meter():
+def open_meter() -> Nvml | Sampler:
     boards = Boards(_load())
     try:
         boards.energies_j()
@@ -36,7 +47,7 @@ def open_meter():
     return Nvml(boards)
 
 
-def _open_power(boards):
+def _open_power(boards: Boards) -> Sampler:
     note = "no energy counter on this GPU: its power is looked at every %.1f s" % POWER_PERIOD_S
     try:
         boards.powers_w()
@@ -45,7 +56,7 @@ def _open_power(boards):
     return Sampler(boards.powers_w, POWER_PERIOD_S, "average", note, device_id=boards.names())
 
 
-def _load():
+def _load() -> ctypes.CDLL:
     try:
         return ctypes.CDLL(LIBRARY)
     except OSError:
@@ -57,7 +68,7 @@ class NotSupported(OSError):
 
 
 class Boards:
-    def __init__(self, library):
+    def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         self._handles = {}
         try:
@@ -73,13 +84,13 @@ class Boards:
         if not self._handles:
             raise Unavailable("the NVIDIA driver shows no GPU")
 
-    def energies_j(self):
+    def energies_j(self) -> Joules:
         return self._each("nvmlDeviceGetTotalEnergyConsumption", ctypes.c_ulonglong)
 
-    def powers_w(self):
+    def powers_w(self) -> dict[str, float]:
         return self._each("nvmlDeviceGetPowerUsage", ctypes.c_uint)
 
-    def names(self):
+    def names(self) -> str:
         """What the boards call themselves; "" where the driver does not say."""
         names = []
         for handle in self._handles.values():
@@ -91,7 +102,7 @@ class Boards:
             names.append(name.value.decode(errors="replace"))
         return ", ".join(names)
 
-    def _each(self, function, type_):
+    def _each(self, function: str, type_: Any) -> dict[str, float]:
         """{scope: value}, thousandths made whole."""
         found = {}
         for scope, handle in self._handles.items():
@@ -100,7 +111,7 @@ class Boards:
             found[scope] = value.value / 1000
         return found
 
-    def _call(self, function, *arguments):
+    def _call(self, function: str, *arguments: Any) -> None:
         code = getattr(self._library, function)(*arguments)
         if code == NOT_SUPPORTED:
             raise NotSupported("%s is not supported" % function)
@@ -111,13 +122,17 @@ class Boards:
 class Nvml:
     """The counters. Their period is looked for at the first read, which a mere probe does not pay for."""
 
-    def __init__(self, boards):
+    def __init__(self, boards: Boards) -> None:
         self._boards = boards
-        self._period_s = None
+        self._period_s: float | None = None
         self.note = ""
-        self.instrument = {"sampling": "counter", "period_s": COUNTER_PERIOD_S, "device_id": boards.names()}
+        self.instrument: dict[str, Any] = {
+            "sampling": "counter",
+            "period_s": COUNTER_PERIOD_S,
+            "device_id": boards.names(),
+        }
 
-    def read(self):
+    def read(self) -> Reading:
         try:
             if self._period_s is None:
                 self._find_period()
@@ -125,14 +140,14 @@ class Nvml:
         except OSError as error:
             raise Unavailable(str(error)) from None
 
-    def _find_period(self):
+    def _find_period(self) -> None:
         found_s = counter_period_s(self._boards.energies_j)
         if found_s is None:
             self.note = "its counter stood still while it idled: taken to move every %g s" % COUNTER_PERIOD_S
         self._period_s = found_s or COUNTER_PERIOD_S
         self.instrument["period_s"] = self._period_s
 
-    def joules(self, before, after):
+    def joules(self, before: Reading, after: Reading) -> Joules:
         """A counter that went back, or stood still, is none."""
         moved = {scope: after[1][scope] - before[1][scope] for scope in after[1]}
         if min(moved.values()) < 0:
@@ -141,20 +156,20 @@ class Nvml:
             raise Unavailable("its counter stood still for %.1f s" % (after[0] - before[0]))
         return moved
 
-    def u_joules(self, before, after):
+    def u_joules(self, before: Reading, after: Reading) -> Joules:
         return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
 
     @property
-    def age_s(self):
+    def age_s(self) -> float:
         return self._period_s or COUNTER_PERIOD_S
 
 
-def counter_period_s(energies_j):
+def counter_period_s(energies_j: Callable[[], Joules]) -> float | None:
     """Seconds between two moves of a counter: the median of several, of the slowest board. None if none of them moves.
 
     energies_j() -> {scope: J}. Never less than the time between two looks.
     """
-    moves_s = {scope: [] for scope in energies_j()}
+    moves_s: dict[str, list[float]] = {scope: [] for scope in energies_j()}
     started_s = time.monotonic()
     last = None
     while min(map(len, moves_s.values())) < MOVES and time.monotonic() - started_s < LOOKING_MAX_S:
@@ -167,7 +182,7 @@ def counter_period_s(energies_j):
     return max((_typical_s(moves) for moves in moves_s.values() if moves), default=None)
 
 
-def _typical_s(moves_s):
+def _typical_s(moves_s: Sequence[float]) -> float:
     """Too few moves tell no more than that it is slow."""
     if len(moves_s) < 3:
         return LOOKING_MAX_S

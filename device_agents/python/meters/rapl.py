@@ -6,13 +6,23 @@ inside. intel-rapl-mmio shows the same packages through another window: it is us
 powercap cannot be read, perf events may show the same counters (_rapl_perf.py).
 """
 
+from __future__ import annotations
+
 import time
 
 from ..facts import ROOT
 from . import Unavailable, _rapl_perf, counter_u_j
 from ._sysfs import text
 
-OTHERS = {}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from . import Joules
+
+    Reading = tuple[float, dict[Path, int]]
+
+OTHERS: dict[str, list[str]] = {}
 ZONES = "sys/class/powercap"
 # The counter moves about every millisecond, in microjoules as the kernel shows it (Haehnel et al. 2012).
 PERIOD_S = 0.001
@@ -23,7 +33,7 @@ STILL_S = 1.0
 MOST_W = {"cpu_package": 500, "dram": 100}
 
 
-def open_meter():
+def open_meter() -> Rapl | _rapl_perf.PerfRapl:
     try:
         return Rapl(_zones())
     except Unavailable as refused:
@@ -36,7 +46,7 @@ def open_meter():
         return through_perf
 
 
-def _zones():
+def _zones() -> dict[Path, str]:
     """{path of the zone: scope} of the packages and their DRAM, each physical counter once."""
     folder = ROOT / ZONES
     top = _top_zones(folder, "intel-rapl") or _top_zones(folder, "intel-rapl-mmio")
@@ -56,18 +66,18 @@ def _zones():
     return {zone: scope for zone, scope in zones.items() if not _is_mirror(zone, zones)}
 
 
-def _top_zones(folder, control):
+def _top_zones(folder: Path, control: str) -> list[Path]:
     return [zone for zone in sorted(folder.glob(control + ":*")) if zone.name.count(":") == 1]
 
 
-def _why_none():
+def _why_none() -> str:
     reason = "no RAPL counters in /%s" % ZONES
     if (ROOT / ".dockerenv").exists() or (ROOT / "run/.containerenv").exists():
         return reason + ": containers hide them; run outside, or docker run --security-opt systempaths=unconfined"
     return reason + " (none on ARM, and usually hidden in virtual machines)"
 
 
-def _try(zone):
+def _try(zone: Path) -> None:
     try:
         _counter(zone)
     except PermissionError:
@@ -77,7 +87,7 @@ def _try(zone):
         raise Unavailable("RAPL cannot be read: %s" % error) from None
 
 
-def _is_mirror(zone, zones):
+def _is_mirror(zone: Path, zones: dict[Path, str]) -> bool:
     """Some processors of several dies show one counter under several packages: its value lies between two reads of
     an earlier zone.
     """
@@ -90,24 +100,24 @@ def _is_mirror(zone, zones):
 
 
 class Rapl:
-    def __init__(self, zones):
+    def __init__(self, zones: dict[Path, str]) -> None:
         self._zones = zones
         names = ", ".join(text(zone / "name") for zone in zones)
         self.instrument = {"sampling": "counter", "period_s": PERIOD_S, "device_id": names}
         self.age_s = PERIOD_S
         self._range_uj = {zone: int(text(zone / "max_energy_range_uj") or 0) for zone in zones}
 
-    def read(self):
+    def read(self) -> Reading:
         try:
             return time.monotonic(), {zone: _counter(zone) for zone in self._zones}
         except (OSError, ValueError) as error:
             raise Unavailable("RAPL cannot be read any more: %s" % error) from None
 
-    def joules(self, before, after):
+    def joules(self, before: Reading, after: Reading) -> Joules:
         """One wrap per zone is mended; windows in which there may have been two are refused, and so is a package that
         draws nothing. Memory that draws nothing is left out: some processors list a counter that never moves.
         """
-        totals = {}
+        totals: dict[str, float] = {}
         for zone, scope in self._zones.items():
             difference = after[1][zone] - before[1][zone] + self._wrapped_uj(zone, before, after)
             totals[scope] = totals.get(scope, 0) + difference / 1e6
@@ -116,10 +126,10 @@ class Rapl:
             raise Unavailable("its counter stood still for %.1f s" % span_s)
         return {scope: joules for scope, joules in totals.items() if joules or span_s <= STILL_S}
 
-    def u_joules(self, before, after):
+    def u_joules(self, before: Reading, after: Reading) -> Joules:
         return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
 
-    def _wrapped_uj(self, zone, before, after):
+    def _wrapped_uj(self, zone: Path, before: Reading, after: Reading) -> int:
         """What to add for a counter that started again."""
         range_uj, span_s = self._range_uj[zone], after[0] - before[0]
         if range_uj and span_s * MOST_W[self._zones[zone]] * 1e6 > range_uj:
@@ -131,5 +141,5 @@ class Rapl:
         return range_uj
 
 
-def _counter(zone):
+def _counter(zone: Path) -> int:
     return int((zone / "energy_uj").read_text())

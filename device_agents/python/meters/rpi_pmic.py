@@ -5,6 +5,8 @@ is estimated from it. One question is a process of some milliseconds, and values
 Source: `vcgencmd pmic_read_adc`; the regression is of the project RPi5-power.
 """
 
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess
@@ -24,7 +26,7 @@ _READING = re.compile(r"^\s*(\w+)_([AV])\s+(?:current|volt)\(\d+\)=(-?[\d.]+)[AV
 EXTERNAL = "no sensor for what the board draws; put a meter into its supply: edgebench meters"
 
 
-def open_meter():
+def open_meter() -> Sampler:
     if not shutil.which("vcgencmd"):
         raise Unavailable("no vcgencmd here: only a Raspberry Pi has it (apt: raspi-utils)")
     try:
@@ -34,7 +36,7 @@ def open_meter():
     return Sampler(power_w, PERIOD_S, "point", device_id="Raspberry Pi 5 PMIC")
 
 
-def power_w():
+def power_w() -> dict[str, float]:
     """{scope: W}. Raises OSError with the reason."""
     try:
         done = subprocess.run(["vcgencmd", "pmic_read_adc"], capture_output=True, text=True, timeout=TIMEOUT_S)
@@ -50,7 +52,7 @@ def power_w():
     return {"soc_rails": rails_w, "board_input": 1.1451 * rails_w + 0.5879}
 
 
-def parse(text):
+def parse(text: str) -> dict[str, tuple[float, float]]:
     """{rail: (V, A)} of the rails with both. Voltage and current are paired by name: their numbers do not match."""
     values = {(name, unit): float(value) for name, unit, value in _READING.findall(text)}
     return {

@@ -37,7 +37,25 @@ One that is a program of its own, not a library (benchmark_model), has instead o
     VALUES_MAX      how many values a round may have
 """
 
+from __future__ import annotations
+
 import importlib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+    from typing import Any, Protocol
+
+    class RuntimeSession(Protocol):
+        """One loaded model, fed and ready; see above."""
+
+        @property
+        def invoke(self) -> Callable[[], object]: ...
+        def inputs(self) -> list[dict[str, Any]]: ...
+        def feed(self, index: int, data: bytes) -> None: ...
+        def logits(self) -> list[float]: ...
+        def notes(self) -> dict[str, Any]: ...
 
 
 class Fallback(RuntimeError):
@@ -46,7 +64,7 @@ class Fallback(RuntimeError):
     kind = "fallback"
 
 
-def fed_shape(name, shape, given):
+def fed_shape(name: str, shape: Sequence[int | str | None], given: dict[str, Sequence[int]]) -> list[int]:
     """The sizes that an input is fed with. shape: as the file says; an open size is None, a name, or less than 1.
 
     given: {input: sizes}, from the host. By itself only an open batch has a size, the first of several axes: 1.
@@ -65,15 +83,15 @@ def fed_shape(name, shape, given):
     return sizes
 
 
-def _is_batch(shape):
+def _is_batch(shape: Sequence[int | str | None]) -> bool:
     return bool(shape) and "batch" in str(shape[0]).lower()
 
 
-def _shown(shape):
+def _shown(shape: Sequence[int | str | None]) -> str:
     sizes = [size if isinstance(size, str) or (size is not None and size > 0) else "?" for size in shape]
     return "[%s]" % ", ".join(map(str, sizes))
 
 
-def module(name):
+def module(name: str) -> ModuleType:
     """The runtime that targets.yaml and records call so."""
     return importlib.import_module("." + name.replace("-", "_"), __package__)

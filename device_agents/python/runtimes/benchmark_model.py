@@ -13,6 +13,8 @@ What it prints (TensorFlow 2.0 to 2.20, with and without `INFO: ` before each li
     Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764.3, Inference (avg): 13520.2
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
@@ -24,8 +26,12 @@ from pathlib import Path
 from ..process import WorkerFailed
 from . import litert
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SUFFIX = ".tflite"
-WHEELS = {}
+WHEELS: dict[str, str] = {}
 TINY_MODEL = litert.TINY_MODEL
 # The file that the target's key of the same name leads to; deploy brings it.
 PROGRAM = "benchmark_model"
@@ -37,7 +43,7 @@ _FIELD = re.compile(r"\b(curr|min|max|avg)=([\d.]+(?:e[+-]?\d+)?)")
 _SUMMARY = re.compile(r"Inference timings in us: Init: ([\d.e+]+), First inference: ([\d.e+]+)")
 
 
-def start_worker(stderr_path, environment=None):
+def start_worker(stderr_path: Path, environment: dict[str, str] | None = None) -> Tool:
     return Tool(stderr_path, environment)
 
 
@@ -46,26 +52,26 @@ class Tool:
 
     pid = None
 
-    def __init__(self, output_path, environment):
+    def __init__(self, output_path: Path, environment: dict[str, str] | None) -> None:
         self._output_path = output_path
         self._environment = {**os.environ, **(environment or {})}
 
-    def __enter__(self):
+    def __enter__(self) -> Tool:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         pass
 
-    def ask(self, what, timeout_s, **arguments):
+    def ask(self, what: str, timeout_s: float, **arguments: Any) -> Any:
         answer = getattr(self, "do_" + what, None)
         if answer is None:
             raise WorkerFailed("error", "benchmark_model tells times only, it cannot be asked for '%s'" % what)
         return answer(timeout_s, **arguments)
 
-    def do_runtime(self, timeout_s, name, folder, options):
+    def do_runtime(self, timeout_s: float, name: str, folder: str, options: dict[str, Any]) -> dict[str, str]:
         """The tool has no version to ask for: its content is its name."""
         litert.check_device(options)
         self._program = Path(folder) / PROGRAM
@@ -74,7 +80,7 @@ class Tool:
         self._program.chmod(0o755)
         return {"version": "sha256 " + hashlib.sha256(self._program.read_bytes()).hexdigest()[:12]}
 
-    def do_load(self, timeout_s, path, options):
+    def do_load(self, timeout_s: float, path: str, options: dict[str, Any]) -> dict[str, Any]:
         self._path, self._options = path, options
         text = self._run(1, timeout_s)
         mean_us(text, 1)
@@ -90,19 +96,19 @@ class Tool:
             "notes": {"said_of_delegates": delegates[:5]},
         }
 
-    def do_memory(self, timeout_s):
+    def do_memory(self, timeout_s: float) -> dict[str, int]:
         return {}
 
-    def do_reset_high_water(self, timeout_s):
+    def do_reset_high_water(self, timeout_s: float) -> bool:
         return False
 
-    def time(self, timeout_s, count, block, least_s=0.0):
+    def time(self, timeout_s: float, count: int, block: int, least_s: float = 0.0) -> tuple[dict[str, Any], bytes]:
         """`count` runs of `block` inferences each, and more until they have lasted for `least_s`: each gives one value.
 
         Loading and the tool's own warm-up lie between them and are in no value.
         """
         started = time.perf_counter_ns()
-        values = []
+        values: list[int] = []
         while len(values) < count or sum(values) < least_s * 1e9:
             values.append(max(1, round(1000 * block * mean_us(self._run(block, timeout_s), block))))
         told = {
@@ -115,7 +121,7 @@ class Tool:
         }
         return told, b'{"values_ns":%s}' % str(values).encode()
 
-    def _run(self, inferences, timeout_s):
+    def _run(self, inferences: int, timeout_s: float) -> str:
         """What the tool prints of so many inferences in a row. Raises WorkerFailed."""
         command = [
             str(self._program), "--graph=" + self._path, "--num_threads=%d" % self._options["threads"],
@@ -143,7 +149,7 @@ class Tool:
         return text
 
 
-def _fed(options):
+def _fed(options: dict[str, Any]) -> list[str]:
     """The tool's arguments for sizes and the signature that were asked for."""
     arguments = []
     shapes = options.get("shapes", {})
@@ -156,7 +162,7 @@ def _fed(options):
     return arguments
 
 
-def mean_us(text, inferences):
+def mean_us(text: str, inferences: int) -> float:
     """The mean of the run after the warm-up, in us. Raises WorkerFailed for anything but one over `inferences`."""
     runs = _RUN.split(text)
     counted = _COUNT.search(runs[-1])
@@ -172,6 +178,6 @@ def mean_us(text, inferences):
     return mean
 
 
-def _last_words(text):
+def _last_words(text: str) -> str:
     lines = text.strip().splitlines()
     return "last words: " + lines[-1][:300] if lines else "it said nothing"

@@ -1,9 +1,29 @@
 """LiteRT (ai-edge-litert), the present name of TensorFlow Lite's runtime, on the CPU with XNNPACK."""
 
+from __future__ import annotations
+
 import functools
 import importlib
 
 from . import fed_shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Protocol
+
+    class _Graph(Protocol):
+        """One graph of a file; index is a tensor's number."""
+
+        def inputs(self) -> list[dict[str, Any]]: ...
+        def outputs(self) -> list[dict[str, Any]]: ...
+        def resize(self, index: int, sizes: list[int]) -> None: ...
+        def allocate(self) -> None: ...
+        def set(self, index: int, value: Any) -> None: ...
+        def get(self, index: int) -> Any: ...
+        @property
+        def invoke(self) -> Callable[[], object]: ...
+
 
 SUFFIX = ".tflite"
 WHEELS = {"ai-edge-litert": "", "numpy": ""}
@@ -20,7 +40,7 @@ TINY_MODEL = (
 )
 
 
-def facts(options):
+def facts(options: dict[str, Any]) -> dict[str, str]:
     import ai_edge_litert
 
     check_device(options)
@@ -28,7 +48,7 @@ def facts(options):
     return {"version": getattr(ai_edge_litert, "__version__", None) or installed_version("ai-edge-litert")}
 
 
-def load(path, options):
+def load(path: str, options: dict[str, Any]) -> InterpreterSession:
     from ai_edge_litert.interpreter import Interpreter
 
     return InterpreterSession(Interpreter, path, options)
@@ -37,7 +57,7 @@ def load(path, options):
 class InterpreterSession:
     """A session on anything with TensorFlow Lite's Interpreter interface."""
 
-    def __init__(self, interpreter_class, path, options):
+    def __init__(self, interpreter_class: Any, path: str, options: dict[str, Any]) -> None:
         import numpy
 
         self._numpy = numpy
@@ -48,7 +68,7 @@ class InterpreterSession:
         self._output = self._graph.outputs()[0]
         self.invoke = self._graph.invoke
 
-    def _allocate(self, shapes):
+    def _allocate(self, shapes: dict[str, Sequence[int]]) -> None:
         """With the sizes that are fed, where the file leaves some open."""
         for detail in self._graph.inputs():
             if self._numpy.dtype(detail["dtype"]).kind in "SUO":
@@ -60,7 +80,7 @@ class InterpreterSession:
                 self._graph.resize(detail["index"], fed)
         self._graph.allocate()
 
-    def inputs(self):
+    def inputs(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": detail["name"],
@@ -71,19 +91,20 @@ class InterpreterSession:
             for detail in self._inputs
         ]
 
-    def feed(self, index, data):
+    def feed(self, index: int, data: bytes) -> None:
         detail = self._inputs[index]
         sample = self._numpy.frombuffer(data, detail["dtype"]).reshape(detail["shape"])
         self._graph.set(detail["index"], sample)
 
-    def logits(self):
+    def logits(self) -> list[float]:
         stored = self._graph.get(self._output["index"]).astype("float32")
         scale, zero_point = self._output["quantization"]
         if scale:
             stored = (stored - zero_point) * self._numpy.float32(scale)
-        return stored.ravel().tolist()
+        logits: list[float] = stored.ravel().tolist()
+        return logits
 
-    def notes(self):
+    def notes(self) -> dict[str, Any]:
         """Which operators a delegate took; those left out run in the reference or built-in kernels."""
         try:
             operators = [operator["op_name"] for operator in self._interpreter._get_ops_details()]
@@ -96,7 +117,7 @@ class InterpreterSession:
 class _MainGraph:
     """What an interpreter runs by default."""
 
-    def __init__(self, interpreter):
+    def __init__(self, interpreter: Any) -> None:
         self.inputs = interpreter.get_input_details
         self.outputs = interpreter.get_output_details
         self.resize = functools.partial(interpreter.resize_tensor_input, strict=True)
@@ -109,34 +130,34 @@ class _MainGraph:
 class _OtherGraph:
     """Another graph of the file, by its signature: what SignatureRunner does, without making all anew each time."""
 
-    def __init__(self, interpreter, runner, number):
+    def __init__(self, interpreter: Any, runner: Any, number: int) -> None:
         self._wrapped = interpreter._interpreter
         self._runner = runner
         self._number = number
         self.invoke = functools.partial(self._wrapped.Invoke, number)
 
-    def inputs(self):
+    def inputs(self) -> list[dict[str, Any]]:
         return list(self._runner.get_input_details().values())
 
-    def outputs(self):
+    def outputs(self) -> list[dict[str, Any]]:
         return list(self._runner.get_output_details().values())
 
-    def resize(self, index, sizes):
+    def resize(self, index: int, sizes: list[int]) -> None:
         import numpy
 
         self._wrapped.ResizeInputTensor(index, numpy.array(sizes, "int32"), True, self._number)
 
-    def allocate(self):
+    def allocate(self) -> None:
         self._wrapped.AllocateTensors(self._number)
 
-    def set(self, index, value):
+    def set(self, index: int, value: Any) -> None:
         self._wrapped.SetTensor(index, value, self._number)
 
-    def get(self, index):
+    def get(self, index: int) -> Any:
         return self._wrapped.GetTensor(index, self._number)
 
 
-def _chosen(interpreter, wanted):
+def _chosen(interpreter: Any, wanted: str) -> tuple[_Graph, str]:
     """The graph that is run, and which signature that is: "" where the file has no more than one graph."""
     names = list(getattr(interpreter, "get_signature_list", dict)())
     if wanted and wanted not in names:
@@ -153,12 +174,12 @@ def _chosen(interpreter, wanted):
     return _OtherGraph(interpreter, interpreter.get_signature_runner(chosen), numbers[chosen]), chosen
 
 
-def check_device(options):
+def check_device(options: dict[str, Any]) -> None:
     if options["device"] != "cpu":
         raise RuntimeError("this runtime has no device '%s'" % options["device"])
 
 
-def installed_version(distribution):
+def installed_version(distribution: str) -> str:
     from importlib import metadata
 
     try:

@@ -1,9 +1,11 @@
 """LiteRT in a browser (WebAssembly). It runs in the page of device_agents/web; the host asks here."""
 
+from __future__ import annotations
+
 from . import litert, onnxruntime_web
 
 SUFFIX = ".tflite"
-WHEELS = {}
+WHEELS: dict[str, str] = {}
 TINY_MODEL = litert.TINY_MODEL
 facts = onnxruntime_web.facts
 load = onnxruntime_web.load

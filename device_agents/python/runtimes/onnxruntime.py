@@ -6,10 +6,17 @@ Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is char
 size may depend on what is fed are bound anew for each inference, and ONNX Runtime makes them, as in any application.
 """
 
+from __future__ import annotations
+
 import collections
 import functools
 
 from . import Fallback, fed_shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
 SUFFIX = ".onnx"
 WHEELS = {"onnxruntime": "", "numpy": ""}
@@ -26,7 +33,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def facts(options):
+def facts(options: dict[str, Any]) -> dict[str, str]:
     import onnxruntime
 
     if _PROVIDERS[options["device"]] not in onnxruntime.get_available_providers():
@@ -34,12 +41,12 @@ def facts(options):
     return {"version": onnxruntime.__version__, "build": onnxruntime.get_build_info()[:200]}
 
 
-def load(path, options):
+def load(path: str, options: dict[str, Any]) -> _Session:
     return _Session(path, options)
 
 
 class _Session:
-    def __init__(self, path, options):
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
         import numpy
         import onnxruntime
 
@@ -60,7 +67,7 @@ class _Session:
         self._on_gpu = options["device"] != "cpu"
         self._bind(options.get("shapes", {}))
 
-    def _bind(self, shapes):
+    def _bind(self, shapes: dict[str, Sequence[int]]) -> None:
         from onnxruntime import OrtValue
 
         binding = self._session.io_binding()
@@ -85,19 +92,19 @@ class _Session:
                 self._open.append(node.name)
             self._outputs.append(value)
         self._binding = binding
-        self.invoke = functools.partial(self._session.run_with_iobinding, binding)
+        self.invoke: Callable[[], object] = functools.partial(self._session.run_with_iobinding, binding)
         if self._on_gpu:
             self.invoke = self._invoke_on_gpu
         elif self._open:
             self.invoke = self._invoke_open
 
-    def _invoke_open(self):
+    def _invoke_open(self) -> None:
         """What the inference before has made is bound until then, and would have to be of the same size."""
         for name in self._open:
             self._binding.bind_output(name)
         self._session.run_with_iobinding(self._binding)
 
-    def _invoke_on_gpu(self):
+    def _invoke_on_gpu(self) -> None:
         """Binding is what copies an input to a GPU: it has to be done again for each inference."""
         for spec, value in zip(self._specs, self._inputs):
             self._binding.bind_ortvalue_input(spec["name"], value)
@@ -107,26 +114,27 @@ class _Session:
         self._session.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()
 
-    def inputs(self):
+    def inputs(self) -> list[dict[str, Any]]:
         return self._specs
 
-    def feed(self, index, data):
+    def feed(self, index: int, data: bytes) -> None:
         spec = self._specs[index]
         self._inputs[index].update_inplace(self._numpy.frombuffer(data, spec["dtype"]).reshape(spec["shape"]))
 
-    def logits(self):
+    def logits(self) -> list[float]:
         value = self._outputs[0]
         if value is None:
             value = self._binding.get_outputs()[0]
             if not value.is_tensor():
                 raise ValueError("its first output is a %s, which has no numbers to compare" % value.data_type())
-        return value.numpy().astype("float32").ravel().tolist()
+        logits: list[float] = value.numpy().astype("float32").ravel().tolist()
+        return logits
 
-    def notes(self):
+    def notes(self) -> dict[str, Any]:
         return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
 
 
-def _settings(options):
+def _settings(options: dict[str, Any]) -> Any:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -138,9 +146,10 @@ def _settings(options):
     return settings
 
 
-def _nodes(session):
+def _nodes(session: Any) -> tuple[dict[str, int], collections.Counter[str]]:
     """{provider: nodes} after fusion, and {operator: nodes} of those on the CPU; empty before ONNX Runtime 1.24."""
-    by_provider, on_cpu = collections.Counter(), collections.Counter()
+    by_provider: collections.Counter[str] = collections.Counter()
+    on_cpu: collections.Counter[str] = collections.Counter()
     for part in getattr(session, "get_provider_graph_assignment_info", list)():
         operators = [node.op_type for node in part.get_nodes()]
         by_provider[part.ep_name] += len(operators)
@@ -149,7 +158,7 @@ def _nodes(session):
     return dict(by_provider), on_cpu
 
 
-def _what_fell_back(path, options, providers):
+def _what_fell_back(path: str, options: dict[str, Any], providers: list[tuple[str, dict[str, str]]]) -> str:
     """Found by loading it once more, with the fallback allowed; it is not timed like that."""
     import onnxruntime
 
@@ -165,7 +174,7 @@ def _what_fell_back(path, options, providers):
     )
 
 
-def _spec(node, numpy, shapes):
+def _spec(node: Any, numpy: Any, shapes: dict[str, Sequence[int]]) -> dict[str, Any]:
     dtype = _DTYPES.get(node.type)
     if dtype is None:
         raise ValueError("input '%s' is a %s, which cannot be fed" % (node.name, node.type))
@@ -175,13 +184,13 @@ def _spec(node, numpy, shapes):
     return {"name": node.name, "shape": shape, "dtype": dtype, "bytes": count * numpy.dtype(dtype).itemsize}
 
 
-def _symbols(nodes, specs):
+def _symbols(nodes: Sequence[Any], specs: Sequence[dict[str, Any]]) -> dict[str, int]:
     """The sizes that have a name in the inputs. Exporters that know no name write "?" for all of them."""
     pairs = [pair for node, spec in zip(nodes, specs) for pair in zip(node.shape, spec["shape"])]
     return {name: size for name, size in pairs if isinstance(name, str) and any(map(str.isalnum, name))}
 
 
-def _is_settled(node, result, symbols):
+def _is_settled(node: Any, result: Any, symbols: dict[str, int]) -> bool:
     """Whether an output has the same size whatever is fed: by what the file says, if that holds for one inference."""
     dtype = getattr(result, "dtype", None)
     if dtype is None or dtype.kind not in "fiub":

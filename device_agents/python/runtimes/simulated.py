@@ -3,6 +3,8 @@
 For trying edgebench without a device, and for testing what its statistics claim: here the truth is known.
 """
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
 
@@ -10,18 +12,23 @@ from .. import simulation
 from . import Fallback
 from .litert import check_device
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 SUFFIX = ".sim"
-WHEELS = {}
+WHEELS: dict[str, str] = {}
 # {"latency_ns": 1000}
 TINY_MODEL = "eyJsYXRlbmN5X25zIjogMTAwMH0="
 
 
-def facts(options):
+def facts(options: dict[str, Any]) -> dict[str, str]:
     check_device(options)
     return {"version": "1"}
 
 
-def open_device(paths, folder):
+def open_device(paths: Sequence[Path], folder: Path) -> simulation.Device:
     """The device of a job, from the first of its artifacts that can be read; the others have to describe the same."""
     simulation.create_state(Path(folder) / "simulation.state")
     for path in paths:
@@ -32,11 +39,11 @@ def open_device(paths, folder):
     return simulation.Device(simulation.Board())
 
 
-def clock_ns():
+def clock_ns() -> int:
     return simulation.state().clock_ns()
 
 
-def load(path, options):
+def load(path: str, options: dict[str, Any]) -> _Session:
     model = simulation.read(path)
     if model.fallback_nodes:
         raise Fallback("%d of %d nodes would run elsewhere" % (model.fallback_nodes, model.nodes))
@@ -44,7 +51,7 @@ def load(path, options):
 
 
 class _Session:
-    def __init__(self, model):
+    def __init__(self, model: simulation.Model) -> None:
         self._model = model
         self._device = simulation.Device(model.device)
         self._random = self._device.random
@@ -55,7 +62,7 @@ class _Session:
         self._last_s = self._device.now_s()
         self._device.infer(model.load_s)
 
-    def invoke(self):
+    def invoke(self) -> None:
         device = self._device
         started_s = device.now_s()
         if started_s > self._last_s:  # something else ran here, or nothing
@@ -65,7 +72,7 @@ class _Session:
         self._busy_s += self._last_s - started_s
         self._awake_s += self._last_s - started_s
 
-    def _drawn_s(self, gap_s):
+    def _drawn_s(self, gap_s: float) -> float:
         """What this inference takes on an undisturbed device."""
         model, source = self._model, self._random
         factor = math.exp(source.gauss(0, model.noise))
@@ -79,18 +86,18 @@ class _Session:
         factor *= 1 + model.waking_excess * math.exp(-self._awake_s / model.waking_s)
         return self._latency_s * factor
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float) -> None:
         self._device.sleep(seconds)
 
-    def inputs(self):
+    def inputs(self) -> list[dict[str, Any]]:
         return [{"name": "number", "shape": [1], "dtype": "uint8", "bytes": 1}]
 
-    def feed(self, index, data):
+    def feed(self, index: int, data: bytes) -> None:
         self._input = data[0]
 
-    def logits(self):
+    def logits(self) -> list[float]:
         answers = self._model.answers
         return answers[self._input % len(answers)]
 
-    def notes(self):
+    def notes(self) -> dict[str, Any]:
         return {"nodes": {"simulated": self._model.nodes}}

@@ -3,12 +3,19 @@
 One inference is input in host memory to output in host memory, synchronised: what an application waits for.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 SUFFIX = ".pt2"
-WHEELS = {}  # gigabytes: never brought, only used where it is
+WHEELS: dict[str, str] = {}  # gigabytes: never brought, only used where it is
 TINY_MODEL = ""
 
 
-def facts(options):
+def facts(options: dict[str, Any]) -> dict[str, str]:
     import torch
 
     _check_device(torch, options)
@@ -18,11 +25,11 @@ def facts(options):
     return known
 
 
-def load(path, options):
+def load(path: str, options: dict[str, Any]) -> _Session:
     return _Session(path, options)
 
 
-def gpu_allocated():
+def gpu_allocated() -> dict[str, int]:
     """What torch's allocator holds for tensors, now and at most since the last reset; the driver sees more."""
     import torch
 
@@ -30,20 +37,20 @@ def gpu_allocated():
     return {"gpu_allocated_bytes": now, "gpu_allocated_high_water_bytes": most}
 
 
-def reset_gpu_high_water():
+def reset_gpu_high_water() -> None:
     import torch
 
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
 
 
-def _check_device(torch, options):
+def _check_device(torch: Any, options: dict[str, Any]) -> None:
     if options["device"] == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no GPU here: torch.cuda.is_available() is False")
 
 
 class _Session:
-    def __init__(self, path, options):
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
         import torch
 
         torch.set_num_threads(options["threads"])
@@ -66,23 +73,23 @@ class _Session:
         self._output = torch.zeros(result.shape, dtype=result.dtype, pin_memory=pinned)
         self.invoke = self._invoke_on_gpu if pinned else self._invoke_on_cpu
 
-    def _first(self, answer):
+    def _first(self, answer: Any) -> Any:
         """Networks answer with one array, or with several in a tuple, list or dictionary."""
         while not isinstance(answer, self._torch.Tensor):
             answer = next(iter(answer.values() if isinstance(answer, dict) else answer))
         return answer
 
-    def _invoke_on_gpu(self):
+    def _invoke_on_gpu(self) -> None:
         with self._torch.inference_mode():
             fed = [one.to(self._device, non_blocking=True) for one in self._inputs]
             self._output.copy_(self._first(self._model(*fed)), non_blocking=True)
         self._torch.cuda.synchronize()
 
-    def _invoke_on_cpu(self):
+    def _invoke_on_cpu(self) -> None:
         with self._torch.inference_mode():
             self._output = self._first(self._model(*self._inputs))
 
-    def inputs(self):
+    def inputs(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": name,
@@ -93,19 +100,19 @@ class _Session:
             for name, one in zip(self._names, self._inputs)
         ]
 
-    def feed(self, index, data):
+    def feed(self, index: int, data: bytes) -> None:
         held = self._inputs[index]
         fed = self._torch.frombuffer(bytearray(data), dtype=held.dtype)
         held.copy_(fed.reshape(held.shape))
 
-    def logits(self):
+    def logits(self) -> list[float]:
         return self._output.float().flatten().tolist()
 
-    def notes(self):
+    def notes(self) -> dict[str, str]:
         return {"device": str(self._device)}
 
 
-def _examples(torch, program):
+def _examples(torch: Any, program: Any) -> tuple[list[str], list[Any]]:
     """The names of a program's inputs, and the arrays that it was exported with."""
     positional, named = program.example_inputs
     examples = list(positional)
@@ -115,7 +122,7 @@ def _examples(torch, program):
     return (names if len(names) == len(examples) else ["input %d" % i for i in range(len(examples))]), examples
 
 
-def _sized(name, example, shapes):
+def _sized(name: str, example: Any, shapes: dict[str, Sequence[int]]) -> list[int]:
     """Without others the sizes that the file was exported with: it holds them."""
     given = shapes.get(name, shapes.get("", example.shape))
     if len(given) != len(example.shape):

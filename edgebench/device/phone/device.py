@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from device_agents.python import android, meters
+from device_agents.python import meters
+from device_agents.python.android import AndroidShell
 from device_agents.python.watch import Watch
 from edgebench.device.phone.page import Page
 from edgebench.device.phone.worker import PageWorker
@@ -23,12 +24,13 @@ def open_phone(page: Page, versions: Mapping[str, str], folders: Mapping[str, st
     """via: the command that leads to the phone's shell; [] where only the browser does."""
     if not via:
         return Phone(page, versions, folders)
-    android.VIA = via
-    return PhoneOnCable(page, versions, folders)
+    return PhoneOnCable(page, versions, folders, AndroidShell(via))
 
 
 class Phone:
     """A device as device_agents/python/device.py has it."""
+
+    phone: AndroidShell | None = None
 
     def __init__(self, page: Page, versions: Mapping[str, str], folders: Mapping[str, str]) -> None:
         self._page = page
@@ -94,19 +96,24 @@ class Phone:
 class PhoneOnCable(Phone):
     """The browser of a phone whose shell answers as well: model and temperature are known, and it may have meters."""
 
+    def __init__(
+        self, page: Page, versions: Mapping[str, str], folders: Mapping[str, str], phone: AndroidShell
+    ) -> None:
+        super().__init__(page, versions, folders)
+        self.phone: AndroidShell = phone
+
     def static_facts(self) -> dict[str, Any]:
-        return {**super().static_facts(), **android.static_facts(), "meters": meters.probe(self.has_meter)}
+        found = meters.probe(self.has_meter, self.phone)
+        return {**super().static_facts(), **self.phone.static_facts(), "meters": found}
 
     def momentary_facts(self) -> dict[str, Any]:
-        return {**super().momentary_facts(), **android.momentary_facts()}
+        return {**super().momentary_facts(), **self.phone.momentary_facts()}
 
     def temperature_c(self) -> float | None:
-        celsius: float | None = android.thermal_now().get("temperature_c")
-        return celsius
+        return self.phone.temperature_c()
 
     def throttled(self) -> int | None:
-        bits: int | None = android.thermal_now().get("throttled")
-        return bits
+        return self.phone.throttled()
 
     def has_meter(self, name: str) -> bool:
         return name.startswith("android")

@@ -149,8 +149,7 @@ def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, a
         return 0.0
     rest_w = float(values.mean()) - step_w if around.beside_w is None else around.beside_w
     readings = times_s.tolist(), values.tolist()
-    found: float = aliasing.u_joules(*readings, around.repeat_s, rest_w)  # type: ignore[no-untyped-call]
-    return found
+    return aliasing.u_joules(*readings, around.repeat_s, rest_w)
 
 
 def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:

@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class ListedMeter:
 
 def listing() -> list[ListedMeter]:
     """This machine's own counters, then meters that can be attached to it."""
-    found: dict[str, dict[str, Any]] = own.probe(MACHINE.has_meter)  # type: ignore[no-untyped-call]
+    found = own.probe(MACHINE.has_meter, MACHINE.phone)
     counters = [
         ListedMeter(name.replace("_", "-"), "of this machine", one["available"], note=one["note"])
         for name, one in found.items()
@@ -85,7 +84,7 @@ def watch(
     name, told = _naming.parse(name)
     port = port or told
     attached = plugins.names(ATTACHED)
-    counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]  # type: ignore[no-untyped-call]
+    counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]
     if name in attached:
         _naming.check_volts(name, volts)
         return _watch_attached(name, port, volts, seconds, _calibration.load(calibrations, name))

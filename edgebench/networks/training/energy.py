@@ -54,7 +54,7 @@ class Packages:
     """RAPL: all that the processor packages draw, whoever uses them."""
 
     def __init__(self) -> None:
-        self._meter: Any = rapl.open_meter()  # type: ignore[no-untyped-call]
+        self._meter: Any = rapl.open_meter()
         self.start()
         self.tick()
         self.components = {_COMPONENT_OF_SCOPE[scope] for scope in self._joules}
