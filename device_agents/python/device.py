@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from . import android, facts, runtimes
-from .watch import Watch
+from .watch import DeviceWatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
             """Whether a meter of this name is worth a look."""
 
 
-class Machine:
+class LocalMachine:
     """The machine that the agent runs on."""
 
     def __init__(self) -> None:
@@ -78,9 +78,9 @@ class Machine:
     def clocks_s(self) -> dict[str, dict[int, float]]:
         return facts.clocks_s()
 
-    def watch(self) -> Watch:
+    def watch(self) -> DeviceWatch:
         """Looks at it while rounds are timed (watch.py)."""
-        return Watch(self)
+        return DeviceWatch(self)
 
     def machine_cpu_s(self) -> dict[str, float]:
         return facts.machine_cpu_s()
@@ -89,7 +89,7 @@ class Machine:
         return name != "simulated" and (self.phone is not None or not name.startswith("android"))
 
 
-MACHINE = Machine()
+MACHINE = LocalMachine()
 
 
 def device_of(subjects: Sequence[Subject], folder: Path) -> Device:

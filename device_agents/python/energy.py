@@ -20,7 +20,7 @@ import random
 from . import edges, meters, series
 from .device import MACHINE
 from .meters import Unavailable
-from .watch import Blind
+from .watch import NoWatch
 
 NOT_ASKED = "not asked for; deploy --energy"
 # Of a window; of one of ten seconds, longer than a meter's period and what it lags by.
@@ -53,7 +53,7 @@ def measure_energy(subjects, plan, journal, survives, device=MACHINE, host=NO_HO
             bench.open(name, module, bool(plan["energy_windows"]))
         if not plan["energy_windows"] or not subjects or not (bench.is_used or host.watches):
             return
-        with device.watch() if plan["sampling"] else Blind() as watch:
+        with device.watch() if plan["sampling"] else NoWatch() as watch:
             measure_windows(subjects, plan, journal, survives, device, host, bench, watch)
 
 

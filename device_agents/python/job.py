@@ -24,7 +24,7 @@ from .journal import Journal
 from .process import WorkerFailed
 from .store import FULL, Store
 from .subject import Subject
-from .watch import Blind
+from .watch import NoWatch
 
 MAX_VALUES_PER_ROUND = 20_000
 RESERVE_BYTES = 1 << 16
@@ -221,7 +221,7 @@ def measure_latency(subjects, plan, journal, store, device):
     """Warm up, then time in rounds; those that break leave `subjects`. Returns the status."""
     subjects[:] = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal, device)]
     before = load.processor_seconds(subjects, device)
-    with device.watch() if plan["sampling"] else Blind() as watch:
+    with device.watch() if plan["sampling"] else NoWatch() as watch:
         status = measure_rounds(subjects, plan, journal, store, device, watch)
     load.journal_load(before, subjects, journal, device)
     return status

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from . import runtimes
-from .store import Refused
+from .store import RequestRefused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,4 +98,4 @@ def _open() -> int:
             os.fchmod(lock, 0o666)
             return lock
     except OSError as error:
-        raise Refused("its lock %s cannot be opened (%s)" % (path, error.strerror), "Remove it there") from error
+        raise RequestRefused("its lock %s cannot be opened (%s)" % (path, error.strerror), "Remove it there") from error

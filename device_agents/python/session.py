@@ -16,9 +16,9 @@ from pathlib import Path
 from . import PROTOCOL, load, lock, meters, probe, state
 from .channel import Channel, Closed
 from .device import MACHINE
-from .heart import ALIVE_S, Heart
+from .heartbeat import ALIVE_S, Heartbeat
 from .process import own_path
-from .store import Refused, Store
+from .store import RequestRefused, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     except OSError as error:
         channel.send({"hello": PROTOCOL, "error": "cannot write to %s: %s" % (root, error.strerror)})
         return
-    session = Session(channel, store)
+    session = AgentSession(channel, store)
     known = {"python": platform.python_version(), "pid": os.getpid(), "root": str(root), "boot": state.boot_id()}
     channel.send({"hello": PROTOCOL, **known})
     try:
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         pass
 
 
-class Session:
+class AgentSession:
     def __init__(self, channel: Channel, store: Store) -> None:
         self._channel = channel
         self._store = store
@@ -72,11 +72,11 @@ class Session:
             handler = getattr(self, "do_" + does, None)
             if handler is None:
                 raise ValueError("unknown request")
-            with Heart(self._send, does) as self._heart:
+            with Heartbeat(self._send, does) as self._heartbeat:
                 answer = handler(**request)
             if answer is not ANSWERED:
                 self._send({"ok": answer})
-        except Refused as error:
+        except RequestRefused as error:
             self._send({"error": str(error), "remedy": error.remedy})
         except Closed:
             raise
@@ -95,15 +95,15 @@ class Session:
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""
         pids = [os.getpid()]
         begun_s = load.own_seconds(pids)
-        self._heart.watch(lambda: 1000 * (load.own_seconds(pids) - begun_s))
+        self._heartbeat.watch(lambda: 1000 * (load.own_seconds(pids) - begun_s))
         with ThreadPoolExecutor() as pool:  # each waits for a process of its own
             return dict(zip(names, pool.map(lambda name: probe.look(self._store, name, options, pids), names)))
 
     def do_install(self, name: str, wheels: list[str]) -> dict[str, str]:
-        return {"folder": str(self._store.install(name, wheels, self._heart.did))}
+        return {"folder": str(self._store.install(name, wheels, self._heartbeat.did))}
 
     def do_missing(self, blobs: dict[str, int]) -> list[str]:
-        return self._store.missing(blobs, self._heart.did)
+        return self._store.missing(blobs, self._heartbeat.did)
 
     def do_receive(self, sha256: str, size: int) -> Any:
         """Then its bytes from {"have"} on follow in frames; a disk that takes no more is said at once."""
@@ -115,11 +115,11 @@ class Session:
                     continue  # dropped: they are on their way already
                 try:
                     self._store.write(stream, piece)
-                    self._heart.did(len(piece))
-                except Refused as error:
+                    self._heartbeat.did(len(piece))
+                except RequestRefused as error:
                     refused = error
                     self._send({"error": str(error), "remedy": error.remedy})
-        return ANSWERED if refused else {"whole": self._store.finish(sha256, self._heart.did)}
+        return ANSWERED if refused else {"whole": self._store.finish(sha256, self._heartbeat.did)}
 
     def do_busy(self) -> dict[str, Any] | None:
         """Whom this device measures for; None if it does not."""
@@ -267,7 +267,7 @@ def _alive(folder: Path) -> bool:
         pid, started, *boot = (folder / "pid").read_text().split()
     except (OSError, ValueError):
         return False
-    return _start_time(pid) == started and (not boot or boot[0] in ("-", state.boot_id()))
+    return state.start_time(pid) == started and (not boot or boot[0] in ("-", state.boot_id()))
 
 
 def _wait_for_end(folder: Path) -> None:
@@ -275,9 +275,6 @@ def _wait_for_end(folder: Path) -> None:
     give_up = time.monotonic() + 5
     while _alive(folder) and time.monotonic() < give_up:
         time.sleep(0.02)
-
-
-_start_time = state.start_time
 
 
 def _last_lines(path: Path, count: int = 5) -> list[str]:

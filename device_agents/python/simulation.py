@@ -1,10 +1,10 @@
-"""A device that does not exist: how fast, noisy, warm and hungry it is, is prescribed.
+"""A device that does not exist: its speed, noise, heat and power draw are prescribed.
 
-A prescription is one JSON file, of suffix .sim: what an inference takes (Model), and under "device" the device that it
-runs on (Board). What is not given has the value below, and a device of which nothing is given is a clean one.
+A prescription is one JSON file with the suffix .sim: what an inference takes (SimulatedModel) and, under "device", the
+device it runs on (SimulatedBoard). What is left out takes the default below; the default device has no faults.
 
-Time is the device's own. It passes while something runs or sleeps there, so that a minute of it takes milliseconds.
-Job and workers share the device's state through a small mapped file; one of them runs at a time.
+Time is the device's own. It passes while something runs or sleeps there, so a minute of it takes milliseconds.
+Job and workers share the device's state through a small mapped file; only one of them runs at a time.
 The same job gives the same values: every process draws from the seed and its own number.
 """
 
@@ -35,7 +35,7 @@ STATE = "EDGEBENCH_SIMULATION"
 
 
 @dataclass(frozen=True)
-class Board:
+class SimulatedBoard:
     """Factors multiply latencies; wander is the standard deviation of a logarithm, with the time it remembers."""
 
     seed: int = 0
@@ -64,7 +64,7 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Model:
+class SimulatedModel:
     """noise, wander, placement: standard deviations of logarithms; of one inference, over time, between processes.
 
     startup: slower by the excess at first, decaying with busy time; waking: the same after others ran.
@@ -86,15 +86,15 @@ class Model:
     nodes: int = 10
     fallback_nodes: int = 0
     answers: list[list[float]] = field(default_factory=lambda: [[1.0, 0.0], [0.0, 1.0]])
-    device: Board = Board()
+    device: SimulatedBoard = SimulatedBoard()
 
 
-def read(path: Path | str) -> Model:
-    """The Model of a file. Raises ValueError for what is not one."""
+def read(path: Path | str) -> SimulatedModel:
+    """The SimulatedModel of a file. Raises ValueError for what is not one."""
     try:
         content = json.loads(Path(path).read_text())
-        board = Board(**content.pop("device", {}))
-        model = Model(device=board, **content)
+        board = SimulatedBoard(**content.pop("device", {}))
+        model = SimulatedModel(device=board, **content)
         if min(model.latency_ns, board.clock_step_ns, board.cooling_s, board.wander_s, model.wander_s) <= 0:
             raise ValueError("latency, clock step and time constants are above 0")
     except (ValueError, TypeError, AttributeError) as error:
@@ -102,7 +102,7 @@ def read(path: Path | str) -> Model:
     return model
 
 
-class State(ctypes.Structure):
+class SharedState(ctypes.Structure):
     """What the processes of a job have to share of a device; zeros before it is switched on."""
 
     if TYPE_CHECKING:
@@ -143,26 +143,26 @@ class State(ctypes.Structure):
 
 
 @functools.lru_cache(maxsize=1)
-def state() -> State:
+def state() -> SharedState:
     """The state of this process's device: shared with the job that it belongs to, if it belongs to one."""
     path = os.environ.get(STATE)
     if path is None:
-        return State()
+        return SharedState()
     with Path(path).open("r+b") as stream:
-        return State.from_buffer(mmap.mmap(stream.fileno(), ctypes.sizeof(State)))
+        return SharedState.from_buffer(mmap.mmap(stream.fileno(), ctypes.sizeof(SharedState)))
 
 
 def create_state(path: Path) -> None:
     """A device that is off, for this process and those that it starts."""
-    Path(path).write_bytes(bytes(ctypes.sizeof(State)))
+    Path(path).write_bytes(bytes(ctypes.sizeof(SharedState)))
     os.environ[STATE] = str(path)
     state.cache_clear()
 
 
-class Device:
+class SimulatedDevice:
     """The device as one process sees it. Raises ValueError if another one described it differently."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: SimulatedBoard) -> None:
         self.board = board
         self.phone = None
         self._state = state()
@@ -243,7 +243,7 @@ class Device:
     def _celsius(self) -> float:
         return self.board.ambient_c + self.board.idle_w * self.board.warmth_c_per_w + self._state.warmth_c
 
-    # ------------------------------------------------------------------ what it says of itself (device.Machine)
+    # ------------------------------------------------------------------ what it says of itself (device.Device)
 
     def now_s(self) -> float:
         return self._state.now_s
@@ -269,8 +269,8 @@ class Device:
     def clocks_s(self) -> dict[str, dict[int, float]]:
         return {}
 
-    def watch(self) -> Watched:
-        return Watched(self, self._state)
+    def watch(self) -> SimulatedWatch:
+        return SimulatedWatch(self, self._state)
 
     def static_facts(self) -> dict[str, Any]:
         step_ns = self.board.clock_step_ns
@@ -290,14 +290,14 @@ class Device:
         return name == "simulated"
 
 
-class Watched:
-    """watch.Watch on the device's own time: its looks are taken where that time is spent."""
+class SimulatedWatch:
+    """watch.DeviceWatch on the device's own time: its looks are taken where that time is spent."""
 
-    def __init__(self, device: Device, state: State) -> None:
+    def __init__(self, device: SimulatedDevice, state: SharedState) -> None:
         self._device = device
         self._state = state
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> SimulatedWatch:
         self._state.watched = 0
         return self
 

@@ -43,7 +43,7 @@ def _untold(count: int) -> None:
     """Nobody wants to know."""
 
 
-class Refused(ValueError):
+class RequestRefused(ValueError):
     """Why something cannot be done here, and what to do about it."""
 
     def __init__(self, why: str, remedy: str) -> None:
@@ -100,7 +100,7 @@ class Store:
         )
 
     def begin(self, sha256: str, size: int) -> int:
-        """How much of a blob an earlier try left here. Raises Refused where the rest has no room."""
+        """How much of a blob an earlier try left here. Raises RequestRefused where the rest has no room."""
         partial = self._partial(sha256)
         have = partial.stat().st_size if partial.exists() else 0
         if have > size:
@@ -114,7 +114,7 @@ class Store:
         return self._partial(sha256).open("ab", buffering=0)
 
     def write(self, stream: FileIO, piece: bytes) -> None:
-        """Raises Refused where the disk takes no more; what there is of the blob is removed then."""
+        """Raises RequestRefused where the disk takes no more; what there is of the blob is removed then."""
         try:
             before = stream.tell()
             if stream.write(piece) < len(piece):
@@ -138,19 +138,21 @@ class Store:
         return True
 
     def need(self, size: int) -> None:
-        """Raise Refused unless there is room for so many bytes."""
+        """Raise RequestRefused unless there is room for so many bytes."""
         free = self.free_bytes()
         if free < size + SPARE_BYTES:
             raise self._no_room("%.1f MB are needed" % ((size + SPARE_BYTES) / 1e6), free)
 
-    def full(self, error: OSError, size: int) -> Refused:
+    def full(self, error: OSError, size: int) -> RequestRefused:
         """What to say of a write that failed."""
         if error.errno not in FULL:
-            return Refused("cannot write in %s: %s" % (self.root, error.strerror), "Is the board's disk failing?")
+            return RequestRefused(
+                "cannot write in %s: %s" % (self.root, error.strerror), "Is the board's disk failing?"
+            )
         return self._no_room("no room for %.1f MB more (%s)" % (size / 1e6, error.strerror), self.free_bytes())
 
-    def _no_room(self, why: str, free: int) -> Refused:
-        return Refused(
+    def _no_room(self, why: str, free: int) -> RequestRefused:
+        return RequestRefused(
             "its disk is full: %s, %.1f MB are free at %s" % (why, free / 1e6, self.root),
             "Free space there, or set `workdir` in targets.yaml to another disk",
         )

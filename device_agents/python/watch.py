@@ -27,7 +27,7 @@ PERIOD_S = 1.0
 NOTHING = {"temperature_c": None, "throttled": None, "clock_hz": None}
 
 
-class Watch:
+class DeviceWatch:
     """Use as a context. What it has seen is handed out round by round."""
 
     def __init__(self, device: Device, period_s: float = PERIOD_S) -> None:
@@ -43,7 +43,7 @@ class Watch:
         self._clock_hz: int | None = None
         self._temperature_c = device.temperature_c()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> DeviceWatch:
         self._thread.start()
         return self
 
@@ -80,10 +80,10 @@ class Watch:
                 self._clock_hz = min(clock_hz, self._clock_hz or clock_hz)
 
 
-class Blind:
+class NoWatch:
     """Looks at nothing: what looking costs is found by leaving it out."""
 
-    def __enter__(self) -> Blind:
+    def __enter__(self) -> NoWatch:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> None:
     channel = Channel.stdio()
-    worker = Worker()
+    worker = ModelWorker()
     gc.disable()  # a collection inside a timed call would be charged to the model
     try:
         while True:
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         pass
 
 
-class Worker:
+class ModelWorker:
     def __init__(self) -> None:
         # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
         self.values_ns: list[int] | None = None

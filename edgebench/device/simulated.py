@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from device_agents.python.simulation import Board, Model
+from device_agents.python.simulation import SimulatedBoard, SimulatedModel
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact, Bundle, FileRef, Golden
 
 # A small board as it should be, and what goes wrong with boards. Every field is explained in simulation.py.
-CLEAN = Board(wander=0.002, wander_s=0.1)
-BOARDS: dict[str, Board] = {
+CLEAN = SimulatedBoard(wander=0.002, wander_s=0.1)
+BOARDS: dict[str, SimulatedBoard] = {
     "clean": CLEAN,
     "throttled": dataclasses.replace(CLEAN, warmth_c_per_w=25.0, ambient_c=20.0, cooling_s=15.0),
     "under-volted": dataclasses.replace(CLEAN, under_voltage_at_s=3.0),
     "drifting": dataclasses.replace(CLEAN, drift_per_hour=20.0),
     "noisy": dataclasses.replace(CLEAN, busy_every_s=0.6, busy_s=0.4),
 }
-NET = Model(
+NET = SimulatedModel(
     2_000_000,
     noise=0.02,
     outlier_share=0.002,
@@ -36,7 +36,7 @@ NET = Model(
 )
 
 
-def network(board: str, *, seed: int = 0, faster: float = 0.0) -> Model:
+def network(board: str, *, seed: int = 0, faster: float = 0.0) -> SimulatedModel:
     """NET on one of BOARDS; `faster`: by this fraction of its latency."""
     device = dataclasses.replace(BOARDS[board], seed=seed)
     return dataclasses.replace(NET, latency_ns=round(NET.latency_ns * (1 - faster)), device=device)
@@ -53,7 +53,7 @@ def write_examples(folder: Path) -> list[Path]:
     ]
 
 
-def write_bundle(folder: Path, models: Mapping[str, Model]) -> Path:
+def write_bundle(folder: Path, models: Mapping[str, SimulatedModel]) -> Path:
     """A bundle of one artifact per model, with golden inputs that each answers as it prescribes; its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     artifacts = tuple(_write_artifact(folder, name, model) for name, model in models.items())
@@ -62,7 +62,7 @@ def write_bundle(folder: Path, models: Mapping[str, Model]) -> Path:
     return folder
 
 
-def _write_artifact(folder: Path, name: str, model: Model) -> Artifact:
+def _write_artifact(folder: Path, name: str, model: SimulatedModel) -> Artifact:
     path = folder / f"{name}.sim"
     path.write_text(json.dumps(dataclasses.asdict(model), indent=1) + "\n")
     count = len(model.answers)

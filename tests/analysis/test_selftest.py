@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from device_agents.python.simulation import Board, Model
+from device_agents.python.simulation import SimulatedBoard, SimulatedModel
 from edgebench import selftest
 from edgebench.analysis import verdict
 from edgebench.device import simulated
@@ -100,7 +100,7 @@ def test_this_machine_is_compared_with_itself(tiny_plan: Plan) -> None:
 def test_a_device_that_is_not_sampled_is_not_looked_at_between_rounds(tmp_path: Path, tiny_plan: Plan) -> None:
     for sampling in (True, False):
         how = msgspec.structs.replace(tiny_plan, sampling=sampling)
-        (one,) = measure(tmp_path / str(sampling), {"net": Model(1_000_000)}, how)
+        (one,) = measure(tmp_path / str(sampling), {"net": SimulatedModel(1_000_000)}, how)
         assert all((round_.temperature_c is not None) is sampling for round_ in one.rounds)
         assert one.facts_before.temperature_c is not None and one.facts_after is not None
 
@@ -137,7 +137,7 @@ def test_ctrl_c_reports_the_jobs_that_are_done_and_keeps_their_records(tmp_path:
 
 
 def test_a_device_that_is_too_noisy_for_the_plan_exits_with_3(tmp_path: Path) -> None:
-    noisy = Model(1_000_000, wander=0.3, wander_s=0.5, device=Board(seed=1))
+    noisy = SimulatedModel(1_000_000, wander=0.3, wander_s=0.5, device=SimulatedBoard(seed=1))
     bundle = simulated.write_bundle(tmp_path / "noisy", {"net": noisy})
     done = run_cli("selftest", "--target", "simulated", bundle, "--plan", "quick", "--runs", "1", cwd=tmp_path)
     assert done.returncode == 3, done.stdout + done.stderr

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from device_agents.python.simulation import Model
+from device_agents.python.simulation import SimulatedModel
 from edgebench import compare, deploy
 from edgebench.analysis import stats, verdict
 from edgebench.analysis.report import markdown
@@ -47,9 +47,9 @@ def dots(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     return made
 
 
-def dotted(folder: Path, *, host_accuracy: float = 0.9, **models: Model) -> Path:
+def dotted(folder: Path, *, host_accuracy: float = 0.9, **models: SimulatedModel) -> Path:
     """A simulated bundle that says what its artifacts were tested on, as an exported one does."""
-    path = simulated.write_bundle(folder, models or {"net": Model(1_000_000)})
+    path = simulated.write_bundle(folder, models or {"net": SimulatedModel(1_000_000)})
     made = bundle.load(path)
     parity = Parity("dots", IMAGES, host_accuracy, host_accuracy, 1.0, 0.0, 300.0, "host")
     artifacts = tuple(
@@ -81,7 +81,7 @@ def test_the_whole_test_set_is_answered_by_the_file_that_is_timed(tmp_path: Path
 
 def test_files_of_one_job_are_compared_image_by_image(tmp_path: Path, tiny_plan: Plan) -> None:
     """The second file calls everything even: it is right where the label is 0."""
-    models = {"net": Model(1_000_000), "even": Model(1_000_000, answers=[[1.0, 0.0], [1.0, 0.0]])}
+    models = {"net": SimulatedModel(1_000_000), "even": SimulatedModel(1_000_000, answers=[[1.0, 0.0], [1.0, 0.0]])}
     net, even = score(tmp_path, dotted(tmp_path / "b", **models), tiny_plan)
     row = compare.compare([net, even]).rows[1]
     assert row.accuracy_change is not None and net.answers is not None and even.answers is not None
@@ -100,7 +100,7 @@ def test_a_test_set_is_sent_once(tmp_path: Path, tiny_plan: Plan, monkeypatch: p
         send(self, files)
 
     monkeypatch.setattr(Agent, "send", counting)
-    where = dotted(tmp_path / "b", one=Model(1_000_000), two=Model(2_000_000))
+    where = dotted(tmp_path / "b", one=SimulatedModel(1_000_000), two=SimulatedModel(2_000_000))
     score(tmp_path, where, tiny_plan)
     pieces = {sha256 for sha256, _ in accuracy.test_set(bundle.load(where).artifacts[0], data.load).test.pieces}
     assert len(pieces) == 3 and all(sent.count(sha256) == 1 for sha256 in pieces), "both take the same bytes"

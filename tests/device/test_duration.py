@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from device_agents.python import simulation
-from device_agents.python.simulation import Model
+from device_agents.python.simulation import SimulatedModel
 from edgebench import deploy
 from edgebench.device import duration, following, journal, simulated
 from edgebench.device.duration import Range
@@ -42,7 +42,7 @@ class Told(Silent):
 
 
 def measured(
-    folder: Path, models: dict[str, Model], how: Plan, monkeypatch: pytest.MonkeyPatch
+    folder: Path, models: dict[str, SimulatedModel], how: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Request, list[bytes], float, list[str]]:
     """The job, its journal, the seconds that it took on the device's clock, and what was said."""
     jobs: list[OpenJob] = []

@@ -15,7 +15,7 @@ from device_agents.python import gpu_memory, runtimes, worker
 from device_agents.python.meters import nvml
 from device_agents.python.process import WorkerProcess
 from device_agents.python.runtimes import onnxruntime
-from device_agents.python.simulation import Board, Model
+from device_agents.python.simulation import SimulatedBoard, SimulatedModel
 from edgebench import compare, deploy
 from edgebench.analysis import verdict
 from edgebench.analysis.report import _facts, csv, markdown
@@ -106,8 +106,11 @@ def test_nodes_that_fall_back_are_counted_and_end_it(relu_bundle: Path, monkeypa
 
 
 def test_what_falls_back_is_never_timed_and_has_a_remedy_of_its_own(tmp_path: Path, tiny_plan: Plan) -> None:
-    board = Board(seed=1)
-    models = {"good": Model(1_000_000, device=board), "bad": Model(1_000_000, fallback_nodes=3, device=board)}
+    board = SimulatedBoard(seed=1)
+    models = {
+        "good": SimulatedModel(1_000_000, device=board),
+        "bad": SimulatedModel(1_000_000, fallback_nodes=3, device=board),
+    }
     folder = simulated.write_bundle(tmp_path / "bundle", models)
     good, bad = deploy.deploy(SIMULATED, deploy.artifacts_at([folder]), tiny_plan, tmp_path / "results")
     assert good.rounds and good.runtime.notes == {"nodes": {"simulated": 10}}
@@ -194,7 +197,7 @@ def test_a_driver_that_does_not_tell_has_no_size(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_worker_adds_what_driver_and_allocator_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    holder = worker.Worker()
+    holder = worker.ModelWorker()
     holder._device = "cuda"
     resets: list[int] = []
     holder._runtime = SimpleNamespace(

@@ -152,7 +152,7 @@ class Sick:
 
 
 def test_a_round_has_the_bits_of_every_look_and_the_lowest_clock_of_its_own() -> None:
-    watched = watch.Watch(Sick([0, 4, 0, 1, 0], [600, 1800, 1500, 600, 900]))
+    watched = watch.DeviceWatch(Sick([0, 4, 0, 1, 0], [600, 1800, 1500, 600, 900]))
     watched._look()  # before the round, with a clock that idles
     watched.begin()
     watched._look()
@@ -165,7 +165,7 @@ def test_a_round_has_the_bits_of_every_look_and_the_lowest_clock_of_its_own() ->
 
 
 def test_a_device_that_tells_nothing_is_watched_for_nothing() -> None:
-    watched = watch.Watch(Sick([None], [None]))
+    watched = watch.DeviceWatch(Sick([None], [None]))
     watched.begin()
     watched._look()
     assert watched.take() == {"throttled": None, "clock_hz": None, "temperature_c": 50.0}
@@ -174,6 +174,6 @@ def test_a_device_that_tells_nothing_is_watched_for_nothing() -> None:
 def test_the_watch_looks_by_itself_and_ends_with_its_rounds() -> None:
     looks = threading.Event()
     device = SimpleNamespace(throttled=lambda: looks.set(), clock_hz=lambda: None, temperature_c=lambda: None)
-    with watch.Watch(device, period_s=0.001) as watched:
+    with watch.DeviceWatch(device, period_s=0.001) as watched:
         assert looks.wait(10)
     assert not watched._thread.is_alive()

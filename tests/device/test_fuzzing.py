@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device_agents.python.channel import Channel, Closed
-from device_agents.python.session import Session
+from device_agents.python.session import AgentSession
 from device_agents.python.store import Store
 from edgebench.device import arrival, journal, wire
 from edgebench.device.wire import Ended, Quiet, Unfit, Wire
@@ -222,7 +222,7 @@ def _converse(store: Store, said: bytes) -> None:
         here.sendall(said)
         here.shutdown(socket.SHUT_WR)
         channel = Channel(there.fileno(), there.fileno())
-        session = Session(channel, store)
+        session = AgentSession(channel, store)
         with contextlib.suppress(Closed):
             while True:
                 try:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from device_agents.python import heart
+from device_agents.python import heartbeat
 from device_agents.python.channel import Channel
-from device_agents.python.session import Session
+from device_agents.python.session import AgentSession
 from device_agents.python.store import Store
 from edgebench.device import patience
 from edgebench.device.answers import Alive
@@ -34,13 +34,13 @@ def put(store: Store, data: bytes) -> str:
 
 def ask(store: Store, monkeypatch: pytest.MonkeyPatch, raw: bytes = b"", **request: Any) -> tuple[Any, list[int]]:
     """The last answer to a request, and how much the signs of life said was done; the last one of all is whole."""
-    monkeypatch.setattr(heart, "ALIVE_S", 0.01)
+    monkeypatch.setattr(heartbeat, "ALIVE_S", 0.01)
     here, there = socket.socketpair()
     with here, there:
         here.sendall(raw)
-        session = Session(Channel(there.fileno(), there.fileno()), store)
+        session = AgentSession(Channel(there.fileno(), there.fileno()), store)
         session.answer(request)
-        session._heart._say()
+        session._heartbeat._say()
         there.shutdown(socket.SHUT_WR)
         said = [json.loads(line) for line in here.makefile("rb")]
     return [one for one in said if "alive" not in one][-1], [one["alive"]["did"] for one in said if "alive" in one]
@@ -83,7 +83,7 @@ def test_looking_for_a_runtime_is_seen_by_its_processor_time(store: Store, monke
 
 def test_how_much_is_done_never_falls() -> None:
     said: list[Any] = []
-    beating = heart.Heart(said.append, "runtimes")
+    beating = heartbeat.Heartbeat(said.append, "runtimes")
     for seen in (7.9, 3, 8):
         beating.watch(lambda seen=seen: seen)
         beating._say()

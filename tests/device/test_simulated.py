@@ -13,7 +13,7 @@ import pytest
 
 from device_agents.python import device, job, simulation
 from device_agents.python.runtimes import simulated as runtime
-from device_agents.python.simulation import Board, Device, Model
+from device_agents.python.simulation import SimulatedBoard, SimulatedDevice, SimulatedModel
 from edgebench import deploy
 from edgebench.analysis import ratios, stats, verdict
 from edgebench.device import simulated
@@ -30,7 +30,7 @@ DEFAULT = msgspec.structs.replace(plan.named("default"), rounds_per_process=0)
 MS = 1_000_000
 
 
-def measure(folder: Path, models: dict[str, Model], how: Plan | None = None) -> list[Record]:
+def measure(folder: Path, models: dict[str, SimulatedModel], how: Plan | None = None) -> list[Record]:
     bundle = simulated.write_bundle(folder / "bundle", models)
     return deploy.deploy(TARGET, deploy.artifacts_at([bundle]), how or DEFAULT, folder / "results")
 
@@ -59,8 +59,10 @@ def test_a_file_is_measured_as_any_other(tmp_path: Path) -> None:
 
 
 def test_a_clean_device_gives_a_valid_record_with_the_prescribed_latency(tmp_path: Path) -> None:
-    board = Board(seed=4)
-    slow, fast = measure(tmp_path, {"slow": Model(2 * MS, device=board), "fast": Model(MS, device=board)})
+    board = SimulatedBoard(seed=4)
+    slow, fast = measure(
+        tmp_path, {"slow": SimulatedModel(2 * MS, device=board), "fast": SimulatedModel(MS, device=board)}
+    )
     for one, truth in ((slow, 2 * MS), (fast, MS)):
         assert verdict.judge(one).reasons == ()
         latency = stats.latency_ns(one.rounds, 0.5)
@@ -75,7 +77,9 @@ def test_the_same_file_gives_the_same_values_and_another_seed_others(tmp_path: P
     values = []
     for number, seed in enumerate((1, 1, 2)):
         one, twin = measure(
-            tmp_path / str(number), {name: Model(MS, device=Board(seed=seed)) for name in ("one", "twin")}, tiny_plan
+            tmp_path / str(number),
+            {name: SimulatedModel(MS, device=SimulatedBoard(seed=seed)) for name in ("one", "twin")},
+            tiny_plan,
         )
         values.append([round_.values_ns for round_ in one.rounds])
         assert values[-1] != [round_.values_ns for round_ in twin.rounds]
@@ -83,8 +87,8 @@ def test_the_same_file_gives_the_same_values_and_another_seed_others(tmp_path: P
 
 
 def test_a_device_that_heats_up_throttles_and_says_so(tmp_path: Path) -> None:
-    board = Board(seed=1, warmth_c_per_w=40.0, throttle_c=115.0, cooling_s=10.0)
-    (one,) = measure(tmp_path, {"hot": Model(MS, device=board)})
+    board = SimulatedBoard(seed=1, warmth_c_per_w=40.0, throttle_c=115.0, cooling_s=10.0)
+    (one,) = measure(tmp_path, {"hot": SimulatedModel(MS, device=board)})
     assert verdict.judge(one).level == "invalid"
     assert "throttled" in verdict.judge(one).reasons[0].seen
     hot = [r for r in one.rounds if (r.throttled or 0) & simulation.THROTTLED]
@@ -93,15 +97,17 @@ def test_a_device_that_heats_up_throttles_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_supply_that_fails_for_a_moment_leaves_its_bit(tmp_path: Path) -> None:
-    board = Board(seed=1, under_voltage_at_s=1.5, under_voltage_s=0.01)
-    (one,) = measure(tmp_path, {"net": Model(MS, device=board)})
+    board = SimulatedBoard(seed=1, under_voltage_at_s=1.5, under_voltage_s=0.01)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(MS, device=board)})
     assert [reason.seen for reason in verdict.judge(one).reasons] == ["the board reported: under-voltage"]
     assert one.facts_before.throttled == 0
     assert one.facts_after is not None and one.facts_after.throttled == 0x10000
 
 
 def test_a_start_up_is_left_to_the_warm_up(tmp_path: Path) -> None:
-    (one,) = measure(tmp_path, {"net": Model(MS, startup_excess=1.0, startup_s=0.4, device=Board(seed=2))})
+    (one,) = measure(
+        tmp_path, {"net": SimulatedModel(MS, startup_excess=1.0, startup_s=0.4, device=SimulatedBoard(seed=2))}
+    )
     assert one.stationary and verdict.judge(one).level == "valid"
     assert statistics.median(one.warmup[0].values_ns) > 1.8 * MS
     assert max(medians_ns(one)) < 1.02 * MS
@@ -110,7 +116,9 @@ def test_a_start_up_is_left_to_the_warm_up(tmp_path: Path) -> None:
 def test_a_fresh_process_takes_over_as_the_plan_says(tmp_path: Path) -> None:
     """Each has a level of its own, which its rounds share, and is warmed up like the first."""
     how = msgspec.structs.replace(plan.named("quick"), rounds_per_process=2, rounds_min=8, seconds_max=1.0)
-    model = Model(MS, noise=0.001, placement=0.05, startup_excess=1.0, startup_s=0.1, device=Board(seed=5))
+    model = SimulatedModel(
+        MS, noise=0.001, placement=0.05, startup_excess=1.0, startup_s=0.1, device=SimulatedBoard(seed=5)
+    )
     (one,) = measure(tmp_path, {"net": model}, how)
     medians = medians_ns(one)
     assert [round_.number for round_ in one.rounds] == list(range(len(medians))) and len(medians) >= 8
@@ -133,7 +141,10 @@ def test_a_real_runtime_goes_on_in_fresh_processes_with_the_same_input(
 
 
 def test_what_sleeps_while_others_run_starts_cold_and_the_record_leaves_it_out(tmp_path: Path) -> None:
-    models = {name: Model(MS, waking_excess=1.0, waking_s=0.003, device=Board(seed=3)) for name in ("one", "two")}
+    models = {
+        name: SimulatedModel(MS, waking_excess=1.0, waking_s=0.003, device=SimulatedBoard(seed=3))
+        for name in ("one", "two")
+    }
     for one in measure(tmp_path, models):
         assert statistics.median(round_.values_ns[0] for round_ in one.rounds) > 1.8 * MS
         latency = stats.latency_ns(one.rounds, 0.5)
@@ -141,8 +152,8 @@ def test_what_sleeps_while_others_run_starts_cold_and_the_record_leaves_it_out(t
 
 
 def test_energy_windows_give_the_prescribed_power_in_no_time(tmp_path: Path, tiny_plan: Plan) -> None:
-    board = Board(idle_w=2.0, active_w=5.0)
-    (one,) = measure(tmp_path, {"net": Model(10 * MS, device=board)}, plan.with_energy(tiny_plan))
+    board = SimulatedBoard(idle_w=2.0, active_w=5.0)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(10 * MS, device=board)}, plan.with_energy(tiny_plan))
     (reading,) = [reading for reading in one.energy if reading.windows]
     assert (reading.meter, reading.provenance, len(reading.windows)) == ("simulated", "modelled", 5)
     found = per_inference.per_inference(reading)
@@ -167,7 +178,7 @@ def test_a_file_that_is_no_prescription_fails_alone(tmp_path: Path, tiny_plan: P
 
 
 def test_an_inference_too_short_for_a_coarse_clock_is_timed_in_blocks(tmp_path: Path, tiny_plan: Plan) -> None:
-    (one,) = measure(tmp_path, {"net": Model(30_000, device=Board(clock_step_ns=10_000))}, tiny_plan)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(30_000, device=SimulatedBoard(clock_step_ns=10_000))}, tiny_plan)
     assert all(value % 10_000 == 0 for round_ in one.rounds for value in round_.values_ns)
     assert all(round_.block * 30_000 >= 0.9 * job.MIN_CLOCK_STEPS * 10_000 for round_ in one.rounds)
     assert statistics.median(medians_ns(one)) == pytest.approx(30_000, rel=0.02)
@@ -176,8 +187,8 @@ def test_an_inference_too_short_for_a_coarse_clock_is_timed_in_blocks(tmp_path: 
 # ------------------------------------------------------------------ the device alone
 
 
-def latencies_ns(model: Model, count: int) -> list[int]:
-    session = runtime._Session(model)
+def latencies_ns(model: SimulatedModel, count: int) -> list[int]:
+    session = runtime._SimulatedSession(model)
     values = []
     for _ in range(count):
         before = runtime.clock_ns()
@@ -187,7 +198,7 @@ def latencies_ns(model: Model, count: int) -> list[int]:
 
 
 def test_noise_and_outliers_are_as_prescribed() -> None:
-    values = latencies_ns(Model(MS, noise=0.02, outlier_share=0.05, outlier_factor=3.0), 4000)
+    values = latencies_ns(SimulatedModel(MS, noise=0.02, outlier_share=0.05, outlier_factor=3.0), 4000)
     slow = [value for value in values if value > 2 * MS]
     assert len(slow) / 4000 == pytest.approx(0.05, abs=0.01)
     assert statistics.median(slow) == pytest.approx(3 * MS, rel=0.01)
@@ -195,21 +206,25 @@ def test_noise_and_outliers_are_as_prescribed() -> None:
 
 
 def test_a_fast_clock_measures_too_much() -> None:
-    model = Model(MS, noise=0.0, device=Board(clock_skew_ppm=20_000))
+    model = SimulatedModel(MS, noise=0.0, device=SimulatedBoard(clock_skew_ppm=20_000))
     assert latencies_ns(model, 10)[-1] == pytest.approx(1.02 * MS, rel=1e-4)
 
 
 def test_a_drift_is_so_much_in_an_hour() -> None:
-    model = Model(MS, noise=0.0, device=Board(drift_per_hour=0.5))
+    model = SimulatedModel(MS, noise=0.0, device=SimulatedBoard(drift_per_hour=0.5))
     latencies_ns(model, 1)
-    Device(model.device).sleep(3600)
+    SimulatedDevice(model.device).sleep(3600)
     assert latencies_ns(model, 1)[0] == pytest.approx(1.5 * MS, rel=1e-4)
 
 
 @pytest.mark.parametrize("where", ["board", "model"])
 def test_a_level_that_wanders_remembers_for_as_long_as_prescribed(where: str) -> None:
     wander = {"wander": 0.05, "wander_s": 0.1}
-    model = Model(MS, noise=0.0, device=Board(**wander)) if where == "board" else Model(MS, noise=0.0, **wander)
+    model = (
+        SimulatedModel(MS, noise=0.0, device=SimulatedBoard(**wander))
+        if where == "board"
+        else SimulatedModel(MS, noise=0.0, **wander)
+    )
     values = [value / MS - 1 for value in latencies_ns(model, 20_000)]
     assert statistics.stdev(values) == pytest.approx(0.05, rel=0.2)
     # 0.1 s later, 100 inferences, exp(-1) of it is left
@@ -217,20 +232,20 @@ def test_a_level_that_wanders_remembers_for_as_long_as_prescribed(where: str) ->
 
 
 def test_another_program_slows_the_device_now_and_then() -> None:
-    board = Board(busy_every_s=1.0, busy_s=0.2, busy_factor=2.0)
-    values = latencies_ns(Model(MS, noise=0.0, device=board), 20_000)
+    board = SimulatedBoard(busy_every_s=1.0, busy_s=0.2, busy_factor=2.0)
+    values = latencies_ns(SimulatedModel(MS, noise=0.0, device=board), 20_000)
     slow_s = sum(value for value in values if value > 1.5 * MS) / 1e9
     assert slow_s / (sum(values) / 1e9) == pytest.approx(0.2 / 1.2, rel=0.5)
 
 
 def test_processes_of_one_file_can_have_levels_of_their_own() -> None:
-    levels = [latencies_ns(Model(MS, noise=0.0, placement=0.05), 1)[0] for _ in range(50)]
+    levels = [latencies_ns(SimulatedModel(MS, noise=0.0, placement=0.05), 1)[0] for _ in range(50)]
     assert statistics.stdev(levels) == pytest.approx(0.05 * MS, rel=0.4)
 
 
 def test_a_device_cools_down_while_it_sleeps() -> None:
-    board = Board()
-    hot = Device(board)
+    board = SimulatedBoard()
+    hot = SimulatedDevice(board)
     idle_c = hot.temperature_c()
     hot.infer(600)
     assert hot.temperature_c() == pytest.approx(
@@ -241,7 +256,9 @@ def test_a_device_cools_down_while_it_sleeps() -> None:
 
 
 def test_a_prescription_survives_its_file(tmp_path: Path) -> None:
-    model = Model(MS, outlier_share=0.01, answers=[[1.0, 2.0]], device=Board(seed=3, under_voltage_at_s=2.0))
+    model = SimulatedModel(
+        MS, outlier_share=0.01, answers=[[1.0, 2.0]], device=SimulatedBoard(seed=3, under_voltage_at_s=2.0)
+    )
     (tmp_path / "x.sim").write_text(json.dumps(dataclasses.asdict(model)))
     assert simulation.read(tmp_path / "x.sim") == model
 
@@ -279,5 +296,5 @@ def test_a_long_round_of_short_inferences_is_kept_in_blocks() -> None:
 def test_the_quick_plan_is_quick_to_simulate(tmp_path: Path) -> None:
     """Minutes of simulated time in a test that has seconds: the clock is the device's own."""
     slow = msgspec.structs.replace(plan.named("quick"), seconds_min=120.0, seconds_max=300.0, round_s=20.0)
-    (one,) = measure(tmp_path, {"net": Model(500 * MS)}, slow)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(500 * MS)}, slow)
     assert sum(sum(round_.values_ns) for round_ in one.rounds) > 120e9

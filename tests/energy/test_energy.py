@@ -208,7 +208,7 @@ def test_what_the_board_reported_inside_a_window_is_in_its_line(bench: Bench, mo
     and its clock is looked at while it infers.
     """
 
-    class Board(device.Machine):
+    class Board(device.LocalMachine):
         looks = iter([(None, 40.0), (0b0001, 50.0), (0b0100, 45.0), (None, 52.5), (None, None)])
         clock_hz = None
 

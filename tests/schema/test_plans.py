@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from device_agents.python.simulation import Board, Model
+from device_agents.python.simulation import SimulatedBoard, SimulatedModel
 from edgebench import compare, deploy
 from edgebench.analysis import latency_patterns, stats, verdict
 from edgebench.analysis.report import markdown
@@ -25,7 +25,7 @@ TARGET = targets.load("simulated", Path(__file__).parents[2] / "targets.yaml")
 MS = 1_000_000
 
 
-def measure(folder: Path, models: dict[str, Model], how: Plan) -> list[Record]:
+def measure(folder: Path, models: dict[str, SimulatedModel], how: Plan) -> list[Record]:
     bundle = simulated.write_bundle(folder / "bundle", models)
     return deploy.deploy(TARGET, deploy.artifacts_at([bundle]), how, folder / "results")
 
@@ -39,8 +39,8 @@ def seen(one: Record) -> list[str]:
 
 def test_mlperf_is_five_windows_of_ten_seconds_each_on_the_devices_clock(tmp_path: Path) -> None:
     """The latency falls after warm-up: whoever counts inferences beforehand has windows that are too short."""
-    board = Board(seed=1, drift_per_hour=-60.0)
-    (one,) = measure(tmp_path, {"net": Model(30 * MS, device=board)}, plan.named("mlperf"))
+    board = SimulatedBoard(seed=1, drift_per_hour=-60.0)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(30 * MS, device=board)}, plan.named("mlperf"))
     assert one.outcome.status == "complete" and len(one.rounds) == 5
     assert all(round_.duration_ns is not None and round_.duration_ns >= 10e9 for round_ in one.rounds)
     assert all(round_.inferences >= 10 for round_ in one.rounds)
@@ -52,7 +52,9 @@ def test_mlperf_is_five_windows_of_ten_seconds_each_on_the_devices_clock(tmp_pat
 
 
 def test_a_slow_network_gets_windows_of_ten_inferences(tmp_path: Path) -> None:
-    (one,) = measure(tmp_path, {"net": Model(2000 * MS, noise=0.0, device=Board(seed=2))}, plan.named("mlperf"))
+    (one,) = measure(
+        tmp_path, {"net": SimulatedModel(2000 * MS, noise=0.0, device=SimulatedBoard(seed=2))}, plan.named("mlperf")
+    )
     assert [len(round_.values_ns) for round_ in one.rounds] == [10] * 5
     assert min(round_.duration_ns or 0 for round_ in one.rounds) > 19e9
     assert verdict.judge(one).reasons == ()
@@ -61,7 +63,9 @@ def test_a_slow_network_gets_windows_of_ten_inferences(tmp_path: Path) -> None:
 
 
 def test_a_window_that_is_too_short_makes_the_record_invalid(tmp_path: Path) -> None:
-    (one,) = measure(tmp_path, {"net": Model(2000 * MS, noise=0.0, device=Board(seed=2))}, plan.named("mlperf"))
+    (one,) = measure(
+        tmp_path, {"net": SimulatedModel(2000 * MS, noise=0.0, device=SimulatedBoard(seed=2))}, plan.named("mlperf")
+    )
     short = msgspec.structs.replace(one.rounds[3], duration_ns=9_990_000_000, values_ns=one.rounds[3].values_ns[:5])
     judged = verdict.judge(msgspec.structs.replace(one, rounds=(*one.rounds[:3], short, one.rounds[4])))
     assert judged.level == "invalid"
@@ -70,12 +74,12 @@ def test_a_window_that_is_too_short_makes_the_record_invalid(tmp_path: Path) -> 
 
 # ------------------------------------------------------------------ sustained
 
-HOT = Board(seed=3, ambient_c=20.0, warmth_c_per_w=25.0, cooling_s=100.0, throttle_c=105.0)
+HOT = SimulatedBoard(seed=3, ambient_c=20.0, warmth_c_per_w=25.0, cooling_s=100.0, throttle_c=105.0)
 MINUTES = msgspec.structs.replace(plan.named("sustained"), memory_inferences=5)
 
 
 def test_sustained_says_when_it_throttled_and_what_is_left_of_the_speed(tmp_path: Path) -> None:
-    (one,) = measure(tmp_path, {"net": Model(20 * MS, device=HOT)}, MINUTES)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(20 * MS, device=HOT)}, MINUTES)
     assert verdict.judge(one).reasons == (), "that it throttles is what was asked for"
     found = latency_patterns.sustained(one)
     assert found is not None and len(found.p50_ns) == 10
@@ -106,7 +110,7 @@ def test_a_device_that_tells_no_throttling_is_known_by_its_speed() -> None:
 
 def test_sustained_lets_each_artifact_begin_cool(tmp_path: Path) -> None:
     short = msgspec.structs.replace(MINUTES, seconds_min=130.0, seconds_max=130.0)
-    one, two = measure(tmp_path, {name: Model(20 * MS, device=HOT) for name in ("one", "two")}, short)
+    one, two = measure(tmp_path, {name: SimulatedModel(20 * MS, device=HOT) for name in ("one", "two")}, short)
     assert max(r.start_ns for r in one.rounds) < min(r.start_ns for r in two.rounds), "one after the other"
     assert two.cooling is not None and two.gate_open and two.cooling.waited_s > 60
     for found in map(latency_patterns.sustained, (one, two)):
@@ -117,8 +121,8 @@ def test_sustained_lets_each_artifact_begin_cool(tmp_path: Path) -> None:
 
 def test_a_weak_supply_is_no_heat(tmp_path: Path) -> None:
     weak = msgspec.structs.replace(MINUTES, seconds_min=20.0, seconds_max=20.0)
-    board = Board(seed=3, under_voltage_at_s=9.0, under_voltage_s=3.0)
-    (one,) = measure(tmp_path, {"net": Model(20 * MS, device=board)}, weak)
+    board = SimulatedBoard(seed=3, under_voltage_at_s=9.0, under_voltage_s=3.0)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(20 * MS, device=board)}, weak)
     assert seen(one) == ["the board reported: under-voltage"]
 
 
@@ -126,7 +130,7 @@ def test_a_weak_supply_is_no_heat(tmp_path: Path) -> None:
 
 
 def test_a_duty_is_so_many_inferences_a_second_each_from_rest(tmp_path: Path) -> None:
-    model = Model(20 * MS, waking_excess=0.5, waking_s=0.01, device=Board(seed=4))
+    model = SimulatedModel(20 * MS, waking_excess=0.5, waking_s=0.01, device=SimulatedBoard(seed=4))
     (paced,) = measure(tmp_path / "paced", {"net": model}, plan.named("duty:5"))
     (tight,) = measure(tmp_path / "tight", {"net": model}, plan.named("quick"))
     assert verdict.judge(paced).reasons == ()
@@ -140,7 +144,7 @@ def test_a_duty_is_so_many_inferences_a_second_each_from_rest(tmp_path: Path) ->
 
 
 def test_a_rate_that_the_device_cannot_keep_is_said(tmp_path: Path) -> None:
-    (one,) = measure(tmp_path, {"net": Model(250 * MS, device=Board(seed=5))}, plan.named("duty:5"))
+    (one,) = measure(tmp_path, {"net": SimulatedModel(250 * MS, device=SimulatedBoard(seed=5))}, plan.named("duty:5"))
     assert one.rounds and all(round_.missed == round_.inferences for round_ in one.rounds)
     (reason,) = verdict.judge(one).reasons
     whole = sum(round_.inferences for round_ in one.rounds)
@@ -150,8 +154,8 @@ def test_a_rate_that_the_device_cannot_keep_is_said(tmp_path: Path) -> None:
 
 def test_energy_at_a_duty_holds_the_rest_between_inferences(tmp_path: Path) -> None:
     how = plan.with_energy(plan.named("duty:10"))
-    board = Board(idle_w=2.0, active_w=5.0)
-    (one,) = measure(tmp_path, {"net": Model(20 * MS, noise=0.0, device=board)}, how)
+    board = SimulatedBoard(idle_w=2.0, active_w=5.0)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(20 * MS, noise=0.0, device=board)}, how)
     found = per_inference.per_inference(one.energy[0])
     assert found is not None and found.net_j is not None
     assert found.gross_j.value == pytest.approx(0.020 * 5 + 0.080 * 2, rel=0.01)
@@ -193,23 +197,23 @@ def test_each_flaw_of_a_board_is_caught_and_a_clean_one_is_not(board: str, tmp_p
 
 def test_a_blink_of_under_voltage_is_caught_where_the_kernel_forgets_it(tmp_path: Path) -> None:
     """Nothing is left of it at the end: only a look while it lasts can tell."""
-    board = Board(seed=6, under_voltage_at_s=4.2, under_voltage_s=1.2, forgets=True)
+    board = SimulatedBoard(seed=6, under_voltage_at_s=4.2, under_voltage_s=1.2, forgets=True)
     how = msgspec.structs.replace(plan.named("default"), rounds_per_process=0, seconds_min=6.0)
-    (one,) = measure(tmp_path, {"net": Model(2 * MS, device=board)}, how)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(2 * MS, device=board)}, how)
     assert one.facts_after is not None and one.facts_after.throttled == 0
     assert seen(one)[0] == "the board reported: under-voltage"
 
 
 def test_a_clock_that_sinks_is_said_with_its_governor(tmp_path: Path) -> None:
-    board = Board(seed=1, warmth_c_per_w=40.0, throttle_c=115.0, cooling_s=10.0)
+    board = SimulatedBoard(seed=1, warmth_c_per_w=40.0, throttle_c=115.0, cooling_s=10.0)
     how = msgspec.structs.replace(plan.named("default"), rounds_per_process=0, seconds_min=6.0)
-    (one,) = measure(tmp_path, {"hot": Model(MS, device=board)}, how)
+    (one,) = measure(tmp_path, {"hot": SimulatedModel(MS, device=board)}, how)
     assert any("clock was down to 1.00 GHz" in reason and "performance" in reason for reason in seen(one))
 
 
 def test_a_device_that_stays_hot_is_measured_and_said_with_its_curve(tmp_path: Path) -> None:
     how = msgspec.structs.replace(plan.named("quick"), gate_margin_c=-50.0, gate_max_s=3.0)
-    (one,) = measure(tmp_path, {"net": Model(MS, device=Board(seed=7))}, how)
+    (one,) = measure(tmp_path, {"net": SimulatedModel(MS, device=SimulatedBoard(seed=7))}, how)
     assert one.gate_open is False and one.rounds and one.cooling is not None and len(one.cooling.curve) == 4
     (reason,) = seen(one)
     assert reason == "it was still at 35.0 °C after 3 s of waiting, not below -15.0 °C; it lost 0.0 °C in 3 s"

@@ -23,7 +23,7 @@ TAKES = ("country",)
 J_PER_KWH = 3.6e6
 
 
-def open_meter(country: str = "") -> Model:
+def open_meter(country: str = "") -> CodeCarbonModel:
     """country: whose grid it is, as an ISO code of three letters."""
     if not country:
         raise Unavailable("a model and no meter, used only when asked for: deploy --carbon DEU (or another country)")
@@ -39,10 +39,10 @@ def open_meter(country: str = "") -> Model:
     tracker = OfflineEmissionsTracker(
         country_iso_code=country, output_methods=[], log_level="critical", allow_multiple_runs=True
     )
-    return Model(tracker, "%s: %g g CO2e per kWh (%s)" % (country, grid["carbon_intensity"], grid["year"]))
+    return CodeCarbonModel(tracker, "%s: %g g CO2e per kWh (%s)" % (country, grid["carbon_intensity"], grid["year"]))
 
 
-class Model:
+class CodeCarbonModel:
     def __init__(self, tracker: Any, note: str) -> None:
         from importlib.metadata import version
 

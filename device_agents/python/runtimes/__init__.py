@@ -27,7 +27,7 @@ A runtime whose device is not the machine that the agent runs on (simulated) has
 
     clock_ns()      what inferences are timed by, in ns; else time.perf_counter_ns
     session.sleep(seconds)      between the inferences of a plan with a pace; else time.sleep
-    open_device(paths, folder) -> a device   (device.Machine says what it can do); folder: the job's
+    open_device(paths, folder) -> a device   (device.Device says what it can do); folder: the job's
 
 One that is a program of its own, not a library (benchmark_model), has instead of facts and load:
 

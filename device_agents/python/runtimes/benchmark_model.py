@@ -43,11 +43,11 @@ _FIELD = re.compile(r"\b(curr|min|max|avg)=([\d.]+(?:e[+-]?\d+)?)")
 _SUMMARY = re.compile(r"Inference timings in us: Init: ([\d.e+]+), First inference: ([\d.e+]+)")
 
 
-def start_worker(stderr_path: Path, environment: dict[str, str] | None = None) -> Tool:
-    return Tool(stderr_path, environment)
+def start_worker(stderr_path: Path, environment: dict[str, str] | None = None) -> ToolWorker:
+    return ToolWorker(stderr_path, environment)
 
 
-class Tool:
+class ToolWorker:
     """What process.WorkerProcess is for the others. It runs only while something is timed."""
 
     pid = None
@@ -56,7 +56,7 @@ class Tool:
         self._output_path = output_path
         self._environment = {**os.environ, **(environment or {})}
 
-    def __enter__(self) -> Tool:
+    def __enter__(self) -> ToolWorker:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -41,11 +41,11 @@ def facts(options: dict[str, Any]) -> dict[str, str]:
     return {"version": onnxruntime.__version__, "build": onnxruntime.get_build_info()[:200]}
 
 
-def load(path: str, options: dict[str, Any]) -> _Session:
-    return _Session(path, options)
+def load(path: str, options: dict[str, Any]) -> _OnnxSession:
+    return _OnnxSession(path, options)
 
 
-class _Session:
+class _OnnxSession:
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         import numpy
         import onnxruntime

@@ -28,32 +28,32 @@ def facts(options: dict[str, Any]) -> dict[str, str]:
     return {"version": "1"}
 
 
-def open_device(paths: Sequence[Path], folder: Path) -> simulation.Device:
+def open_device(paths: Sequence[Path], folder: Path) -> simulation.SimulatedDevice:
     """The device of a job, from the first of its artifacts that can be read; the others have to describe the same."""
     simulation.create_state(Path(folder) / "simulation.state")
     for path in paths:
         try:
-            return simulation.Device(simulation.read(path).device)
+            return simulation.SimulatedDevice(simulation.read(path).device)
         except ValueError:
             continue  # it will fail in its worker, with this reason
-    return simulation.Device(simulation.Board())
+    return simulation.SimulatedDevice(simulation.SimulatedBoard())
 
 
 def clock_ns() -> int:
     return simulation.state().clock_ns()
 
 
-def load(path: str, options: dict[str, Any]) -> _Session:
+def load(path: str, options: dict[str, Any]) -> _SimulatedSession:
     model = simulation.read(path)
     if model.fallback_nodes:
         raise Fallback("%d of %d nodes would run elsewhere" % (model.fallback_nodes, model.nodes))
-    return _Session(model)
+    return _SimulatedSession(model)
 
 
-class _Session:
-    def __init__(self, model: simulation.Model) -> None:
+class _SimulatedSession:
+    def __init__(self, model: simulation.SimulatedModel) -> None:
         self._model = model
-        self._device = simulation.Device(model.device)
+        self._device = simulation.SimulatedDevice(model.device)
         self._random = self._device.random
         self._latency_s = model.latency_ns * 1e-9 * math.exp(self._random.gauss(0, model.placement))
         self._wander = self._random.gauss(0, model.wander)

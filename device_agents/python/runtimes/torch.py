@@ -25,8 +25,8 @@ def facts(options: dict[str, Any]) -> dict[str, str]:
     return known
 
 
-def load(path: str, options: dict[str, Any]) -> _Session:
-    return _Session(path, options)
+def load(path: str, options: dict[str, Any]) -> _TorchSession:
+    return _TorchSession(path, options)
 
 
 def gpu_allocated() -> dict[str, int]:
@@ -49,7 +49,7 @@ def _check_device(torch: Any, options: dict[str, Any]) -> None:
         raise RuntimeError("no GPU here: torch.cuda.is_available() is False")
 
 
-class _Session:
+class _TorchSession:
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         import torch
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from device_agents.python import meters
 from device_agents.python.android import AndroidShell
-from device_agents.python.watch import Watch
+from device_agents.python.watch import DeviceWatch
 from edgebench.device.phone.page import Page
 from edgebench.device.phone.worker import PageWorker
 
@@ -83,8 +83,8 @@ class Phone:
     def clocks_s(self) -> dict[str, dict[int, float]]:
         return {}
 
-    def watch(self) -> Watch:
-        return Watch(self)
+    def watch(self) -> DeviceWatch:
+        return DeviceWatch(self)
 
     def machine_cpu_s(self) -> dict[str, float]:
         return {}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from device_agents.python import job as jobs
 from device_agents.python.process import WorkerFailed
-from device_agents.python.session import Session, _start_time
+from device_agents.python.session import AgentSession
+from device_agents.python.state import start_time
 from edgebench.device.phone.station import FollowedElsewhere, Follower, Station
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 PROBE_S = 120.0
 
 
-class PhoneSession(Session):
+class PhoneSession(AgentSession):
     def __init__(self, channel: Channel, station: Station, pid: int) -> None:
         """pid: of the host's process."""
         super().__init__(channel, station.store)
@@ -52,7 +53,7 @@ class PhoneSession(Session):
     def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
         self._check_free()
         begun_s = time.monotonic()  # the page says nothing before it answers, which has a deadline
-        self._heart.watch(lambda: 1000 * (time.monotonic() - begun_s))
+        self._heartbeat.watch(lambda: 1000 * (time.monotonic() - begun_s))
         return {name: self._probe(name, options) for name in names}
 
     def _probe(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class PhoneSession(Session):
         if not self._store.create_job(job):
             return {"started": False}
         folder = self._store.job_folder(job["id"])
-        (folder / "pid").write_text(f"{os.getpid()} {_start_time(os.getpid())}")
+        (folder / "pid").write_text(f"{os.getpid()} {start_time(os.getpid())}")
         self._station.begin(folder)
         return {"started": True}
 

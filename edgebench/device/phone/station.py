@@ -29,7 +29,7 @@ TOLD_S, TOLD_MOST = 60.0, 5
 FOLLOWER_S = 3.0
 
 
-class FollowedElsewhere(store_.Refused):
+class FollowedElsewhere(store_.RequestRefused):
     """Another job runs, or another host follows this one."""
 
 

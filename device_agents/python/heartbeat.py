@@ -16,7 +16,7 @@ ALIVE_S = 5.0
 _QUICK = ("clock", "tail", "wait")
 
 
-class Heart:
+class Heartbeat:
     """A context around one request, which says every ALIVE_S that it is being worked on.
 
     How much of it is done never falls: units that are counted by did(), or seen by what watch() is given.
@@ -30,7 +30,7 @@ class Heart:
         self._over = threading.Event()
         self._thread = None if does in _QUICK else threading.Thread(target=self._beat, daemon=True)
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         if self._thread:
             self._thread.start()
         return self
