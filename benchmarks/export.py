@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import networks, report
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from exporters import Scheme
-from exporters.workers.process import Workers
-from exporters.workers.worker import Race
+from exporters.workers.messages import RaceTask
+from exporters.workers.process import WorkerPool
 
 # (network, format): how many times as fast as fp32 the fastest INT8 form has to be on a processor with VNNI.
 GATES = {
@@ -40,16 +40,16 @@ ACCURACY_HEADER = ("file", "bytes", "accuracy", "of fp32", "agreement", "images"
 
 def speed(network: str, plugin: str, *, folder: Path, seconds: float) -> Iterator[tuple[list[str], bool]]:
     """Rows, and whether the fastest INT8 form is as fast as it has to be."""
-    workers = Workers(folder)
+    workers = WorkerPool(folder)
     names, files = zip(*int8_files(network, plugin, folder, workers), strict=True)
-    latencies = workers.race(plugin, Race(files, seconds))
+    latencies = workers.race(plugin, RaceTask(files, seconds))
     asked = GATES.get((network, plugin), 1.0)
     for name, latency in zip(names, latencies, strict=True):
         reached = latencies[0] / latency >= asked or latency > min(latencies)
         yield [network, plugin, name, f"{latency * 1e3:.2f}", f"{latencies[0] / latency:.2f}", f"{asked:.1f}"], reached
 
 
-def int8_files(network: str, plugin: str, folder: Path, workers: Workers) -> list[tuple[str, str]]:
+def int8_files(network: str, plugin: str, folder: Path, workers: WorkerPool) -> list[tuple[str, str]]:
     """(name, path): float32 first, then INT8 in every form that export would try."""
     job = networks.job(network, SHAPE, folder)
     with workers.start("convert", plugin) as converter:
@@ -67,7 +67,7 @@ def int8_files(network: str, plugin: str, folder: Path, workers: Workers) -> lis
 
 def accuracy(source: Path, *, max_drop: float | None, folder: Path) -> Iterator[tuple[list[str], bool]]:
     formats = [f"{plugin}-int8" for plugin in PLUGINS]
-    made = export(source, formats=formats, max_drop=max_drop, out=folder / source.stem)
+    made = export(source, ExportOptions(formats=formats, max_drop_points=max_drop), out=folder / source.stem)
     for artifact in made.bundle.artifacts:
         found = artifact.parity
         assert found

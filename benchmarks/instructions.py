@@ -24,11 +24,11 @@ from edgebench.networks.models import InputShape
 from edgebench.progress import Terminal
 from edgebench.recommend import counting, counts
 from edgebench.recommend.advice import kind_of
-from edgebench.recommend.counts import Count, Table
+from edgebench.recommend.counts import Count, CountTable
 from edgebench.schema import checkpoint
-from exporters import Job, Kernels
-from exporters.inspect import Look
-from exporters.workers.process import Workers
+from exporters import ConversionJob, Kernels
+from exporters.inspect import LookTask
+from exporters.workers.process import WorkerPool
 
 SHAPES: dict[str, InputShape] = {
     "mlp-small": (1, 28, 28),
@@ -46,11 +46,11 @@ HEADER = ("network", "board", "ONNX fp32", "U8S8", "S8S8", "U8S8 wide", "TFLite 
 
 
 def count_of(name: str, shape: InputShape, boards: Sequence[str], folder: Path) -> Iterator[Count]:
-    workers = Workers(folder)
+    workers = WorkerPool(folder)
     job = networks.job(name, shape, folder)
     files = {f"{name}-{variant}": path for variant, path in _files(job, workers)}
     size = checkpoint.load(Path(job.source)).about.size
-    kind = kind_of(workers.look(Look(str(files[f"{name}-onnx-fp32"]), "onnx", "read", str(folder))))
+    kind = kind_of(workers.look(LookTask(str(files[f"{name}-onnx-fp32"]), "onnx", "read", str(folder))))
     sources = []
     for called, path in files.items():
         (source,) = deploy.artifacts_at([path])
@@ -71,7 +71,7 @@ def count_of(name: str, shape: InputShape, boards: Sequence[str], folder: Path) 
             )  # fmt: skip
 
 
-def _files(job: Job, workers: Workers) -> Iterator[tuple[str, Path]]:
+def _files(job: ConversionJob, workers: WorkerPool) -> Iterator[tuple[str, Path]]:
     forms = tuple(msgspec.structs.replace(networks.PLAIN, kernels=form) for form in FORMS)
     for plugin, schemes in (("onnx", forms), ("tflite", (networks.PLAIN,))):
         with workers.start("convert", plugin) as converter:
@@ -98,7 +98,7 @@ def keep(counted: Sequence[Count]) -> None:
     again = {(one.network, one.board) for one in counted}
     others = [one for one in table.counts if (one.network, one.board) not in again]
     both = sorted([*others, *counted], key=lambda one: (list(SHAPES).index(one.network), one.board))
-    table = Table(f"{datetime.now(UTC):%Y-%m-%d}", tuple(both))
+    table = CountTable(f"{datetime.now(UTC):%Y-%m-%d}", tuple(both))
     counts.TABLE.write_bytes(msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
     counts.table.cache_clear()
 

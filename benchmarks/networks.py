@@ -12,17 +12,17 @@ from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Metadata
 from edgebench.schema.history import Metrics
 from edgebench.schema.preprocessing import Preprocessing
-from exporters import Job, Scheme
+from exporters import ConversionJob, Scheme
 
 CLASSES = tuple("abcdefghij")
 CALIBRATION_IMAGES = 4
 PLAIN = Scheme("minmax")
 
 
-def job(name: str, shape: InputShape, folder: Path) -> Job:
+def job(name: str, shape: InputShape, folder: Path) -> ConversionJob:
     """What a converter needs to make float32 and plain INT8 files of it."""
     preprocessing = Preprocessing((0.5,) * shape[0], (0.25,) * shape[0])
-    return Job(
+    return ConversionJob(
         source=str(_random_checkpoint(name, shape, preprocessing, folder)),
         kind="checkpoint",
         precisions=("fp32", "int8"),

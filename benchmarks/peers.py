@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks import networks, peer_tools, report, right
 from benchmarks.export import NETWORKS, PLUGINS, SHAPE, int8_files
 from exporters.pipeline.candidates import FASTER_BY
-from exporters.workers.process import Workers
-from exporters.workers.worker import Race
+from exporters.workers.messages import RaceTask
+from exporters.workers.process import WorkerPool
 
 SLOWER_BY = 1.02
 SPEED_HEADER = ("network", "format", "file", "processor ms", "times as fast as fp32", "against the best peer")
@@ -31,7 +31,7 @@ SPEED_WIDTHS = (15, 6, 34, 12, 20, 21)
 
 def speed(network: str, *, folder: Path, seconds: float) -> Iterator[tuple[list[str], bool]]:
     """Rows, and whether each holds what is asked of it."""
-    workers = Workers(folder)
+    workers = WorkerPool(folder)
     ours = {plugin: int8_files(network, plugin, folder, workers) for plugin in PLUGINS}
     job = networks.job(network, SHAPE, folder)
     assert job.preprocessing
@@ -44,7 +44,7 @@ def speed(network: str, *, folder: Path, seconds: float) -> Iterator[tuple[list[
             if tool.failure and tool.plugin == plugin:
                 yield [network, plugin, tool.name, "not made", tool.failure.seen, ""], True
         files = [*ours[plugin], *peers]
-        latencies = workers.race(plugin, Race(tuple(str(path) for _, path in files), seconds))
+        latencies = workers.race(plugin, RaceTask(tuple(str(path) for _, path in files), seconds))
         times = {name: latency for (name, _), latency in zip(files, latencies, strict=True)}
         candidates = [name for name, _ in ours[plugin] if name != "fp32"]
         chosen = _chosen({name: times[name] for name in candidates})

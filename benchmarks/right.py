@@ -18,13 +18,12 @@ import numpy as np
 from benchmarks import peer_tools
 from edgebench.analysis import stats
 from edgebench.errors import UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data, training
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.schema import checkpoint
-from edgebench.schema import tensors as parity
-from exporters.workers.answering import Run
-from exporters.workers.process import Failed, Workers
+from edgebench.schema import checkpoint, tensors
+from exporters.workers.messages import RunTask
+from exporters.workers.process import Failed, WorkerPool
 
 if TYPE_CHECKING:
     from edgebench.analysis.stats import Estimate
@@ -93,7 +92,9 @@ class Trained:
     def ours(self, plugin: str, max_drop: float | None) -> Iterator[Answered]:
         """fp32, then INT8."""
         formats = [f"{plugin}-fp32", f"{plugin}-int8"]
-        made = export(self.source, formats=formats, max_drop=max_drop, out=self.folder / f"ours-{plugin}")
+        made = export(
+            self.source, ExportOptions(formats=formats, max_drop_points=max_drop), out=self.folder / f"ours-{plugin}"
+        )
         for one in made.bundle.artifacts:
             yield self.asked(f"{OURS} {one.precision}", plugin, made.path / one.content.file)
 
@@ -105,12 +106,12 @@ class Trained:
 
     def asked(self, name: str, plugin: str, file: Path) -> Answered:
         out = self.folder / "answers.npy"
-        run = Run(str(file), str(self._stored), self._opened.about.preprocessing, str(out))
-        with contextlib.closing(Workers(self.folder)) as workers:
+        run = RunTask(str(file), str(self._stored), self._opened.about.preprocessing, str(out))
+        with contextlib.closing(WorkerPool(self.folder)) as workers:
             workers.run(plugin, run)
         answers = np.load(out)
         error = float(abs(answers - self._reference).max() / abs(self._reference).max())
-        return Answered(name, self._told(answers), parity.agreement(answers, self._reference), error)
+        return Answered(name, self._told(answers), tensors.agreement(answers, self._reference), error)
 
 
 def rows(source: Path, *, max_drop: float | None, folder: Path) -> Iterator[Row]:

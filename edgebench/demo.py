@@ -11,7 +11,7 @@ from edgebench import compare
 from edgebench.analysis import report
 from edgebench.analysis.comparison import Comparison
 from edgebench.deploy import artifacts_at, check_measured, deploy
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.progress import Progress
 from edgebench.prune import prune
 from edgebench.schema import plan, targets
@@ -36,7 +36,7 @@ def demo(folder: Path, *, progress: Progress) -> tuple[Comparison, Path]:
         progress=progress,
     )
     bundles = [
-        export(source.path, int8=True, out=folder / "bundles" / source.path.stem, progress=progress).path
+        export(source.path, ExportOptions(int8=True), out=folder / "bundles" / source.path.stem, progress=progress).path
         for source in (dense, pruned)
     ]
     target = targets.load("desktop-cpu", targets.find_file(None))

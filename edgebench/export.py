@@ -3,10 +3,11 @@
     main process         open the source ─ images ─ the parent's answers ─┐                    ┌─ write the bundle
     converter (ONNX)     import libraries ─── convert to fp32, fp16 ──────┴─ INT8 ─┐           │
     converter (TFLite)   import libraries ─── convert to fp32, fp16 ──────┴─ INT8 ─┤           │
-    processes for files                                                           └─ load, run ┘
+    processes for files                                                            └─ load, run ┘
 
-Candidates of one precision are compared on the validation split; the calibration set comes from the training split;
-the figures in the bundle come from the whole test split, which nothing was chosen by.
+Candidates of one precision are compared on the validation split; the calibration set comes from the training split; the
+figures in the bundle come from the whole test split, which nothing was chosen by. The conversion itself is
+`exporters.pipeline.conversion`.
 """
 
 from __future__ import annotations
@@ -17,37 +18,76 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 import exporters
-from edgebench.errors import BadFile, MissingPackage, UserError
+from edgebench.errors import UserError
 from edgebench.networks.models import InputShape
 from edgebench.progress import Progress, Silent
 from edgebench.recommend import advice, counts
 from edgebench.schema import bundle, checkpoint
 from edgebench.schema.bundle import Artifact, Bundle, NotMade
-from exporters import Asked, Choice, Source
-from exporters.pipeline import cache as _cache
-from exporters.pipeline import drop, float_operators, opening, publishing, results
-from exporters.pipeline import kernels as _processor
-from exporters.pipeline import material as _material
-from exporters.pipeline.cache import Cache
-from exporters.pipeline.candidates import CANDIDATE
-from exporters.pipeline.criterion import DIVERGENCE
-from exporters.pipeline.making import Making, side_by_side
-from exporters.pipeline.material import Material
-from exporters.sources.parent import Given, Parent
-from exporters.workers.process import Workers
+from edgebench.schema.targets import Target
+from exporters import ArtifactOptions, Choice
+from exporters.pipeline import (
+    accuracy_drop,
+    artifact_cache,
+    export_images,
+    opening,
+    publishing,
+    results,
+    summary,
+    wanted,
+)
+from exporters.pipeline.artifact_cache import ArtifactCache
+from exporters.pipeline.conversion import Conversion, side_by_side
+from exporters.pipeline.kernels import kernels_for
+from exporters.sources.source_model import SourceModel, SourceRequest
+from exporters.workers.process import WorkerPool
 
 FOLDER = Path("bundles")
-INT8_FORMATS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
-ANY_BATCH = ("onnx", "tflite")
-KINDS: dict[Source, str] = {
-    "checkpoint": "a checkpoint",
-    "module": "code",
-    "onnx": "an .onnx file",
-    "keras": "a Keras network",
-}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and how.
+
+    Attributes:
+        formats: Names like `onnx-int8`. Without names, `int8` makes fp32 and INT8 of ONNX and TFLite; without either,
+            everything that can be made from the source is made.
+        int8: Also make INT8 of every format named.
+        weights: A state dict (.safetensors, or .pt without code in it) for a callable's network, or a training
+            checkpoint that contains one; FILE:KEY where it contains several.
+        input_shape: For a callable's network, or for an .onnx file that leaves it open.
+        dataset: What the network is tested on. A checkpoint has its own; other sources need `dataset` or `calibration`
+            for INT8 and for accuracies.
+        calibration: What INT8 ranges are found on, if it is another data set.
+        preprocessing: How images are prepared for such a network, a name in `preprocessing_choice.NAMES`. By default
+            what the data set prescribes, which is refused where another one is clearly better.
+        fold: The files take images as bytes, and begin with the preprocessing.
+        dynamic_batch: Only ONNX and TFLite files, which take any number of images at once. Otherwise all take one.
+        max_drop_points: How many points of accuracy INT8 may lose against the parent on the validation split. Where it
+            loses more, the fewest operators that keep this limit stay float. Files that lose more all the same, or on
+            the test split by more than chance explains, are made too: `Exported.missed` says which, and what was tried.
+        no_vnni: ONNX INT8 that is also right on x86 processors without VNNI, with weights of seven bits. Always the
+            case if this machine has such a processor.
+        targets: Say which of the files is worth deploying on these targets, and on what evidence
+            (`edgebench.recommend`). fp32 and INT8 are made if nothing else is asked for. If all are boards, ONNX INT8
+            is made for their kernels, not for those of x86.
+        emulate: Count these very files on an emulated board, instead of looking the counts up.
+    """
+
+    formats: Sequence[str] = ()
+    int8: bool = False
+    weights: Path | None = None
+    input_shape: InputShape | None = None
+    dataset: str | None = None
+    calibration: str | None = None
+    preprocessing: str | None = None
+    fold: bool = False
+    dynamic_batch: bool = False
+    max_drop_points: float | None = None
+    no_vnni: bool = False
+    targets: Sequence[str] = ()
+    emulate: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,122 +97,75 @@ class Exported:
 
     @property
     def missed(self) -> list[str]:
-        """A sentence for each INT8 file that loses more accuracy than `max_drop` allows; it is in the bundle anyway."""
+        """A sentence for each INT8 file that loses more accuracy than allowed; it is in the bundle anyway."""
         return [
-            f"{self.path / artifact.content.file}: {artifact.notes[drop.MISSED]}"
+            f"{self.path / artifact.content.file}: {artifact.notes[accuracy_drop.MISSED]}"
             for artifact in self.bundle.artifacts
-            if drop.MISSED in artifact.notes
+            if accuracy_drop.MISSED in artifact.notes
         ]
 
 
 def export(
     source: Path | str | None = None,
+    options: ExportOptions = ExportOptions(),  # noqa: B008  (it is frozen)
     *,
-    formats: Sequence[str] | None = None,
-    int8: bool = False,
-    weights: Path | None = None,
-    input_shape: InputShape | None = None,
-    dataset: str | None = None,
-    calibration: str | None = None,
-    preprocessing: str | None = None,
-    fold: bool = False,
-    dynamic_batch: bool = False,
-    max_drop: float | None = None,
-    no_vnni: bool = False,
-    targets: Sequence[str] = (),
-    emulate: bool = False,
-    cache: Path | None = None,
     out: Path | None = None,
+    cache: Path | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Exported:
-    """Make a bundle of what can be made; `Bundle.failed` says what cannot, and why. Raises UserError if nothing can, or
-    for what concerns every file, and then leaves what was there before.
+    """Make a bundle of everything that can be made; `Bundle.failed` says what cannot, and why.
 
-    source: a .safetensors checkpoint, an .onnx, .keras or .h5 file, a SavedModel folder, or `package.module:callable`,
-    which returns a torch.nn.Module; the newest checkpoint if it is left out.
-    formats: names like `onnx-int8`. Without them, `int8` makes fp32 and INT8 of ONNX and TFLite, and without that
-    either, everything that can be made from the source. With both, `int8` adds the INT8 of every format named.
-    weights: state dict (.safetensors, or .pt without code in it) for a callable's network, or a training's checkpoint
-        that has one in it; FILE:KEY where it has several.
-    input_shape: of a callable's network, or of an .onnx file that leaves it open.
-    dataset: what the network is tested on; calibration: what INT8 ranges are found on. A checkpoint has its own; other
-    sources need one of both for INT8 and for accuracies.
-    preprocessing: how images become such a network's input, one of `pipeline.preprocessing.NAMES`; what the data set
-    prescribes if it is left out, which is refused where another one is clearly right.
-    fold: the files take images as bytes, and begin with the preprocessing.
-    dynamic_batch: ONNX and TFLite files that take any number of images at once, and no others; else all take one.
-    max_drop: points of accuracy that INT8 may lose against the parent on the validation split; where it loses more, the
-    fewest operators that bring it under this stay float. Files that lose more all the same, or on the test split by
-    more than chance, are made too: `Exported.missed` says which, what they lose and what was tried.
-    no_vnni: ONNX INT8 that is right on x86 processors without VNNI too, by weights of seven bits; always where this
-    machine's is one.
-    targets: say which of the files is worth deploying there, and what says so (`recommend.advice`); then fp32 and INT8
-    are made where nothing else is asked for. Where all are boards, ONNX INT8 is made for their kernels, not for x86's.
-    emulate: count these files on an emulated board, instead of looking up.
-    cache: folder from which artifacts are taken that were made before from the same, and where new ones are kept.
-    out: the bundle's folder, `bundles/<source's name>` by default; a bundle that is there is replaced when this one is
-    whole.
+    Args:
+        source: A .safetensors checkpoint, an .onnx, .keras or .h5 file, a SavedModel folder, or
+            `package.module:callable`, which returns a torch.nn.Module. By default the newest checkpoint.
+        options: What to make, and how.
+        out: The bundle's folder, by default `bundles/<name of the source>`. A bundle that exists there is replaced
+            once the new one is complete.
+        cache: Folder for artifacts: those made earlier from exactly the same are taken from it, new ones are kept.
+        progress: Where to report progress.
+
+    Raises:
+        UserError: If nothing can be made, or if the problem concerns every file. An existing bundle is then unchanged.
     """
-    if max_drop is not None and not 0 <= max_drop < 100:
-        raise UserError("--max-drop", f"{max_drop:g} is no number of points of accuracy", "Give for example 0.3")
-    if emulate and not targets:
-        raise UserError("--emulate", "no board is named to emulate", "Name one with --for rpi4")
-    places = advice.check(targets)
-    given = Given(
-        source=str(checkpoint.newest() if source is None else source),
-        weights=weights,
-        input_shape=input_shape,
-        dataset=dataset,
-        calibration=calibration,
-        preprocessing=preprocessing,
-    )
-    folder = FOLDER / given.name if out is None else out
-    publishing.refuse_foreign(folder)
+    places = _check(options)
+    request = _request(source, options)
+    folder = FOLDER / request.name if out is None else out
+    publishing.check_replaceable(folder)
     with (
         _scratch() as scratch,
         publishing.room(folder.parent, scratch),
-        contextlib.closing(Workers(scratch)) as workers,
+        contextlib.closing(WorkerPool(scratch)) as workers,
     ):
-        parent = opening.open_parent(given, scratch, workers)
-        choices = exporters.choose(wanted(parent, formats, int8=int8 or bool(places and not formats)), parent.kind)
-        for line in _only_tflite(parent, choices, formats):
-            progress.say(line)
-        absent = exporters.without_packages(choices)
-        if absent and (formats or len(absent) == len(choices)):
-            raise next(iter(absent.values()))
-        choices = [choice for choice in choices if choice.name not in absent]
-        if dynamic_batch:
-            choices = _of_any_batch(choices, named=bool(formats))
+        parent = opening.open_source(request, scratch, workers)
+        choices, absent = _choices(parent, options, progress)
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
         converters = side_by_side(len(plugins), parent.parameters)
         workers.warm(plugins[:converters])
-        material = _material.load(parent)
-        kernels = _processor.kernels_for(places.values(), counts.of_forms(parent.model), no_vnni=no_vnni)
-        asked = Asked(None if max_drop is None else max_drop / 100, fold, dynamic_batch, kernels)
-        _refuse_unusable(parent, material, choices, fold=fold)
+        images = export_images.load(parent)
+        wanted.refuse_unusable(parent, images, choices, fold=options.fold)
+        for_all = _for_all_artifacts(options, places, parent)
         with publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
-            store = Cache(cache, _cache.basis(parent, material, asked) if cache else {})
+            store = ArtifactCache(cache, artifact_cache.basis(parent, images, for_all) if cache else {})
             artifacts = _from_cache(store, choices, parent, part, progress)
             step.advance(2 * len(artifacts), "from the cache")
             missing = [choice for choice in choices if choice.name not in artifacts]
             workers.dismiss(but={choice.plugin for choice in missing})
-            making = Making(parent, material, asked, part, scratch, workers, converters, step)
-            new, failed = results.sorted_out(making.all(missing), parent.where, choices, folder)
-            for choice in (choice for choice in missing if choice.name in new):
-                store.keep(choice, new[choice.name], part)
-            artifacts |= new
+            conversion = Conversion(parent, images, for_all, part, scratch, workers, converters, step)
+            made, failed = results.sorted_out(conversion.run(missing), parent.where, choices, folder)
+            for choice in (choice for choice in missing if choice.name in made):
+                store.keep(choice, made[choice.name], part)
+            artifacts |= made
             if failed and (not artifacts or not publishing.has_room(part, scratch)):
                 raise next(iter(failed.values()))
-            whole = tuple(artifacts[choice.name] for choice in choices if choice.name in artifacts)
-            advised = advice.advise(places, whole, part, scratch, emulate=emulate, progress=progress)
-            whole = tuple(advice.noted(artifact, advised.notes) for artifact in whole)
+            ordered = tuple(artifacts[choice.name] for choice in choices if choice.name in artifacts)
+            advised = advice.advise(places, ordered, part, scratch, emulate=options.emulate, progress=progress)
+            ordered = tuple(advice.noted(artifact, advised.notes) for artifact in ordered)
             failed = {**absent, **failed}
-            not_made = tuple(NotMade(name, error.seen) for name, error in failed.items())
-            made = Bundle(folder.name, parent.model, parent.source, whole, checkpoint.now(), failed=not_made)
-            bundle.save(made, part)
-    for line in (*_summary(parent, made), *advised.lines, *_not_made(failed)):
+            complete = _bundle(folder.name, parent, ordered, failed)
+            bundle.save(complete, part)
+    for line in (*summary.lines(parent, complete), *advised.lines, *summary.not_made(failed)):
         progress.say(line)
-    return Exported(folder, made)
+    return Exported(folder, complete)
 
 
 def check_made(exported: Exported, named: Sequence[str]) -> None:
@@ -182,37 +175,63 @@ def check_made(exported: Exported, named: Sequence[str]) -> None:
         raise UserError(
             "--formats",
             f"{', '.join(missing)} could not be made",
-            f"The reasons are above and in bundle.json; the others are in {exported.path}",
+            f"The reasons are above and in bundle.json; the other files are in {exported.path}",
         )
 
 
-def check_kept(exported: Exported, max_drop: float) -> None:
+def check_kept(exported: Exported, max_drop_points: float) -> None:
     """Raises UserError if a file loses more points of accuracy than that."""
     if exported.missed:
         raise UserError(
-            f"--max-drop {max_drop:g}",
+            f"--max-drop {max_drop_points:g}",
             "; ".join(exported.missed),
             "The files are written all the same: accept them with --best-effort, allow more, or deploy fp16 or fp32",
         )
 
 
-def _not_made(failed: Mapping[str, UserError]) -> Iterator[str]:
-    for name, error in failed.items():
-        remedy = f"; {error.remedy}" if isinstance(error, MissingPackage) else ""
-        yield f"not made: {name}: {error.seen}{remedy}"
+def _check(options: ExportOptions) -> dict[str, Target | str]:
+    """What each of the targets stands for (`advice.check`). Raises UserError for options that do not fit together."""
+    points = options.max_drop_points
+    if points is not None and not 0 <= points < 100:
+        raise UserError("--max-drop", f"must be from 0 to below 100, not {points:g}", "Give for example 0.3")
+    if options.emulate and not options.targets:
+        raise UserError("--emulate", "no board is named to emulate", "Name one with --for rpi4")
+    return advice.check(options.targets)
 
 
-def _of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
-    """Those whose format leaves the batch open. Raises UserError if another one was asked for by name."""
-    able = [choice for choice in choices if choice.exporter.FORMAT in ANY_BATCH]
-    others = [choice.name for choice in choices if choice not in able]
-    if not able or (named and others):
-        raise UserError(
-            "--dynamic-batch",
-            f"{', '.join(others)} takes one image at a time",
-            "Name others, e.g. onnx-int8",
-        )
-    return able
+def _request(source: Path | str | None, options: ExportOptions) -> SourceRequest:
+    return SourceRequest(
+        source=str(checkpoint.newest() if source is None else source),
+        weights=options.weights,
+        input_shape=options.input_shape,
+        dataset=options.dataset,
+        calibration=options.calibration,
+        preprocessing=options.preprocessing,
+    )
+
+
+def _choices(
+    parent: SourceModel, options: ExportOptions, progress: Progress
+) -> tuple[list[Choice], Mapping[str, UserError]]:
+    """What is to be made; and by name what cannot be, because a library is missing."""
+    int8 = options.int8 or bool(options.targets and not options.formats)
+    choices = exporters.choose(wanted.names(parent, options.formats, int8=int8), parent.kind)
+    for line in wanted.only_tflite(parent, choices, options.formats):
+        progress.say(line)
+    absent = exporters.without_packages(choices)
+    if absent and (options.formats or len(absent) == len(choices)):
+        raise next(iter(absent.values()))
+    choices = [choice for choice in choices if choice.name not in absent]
+    if options.dynamic_batch:
+        choices = wanted.of_any_batch(choices, named=bool(options.formats))
+    return choices, absent
+
+
+def _for_all_artifacts(
+    options: ExportOptions, places: Mapping[str, Target | str], parent: SourceModel
+) -> ArtifactOptions:
+    kernels = kernels_for(places.values(), counts.of_forms(parent.model), no_vnni=options.no_vnni)
+    return ArtifactOptions(options.max_drop_points, options.fold, options.dynamic_batch, kernels)
 
 
 @contextlib.contextmanager
@@ -224,118 +243,18 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _refuse_unusable(parent: Parent, material: Material | None, choices: list[Choice], *, fold: bool) -> None:
-    """Raises UserError for what cannot be made without images, or without these."""
-    if material is None and any(choice.precision == "int8" for choice in choices):
-        raise UserError(
-            parent.where,
-            f"INT8 is made and judged on images, and nothing in {KINDS[parent.kind]} says which data it is for",
-            "Name one: --calibration fashion-mnist-mini",
-        )
-    if not fold:
-        return
-    if material is None:
-        raise UserError(
-            parent.where, "there is no preprocessing to fold into a file, no data set is named", "Name one: --dataset"
-        )
-    if material.preprocessing.resize is not None:
-        raise UserError(
-            "--fold-preprocessing",
-            f"the images of {material.images.name} are resized for this network, which no file does",
-            "Leave it out, or use a data set of the network's input size",
-        )
-
-
 def _from_cache(
-    store: Cache, choices: list[Choice], parent: Parent, part: Path, progress: Progress
+    store: ArtifactCache, choices: Sequence[Choice], parent: SourceModel, part: Path, progress: Progress
 ) -> dict[str, Artifact]:
-    """By the choices' names; says what was taken, and what was damaged."""
-    found: dict[str, Artifact] = {}
-    damaged = []
-    for choice in choices:
-        try:
-            artifact = store.take(choice, part)
-        except BadFile:
-            damaged.append(choice.name)
-        else:
-            if artifact is not None:
-                name = f"{parent.name}-{choice.name}"
-                found[choice.name] = msgspec.structs.replace(artifact, name=name, model=parent.model)
+    """By the names of the choices; reports what was taken, and what was damaged."""
+    found, damaged = store.take_all(choices, parent, part)
     if found:
         progress.say(f"from the cache: {', '.join(found)}")
     if damaged:
-        progress.say(f"damaged in the cache, made anew: {', '.join(damaged)}")
+        progress.say(f"damaged in the cache, made again: {', '.join(damaged)}")
     return found
 
 
-def _summary(parent: Parent, made: Bundle) -> Iterator[str]:
-    for artifact in made.artifacts:
-        yield describe(artifact)
-        yield from candidates(artifact)
-        yield from doubts(artifact)
-    if parent.weights_note:
-        yield parent.weights_note
-    if parent.zeros_note:
-        yield f"{parent.name}: {parent.zeros_note}"
-    first = made.artifacts[0]
-    found = first.parity
-    if parent.kind != "checkpoint" and found is not None and found.parent_accuracy < 2 / first.outputs[0].shape[-1]:
-        yield (
-            f"{parent.where} itself is right on only {found.parent_accuracy:.1%} of the test images of "
-            f"{found.dataset}: it may be for other data, or want them prepared otherwise, and then its INT8 files are "
-            "worth no more"
-        )
-
-
-def wanted(parent: Parent, formats: Sequence[str] | None, *, int8: bool) -> list[str]:
-    known = exporters.formats(parent.kind)
-    if formats:
-        names = [name.strip() for name in formats]
-        if int8:
-            added = [f"{name.rpartition('-')[0]}-int8" for name in names]
-            names += [name for name in added if name in known]
-        return names
-    if int8:
-        return [name for name in INT8_FORMATS if name in known]
-    plain = [name for name in known if name.count("-") == 1]
-    return [name for name in plain if parent.calibration or not name.endswith("-int8")]
-
-
-def _only_tflite(parent: Parent, choices: Sequence[Choice], formats: Sequence[str] | None) -> Iterator[str]:
-    """Of a source that not every format is made from, without a word from the user."""
-    if parent.kind == "keras" and not formats:
-        made = ", ".join(choice.name for choice in choices)
-        yield (
-            f"{KINDS[parent.kind]} is exported to TFLite only, {made}; for ONNX convert it with tf2onnx and export that"
-        )
-
-
-def describe(artifact: Artifact) -> str:
-    from edgebench.analysis.stats import wilson_interval
-
-    size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
-    found = artifact.parity
-    if found is None:
-        return f"{size}; not checked on images, no data set was named"
-    low, high = wilson_interval(found.accuracy * found.images, found.images)
-    return (
-        f"{size}, accuracy {found.accuracy:.2%} ({low:.1%} to {high:.1%}, parent {found.parent_accuracy:.2%}), "
-        f"agrees with it on {found.top1_agreement:.2%} of {found.images}"
-    )
-
-
-def doubts(artifact: Artifact) -> Iterator[str]:
-    """What a user must not miss about an INT8 file, a line each."""
-    if artifact.notes.get("chosen_by", "").startswith(DIVERGENCE):
-        yield f"  chosen by the {artifact.notes['chosen_by']}"
-    if float_operators.BY_NAME_ONLY in artifact.notes:
-        yield f"  INT8 by name only: {artifact.notes[float_operators.BY_NAME_ONLY]}"
-    if drop.MISSED in artifact.notes:
-        yield f"  not as accurate as asked: {artifact.notes[drop.MISSED]}"
-
-
-def candidates(artifact: Artifact) -> list[str]:
-    """The INT8 files that this one was chosen from, a line each; at most 80 columns wide."""
-    found = {name.removeprefix(CANDIDATE): text for name, text in artifact.notes.items() if name.startswith(CANDIDATE)}
-    width = max(map(len, found), default=0)
-    return [f"  {label:<{width}}  {text}" for label, text in found.items()]
+def _bundle(name: str, parent: SourceModel, artifacts: tuple[Artifact, ...], failed: Mapping[str, UserError]) -> Bundle:
+    not_made = tuple(NotMade(choice, error.seen) for choice, error in failed.items())
+    return Bundle(name, parent.model, parent.source, artifacts, checkpoint.now(), failed=not_made)

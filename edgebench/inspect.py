@@ -32,8 +32,8 @@ from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.inspection import Errors, Format, Inspection, LoadedBy, Looked, NetworkInFile, RunsAs, as_run
-from exporters.inspect import GoldenInputs, Look, Sibling
-from exporters.workers.process import Failed, Workers
+from exporters.inspect import GoldenInputs, LookTask, Sibling
+from exporters.workers.process import Failed, WorkerPool
 
 LARGEST_FILE_BYTES = 2**31 - 1  # both formats end there; what is larger keeps its weights beside it
 _PACKAGES = {"onnx": (("onnx", "export"), ("onnxruntime", "runtimes")), "tflite": (("ai_edge_litert", "runtimes"),)}
@@ -70,8 +70,8 @@ def inspect(
         tempfile.TemporaryDirectory(prefix="edgebench-inspect-") as scratch,
         progress.step(f"Looking into {path.name}"),
     ):
-        workers = Workers(Path(scratch))
-        task = Look(str(path.absolute()), format_, "read", scratch, sizes, known.sibling)
+        workers = WorkerPool(Path(scratch))
+        task = LookTask(str(path.absolute()), format_, "read", scratch, sizes, known.sibling)
         network = _read(path, workers, task)
         loaded = _load(workers, task)
         errors, broken = _compare(workers, task) if known.sibling else (Errors({}, 0), ())
@@ -160,7 +160,7 @@ def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:
     return GoldenInputs(str((folder / golden.inputs.file).absolute()), golden.count, spec.shape, spec.dtype)
 
 
-def _read(path: Path, workers: Workers, task: Look) -> NetworkInFile:
+def _read(path: Path, workers: WorkerPool, task: LookTask) -> NetworkInFile:
     try:
         return cast(NetworkInFile, workers.look(task))
     except Failed as failure:
@@ -169,7 +169,7 @@ def _read(path: Path, workers: Workers, task: Look) -> NetworkInFile:
         ) from failure
 
 
-def _load(workers: Workers, task: Look) -> LoadedBy:
+def _load(workers: WorkerPool, task: LookTask) -> LoadedBy:
     try:
         return cast(LoadedBy, workers.look(replace(task, step="load")))
     except Failed as failure:
@@ -177,7 +177,7 @@ def _load(workers: Workers, task: Look) -> LoadedBy:
         return LoadedBy(runtime, f"{plain_excerpt(failure.seen)}, and it takes along whatever loads it")
 
 
-def _compare(workers: Workers, task: Look) -> tuple[Errors, tuple[str, ...]]:
+def _compare(workers: WorkerPool, task: LookTask) -> tuple[Errors, tuple[str, ...]]:
     """And why there are no errors."""
     try:
         found: Looked = workers.look(replace(task, step="compare"))

@@ -1,30 +1,31 @@
-"""Export formats, one file each. Location says where code runs: on the host, in worker processes of their own.
+"""Export formats, one file each. They run on the host, in worker processes of their own.
 
 What a user types is `<file name>-<precision>`: `onnx-int8`, `tflite-fp16`. A plugin has
 
     FORMAT        what the device sees: "onnx", "tflite" or "torch"
     SUFFIX        of its files
-    SOURCES       what it reads, some of: "checkpoint", "module", "onnx", "keras"
+    SOURCES       the kinds of source it reads, some of: "checkpoint", "module", "onnx", "keras"
     PRECISIONS    what it makes
     PACKAGES      what must be installed, and EXTRA, the extra of edgebench that installs it
 
-    warm()                    import the heavy libraries
-    convert(job) -> Made...   write the files of the job's precisions, perhaps none yet; INT8 in every scheme,
-                              of which the best is kept
-    open_artifact(path)       -> Opened: load one file in its host runtime
-    open_for_batches(path, out) -> Opened | None: a copy for any number of images; None if the format has none
-    fold(path, out, preprocessing) -> str    the same file for raw images, uint8; says how that was done
+    warm()                       import the heavy libraries
+    convert(job)                 yield a ConvertedFile for each of the job's precisions; for INT8 one for each scheme,
+                                 and the pipeline keeps the best
+    open_artifact(path)          load one file in its host runtime
+    open_for_batches(path, out)  load a copy that takes any number of images; None if the format has no such files
+    fold(path, out, preprocessing)  write the same file for raw images (uint8); returns how that was done
 
 Importing a plugin is cheap: the libraries are imported inside the functions, which run in `workers.worker`, so that
 neither their start-up time nor a crash of native code reaches the command line. NCHW against NHWC is settled in
-`open_artifact`, which states the layout, and in `edgebench.schema.tensors`, which obeys it; nowhere else.
+`open_artifact`, which states the layout, and in `edgebench.schema.tensors`, which follows it; nowhere else.
 
-Helpers (underscore): _opening opens what the user named, a `_parent.Parent`; _asking lets it answer; _making makes the
-artifacts and _publishing puts their folder in place; _process starts workers, _worker is one; _answering lets an
-artifact answer to many images, _parity compares answers. Of INT8, _affine folds norms (with _onnx_affine and
-_tflite_affine), _ranges finds what eight bits are spread over, _onnx_int8 (with _onnx_operators and _onnx_widening) and
-_tflite_int8 write, and _candidates chooses, by what _criterion says, within what _drop allows; _processor says for
-which kernels. _onnx_batch and _tflite_batch open files for any number of images; _onnx_training refuses some.
+Beside the formats:
+
+    pipeline/     one export from source to bundle; `pipeline.conversion` tells the story of the conversion
+    workers/      the processes that converters and runtimes run in
+    sources/      the networks that an export starts from
+    onnx_edit/, tflite_edit/, arithmetic/    changes to files: INT8, folded norms, folded preprocessing, open batches
+    inspect/      what is inside a file, for `edgebench inspect`
 """
 
 from __future__ import annotations
@@ -42,19 +43,18 @@ from edgebench import plugins
 from edgebench.errors import MissingPackage, UnknownName, UserError
 from edgebench.schema.bundle import Format, Precision, TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
-from exporters.sources.foreign import Foreign
 
 SEVEN_BITS = "7 bits: sums of products with 8 are cut off on x86 processors without VNNI"
-FORM = "form"  # of the notes: how ONNX INT8 says its `Kernels`
+FORM = "form"  # the note that says which `Kernels` an ONNX INT8 file is for
 
-Source = Literal["checkpoint", "module", "onnx", "keras"]
+SourceKind = Literal["checkpoint", "module", "onnx", "keras"]
 
 
 class Kernels(msgspec.Struct, frozen=True):
-    """Those of onnxruntime that ONNX INT8 is made for, by the processors that it is for (`_processor`).
+    """The kernels of onnxruntime that an ONNX INT8 file is made for (`pipeline.kernels` chooses them by processor).
 
-    weight_bits: 7 where 8 would be cut off. signed: activations too, as weights always are. x86: with channels of
-    zeros (`_onnx_widening`), and with the first layers float where that is faster.
+    weight_bits: 7 where sums of 8-bit products would saturate. signed: activations are signed, as weights always are.
+    x86: channels of zeros are added (`onnx_edit.widening`), and the first layers stay float where that is faster.
     """
 
     weight_bits: Literal[7, 8] = 8
@@ -68,17 +68,18 @@ class Kernels(msgspec.Struct, frozen=True):
 
     @property
     def notes(self) -> dict[str, str]:
-        told = [self.form]
-        told.append("signed activations (x86 runs part of it in float)" if self.signed else "unsigned activations")
+        parts = [self.form]
+        parts.append("signed activations (x86 runs part of it in float)" if self.signed else "unsigned activations")
         if self.x86:
-            told.append("channels of zeros where kernels of x86 want a round number")
-        return {FORM: ", ".join(told)} | ({"weights": SEVEN_BITS} if self.weight_bits == 7 else {})
+            parts.append("channels of zeros where kernels of x86 want a round number")
+        return {FORM: ", ".join(parts)} | ({"weights": SEVEN_BITS} if self.weight_bits == 7 else {})
 
 
 class Scheme(msgspec.Struct, frozen=True):
-    """How an INT8 file is made. ranges: a name in `_ranges.METHODS`. float_layers: those of `Made.layers` that stay.
+    """How an INT8 file is made. ranges: a name in `arithmetic.ranges.METHODS`.
 
-    kernels: in formats that leave a choice. exactly: float are these alone, and not what lies between them as well.
+    float_layers: which of `ConvertedFile.layers` stay float. exactly: only these are float, without the operators that
+    lie between them. kernels: used by the formats that leave a choice.
     """
 
     ranges: str
@@ -88,49 +89,73 @@ class Scheme(msgspec.Struct, frozen=True):
 
     @property
     def slug(self) -> str:
-        """Part of a file's name: the same for the same scheme."""
+        """Part of a file's name: equal schemes have equal slugs."""
         return f"{self.ranges}-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:8]}"
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What the user wants of all files of an export.
+class ArtifactOptions(msgspec.Struct, frozen=True):
+    """What the user asked of all artifacts of an export.
 
-    max_drop: of accuracy, as a fraction, that INT8 may cost. fold: they take raw images. dynamic_batch: they take any
-    number of them. kernels: of ONNX INT8.
+    max_drop_points: how many points of accuracy INT8 may lose. fold: they take raw images. dynamic_batch: they take any
+    number of images. kernels: for ONNX INT8.
     """
 
-    max_drop: float | None = None
+    max_drop_points: float | None = None
     fold: bool = False
     dynamic_batch: bool = False
     kernels: Kernels = Kernels()
 
 
-class Job(msgspec.Struct, frozen=True):
+class IsolatedModel(msgspec.Struct, frozen=True):
+    """A network that only a worker process may open, because opening it runs the user's code or imports TensorFlow.
+
+    kind: "module": source is `package.module:callable`; "keras": source is the path of a file or SavedModel folder.
+    folder: put on the import path while a module is imported. weights: file of its state dict, "" for the weights it
+    comes with; weights_key: where they are in that file, if it has several. input_shape: (channels, height, width), ()
+    if not known. held: where `sources.isolated.look` keeps what all later processes use (weights, or the converted
+    file): a callable may draw new weights each time.
+    """
+
+    kind: Literal["module", "keras"]
+    source: str
+    folder: str = ""
+    weights: str = ""
+    input_shape: tuple[int, ...] = ()
+    held: str = ""
+    weights_key: str = ""
+
+    @property
+    def plugin(self) -> str:
+        """The exporter whose libraries it needs, and whose log its errors are in."""
+        return "tflite-keras" if self.kind == "keras" else "torch"
+
+
+class ConversionJob(msgspec.Struct, frozen=True):
     """What a converter gets, once or several times in one process.
 
-    source: the checkpoint or .onnx file; foreign: a network of another kind. folder: where to write, and where what was
-    made for an earlier job still is. calibration: an .npy file of uint8 [N, H, W, C], or "" if there is no calibration
-    set; preprocessing makes network input of it. schemes: the INT8 files to make. dynamic_batch: where the format can,
-    files take any number of images at once, else one.
+    source: the checkpoint or .onnx file; isolated: a network of another kind. folder: where to write, and where files
+    made for an earlier job still are. calibration: an .npy file of uint8 [N, H, W, C], "" if there is no calibration
+    set; preprocessing turns it into network input. schemes: the INT8 files to make. dynamic_batch: files take any
+    number of images at once where the format can, otherwise one.
     """
 
     source: str
-    kind: Source
+    kind: SourceKind
     precisions: tuple[Precision, ...]
     folder: str
     calibration: str = ""
     preprocessing: Preprocessing | None = None
     schemes: tuple[Scheme, ...] = ()
-    foreign: Foreign | None = None
+    isolated: IsolatedModel | None = None
     dynamic_batch: bool = False
 
 
-class Made(msgspec.Struct, frozen=True):
-    """One file. scheme: what distinguishes it from the other candidates of its precision.
+class ConvertedFile(msgspec.Struct, frozen=True):
+    """One file that a converter made. scheme: what distinguishes it from the other candidates of its precision.
 
-    layers: the operators of which each may stay float by itself, in the order in which they run; weighted: those of
-    them with weights. float_starts: layers at the input that may be faster as float. float32_bytes: of the float32 file
-    that it was made of. notes: what a user should know about this file.
+    layers: the operators that may each stay float by themselves, in execution order; weighted: those of them that have
+    weights. float_starts: groups of layers at the input that may be faster in float. float32_bytes: size of the float32
+    file it was made from. notes: what a user should know about this file.
     """
 
     precision: Precision
@@ -144,7 +169,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedArtifact:
     """A loaded artifact. run: one stored input [1, ...] -> one stored output [1, ...].
 
     run_many: [n, ...] -> [n, ...], in formats that can leave the number of images open; fails if this file does not.
@@ -158,23 +183,25 @@ class Opened:
 
 
 class Exporter(Protocol):
+    """What a plugin must provide; see the docstring of this package."""
+
     FORMAT: Format
     SUFFIX: str
-    SOURCES: tuple[Source, ...]
+    SOURCES: tuple[SourceKind, ...]
     PRECISIONS: tuple[Precision, ...]
     PACKAGES: tuple[str, ...]
     EXTRA: str
 
     def warm(self) -> None: ...
-    def convert(self, job: Job) -> Iterator[Made]: ...
-    def open_artifact(self, path: Path) -> Opened: ...
-    def open_for_batches(self, path: Path, out: Path) -> Opened | None: ...
+    def convert(self, job: ConversionJob) -> Iterator[ConvertedFile]: ...
+    def open_artifact(self, path: Path) -> OpenedArtifact: ...
+    def open_for_batches(self, path: Path, out: Path) -> OpenedArtifact | None: ...
     def fold(self, path: Path, out: Path, preprocessing: Preprocessing) -> str: ...
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One wanted artifact: how the user names it, who makes it, in which precision."""
+    """One artifact to make: its format as the user names it (`onnx-int8`), the plugin that makes it, the precision."""
 
     name: str
     plugin: str
@@ -190,18 +217,18 @@ def load(plugin: str) -> Exporter:
     return exporter  # type: ignore[no-any-return]
 
 
-def formats(source: Source) -> list[str]:
+def formats(source: SourceKind) -> list[str]:
     """What a user may type for this kind of source, best known first."""
     return [choice.name for choice in _choices(source)]
 
 
-def choose(names: list[str], source: Source) -> list[Choice]:
+def choose(names: list[str], source: SourceKind) -> list[Choice]:
     """Look up what the user typed.
 
-    Raises UnknownName, or UserError for a format that this kind of source cannot become.
+    Raises UnknownName, or UserError for a format that cannot be made from this kind of source.
     """
     known = {choice.name: choice for choice in _choices(source)}
-    elsewhere = {choice.name for kind in get_args(Source) for choice in _choices(kind)}
+    elsewhere = {choice.name for kind in get_args(SourceKind) for choice in _choices(kind)}
     chosen = []
     for name in dict.fromkeys(names):
         if name not in known:
@@ -215,7 +242,7 @@ def choose(names: list[str], source: Source) -> list[Choice]:
 
 
 def without_packages(choices: list[Choice]) -> dict[str, MissingPackage]:
-    """By the names of those whose libraries are not installed."""
+    """By name, the choices whose libraries are not installed."""
     return {
         choice.name: MissingPackage(f"export format {choice.name}", package, choice.exporter.EXTRA)
         for choice in choices
@@ -224,8 +251,8 @@ def without_packages(choices: list[Choice]) -> dict[str, MissingPackage]:
     }
 
 
-def _choices(source: Source) -> list[Choice]:
-    """A name like `tflite-int8` belongs to the format, not to the route: the first plugin that can has it."""
+def _choices(source: SourceKind) -> list[Choice]:
+    """A name like `tflite-int8` belongs to the format, not to one route: the first plugin that can make it gets it."""
     found: dict[str, Choice] = {}
     for plugin in plugins.names("exporters"):
         exporter = load(plugin)

@@ -16,11 +16,9 @@ from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.tensors import each_image, to_layout
-from exporters import Job, Made, Opened
+from exporters import ConversionJob, ConvertedFile, OpenedArtifact
 from exporters.arithmetic.ranges import Histogram
-from exporters.onnx_edit import batch as onnx_batch
-from exporters.onnx_edit import folding as onnx_folding
-from exporters.onnx_edit import int8 as onnx_int8
+from exporters.onnx_edit import batch, folding, int8
 from exporters.sources import modules
 
 if TYPE_CHECKING:
@@ -43,26 +41,26 @@ def warm() -> None:
     import onnxruntime.quantization  # noqa: F401
 
 
-def convert(job: Job) -> Iterator[Made]:
+def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     float32 = float32_of(job)
     if "fp32" in job.precisions:
-        yield Made("fp32", str(float32))
+        yield ConvertedFile("fp32", str(float32))
     if "fp16" in job.precisions:
         out = float32.with_name("onnx-fp16.onnx")
         _halve(float32, out)
-        yield Made("fp16", str(out), notes={"arithmetic": FP16_ARITHMETIC})
+        yield ConvertedFile("fp16", str(out), notes={"arithmetic": FP16_ARITHMETIC})
     if "int8" in job.precisions:
         yield from _quantise(job, float32)
 
 
-def float32_of(job: Job) -> Path:
+def float32_of(job: ConversionJob) -> Path:
     """The file that all others are made of; made once for all jobs of a folder."""
     float32 = Path(job.folder) / "onnx-fp32.onnx"
     if not float32.exists():
         if job.kind == "checkpoint":
             from_checkpoint(Path(job.source), float32, dynamic_batch=job.dynamic_batch)
-        elif job.foreign is not None:
-            _trace(modules.load(job.foreign), job.foreign.input_shape, float32, dynamic_batch=job.dynamic_batch)
+        elif job.isolated is not None:
+            _trace(modules.load(job.isolated), job.isolated.input_shape, float32, dynamic_batch=job.dynamic_batch)
         else:
             _copy(Path(job.source), float32)
     return float32
@@ -130,21 +128,21 @@ def _halve(float32: Path, out: Path) -> None:
     make_loadable(out)
 
 
-def _quantise(job: Job, float32: Path) -> Iterator[Made]:
+def _quantise(job: ConversionJob, float32: Path) -> Iterator[ConvertedFile]:
     prepared, folded = _prepared(float32)
-    layers, float_starts = onnx_int8.operators(prepared), onnx_int8.float_starts(prepared)
-    weighted, float32_bytes = onnx_int8.layers(prepared), float32.stat().st_size
+    layers, float_starts = int8.operators(prepared), int8.float_starts(prepared)
+    weighted, float32_bytes = int8.layers(prepared), float32.stat().st_size
     notes = {"folded": folded} if folded else {}
-    if left := onnx_int8.left_in_float(prepared):
+    if left := int8.left_in_float(prepared):
         notes["always_float"] = left
     assert job.preprocessing is not None
     seen = _observed(prepared, Path(job.calibration), job.preprocessing)
     for scheme in job.schemes:
         starts = float_starts if scheme.kernels.x86 else ()
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
-        onnx_int8.quantise(prepared, out, seen, scheme)
+        int8.quantise(prepared, out, seen, scheme)
         make_loadable(out)
-        yield Made(
+        yield ConvertedFile(
             "int8",
             str(out),
             scheme,
@@ -160,16 +158,16 @@ def _quantise(job: Job, float32: Path) -> Iterator[Made]:
 def _prepared(float32: Path) -> tuple[Path, str]:
     """What INT8 is made of, and what became of its normalisations; once for all jobs."""
     prepared = float32.with_name("onnx-prepared.onnx")
-    return prepared, onnx_int8.prepare(float32, prepared)
+    return prepared, int8.prepare(float32, prepared)
 
 
 @cache
 def _observed(prepared: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
     (spec,) = open_artifact(prepared).inputs
-    return onnx_int8.observe(prepared, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
+    return int8.observe(prepared, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
 
 
-def open_artifact(path: Path) -> Opened:
+def open_artifact(path: Path) -> OpenedArtifact:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -182,16 +180,16 @@ def open_artifact(path: Path) -> Opened:
     def run(stored: Any) -> Any:
         return session.run([outputs[0].name], {inputs[0].name: stored})[0]
 
-    return Opened(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run, run)
+    return OpenedArtifact(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run, run)
 
 
-def open_for_batches(path: Path, out: Path) -> Opened:
-    onnx_batch.open_batch(path, out)
+def open_for_batches(path: Path, out: Path) -> OpenedArtifact:
+    batch.open_batch(path, out)
     return open_artifact(out)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
-    how = onnx_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
+    how = folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
     make_loadable(out)
     return how
 

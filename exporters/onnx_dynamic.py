@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporters import SEVEN_BITS, Job, Made, onnx
+from exporters import SEVEN_BITS, ConversionJob, ConvertedFile, onnx
 from exporters.onnx import fold, open_artifact, open_for_batches
-from exporters.onnx_edit import int8 as onnx_int8
+from exporters.onnx_edit import int8
 
 FORMAT = "onnx"
 SUFFIX = ".onnx"
@@ -27,14 +27,14 @@ def warm() -> None:
     onnx.warm()
 
 
-def convert(job: Job) -> Iterator[Made]:
+def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     folder, float32 = Path(job.folder), onnx.float32_of(job)
     if "int8" not in job.precisions:
         return
     prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
-    onnx_int8.prepare(float32, prepared)
+    int8.prepare(float32, prepared)
     # The library turns each Gemm into MatMul and Add first.
     seven_bits = any(scheme.kernels.weight_bits == 7 for scheme in job.schemes)
     quantize_dynamic(
@@ -46,7 +46,7 @@ def convert(job: Job) -> Iterator[Made]:
         weight_type=QuantType.QInt8,
     )
     onnx.make_loadable(out)
-    yield Made("int8", str(out), notes=NOTES | ({"weights": SEVEN_BITS} if seven_bits else {}))
+    yield ConvertedFile("int8", str(out), notes=NOTES | ({"weights": SEVEN_BITS} if seven_bits else {}))
 
 
 __all__ = ["convert", "fold", "open_artifact", "open_for_batches", "warm"]

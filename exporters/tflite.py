@@ -17,12 +17,10 @@ from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.tensors import each_image, to_layout
-from exporters import Job, Made, Opened
+from exporters import ConversionJob, ConvertedFile, OpenedArtifact
 from exporters.arithmetic.ranges import Histogram
-from exporters.sources import modules as _modules
-from exporters.tflite_edit import batch as tflite_batch
-from exporters.tflite_edit import folding as tflite_folding
-from exporters.tflite_edit import int8 as tflite_int8
+from exporters.sources import modules
+from exporters.tflite_edit import batch, folding, int8
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,11 +38,11 @@ def warm() -> None:
     import litert_torch  # noqa: F401
 
 
-def convert(job: Job) -> Iterator[Made]:
+def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     float32 = Path(job.folder) / "tflite-fp32.tflite"
     if not float32.exists():
-        if job.foreign is not None:
-            _convert(_modules.load(job.foreign), job.foreign.input_shape, float32)
+        if job.isolated is not None:
+            _convert(modules.load(job.isolated), job.isolated.input_shape, float32)
         else:
             _from_checkpoint(Path(job.source), float32)
     yield from precisions_of(float32, job)
@@ -97,35 +95,36 @@ def _pooled_over_zeros(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network)
     for name, pool in pools.items():
         unpadded = nn.MaxPool2d(pool.kernel_size, pool.stride, 0, pool.dilation)
+        assert isinstance(pool.padding, int)
         network.set_submodule(name, nn.Sequential(nn.ZeroPad2d(pool.padding), unpadded).eval())
     return network
 
 
-def precisions_of(float32: Path, job: Job) -> Iterator[Made]:
+def precisions_of(float32: Path, job: ConversionJob) -> Iterator[ConvertedFile]:
     """The wanted precisions of a float32 .tflite file that has a signature."""
     for made in _of_one_image(float32, job):
         if job.dynamic_batch:
             out = Path(job.folder) / f"any-{Path(made.file).name}"
-            tflite_batch.open_batch(Path(made.file), out)
+            batch.open_batch(Path(made.file), out)
             made = msgspec.structs.replace(made, file=str(out))
         yield made
 
 
-def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
+def _of_one_image(float32: Path, job: ConversionJob) -> Iterator[ConvertedFile]:
     folder = Path(job.folder)
     if "fp32" in job.precisions:
-        yield Made("fp32", str(float32))
+        yield ConvertedFile("fp32", str(float32))
     if "fp16" in job.precisions:
-        yield Made("fp16", str(_halve(float32, folder / "tflite-fp16.tflite")))
+        yield ConvertedFile("fp16", str(_halve(float32, folder / "tflite-fp16.tflite")))
     if "int8" in job.precisions:
         assert job.preprocessing is not None
         prepared, folded = _prepared(float32)
-        layers, weighted = tflite_int8.layers(prepared)
+        layers, weighted = int8.layers(prepared)
         seen = _observed(prepared, Path(job.calibration), job.preprocessing)
         for scheme in job.schemes:
             out = folder / f"tflite-int8-{scheme.slug}.tflite"
-            tflite_int8.quantise(prepared, out, seen, scheme)
-            yield Made(
+            int8.quantise(prepared, out, seen, scheme)
+            yield ConvertedFile(
                 "int8",
                 str(out),
                 scheme,
@@ -138,13 +137,13 @@ def _of_one_image(float32: Path, job: Job) -> Iterator[Made]:
 
 @cache
 def _prepared(float32: Path) -> tuple[Path, str]:
-    return tflite_int8.prepare(float32, float32.with_name("tflite-prepared.tflite"))
+    return int8.prepare(float32, float32.with_name("tflite-prepared.tflite"))
 
 
 @cache
 def _observed(float32: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
     (spec,) = open_artifact(float32).inputs
-    return tflite_int8.observe(float32, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
+    return int8.observe(float32, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
 
 
 def _halve(float32: Path, out: Path) -> Path:
@@ -164,7 +163,7 @@ def _halve(float32: Path, out: Path) -> Path:
     return out
 
 
-def open_artifact(path: Path) -> Opened:
+def open_artifact(path: Path) -> OpenedArtifact:
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
 
@@ -191,16 +190,16 @@ def open_artifact(path: Path) -> Opened:
         wider.invoke()
         return wider.get_tensor(sink["index"])
 
-    return Opened((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run, run_many)
+    return OpenedArtifact((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run, run_many)
 
 
-def open_for_batches(path: Path, out: Path) -> Opened:
-    tflite_batch.open_batch(path, out)
+def open_for_batches(path: Path, out: Path) -> OpenedArtifact:
+    batch.open_batch(path, out)
     return open_artifact(out)
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
-    return tflite_folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
+    return folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporters import Job, Made, tflite
+from exporters import ConversionJob, ConvertedFile, tflite
 from exporters.tflite import fold, open_artifact, open_for_batches
 
 FORMAT = "tflite"
@@ -23,10 +23,10 @@ def warm() -> None:
     import ai_edge_quantizer  # noqa: F401
 
 
-def convert(job: Job) -> Iterator[Made]:
+def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     """`_keras.look` has converted it already, in the process in which the source was opened."""
-    assert job.foreign is not None
-    yield from tflite.precisions_of(Path(job.foreign.held), job)
+    assert job.isolated is not None
+    yield from tflite.precisions_of(Path(job.isolated.held), job)
 
 
 __all__ = ["convert", "fold", "open_artifact", "open_for_batches", "warm"]

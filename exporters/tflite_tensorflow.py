@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporters import Job, Made, onnx, tflite
+from exporters import ConversionJob, ConvertedFile, onnx, tflite
 from exporters.tflite import fold, open_artifact, open_for_batches
 
 FORMAT = "tflite"
@@ -40,7 +40,7 @@ def warm() -> None:
     import onnxsim  # noqa: F401
 
 
-def convert(job: Job) -> Iterator[Made]:
+def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     float32 = Path(job.folder) / "tflite-fp32.tflite"
     if not float32.exists():
         _from_onnx(onnx.float32_of(job), float32)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
-from exporters import Job, Made, Opened
+from exporters import ConversionJob, ConvertedFile, OpenedArtifact
 from exporters.arithmetic.folding import AS_OPERATORS, coefficients
 from exporters.sources import modules
 
@@ -32,7 +32,7 @@ def warm() -> None:
     import torch  # noqa: F401
 
 
-def convert(job: Job) -> Iterator[Made]:
+def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     import torch
 
     for precision in job.precisions:
@@ -42,14 +42,14 @@ def convert(job: Job) -> Iterator[Made]:
             network, example = network.half(), example.half()
         out = Path(job.folder) / f"torch-{precision}.pt2"
         _save(network, example, out)
-        yield Made(precision, str(out))
+        yield ConvertedFile(precision, str(out))
 
 
-def _network(job: Job) -> tuple[nn.Module, tuple[int, ...]]:
+def _network(job: ConversionJob) -> tuple[nn.Module, tuple[int, ...]]:
     from edgebench.schema import checkpoint
 
-    if job.foreign is not None:
-        return modules.load(job.foreign), job.foreign.input_shape
+    if job.isolated is not None:
+        return modules.load(job.isolated), job.isolated.input_shape
     opened = checkpoint.load(Path(job.source))
     return rebuild(opened), opened.about.input_shape
 
@@ -71,7 +71,10 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
     network = torch.export.load(str(path)).module()
 
     class Folded(torch.nn.Module):
-        """Prepares an image, then asks the network."""
+        """Prepares an image, then runs the network."""
+
+        scale: torch.Tensor
+        shift: torch.Tensor
 
         def __init__(self) -> None:
             super().__init__()
@@ -90,7 +93,7 @@ def open_for_batches(path: Path, out: Path) -> None:
     """Such a program is compiled for one size."""
 
 
-def open_artifact(path: Path) -> Opened:
+def open_artifact(path: Path) -> OpenedArtifact:
     import torch
 
     program = torch.export.load(str(path))
@@ -106,7 +109,7 @@ def open_artifact(path: Path) -> Opened:
         with torch.inference_mode():
             return network(torch.from_numpy(stored)).numpy()
 
-    return Opened(
+    return OpenedArtifact(
         (TensorSpec(source.name, shape, dtype, "NCHW" if len(shape) == 4 else "NC"),),
         (TensorSpec(sink.name, answers, dtype, "NC"),),
         f"torch {torch.__version__} CPU",

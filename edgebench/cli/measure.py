@@ -1,4 +1,4 @@
-"""The commands that export files and measure them on devices."""
+"""The command that measures files on devices."""
 
 from __future__ import annotations
 
@@ -28,103 +28,6 @@ PLANS = (
     "How to measure: quick; default; mlperf (5 windows of 10 s); sustained (10 minutes without a rest: when it "
     "throttles, what is left); duty:N (N inferences a second)."
 )
-
-
-@app.command(
-    epilog=example(
-        "edgebench export --int8 --max-drop 0.3",
-        "edgebench export checkpoints/ultralight.safetensors --formats tflite-int8,onnx-fp32",
-        "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
-        "edgebench export my.models:make --weights best.pt --dataset cifar10",
-        "edgebench export --for rpi4,rpi5",
-    )
-)
-def export(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="A checkpoint (default: the newest), .onnx, .keras or .h5 file, SavedModel, package.module:callable.",
-            show_default=False,
-        ),
-    ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="fp32 and INT8 files of ONNX and TFLite.")] = False,
-    formats: Annotated[str | None, typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights for a callable's network; FILE:KEY for one of several.")
-    ] = None,
-    input_: Annotated[
-        str | None, typer.Option("--input", metavar="CxHxW", help="Where the source leaves it open, e.g. 3x32x32.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set that the network is tested on.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="Data set for INT8, if it is another.")] = None,
-    preprocessing: Annotated[
-        str | None, typer.Option(help="Of images, if not the data set's: 0..1, 0..255, -1..1, imagenet.")
-    ] = None,
-    fold: Annotated[
-        bool, typer.Option("--fold-preprocessing", help="Files that take images as bytes, 0 to 255.")
-    ] = False,
-    dynamic_batch: Annotated[
-        bool, typer.Option("--dynamic-batch", help="Files that take any number of images at once.")
-    ] = False,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="POINTS",
-            help="Of accuracy that INT8 may lose; what costs most stays float. Not kept: exit code 1.",
-        ),
-    ] = None,
-    best_effort: Annotated[
-        bool, typer.Option("--best-effort", help="Exit with 0 although an INT8 file loses more than --max-drop.")
-    ] = False,
-    no_vnni: Annotated[
-        bool, typer.Option("--no-vnni", help="ONNX INT8 for x86 processors without VNNI too: weights of 7 bits.")
-    ] = False,
-    for_: Annotated[
-        str | None,
-        typer.Option(
-            "--for", metavar="TARGETS", help="Say which file pays there (rpi4, rpi5, desktop-cpu); fit ONNX INT8 to it."
-        ),
-    ] = None,
-    emulate: Annotated[
-        bool, typer.Option("--emulate", help="For --for: count these files on the emulated board (minutes).")
-    ] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything anew.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
-) -> None:
-    """Write ONNX and TFLite files, each checked against the network it came from.
-
-    A format that cannot be made is listed with the reason, and the others are delivered. Exits with 1 if --formats
-    named it, if nothing could be made, or if a file loses more than --max-drop without --best-effort.
-    """
-    from edgebench.export import check_kept, check_made
-    from edgebench.export import export as run
-    from edgebench.files import cache
-    from edgebench.networks import models
-
-    named = formats.split(",") if formats else None
-    exported = run(
-        source,
-        formats=named,
-        int8=int8,
-        weights=weights,
-        input_shape=models.parse_shape(input_) if input_ else None,
-        dataset=dataset,
-        calibration=calibration,
-        preprocessing=preprocessing,
-        fold=fold,
-        dynamic_batch=dynamic_batch,
-        max_drop=max_drop,
-        no_vnni=no_vnni,
-        targets=[name.strip() for name in for_.split(",")] if for_ else (),
-        emulate=emulate,
-        cache=None if no_cache else cache.folder() / "export",
-        out=out,
-        progress=progress(),
-    )
-    say(str(exported.path))
-    check_made(exported, named or ())
-    if max_drop is not None and not best_effort:
-        check_kept(exported, max_drop)
 
 
 @app.command(

@@ -29,9 +29,9 @@ from edgebench.schema.bundle import Artifact
 from edgebench.schema.inspection import NetworkInFile
 from edgebench.schema.targets import Target
 from exporters import FORM
-from exporters.inspect import Look
-from exporters.workers.process import Failed, Workers
-from exporters.workers.worker import Race
+from exporters.inspect import LookTask
+from exporters.workers.messages import RaceTask
+from exporters.workers.process import Failed, WorkerPool
 
 # INT8 costs accuracy: it has to be this much cheaper than the best float file, by what are only instructions.
 WORTH = 0.9
@@ -49,7 +49,7 @@ NOT_TIME = "Instructions are not time (no caches, no memory in them)"
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TargetCosts:
     """costs: by artifact name, in `unit`. origin: what was measured, where, and of which network."""
 
     target: str
@@ -111,7 +111,7 @@ def advise(
     """wanted: from `check`. folder: where the artifacts' files are. emulate: count these very files."""
     if not wanted:
         return Advice({}, ())
-    workers = Workers(scratch)
+    workers = WorkerPool(scratch)
     network = _read(artifacts, folder, scratch, workers)
     notes: dict[str, dict[str, str]] = {artifact.name: {} for artifact in artifacts}
     lines: list[str] = []
@@ -137,13 +137,13 @@ def _precisions(artifacts: Sequence[Artifact]) -> dict[str, str]:
     return {artifact.name: artifact.precision for artifact in artifacts}
 
 
-def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: Workers) -> NetworkInFile | None:
+def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: WorkerPool) -> NetworkInFile | None:
     """What one of the float files is made of; None if there is none that can be read."""
     for artifact in artifacts:
         if artifact.format in ("onnx", "tflite") and artifact.precision == "fp32":
             path = str((folder / artifact.content.file).absolute())
             with suppress(Failed):
-                return cast(NetworkInFile, workers.look(Look(path, artifact.format, "read", str(scratch))))
+                return cast(NetworkInFile, workers.look(LookTask(path, artifact.format, "read", str(scratch))))
     return None
 
 
@@ -161,24 +161,24 @@ def kind_of(network: NetworkInFile) -> str:
     return "depthwise-sigmoid" if slow else "depthwise"
 
 
-def _raced(name: str, artifacts: Sequence[Artifact], folder: Path, workers: Workers) -> Evidence:
+def _raced(name: str, artifacts: Sequence[Artifact], folder: Path, workers: WorkerPool) -> TargetCosts:
     costs: dict[str, float] = {}
     for plugin in ("onnx", "tflite"):
         mine = [artifact for artifact in artifacts if artifact.format == plugin]
         if mine:
             files = tuple(str(folder / artifact.content.file) for artifact in mine)
-            latencies = workers.race(plugin, Race(files, RACE_S))
+            latencies = workers.race(plugin, RaceTask(files, RACE_S))
             costs |= {artifact.name: 1e3 * s for artifact, s in zip(mine, latencies, strict=True)}
-    return Evidence(name, costs, "ms", "processor time of one thread on this machine, the files taking turns")
+    return TargetCosts(name, costs, "ms", "processor time of one thread on this machine, the files taking turns")
 
 
 def _counted(
     name: str, board: str, artifacts: Sequence[Artifact], folder: Path, progress: Progress
-) -> Evidence:  # fmt: skip
+) -> TargetCosts:  # fmt: skip
     mine = [artifact for artifact in artifacts if artifact.format in ("onnx", "tflite")]
     counted = counting.count([LocalArtifact(artifact, folder) for artifact in mine], board, progress=progress)
     runtimes = ", ".join(sorted({runtime for _, runtime in counted.values()}))
-    return Evidence(
+    return TargetCosts(
         name,
         {called: number / 1e6 for called, (number, _) in counted.items()},
         "M instructions",
@@ -186,7 +186,7 @@ def _counted(
     )
 
 
-def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: NetworkInFile | None) -> Evidence:
+def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: NetworkInFile | None) -> TargetCosts:
     """From the table: this network, or else the one of its kind that is nearest in size."""
     table = counts.table()
     here = [one for one in table.counts if one.board == board]
@@ -210,11 +210,11 @@ def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Ne
         if (one.format, one.precision, one.form) == (artifact.format, artifact.precision, _form(artifact))
     }
     if not costs:
-        return Evidence(name, {}, "M instructions", "no network like this one was counted; --emulate counts it")
+        return TargetCosts(name, {}, "M instructions", "no network like this one was counted; --emulate counts it")
     runtimes = ", ".join(sorted({one.runtime for one in found}))
     origin = f"counted for {about} on the emulated {BOARDS[board].cpu}, {table.counted} ({runtimes})"
     remarks = () if about == "this network" else ("This network itself was not counted: --emulate does that",)
-    return Evidence(name, costs, "M instructions", origin, (*remarks, *_other_forms(artifacts, found)))
+    return TargetCosts(name, costs, "M instructions", origin, (*remarks, *_other_forms(artifacts, found)))
 
 
 def _form(artifact: Artifact) -> str:
@@ -244,7 +244,7 @@ def _too_new(network: NetworkInFile | None, place: Target | str) -> Iterator[str
         yield f"ONNX: loads from {needs} on (Debian 11 has {oldest})"
 
 
-def _told(evidence: Evidence, artifacts: Sequence[Artifact]) -> Iterator[str]:
+def _told(evidence: TargetCosts, artifacts: Sequence[Artifact]) -> Iterator[str]:
     if not evidence.costs:
         yield f"for {evidence.target}: {evidence.origin}"
         return

@@ -33,7 +33,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instructions: int
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CountTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """counted: the date, and on what."""
 
     counted: str
@@ -41,8 +41,8 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def table() -> Table:
-    return msgspec.json.decode(TABLE.read_bytes(), type=Table)
+def table() -> CountTable:
+    return msgspec.json.decode(TABLE.read_bytes(), type=CountTable)
 
 
 def of_forms(network: str) -> dict[str, dict[str, int]]:

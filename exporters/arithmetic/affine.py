@@ -54,7 +54,7 @@ class Affine:
         return self.norm or not self.written or max(len(self.scale), len(self.shift)) > 1
 
 
-class Graph(Protocol):
+class AffineGraph(Protocol):
     """Operators and tensors of one format; both are what the format says."""
 
     def affines(self) -> list[Affine]: ...
@@ -113,7 +113,7 @@ class Folded:
         return bool(self.into_layers or self.merged or self.layers)
 
 
-def fold(graph: Graph) -> Folded:
+def fold(graph: AffineGraph) -> Folded:
     left = graph.affines()
     folded = Folded(len(left))
     while _merged_one(graph, left):
@@ -148,7 +148,7 @@ def is_kind_to(weight: Float64Array, scale: Float64Array) -> bool:
     return bool(grown.mean() <= LARGEST_GROWTH)
 
 
-def _merged_one(graph: Graph, left: list[Affine]) -> bool:
+def _merged_one(graph: AffineGraph, left: list[Affine]) -> bool:
     by_result = {affine.result: affine for affine in left}
     for second in left:
         first = by_result.get(second.source)
@@ -164,16 +164,16 @@ def _merged_one(graph: Graph, left: list[Affine]) -> bool:
     return False
 
 
-def _is_read_once(graph: Graph, tensor: Any) -> bool:
+def _is_read_once(graph: AffineGraph, tensor: Any) -> bool:
     return len(graph.readers(tensor)) == 1 and not graph.is_answer(tensor)
 
 
-def _folded_behind(graph: Graph, affine: Affine) -> bool:
+def _folded_behind(graph: AffineGraph, affine: Affine) -> bool:
     layer = graph.writer(affine.source)
     return layer is not None and _is_read_once(graph, affine.source) and graph.fold_behind(layer, affine)
 
 
-def _folded_before(graph: Graph, affine: Affine, left: list[Affine]) -> bool:
+def _folded_before(graph: AffineGraph, affine: Affine, left: list[Affine]) -> bool:
     """Into all that reads it, or into nothing."""
     if affine.bounded:
         return False
@@ -193,7 +193,7 @@ def _folded_before(graph: Graph, affine: Affine, left: list[Affine]) -> bool:
     return True
 
 
-def _takers(graph: Graph, affine: Affine, affines: dict[int, Affine]) -> list[tuple[Any, Any, Affine]] | None:
+def _takers(graph: AffineGraph, affine: Affine, affines: dict[int, Affine]) -> list[tuple[Any, Any, Affine]] | None:
     """(operator, tensor that it reads, what it takes); None if anything on the way does not take it."""
     plan: list[tuple[Any, Any, Affine]] = []
     waiting = [(affine.result, affine)]

@@ -24,5 +24,5 @@ def coefficients(preprocessing: Preprocessing, spec: TensorSpec) -> tuple[Float3
     shapes = {"NCHW": (1, -1, 1, 1), "NHWC": (1, 1, 1, -1), "NC": (1, -1)}
     if spec.layout == "NC":  # channel after channel
         scale, shift = (np.repeat(numbers, spec.shape[1] // len(mean)) for numbers in (scale, shift))
-    scale, shift = (numbers.astype(np.float32).reshape(shapes[spec.layout]) for numbers in (scale, shift))
-    return scale, shift
+    shape = shapes[spec.layout]
+    return scale.astype(np.float32).reshape(shape), shift.astype(np.float32).reshape(shape)

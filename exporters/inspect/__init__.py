@@ -36,7 +36,7 @@ class Sibling(msgspec.Struct, frozen=True):
     own: GoldenInputs
 
 
-class Look(msgspec.Struct, frozen=True):
+class LookTask(msgspec.Struct, frozen=True):
     """step: read the file, load it in its runtime, or compare its layers with those of its sibling.
 
     shapes: of inputs whose sizes the file leaves open, "" the first one's. scratch: a folder to write to.
@@ -50,7 +50,7 @@ class Look(msgspec.Struct, frozen=True):
     sibling: Sibling | None = None
 
 
-def look(task: Look) -> Looked:
+def look(task: LookTask) -> Looked:
     """Raises UserError for a file that is not what its name says."""
     limit_this_process()
     path = Path(task.artifact)

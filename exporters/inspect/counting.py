@@ -8,7 +8,7 @@ from typing import Literal
 
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.inspection import ActivationMemory, Layer, NetworkInFile
-from exporters.inspect.graph import CONVERSIONS, Graph, Step
+from exporters.inspect.graph import CONVERSIONS, Graph, GraphStep
 from exporters.inspect.hints import hints
 
 # They multiply, but what and how often is not in the shapes of their weights alone.
@@ -63,7 +63,7 @@ def memory(graph: Graph) -> ActivationMemory | None:
     return ActivationMemory(peak, peak_at) if peak else None
 
 
-def macs(step: Step, graph: Graph) -> int | None:
+def macs(step: GraphStep, graph: Graph) -> int | None:
     """Multiply-accumulates of one image, as models.Size counts them; None if a size is open."""
     if step.multiplies is None or step.largest is None:
         return 0
@@ -108,7 +108,7 @@ def _layers(graph: Graph, quantisable: frozenset[str]) -> list[Layer]:
     return layers
 
 
-def _arithmetic(step: Step) -> Literal["integer", "float", "none"]:
+def _arithmetic(step: GraphStep) -> Literal["integer", "float", "none"]:
     if step.operator in CONVERSIONS:
         return "none"
     return "integer" if step.quantised else "float"
@@ -119,19 +119,19 @@ class _Neighbours:
 
     def __init__(self, graph: Graph) -> None:
         self._makes = {name: step for step in graph.steps for name in step.outputs}
-        self._reads: dict[str, list[Step]] = {}
+        self._reads: dict[str, list[GraphStep]] = {}
         for step in graph.steps:
             for name in step.inputs:
                 self._reads.setdefault(name, []).append(step)
 
-    def before(self, step: Step) -> list[Step]:
+    def before(self, step: GraphStep) -> list[GraphStep]:
         return [self._makes[name] for name in step.inputs if name in self._makes]
 
-    def after(self, step: Step) -> list[Step]:
+    def after(self, step: GraphStep) -> list[GraphStep]:
         return [reader for name in step.outputs for reader in self._reads.get(name, [])]
 
 
-def _why_float(step: Step, neighbours: _Neighbours, quantisable: frozenset[str]) -> str:
+def _why_float(step: GraphStep, neighbours: _Neighbours, quantisable: frozenset[str]) -> str:
     if step.largest is not None and step.largest.scales:
         return "only its weights are quantised, not what flows through it"
     if quantisable and step.operator not in quantisable:

@@ -27,7 +27,7 @@ CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Q
 
 
 @dataclass(frozen=True)
-class Value:
+class Activation:
     """An activation. shape: sizes that are not known are None; it is None itself if not even their number is known.
 
     dtype, scale, zero_point: as it is held between steps, so the integers' where the file quantises it.
@@ -72,7 +72,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Step:
+class GraphStep:
     """inputs, outputs: keys of values, without constants and omitted ones.
 
     multiplies: (value, axis) if each of its weights is used once for each position of that value, and the positions are
@@ -101,8 +101,8 @@ class Step:
 class Graph:
     """conversions: how often each kind occurs that is between the steps and no step itself."""
 
-    values: dict[str, Value] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    values: dict[str, Activation] = field(default_factory=dict)
+    steps: list[GraphStep] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     ports_in: list[InspectedTensor] = field(default_factory=list)

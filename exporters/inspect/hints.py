@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 
-from exporters.inspect.graph import BITS, INTEGERS, Graph, Step, Value
+from exporters.inspect.graph import BITS, INTEGERS, Activation, Graph, GraphStep
 
 _CARRIES = {
     *("Transpose", "Cast", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "Pad"),
@@ -58,7 +58,7 @@ def hints(graph: Graph) -> Iterator[str]:
             yield f"it ends with {last.operator.removeprefix('QLinear')}: {_answers(graph, last, graph.values[name])}"
 
 
-def _is_image(name: str, value: Value) -> bool:
+def _is_image(name: str, value: Activation) -> bool:
     """By its sizes: colours, or one channel of a square. Spectrograms of sounds are stored in the same way."""
     if value.shape is None or len(value.shape) != 4 or any(word in name.lower() for word in _SOUNDS):
         return False
@@ -68,7 +68,7 @@ def _is_image(name: str, value: Value) -> bool:
     return False
 
 
-def _answers(graph: Graph, last: Step, value: Value) -> str:
+def _answers(graph: Graph, last: GraphStep, value: Activation) -> str:
     """What the answers are, going by the operator that makes them; nothing is claimed of one that may be anything."""
     makers = _makers(graph)
     while last.operator in _MEANS and last.inputs and (meant := _behind(makers, last.inputs[0])):
@@ -83,7 +83,7 @@ def _answers(graph: Graph, last: Step, value: Value) -> str:
     return "what its answers are is not in the file"
 
 
-def _is_softmax(makers: Mapping[str, Step], last: Step) -> bool:
+def _is_softmax(makers: Mapping[str, GraphStep], last: GraphStep) -> bool:
     """Whether exponentials are divided by a sum of them, or multiplied by its reciprocal."""
     if len(last.inputs) != 2:
         return False
@@ -97,11 +97,11 @@ def _is_softmax(makers: Mapping[str, Step], last: Step) -> bool:
     return any(_behind(makers, name) is above for name in below.inputs)
 
 
-def _makers(graph: Graph) -> dict[str, Step]:
+def _makers(graph: Graph) -> dict[str, GraphStep]:
     return {output: step for step in graph.steps for output in step.outputs}
 
 
-def _behind(makers: Mapping[str, Step], name: str, carries: Set[str] = frozenset()) -> Step | None:
+def _behind(makers: Mapping[str, GraphStep], name: str, carries: Set[str] = frozenset()) -> GraphStep | None:
     """What made a value, before anything that only carries it."""
     seen: set[str] = set()
     while name in makers and name not in seen:
@@ -115,7 +115,7 @@ def _behind(makers: Mapping[str, Step], name: str, carries: Set[str] = frozenset
     return None
 
 
-def _range(value: Value) -> str:
+def _range(value: Activation) -> str:
     """What the integers of an input stand for."""
     assert value.scale is not None
     assert value.zero_point is not None
@@ -132,7 +132,7 @@ def _range(value: Value) -> str:
 
 def _first(graph: Graph, name: str) -> list[str]:
     """The normalising operators that the input meets before anything else."""
-    readers: dict[str, list[Step]] = {}
+    readers: dict[str, list[GraphStep]] = {}
     for step in graph.steps:
         for read in step.inputs:
             readers.setdefault(read, []).append(step)

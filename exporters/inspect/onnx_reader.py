@@ -14,7 +14,7 @@ from typing import Any
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.inspection import InspectedTensor
 from exporters.inspect import onnx_file
-from exporters.inspect.graph import Graph, Step, Value, Weight, guess_layout
+from exporters.inspect.graph import Activation, Graph, GraphStep, Weight, guess_layout
 from exporters.inspect.onnx_constants import (
     BETWEEN,
     INTEGER_WEIGHTS,
@@ -102,11 +102,11 @@ class _Reader:
     def _conversions(self) -> dict[str, int]:
         return dict(Counter(node.op_type for node, _ in nodes(self._model.graph) if node.op_type in QUANTISING))
 
-    def _step(self, node: Any, inside: str) -> Step:
+    def _step(self, node: Any, inside: str) -> GraphStep:
         outputs = tuple(name for name in node.output if name)
         inputs = tuple(dict.fromkeys(self._root(name) for name in self._read_by(node)))
         own_weights = tuple(self._weights_of(node))
-        return Step(
+        return GraphStep(
             name=inside + (node.name or (outputs[0] if outputs else "")),
             operator=node.op_type,
             inputs=inputs,
@@ -170,11 +170,11 @@ class _Reader:
                 )
         return found
 
-    def _value(self, name: str) -> Value:
+    def _value(self, name: str) -> Activation:
         shape, dtype = self._shapes.of(name)
         if name in self._integers:
-            return Value(shape, *self._integers[name])
-        return Value(shape, dtype)
+            return Activation(shape, *self._integers[name])
+        return Activation(shape, dtype)
 
 
 class _Edges:

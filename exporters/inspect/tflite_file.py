@@ -10,7 +10,7 @@ from typing import Any
 
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.inspection import InspectedTensor
-from exporters.inspect.graph import Value, Weight, count_zeros, guess_layout, refuse_too_many
+from exporters.inspect.graph import Activation, Weight, count_zeros, guess_layout, refuse_too_many
 
 IDENTIFIER = b"TFL3"
 _NUMPY_TOO = ("float32", "float16", "float64", "int8", "uint8", "int16", "int32", "int64")
@@ -103,10 +103,10 @@ class Tensor:
     def is_quantised(self) -> bool:
         return len(self._scales[0]) > 0
 
-    def value(self) -> Value:
+    def value(self) -> Activation:
         scales, points = self._scales
         one = len(scales) == 1 and len(points) == 1
-        return Value(self.shape, self.dtype, float(scales[0]) if one else None, int(points[0]) if one else None)
+        return Activation(self.shape, self.dtype, float(scales[0]) if one else None, int(points[0]) if one else None)
 
     def port(self) -> InspectedTensor:
         signature = indexes(self._stored.ShapeSignatureAsNumpy()) if self._stored.ShapeSignatureLength() else self.shape

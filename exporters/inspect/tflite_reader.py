@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebench.errors import BadFile
-from exporters.inspect.graph import INTEGERS, Graph, Step
+from exporters.inspect.graph import INTEGERS, Graph, GraphStep
 from exporters.inspect.tflite_file import IDENTIFIER, File, Tensor, indexes
 
 _DAMAGED = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError)
@@ -80,7 +80,7 @@ def _add_subgraph(graph: Graph, file: File, number: int) -> None:
         weights = [tensor.weight(f"{number}:{tensor.name}:{index}") for index, tensor in constants]
         graph.values |= {key(number, index): tensors[index].value() for index in (*flowing, *outputs)}
         graph.steps.append(
-            Step(
+            GraphStep(
                 name=inside + (tensors[outputs[0]].name if outputs else ""),
                 operator=kind,
                 inputs=tuple(key(number, index) for index in flowing),

@@ -265,15 +265,15 @@ class OnnxGraph:
             return True
         if not affine.written:
             scaled = f"{affine.result}/scaled"
-            scale, shift = (
+            factor, addend = (
                 self._constant(f"{affine.node.name}/{name}", numbers)
                 for name, numbers in (("scale", affine.scale), ("shift", affine.shift))
             )
             self._replace(
                 affine.node,
                 [
-                    helper.make_node("Mul", [affine.source, scale], [scaled], f"{affine.node.name}/scale"),
-                    helper.make_node("Add", [scaled, shift], [affine.result], f"{affine.node.name}/shift"),
+                    helper.make_node("Mul", [affine.source, factor], [scaled], f"{affine.node.name}/scale"),
+                    helper.make_node("Add", [scaled, addend], [affine.result], f"{affine.node.name}/shift"),
                 ],
             )
         return False

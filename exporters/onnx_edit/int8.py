@@ -144,7 +144,8 @@ def _is_light_on_large_maps(graph: Any) -> bool:
     shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in graph.value_info}
     if not convolutions or max(groups, default=1) == 1:
         return False
-    return math.prod(shapes.get(convolutions[0].output[0], ())[2:]) >= LARGE_MAP
+    maps: list[int] = shapes.get(convolutions[0].output[0], [])[2:]
+    return math.prod(maps) >= LARGE_MAP
 
 
 def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
@@ -216,8 +217,10 @@ def _answer_in_float(graph: Any) -> None:
     if dequantise.op_type != "DequantizeLinear" or quantise is None or quantise.op_type != "QuantizeLinear":
         return
     layer = writers.get(quantise.input[0])
-    given = [] if layer is None or layer.op_type != "Gemm" else [writers.get(name) for name in layer.input]
-    read = sum(layer.output[0] in node.input for node in graph.node) if layer is not None else 0
+    if layer is None or layer.op_type != "Gemm":
+        return
+    given = [writers.get(name) for name in layer.input]
+    read = sum(layer.output[0] in node.input for node in graph.node)
     if given and read == 1 and all(node is not None and node.op_type == "DequantizeLinear" for node in given):
         graph.node.remove(dequantise)
         graph.node.remove(quantise)

@@ -1,8 +1,8 @@
 """Choose between INT8 files of one network: by their answers to the validation split, then by their speed here.
 
-First the ranges: of one file per method, the one whose answers are most like the parent's goes on (`_criterion`).
-Networks whose activations are slow as integers: the same with the first layers float, and of those that are as good,
-the fastest. Last, only if a largest drop of accuracy was asked for and is exceeded, operators stay float.
+First the ranges: one file for each method, and the one whose answers are closest to the parent's is kept (`criterion`).
+For networks whose activations are slow as integers: the same with the first layers in float; the fastest of the files
+that are as good is kept. Last, only if the accuracy drop exceeds the limit the user set, operators stay float.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from pathlib import Path
 
 import msgspec
 
-from edgebench.schema import tensors as parity
-from exporters import Choice, Job, Made, Scheme
+from edgebench.schema import tensors
+from exporters import Choice, ConversionJob, ConvertedFile, Scheme
 from exporters.arithmetic.ranges import METHODS
-from exporters.pipeline import drop as _drop
-from exporters.pipeline import mixed as _mixed
+from exporters.pipeline import accuracy_drop, bisection
+from exporters.pipeline.accuracy_drop import AccuracyDrop
 from exporters.pipeline.criterion import AGREEMENT, Criterion
-from exporters.pipeline.drop import Drop
-from exporters.pipeline.evidence import Evidence, Samples
-from exporters.workers.process import Worker, Workers, at_once
-from exporters.workers.worker import Race
+from exporters.pipeline.reference_data import ReferenceData
+from exporters.pipeline.samples import Samples
+from exporters.workers.messages import RaceTask
+from exporters.workers.process import WorkerPool, WorkerProcess, at_once
 
-# Within this the answers count as equally good, and speed decides.
+# Within these limits answers count as equally good, and speed decides.
 AGREEMENT_TIE = 0.001
-DIVERGENCE_TIE = 0.1  # of the least
-# What a slower file must lose by, so that the same file is chosen every time.
+DIVERGENCE_TIE = 0.1  # relative to the lowest
+# A file must be this much faster to win, so that the same file is chosen every time.
 FASTER_BY = 0.03
 RACE_S = 1.0
-# Begins the names of the notes that describe candidates.
+# Prefix of the notes that describe candidates.
 CANDIDATE = "candidate_"
 
 SCHEMES = tuple(Scheme(ranges) for ranges in METHODS)
@@ -39,14 +39,14 @@ SCHEMES = tuple(Scheme(ranges) for ranges in METHODS)
 
 @dataclass(frozen=True)
 class Candidate:
-    """agreement, accuracy, divergence, drop: on the validation split. latency_s: where speed decided."""
+    """agreement, accuracy, divergence, drop: on the validation split. latency_s: set where speed decided."""
 
-    made: Made
+    made: ConvertedFile
     agreement: float
     accuracy: float
     latency_s: float | None = None
     divergence: float = 0.0
-    drop: Drop | None = None
+    drop: AccuracyDrop | None = None
 
     @property
     def scheme(self) -> Scheme:
@@ -59,13 +59,13 @@ class Candidate:
         return f"{self.scheme.ranges}, {count} float" if count else self.scheme.ranges
 
     @property
-    def lost(self) -> float:
+    def lost_points(self) -> float:
         assert self.drop is not None
-        return self.drop.lost.value
+        return self.drop.points.value
 
     @property
     def is_int8(self) -> bool:
-        """Whether eight bits are worth the name: some layer with weights has them, and the file is smaller for it."""
+        """Whether it is INT8 in more than its name: some layer with weights is, and the file is smaller for it."""
         some = not set(self.made.weighted).issubset(self.scheme.float_layers)
         return some and Path(self.made.file).stat().st_size < self.made.float32_bytes
 
@@ -75,30 +75,30 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Best:
-    """notes: why this file. drop: of accuracy on the validation split, None where that was not asked.
+    """notes: why this file. drop: on the validation split, None if there was only one file.
 
-    tried: what was done so that it is small, in words.
+    tried: in words, what was done to keep the drop small.
     """
 
-    made: Made
+    made: ConvertedFile
     notes: dict[str, str]
-    drop: Drop | None
+    drop: AccuracyDrop | None
     tried: str
 
 
 @dataclass(frozen=True)
-class Choosing:
-    """The INT8 files of one plugin. worker: its converter, still there to make more of them."""
+class CandidateSelection:
+    """The INT8 files of one plugin. worker: its converter, which still runs and can make more of them."""
 
     choice: Choice
-    job: Job
-    worker: Worker
-    workers: Workers
-    evidence: Evidence
+    job: ConversionJob
+    worker: WorkerProcess
+    workers: WorkerPool
+    reference: ReferenceData
 
-    def best(self, made: Iterable[Made], max_drop: float | None) -> Best:
-        """The chosen file. max_drop: of accuracy, as a fraction."""
-        criterion = self.evidence.criterion
+    def best(self, made: Iterable[ConvertedFile], max_drop_points: float | None) -> Best:
+        """The chosen file. max_drop_points: how many points of accuracy it may lose."""
+        criterion = self.reference.criterion
         scored = self._all_scored(made)
         best = min(scored, key=lambda one: one.loss(criterion))
         tried = f"{len(scored)} ways to choose ranges"
@@ -108,16 +108,16 @@ class Choosing:
             scored, best = others + raced, fastest(raced, criterion)
             tried += f", the first {' or '.join(str(len(start)) for start in best.made.float_starts)} layers in float"
         drops: dict[str, str] = {}
-        if max_drop is not None and best.lost > max_drop:
-            drops["drop_before"] = f"{best.lost * 100:.2f} points"
-            found, mixed = self._mixed(best, max_drop)
+        if max_drop_points is not None and best.lost_points > max_drop_points:
+            drops["drop_before"] = f"{best.lost_points:.2f} points"
+            found, mixed = self._mixed(best, max_drop_points)
             tried += f", {mixed}"
             if found is not best:
                 scored.append(found)
                 best = found
-            drops["drop_after"] = f"{best.lost * 100:.2f} points"
+            drops["drop_after"] = f"{best.lost_points:.2f} points"
         notes = {
-            "calibration": self.evidence.calibration_note,
+            "calibration": self.reference.calibration_note,
             "ranges": best.scheme.ranges,
             "chosen_on": f"{len(self._validation.reference)} images of the validation split",
             "chosen_by": criterion.why,
@@ -129,93 +129,93 @@ class Choosing:
 
     @property
     def _validation(self) -> Samples:
-        assert self.evidence.selection is not None
-        return self.evidence.selection
+        assert self.reference.selection is not None
+        return self.reference.selection
 
     def _variants(self, scheme: Scheme, float_layers: Iterable[tuple[str, ...]]) -> list[Scheme]:
         return [msgspec.structs.replace(scheme, float_layers=layers) for layers in float_layers]
 
-    def _made(self, schemes: Sequence[Scheme]) -> Iterator[Made]:
+    def _made(self, schemes: Sequence[Scheme]) -> Iterator[ConvertedFile]:
         job = msgspec.structs.replace(self.job, precisions=("int8",), schemes=tuple(schemes))
         for line in self.worker.answers(job):
             assert line.made is not None
             yield line.made
 
-    def _all_scored(self, made: Iterable[Made]) -> list[Candidate]:
+    def _all_scored(self, made: Iterable[ConvertedFile]) -> list[Candidate]:
         with ThreadPoolExecutor(at_once()) as pool:
             return list(pool.map(self._scored, made))
 
-    def _scored(self, made: Made) -> Candidate:
+    def _scored(self, made: ConvertedFile) -> Candidate:
         samples = self._validation
         answers, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
         assert samples.labels is not None
         return Candidate(
             made,
-            parity.agreement(answers, samples.reference),
-            parity.accuracy(answers, samples.labels),
-            divergence=parity.divergence(answers, samples.reference),
-            drop=_drop.measured(answers, samples.reference, samples.labels, "validation images"),
+            tensors.agreement(answers, samples.reference),
+            tensors.accuracy(answers, samples.labels),
+            divergence=tensors.divergence(answers, samples.reference),
+            drop=accuracy_drop.measured(answers, samples.reference, samples.labels, "validation images"),
         )
 
     def _raced(self, candidates: list[Candidate]) -> list[Candidate]:
         files = tuple(one.made.file for one in candidates)
-        latencies = self.workers.race(self.choice.plugin, Race(files, RACE_S))
+        latencies = self.workers.race(self.choice.plugin, RaceTask(files, RACE_S))
         return [replace(one, latency_s=latency) for one, latency in zip(candidates, latencies, strict=True)]
 
     def _with_float_starts(self, best: Candidate) -> list[Candidate]:
         more = self._made(self._variants(best.scheme, best.made.float_starts))
         return self._raced([best, *self._all_scored(more)])
 
-    def _mixed(self, start: Candidate, max_drop: float) -> tuple[Candidate, str]:
-        """The fewest operators stay float that bring the drop under its limit, and what was tried, in words.
+    def _mixed(self, start: Candidate, max_drop_points: float) -> tuple[Candidate, str]:
+        """The file with the fewest float operators that keeps the drop within its limit; in words, what was tried.
 
-        Where none do as long as it is an INT8 file, the one of all tried that loses least.
+        If no INT8 file keeps it, the one that loses least.
         """
         kept = start.scheme.float_layers
         ranking = self._ranked(start.scheme, [layer for layer in start.made.layers if layer not in kept])
-        # With all layers that have weights in float it would be INT8 by name only.
+        # With all layers that have weights in float, it would be INT8 in name only.
         limit = max((place for place, layer in enumerate(ranking) if layer in start.made.weighted), default=0)
         if not limit:
-            return start, f"nothing in float, as there is one layer with weights of {len(ranking)} operators"
+            return start, f"no operators in float, because only one of {len(ranking)} has weights"
         found: dict[int, Candidate] = {}
 
         def holds(count: int) -> bool:
             if count not in found:
                 (made,) = self._made(self._variants(start.scheme, [(*kept, *ranking[:count])]))
                 found[count] = self._scored(made)
-            return found[count].lost <= max_drop
+            return found[count].lost_points <= max_drop_points
 
-        count = _mixed.fewest(limit, holds)
+        count = bisection.fewest(limit, holds)
         is_kept = holds(count)
-        tried = f"the dearest {', '.join(map(str, sorted(found)))} of {len(ranking)} operators in float"
+        tried = f"the {', '.join(map(str, sorted(found)))} most costly of {len(ranking)} operators in float"
         if is_kept and found[count].is_int8:
             return found[count], tried
         usable = [one for one in (start, *found.values()) if one.is_int8] or [start]
-        best = min(usable, key=lambda one: (one.lost, len(one.scheme.float_layers)))
+        best = min(usable, key=lambda one: (one.lost_points, len(one.scheme.float_layers)))
         if any(not one.is_int8 for one in found.values()):
-            tried += ", of which those count that are smaller than fp32"
+            tried += ", not counting files that are no smaller than fp32"
         return best, tried
 
     def _ranked(self, scheme: Scheme, layers: list[str]) -> list[str]:
-        """Operators by what it costs that they are INT8, dearest first: each is, in turn, the only one.
+        """Operators by how much accuracy it costs to make them INT8, most costly first: each in turn is the only one.
 
-        Leaving one out of a whole INT8 network tells less: a tensor that eight bits cannot hold is spoiled by either of
-        the operators that it lies between.
+        Leaving a single operator of an INT8 network in float shows less: a tensor that eight bits cannot hold is
+        spoiled by either of the operators around it.
         """
-        samples = self.evidence.ranking
+        samples = self.reference.ranking
         assert samples is not None
         exactly = msgspec.structs.replace(scheme, exactly=True)
         alone = [(*scheme.float_layers, *(other for other in layers if other != layer)) for layer in layers]
         losses = {}
         for layer, made in zip(layers, self._made(self._variants(exactly, alone)), strict=True):
             answers, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
-            losses[layer] = parity.divergence(answers, samples.reference)
+            losses[layer] = tensors.divergence(answers, samples.reference)
             Path(made.file).unlink()
         return sorted(layers, key=losses.__getitem__, reverse=True)
 
 
 def fastest(candidates: Sequence[Candidate], criterion: Criterion = AGREEMENT) -> Candidate:
-    """Of those that are about as good as the best one; an earlier one is kept unless a later is clearly faster."""
+    """Among those about as good as the best; an earlier one is kept unless a later one is clearly faster."""
     if criterion.kind == "divergence":
         least = min(one.divergence for one in candidates)
         good = [one for one in candidates if one.divergence <= least * (1 + DIVERGENCE_TIE)]
@@ -247,7 +247,7 @@ def float_note(chosen: Candidate) -> dict[str, str]:
     start = max((one for one in starts if layers[: len(one)] == one), key=len, default=())
     why = []
     if start:
-        why.append(f"{', '.join(start)}: more often right so, or faster on this machine")
+        why.append(f"{', '.join(start)}: more accurate in float, or faster on this machine")
     if layers[len(start) :]:
-        why.append(f"{', '.join(layers[len(start) :])}: dearest to the accuracy as INT8, dearest first")
+        why.append(f"{', '.join(layers[len(start) :])}: cost most accuracy as INT8, most costly first")
     return {"float_layers": f"{len(layers)} of {len(chosen.made.layers)} operators; {'; '.join(why)}"}

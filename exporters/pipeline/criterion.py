@@ -1,4 +1,4 @@
-"""What INT8 files of one network are compared by: how often they agree with it, or how far their answers are off.
+"""How INT8 files of one network are compared: by agreement with the parent, or by divergence from it.
 
 Agreement says nothing on images that trained the network: it is so sure of them that every file names the same class.
 """
@@ -10,48 +10,49 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
-from edgebench.schema import tensors as parity
+from edgebench.schema import tensors
 
 if TYPE_CHECKING:
-    from exporters.pipeline.evidence import Samples
-    from exporters.sources.parent import Parent
+    from exporters.pipeline.samples import Samples
+    from exporters.sources.source_model import SourceModel
 
-# Of the test whether a network is right on more of the validation images than chance explains, one-sided.
+# One-sided, for the test whether the parent's accuracy on the validation images is higher than chance explains.
 LEVEL = 0.001
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """why: for the notes, what it is and why this one."""
+    """why: for the notes, what it is and why it was chosen."""
 
     kind: Literal["agreement", "divergence"]
     why: str
 
 
 AGREEMENT = Criterion("agreement", "how often they name the parent's class; the parent was not trained on these images")
-DIVERGENCE = "divergence of their classes' probabilities from the parent's (Kullback-Leibler, nats)"
+DIVERGENCE = "divergence of their class probabilities from the parent's (Kullback-Leibler, nats)"
 
 
-def criterion(parent: Parent, dataset: str, selection: Samples) -> Criterion:
-    """selection: the validation split with the parent's answers. They are held against the test accuracy that training
-    noted in the checkpoint, not against the test images: those must not decide which file is chosen.
+def choose_criterion(parent: SourceModel, dataset: str, selection: Samples) -> Criterion:
+    """selection: the validation split with the parent's answers.
+
+    The accuracy on it is compared with the test accuracy that training noted in the checkpoint, not with the test
+    images: those must not decide which file is chosen.
     """
     if parent.kind != "checkpoint":
-        return Criterion(
-            "divergence", f"{DIVERGENCE}; nobody knows whether the images of {dataset} that are shown trained it"
-        )
+        return Criterion("divergence", f"{DIVERGENCE}; it is not known whether the network was trained on {dataset}")
     if parent.source.get("dataset") != dataset or parent.tested is None:
         return Criterion(
-            "divergence", f"{DIVERGENCE}; it was trained on {parent.source.get('dataset')}, which may hold these images"
+            "divergence",
+            f"{DIVERGENCE}; it was trained on {parent.source.get('dataset')}, which may contain these images",
         )
     assert selection.labels is not None
-    right, tested = parity.accuracy(selection.reference, selection.labels), parent.tested
-    if not is_more(right, tested.accuracy, len(selection.labels), tested.test_images):
+    accuracy, tested = tensors.accuracy(selection.reference, selection.labels), parent.tested
+    if not is_more(accuracy, tested.accuracy, len(selection.labels), tested.test_images):
         return AGREEMENT
     return Criterion(
         "divergence",
-        f"{DIVERGENCE}; the parent is right on {right:.2%} of these images and on {tested.accuracy:.2%} of the test "
-        f"images, more than chance explains (p < {LEVEL:g}): they seem to have trained it",
+        f"{DIVERGENCE}; the parent's accuracy is {accuracy:.2%} on these images and {tested.accuracy:.2%} on the test "
+        f"images, a larger difference than chance explains (p < {LEVEL:g}): it seems to have been trained on them",
     )
 
 

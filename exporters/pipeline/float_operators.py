@@ -9,19 +9,20 @@ from typing import cast
 import msgspec
 
 from edgebench.schema.inspection import Format, Layer, LoadedBy, NetworkInFile, as_run
-from exporters.inspect import Look
-from exporters.workers.process import Failed, Workers
+from exporters.inspect import LookTask
+from exporters.workers.process import Failed, WorkerPool
 
-NOT_GIVEN = "it lies between float operators"
-# Name of a note that only files have which are INT8 by their name, and hardly by more.
+NOT_GIVEN = "between float operators"
+# Name of the note on files that are INT8 by name but hardly anything more.
 BY_NAME_ONLY = "int8_by_name_only"
 
 
-def note(path: Path, format_: Format, scratch: Path, workers: Workers) -> tuple[str, int | None]:
-    """One line, and how many operators compute in integers. Where that is not known, why: the file itself has proved by
-    then that it runs.
+def note(path: Path, format_: Format, scratch: Path, workers: WorkerPool) -> tuple[str, int | None]:
+    """One line, and how many operators compute in integers.
+
+    Where that cannot be found out, the line says why: by then the file has shown that it runs.
     """
-    read = Look(str(path.absolute()), format_, "read", str(scratch))
+    read = LookTask(str(path.absolute()), format_, "read", str(scratch))
     try:
         with workers.start("look", format_) as worker:
             (network,) = (cast(NetworkInFile, line.looked) for line in worker.answers(read))
@@ -41,8 +42,8 @@ def described(layers: list[Layer]) -> str:
     reasons: dict[str, Counter[str]] = {}
     for layer in floating:
         reasons.setdefault(layer.why_float or NOT_GIVEN, Counter())[layer.operator] += 1
-    told = "; ".join(
+    grouped = "; ".join(
         f"{', '.join(f'{kind} x{number}' if number > 1 else kind for kind, number in kinds.items())}: {why}"
         for why, kinds in reasons.items()
     )
-    return f"{len(floating)} of {len(counted)}; {told}"
+    return f"{len(floating)} of {len(counted)}; {grouped}"

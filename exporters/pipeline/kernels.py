@@ -1,11 +1,12 @@
-"""Which kernels ONNX INT8 is made for, by the processors that it is for.
+"""Which kernels ONNX INT8 is made for, depending on the processors it is for.
 
 x86 without VNNI multiplies unsigned by signed bytes and adds two products in 16 bits (vpmaddubsw): 2 x 255 x 127 does
-not fit and is cut off, and no warning tells. onnxruntime's kernels take that instruction for U8S8, LiteRT's do not.
-Weights of seven bits always fit.
+not fit and saturates, without a warning. onnxruntime's kernels use that instruction for U8S8, LiteRT's do not. Weights
+of seven bits always fit.
 
-ARM multiplies bytes of either sign, and any number of channels. There signed activations take fewer instructions or
-more, by the network; on x86 onnxruntime leaves what lies around sums in float then, which may be most of a network.
+ARM multiplies bytes of either sign, and any number of channels. Whether signed activations take fewer instructions
+there depends on the network; on x86 onnxruntime then leaves the operators around sums in float, which may be most of a
+network.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from edgebench.schema.targets import Target
 from exporters import Kernels
 
 X86 = ("x86_64", "AMD64", "i686", "i386")
-# Of the instructions with unsigned activations, on every board: counts repeat to 0.01.
+# Share of the instructions with unsigned activations, on every board: counts repeat to 0.01.
 SIGNED_WORTH = 0.97
 
 
 def kernels_for(places: Collection[Target | str], counts: Mapping[str, Mapping[str, int]], *, no_vnni: bool) -> Kernels:
-    """places: targets, or boards by name, of which ARM instructions were counted.
+    """places: targets, or names of boards whose ARM instructions were counted.
 
-    counts: what this network took there, by board, by form (`Kernels.form`).
+    counts: instructions of this network there, by board, by form (`Kernels.form`).
     """
     if no_vnni or cuts_off():
         return Kernels(weight_bits=7)
@@ -41,6 +42,6 @@ def kernels_for(places: Collection[Target | str], counts: Mapping[str, Mapping[s
 
 
 def cuts_off() -> bool:
-    """Whether sums of U8S8 products are cut off here; False where the kernel does not say what it has."""
+    """Whether sums of U8S8 products saturate on this machine; False where the kernel does not list its features."""
     known = facts.read("proc/cpuinfo") or ""
     return platform.machine() in X86 and "flags" in known and "vnni" not in known

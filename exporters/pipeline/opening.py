@@ -12,58 +12,56 @@ from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks import data
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
-from exporters import Source
-from exporters.sources import keras
-from exporters.sources import weights as _weights
-from exporters.sources.facts import Facts
-from exporters.sources.foreign import Foreign
-from exporters.sources.parent import NOTABLE_ZEROS, Given, Parent
-from exporters.workers.process import Failed, Workers
-from exporters.workers.worker import Inspect
+from exporters import IsolatedModel, SourceKind
+from exporters.sources import keras, weight_files
+from exporters.sources.model_summary import ModelSummary
+from exporters.sources.source_model import NOTABLE_ZEROS, SourceModel, SourceRequest
+from exporters.workers.messages import InspectTask
+from exporters.workers.process import Failed, WorkerPool
 
 READABLE = (
     "Give a checkpoint (.safetensors), an .onnx, .keras or .h5 file, a SavedModel folder, or package.module:callable"
 )
 
 
-def open_parent(given: Given, scratch: Path, workers: Workers) -> Parent:
-    """scratch: for what opening makes. Raises UserError, and BadFile for a file that is not what its name says."""
-    path = Path(given.source)
-    if given.is_module:
-        return _module(given, scratch, workers)
+def open_source(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
+    """scratch: for temporary files. Raises UserError, and BadFile for a file that is not what its name says."""
+    path = Path(request.source)
+    if request.is_module:
+        return _module(request, scratch, workers)
     if (path / keras.SAVED_MODEL).is_file() or (path.suffix in keras.SUFFIXES and path.is_file()):
-        return _from_keras(given, scratch, workers)
+        return _from_keras(request, scratch, workers)
     if not path.is_file():
         raise BadFile(str(path), "there is no such file", "Check the path, or make a checkpoint with `edgebench train`")
     if path.suffix == checkpoint.SUFFIX:
-        return _checkpoint(given)
+        return _checkpoint(request)
     if path.suffix == ".onnx":
-        return _onnx(given, scratch, workers)
-    if path.suffix in _weights.PICKLED:
+        return _onnx(request, scratch, workers)
+    if path.suffix in weight_files.PICKLED:
         raise BadFile(
             str(path),
-            f"'{path.suffix}' is no format that export reads: there are weights in it, and no network",
+            f"export does not read '{path.suffix}' files: they hold weights, but no network",
             f"Name what makes the network: edgebench export package.module:callable --weights {path}",
         )
-    raise BadFile(str(path), f"'{path.suffix}' is no format that export reads", READABLE)
+    raise BadFile(str(path), f"export does not read '{path.suffix}' files", READABLE)
 
 
-def _checkpoint(given: Given) -> Parent:
+def _checkpoint(request: SourceRequest) -> SourceModel:
     for option, value in (
-        ("--weights", given.weights),
-        ("--input", given.input_shape),
-        ("--preprocessing", given.preprocessing),
+        ("--weights", request.weights),
+        ("--input", request.input_shape),
+        ("--preprocessing", request.preprocessing),
     ):
         if value is not None:
-            raise UserError(option, f"{given.source} is a checkpoint, which says that itself", "Leave it out")
-    path = Path(given.source)
+            raise UserError(option, f"{request.source} is a checkpoint, which has its own", "Leave the option out")
+    path = Path(request.source)
     opened = checkpoint.load(path)
     about = opened.about
     zeros = _zeros(opened) if about.has_zeros else 0
     packed = zeros >= NOTABLE_ZEROS * about.size.parameters
-    return Parent(
-        name=given.name,
-        where=given.source,
+    return SourceModel(
+        name=request.name,
+        where=request.source,
         path=path,
         kind="checkpoint",
         model=about.model,
@@ -72,8 +70,8 @@ def _checkpoint(given: Given) -> Parent:
         digest=opened.digest,
         parameters=about.size.parameters,
         macs=about.size.macs,
-        dataset=given.dataset or about.dataset,
-        calibration=given.calibration or given.dataset or about.dataset,
+        dataset=request.dataset or about.dataset,
+        calibration=request.calibration or request.dataset or about.dataset,
         preprocessing=about.preprocessing,
         zeros=zeros,
         packed_bytes=_packed_bytes(path) if packed else None,
@@ -86,67 +84,67 @@ def _zeros(opened: checkpoint.Checkpoint) -> int:
 
 
 def _packed_bytes(path: Path) -> int:
-    """Of the whole checkpoint with one bit for each zero."""
+    """Size of the whole checkpoint with one bit for each zero."""
     from edgebench.networks import packed_file
 
     packed, _ = packed_file.verified(packed_file.split(path.read_bytes()), "bitmask")
     return packed.file_bytes
 
 
-def _onnx(given: Given, scratch: Path, workers: Workers) -> Parent:
-    if given.weights is not None:
-        raise UserError("--weights", f"{given.source} has its own", "Leave it out")
-    path = Path(given.source)
+def _onnx(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
+    if request.weights is not None:
+        raise UserError("--weights", f"{request.source} has its own weights", "Leave the option out")
+    path = Path(request.source)
     model = modelfile.read(path)
     if model:
-        modelfile.companions(path, model)  # what is missing is said here, by its name
+        modelfile.companions(path, model)  # raises for a missing data file, by its name
     sized = scratch / path.name
     try:
-        facts = workers.inspect(Inspect(str(path), given.input_shape or (), str(sized)))
+        summary = workers.inspect(InspectTask(str(path), request.input_shape or (), str(sized)))
     except Failed as failure:
         raise BadFile(
-            str(path), f"onnxruntime cannot open it ({failure.seen})", "Check that it is a whole .onnx file"
+            str(path), f"onnxruntime cannot open it ({failure.seen})", "Check that it is a complete .onnx file"
         ) from failure
-    return _foreign_parent(
-        given,
-        facts,
+    return _from_summary(
+        request,
+        summary,
         kind="onnx",
         path=sized if sized.exists() else path,
-        source={"kind": "onnx", "file": path.name, "sha256": facts.sha256},
+        source={"kind": "onnx", "file": path.name, "sha256": summary.sha256},
     )
 
 
-def _module(given: Given, scratch: Path, workers: Workers) -> Parent:
-    images = given.dataset or given.calibration
-    if given.input_shape is None and images is None:
+def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
+    images = request.dataset or request.calibration
+    if request.input_shape is None and images is None:
         raise UserError(
-            given.source,
+            request.source,
             "code does not say how large its images are",
             "Name the data set, --dataset cifar10, or the size, --input 3x32x32",
         )
     if importlib.util.find_spec("torch") is None:
-        raise MissingPackage(given.source, "torch", "train")
-    weights, key = _weights_file(given.weights) if given.weights else (None, "")
-    foreign = Foreign(
+        raise MissingPackage(request.source, "torch", "train")
+    weights, key = _weights_file(request.weights) if request.weights else (None, "")
+    isolated = IsolatedModel(
         kind="module",
-        source=given.source,
+        source=request.source,
         folder=str(Path.cwd()),
         weights=str(weights.absolute()) if weights else "",
         weights_key=key,
-        input_shape=given.input_shape or data.load(str(images)).input_shape,
+        input_shape=request.input_shape or data.load(str(images)).input_shape,
         held=str(scratch / "module.pt"),
     )
-    source = {"kind": "module", "callable": given.source}
+    source = {"kind": "module", "callable": request.source}
     if weights is not None:
         source |= {"weights": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    facts = _looked(foreign, workers)
-    if facts.weights:
-        source["weights_note"] = facts.weights
-    return replace(_foreign_parent(given, facts, "module", Path(given.source), source), foreign=foreign)
+    summary = _looked_at(isolated, workers)
+    if summary.weights:
+        source["weights_note"] = summary.weights
+    return replace(_from_summary(request, summary, "module", Path(request.source), source), isolated=isolated)
 
 
 def _weights_file(given: Path) -> tuple[Path, str]:
-    """`FILE` or `FILE:KEY`, the key under which the weights are in it."""
+    """`FILE` or `FILE:KEY`, the key under which the file holds the weights."""
     if given.is_file():
         return given, ""
     file, colon, key = str(given).rpartition(":")
@@ -155,42 +153,45 @@ def _weights_file(given: Path) -> tuple[Path, str]:
     raise BadFile(str(given), "there is no such file", "Check --weights")
 
 
-def _from_keras(given: Given, scratch: Path, workers: Workers) -> Parent:
+def _from_keras(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
     if importlib.util.find_spec("tensorflow") is None:
-        raise MissingPackage(given.source, "tensorflow", "tensorflow")
-    for option, value in (("--weights", given.weights), ("--input", given.input_shape)):
+        raise MissingPackage(request.source, "tensorflow", "tensorflow")
+    for option, value in (("--weights", request.weights), ("--input", request.input_shape)):
         if value is not None:
-            raise UserError(option, f"{given.source} says that itself", "Leave it out")
-    path = Path(given.source)
-    foreign = Foreign("keras", str(path.absolute()), held=str(scratch / "keras-fp32.tflite"))
-    facts = _looked(foreign, workers)
-    source = {"kind": "keras", "file": path.name, "sha256": facts.sha256}
-    return replace(_foreign_parent(given, facts, "keras", path, source), foreign=foreign)
+            raise UserError(option, f"{request.source} has its own", "Leave the option out")
+    path = Path(request.source)
+    isolated = IsolatedModel("keras", str(path.absolute()), held=str(scratch / "keras-fp32.tflite"))
+    summary = _looked_at(isolated, workers)
+    source = {"kind": "keras", "file": path.name, "sha256": summary.sha256}
+    return replace(_from_summary(request, summary, "keras", path, source), isolated=isolated)
 
 
-def _looked(foreign: Foreign, workers: Workers) -> Facts:
+def _looked_at(isolated: IsolatedModel, workers: WorkerPool) -> ModelSummary:
     try:
-        return workers.look_at(foreign)
+        return workers.look_at(isolated)
     except Failed as failure:
         raise BadFile(
-            foreign.source, f"it cannot be opened ({failure.seen})", "Check that it runs by itself"
+            isolated.source, f"cannot be opened ({failure.seen})", "Check that it runs outside edgebench"
         ) from failure
 
 
-def _foreign_parent(given: Given, facts: Facts, kind: Source, path: Path, source: dict[str, str]) -> Parent:
-    return Parent(
-        name=given.name,
-        where=given.source,
+def _from_summary(
+    request: SourceRequest, summary: ModelSummary, kind: SourceKind, path: Path, source: dict[str, str]
+) -> SourceModel:
+    """A network that did not come from edgebench."""
+    return SourceModel(
+        name=request.name,
+        where=request.source,
         path=path,
         kind=kind,
-        model=given.source if kind == "module" else Path(given.source).stem,
-        input_shape=facts.input_shape,
+        model=request.source if kind == "module" else Path(request.source).stem,
+        input_shape=summary.input_shape,
         source=source,
-        digest=facts.sha256,
-        parameters=facts.parameters,
-        macs=facts.macs,
-        dataset=given.dataset or given.calibration,
-        calibration=given.calibration or given.dataset,
-        named_preprocessing=given.preprocessing,
-        zeros=facts.zeros,
+        digest=summary.sha256,
+        parameters=summary.parameters,
+        macs=summary.macs,
+        dataset=request.dataset or request.calibration,
+        calibration=request.calibration or request.dataset,
+        named_preprocessing=request.preprocessing,
+        zeros=summary.zeros,
     )

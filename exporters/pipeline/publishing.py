@@ -1,6 +1,6 @@
-"""A bundle's folder: made under another name, then put in its place whole.
+"""A bundle's folder: written under another name, then moved into place when it is complete.
 
-bundle.json is the last file that is written and the first that is deleted: a folder that has one is a whole bundle.
+bundle.json is the last file that is written and the first that is deleted: a folder that has one is complete.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ YOUNG_S = 60.0
 _ELSEWHERE = "Name another folder with --out"
 
 
-def refuse_foreign(folder: Path) -> None:
-    """A bundle may be replaced, anything else may not. Raises UserError."""
+def check_replaceable(folder: Path) -> None:
+    """A bundle may be replaced, any other folder may not. Raises UserError."""
     if str(folder) == "-":
         raise UserError("--out", "a bundle is a folder, '-' is stdout", _ELSEWHERE)
     empty = folder.is_dir() and not any(folder.iterdir())
     if folder.exists() and not empty and not (folder / "bundle.json").is_file():
-        raise UserError(str(folder), "it exists but is not a bundle", _ELSEWHERE)
+        raise UserError(str(folder), "exists and is not a bundle", _ELSEWHERE)
 
 
 @contextmanager
 def part(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which takes its place when all went well, and is gone if anything did not.
+    """A new folder beside `folder`, which replaces it if all goes well and is deleted if anything fails.
 
-    Where `folder` is a link, what it leads to is replaced, and the link stays.
+    Where `folder` is a link, its target is replaced and the link stays.
     """
     if folder.is_symlink():
         folder = Path(os.path.realpath(folder))
@@ -55,10 +55,10 @@ def part(folder: Path) -> Iterator[Path]:
 
 
 def clear(folder: Path, pattern: str) -> None:
-    """Delete what killed exports left there. Whoever is at work in a folder holds it (`hold`)."""
+    """Delete what killed exports left behind. A running export holds its folder (`hold`)."""
     for left in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            is_young = time.time() - left.stat().st_mtime < YOUNG_S  # and perhaps about to be held
+            is_young = time.time() - left.stat().st_mtime < YOUNG_S  # perhaps about to be held
             if left.is_symlink() or left.stat().st_uid != os.getuid() or is_young:
                 continue
             with hold(left):
@@ -67,7 +67,7 @@ def clear(folder: Path, pattern: str) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Raises OSError if another process does, or if that cannot be known there."""
+    """Lock a folder. Raises OSError if another process holds it, or if the file system has no locks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,19 +77,19 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def _new(folder: Path) -> Path:
-    """Beside the final one: renaming works only within a file system."""
+    """Beside the final folder: renaming works only within a file system."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         clear(folder.parent, f".{glob.escape(folder.name)}.*.part")
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
         made.chmod(0o755)
     except OSError as error:
-        raise UserError(str(folder.parent), f"it cannot be written ({error.strerror})", _ELSEWHERE) from error
+        raise UserError(str(folder.parent), f"cannot be written ({error.strerror})", _ELSEWHERE) from error
     return made
 
 
 def publish(made: Path, folder: Path) -> None:
-    """Put the whole new bundle in the place of the old one, which comes back if that fails."""
+    """Replace the old bundle by the new one; the old one is restored if that fails."""
     old = made.with_suffix(".old")
     try:
         if folder.exists():
@@ -103,32 +103,32 @@ def publish(made: Path, folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a bundle, or what was to become one; interrupted, what is left does not look whole."""
+    """Delete a bundle, complete or not; if interrupted, what is left does not look complete."""
     (folder / "bundle.json").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def room(*folders: Path) -> Iterator[None]:
-    """Whatever went wrong: if it was that there is no space left, a UserError that says so.
+    """Turn any exception into a UserError that says so, if the cause is that no space is left.
 
-    Libraries that write files say anything from "iostream error" to "unexpected pos"; so it is tried out.
+    Libraries that write files report that as anything from "iostream error" to "unexpected pos"; so it is tried out.
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever a library raises when a disk is full; raised again if none is
         full = [folder for folder in folders if not _has_room(folder)]
         if full or (isinstance(error, OSError) and error.errno in FULL):
             raise UserError(
                 " and ".join(map(str, full or folders)),
-                "there is no room for the files of this export",
-                "Make room, or name other places: --out, and TMPDIR for what is only needed meanwhile",
+                "no space is left for the files of this export",
+                "Free some space, or use other places: --out for the bundle, TMPDIR for temporary files",
             ) from error
         raise
 
 
 def has_room(*folders: Path) -> bool:
-    """For a megabyte in each; True too where nothing can be written for another reason."""
+    """Whether a megabyte fits in each; also True where writing fails for another reason."""
     return all(map(_has_room, folders))
 
 

@@ -11,7 +11,7 @@ from edgebench.errors import UserError
 from exporters import Choice
 from exporters.workers.process import Failed
 
-# How torch.onnx, litert-torch and onnx2tf name what they do not know.
+# How torch.onnx, litert-torch and onnx2tf report an operator that they do not support.
 UNKNOWN_OPERATOR = re.compile(
     r"operator 'aten::(\w+)'|Lowering not found: aten\.(\w+)|No module named 'onnx2tf\.ops\.(\w+)'"
 )
@@ -19,7 +19,7 @@ DATA_DEPENDENT = re.compile(r"data-dependent|DataDependent|ConcretizationTypeErr
 
 
 def explained(failure: Failed, source: str, choices: Sequence[Choice], folder: Path) -> UserError:
-    """folder: the bundle's; the converter's log is put beside it and outlives the export."""
+    """folder: the bundle's. The converter's log is copied beside it and outlives the export."""
     plugin = failure.log.stem
     remedy = _remedy(plugin, choices)
     if failure.log.is_file():
@@ -31,9 +31,9 @@ def explained(failure: Failed, source: str, choices: Sequence[Choice], folder: P
 
 def _reason(failure: Failed) -> str:
     if found := UNKNOWN_OPERATOR.search(failure.seen):
-        return f"it has no way to write the operator '{found[found.lastindex or 0]}' ({failure.seen})"
+        return f"it does not support the operator '{found[found.lastindex or 0]}' ({failure.seen})"
     if DATA_DEPENDENT.search(failure.seen):
-        return f"what the network does depends on the numbers in its input, and a file holds one way ({failure.seen})"
+        return f"the network takes different paths for different inputs, and a file holds only one ({failure.seen})"
     return failure.seen
 
 

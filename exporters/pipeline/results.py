@@ -11,16 +11,16 @@ from exporters import Choice
 from exporters.pipeline import refusals
 from exporters.workers.process import Failed
 
-# What keeps one artifact from being made, and no other.
+# What keeps one artifact from being made, but not the others.
 ALONE = (Failed, UserError)
-# By the choices' names.
+# By the names of the choices.
 Results = dict[str, Artifact | Failed | UserError]
 
 
 def sorted_out(
     results: Results, source: str, choices: Sequence[Choice], folder: Path
 ) -> tuple[dict[str, Artifact], dict[str, UserError]]:
-    """What was made, and what to say of the rest, in the order of the choices. source, folder: see `explained`."""
+    """What was made, and the errors for the rest, in the order of the choices. source, folder: see `explained`."""
     made, failed = {}, {}
     for choice in (choice for choice in choices if choice.name in results):
         result = results[choice.name]

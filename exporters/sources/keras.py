@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import BadFile, UserError
-from exporters.sources.facts import Facts
-from exporters.sources.foreign import Foreign
+from exporters import IsolatedModel
+from exporters.sources.model_summary import ModelSummary
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
@@ -24,14 +24,14 @@ SIGNATURE = "serving_default"
 TOUCHES_FILES = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
-def look(foreign: Foreign) -> Facts:
+def look(isolated: IsolatedModel) -> ModelSummary:
     """Convert it to float32 TFLite, which all precisions are made of, and count on that: normalisations are folded in.
 
     Raises UserError for what export cannot start from.
     """
     import tensorflow
 
-    path = Path(foreign.source)
+    path = Path(isolated.source)
     if path.is_dir():
         shapes = _saved_shapes(path)
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=[SIGNATURE])
@@ -40,17 +40,17 @@ def look(foreign: Foreign) -> Facts:
         shapes = [tuple(one.shape) for one in (*model.inputs, *model.outputs)]
         converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
     height, width, channels = _image(path, shapes)
-    Path(foreign.held).write_bytes(converter.convert())
-    return _counted(Path(foreign.held), (channels, height, width), _sha256(path))
+    Path(isolated.held).write_bytes(converter.convert())
+    return _counted(Path(isolated.held), (channels, height, width), _sha256(path))
 
 
-def _counted(converted: Path, input_shape: tuple[int, int, int], sha256: str) -> Facts:
+def _counted(converted: Path, input_shape: tuple[int, int, int], sha256: str) -> ModelSummary:
     from exporters.inspect import counting, tflite_reader
 
     graph = tflite_reader.read(converted)
     counted = counting.network(graph, frozenset())
     unique = {weight.name: weight for step in graph.steps for weight in step.weights}.values()
-    return Facts(
+    return ModelSummary(
         input_shape=input_shape,
         parameters=counted.parameters,
         macs=counted.macs,
@@ -59,10 +59,10 @@ def _counted(converted: Path, input_shape: tuple[int, int, int], sha256: str) ->
     )
 
 
-def network(foreign: Foreign) -> Callable[[Float32Array], Float32Array]:
+def network(isolated: IsolatedModel) -> Callable[[Float32Array], Float32Array]:
     import tensorflow
 
-    path = Path(foreign.source)
+    path = Path(isolated.source)
     if path.is_dir():
         loaded = tensorflow.saved_model.load(str(path))  # the signature's tensors live as long as this
         signature = loaded.signatures[SIGNATURE]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
 from edgebench.networks import models
-from exporters.sources import weights as _weights
-from exporters.sources.facts import Facts
-from exporters.sources.foreign import Foreign
+from exporters import IsolatedModel
+from exporters.sources import weight_files
+from exporters.sources.model_summary import ModelSummary
 
 if TYPE_CHECKING:
     import torch
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
 
 
-def look(foreign: Foreign) -> Facts:
+def look(isolated: IsolatedModel) -> ModelSummary:
     """Import it, give it its weights, run it once. Raises UserError for what export cannot start from."""
     import torch
 
-    module = _made(foreign)
-    weights = _weights.fill(module, Path(foreign.weights), foreign.weights_key) if foreign.weights else ""
-    torch.save(module.state_dict(), foreign.held)
+    module = _made(isolated)
+    weights = weight_files.fill(module, Path(isolated.weights), isolated.weights_key) if isolated.weights else ""
+    torch.save(module.state_dict(), isolated.held)
     module.eval()
-    _refuse_training(foreign, module)
+    _refuse_training(isolated, module)
     parameters = list(module.parameters())
     if not parameters:
-        raise UserError(foreign.source, "the network has no parameters", "Return the network that was trained")
-    shape = foreign.input_shape
+        raise UserError(isolated.source, "the network has no parameters", "Return the network that was trained")
+    shape = isolated.input_shape
     with torch.inference_mode():
         try:
             answer = module(torch.zeros(2, *shape))
         except Exception as error:
             raise _own(
-                foreign, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
+                isolated, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
             ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2:
         seen = f"a tensor of {list(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise UserError(
-            foreign.source,
+            isolated.source,
             f"for two images it answers {seen}",
             "Export reads image classifiers: [N, C, H, W] in, [N, classes] out",
         )
     size = models.count(module, shape)  # type: ignore[arg-type]
-    return Facts(
+    return ModelSummary(
         input_shape=shape,
         parameters=size.parameters,
         macs=size.macs,
@@ -59,7 +59,7 @@ def look(foreign: Foreign) -> Facts:
     )
 
 
-def _refuse_training(foreign: Foreign, module: nn.Module) -> None:
+def _refuse_training(isolated: IsolatedModel, module: nn.Module) -> None:
     """Raises UserError for layers that answer by the images at hand although the network is in evaluation mode."""
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -69,29 +69,29 @@ def _refuse_training(foreign: Foreign, module: nn.Module) -> None:
         where = f"{type(layer).__name__} '{name}'"
         if isinstance(layer, _BatchNorm) and layer.running_mean is None:
             raise UserError(
-                foreign.source,
+                isolated.source,
                 f"{where} keeps no running statistics: it normalises by the images at hand",
                 "Make it with track_running_stats=True and train the network again",
             )
         if layer.training and isinstance(layer, _BatchNorm | _DropoutNd | nn.RReLU):
             raise UserError(
-                foreign.source,
+                isolated.source,
                 f"{where} stays in training mode after eval()",
                 "Let train() and eval() of your module call those of nn.Module",
             )
 
 
-def load(foreign: Foreign) -> nn.Module:
+def load(isolated: IsolatedModel) -> nn.Module:
     """With the weights that `look` found, in evaluation mode."""
-    module = _made(foreign)
-    module.load_state_dict(_weights.plain(Path(foreign.held)))
+    module = _made(isolated)
+    module.load_state_dict(weight_files.plain(Path(isolated.held)))
     return module.eval()
 
 
-def network(foreign: Foreign) -> Callable[[Float32Array], Float32Array]:
+def network(isolated: IsolatedModel) -> Callable[[Float32Array], Float32Array]:
     import torch
 
-    module = load(foreign)
+    module = load(isolated)
 
     def answers(images: Float32Array) -> Float32Array:
         with torch.inference_mode():
@@ -101,24 +101,24 @@ def network(foreign: Foreign) -> Callable[[Float32Array], Float32Array]:
     return answers
 
 
-def _made(foreign: Foreign) -> nn.Module:
+def _made(isolated: IsolatedModel) -> nn.Module:
     import torch
     from torch import nn
 
-    name, _, attribute = foreign.source.partition(":")
+    name, _, attribute = isolated.source.partition(":")
     torch.manual_seed(0)
-    with _importing_from(foreign.folder):
+    with _importing_from(isolated.folder):
         try:
             make = getattr(importlib.import_module(name), attribute)
         except Exception as error:
-            raise _own(foreign, "it cannot be imported", error, "Run edgebench where `import` finds it") from error
+            raise _own(isolated, "it cannot be imported", error, "Run edgebench where `import` finds it") from error
         try:
             module = make()
         except Exception as error:
-            raise _own(foreign, "calling it failed", error, "Name a callable that needs no arguments") from error
+            raise _own(isolated, "calling it failed", error, "Name a callable that needs no arguments") from error
     if not isinstance(module, nn.Module):
         raise UserError(
-            foreign.source,
+            isolated.source,
             f"calling it gives a {type(module).__name__}",
             "Name a callable that returns a torch.nn.Module",
         )
@@ -153,14 +153,14 @@ def _importing_from(folder: str) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _own(foreign: Foreign, seen: str, error: Exception, remedy: str) -> UserError:
+def _own(isolated: IsolatedModel, seen: str, error: Exception, remedy: str) -> UserError:
     """The user's code raised: its own words, and where."""
     import traceback
 
     text = (str(error).strip().splitlines() or [""])[0][:300]
     last = traceback.extract_tb(error.__traceback__)[-1]
     return UserError(
-        foreign.source,
+        isolated.source,
         f"{seen} ({type(error).__name__}: {text}, {Path(last.filename).name} line {last.lineno})",
         remedy,
     )

@@ -10,12 +10,14 @@ from typing import Any
 
 from edgebench import modelfile
 from edgebench.errors import BadFile, UserError
-from exporters import Opened
-from exporters.sources.facts import Facts
+from exporters import OpenedArtifact
+from exporters.sources.model_summary import ModelSummary
 from exporters.sources.onnx_training import refuse_training
 
 
-def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[int, ...], sized: Path) -> Facts:
+def inspect(
+    path: Path, open_artifact: Callable[[Path], OpenedArtifact], given: tuple[int, ...], sized: Path
+) -> ModelSummary:
     """given: (channels, height, width) if the user said; sized: where the file with these goes, if it leaves them open.
 
     Raises UserError for what export cannot start from.
@@ -37,7 +39,7 @@ def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[in
     shapes = _shapes(inferred)
     numbers = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
     source = opened.inputs[0]
-    return Facts(
+    return ModelSummary(
         input_shape=(source.shape[3], *source.shape[1:3]) if source.layout == "NHWC" else source.shape[1:],
         parameters=sum(prod(tensor.dims) for tensor in numbers),
         macs=sum(_macs(node, weights, shapes) for node in model.graph.node),
@@ -46,7 +48,7 @@ def inspect(path: Path, open_artifact: Callable[[Path], Opened], given: tuple[in
     )
 
 
-def _refuse_others(where: str, opened: Opened, kinds: list[str]) -> None:
+def _refuse_others(where: str, opened: OpenedArtifact, kinds: list[str]) -> None:
     """Raises UserError for what is no float32 classifier of images."""
     if len(opened.inputs) != 1 or len(opened.outputs) != 1:
         raise UserError(

@@ -23,7 +23,9 @@ class TfliteGraph:
         self.model = model
         self.graph = model.subgraphs[0]
         self._schema = schema
-        self._kinds = {code: kind for kind, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+        self._kinds: dict[int, str] = {
+            code: kind for kind, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
+        }
 
     def _kind(self, node: Any) -> str:
         return self._kinds.get(self.model.operatorCodes[node.opcodeIndex].builtinCode, "")
@@ -136,7 +138,7 @@ class TfliteGraph:
         node.inputs = given
 
     def _name(self, node: Any) -> str:
-        return self.graph.tensors[node.outputs[0]].name.decode()
+        return str(self.graph.tensors[node.outputs[0]].name, "utf-8")
 
     def _constant(self, name: str, numbers: Any) -> int:
         """float32 of an array, int32 of a list."""

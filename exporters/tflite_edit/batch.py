@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from exporters.tflite_edit import file as tflite_file
+from exporters.tflite_edit import flatbuffer
 
 ANY = -1
 
@@ -18,7 +18,7 @@ def open_batch(path: Path, out: Path) -> None:
     """Whether it then answers to several as to one is for who runs it to see."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = tflite_file.read(path)
+    model = flatbuffer.read(path)
     graph = model.subgraphs[0]
     for tensor in graph.tensors:
         if model.buffers[tensor.buffer].data is None and tensor.shape is not None and len(tensor.shape):
@@ -26,7 +26,7 @@ def open_batch(path: Path, out: Path) -> None:
     for operator in graph.operators:
         if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.RESHAPE:
             _open_reshape(model, graph, operator)
-    tflite_file.write(model, out)
+    flatbuffer.write(model, out)
 
 
 def _open_reshape(model: Any, graph: Any, operator: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from exporters.arithmetic.folding import AS_OPERATORS, AS_QUANTISATION, INPUT, coefficients
-from exporters.tflite_edit import file as tflite_file
+from exporters.tflite_edit import flatbuffer
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
@@ -21,7 +21,7 @@ UINT8_OFFSET = 128
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing, spec: TensorSpec) -> str:
     """Float input: cast, multiply, add. int8: the same and quantise, or only another zero point if that is as exact."""
-    head = _Head(tflite_file.read(path))
+    head = _Head(flatbuffer.read(path))
     scale, shift = coefficients(preprocessing, spec)
     if spec.scale is not None and deviation_steps(spec, scale, shift) <= EXACT_STEPS:
         head.requantise()
@@ -29,7 +29,7 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing, spec: TensorSpec) 
     else:
         head.prepare(scale, shift, quantise=spec.scale is not None)
         how = AS_OPERATORS
-    tflite_file.write(head.model, out)
+    flatbuffer.write(head.model, out)
     return how
 
 

@@ -15,7 +15,7 @@ from edgebench.schema.tensors import relative_error
 from exporters import Scheme
 from exporters.arithmetic import affine
 from exporters.arithmetic.ranges import Histogram, chosen
-from exporters.tflite_edit import file as tflite_file
+from exporters.tflite_edit import flatbuffer
 from exporters.tflite_edit.affine import TfliteGraph
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def prepare(float32: Path, out: Path) -> tuple[Path, str]:
     """
     import numpy as np
 
-    model = tflite_file.read(float32)
+    model = flatbuffer.read(float32)
     if len(model.subgraphs) != 1:
         return float32, ""
     graph = TfliteGraph(model)
@@ -50,7 +50,7 @@ def prepare(float32: Path, out: Path) -> tuple[Path, str]:
     if not done.any:
         return float32, ""
     graph.drop_unread()
-    tflite_file.write(model, out)
+    flatbuffer.write(model, out)
     before, after = (_answers(path) for path in (float32, out))
     error = relative_error(np.concatenate(after), np.concatenate(before))
     if error > affine.LARGEST_ERROR:

@@ -1,4 +1,4 @@
-"""Start a worker, give it a task, read its answers, and say clearly how it died if it did."""
+"""Start a worker, give it a task, read its replies, and say clearly how it died if it did."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ import msgspec
 import exporters
 from edgebench.errors import UserError
 from edgebench.schema.inspection import Looked
-from exporters.inspect import Look
-from exporters.sources.facts import Facts
-from exporters.sources.foreign import Foreign, ForeignRun
-from exporters.workers.answering import Run
-from exporters.workers.worker import Fold, Inspect, Line, Race, Ran
+from exporters import ConversionJob, IsolatedModel
+from exporters.inspect import LookTask
+from exporters.sources.isolated import IsolatedRun
+from exporters.sources.model_summary import ModelSummary
+from exporters.workers.messages import FoldTask, InspectTask, RaceTask, RunResult, RunTask, WorkerReply
 
-# Each is a process with its libraries and the file.
+Task = ConversionJob | RunTask | RaceTask | LookTask | FoldTask | InspectTask | IsolatedModel | IsolatedRun
+
+# Each is a process that holds its libraries and the file.
 MOST_AT_ONCE = 8
 ROOT = Path(exporters.__file__).parents[1]
 
 
 def left_over() -> int:
-    """Processors for the parent's answers while two converters run, at least one."""
+    """Processors that two running converters leave for the parent, at least one."""
     return max(1, (os.cpu_count() or 1) - 2)
 
 
 def at_once() -> int:
-    """Files, of one thread each, that answer at the same time, at least one."""
+    """How many files may run at the same time, with one thread each; at least one."""
     return max(1, min(os.cpu_count() or 1, MOST_AT_ONCE))
 
 
 class Failed(Exception):
-    """A worker did not do its task. seen: what happened, in one line."""
+    """A worker did not do its task. seen: what happened, in one line. log: the file with its output."""
 
     def __init__(self, seen: str, log: Path) -> None:
         super().__init__(seen)
@@ -47,41 +49,41 @@ class Failed(Exception):
         self.log = log
 
 
-class Workers:
+class WorkerPool:
     """Starts processes that keep their logs in `folder`, and can end all that still run (Ctrl-C, or one failed).
 
-    Whoever lets them wait for tasks (`warm`, `run`) closes it.
+    Close it after `warm` or `run`: they leave processes waiting for further tasks.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running: set[Worker] = set()
-        self._idle: dict[tuple[str, str], list[Worker]] = defaultdict(list)
+        self._running: set[WorkerProcess] = set()
+        self._idle: dict[tuple[str, str], list[WorkerProcess]] = defaultdict(list)
         self._lock = threading.Lock()
         self._stopped = False
         self._slots = threading.BoundedSemaphore(at_once())
 
     def warm(self, plugins: Iterable[str]) -> None:
-        """Start their converters, which take seconds to import their libraries, before there is a task for them."""
+        """Start their converters before there is a task for them: importing their libraries takes seconds."""
         for plugin in plugins:
             self._idle["convert", plugin].append(self._worker("convert", plugin))
 
     def close(self) -> None:
-        """End those that wait for a task."""
+        """End the processes that wait for a task."""
         self.dismiss()
 
     def dismiss(self, but: Container[str] = ()) -> None:
-        """The same, but for some plugins'."""
+        """End the processes that wait for a task, but keep those of some plugins."""
         for key in [key for key in self._idle if key[1] not in but]:
             for worker in self._idle.pop(key):
                 worker.close()
 
     @contextmanager
-    def start(self, action: str, plugin: str, *, keep: bool = False) -> Iterator[Worker]:
-        """One that waits already, or a new one. keep: it waits for another task afterwards, if it did this one."""
+    def start(self, action: str, plugin: str, *, keep: bool = False) -> Iterator[WorkerProcess]:
+        """A waiting worker, or a new one. keep: it waits for another task afterwards, unless it failed."""
         with self._lock:
             if self._stopped:
-                raise Failed("it was stopped", self._folder)
+                raise Failed("stopped", self._folder)
             idle = self._idle[action, plugin]
             worker = idle.pop() if idle else self._worker(action, plugin)
             self._running.add(worker)
@@ -96,58 +98,58 @@ class Workers:
             else:
                 worker.close()
 
-    def run(self, plugin: str, task: Run) -> Ran:
-        """Load one artifact in a process apart and let it answer, when a processor is free for it.
+    def run(self, plugin: str, task: RunTask) -> RunResult:
+        """Load one artifact in another process and run it on images, once a processor is free.
 
-        Raises Failed, or the UserError of a file that does not take what it is shown.
+        Raises Failed, or UserError for a file that does not accept the images.
         """
         with self._slots:
             try:
                 return self._run(plugin, task)
-            except Failed:  # perhaps native code that cannot bear more than one image
+            except Failed:  # perhaps native code crashed on more than one image
                 return self._run(plugin, msgspec.structs.replace(task, one_by_one=True))
 
-    def _run(self, plugin: str, task: Run) -> Ran:
+    def _run(self, plugin: str, task: RunTask) -> RunResult:
         with self.start("run", plugin, keep=True) as worker:
             (line,) = worker.answers(task)
         assert line.ran is not None
         return line.ran
 
-    def race(self, plugin: str, task: Race) -> tuple[float, ...]:
+    def race(self, plugin: str, task: RaceTask) -> tuple[float, ...]:
         """The files' median latencies, in seconds."""
         with self.start("race", plugin) as worker:
             (line,) = worker.answers(task)
         return line.latencies_s
 
-    def fold(self, plugin: str, task: Fold) -> str:
-        """Put the preprocessing into an artifact; how that was done."""
+    def fold(self, plugin: str, task: FoldTask) -> str:
+        """Put the preprocessing into an artifact; returns how that was done."""
         with self.start("fold", plugin) as worker:
             (line,) = worker.answers(task)
         return line.folded
 
-    def inspect(self, task: Inspect) -> Facts:
-        """Look into an .onnx file of someone else: what crashes on it is a process that nobody misses."""
+    def inspect(self, task: InspectTask) -> ModelSummary:
+        """Check an untrusted .onnx file: if it crashes its reader, only the worker dies."""
         with self.start("inspect", "onnx") as worker:
             (line,) = worker.answers(task)
-        assert line.facts is not None
-        return line.facts
+        assert line.summary is not None
+        return line.summary
 
-    def look_at(self, foreign: Foreign) -> Facts:
-        """The same for a network of another kind."""
-        with self.start("look-at", foreign.plugin) as worker:
-            (line,) = worker.answers(foreign)
-        assert line.facts is not None
-        return line.facts
+    def look_at(self, isolated: IsolatedModel) -> ModelSummary:
+        """The same for an isolated network."""
+        with self.start("look-at", isolated.plugin) as worker:
+            (line,) = worker.answers(isolated)
+        assert line.summary is not None
+        return line.summary
 
-    def look(self, task: Look) -> Looked:
-        """One look at a stranger's file."""
+    def look(self, task: LookTask) -> Looked:
+        """One step of inspecting an untrusted file."""
         with self.start("look", task.format) as worker:
             (line,) = worker.answers(task)
         assert line.looked is not None
         return line.looked
 
-    def _worker(self, action: str, plugin: str) -> Worker:
-        return Worker(action, plugin, self._folder / f"{plugin}.log")
+    def _worker(self, action: str, plugin: str) -> WorkerProcess:
+        return WorkerProcess(action, plugin, self._folder / f"{plugin}.log")
 
     def stop(self) -> None:
         with self._lock:
@@ -157,10 +159,10 @@ class Workers:
             worker.kill()
 
 
-class Worker:
+class WorkerProcess:
     """A started process. It imports its libraries at once and then waits for the task.
 
-    It holds one end of a pipe, and ends when nobody holds the other any more: this process was killed.
+    It holds one end of a pipe, and ends when the other end is closed: if this process is killed, for example.
     """
 
     def __init__(self, action: str, plugin: str, log: Path) -> None:
@@ -186,7 +188,7 @@ class Worker:
                     env=environment,
                     pass_fds=(lifeline,),
                 )
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the pipe must not leak
             os.close(self._lifeline)
             raise
         finally:
@@ -204,22 +206,20 @@ class Worker:
             self._lifeline = -1
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None and not stream.closed:
-                with suppress(BrokenPipeError):  # of a task that it did not live to read
+                with suppress(BrokenPipeError):  # it died before it read its task
                     stream.close()
 
-    def answers(
-        self, task: exporters.Job | Run | Race | Look | Fold | Inspect | Foreign | ForeignRun
-    ) -> Iterator[Line]:
-        """Send the task; every answer as it comes. Raises Failed, or the UserError that the worker raised."""
+    def answers(self, task: Task) -> Iterator[WorkerReply]:
+        """Send the task and yield every reply as it comes. Raises Failed, or the UserError that the worker raised."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             self._process.stdin.write(msgspec.json.encode(task) + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it died; what it said, or its exit status, is read below
+            pass  # it died; its last reply or its exit status is read below
         for raw in self._process.stdout:
-            line = msgspec.json.decode(raw, type=Line)
+            line = msgspec.json.decode(raw, type=WorkerReply)
             if line.done:
                 return
             if line.failed is None:
@@ -230,14 +230,14 @@ class Worker:
                 raise Failed(f"{line.failed.where}: {line.failed.seen}", self._log)
         status = self._process.wait()
         if status < 0:
-            raise Failed(f"the process was ended by {signal.Signals(-status).name}", self._log)
+            raise Failed(f"the process was killed by {signal.Signals(-status).name}", self._log)
         if status:
             raise Failed(f"the process ended with status {status}", self._log)
-        raise Failed("the process ended without an answer", self._log)
+        raise Failed("the process ended without a reply", self._log)
 
 
 def _places(folder: Path) -> dict[str, str]:
-    """For what libraries leave behind: torch and TensorFlow in TMPDIR, Keras in a home that has no settings."""
+    """Where libraries put their leftovers: torch and TensorFlow in TMPDIR, Keras in a home that has no settings."""
     places = {"TMPDIR": str(folder)}
     if "KERAS_HOME" not in os.environ and not Path("~/.keras").expanduser().exists():
         places["KERAS_HOME"] = str(folder / "keras")

@@ -17,14 +17,13 @@ import exporters
 from edgebench import deploy
 from edgebench.analysis import stats
 from edgebench.errors import UserError
-from edgebench.export import Exported, export
+from edgebench.export import Exported, ExportOptions, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
-from edgebench.schema import bundle, checkpoint, plan
-from edgebench.schema import tensors as parity
+from edgebench.schema import bundle, checkpoint, plan, tensors
 from edgebench.schema.targets import Target
-from exporters.workers import answering, process
-from exporters.workers.answering import Run
+from exporters.workers import inference, process
+from exporters.workers.messages import RunTask
 from tests.support.exported import ALL, by_name, read
 from tests.support.exported import dense as dense
 from tests.support.exported import exported as exported
@@ -110,9 +109,9 @@ def test_golden_files_feed_the_artifact_as_they_are(exported: Exported) -> None:
         answers = raw.astype(np.float32)
         if sink.scale is not None:
             answers = (answers - sink.zero_point) * np.float32(sink.scale)
-        assert parity.relative_error(answers, expected) <= 1e-5
+        assert tensors.relative_error(answers, expected) <= 1e-5
         reference = read(exported, artifact.golden.reference, "float32", (count, 10))
-        assert parity.agreement(expected, reference) >= 0.9
+        assert tensors.agreement(expected, reference) >= 0.9
 
 
 def test_golden_inputs_are_test_images_of_all_classes(exported: Exported, mini: Dataset) -> None:
@@ -212,17 +211,17 @@ def test_in_batches_a_file_answers_as_it_does_alone(
         return opened.run(image)
 
     np.save(tmp_path / "images.npy", mini.test.images[:count])
-    task = Run(
+    task = RunTask(
         str(exported.path / artifact.content.file),
         str(tmp_path / "images.npy"),
         mini.preprocessing,
         str(tmp_path / "a"),
     )
     spied = dataclasses.replace(opened, run=run)
-    in_batches = answering.answers(exporter, spied, opened.inputs[0], task)
-    assert len(asked) == (count if artifact.format == "torch" else answering.BATCH)
+    in_batches = inference.answers(exporter, spied, opened.inputs[0], task)
+    assert len(asked) == (count if artifact.format == "torch" else inference.BATCH)
     one_by_one = msgspec.structs.replace(task, one_by_one=True)
-    assert np.array_equal(in_batches, answering.answers(exporter, opened, opened.inputs[0], one_by_one))
+    assert np.array_equal(in_batches, inference.answers(exporter, opened, opened.inputs[0], one_by_one))
 
 
 def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:
@@ -243,25 +242,25 @@ def test_files_take_one_image_or_on_request_any_number(
     from exporters import tflite
 
     formats = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"]
-    dynamic = export(dense.path, formats=formats, dynamic_batch=True, out=folder / "dynamic")
+    dynamic = export(dense.path, ExportOptions(formats=formats, dynamic_batch=True), out=folder / "dynamic")
     images = mini.preprocessing.apply(mini.test.images[:5])
     for name in formats[:2]:
         sessions = [onnxruntime.InferenceSession(made.path / f"{name}.onnx") for made in (exported, dynamic)]
         assert [session.get_inputs()[0].shape for session in sessions] == [[1, 1, 28, 28], ["batch", 1, 28, 28]]
         one_by_one = [sessions[0].run(None, {"input": image[None]})[0] for image in images]
         together = sessions[1].run(None, {"input": images})[0]
-        assert parity.relative_error(together, np.concatenate(one_by_one)) < 1e-5
+        assert tensors.relative_error(together, np.concatenate(one_by_one)) < 1e-5
     for name in formats[2:]:
         opened = [tflite.open_artifact(made.path / f"{name}.tflite") for made in (exported, dynamic)]
-        stored = parity.to_stored(images, opened[0].inputs[0])
+        stored = tensors.to_stored(images, opened[0].inputs[0])
         one_by_one = [opened[0].run(image[None]).copy() for image in stored]
         assert opened[1].run_many is not None
         together = opened[1].run_many(stored)
         assert together.shape == (5, 10)
-        assert parity.relative_error(together.astype(np.float32), np.concatenate(one_by_one)) < 1e-5
+        assert tensors.relative_error(together.astype(np.float32), np.concatenate(one_by_one)) < 1e-5
         assert np.array_equal(opened[1].run(stored[:1]), one_by_one[0])  # a device that knows nothing of it takes one
     with pytest.raises(UserError, match="torch-fp32 takes one image at a time"):
-        export(dense.path, formats=["torch-fp32"], dynamic_batch=True, out=folder / "never")
+        export(dense.path, ExportOptions(formats=["torch-fp32"], dynamic_batch=True), out=folder / "never")
     assert not (folder / "never").exists()
 
 
@@ -271,7 +270,7 @@ def test_files_are_the_same_bytes_each_time(
     """And so `deploy` sends nothing twice. Neither the source's file name matters nor how many files answer at once."""
     monkeypatch.setattr(process.os, "cpu_count", lambda: 8)
     formats = ["onnx-fp32", "onnx-int8"]
-    again = export(dense.path, formats=formats, out=folder / "again")
+    again = export(dense.path, ExportOptions(formats=formats), out=folder / "again")
     for name in formats:
         assert by_name(again)[name].content == by_name(exported)[name].content
         assert by_name(again)[name].parity == by_name(exported)[name].parity
@@ -283,7 +282,7 @@ def test_a_poisoned_test_split_changes_no_file(
     """Calibration and choice must not look at the test split: with other test images, the same bytes come out."""
     poisoned = dataclasses.replace(mini, test=Split(255 - mini.test.images, mini.test.labels))
     monkeypatch.setattr(data, "load", lambda name: poisoned)
-    made = export(dense.path, formats=["onnx-int8"], out=folder / "poisoned")
+    made = export(dense.path, ExportOptions(formats=["onnx-int8"]), out=folder / "poisoned")
     before, after = by_name(exported)["onnx-int8"], by_name(made)["onnx-int8"]
     assert after.content == before.content
     assert after.parity is not None
@@ -296,7 +295,7 @@ def test_another_calibration_set_is_used(
 ) -> None:
     dim = dataclasses.replace(mini, name="dim", train=Split(mini.train.images // 2, mini.train.labels))
     monkeypatch.setattr(data, "load", {"dim": dim, "fashion-mnist-mini": mini}.__getitem__)
-    made = export(dense.path, formats=["onnx-int8"], calibration="dim", out=folder / "dim")
+    made = export(dense.path, ExportOptions(formats=["onnx-int8"], calibration="dim"), out=folder / "dim")
     after = by_name(made)["onnx-int8"]
     assert after.content != by_name(exported)["onnx-int8"].content
     assert "the training split of dim" in after.notes["calibration"]
@@ -308,8 +307,8 @@ def test_a_bundle_is_replaced_whole_and_nothing_else_is(
     exported: Exported, dense: checkpoint.Checkpoint, tmp_path: Path
 ) -> None:
     out = tmp_path / "bundle"
-    export(dense.path, formats=["onnx-fp32", "onnx-int8"], out=out)
-    export(dense.path, formats=["onnx-fp32"], out=out)
+    export(dense.path, ExportOptions(formats=["onnx-fp32", "onnx-int8"]), out=out)
+    export(dense.path, ExportOptions(formats=["onnx-fp32"]), out=out)
     assert not (out / "onnx-int8.onnx").exists()
     assert len(bundle.load(out).artifacts) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
@@ -317,7 +316,7 @@ def test_a_bundle_is_replaced_whole_and_nothing_else_is(
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="is not a bundle"):
-        export(dense.path, formats=["onnx-fp32"], out=mine)
+        export(dense.path, ExportOptions(formats=["onnx-fp32"]), out=mine)
     assert (mine / "thesis.txt").read_text() == "years of work"
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from edgebench.schema.bundle import TensorSpec
-from exporters import Opened
-from exporters.workers import answering, process
-from exporters.workers.answering import BATCH, LEAST_BATCHES, Run
+from exporters import OpenedArtifact
+from exporters.workers import inference, process
+from exporters.workers.inference import BATCH, LEAST_BATCHES
+from exporters.workers.messages import RunResult, RunTask, WorkerReply
 from exporters.workers.process import Failed
-from exporters.workers.worker import Line, Ran
 
 COUNT = BATCH * LEAST_BATCHES + 3
 INPUT = TensorSpec("input", (1, 1, 2, 2), "float32", "NCHW")
@@ -35,7 +35,7 @@ class Pretended:
         self.alone: list[int] = []
         self.batches: list[int] = []
         self.no_copy: Exception | None = None
-        self.opened = Opened((INPUT,), (OUTPUT,), "pretended", self._run)
+        self.opened = OpenedArtifact((INPUT,), (OUTPUT,), "pretended", self._run)
 
     def _run(self, image: np.ndarray) -> np.ndarray:
         self.alone.append(int(image.flat[0]))
@@ -45,7 +45,7 @@ class Pretended:
         self.batches.append(len(images))
         return self.spoil(images.reshape(-1, 4).copy())
 
-    def open_for_batches(self, path: Path, out: Path) -> Opened | None:
+    def open_for_batches(self, path: Path, out: Path) -> OpenedArtifact | None:
         out.touch()
         if self.no_copy:
             raise self.no_copy
@@ -60,18 +60,18 @@ def images(tmp_path: Path) -> np.ndarray:
 
 
 @pytest.fixture
-def task(images: np.ndarray, tmp_path: Path) -> Run:
-    return Run("artifact", str(tmp_path / "images.npy"), None, str(tmp_path / "answers.npy"), itself=(0, GOLDEN))
+def task(images: np.ndarray, tmp_path: Path) -> RunTask:
+    return RunTask("artifact", str(tmp_path / "images.npy"), None, str(tmp_path / "answers.npy"), itself=(0, GOLDEN))
 
 
-def answers(runtime: Any, task: Run) -> np.ndarray:
-    found = answering.answers(runtime, runtime.opened, INPUT, task)
+def answers(runtime: Any, task: RunTask) -> np.ndarray:
+    found = inference.answers(runtime, runtime.opened, INPUT, task)
     assert np.array_equal(found, np.load(task.images).reshape(len(found), 4))
     assert sorted(path.name for path in Path(task.answers).parent.iterdir()) == ["images.npy"]
     return found
 
 
-def test_the_first_batch_and_the_golden_images_are_answered_alone_the_others_together(task: Run) -> None:
+def test_the_first_batch_and_the_golden_images_are_answered_alone_the_others_together(task: RunTask) -> None:
     runtime = Pretended()
     answers(runtime, task)
     assert runtime.alone == [4 * index for index in (*range(BATCH), GOLDEN)]
@@ -91,14 +91,16 @@ def where_a_golden_image_is(found: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     "spoil", [at_one_place, where_a_golden_image_is, lambda found: found[:1], lambda found: found * np.nan]
 )
-def test_batches_that_are_answered_otherwise_are_not_used(spoil: Callable[[np.ndarray], np.ndarray], task: Run) -> None:
+def test_batches_that_are_answered_otherwise_are_not_used(
+    spoil: Callable[[np.ndarray], np.ndarray], task: RunTask
+) -> None:
     runtime = Pretended(spoil)
     answers(runtime, task)
     assert runtime.batches
     assert runtime.alone[-COUNT:] == [4 * index for index in range(COUNT)]
 
 
-def test_a_network_that_cannot_have_batches_answers_alone(task: Run) -> None:
+def test_a_network_that_cannot_have_batches_answers_alone(task: RunTask) -> None:
     runtime = Pretended()
     runtime.no_copy = RuntimeError("reshape to 1x4")
     answers(runtime, task)
@@ -107,14 +109,14 @@ def test_a_network_that_cannot_have_batches_answers_alone(task: Run) -> None:
     answers(alone, task)
 
 
-def test_large_images_are_answered_alone(task: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_answered_alone(task: RunTask, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Pretended()
-    monkeypatch.setattr(answering, "LARGEST_IMAGE", 3)
+    monkeypatch.setattr(inference, "LARGEST_IMAGE", 3)
     answers(runtime, task)
     assert not runtime.batches
 
 
-def test_a_few_images_and_those_that_must_be_are_answered_alone(task: Run, images: np.ndarray) -> None:
+def test_a_few_images_and_those_that_must_be_are_answered_alone(task: RunTask, images: np.ndarray) -> None:
     runtime = Pretended()
     answers(runtime, msgspec.structs.replace(task, one_by_one=True))
     np.save(task.images, images[: BATCH * LEAST_BATCHES - 1])
@@ -123,23 +125,23 @@ def test_a_few_images_and_those_that_must_be_are_answered_alone(task: Run, image
 
 
 def test_a_process_that_batches_kill_is_asked_again_one_by_one(
-    task: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: RunTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Run] = []
+    asked: list[RunTask] = []
 
     class Fragile:
         def __init__(self, action: str, plugin: str, log: Path) -> None:
             self.log = log
 
-        def answers(self, task: Run) -> Iterator[Line]:
+        def answers(self, task: RunTask) -> Iterator[WorkerReply]:
             asked.append(task)
             if not task.one_by_one:
                 raise Failed("the process was ended by SIGSEGV", self.log)
-            yield Line(ran=Ran((INPUT,), (OUTPUT,), "pretended"))
+            yield WorkerReply(ran=RunResult((INPUT,), (OUTPUT,), "pretended"))
 
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(process, "Worker", Fragile)
-    assert process.Workers(tmp_path).run("onnx", task).runtime == "pretended"
+    monkeypatch.setattr(process, "WorkerProcess", Fragile)
+    assert process.WorkerPool(tmp_path).run("onnx", task).runtime == "pretended"
     assert asked == [task, msgspec.structs.replace(task, one_by_one=True)]

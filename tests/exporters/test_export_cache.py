@@ -13,18 +13,18 @@ import pytest
 
 import exporters
 from edgebench.errors import BadFile
-from edgebench.export import Exported, export
+from edgebench.export import Exported, ExportOptions, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
 from edgebench.progress import Silent
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.preprocessing import Preprocessing
-from exporters import Asked, Choice, Kernels
-from exporters.pipeline import cache as _cache
-from exporters.pipeline.cache import Cache
-from exporters.pipeline.material import Material
-from exporters.sources.parent import Parent
+from exporters import ArtifactOptions, Choice, Kernels
+from exporters.pipeline import artifact_cache
+from exporters.pipeline.artifact_cache import ArtifactCache
+from exporters.pipeline.export_images import ExportImages
+from exporters.sources.source_model import SourceModel
 from tests.conftest import run_cli
 
 pytestmark = pytest.mark.export
@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(network: Path, folder: Path, *formats: str, out: str = "out") -> tuple[Exported, list[str]]:
     said = Said()
-    made = export(network, formats=formats, cache=folder, out=folder.with_name(out), progress=said)
+    made = export(network, ExportOptions(formats=formats), cache=folder, out=folder.with_name(out), progress=said)
     return made, said.about_the_cache
 
 
@@ -85,7 +85,7 @@ def test_only_what_is_new_is_made(network: Path, folder: Path, monkeypatch: pyte
     assert second.bundle.artifacts[1] == first.bundle.artifacts[0]
     assert bundle.load(second.path) == second.bundle
 
-    monkeypatch.setattr("exporters.pipeline.asking.evidence", None)  # nothing is asked for
+    monkeypatch.setattr("exporters.pipeline.reference_data.collect", None)  # nothing is asked for
     third, said = run(network, folder, "onnx-fp16", "onnx-fp32", out="third")
     assert said == ["from the cache: onnx-fp16, onnx-fp32"]
     assert third.bundle.artifacts == second.bundle.artifacts
@@ -114,7 +114,7 @@ def test_a_damaged_entry_is_noticed_and_made_anew(network: Path, folder: Path, f
     if file == "bundle.json":
         path.write_bytes(content[: len(content) // 2])
     second, said = run(network, folder, "onnx-fp32")
-    assert said == ["damaged in the cache, made anew: onnx-fp32"]
+    assert said == ["damaged in the cache, made again: onnx-fp32"]
     assert second.bundle.artifacts == first.bundle.artifacts
     _, said = run(network, folder, "onnx-fp32")
     assert said == ["from the cache: onnx-fp32"]
@@ -139,11 +139,11 @@ def mini() -> Dataset:
 
 
 @pytest.fixture
-def material(mini: Dataset) -> Material:
-    return Material(mini, mini.calibration(), mini.name, mini.preprocessing)
+def images(mini: Dataset) -> ExportImages:
+    return ExportImages(mini, mini.calibration(), mini.name, mini.preprocessing)
 
 
-PARENT = Parent(
+PARENT = SourceModel(
     name="net",
     where="net.onnx",
     path=Path("net.onnx"),
@@ -160,55 +160,55 @@ PARENT = Parent(
 
 
 def entry(
-    material: Material | None, choice: Choice = ONNX_FP32, parent: Parent = PARENT, **options: Any
+    images: ExportImages | None, choice: Choice = ONNX_FP32, parent: SourceModel = PARENT, **options: Any
 ) -> Path | None:
-    return Cache(Path("kept"), _cache.basis(parent, material, Asked(**options))).entry(choice)
+    return ArtifactCache(Path("kept"), artifact_cache.basis(parent, images, ArtifactOptions(**options))).entry(choice)
 
 
 def inverted(split: Split) -> Split:
     return Split(255 - split.images, split.labels)
 
 
-def test_everything_that_decides_is_in_the_name(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = material.images
+def test_everything_that_decides_is_in_the_name(images: ExportImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = images.dataset
     replace = dataclasses.replace
     entries = {
-        "as it was": entry(material),
-        "another network": entry(material, parent=replace(PARENT, digest="1" * 64)),
-        "another size": entry(material, parent=replace(PARENT, input_shape=(1, 32, 32))),
-        "other test images": entry(replace(material, images=replace(images, test=inverted(images.test)))),
+        "as it was": entry(images),
+        "another network": entry(images, parent=replace(PARENT, digest="1" * 64)),
+        "another size": entry(images, parent=replace(PARENT, input_shape=(1, 32, 32))),
+        "other test images": entry(replace(images, dataset=replace(dataset, test=inverted(dataset.test)))),
         "other labels": entry(
-            replace(material, images=replace(images, test=Split(images.test.images, images.test.labels[::-1].copy())))
+            replace(images, dataset=replace(dataset, test=Split(dataset.test.images, dataset.test.labels[::-1].copy())))
         ),
         "other validation images": entry(
-            replace(material, images=replace(images, validation=inverted(images.validation)))
+            replace(images, dataset=replace(dataset, validation=inverted(dataset.validation)))
         ),
-        "other calibration images": entry(replace(material, calibration=inverted(material.calibration))),
-        "other preprocessing": entry(replace(material, preprocessing=Preprocessing((0.5,), (0.5,)))),
+        "other calibration images": entry(replace(images, calibration=inverted(images.calibration))),
+        "other preprocessing": entry(replace(images, preprocessing=Preprocessing((0.5,), (0.5,)))),
         "no images": entry(None),
-        "another precision": entry(material, ONNX_FP16),
-        "another exporter": entry(material, Choice("onnx-fp32", "onnx-dynamic", "fp32")),
-        "folded": entry(material, fold=True),
-        "any batch": entry(material, dynamic_batch=True),
+        "another precision": entry(images, ONNX_FP16),
+        "another exporter": entry(images, Choice("onnx-fp32", "onnx-dynamic", "fp32")),
+        "folded": entry(images, fold=True),
+        "any batch": entry(images, dynamic_batch=True),
     }
-    monkeypatch.setattr(_cache, "_version", lambda package: "0.0")
-    entries["other libraries"] = entry(material)
-    monkeypatch.setattr(_cache, "_code_sha256", lambda: "")
-    entries["other code"] = entry(material)
+    monkeypatch.setattr(artifact_cache, "_version", lambda package: "0.0")
+    entries["other libraries"] = entry(images)
+    monkeypatch.setattr(artifact_cache, "_code_sha256", lambda: "")
+    entries["other code"] = entry(images)
     assert None not in entries.values()
     assert len(set(entries.values())) == len(entries)
 
 
-def test_what_does_not_decide_is_not(material: Material) -> None:
-    assert entry(material) == entry(material, max_drop=0.01), "of accuracy that INT8 may cost"
-    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, max_drop=0.01)
-    assert entry(material) == entry(material, kernels=Kernels(7)), "which only INT8 has to mind"
-    assert entry(material, ONNX_INT8) != entry(material, ONNX_INT8, kernels=Kernels(7))
-    assert entry(material) == entry(material, parent=dataclasses.replace(PARENT, name="other", where="other.onnx"))
+def test_what_does_not_decide_is_not(images: ExportImages) -> None:
+    assert entry(images) == entry(images, max_drop_points=1), "of accuracy that INT8 may cost"
+    assert entry(images, ONNX_INT8) != entry(images, ONNX_INT8, max_drop_points=1)
+    assert entry(images) == entry(images, kernels=Kernels(7)), "which only INT8 has to mind"
+    assert entry(images, ONNX_INT8) != entry(images, ONNX_INT8, kernels=Kernels(7))
+    assert entry(images) == entry(images, parent=dataclasses.replace(PARENT, name="other", where="other.onnx"))
 
 
-def test_code_that_is_imported_is_never_known_beforehand(material: Material) -> None:
-    assert entry(material, parent=dataclasses.replace(PARENT, kind="module", digest="")) is None
+def test_code_that_is_imported_is_never_known_beforehand(images: ExportImages) -> None:
+    assert entry(images, parent=dataclasses.replace(PARENT, kind="module", digest="")) is None
 
 
 # ------------------------------------------------------------------ the folder
@@ -219,8 +219,8 @@ def made(relu_bundle: Path) -> tuple[Path, Artifact]:
     return relu_bundle, bundle.load(relu_bundle).artifacts[0]
 
 
-def store(folder: Path, number: int, largest_bytes: int = 10**9) -> Cache:
-    return Cache(folder, {"number": number}, largest_bytes)
+def store(folder: Path, number: int, largest_bytes: int = 10**9) -> ArtifactCache:
+    return ArtifactCache(folder, {"number": number}, largest_bytes)
 
 
 def test_the_entry_used_longest_ago_goes_first(folder: Path, made: tuple[Path, Artifact], tmp_path: Path) -> None:

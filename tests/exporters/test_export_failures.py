@@ -14,7 +14,7 @@ import pytest
 
 import exporters
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
-from edgebench.export import check_made, export
+from edgebench.export import ExportOptions, check_made, export
 from edgebench.schema import bundle, checkpoint
 from exporters.pipeline import publishing
 from exporters.workers import process
@@ -34,7 +34,7 @@ def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> 
     package = tmp_path / "more" / "exporters"
     package.mkdir(parents=True)
     (package / "bad.py").write_text(
-        "from exporters.onnx import *\nfrom exporters.onnx import open_artifact\nfrom exporters import Made\n"
+        "from exporters.onnx import *\nfrom exporters.onnx import open_artifact\nfrom exporters import ConvertedFile\n"
         "FORMAT, SUFFIX, SOURCES, PRECISIONS, PACKAGES, EXTRA = "
         "'onnx', '.onnx', ('checkpoint',), ('fp16',), ('onnx',), 'export'\n" + body
     )
@@ -60,7 +60,7 @@ def test_a_converter_that_fails(
 ) -> None:
     write_plugin(tmp_path, monkeypatch, body)
     with pytest.raises(UserError, match=words) as raised:
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "out" / "x")
+        export(dense.path, ExportOptions(formats=["bad-fp16"]), out=tmp_path / "out" / "x")
     log = tmp_path / "out" / "x-bad.log"
     assert str(log) in raised.value.remedy
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["x-bad.log"], "no half bundle may stay"
@@ -71,12 +71,12 @@ def test_an_artifact_that_crashes_its_runtime(
 ) -> None:
     body = (
         "def convert(job):\n from pathlib import Path; out = Path(job.folder) / 'a'; out.write_bytes(b'x')\n"
-        " yield Made('fp16', str(out))\n"
+        " yield ConvertedFile('fp16', str(out))\n"
         "def open_artifact(path):\n import os; os.abort()\n"
     )
     write_plugin(tmp_path, monkeypatch, body)
     with pytest.raises(UserError, match="ended by SIGABRT"):
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+        export(dense.path, ExportOptions(formats=["bad-fp16"]), out=tmp_path / "x")
 
 
 def with_other_bias(bias: str) -> str:
@@ -88,7 +88,7 @@ def with_other_bias(bias: str) -> str:
         " tensor = next(t for t in model.graph.initializer if 'classifier.bias' in t.name)\n"
         " bias = numpy_helper.to_array(tensor)\n"
         f" tensor.CopyFrom(numpy_helper.from_array({bias}, tensor.name))\n"
-        " onnx.save(model, str(out)); yield Made('fp16', str(out))\n"
+        " onnx.save(model, str(out)); yield ConvertedFile('fp16', str(out))\n"
     )
 
 
@@ -98,7 +98,7 @@ def test_another_network_in_the_clothes_of_this_one_is_refused(
     """A converter that mixes up weights gives a file that loads, runs, and answers something else."""
     write_plugin(tmp_path, monkeypatch, with_other_bias("bias[::-1].copy() + 1"))
     with pytest.raises(UserError, match=r"dense-bad-fp16: its answers to 2000 images differ"):
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+        export(dense.path, ExportOptions(formats=["bad-fp16"]), out=tmp_path / "x")
 
 
 def test_a_file_whose_answers_overflow_is_refused(
@@ -107,17 +107,17 @@ def test_a_file_whose_answers_overflow_is_refused(
     """As half precision does to a network that answers beyond 65,504."""
     write_plugin(tmp_path, monkeypatch, with_other_bias("bias * float('inf')"))
     with pytest.raises(UserError, match=r"dense-bad-fp16: some of its answers are not numbers"):
-        export(dense.path, formats=["bad-fp16"], out=tmp_path / "x")
+        export(dense.path, ExportOptions(formats=["bad-fp16"]), out=tmp_path / "x")
 
 
 def test_a_failed_export_leaves_the_old_bundle(
     dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out" / "bundle"
-    before = export(dense.path, formats=["onnx-fp32"], out=out).bundle
+    before = export(dense.path, ExportOptions(formats=["onnx-fp32"]), out=out).bundle
     write_plugin(tmp_path, monkeypatch, "def convert(job):\n raise RuntimeError('no')\n")
     with pytest.raises(UserError):
-        export(dense.path, formats=["bad-fp16"], out=out)
+        export(dense.path, ExportOptions(formats=["bad-fp16"]), out=out)
     assert bundle.load(out) == before
 
 
@@ -171,7 +171,7 @@ def test_a_library_that_is_not_installed_is_a_reason_too(
     assert [one.format for one in made.bundle.failed] == ["bad-fp16"]
     assert "'no_such_package' is not installed" in made.bundle.failed[0].reason
     with pytest.raises(MissingPackage):
-        export(dense.path, formats=["onnx-fp32", "bad-fp16"], out=tmp_path / "y")
+        export(dense.path, ExportOptions(formats=["onnx-fp32", "bad-fp16"]), out=tmp_path / "y")
 
 
 def test_interrupting_ends_the_workers_and_leaves_nothing(
@@ -271,7 +271,7 @@ def test_names_that_cannot_be_made(
     dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'onnx-int8'"):
-        export(dense.path, formats=["onnx-in8"], out=tmp_path / "x")
+        export(dense.path, ExportOptions(formats=["onnx-in8"]), out=tmp_path / "x")
     with pytest.raises(BadFile, match="no such file"):
         export(tmp_path / "nothing.safetensors", out=tmp_path / "x")
     (tmp_path / "net.pth").write_bytes(b"x")
@@ -282,4 +282,4 @@ def test_names_that_cannot_be_made(
         exporters.importlib.util, "find_spec", lambda name: None if name == "litert_torch" else real(name)
     )
     with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[export\]'"):
-        export(dense.path, formats=["tflite-fp32"], out=tmp_path / "x")
+        export(dense.path, ExportOptions(formats=["tflite-fp32"]), out=tmp_path / "x")

@@ -12,16 +12,15 @@ import pytest
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset
-from edgebench.schema import bundle
-from edgebench.schema import tensors as parity
+from edgebench.schema import bundle, tensors
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from edgebench.train import train
 from exporters.arithmetic.folding import AS_OPERATORS, AS_QUANTISATION, coefficients
-from exporters.tflite_edit import folding as tflite_folding
+from exporters.tflite_edit import folding
 from tests.conftest import DATA, run_cli
 from tests.support.exported import coloured as coloured
 
@@ -39,7 +38,7 @@ def answers(plugin: str, path: Path, images: Path, preprocessing: Preprocessing,
     """As a worker gets them: what the artifact says to every image."""
     opened = exporters.load(plugin).open_artifact(path)
     spec = bundle.raw(opened.inputs[0]) if folded else opened.inputs[0]
-    return np.concatenate([opened.run(one) for one in parity.each_batch(images, preprocessing, spec, 1)])
+    return np.concatenate([opened.run(one) for one in tensors.each_batch(images, preprocessing, spec, 1)])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_bytes_are_answered_like_prepared_numbers(grey: Path, tmp_path: Path, na
     before = answers(plugin, DATA / "bundle" / name, grey, GREY, folded=False)
     after = answers(plugin, tmp_path / name, grey, GREY, folded=True)
     if "fp32" in name:
-        assert parity.relative_error(after, before) < 1e-6
+        assert tensors.relative_error(after, before) < 1e-6
     else:
         assert np.array_equal(after, before), "not one step of the quantisation may change"
 
@@ -81,7 +80,7 @@ def test_int8_whose_steps_are_not_those_of_a_byte_gets_operators(grey: Path, tmp
 def test_what_counts_as_the_steps_of_a_byte() -> None:
     def steps(preprocessing: Preprocessing, scale: float, zero_point: int, channels: int = 1) -> float:
         spec = TensorSpec("x", (1, 2, 2, channels), "int8", "NHWC", scale, zero_point)
-        return tflite_folding.deviation_steps(spec, *coefficients(preprocessing, spec))
+        return folding.deviation_steps(spec, *coefficients(preprocessing, spec))
 
     assert steps(Preprocessing((0.0,), (1.0,)), 1 / 255, -128) == pytest.approx(0, abs=1e-3)
     assert steps(Preprocessing((0.5,), (0.5,)), 2 / 255, 0) == pytest.approx(0.5, abs=1e-3)
@@ -149,18 +148,20 @@ def test_torch_archives_are_folded(tmp_path: Path, dtype: str) -> None:
     assert fold("torch", tmp_path / "net.pt2", tmp_path / "folded.pt2", COLOURED) == AS_OPERATORS
     before = answers("torch", tmp_path / "net.pt2", tmp_path / "images.npy", COLOURED, folded=False)
     after = answers("torch", tmp_path / "folded.pt2", tmp_path / "images.npy", COLOURED, folded=True)
-    assert parity.relative_error(after, before) < (1e-5 if dtype == "float32" else 5e-3)
+    assert tensors.relative_error(after, before) < (1e-5 if dtype == "float32" else 5e-3)
 
 
 def test_what_cannot_be_folded_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = DATA / "bundle" / "onnx-fp32.onnx"
     with pytest.raises(UserError, match="no data set is named"):
-        export(source, formats=["onnx-fp32"], fold=True, out=tmp_path / "out")
+        export(source, ExportOptions(formats=["onnx-fp32"], fold=True), out=tmp_path / "out")
     full = data.load("fashion-mnist-mini")
     resized = dataclasses.replace(full, preprocessing=Preprocessing((0.286,), (0.353,), (28, 28)))
     monkeypatch.setattr(data, "load", lambda name: resized)
     with pytest.raises(UserError, match="are resized for this network"):
-        export(source, formats=["onnx-fp32"], dataset="fashion-mnist-mini", fold=True, out=tmp_path / "out")
+        export(
+            source, ExportOptions(formats=["onnx-fp32"], dataset="fashion-mnist-mini", fold=True), out=tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -174,7 +175,7 @@ def test_folded_files_are_exported_deployed_and_measured(
     monkeypatch.setattr(data, "load", lambda name: coloured)
     network = train("ultralight", "coloured", epochs=8, out=tmp_path / "net.safetensors")
     names = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"]
-    made = export(network.path, formats=names, fold=True, out=tmp_path / "bundles" / "net")
+    made = export(network.path, ExportOptions(formats=names, fold=True), out=tmp_path / "bundles" / "net")
     raw = coloured.test.images[data.balanced_index(coloured.test.labels, 32)]
     for artifact in made.bundle.artifacts:
         (spec,) = artifact.inputs

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data, training
 from edgebench.networks.data import Dataset
 from edgebench.schema import checkpoint
@@ -39,7 +39,9 @@ def test_a_network_of_resized_images_is_exported_and_proved_on_them(
     recipe = msgspec.structs.replace(training.recipe("default", 4), resize=(24, 16))
     made = train("ultralight", "coloured", recipe=recipe, out=tmp_path / "larger.safetensors")
     assert made.about.input_shape == (3, 24, 16)
-    onnx, int8 = export(made.path, formats=["onnx-fp32", "onnx-int8"], out=tmp_path / "out").bundle.artifacts
+    onnx, int8 = export(
+        made.path, ExportOptions(formats=["onnx-fp32", "onnx-int8"]), out=tmp_path / "out"
+    ).bundle.artifacts
     assert onnx.inputs[0].shape == (1, 3, 24, 16)
     assert onnx.parity and onnx.parity.top1_agreement == 1
     assert int8.parity and int8.parity.top1_agreement > 0.9
@@ -48,7 +50,11 @@ def test_a_network_of_resized_images_is_exported_and_proved_on_them(
 def test_layouts_of_colour_images_that_are_not_square(
     coloured: Dataset, coloured_checkpoint: checkpoint.Checkpoint, tmp_path: Path
 ) -> None:
-    made = export(coloured_checkpoint.path, formats=["onnx-fp32", "tflite-fp32", "tflite-int8"], out=tmp_path / "out")
+    made = export(
+        coloured_checkpoint.path,
+        ExportOptions(formats=["onnx-fp32", "tflite-fp32", "tflite-int8"]),
+        out=tmp_path / "out",
+    )
     onnx, tflite, int8 = made.bundle.artifacts
     assert (onnx.inputs[0].shape, onnx.inputs[0].layout) == ((1, 3, 20, 12), "NCHW")
     assert (tflite.inputs[0].shape, tflite.inputs[0].layout) == ((1, 20, 12, 3), "NHWC")

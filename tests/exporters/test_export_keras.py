@@ -11,7 +11,7 @@ import pytest
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.export import Exported, export
+from edgebench.export import Exported, ExportOptions, export
 from edgebench.progress import Silent
 
 pytestmark = pytest.mark.export
@@ -68,7 +68,7 @@ def test_a_keras_network_becomes_tflite(
     if name == "net.keras":
         made = request.getfixturevalue("by_default").made
     else:
-        made = export(keras_files / name, formats=["tflite-fp32"], out=tmp_path / "out")
+        made = export(keras_files / name, ExportOptions(formats=["tflite-fp32"]), out=tmp_path / "out")
     (artifact,) = [one for one in made.bundle.artifacts if one.precision == "fp32"]
     assert (artifact.inputs[0].shape, artifact.inputs[0].layout) == ((1, 20, 12, 3), "NHWC")
     assert (artifact.macs, artifact.parameters) == (18 * 10 * 8 * 27 + 8 * 6, 8 * 27 + 8 + 8 * 6 + 6)
@@ -87,4 +87,4 @@ def test_a_keras_network_becomes_tflite_only_and_that_is_said(by_default: Told) 
 @pytest.mark.slow
 def test_a_keras_file_with_code_in_it(keras_files: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="without running code"):
-        export(keras_files / "code.keras", formats=["tflite-fp32"], out=tmp_path / "out")
+        export(keras_files / "code.keras", ExportOptions(formats=["tflite-fp32"]), out=tmp_path / "out")

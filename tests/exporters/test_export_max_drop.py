@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench.export import doubts, export
+from edgebench.export import ExportOptions, doubts, export
 from edgebench.networks import data
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
-from exporters.pipeline import drop as _drop
+from exporters.pipeline import accuracy_drop
 from tests.conftest import run_cli
 
 pytestmark = pytest.mark.export
@@ -73,12 +73,12 @@ def test_a_drop_that_cannot_be_kept_ends_with_1_and_is_said(project: Path) -> No
     assert ended.returncode == 1, told
     assert "--max-drop 0.3: out/onnx-int8.onnx: it loses" in told
     assert "points (" in told and "validation images and was to lose at most 0.3" in told
-    assert "tried: 6 ways to choose ranges, the dearest 1 of 2 operators in float" in told
+    assert "tried: 6 ways to choose ranges, the 1 most costly of 2 operators in float" in told
     assert "--best-effort" in told
     artifact, dynamic = bundle.load(project / "out").artifacts
     assert (project / "out" / artifact.content.file).is_file(), "nothing is lost"
-    assert artifact.notes[_drop.MISSED] in told
-    assert dynamic.notes[_drop.ASKED].startswith("at most 0.3 points asked for; lost: ")
+    assert artifact.notes[accuracy_drop.MISSED] in told
+    assert dynamic.notes[accuracy_drop.ALLOWED].startswith("at most 0.3 points allowed; lost: ")
     assert artifact.notes["chosen_by"].startswith("divergence"), "a stranger's images may have trained it"
     before, after = (float(artifact.notes[f"drop_{when}"].split()[0]) for when in ("before", "after"))
     assert before >= after > 0.3
@@ -87,17 +87,17 @@ def test_a_drop_that_cannot_be_kept_ends_with_1_and_is_said(project: Path) -> No
     assert again.returncode == 0, again.stderr
     said = " ".join((again.stdout + again.stderr).split())
     assert "from the cache: onnx-int8" in said
-    assert artifact.notes[_drop.MISSED] in said
+    assert artifact.notes[accuracy_drop.MISSED] in said
 
 
 @pytest.mark.slow
 def test_the_same_is_said_of_tflite(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    options = {"dataset": IMAGES, "preprocessing": "data-set", "out": project / "lite"}
-    made = export("wide:make", formats=["tflite-int8"], max_drop=0.3, **options)
+    options = ExportOptions(formats=["tflite-int8"], dataset=IMAGES, preprocessing="data-set", max_drop_points=0.3)
+    made = export("wide:make", options, out=project / "lite")
     (missed,) = made.missed
     assert missed.startswith(f"{project / 'lite' / 'tflite-int8.tflite'}: it loses ")
-    assert "the dearest 1 of 2 operators in float" in missed
+    assert "the 1 most costly of 2 operators in float" in missed
 
 
 @pytest.mark.parametrize(
@@ -113,18 +113,18 @@ def test_the_same_is_said_of_tflite(project: Path, monkeypatch: pytest.MonkeyPat
 def test_the_limit_is_kept_on_validation_images_unless_the_test_images_contradict(
     lost: tuple[int, int], missed: bool
 ) -> None:
-    def drop(wrong: int, of: str) -> _drop.Drop:
+    def drop(wrong: int, of: str) -> accuracy_drop.AccuracyDrop:
         reference = np.eye(2, dtype=np.float32)[np.zeros(500, int)]
         answers = reference.copy()
         answers[:wrong] = answers[:wrong, ::-1]
-        return _drop.measured(answers, reference, np.zeros(500, np.int64), of)
+        return accuracy_drop.measured(answers, reference, np.zeros(500, np.int64), of)
 
     validation, test = drop(lost[0], "validation images"), drop(lost[1], "test images")
-    notes = _drop.notes(0.01, validation, test, "all")
-    assert (_drop.MISSED in notes) == missed
-    assert f"lost: {validation}, {test}" in notes[_drop.ASKED]
-    alone = _drop.notes(0.01, None, test, "all")
-    assert (_drop.MISSED in alone) == (lost[1] == 60)
+    notes = accuracy_drop.notes(1, validation, test, "all")
+    assert (accuracy_drop.MISSED in notes) == missed
+    assert f"lost: {validation}, {test}" in notes[accuracy_drop.ALLOWED]
+    alone = accuracy_drop.notes(1, None, test, "all")
+    assert (accuracy_drop.MISSED in alone) == (lost[1] == 60)
 
 
 def onnx_classifier(path: Path, nodes: list[Any], classes: int, **weights: Any) -> Path:
@@ -142,7 +142,7 @@ def onnx_classifier(path: Path, nodes: list[Any], classes: int, **weights: Any) 
 
 
 def int8_of(path: Path, out: Path) -> Artifact:
-    made = export(path, formats=["onnx-int8"], dataset=IMAGES, preprocessing="data-set", out=out)
+    made = export(path, ExportOptions(formats=["onnx-int8"], dataset=IMAGES, preprocessing="data-set"), out=out)
     return made.bundle.artifacts[0]
 
 

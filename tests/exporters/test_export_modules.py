@@ -12,15 +12,16 @@ import pytest
 
 import exporters
 from edgebench.errors import BadFile, UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import bundle, checkpoint
-from exporters.pipeline.asking import LARGEST_REPEAT_ERROR
-from exporters.pipeline.opening import open_parent
-from exporters.sources import foreign_kinds, modules
-from exporters.sources.foreign import Foreign, ForeignRun
-from exporters.sources.parent import Given
-from exporters.workers.process import Workers
+from exporters import IsolatedModel
+from exporters.pipeline.opening import open_source
+from exporters.pipeline.reference_data import LARGEST_REPEAT_ERROR
+from exporters.sources import isolated, modules
+from exporters.sources.isolated import IsolatedRun
+from exporters.sources.source_model import SourceRequest
+from exporters.workers.process import WorkerPool
 from tests.conftest import run_cli
 from tests.support.export_sources import dense as dense
 from tests.support.export_sources import folder as folder
@@ -44,8 +45,8 @@ def forget() -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def foreign(name: str, folder: Path, shape: tuple[int, ...] = (1, 28, 28), weights: str = "") -> Foreign:
-    return Foreign("module", f"my.models:{name}", str(folder), weights, shape, str(folder / "held.pt"))
+def isolated_model(name: str, folder: Path, shape: tuple[int, ...] = (1, 28, 28), weights: str = "") -> IsolatedModel:
+    return IsolatedModel("module", f"my.models:{name}", str(folder), weights, shape, str(folder / "held.pt"))
 
 
 @pytest.mark.slow
@@ -54,9 +55,7 @@ def test_a_module_is_exported_as_the_network_that_it_is(dense: checkpoint.Checkp
     path = list(sys.path)
     made = export(
         "my.models:dense",
-        weights=folder / "best.pt",
-        dataset="fashion-mnist-mini",
-        formats=["onnx-fp32", "torch-fp32"],
+        ExportOptions(weights=folder / "best.pt", dataset="fashion-mnist-mini", formats=["onnx-fp32", "torch-fp32"]),
         out=folder / "out",
     )
     assert "my.models" not in sys.modules and sys.path == path, "the user's code runs in workers only"
@@ -88,7 +87,7 @@ def test_weights_are_read_from(dense: checkpoint.Checkpoint, folder: Path, suffi
         torch.save(rebuild(dense).state_dict(), weights)
     else:
         weights.write_bytes(dense.path.read_bytes())
-    task = foreign("dense", folder, weights=str(weights))
+    task = isolated_model("dense", folder, weights=str(weights))
     facts = modules.look(task)
     assert (facts.input_shape, facts.parameters, facts.macs) == ((1, 28, 28), 101_930, 342_464)
     image = torch.rand(2, 1, 28, 28)
@@ -120,7 +119,7 @@ def test_weights_that_are_refused(folder: Path, held: Any, words: str) -> None:
     else:
         torch.save(held, weights)
     with pytest.raises(BadFile, match=words) as raised:
-        modules.look(foreign("dense", folder, weights=str(weights)))
+        modules.look(isolated_model("dense", folder, weights=str(weights)))
     assert raised.value.where == str(weights)
     assert not Path("ran").exists()
 
@@ -139,19 +138,19 @@ def test_weights_that_are_refused(folder: Path, held: Any, words: str) -> None:
 )
 def test_code_that_export_cannot_start_from(folder: Path, name: str, shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        modules.look(foreign(name, folder, shape))
+        modules.look(isolated_model(name, folder, shape))
     assert str(folder) not in sys.path
 
 
 def test_what_is_said_before_any_code_runs(folder: Path, tmp_path: Path) -> None:
-    workers = Workers(tmp_path)
+    workers = WorkerPool(tmp_path)
     with pytest.raises(UserError, match="--input 3x32x32"):
-        open_parent(Given("my.models:dense"), tmp_path, workers)
+        open_source(SourceRequest("my.models:dense"), tmp_path, workers)
     with pytest.raises(BadFile, match="no such file"):
-        open_parent(Given("my.models:dense", weights=Path("w.pt"), input_shape=(1, 28, 28)), tmp_path, workers)
+        open_source(SourceRequest("my.models:dense", weights=Path("w.pt"), input_shape=(1, 28, 28)), tmp_path, workers)
     Path("net.pt").write_bytes(b"x")
     with pytest.raises(BadFile, match="package.module:callable --weights net.pt"):
-        open_parent(Given("net.pt"), tmp_path, workers)
+        open_source(SourceRequest("net.pt"), tmp_path, workers)
     assert list(tmp_path.glob("*.log")) == [], "no worker was started"
 
 
@@ -165,19 +164,19 @@ def test_what_is_said_before_any_code_runs(folder: Path, tmp_path: Path) -> None
 )
 def test_layers_without_evaluation_mode_are_named(folder: Path, name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        modules.look(foreign(name, folder))
+        modules.look(isolated_model(name, folder))
 
 
 @pytest.mark.usefixtures("forget")
 @pytest.mark.parametrize("suffix", ["", ".pt"])
 def test_a_buffer_that_is_one_row_seen_many_times(folder: Path, suffix: str) -> None:
     """Weights cannot be copied into memory that several numbers share."""
-    network: Any = modules._made(foreign("expanded", folder))
+    network: Any = modules._made(isolated_model("expanded", folder))
     weights = ""
     if suffix:
         weights = str(folder / f"w{suffix}")
         torch.save({name: tensor + 1 for name, tensor in network.state_dict().items()}, weights)
-    task = foreign("expanded", folder, weights=weights)
+    task = isolated_model("expanded", folder, weights=weights)
     modules.look(task)
     loaded = modules.load(task)
     assert torch.equal(loaded.change.rows, network.change.rows + bool(suffix))
@@ -189,8 +188,8 @@ def test_dropout_that_evaluation_mode_does_not_turn_off(folder: Path) -> None:
     images = folder / "images.npy"
     np.save(images, np.random.default_rng(0).random((20, 1, 28, 28), np.float32))
     for name, differs in (("dropping", True), ("Small", False)):
-        task = foreign(name, folder)
+        task = isolated_model(name, folder)
         modules.look(task)
-        repeat_error = foreign_kinds.run(ForeignRun(task, str(images), None, str(folder / "answers.npy")))
+        repeat_error = isolated.run(IsolatedRun(task, str(images), None, str(folder / "answers.npy")))
         assert (repeat_error > LARGEST_REPEAT_ERROR) == differs
         assert np.load(folder / "answers.npy").shape == (20, 10)

@@ -14,7 +14,7 @@ import pytest
 import exporters
 from edgebench.schema.tensors import relative_error
 from exporters.arithmetic import affine
-from exporters.onnx_edit import int8 as onnx_int8
+from exporters.onnx_edit import int8
 from exporters.onnx_edit.affine import OnnxGraph
 
 pytestmark = pytest.mark.export
@@ -186,24 +186,24 @@ def test_what_became_of_it_and_that_the_answers_stay(where: str, tmp_path: Path)
 
     make, words = NETWORKS[where]
     network, prepared = make(), tmp_path / "prepared.onnx"
-    told = onnx_int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
+    told = int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
     assert told.endswith(words) if words else told == ""
     kinds = Counter(node.op_type for node in onnx.load(prepared).graph.node)
     assert kinds["BatchNormalization"] == 0
-    session = onnx_int8._session(str(prepared))
+    session = int8._session(str(prepared))
     name = session.get_inputs()[0].name
     assert error_of(lambda image: session.run(None, {name: image})[0], network) < 1e-5
-    seen = onnx_int8.observe(prepared, RANDOM.standard_normal((2, 1, *SHAPE)).astype(np.float32))
+    seen = int8.observe(prepared, RANDOM.standard_normal((2, 1, *SHAPE)).astype(np.float32))
     assert all(len(histogram.lows) == 2 for histogram in seen.values())
 
 
 def test_what_is_left_is_ranked_as_the_layers_are(tmp_path: Path) -> None:
     make, _ = NETWORKS["behind a concatenation"]
     prepared = tmp_path / "prepared.onnx"
-    onnx_int8.prepare(onnx_file(make(), tmp_path / "net.onnx"), prepared)
-    operators = onnx_int8.operators(prepared)
+    int8.prepare(onnx_file(make(), tmp_path / "net.onnx"), prepared)
+    operators = int8.operators(prepared)
     assert [name.rpartition("/")[2] for name in operators] == ["Conv", "Concat", "BatchNormalization", "Gemm"]
-    assert set(onnx_int8.layers(prepared)) < set(operators)
+    assert set(int8.layers(prepared)) < set(operators)
 
 
 def test_channels_of_very_different_scales_stay_out_of_the_layer_behind(tmp_path: Path) -> None:
@@ -211,16 +211,16 @@ def test_channels_of_very_different_scales_stay_out_of_the_layer_behind(tmp_path
     network = Net(lambda n, x: n.conv(n.norm(x)), norm=norm(), conv=nn.Conv2d(4, 6, 3))
     network.norm.running_var[0] = 1e-6
     prepared = tmp_path / "prepared.onnx"
-    assert "1 as depthwise" in onnx_int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
+    assert "1 as depthwise" in int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
     with torch.no_grad():
         network.conv.weight[:, 0] *= 1e-3  # what the norm enlarges, they make small
-    assert "1 into the layers" in onnx_int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
+    assert "1 into the layers" in int8.prepare(onnx_file(network, tmp_path / "net.onnx"), prepared)
 
 
 def test_answers_that_change_keep_the_network_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, _ = NETWORKS["behind a concatenation"]
     monkeypatch.setattr(affine, "LARGEST_ERROR", -1.0)
-    told = onnx_int8.prepare(onnx_file(make(), tmp_path / "net.onnx"), tmp_path / "prepared.onnx")
+    told = int8.prepare(onnx_file(make(), tmp_path / "net.onnx"), tmp_path / "prepared.onnx")
     assert told.startswith("not folded: answers change by ")
 
 
@@ -282,11 +282,11 @@ def test_graphs_that_others_write(
         made.append(helper.make_node(kind, inputs, [given], name=f"n{number}", **attributes))
     model = graph_of(made, constants, shape)
     image = RANDOM.standard_normal(shape).astype(np.float32)
-    before = onnx_int8._session(model.SerializeToString()).run(None, {"x": image})[0]
+    before = int8._session(model.SerializeToString()).run(None, {"x": image})[0]
     graph = OnnxGraph(model.graph)
     affine.fold(graph)
     graph.drop_unread()
     assert [node.op_type for node in model.graph.node] == kinds
-    after = onnx_int8._session(model.SerializeToString()).run(None, {"x": image})[0]
+    after = int8._session(model.SerializeToString()).run(None, {"x": image})[0]
     assert after.shape == before.shape
     assert relative_error(after, before) < 1e-6

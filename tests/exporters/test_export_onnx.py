@@ -10,7 +10,7 @@ import pytest
 
 import exporters
 from edgebench.errors import BadFile, UserError
-from edgebench.export import Exported, export
+from edgebench.export import Exported, ExportOptions, export
 from edgebench.networks import data, training
 from edgebench.networks.data import Dataset, Split
 from edgebench.progress import Silent
@@ -31,7 +31,7 @@ for library in ("torch", "onnx", "onnxruntime", "litert_torch", "ai_edge_quantiz
 @pytest.fixture(scope="module")
 def exported(dense: checkpoint.Checkpoint, folder: Path) -> Exported:
     """Only what is looked at here: everything takes several times as long."""
-    return export(dense.path, formats=["onnx-fp32", "onnx-int8"], out=folder / "bundles" / "dense")
+    return export(dense.path, ExportOptions(formats=["onnx-fp32", "onnx-int8"]), out=folder / "bundles" / "dense")
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_an_onnx_file_of_someone_else(coloured: Dataset, tmp_path: Path, monkeyp
         warnings.simplefilter("ignore")
         torch.onnx.export(network, (torch.zeros(1, 3, 20, 12),), str(source), dynamo=False, opset_version=13)
 
-    made = export(source, calibration="coloured", out=tmp_path / "made")
+    made = export(source, ExportOptions(calibration="coloured"), out=tmp_path / "made")
     names = [artifact.name for artifact in made.bundle.artifacts]
     assert names == [f"theirs-{name}" for name in ALL if not name.startswith("torch")]
     assert (made.path / "onnx-fp32.onnx").read_bytes() == source.read_bytes()
@@ -78,15 +78,15 @@ def test_an_onnx_file_of_someone_else(coloured: Dataset, tmp_path: Path, monkeyp
 def test_an_onnx_file_without_data_is_checked_on_random_numbers(exported: Exported, tmp_path: Path) -> None:
     source = tmp_path / "theirs.onnx"
     source.write_bytes((exported.path / "onnx-fp32.onnx").read_bytes())
-    made = export(source, formats=["onnx-fp32"], out=tmp_path / "made")
+    made = export(source, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "made")
     (artifact,) = made.bundle.artifacts
     assert artifact.parity is None
     assert artifact.golden is not None
     assert artifact.golden.count == 32
     with pytest.raises(UserError, match="--calibration"):
-        export(source, int8=True, out=tmp_path / "int8")
+        export(source, ExportOptions(int8=True), out=tmp_path / "int8")
     with pytest.raises(UserError, match="cannot be made from this source"):
-        export(source, formats=["torch-fp32"], out=tmp_path / "torch")
+        export(source, ExportOptions(formats=["torch-fp32"]), out=tmp_path / "torch")
 
 
 def test_a_data_set_of_another_size_is_told(
@@ -95,7 +95,7 @@ def test_a_data_set_of_another_size_is_told(
     monkeypatch.setattr(data, "load", lambda name: coloured)
     source = exported.path / "onnx-fp32.onnx"
     with pytest.raises(UserError, match=r"it takes 1x28x28 .* the images of coloured are 3x20x12"):
-        export(source, formats=["onnx-int8"], calibration="coloured", out=tmp_path / "wrong")
+        export(source, ExportOptions(formats=["onnx-int8"], calibration="coloured"), out=tmp_path / "wrong")
 
 
 def test_a_network_that_is_wrong_on_its_data_is_told(
@@ -106,11 +106,21 @@ def test_a_network_that_is_wrong_on_its_data_is_told(
     progress = Silent()
     monkeypatch.setattr(progress, "say", lines.append)
     right = exported.path / "onnx-fp32.onnx"
-    export(right, formats=["onnx-fp32"], calibration="fashion-mnist-mini", out=tmp_path / "a", progress=progress)
+    export(
+        right,
+        ExportOptions(formats=["onnx-fp32"], calibration="fashion-mnist-mini"),
+        out=tmp_path / "a",
+        progress=progress,
+    )
     assert len(lines) == 1
     mixed = Split(mini.test.images, (mini.test.labels + 1) % 10)
     monkeypatch.setattr(data, "load", lambda name: dataclasses.replace(mini, test=mixed))
-    export(right, formats=["onnx-fp32"], calibration="fashion-mnist-mini", out=tmp_path / "b", progress=progress)
+    export(
+        right,
+        ExportOptions(formats=["onnx-fp32"], calibration="fashion-mnist-mini"),
+        out=tmp_path / "b",
+        progress=progress,
+    )
     assert "itself is right on only" in lines[-1]
 
 
@@ -124,14 +134,14 @@ def test_a_bad_onnx_file(exported: Exported, tmp_path: Path, content: bytes | No
     whole = (exported.path / "onnx-fp32.onnx").read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(BadFile, match=words) as raised:
-        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+        export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert str(path) in raised.value.where
     assert not (tmp_path / "out").exists()
 
 
 def test_a_quantised_onnx_file_is_not_quantised_again(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="quantised already"):
-        export(exported.path / "onnx-int8.onnx", formats=["onnx-fp32"], out=tmp_path / "out")
+        export(exported.path / "onnx-int8.onnx", ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
 
 
 def test_an_onnx_file_that_crashes_its_runtime(tmp_path: Path) -> None:
@@ -140,7 +150,7 @@ def test_an_onnx_file_that_crashes_its_runtime(tmp_path: Path) -> None:
     if not crash.exists():
         pytest.skip("tests/data/crash-sigfpe.onnx is not there")
     with pytest.raises(BadFile) as raised:
-        export(crash, formats=["onnx-fp32"], out=tmp_path / "out")
+        export(crash, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert raised.value.where == str(crash)
     assert raised.value.seen == "onnxruntime loads it but cannot run it (the process was ended by SIGFPE)"
 
@@ -153,7 +163,11 @@ def test_a_file_that_was_made_for_one_image_is_refused_where_any_number_is_asked
 ) -> None:
     source = exported.path / "onnx-fp32.onnx"
     with pytest.raises(UserError, match="does not answer to 3 images at once as to one after the other") as refused:
-        export(source, formats=["onnx-fp16"], dataset="fashion-mnist-mini", dynamic_batch=True, out=folder / "never")
+        export(
+            source,
+            ExportOptions(formats=["onnx-fp16"], dataset="fashion-mnist-mini", dynamic_batch=True),
+            out=folder / "never",
+        )
     assert "exported for one image stays so" in refused.value.remedy
     assert not (folder / "never").exists()
 
@@ -163,6 +177,8 @@ def test_tflite_of_a_file_for_one_image_takes_any_number_all_the_same(exported: 
     if not exporters.importlib.util.find_spec("onnx2tf"):
         pytest.skip("needs onnx2tf")
     source, formats = exported.path / "onnx-fp32.onnx", ["tflite-fp32"]
-    made = export(source, formats=formats, dataset="fashion-mnist-mini", dynamic_batch=True, out=folder / "any")
+    made = export(
+        source, ExportOptions(formats=formats, dataset="fashion-mnist-mini", dynamic_batch=True), out=folder / "any"
+    )
     assert made.bundle.artifacts[0].parity is not None
     assert made.bundle.artifacts[0].parity.top1_agreement == 1.0

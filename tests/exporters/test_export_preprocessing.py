@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import exporters
 from edgebench.errors import UnknownName, UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
 from edgebench.schema.preprocessing import Preprocessing
-from exporters.pipeline import material, preprocessing
-from exporters.pipeline.opening import open_parent
-from exporters.sources.parent import Given
-from exporters.workers.process import Workers
+from exporters.pipeline import export_images, preprocessing_choice
+from exporters.pipeline.opening import open_source
+from exporters.sources.source_model import SourceRequest
+from exporters.workers.process import WorkerPool
 from tests.support.export_sources import dense as dense
 from tests.support.export_sources import quick as quick
 from tests.support.export_sources import small as small
@@ -51,11 +50,11 @@ def test_a_wrong_preprocessing_is_found_and_the_right_one_named(dense: checkpoin
     source = tmp_path / "unscaled.onnx"
     with pytest.warns(DeprecationWarning):
         torch.onnx.export(Unscaled(), (torch.zeros(1, 1, 28, 28),), str(source), dynamo=False, opset_version=17)
-    asked: dict[str, Any] = {"dataset": "fashion-mnist-mini", "formats": ["onnx-fp32"], "out": tmp_path / "out"}
-    with pytest.raises(UserError, match=r"prepared as '0\.\.255' in \d\d% \(chance is 10%\)") as raised:
-        export(source, **asked)
+    options, out = ExportOptions(dataset="fashion-mnist-mini", formats=["onnx-fp32"]), tmp_path / "out"
+    with pytest.raises(UserError, match=r"\d\d% when prepared as '0\.\.255' \(chance: 10%\)") as raised:
+        export(source, options, out=out)
     assert "--preprocessing 0..255" in raised.value.remedy
-    (artifact,) = export(source, **asked, preprocessing="0..255").bundle.artifacts
+    (artifact,) = export(source, dataclasses.replace(options, preprocessing="0..255"), out=out).bundle.artifacts
     assert artifact.parity is not None
     assert artifact.parity.parent_accuracy == pytest.approx(dense.about.metrics.accuracy, abs=0.01)
 
@@ -64,12 +63,12 @@ def test_preprocessings_are_what_their_names_say() -> None:
     ends = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)
     prescribed = Preprocessing((0.286,), (0.353,))
     for name, wanted in (("0..255", (0, 255)), ("0..1", (0, 1)), ("-1..1", (-1, 1))):
-        assert preprocessing.named(name, prescribed).apply(ends).reshape(-1).tolist() == pytest.approx(wanted)
-    assert preprocessing.named("data-set", prescribed) is prescribed
+        assert preprocessing_choice.named(name, prescribed).apply(ends).reshape(-1).tolist() == pytest.approx(wanted)
+    assert preprocessing_choice.named("data-set", prescribed) is prescribed
     with pytest.raises(UnknownName, match=r"Did you mean '0\.\.255'"):
-        preprocessing.named("0-255", prescribed)
+        preprocessing_choice.named("0-255", prescribed)
     with pytest.raises(UserError, match="for 3 channels"):
-        preprocessing.named("imagenet", prescribed)
+        preprocessing_choice.named("imagenet", prescribed)
 
 
 def test_a_network_that_is_right_often_enough_is_not_asked_again() -> None:
@@ -82,10 +81,10 @@ def test_a_network_that_is_right_often_enough_is_not_asked_again() -> None:
         return answers
 
     prescribed = Preprocessing((0.5,), (0.5,))
-    preprocessing.refuse_wrong("net", "data", prescribed, answers, labels, ask)
+    preprocessing_choice.refuse_wrong("net", "data", prescribed, answers, labels, ask)
     assert asked == []
     with pytest.raises(UserError):
-        preprocessing.refuse_wrong("net", "data", prescribed, answers[::-1], labels, ask)
+        preprocessing_choice.refuse_wrong("net", "data", prescribed, answers[::-1], labels, ask)
     assert len(asked) == 3
 
 
@@ -94,6 +93,6 @@ def test_bytes_that_were_scaled_already(
 ) -> None:
     ones = dataclasses.replace(small, name="ones", train=Split(small.train.images // 255, small.train.labels))
     monkeypatch.setattr(data, "load", {"ones": ones, "fashion-mnist-mini": small}.__getitem__)
-    parent = open_parent(Given(str(dense.path), calibration="ones"), tmp_path, Workers(tmp_path))
+    parent = open_source(SourceRequest(str(dense.path), calibration="ones"), tmp_path, WorkerPool(tmp_path))
     with pytest.raises(UserError, match="divided by 255"):
-        material.load(parent)
+        export_images.load(parent)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import exporters
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.schema import bundle, checkpoint
 from exporters.pipeline import publishing
 from tests.conftest import cli_command
@@ -26,10 +26,10 @@ for library in ("torch", "onnx", "onnxruntime"):
         pytest.skip(f"needs {library}", allow_module_level=True)
 
 STAGES: dict[str, str] = {
-    "opening": "exporters.pipeline.opening.open_parent",
-    "loading the images": "exporters.pipeline.material.load",
-    "asking the parent": "exporters.pipeline.asking.evidence",
-    "starting a worker": "exporters.workers.process.Worker.__init__",
+    "opening": "exporters.pipeline.opening.open_source",
+    "loading the images": "exporters.pipeline.export_images.load",
+    "asking the parent": "exporters.pipeline.reference_data.collect",
+    "starting a worker": "exporters.workers.process.WorkerProcess.__init__",
     "writing golden files": "exporters.pipeline.golden.write",
     "writing bundle.json": "edgebench.schema.bundle.save",
     "putting it in place": "pathlib.Path.rename",
@@ -52,7 +52,7 @@ def test_ctrl_c_leaves_the_old_bundle_or_the_new_one(
     with monkeypatch.context() as patch:
         patch.setattr(STAGES[stage], interrupt)
         with pytest.raises(KeyboardInterrupt):
-            export(tiny, formats=["onnx-fp32"], out=out)
+            export(tiny, ExportOptions(formats=["onnx-fp32"]), out=out)
     after = bundle.load(out)
     assert (after == before) == (stage != "deleting the old one")
     others = [path for path in out.parent.iterdir() if path != out]

@@ -8,7 +8,7 @@ import pytest
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.export import check_made, export
+from edgebench.export import ExportOptions, check_made, export
 from edgebench.schema import bundle
 from exporters.pipeline import refusals
 from exporters.workers.process import Failed
@@ -26,7 +26,7 @@ for library in ("torch", "onnx", "onnxruntime"):
 def test_an_operator_that_a_format_does_not_have(folder: Path) -> None:
     """The other format is delivered all the same, and only who named the first is told with an error."""
     named = ["onnx-fp32", "torch-fp32"]
-    made = export("my.models:bessel", input_shape=(1, 28, 28), formats=named, out=folder / "out")
+    made = export("my.models:bessel", ExportOptions(input_shape=(1, 28, 28), formats=named), out=folder / "out")
     assert [one.format for one in made.bundle.artifacts] == ["torch"] and bundle.load(folder / "out") == made.bundle
     (failed,) = made.bundle.failed
     assert failed.format == "onnx-fp32" and "no way to write the operator 'special_bessel_j0'" in failed.reason
@@ -34,7 +34,7 @@ def test_an_operator_that_a_format_does_not_have(folder: Path) -> None:
     with pytest.raises(UserError, match="--formats: onnx-fp32 could not be made"):
         check_made(made, named)
     with pytest.raises(UserError, match="no way to write the operator"):
-        export("my.models:bessel", input_shape=(1, 28, 28), formats=["onnx-fp32"], out=folder / "none")
+        export("my.models:bessel", ExportOptions(input_shape=(1, 28, 28), formats=["onnx-fp32"]), out=folder / "none")
     assert not (folder / "none").exists()
 
 
@@ -59,7 +59,7 @@ def test_a_network_that_draws_numbers_is_refused(tmp_path: Path) -> None:
     nodes = [("RandomNormalLike", ["x"], ["n"]), ("Add", ["x", "n"], ["z"]), ("Gemm", ["z", "w"], ["y"])]
     path = classifier(tmp_path / "drawing.onnx", nodes)
     with pytest.raises(UserError, match="asked twice .* answers differently, by .*%") as raised:
-        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+        export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert raised.value.where == str(path)
     assert not (tmp_path / "out").exists()
 
@@ -67,5 +67,5 @@ def test_a_network_that_draws_numbers_is_refused(tmp_path: Path) -> None:
 def test_a_network_whose_answers_are_not_numbers_is_refused(tmp_path: Path) -> None:
     path = classifier(tmp_path / "log.onnx", [("Log", ["x"], ["z"]), ("Gemm", ["z", "w"], ["y"])])
     with pytest.raises(UserError, match=r"its answers to .* of .* images are not numbers") as raised:
-        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+        export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert raised.value.where == str(path)

@@ -11,14 +11,14 @@ import pytest
 import exporters
 from edgebench import pack
 from edgebench.errors import BadFile, UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.prune import prune
 from edgebench.schema import checkpoint
-from exporters.pipeline.opening import open_parent
+from exporters.pipeline.opening import open_source
 from exporters.sources import onnx_file as _onnx_graph
-from exporters.sources.parent import Given
-from exporters.workers.process import Workers
+from exporters.sources.source_model import SourceRequest
+from exporters.workers.process import WorkerPool
 from tests.support.export_sources import dense as dense
 from tests.support.export_sources import quick as quick
 from tests.support.export_sources import small as small
@@ -77,9 +77,7 @@ def test_a_file_of_any_size_is_exported_at_one(onnx_file: Path, dense: checkpoin
         opened(onnx_file, {2: "h", 3: "w"})
     made = export(
         onnx_file,
-        input_shape=(1, 28, 28),
-        calibration="fashion-mnist-mini",
-        formats=["onnx-fp32"],
+        ExportOptions(input_shape=(1, 28, 28), calibration="fashion-mnist-mini", formats=["onnx-fp32"]),
         out=onnx_file.with_name("out"),
     )
     (artifact,) = made.bundle.artifacts
@@ -133,7 +131,7 @@ def test_weights_in_a_constant_of_another_file_are_part_of_the_network(tmp_path:
     assert len(digests) == 2
     (tmp_path / "w.bin").unlink()
     with pytest.raises(BadFile, match=rf"w\.bin, which is not in {tmp_path}"):
-        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+        export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 8, 8), (4, 10)])
@@ -160,11 +158,11 @@ def test_zeros_are_counted_and_what_leaving_them_out_would_save(dense: checkpoin
     pruned = prune(
         dense.path, method="l1-global", ratio=0.5, finetune=0, out=tmp_path / "pruned.safetensors"
     ).checkpoint
-    made = export(pruned.path, formats=["torch-fp32"], out=tmp_path / "out")
+    made = export(pruned.path, ExportOptions(formats=["torch-fp32"]), out=tmp_path / "out")
     zeros = sum(int((one == 0).sum()) for one in rebuild(pruned).parameters())
     assert zeros > 50_000
     packed = pack.sizes(pruned.path, ["bitmask"])[1].file_bytes
     note = made.bundle.artifacts[0].notes["zeros"]
     assert note.startswith(f"{zeros:,} of 101,930 parameters are zero")
     assert f"{packed:,} bytes" in note
-    assert open_parent(Given(str(dense.path)), tmp_path, Workers(tmp_path)).zeros_note == ""
+    assert open_source(SourceRequest(str(dense.path)), tmp_path, WorkerPool(tmp_path)).zeros_note == ""

@@ -11,7 +11,7 @@ import pytest
 
 import exporters
 from edgebench.errors import UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from exporters.sources.onnx_training import refuse_training
 
 pytestmark = pytest.mark.export
@@ -45,7 +45,7 @@ def test_what_torch_exports_in_training_mode_is_refused_by_name(kind: str, tmp_p
     layer = nn.BatchNorm2d(4) if kind == "BatchNormalization" else nn.Dropout(0.5)
     path = save(network(layer).train(), tmp_path / "train.onnx", training=onnx.TrainingMode.TRAINING)
     with pytest.raises(UserError, match=f"{kind} '.*{kind}' is in training mode") as raised:
-        export(path, formats=["onnx-fp32"], out=tmp_path / "out")
+        export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert raised.value.where == str(path)
     assert EVAL_MODE in raised.value.remedy
     assert not (tmp_path / "out").exists()
@@ -56,7 +56,7 @@ def test_the_same_in_evaluation_mode_is_exported(tmp_path: Path) -> None:
 
     layers = (nn.BatchNorm2d(4), nn.Dropout(0.5))
     path = save(network(*layers).eval(), tmp_path / "eval.onnx", training=onnx.TrainingMode.PRESERVE)
-    assert export(path, formats=["onnx-fp32"], out=tmp_path / "out").bundle.artifacts
+    assert export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out").bundle.artifacts
 
 
 def model(nodes: list[Any], opset: int, constants: dict[str, Any] | None = None) -> Any:

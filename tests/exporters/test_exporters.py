@@ -15,11 +15,9 @@ import psutil
 import pytest
 
 import exporters
-from edgebench.export import wanted
-from edgebench.schema import bundle
-from edgebench.schema import tensors as parity
+from edgebench.schema import bundle, tensors
 from edgebench.schema.bundle import TensorSpec
-from exporters.pipeline import golden, making
+from exporters.pipeline import conversion, golden, wanted
 from exporters.workers import process
 
 ALL = [
@@ -35,11 +33,11 @@ def test_what_is_made_without_being_named() -> None:
 
     mine, theirs, bare = Source("checkpoint", "d"), Source("onnx", "d"), Source("onnx", None)
     four = ["onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8"]
-    assert wanted(mine, None, int8=False) == ALL
-    assert wanted(mine, None, int8=True) == four
-    assert wanted(mine, ["tflite-fp32", " torch-fp32"], int8=True) == ["tflite-fp32", "torch-fp32", "tflite-int8"]
-    assert wanted(theirs, None, int8=False) == ALL[:6]
-    assert wanted(bare, None, int8=False) == ["onnx-fp32", "onnx-fp16", "tflite-fp32", "tflite-fp16"]
+    assert wanted.names(mine, (), int8=False) == ALL
+    assert wanted.names(mine, (), int8=True) == four
+    assert wanted.names(mine, ["tflite-fp32", " torch-fp32"], int8=True) == ["tflite-fp32", "torch-fp32", "tflite-int8"]
+    assert wanted.names(theirs, (), int8=False) == ALL[:6]
+    assert wanted.names(bare, (), int8=False) == ["onnx-fp32", "onnx-fp16", "tflite-fp32", "tflite-fp16"]
 
 
 @pytest.mark.parametrize("plugin", exporters.plugins.names("exporters"))
@@ -47,7 +45,7 @@ def test_every_exporter_keeps_the_contract(plugin: str) -> None:
     exporter = exporters.load(plugin)
     assert exporter.FORMAT in ("onnx", "tflite", "torch")
     assert bundle.FORMAT_OF_SUFFIX[exporter.SUFFIX] == exporter.FORMAT
-    assert set(exporter.SOURCES) <= set(get_args(exporters.Source))
+    assert set(exporter.SOURCES) <= set(get_args(exporters.SourceKind))
     assert exporter.PACKAGES
     assert all(callable(getattr(exporter, name)) for name in ("warm", "convert", "open_artifact"))
 
@@ -94,10 +92,10 @@ def test_max_pooling_with_pads_is_turned_only_where_zeros_are_the_lowest() -> No
 def test_numbers_are_quantised_as_the_runtime_reads_them() -> None:
     spec = TensorSpec("x", (1, 2, 2, 1), "int8", "NHWC", scale=0.5, zero_point=-3)
     images = np.array([[[[0.0, 0.24], [100.0, -100.0]]]], np.float32)
-    stored = parity.to_stored(images, spec)
+    stored = tensors.to_stored(images, spec)
     assert stored.reshape(-1).tolist() == [-3, -3, 127, -128]
-    assert parity.from_stored(stored, spec).reshape(-1).tolist() == [0.0, 0.0, 65.0, -62.5]
-    assert parity.to_stored(images, as_float(spec, "float16")).dtype == np.float16
+    assert tensors.from_stored(stored, spec).reshape(-1).tolist() == [0.0, 0.0, 65.0, -62.5]
+    assert tensors.to_stored(images, as_float(spec, "float16")).dtype == np.float16
 
 
 def as_float(spec: TensorSpec, dtype: str) -> TensorSpec:
@@ -108,10 +106,10 @@ def test_comparing_answers() -> None:
     reference = np.array([[1, 0], [0, 1], [3, 0], [0, 4]], np.float32)
     answers = reference.copy()
     answers[0] = [0, 1]
-    assert parity.agreement(answers, reference) == 0.75
-    assert parity.accuracy(answers, np.array([1, 1, 0, 0])) == 0.75
-    assert parity.sqnr_db(reference, reference) == parity.SQNR_CEILING_DB
-    assert parity.sqnr_db(reference * 1.1, reference) == pytest.approx(20, abs=1e-3)
+    assert tensors.agreement(answers, reference) == 0.75
+    assert tensors.accuracy(answers, np.array([1, 1, 0, 0])) == 0.75
+    assert tensors.sqnr_db(reference, reference) == tensors.SQNR_CEILING_DB
+    assert tensors.sqnr_db(reference * 1.1, reference) == pytest.approx(20, abs=1e-3)
 
 
 def test_golden_files_of_large_inputs_stay_small() -> None:
@@ -148,7 +146,7 @@ def test_converters_run_side_by_side_where_memory_allows(
     free_gb: float, parameters: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(free_gb * 1e9)))
-    assert making.side_by_side(2, parameters) == at_once
+    assert conversion.side_by_side(2, parameters) == at_once
 
 
 class Pretended:
@@ -166,14 +164,14 @@ class Pretended:
 
 
 @pytest.fixture
-def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> process.Workers:
-    monkeypatch.setattr(process, "Worker", Pretended)
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> process.WorkerPool:
+    monkeypatch.setattr(process, "WorkerProcess", Pretended)
     monkeypatch.setattr(Pretended, "started", [], raising=False)
     monkeypatch.setattr(Pretended, "ended", [], raising=False)
-    return process.Workers(tmp_path)
+    return process.WorkerPool(tmp_path)
 
 
-def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(workers: process.Workers) -> None:
+def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(workers: process.WorkerPool) -> None:
     workers.warm(["onnx", "tflite", "torch"])
     workers.dismiss(but={"onnx", "torch"})
     assert Pretended.ended == ["convert tflite"]
@@ -187,7 +185,7 @@ def test_a_converter_that_is_warm_gets_the_task_and_those_not_needed_end(workers
 
 
 def test_a_process_that_did_its_task_is_kept_and_one_that_failed_is_not(
-    workers: process.Workers, tmp_path: Path
+    workers: process.WorkerPool, tmp_path: Path
 ) -> None:
     with workers.start("run", "onnx", keep=True) as first:
         pass

@@ -23,8 +23,8 @@ from edgebench.inspect import inspect, known_of
 from edgebench.modelfile import feeding
 from edgebench.schema import bundle
 from edgebench.schema.inspection import Inspection, Layer, LoadedBy
-from exporters.inspect import Look
-from exporters.workers.process import Workers
+from exporters.inspect import LookTask
+from exporters.workers.process import WorkerPool
 from tests.conftest import DATA, run_cli
 
 pytestmark = pytest.mark.export
@@ -238,7 +238,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Workers, "look", lambda self, task: pytest.fail("a process was started"))
+    monkeypatch.setattr(WorkerPool, "look", lambda self, task: pytest.fail("a process was started"))
     with pytest.raises(BadFile, match="no such file"):
         inspect(tmp_path / "nothing.onnx")
     with pytest.raises(UserError, match="stored with all of its sizes"):
@@ -261,12 +261,12 @@ def test_a_file_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
 
 
 def test_a_runtime_that_refuses_leaves_the_network_as_read(network_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Workers.look
+    real = WorkerPool.look
 
-    def refuse(self: Workers, task: Look) -> Any:
+    def refuse(self: WorkerPool, task: LookTask) -> Any:
         return LoadedBy("onnxruntime 0.1", "no") if task.step == "load" else real(self, task)
 
-    monkeypatch.setattr(Workers, "look", refuse)
+    monkeypatch.setattr(WorkerPool, "look", refuse)
     found = inspect(network_file)
     assert "onnxruntime 0.1 does not run it: no" in found.network.remarks
     assert found.network.macs

@@ -16,8 +16,8 @@ from edgebench.errors import BadFile, UserError
 from edgebench.files.plain_text import LONGEST_EXCERPT, plain_excerpt
 from edgebench.inspect import inspect
 from edgebench.schema import bundle
-from exporters.inspect import Look
-from exporters.workers.process import Failed, Workers
+from exporters.inspect import LookTask
+from exporters.workers.process import Failed, WorkerPool
 from tests.conftest import DATA
 
 pytestmark = pytest.mark.export
@@ -35,7 +35,7 @@ from tests.support.inspected import folder as folder  # noqa: E402
 from tests.support.inspected import network_file as network_file  # noqa: E402
 
 
-def foreign(path: Path, content: bytes) -> Path:
+def isolated(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
@@ -58,7 +58,7 @@ def foreign(path: Path, content: bytes) -> Path:
 )
 def test_what_is_no_network_is_said_in_one_sentence(name: str, content: bytes, said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
-        inspect(foreign(tmp_path / name, content))
+        inspect(isolated(tmp_path / name, content))
     assert said in raised.value.seen
     assert "\n" not in str(raised.value)
 
@@ -81,7 +81,7 @@ def test_a_tflite_file_cut_anywhere_is_refused_or_read(tmp_path: Path) -> None:
     for length in lengths:
         for content in (whole[:length], whole[:length] + b"\xff" * (len(whole) - length)):
             try:
-                read_tflite(foreign(tmp_path / "cut.tflite", content))
+                read_tflite(isolated(tmp_path / "cut.tflite", content))
             except BadFile:
                 refused += 1
     assert refused > len(lengths) / 2
@@ -95,10 +95,10 @@ def test_a_file_that_kills_its_runtime_is_still_described(tmp_path: Path) -> Non
 
 
 def test_a_reader_that_dies_is_one_sentence(network_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(self: Workers, task: Look) -> Any:
+    def die(self: WorkerPool, task: LookTask) -> Any:
         raise Failed("the process was ended by SIGSEGV", Path("log"))
 
-    monkeypatch.setattr(Workers, "look", die)
+    monkeypatch.setattr(WorkerPool, "look", die)
     with pytest.raises(BadFile, match="cannot be read .*SIGSEGV"):
         inspect(network_file)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edgebench.errors import UserError
-from edgebench.export import export
-from edgebench.schema import tensors as parity
-from exporters import Made, Scheme
+from edgebench.export import ExportOptions, export
+from edgebench.schema import tensors
+from exporters import ConvertedFile, Scheme
 from exporters.pipeline.candidates import Candidate, fastest
 
 RANDOM = np.random.default_rng(0)
@@ -18,7 +18,7 @@ NORMAL = RANDOM.standard_normal((1, 1000)).astype(np.float32)
 
 
 def candidate(agreement: float, latency_s: float, name: str) -> Candidate:
-    return Candidate(Made("int8", name, Scheme("mse")), agreement, 0.9, latency_s)
+    return Candidate(ConvertedFile("int8", name, Scheme("mse")), agreement, 0.9, latency_s)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_answers_decide_then_speed(given: list[tuple[float, float, str]], wanted
 
 def test_divergence_is_zero_for_equal_probabilities_and_grows() -> None:
     reference = RANDOM.standard_normal((100, 10)).astype(np.float32)
-    assert parity.divergence(reference + 5, reference) == pytest.approx(0, abs=1e-6)
+    assert tensors.divergence(reference + 5, reference) == pytest.approx(0, abs=1e-6)
     near, far = (
-        parity.divergence(reference + NORMAL[0, :1000].reshape(100, 10) * size, reference) for size in (0.1, 1)
+        tensors.divergence(reference + NORMAL[0, :1000].reshape(100, 10) * size, reference) for size in (0.1, 1)
     )
     assert 0 < near < far
 
@@ -46,4 +46,4 @@ def test_divergence_is_zero_for_equal_probabilities_and_grows() -> None:
 @pytest.mark.parametrize("drop", [-0.1, 100, float("nan")])
 def test_a_drop_that_is_none_is_told_before_any_work(drop: float, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--max-drop"):
-        export(tmp_path / "nothing.safetensors", max_drop=drop)
+        export(tmp_path / "nothing.safetensors", ExportOptions(max_drop_points=drop))

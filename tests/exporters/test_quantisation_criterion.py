@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench.export import candidates, doubts, export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data
 from edgebench.schema.history import Metrics
 from edgebench.train import train
-from exporters import Made, Scheme
-from exporters.pipeline import criterion as _criterion
+from exporters import ConvertedFile, Scheme
 from exporters.pipeline.candidates import Candidate, described, fastest
-from exporters.pipeline.criterion import AGREEMENT, Criterion, criterion, is_more
-from exporters.pipeline.evidence import Samples
+from exporters.pipeline.criterion import AGREEMENT, DIVERGENCE, Criterion, choose_criterion, is_more
+from exporters.pipeline.samples import Samples
+from exporters.pipeline.summary import candidates, doubts
 
-DIVERGENCE = Criterion("divergence", "as the images trained it")
+BY_DIVERGENCE = Criterion("divergence", "as the images trained it")
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def samples(right: float, count: int) -> Samples:
     ("kind", "dataset", "validation", "wanted", "words"),
     [
         ("checkpoint", "mini", 0.86, "agreement", "was not trained on these images"),
-        ("checkpoint", "mini", 1.0, "divergence", "100.00% of these images and on 85.00% of the test images"),
-        ("checkpoint", "other", 0.86, "divergence", "it was trained on other, which may hold these images"),
-        ("onnx", "", 0.86, "divergence", "nobody knows whether the images of mini that are shown trained it"),
-        ("module", "", 0.86, "divergence", "nobody knows"),
-        ("keras", "", 0.86, "divergence", "nobody knows"),
+        ("checkpoint", "mini", 1.0, "divergence", "100.00% on these images and 85.00% on the test images"),
+        ("checkpoint", "other", 0.86, "divergence", "it was trained on other, which may contain these images"),
+        ("onnx", "", 0.86, "divergence", "it is not known whether the network was trained on mini"),
+        ("module", "", 0.86, "divergence", "it is not known"),
+        ("keras", "", 0.86, "divergence", "it is not known"),
     ],
 )
 def test_by_what_files_are_chosen_and_why(kind: Any, dataset: str, validation: float, wanted: str, words: str) -> None:
@@ -65,23 +65,23 @@ def test_by_what_files_are_chosen_and_why(kind: Any, dataset: str, validation: f
         tested: Metrics
 
     given = Given(kind, {"dataset": dataset}, Metrics(accuracy=0.85, loss=0.4, test_images=2000))
-    found = criterion(given, "mini", samples(validation, 500))  # type: ignore[arg-type]
+    found = choose_criterion(given, "mini", samples(validation, 500))  # type: ignore[arg-type]
     assert found.kind == wanted
     assert words in found.why
 
 
 def candidate(agreement: float, divergence: float, latency_s: float, name: str) -> Candidate:
-    return Candidate(Made("int8", name, Scheme("mse")), agreement, 0.9, latency_s, divergence)
+    return Candidate(ConvertedFile("int8", name, Scheme("mse")), agreement, 0.9, latency_s, divergence)
 
 
 def test_the_closest_answers_decide_then_speed() -> None:
     wrong, right, near = (
         candidate(1.0, 5e-3, 4.0, "far"), candidate(1.0, 1e-3, 6.0, "close"), candidate(0.99, 1.05e-3, 5.0, "as close"),
     )  # fmt: skip
-    assert fastest([right, wrong, near], DIVERGENCE) is near
+    assert fastest([right, wrong, near], BY_DIVERGENCE) is near
     assert fastest([right, wrong, near], AGREEMENT) is wrong
-    assert described(right, DIVERGENCE, chosen=True) == "divergence 1.0e-03, agreement 100.00%, 6e+03 ms, chosen"
-    assert min((wrong, right, near), key=lambda one: one.loss(DIVERGENCE)) is right
+    assert described(right, BY_DIVERGENCE, chosen=True) == "divergence 1.0e-03, agreement 100.00%, 6e+03 ms, chosen"
+    assert min((wrong, right, near), key=lambda one: one.loss(BY_DIVERGENCE)) is right
 
 
 @pytest.mark.export
@@ -95,9 +95,9 @@ def test_a_network_that_knows_the_validation_images_is_found_out(
     with monkeypatch.context() as patch:
         patch.setattr(data, "load", lambda name: dataclasses.replace(full, train=full.validation))
         learnt = train("mlp-small", epochs=60, out=tmp_path / "learnt.safetensors")
-    (artifact,) = export(learnt.path, formats=["onnx-int8"], out=tmp_path / "out").bundle.artifacts
-    assert artifact.notes["chosen_by"].startswith(_criterion.DIVERGENCE)
-    assert "they seem to have trained it" in artifact.notes["chosen_by"]
+    (artifact,) = export(learnt.path, ExportOptions(formats=["onnx-int8"]), out=tmp_path / "out").bundle.artifacts
+    assert artifact.notes["chosen_by"].startswith(DIVERGENCE)
+    assert "it seems to have been trained on them" in artifact.notes["chosen_by"]
     lines = candidates(artifact)
     assert all("divergence" in line for line in lines)
     divergences = [float(line.partition("divergence ")[2].partition(",")[0]) for line in lines]

@@ -12,18 +12,17 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench.export import candidates, export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.progress import Silent
-from edgebench.schema import checkpoint
-from edgebench.schema import tensors as parity
+from edgebench.schema import checkpoint, tensors
 from edgebench.schema.inspection import Layer
 from exporters import Kernels, Scheme
-from exporters.onnx_edit import int8 as onnx_int8
-from exporters.pipeline import float_operators
-from exporters.pipeline import mixed as _mixed
+from exporters.onnx_edit import int8
+from exporters.pipeline import bisection, float_operators
+from exporters.pipeline.summary import candidates
 from tests.support.quantised import dense as dense
 from tests.support.quantised import small as small
 
@@ -59,7 +58,9 @@ def test_the_fewest_layers_stay_float(
     name: str, spoilt: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "load", lambda name: small)
-    (artifact,) = export(spoilt.path, formats=[name], max_drop=1.0, out=tmp_path / "out").bundle.artifacts
+    (artifact,) = export(
+        spoilt.path, ExportOptions(formats=[name], max_drop_points=1.0), out=tmp_path / "out"
+    ).bundle.artifacts
     notes, found = artifact.notes, artifact.parity
     assert found is not None
     assert notes["float_layers"].startswith("2 of 7 operators; ")
@@ -77,7 +78,9 @@ def test_no_layer_stays_float_without_need(
     dense: checkpoint.Checkpoint, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "load", lambda name: small)
-    made = export(dense.path, formats=["onnx-int8", "onnx-dynamic-int8"], max_drop=5, out=tmp_path / "out")
+    made = export(
+        dense.path, ExportOptions(formats=["onnx-int8", "onnx-dynamic-int8"], max_drop_points=5), out=tmp_path / "out"
+    )
     static, dynamic = made.bundle.artifacts
     assert "float_layers" not in static.notes and "drop_before" not in static.notes
     assert dynamic.name == f"{dense.name}-onnx-dynamic-int8"
@@ -99,7 +102,7 @@ def test_the_fewest_layers_are_found_with_few_trials(count: int) -> None:
             asked.append(number)
             return number >= wanted
 
-        assert _mixed.fewest(count, holds) == wanted
+        assert bisection.fewest(count, holds) == wanted
         assert len(asked) <= 2 * wanted.bit_length() + 1
         assert len(set(asked)) == len(asked)
 
@@ -118,10 +121,10 @@ def test_what_lies_between_float_layers_stays_float_too() -> None:
     ]  # fmt: skip
     weight = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
     graph = helper.make_graph(nodes, "g", [], [], [weight])
-    assert onnx_int8.float_nodes(graph, ("stem",)) == ["stem", "gate", "silu"]
-    assert onnx_int8.float_nodes(graph, ("middle",)) == ["middle", "relu"]
-    assert onnx_int8.float_nodes(graph, ("stem", "middle")) == ["stem", "gate", "silu", "middle", "relu", "sum"]
-    assert onnx_int8.float_nodes(graph, ()) == []
+    assert int8.float_nodes(graph, ("stem",)) == ["stem", "gate", "silu"]
+    assert int8.float_nodes(graph, ("middle",)) == ["middle", "relu"]
+    assert int8.float_nodes(graph, ("stem", "middle")) == ["stem", "gate", "silu", "middle", "relu", "sum"]
+    assert int8.float_nodes(graph, ()) == []
     assert onnx.checker
 
 
@@ -135,7 +138,7 @@ def test_every_layer_reads_tensors_of_its_own(tmp_path: Path) -> None:
     for layer in network:
         nn.init.zeros_(layer.bias)
     save_onnx(network, tmp_path / "source.onnx")
-    onnx_int8.prepare(tmp_path / "source.onnx", tmp_path / "prepared.onnx")
+    int8.prepare(tmp_path / "source.onnx", tmp_path / "prepared.onnx")
     nodes = [node for node in onnx.load(tmp_path / "prepared.onnx").graph.node if node.op_type == "Conv"]
     biases = [node.input[2] for node in nodes]
     assert len(biases) == 3 and len(set(biases)) == 3
@@ -182,7 +185,7 @@ def test_networks_with_slow_integer_activations_may_start_in_float(small: Datase
     save_onnx(network, source)
     images = tmp_path / "images.npy"
     np.save(images, small.train.images[:32])
-    job = exporters.Job(
+    job = exporters.ConversionJob(
         str(source), "onnx", ("int8",), str(tmp_path), str(images), small.preprocessing, (Scheme("minmax"),)
     )
     (plain,) = exporter.convert(job)
@@ -197,7 +200,7 @@ def test_networks_with_slow_integer_activations_may_start_in_float(small: Datase
     image = small.preprocessing.apply(small.validation.images[:1])
     wanted = network(torch.from_numpy(image)).detach().numpy()
     errors = [
-        parity.relative_error(exporter.open_artifact(Path(made.file)).run(image), wanted) for made in (plain, *mixed)
+        tensors.relative_error(exporter.open_artifact(Path(made.file)).run(image), wanted) for made in (plain, *mixed)
     ]
     assert all(later < 1.2 * earlier for earlier, later in itertools.pairwise(errors))
     assert [float_convolutions(Path(made.file)) for made in (plain, *mixed)] == [0, 1, 2]
@@ -218,7 +221,7 @@ def test_such_networks_are_timed_and_the_notes_say_so(
     training.fit(network, small, training.recipe("default", 4), seed=0, label="train", progress=Silent())
     source = tmp_path / "silu.onnx"
     save_onnx(network, source)
-    made = export(source, formats=["onnx-int8"], calibration=small.name, out=tmp_path / "out")
+    made = export(source, ExportOptions(formats=["onnx-int8"], calibration=small.name), out=tmp_path / "out")
     (artifact,) = made.bundle.artifacts
     raced = {name: text for name, text in artifact.notes.items() if " ms" in text}
     ranges = artifact.notes["ranges"]
@@ -242,5 +245,5 @@ def test_light_networks_may_start_in_float_on_large_maps(size: int, groups: int,
         torch.onnx.export(
             network, (torch.zeros(1, 3, size, size),), str(tmp_path / "net.onnx"), dynamo=False, opset_version=17
         )
-    onnx_int8.prepare(tmp_path / "net.onnx", tmp_path / "prepared.onnx")
-    assert len(onnx_int8.float_starts(tmp_path / "prepared.onnx")) == starts
+    int8.prepare(tmp_path / "net.onnx", tmp_path / "prepared.onnx")
+    assert len(int8.float_starts(tmp_path / "prepared.onnx")) == starts

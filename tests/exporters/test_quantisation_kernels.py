@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from device_agents.python import facts
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data
 from edgebench.networks.data import Dataset
 from edgebench.recommend import counts
@@ -34,7 +34,7 @@ def test_weights_of_seven_bits_for_processors_that_cut_off(
     monkeypatch.setattr(data, "load", lambda name: small)
     largest = {}
     for no_vnni in (False, True):
-        made = export(dense.path, formats=[name], no_vnni=no_vnni, out=tmp_path / f"{no_vnni}")
+        made = export(dense.path, ExportOptions(formats=[name], no_vnni=no_vnni), out=tmp_path / f"{no_vnni}")
         (artifact,) = made.bundle.artifacts
         tensors = map(numpy_helper.to_array, onnx.load(made.path / artifact.content.file).graph.initializer)
         largest[no_vnni] = max(int(abs(tensor.astype(int)).max()) for tensor in tensors if tensor.dtype == np.int8)
@@ -57,7 +57,7 @@ def test_signed_activations_are_the_same_numbers(
     monkeypatch.setattr(counts, "of_forms", lambda network: FORMS)
     zeros, agreement = {}, {}
     for board in ("rpi4", "rpi5"):
-        made = export(dense.path, formats=["onnx-int8"], targets=[board], out=tmp_path / board)
+        made = export(dense.path, ExportOptions(formats=["onnx-int8"], targets=[board]), out=tmp_path / board)
         (artifact,) = made.bundle.artifacts
         assert artifact.parity is not None
         assert artifact.notes["form"].partition(",")[0] == ("s8s8" if board == "rpi4" else "u8s8")
@@ -119,7 +119,7 @@ def test_two_classes_do_not_come_out_equally_large(
     import onnxruntime
 
     monkeypatch.setattr(data, "load", lambda name: small)
-    made = export(dense.path, formats=["onnx-int8"], out=tmp_path / "out")
+    made = export(dense.path, ExportOptions(formats=["onnx-int8"]), out=tmp_path / "out")
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 3

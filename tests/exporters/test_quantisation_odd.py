@@ -11,10 +11,10 @@ import pytest
 
 import exporters
 from edgebench.networks import data
-from edgebench.schema import tensors as parity
-from exporters import Job, Made, Scheme
+from edgebench.schema import tensors
+from exporters import ConversionJob, ConvertedFile, Scheme
 from exporters.arithmetic.ranges import METHODS, Histogram, chosen
-from exporters.tflite_edit import int8 as tflite_int8
+from exporters.tflite_edit import int8
 from tests.support.quantised import small as small
 
 pytestmark = pytest.mark.export
@@ -46,7 +46,7 @@ def grouped() -> nn.Module:
     )
 
 
-def int8_of(network: nn.Module, images: data.Dataset, folder: Path) -> tuple[Made, float]:
+def int8_of(network: nn.Module, images: data.Dataset, folder: Path) -> tuple[ConvertedFile, float]:
     """The file, and how far its answers are from those of the network, in decibels."""
     from exporters import onnx
 
@@ -59,13 +59,15 @@ def int8_of(network: nn.Module, images: data.Dataset, folder: Path) -> tuple[Mad
     shown = folder / "images.npy"
     np.save(shown, images.train.images[:32])
     schemes = tuple(Scheme(ranges) for ranges in METHODS)
-    job = Job(str(folder / "net.onnx"), "onnx", ("int8",), str(folder), str(shown), images.preprocessing, schemes)
+    job = ConversionJob(
+        str(folder / "net.onnx"), "onnx", ("int8",), str(folder), str(shown), images.preprocessing, schemes
+    )
     made, *_ = onnx.convert(job)
     prepared = images.preprocessing.apply(images.train.images[:32])
     with torch.inference_mode():
         wanted = network(torch.from_numpy(prepared)).numpy()
     run = onnx.open_artifact(Path(made.file)).run
-    return made, parity.sqnr_db(np.concatenate([run(image) for image in parity.one_by_one(prepared)]), wanted)
+    return made, tensors.sqnr_db(np.concatenate([run(image) for image in tensors.one_by_one(prepared)]), wanted)
 
 
 def test_a_tensor_without_numbers_has_no_range_and_int8_is_made(small: data.Dataset, tmp_path: Path) -> None:
@@ -125,10 +127,10 @@ def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -
     network = Odd().eval()
     float32 = tmp_path / "tflite-fp32.tflite"
     tflite._convert(network, (1, 28, 28), float32)
-    prepared, told = tflite_int8.prepare(float32, tmp_path / "tflite-prepared.tflite")
+    prepared, told = int8.prepare(float32, tmp_path / "tflite-prepared.tflite")
     assert prepared != float32
     assert "1 into the layers around them" in told and "3 as depthwise convolutions" in told
-    kinds = [operator["op_name"] for operator in tflite_int8._interpreter(prepared)._get_ops_details()]
+    kinds = [operator["op_name"] for operator in int8._interpreter(prepared)._get_ops_details()]
     assert not {"MUL", "SUB"} & set(kinds)
     images = small.preprocessing.apply(small.train.images[:32])
     with torch.inference_mode():
@@ -139,23 +141,23 @@ def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -
         opened = tflite.open_artifact(path)
         return np.concatenate(
             [
-                parity.from_stored(opened.run(parity.to_stored(image, opened.inputs[0])), opened.outputs[0])
-                for image in parity.one_by_one(images)
+                tensors.from_stored(opened.run(tensors.to_stored(image, opened.inputs[0])), opened.outputs[0])
+                for image in tensors.one_by_one(images)
             ]
         )
 
-    assert parity.relative_error(answers(prepared), wanted) < 1e-5
-    seen = tflite_int8.observe(prepared, parity.one_by_one(np.ascontiguousarray(inputs)))
+    assert tensors.relative_error(answers(prepared), wanted) < 1e-5
+    seen = int8.observe(prepared, tensors.one_by_one(np.ascontiguousarray(inputs)))
     out = tmp_path / "int8.tflite"
-    tflite_int8.quantise(prepared, out, seen, Scheme("minmax"))
-    assert parity.sqnr_db(answers(out), wanted) > 25
+    int8.quantise(prepared, out, seen, Scheme("minmax"))
+    assert tensors.sqnr_db(answers(out), wanted) > 25
 
-    names, weighted = tflite_int8.layers(prepared)
+    names, weighted = int8.layers(prepared)
     assert any(name.endswith("(CONCATENATION)") for name in names)
     assert any(name.endswith("(ADD)") for name in names)
     assert any(name.endswith("(MEAN)") for name in names)
     everything = tmp_path / "float.tflite"
-    tflite_int8.quantise(prepared, everything, seen, Scheme("minmax", names))
-    assert parity.sqnr_db(answers(everything), wanted) > parity.sqnr_db(answers(out), wanted)
-    kinds = [operator["op_name"] for operator in tflite_int8._interpreter(everything)._get_ops_details()]
+    int8.quantise(prepared, everything, seen, Scheme("minmax", names))
+    assert tensors.sqnr_db(answers(everything), wanted) > tensors.sqnr_db(answers(out), wanted)
+    kinds = [operator["op_name"] for operator in int8._interpreter(everything)._get_ops_details()]
     assert kinds.count("QUANTIZE") <= 2, "what only hands numbers on is float too"

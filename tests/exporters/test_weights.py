@@ -16,7 +16,7 @@ from edgebench.errors import BadFile
 
 torch = pytest.importorskip("torch")
 
-from exporters.sources import weights  # noqa: E402
+from exporters.sources import weight_files  # noqa: E402
 
 nn = torch.nn
 
@@ -107,7 +107,7 @@ def test_weights_are_found_and_it_is_said_where(form: str, suffix: str, tmp_path
     path = tmp_path / f"best{suffix}"
     torch.save(wrap(wanted.state_dict()), path)
     made = network()
-    said = weights.fill(made, path)
+    said = weight_files.fill(made, path)
     image = torch.rand(2, 1, 8, 8)
     assert torch.equal(made(image), wanted(image))
     assert words in said and bool(words) == bool(said)
@@ -120,7 +120,7 @@ def test_safetensors_too(prefix: str, tmp_path: Path) -> None:
     path = tmp_path / "best.safetensors"
     save_file(named(prefix, trained().state_dict()), path)
     made = network()
-    assert (f"'{prefix}' cut off" in weights.fill(made, path)) == bool(prefix)
+    assert (f"'{prefix}' cut off" in weight_files.fill(made, path)) == bool(prefix)
     assert torch.equal(made.conv.weight, trained().conv.weight)
 
 
@@ -128,7 +128,7 @@ def test_a_network_that_is_wrapped_itself_takes_plain_weights(tmp_path: Path) ->
     path = tmp_path / "best.pt"
     torch.save(trained().state_dict(), path)
     made = nn.Sequential(collections.OrderedDict(_orig_mod=network()))
-    weights.fill(made, path)
+    weight_files.fill(made, path)
     assert torch.equal(made._orig_mod.conv.weight, trained().conv.weight)
 
 
@@ -136,12 +136,12 @@ def test_of_several_weights_the_networks_own_are_taken_and_others_can_be_named(t
     path, state = tmp_path / "best.pt", trained().state_dict()
     torch.save({"ema": other(state), "model": state, "epoch": 1}, path)
     made = network()
-    assert weights.fill(made, path) == "taken from 'model' (there is 'ema' as well: --weights best.pt:ema)"
+    assert weight_files.fill(made, path) == "taken from 'model' (there is 'ema' as well: --weights best.pt:ema)"
     assert torch.equal(made.conv.weight, state["conv.weight"])
-    assert "taken from 'ema' (there is 'model' as well" in weights.fill(made, path, "ema")
+    assert "taken from 'ema' (there is 'model' as well" in weight_files.fill(made, path, "ema")
     assert not made.conv.weight.any()
     with pytest.raises(BadFile, match="no weights under that key. There are: 'ema', 'model'"):
-        weights.fill(made, path, "emma")
+        weight_files.fill(made, path, "emma")
 
 
 # ------------------------------------------------------------------ what is refused
@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_told(wrong: Any, words: str, tmp_path: Path, monke
     path = tmp_path / "best.pt"
     torch.save(wrong(trained().state_dict()), path)
     with pytest.raises(BadFile) as told:
-        weights.fill(network(), path)
+        weight_files.fill(network(), path)
     assert words in told.value.seen
     assert not Path("ran").exists() and "Traceback" not in str(told.value)
 
@@ -207,7 +207,7 @@ def test_an_archive_of_torchscript_is_told_with_the_remedy(tmp_path: Path) -> No
         warnings.simplefilter("ignore")
         torch.jit.trace(trained(), torch.rand(1, 1, 8, 8)).save(str(path))
     with pytest.raises(BadFile, match="TorchScript archive.*torch.jit.load"):
-        weights.fill(network(), path)
+        weight_files.fill(network(), path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02}q\x00.", b"<html>", bytes(1000)])
@@ -215,4 +215,4 @@ def test_an_archive_of_torchscript_is_told_with_the_remedy(tmp_path: Path) -> No
 def test_other_files_are_told(content: bytes, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadFile):
-        weights.fill(network(), tmp_path / name)
+        weight_files.fill(network(), tmp_path / name)

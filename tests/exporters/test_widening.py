@@ -11,7 +11,7 @@ import pytest
 
 from exporters import Kernels, Scheme
 from exporters import onnx as exporter
-from exporters.onnx_edit import int8 as onnx_int8
+from exporters.onnx_edit import int8
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -71,10 +71,10 @@ def quantised(network: nn.Module, folder: Path, *, channels: int = 3, float_laye
     float32, prepared, out = (folder / f"{name}.onnx" for name in ("float32", "prepared", "int8"))
     with warnings.catch_warnings(action="ignore"):
         exporter._trace(network.eval(), (channels, 12, 12), float32, dynamic_batch=False)
-    onnx_int8.prepare(float32, prepared)
-    seen = onnx_int8.observe(prepared, images(channels))
-    scheme = Scheme("minmax", onnx_int8.layers(prepared)[:float_layers], Kernels(x86=wide))
-    onnx_int8.quantise(prepared, out, seen, scheme)
+    int8.prepare(float32, prepared)
+    seen = int8.observe(prepared, images(channels))
+    scheme = Scheme("minmax", int8.layers(prepared)[:float_layers], Kernels(x86=wide))
+    int8.quantise(prepared, out, seen, scheme)
     exporter.make_loadable(out)
     onnx.checker.check_model(onnx.load(str(out)))
     return out

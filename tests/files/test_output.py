@@ -156,7 +156,7 @@ def test_a_bundle_replaces_what_a_link_leads_to(tmp_path: Path) -> None:
     (tmp_path / "there" / "old").mkdir(parents=True)
     (tmp_path / "there" / "old" / "bundle.json").write_text("old")
     (tmp_path / "link").symlink_to("there/old")
-    publishing.refuse_foreign(tmp_path / "link")
+    publishing.check_replaceable(tmp_path / "link")
     with publishing.part(tmp_path / "link") as made:
         (made / "bundle.json").write_text("new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "link" / "bundle.json").read_text() == "new"
@@ -169,7 +169,7 @@ def test_stdout_is_no_place_for_what_is_read_again(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="a checkpoint is"):
             checkpoint.new_path("net", out)
     with pytest.raises(UserError, match="a bundle is a folder"):
-        publishing.refuse_foreign(output.STDOUT)
+        publishing.check_replaceable(output.STDOUT)
 
 
 # ------------------------------------------------------------------ the real program

@@ -167,11 +167,11 @@ def test_padding_that_fits_no_layer_is_a_bad_file(quick: Dataset, tmp_path: Path
 @pytest.mark.export
 def test_a_network_without_dead_taps_is_exported(quick: Dataset, tmp_path: Path) -> None:
     """Export checks every file's answers against the checkpoint's own."""
-    from edgebench.export import export
+    from edgebench.export import ExportOptions, export
 
     dense = save("mobilenetv2", tmp_path / "net.safetensors")
     cut = prune(dense.path, method="dead-taps", out=tmp_path)
-    made = export(cut.path, formats=["onnx-fp32", "tflite-fp32"], out=tmp_path / "bundle")
+    made = export(cut.path, ExportOptions(formats=["onnx-fp32", "tflite-fp32"]), out=tmp_path / "bundle")
     assert {path.name for path in made.path.iterdir()} >= {"onnx-fp32.onnx", "tflite-fp32.tflite"}
 
 

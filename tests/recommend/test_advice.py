@@ -10,12 +10,12 @@ import pytest
 
 from edgebench.device import emulator
 from edgebench.errors import UserError
-from edgebench.export import export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import models
 from edgebench.progress import Silent
 from edgebench.recommend import advice, counting, counts
-from edgebench.recommend.advice import KINDS, Evidence, kind_of
-from edgebench.recommend.counts import Count, Table
+from edgebench.recommend.advice import KINDS, TargetCosts, kind_of
+from edgebench.recommend.counts import Count, CountTable
 from edgebench.schema.bundle import Artifact, FileRef, Format, Precision
 from edgebench.schema.inspection import Layer, NetworkInFile
 from exporters import Kernels
@@ -37,7 +37,7 @@ def artifacts(model: str, macs: int) -> list[Artifact]:
     ]  # fmt: skip
 
 
-def table(network: str, macs: int, kind: str) -> Table:
+def table(network: str, macs: int, kind: str) -> CountTable:
     counts = [
         Count(
             board="rpi4",
@@ -54,7 +54,7 @@ def table(network: str, macs: int, kind: str) -> Table:
         for format_, precision in FILES
     ]
     signed = msgspec.structs.replace(counts[1], form="s8s8", instructions=5_000_000)
-    return Table("2026-11-27", (*counts, signed))
+    return CountTable("2026-11-27", (*counts, signed))
 
 
 def network(*layers: tuple[str, tuple[int, ...], int], facts: dict[str, str] | None = None) -> NetworkInFile:
@@ -99,9 +99,9 @@ def test_networks_of_one_kind_have_the_same_kernels(
 def test_int8_that_gains_next_to_nothing_is_not_worth_its_accuracy() -> None:
     precisions = {"float": "fp32", "half": "fp16", "bytes": "int8"}
     for cost, worth in ((95, "float"), (91, "float"), (89, "bytes"), (30, "bytes")):
-        found = Evidence("rpi4", {"float": 100, "half": 120, "bytes": cost}, "M instructions", "counted")
+        found = TargetCosts("rpi4", {"float": 100, "half": 120, "bytes": cost}, "M instructions", "counted")
         assert found.worth(precisions) == worth
-    assert Evidence("rpi4", {"bytes": 5}, "M instructions", "counted").worth(precisions) == "bytes"
+    assert TargetCosts("rpi4", {"bytes": 5}, "M instructions", "counted").worth(precisions) == "bytes"
 
 
 @pytest.fixture
@@ -194,9 +194,9 @@ def test_these_files_are_counted_if_that_is_asked_for(
 
 def test_what_is_not_known_is_said_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing is known that would say what is fast on 'toaster'"):
-        export(tmp_path / "nothing.safetensors", targets=["toaster"])
+        export(tmp_path / "nothing.safetensors", ExportOptions(targets=["toaster"]))
     with pytest.raises(UserError, match="no board is named to emulate"):
-        export(tmp_path / "nothing.safetensors", emulate=True)
+        export(tmp_path / "nothing.safetensors", ExportOptions(emulate=True))
 
 
 def test_the_table_holds_every_file_of_a_network_on_every_board() -> None:

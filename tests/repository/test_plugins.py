@@ -266,7 +266,7 @@ def test_a_place_opens_at_an_address(name: str) -> None:
 def test_an_exporter_says_what_it_reads_and_makes(name: str) -> None:
     exporter = load("exporters", name)
     assert exporter.FORMAT in get_args(Format) and FORMAT_OF_SUFFIX[exporter.SUFFIX] == exporter.FORMAT
-    assert exporter.SOURCES and set(exporter.SOURCES) <= set(get_args(exporters.Source))
+    assert exporter.SOURCES and set(exporter.SOURCES) <= set(get_args(exporters.SourceKind))
     assert exporter.PRECISIONS and set(exporter.PRECISIONS) <= set(get_args(Precision))
     assert all(isinstance(package, str) for package in exporter.PACKAGES) and exporter.EXTRA
     assert parameters(exporter.warm) == [] and parameters(exporter.convert) == ["job"]

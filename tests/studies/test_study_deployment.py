@@ -81,7 +81,7 @@ class Measured:
         monkeypatch.setattr(deployment.export, "export", self._export)
         self.exported: list[str] = []
 
-    def _export(self, source: Path, *, out: Path, **_: Any) -> Any:
+    def _export(self, source: Path, _options: Any, *, out: Path, **_: Any) -> Any:
         self.exported.append(out.name)
         shutil.rmtree(out, ignore_errors=True)
         make_relu_bundle(out, expected=[0.0, 1.0, 2.0])

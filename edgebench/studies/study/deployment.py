@@ -100,7 +100,7 @@ def _exported(cell: Cell, part: Part, matrix: Matrix, store: StudyStore, progres
     source = folder.with_suffix(".safetensors")
     source.parent.mkdir(exist_ok=True)
     shutil.copyfile(network, source)
-    made = export.export(source, formats=part.formats, out=folder, progress=progress)
+    made = export.export(source, export.ExportOptions(formats=part.formats), out=folder, progress=progress)
     export.check_made(made, part.formats)
     return made.path
 

@@ -1,7 +1,7 @@
-"""Let an artifact answer to all images of a file: one by one, as on a device, or in batches where that is the same.
+"""Run an artifact over all images of a file: one by one, as on a device, or in batches where the answers are the same.
 
-Runtimes choose their kernels by shapes, not by values: whether an image is answered to as if it were alone depends on
-its place in the batch, not on what it shows. So one batch is asked both ways, and that sees every place.
+Runtimes choose their kernels by shapes, not by values: whether an image in a batch gets the same answer as alone
+depends on its place in the batch, not on what it shows. So one batch is run both ways, and that checks every place.
 """
 
 from __future__ import annotations
@@ -12,44 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgebench.schema.bundle import TensorSpec
-from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.tensors import each_batch, from_stored, one_by_one
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
-    from exporters import Exporter, Opened
+    from exporters import Exporter, OpenedArtifact
+    from exporters.workers.messages import RunTask
 
 BATCH = 32
-# Numbers of an image. Larger ones gain nothing: at 224 x 224, in batches of 5 and of 16, they took 0.9 to 1.2 times as
-# long.
+# Numbers in an image. Larger images gain nothing from batches: at 224 x 224, batches of 5 and of 16 took 0.9 to 1.2
+# times as long.
 LARGEST_IMAGE = 3 * 96 * 96
-# Fewer are answered before a copy for batches is made.
+# For fewer images a copy for batches is not worth making.
 LEAST_BATCHES = 8
 
 
-class Run(msgspec.Struct, frozen=True):
-    """Load `artifact` and let it answer.
-
-    images: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without; without any, the artifact is
-    only loaded. answers: .npy to write, float32 [N, classes]. folded: it takes the images as they are. any_batch: it
-    has to answer to several at once as it does to one after the other. itself: indices of images that it answers alone
-    in any case. one_by_one: all of them so.
-    """
-
-    artifact: str
-    images: str = ""
-    preprocessing: Preprocessing | None = None
-    answers: str = ""
-    folded: bool = False
-    any_batch: bool = False
-    itself: tuple[int, ...] = ()
-    one_by_one: bool = False
-
-
-def answers(exporter: Exporter, opened: Opened, spec: TensorSpec, task: Run) -> Float32Array:
+def answers(exporter: Exporter, opened: OpenedArtifact, spec: TensorSpec, task: RunTask) -> Float32Array:
     """float32 [N, classes]. spec: of its input, as it is to be fed."""
     import numpy as np
 
@@ -59,7 +38,7 @@ def answers(exporter: Exporter, opened: Opened, spec: TensorSpec, task: Run) -> 
         try:
             opened_copy = exporter.open_for_batches(Path(task.artifact), copy)
             found = None if opened_copy is None else _in_batches(opened, opened_copy, batches(), task.itself)
-        except Exception:  # each runtime has its own for a network that is made for one image
+        except Exception:  # each runtime raises its own for a network that only takes one image
             found = None
         copy.unlink(missing_ok=True)
         if found is not None:
@@ -67,8 +46,8 @@ def answers(exporter: Exporter, opened: Opened, spec: TensorSpec, task: Run) -> 
     return np.concatenate([alone(opened, batch) for batch in batches()])
 
 
-def alone(opened: Opened, images: Any) -> Float32Array:
-    """[n, ...] -> float32 [n, classes], one after the other."""
+def alone(opened: OpenedArtifact, images: Any) -> Float32Array:
+    """[n, ...] -> float32 [n, classes], one image after the other."""
     import numpy as np
 
     return np.concatenate([from_stored(opened.run(image), opened.outputs[0]) for image in one_by_one(images)])
@@ -81,10 +60,10 @@ def _are_worth_a_copy(images: Path, spec: TensorSpec) -> bool:
     return enough and math.prod(spec.shape[1:]) <= LARGEST_IMAGE
 
 
-def _in_batches(opened: Opened, copy: Opened, batches: Iterator[Any], itself: tuple[int, ...]) -> Float32Array | None:
-    """None if the copy answers otherwise than the artifact, to the first batch or to those images that it has to answer
-    itself.
-    """
+def _in_batches(
+    opened: OpenedArtifact, copy: OpenedArtifact, batches: Iterator[Any], itself: tuple[int, ...]
+) -> Float32Array | None:
+    """None if the copy answers differently from the artifact, on the first batch or on the images in `itself`."""
     import numpy as np
 
     run_many = copy.run_many
@@ -92,7 +71,7 @@ def _in_batches(opened: Opened, copy: Opened, batches: Iterator[Any], itself: tu
     first = next(batches)
 
     def together(batch: Any) -> Float32Array:
-        """The last batch is filled up: one of another size is computed in another way."""
+        """The last batch is filled up: a batch of another size is computed in another way."""
         full = np.concatenate([batch, first[len(batch) :]])
         return from_stored(run_many(full), copy.outputs[0])[: len(batch)]
 

@@ -1,6 +1,6 @@
-"""How images become the input of a network that does not say so: by what its data set prescribes, or as the user says.
+"""How images are prepared for a network that does not say so: as its data set prescribes, or as the user says.
 
-A wrong guess is found by asking: a trained network is right more often on images that are prepared as it wants them.
+A wrong guess shows in the answers: a trained network is more accurate on images that are prepared as in its training.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.errors import UnknownName, UserError
-from edgebench.schema import tensors as parity
+from edgebench.schema import tensors
 from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array, Int64Array
 
-# (mean, std) of one channel, or of three: what (byte / 255 - mean) / std makes of a byte is in the name.
+# (mean, std) of one channel, or of three. The name says what (byte / 255 - mean) / std gives.
 NAMES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0..255": ((0.0,), (1 / 255,)),
     "0..1": ((0.0,), (1.0,)),
@@ -23,14 +23,14 @@ NAMES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 DATA_SET = "data-set"
-# A network that is right this often is taken to see what it was trained on.
+# From this accuracy on, the images are taken to be prepared as in the network's training.
 GOOD = 0.9
-# By how much another preprocessing must be better: on 256 images more than chance does.
+# By how much another preprocessing must be more accurate: more than chance explains on 256 images.
 CLEARLY = 0.1
 
 
 def named(name: str, prescribed: Preprocessing) -> Preprocessing:
-    """prescribed: the data set's, which says how many channels there are and what is resized. Raises UserError."""
+    """prescribed: the data set's, which has the number of channels and the resizing. Raises UserError."""
     if name == DATA_SET:
         return prescribed
     if name not in NAMES:
@@ -58,16 +58,16 @@ def refuse_wrong(
     labels: Int64Array,
     ask: Callable[[Preprocessing], Float32Array],
 ) -> None:
-    """answers: to the images as `prescribed`; ask: the same images in another way. Raises UserError."""
-    accuracy = parity.accuracy(answers, labels)
+    """answers: to the images as `prescribed`; ask: gives those to the same images in another way. Raises UserError."""
+    accuracy = tensors.accuracy(answers, labels)
     if accuracy >= GOOD:
         return
-    right = {name: parity.accuracy(ask(other), labels) for name, other in others(prescribed)}
-    best = max(right, key=right.__getitem__)
-    if right[best] >= accuracy + CLEARLY:
+    accuracies = {name: tensors.accuracy(ask(other), labels) for name, other in others(prescribed)}
+    best = max(accuracies, key=accuracies.__getitem__)
+    if accuracies[best] >= accuracy + CLEARLY:
         raise UserError(
             where,
-            f"prepared as {dataset} prescribes, {len(labels)} images are named rightly in {accuracy:.0%} of cases, "
-            f"prepared as '{best}' in {right[best]:.0%} (chance is {1 / answers.shape[1]:.0%})",
-            f"Say --preprocessing {best}, or --preprocessing {DATA_SET} to keep it as it is",
+            f"accuracy on {len(labels)} images is {accuracy:.0%} when they are prepared as {dataset} prescribes, "
+            f"{accuracies[best]:.0%} when prepared as '{best}' (chance: {1 / answers.shape[1]:.0%})",
+            f"Use --preprocessing {best}, or --preprocessing {DATA_SET} to keep it as it is",
         )

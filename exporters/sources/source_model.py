@@ -1,4 +1,7 @@
-"""The network that artifacts are made from and compared with: a checkpoint, or what somebody else made."""
+"""The network that an export starts from: a checkpoint, or a network that did not come from edgebench.
+
+It is called the parent of the artifacts that are made from it and compared with it.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters import Source
-from exporters.sources.foreign import Foreign
+from exporters import IsolatedModel, SourceKind
 
 if TYPE_CHECKING:
     from edgebench.schema.history import Metrics
     from edgebench.schema.preprocessing import Preprocessing
 
-# One bit for each weight is what leaving the zeros out costs: with fewer nothing is saved.
+# Leaving the zeros out costs one bit for each weight: with fewer zeros nothing is saved.
 NOTABLE_ZEROS = 1 / 32
 MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
-class Given:
+class SourceRequest:
     """What the user said about a network. source: a path, or `package.module:callable`.
 
-    dataset: what it is tested on; calibration: what INT8 ranges are found on; of other people's networks one of them
-    stands for both. preprocessing: a name of `_preprocessing.NAMES`.
+    dataset: what it is tested on; calibration: what INT8 ranges are found on. For networks that are not checkpoints,
+    one of the two stands for both. preprocessing: a name in `preprocessing_choice.NAMES`.
     """
 
     source: str
@@ -40,25 +42,25 @@ class Given:
 
     @property
     def name(self) -> str:
-        """Begins the names of all artifacts, which become file names on devices."""
+        """The prefix of all artifacts' names, which become file names on devices."""
         stem = self.source.rpartition(".")[2] if self.is_module else Path(self.source).stem
         return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip(".-") or "network"
 
 
 @dataclass(frozen=True)
-class Parent:
-    """where: what the user named, for errors. path: what is exported, or foreign, if only workers may open it.
+class SourceModel:
+    """where: what the user named, for errors. path: the exported file; isolated: set if only workers may open it.
 
-    source: which network it is, for the bundle. digest: over all that makes it what it is, "" if that cannot be known.
-    dataset, calibration: see `Given`; None where no data set is known. preprocessing: how images become its input, None
-    where only the data set says so. packed_bytes: its file with the zeros left out, None where that is not smaller.
-    tested: what a checkpoint's training noted of the official test split.
+    source: which network it is, for the bundle. digest: over everything that determines it, "" if that cannot be known.
+    dataset, calibration: see `SourceRequest`; None where no data set is known. preprocessing: how images are prepared
+    for it, None where only the data set says so. packed_bytes: size of the checkpoint without its zeros, None where
+    that is not smaller. tested: what a checkpoint's training noted about the official test split.
     """
 
     name: str
     where: str
     path: Path
-    kind: Source
+    kind: SourceKind
     model: str
     input_shape: tuple[int, ...]
     source: dict[str, str]
@@ -71,12 +73,12 @@ class Parent:
     named_preprocessing: str | None = None
     zeros: int = 0
     packed_bytes: int | None = None
-    foreign: Foreign | None = None
+    isolated: IsolatedModel | None = None
     tested: Metrics | None = None
 
     @property
     def weights_note(self) -> str:
-        """How the weights were found in the user's file, "" if there is nothing to know."""
+        """How the weights were found in the user's file, "" if there is nothing to say."""
         found = self.source.get("weights_note", "")
         return found and f"{self.source['weights']}: {found}"
 
@@ -94,5 +96,5 @@ class Parent:
 
     @property
     def preprocessing_is_guessed(self) -> bool:
-        """Then it is worth asking whether another one makes the network right more often."""
+        """If so, it is checked whether another preprocessing makes the network more accurate."""
         return self.preprocessing is None and self.named_preprocessing is None

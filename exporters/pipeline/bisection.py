@@ -1,4 +1,4 @@
-"""How many layers of a ranking must stay float: a search that asks as rarely as it can."""
+"""How many layers of a ranking must stay float: a search that tries as few numbers as it can."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 def fewest(count: int, holds: Callable[[int], bool]) -> int:
-    """The smallest number in 1 to `count` for which `holds` is true, if it is true for `count` and all between.
+    """The smallest number from 1 to `count` for which `holds` is true, if it is true from there up to `count`.
 
-    Asks for 1, 2, 4, ... and then halves what is left: most networks have few bad layers.
+    Tries 1, 2, 4, ... and then halves the interval: most networks have few bad layers.
     """
     low, high = 1, 1
     while high < count and not holds(high):

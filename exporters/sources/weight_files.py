@@ -82,10 +82,16 @@ def plain(path: Path) -> Any:
     import torch
 
     # Options of a command and a number of numpy's: data that many trainings save beside the weights.
-    harmless = [argparse.Namespace, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
-    scalar = (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar")
+    harmless: list[Any] = [
+        argparse.Namespace,
+        np.dtype,
+        np.dtypes.Float64DType,
+        np.dtypes.Float32DType,
+        np.dtypes.Int64DType,
+    ]
+    scalar: Any = np.float64(0).__reduce__()[0]
     try:
-        with torch.serialization.safe_globals([*harmless, scalar[0], scalar]):
+        with torch.serialization.safe_globals([*harmless, scalar, (scalar, "numpy.core.multiarray.scalar")]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zipfile and torch have errors of their own
         raise BadFile(str(path), *_why_not(path, error)) from error

@@ -1,6 +1,6 @@
-"""Artifacts that were made before, known by all that they were made of. An entry is a bundle of one artifact.
+"""Artifacts of earlier exports, keyed by everything that they were made from. An entry is a bundle of one artifact.
 
-An entry is written under another name and then renamed; it is read as bundles are, every file against its sha256.
+An entry is written under another name and then renamed; it is read like any bundle, every file against its sha256.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,27 +25,27 @@ import exporters
 from edgebench.errors import BadFile
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact, Bundle
-from exporters import Asked, Choice
-from exporters.pipeline.material import Material
-from exporters.sources.parent import Parent
+from exporters import ArtifactOptions, Choice
+from exporters.pipeline.export_images import ExportImages
+from exporters.sources.source_model import SourceModel
 
 LARGEST_BYTES = 4_000_000_000
-# Beside what a plugin names in PACKAGES: networks are built and images prepared with these.
+# In addition to a plugin's PACKAGES: networks are built and images prepared with these.
 ALWAYS = ("numpy", "torch", "torchvision")
 
 
-def basis(parent: Parent, material: Material | None, asked: Asked) -> dict[str, Any]:
-    """What decides about all artifacts of an export; empty if that cannot be known.
+def basis(parent: SourceModel, images: ExportImages | None, options: ArtifactOptions) -> dict[str, Any]:
+    """Everything that all artifacts of an export depend on; empty if that cannot be known.
 
-    Nobody sees beforehand what code that is imported will do.
+    What a user's code will do when it is imported cannot be known beforehand.
     """
     if not parent.digest:
         return {}
     return {
         "parent": [parent.kind, parent.digest, parent.input_shape],
-        "images": None if material is None else [material.digest, material.images.name, material.calibration_name],
-        "preprocessing": None if material is None else material.preprocessing,
-        **msgspec.structs.asdict(asked),
+        "images": None if images is None else [images.digest, images.dataset.name, images.calibration_name],
+        "preprocessing": None if images is None else images.preprocessing,
+        **msgspec.structs.asdict(options),
         "code": _code_sha256(),
         "machine": [platform.machine(), platform.python_version()],
     }
@@ -60,7 +60,7 @@ def _version(package: str) -> str:
 
 @cache
 def _code_sha256() -> str:
-    """Of edgebench itself: how it makes networks and files may change without a new version."""
+    """Of edgebench itself: the way it makes networks and files may change without a new version number."""
     digest = hashlib.sha256()
     for package in (edgebench, exporters):
         folder = Path(str(package.__file__)).parent
@@ -71,15 +71,15 @@ def _code_sha256() -> str:
 
 
 @dataclass(frozen=True)
-class Cache:
-    """folder: None if nothing is kept and nothing taken. basis: see there; nothing is kept either if it is empty."""
+class ArtifactCache:
+    """folder: None to cache nothing. basis: see the function `basis`; nothing is cached if it is empty."""
 
     folder: Path | None
     basis: dict[str, Any]
     largest_bytes: int = LARGEST_BYTES
 
     def entry(self, choice: Choice) -> Path | None:
-        """Where an artifact of this export is, if it is there."""
+        """The folder for an artifact of this export, whether it exists or not; None if nothing is cached."""
         if self.folder is None or not self.basis:
             return None
         decides = self.basis | {
@@ -87,26 +87,43 @@ class Cache:
             "versions": {name: _version(name) for name in (*ALWAYS, *choice.exporter.PACKAGES)},
         }
         if choice.precision != "int8":
-            decides |= {"max_drop": None, "kernels": None}
+            decides |= {"max_drop_points": None, "kernels": None}
         return self.folder / hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
 
+    def take_all(
+        self, choices: Sequence[Choice], parent: SourceModel, part: Path
+    ) -> tuple[dict[str, Artifact], list[str]]:
+        """Copy everything cached into a bundle of this parent: the artifacts by name, and the names of damaged ones."""
+        found: dict[str, Artifact] = {}
+        damaged = []
+        for choice in choices:
+            try:
+                artifact = self.take(choice, part)
+            except BadFile:
+                damaged.append(choice.name)
+            else:
+                if artifact is not None:
+                    name = f"{parent.name}-{choice.name}"
+                    found[choice.name] = msgspec.structs.replace(artifact, name=name, model=parent.model)
+        return found, damaged
+
     def take(self, choice: Choice, part: Path) -> Artifact | None:
-        """Copy an entry's files into a bundle. Raises BadFile, once, for one that is damaged: it is gone then."""
+        """Copy an entry's files into a bundle. Raises BadFile for a damaged entry, and deletes it."""
         entry = self.entry(choice)
         if entry is None or not _is_folder(entry):
             return None
         with contextlib.suppress(OSError):
-            os.utime(entry)  # it is in use: others go first
+            os.utime(entry)  # in use: others are deleted first
         try:
             artifact = bundle.load(entry).artifacts[0]
         except (BadFile, IndexError) as error:
             shutil.rmtree(entry, ignore_errors=True)
-            raise BadFile(str(entry), f"it is damaged ({error})", "Export again") from error
+            raise BadFile(str(entry), f"damaged ({error})", "Export again") from error
         _copy(artifact, entry, part)
         return artifact
 
     def keep(self, choice: Choice, artifact: Artifact, part: Path) -> None:
-        """Add an artifact of a bundle. That there is no room for it is no reason to fail."""
+        """Add an artifact of a bundle; does nothing if there is no room for it."""
         entry = self.entry(choice)
         if entry is None:
             return
@@ -120,12 +137,12 @@ class Cache:
         try:
             _copy(artifact, part, made)
             bundle.save(Bundle(entry.name, artifact.model, {}, (artifact,), ""), made)
-            made.rename(entry)  # fails if another process was quicker, with the same
+            made.rename(entry)  # fails if another process has just added the same
         finally:
             shutil.rmtree(made, ignore_errors=True)
 
     def _shrink(self, folder: Path) -> None:
-        """What was used longest ago goes first; the newest stays however large it is."""
+        """Delete the entries used longest ago; the newest stays, however large it is."""
         entries = sorted((one for one in folder.iterdir() if one.is_dir()), key=lambda one: one.stat().st_mtime_ns)
         sizes = [_size(entry.rglob("*")) for entry in entries]
         left = sum(sizes)
@@ -137,7 +154,7 @@ class Cache:
 
 
 def _is_folder(path: Path) -> bool:
-    """False too where nobody may look."""
+    """False also where permission is denied."""
     try:
         return path.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""The images that an export is judged by, and what the parent answers to them."""
+"""Images in a file, with the parent's answers to them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.tensors import to_layout, to_stored
-from exporters.pipeline.criterion import AGREEMENT, Criterion
-from exporters.workers.answering import Run
-from exporters.workers.process import Workers
-from exporters.workers.worker import Ran
+from exporters.workers.messages import RunResult, RunTask
+from exporters.workers.process import WorkerPool
 
 if TYPE_CHECKING:
     from edgebench.networks.data import Split
@@ -21,10 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Images in a file, with the parent's answers.
+    """file: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without.
 
-    file: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without.
-    golden: indices of those that become golden inputs.
+    reference: the parent's answers. golden: indices of the images that become golden inputs.
     """
 
     file: Path
@@ -34,17 +31,17 @@ class Samples:
     labels: Int64Array | None = None
 
     def answers(
-        self, plugin: str, artifact: Path, workers: Workers, *, folded: bool = False, any_batch: bool = False
-    ) -> tuple[Float32Array, Ran]:
-        """What an artifact says to all of them, asked in another process. Raises Failed.
+        self, plugin: str, artifact: Path, workers: WorkerPool, *, folded: bool = False, any_batch: bool = False
+    ) -> tuple[Float32Array, RunResult]:
+        """An artifact's answers to all of them, computed in another process. Raises Failed.
 
-        folded: whether the preprocessing is in the artifact. any_batch: UserError unless it takes several at once.
+        folded: the preprocessing is in the artifact. any_batch: UserError unless it takes several images at once.
         """
         import numpy as np
 
         out = artifact.with_name(f"{artifact.name}.{self.file.stem}.answers.npy")
         itself = tuple(map(int, self.golden))
-        task = Run(str(artifact), str(self.file), self.preprocessing, str(out), folded, any_batch, itself)
+        task = RunTask(str(artifact), str(self.file), self.preprocessing, str(out), folded, any_batch, itself)
         ran = workers.run(plugin, task)
         return np.load(out, allow_pickle=False), ran
 
@@ -65,24 +62,6 @@ class Samples:
         if spec.folded:
             return to_layout(images.transpose(0, 3, 1, 2), spec)
         return to_stored(self.preprocessing.apply(images) if self.preprocessing else images, spec)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """test: the official test split (or random numbers where no data set is known); selection: the validation split.
-
-    ranking: a part of the selection, for what is only compared. calibration: .npy of uint8 [N, H, W, C], from the
-    training split. criterion: by what INT8 files are compared on the selection.
-    """
-
-    dataset: str
-    test: Samples
-    selection: Samples | None = None
-    ranking: Samples | None = None
-    calibration: Path | None = None
-    calibration_note: str = ""
-    preprocessing: Preprocessing | None = None
-    criterion: Criterion = AGREEMENT
 
 
 def keep(folder: Path, name: str, split: Split) -> Path:

@@ -1,0 +1,110 @@
+"""The command that makes a bundle of a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgebench.cli._terminal import example, progress, say
+
+app = typer.Typer()
+
+
+@app.command(
+    "export",
+    epilog=example(
+        "edgebench export --int8 --max-drop 0.3",
+        "edgebench export checkpoints/ultralight.safetensors --formats tflite-int8,onnx-fp32",
+        "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
+        "edgebench export my.models:make --weights best.pt --dataset cifar10",
+        "edgebench export --for rpi4,rpi5",
+    ),
+)
+def export_command(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A checkpoint (default: the newest), .onnx, .keras or .h5 file, SavedModel, package.module:callable.",
+            show_default=False,
+        ),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Make fp32 and INT8 files of ONNX and TFLite.")] = False,
+    formats: Annotated[str | None, typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for a callable's network; FILE:KEY if the file has several.")
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="Input size, if the source leaves it open: 3x32x32.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set that the network is tested on.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Data set for INT8 ranges, if it is another one.")] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(help="How images are prepared, if not as for the data set: 0..1, 0..255, -1..1, imagenet."),
+    ] = None,
+    fold: Annotated[
+        bool, typer.Option("--fold-preprocessing", help="Make files that take images as bytes, 0 to 255.")
+    ] = False,
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="Make files that take any number of images at once.")
+    ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Points of accuracy that INT8 may lose; costly operators stay float. If exceeded: exit code 1.",
+        ),
+    ] = None,
+    best_effort: Annotated[
+        bool, typer.Option("--best-effort", help="Exit with 0 even if an INT8 file loses more than --max-drop.")
+    ] = False,
+    no_vnni: Annotated[
+        bool, typer.Option("--no-vnni", help="Make ONNX INT8 for x86 processors without VNNI too: 7-bit weights.")
+    ] = False,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TARGETS",
+            help="Say which file to deploy there (rpi4, rpi5, desktop-cpu), and fit ONNX INT8 to these targets.",
+        ),
+    ] = None,
+    emulate: Annotated[
+        bool, typer.Option("--emulate", help="With --for: count these files on the emulated board (minutes).")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything again.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
+) -> None:
+    """Write ONNX and TFLite files, each checked against the network it came from.
+
+    A format that cannot be made is listed with the reason; the others are made. Exits with 1 if --formats named it, if
+    nothing could be made, or if a file loses more than --max-drop without --best-effort.
+    """
+    from edgebench.export import ExportOptions, check_kept, check_made, export
+    from edgebench.files import cache
+    from edgebench.networks import models
+
+    options = ExportOptions(
+        formats=formats.split(",") if formats else (),
+        int8=int8,
+        weights=weights,
+        input_shape=models.parse_shape(input_) if input_ else None,
+        dataset=dataset,
+        calibration=calibration,
+        preprocessing=preprocessing,
+        fold=fold,
+        dynamic_batch=dynamic_batch,
+        max_drop_points=max_drop,
+        no_vnni=no_vnni,
+        targets=[name.strip() for name in for_.split(",")] if for_ else (),
+        emulate=emulate,
+    )
+    exported = export(
+        source, options, out=out, cache=None if no_cache else cache.folder() / "export", progress=progress()
+    )
+    say(str(exported.path))
+    check_made(exported, options.formats)
+    if max_drop is not None and not best_effort:
+        check_kept(exported, max_drop)

@@ -1,0 +1,224 @@
+"""The images that an export is judged by, and the parent's answers to them.
+
+A checkpoint is run in this process, any other network in a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.errors import BadFile, UserError
+from edgebench.networks import data
+from edgebench.networks.from_checkpoint import rebuild
+from edgebench.schema import checkpoint, tensors
+from exporters.pipeline import golden, preprocessing_choice
+from exporters.pipeline.criterion import AGREEMENT, Criterion, choose_criterion
+from exporters.pipeline.samples import Samples, keep
+from exporters.sources.isolated import ASKED_TWICE, IsolatedRun
+from exporters.workers import process
+from exporters.workers.messages import RunResult, RunTask
+from exporters.workers.process import Failed, WorkerPool, WorkerProcess
+
+if TYPE_CHECKING:
+    from edgebench.schema.arrays import Float32Array
+    from edgebench.schema.preprocessing import Preprocessing
+    from exporters import IsolatedModel
+    from exporters.pipeline.export_images import ExportImages
+    from exporters.sources.source_model import SourceModel
+
+    Answer = Callable[[Path, Preprocessing | None], Float32Array]
+    Ask = Callable[[Path, Preprocessing | None], tuple[Float32Array, float]]
+
+RANDOM_SEED = 0
+RANKING_IMAGES = 256
+# How many validation images INT8 files are compared on: as many as one file answers with this much work, but never
+# fewer than the minimum. Chance hides the differences between candidates long before: for two that disagree on one
+# image in a hundred, a thousand images resolve 0.4 points and five thousand 0.2.
+CHOOSING_MACS = 70_000_000_000
+LEAST_TO_CHOOSE_BY = 1000
+# Relative: threads and batches of other sizes change sums by far less, dropout by far more.
+LARGEST_REPEAT_ERROR = 1e-3
+
+
+@dataclass(frozen=True)
+class ReferenceData:
+    """test: the official test split, or random numbers where no data set is known; selection: the validation split.
+
+    ranking: a part of the selection, for quick comparisons. calibration: .npy of uint8 [N, H, W, C], from the training
+    split. criterion: how INT8 files are compared on the selection.
+    """
+
+    dataset: str
+    test: Samples
+    selection: Samples | None = None
+    ranking: Samples | None = None
+    calibration: Path | None = None
+    calibration_note: str = ""
+    preprocessing: Preprocessing | None = None
+    criterion: Criterion = AGREEMENT
+
+
+def collect(
+    parent: SourceModel, images: ExportImages | None, folder: Path, workers: WorkerPool, *, by_all: bool = False
+) -> ReferenceData:
+    """Run the parent on the images of its data set; files go to `folder`.
+
+    by_all: INT8 files are compared on the whole validation split. Raises UserError if the parent is not deterministic,
+    or wants its images prepared in another way.
+    """
+    with _checked_answers(parent, workers) as answer:
+        if images is None:
+            return _random_data(parent, folder, answer)
+        dataset, preprocessing = images.dataset, images.preprocessing
+        judging = dataset.validation if by_all else _enough(dataset.validation, parent.macs)
+        selection = _samples(folder, "validation", judging, preprocessing, answer)
+        ranking = selection.take(data.balanced_index(judging.labels, RANKING_IMAGES), "ranking")
+        if parent.preprocessing_is_guessed:
+            assert ranking.labels is not None
+            preprocessing_choice.refuse_wrong(
+                parent.where,
+                dataset.name,
+                preprocessing,
+                ranking.reference,
+                ranking.labels,
+                lambda other: answer(ranking.file, other),
+            )
+        return ReferenceData(
+            dataset=dataset.name,
+            test=_samples(folder, "test", dataset.test, preprocessing, answer),
+            selection=selection,
+            ranking=ranking,
+            calibration=keep(folder, "calibration", images.calibration),
+            calibration_note=images.calibration_note,
+            preprocessing=preprocessing,
+            criterion=choose_criterion(parent, dataset.name, selection),
+        )
+
+
+def _enough(split: data.Split, macs: int | None) -> data.Split:
+    """As many of them as a choice needs, the same share of every class."""
+    count = max(LEAST_TO_CHOOSE_BY, CHOOSING_MACS // max(macs or 1, 1))
+    return split if count >= len(split) else split.take(data.balanced_index(split.labels, count))
+
+
+def _samples(folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer) -> Samples:
+    height, width, channels = split.images.shape[1:]
+    file = keep(folder, name, split)
+    chosen = data.balanced_index(split.labels, golden.count((channels, height, width)))
+    return Samples(file, preprocessing, answer(file, preprocessing), chosen, split.labels)
+
+
+def _random_data(parent: SourceModel, folder: Path, answer: Answer) -> ReferenceData:
+    """Without a data set only exact copies can be judged: normal random numbers show whether answers are the same."""
+    import numpy as np
+
+    count = golden.count(parent.input_shape)
+    file = folder / "random.npy"
+    numbers = np.random.default_rng(RANDOM_SEED).standard_normal((count, *parent.input_shape), np.float32)
+    np.save(file, numbers, allow_pickle=False)
+    return ReferenceData(dataset="", test=Samples(file, None, answer(file, None), np.arange(count)))
+
+
+@contextmanager
+def _checked_answers(parent: SourceModel, workers: WorkerPool) -> Iterator[Answer]:
+    """A function from a file of images to the parent's answers; it raises UserError for answers that cannot be used."""
+    import numpy as np
+
+    with _asker(parent, workers) as ask:
+
+        def answer(file: Path, preprocessing: Preprocessing | None) -> Float32Array:
+            answers, repeat_error = ask(file, preprocessing)
+            if not repeat_error <= LARGEST_REPEAT_ERROR:
+                raise UserError(
+                    parent.where,
+                    f"not deterministic: a second run differs by {100 * repeat_error:.2g} % (RMS)",
+                    "Export it in evaluation mode: no dropout, nothing drawn at random",
+                )
+            broken = ~np.isfinite(answers).all(1)
+            if broken.any():
+                raise UserError(
+                    parent.where,
+                    f"its answers to {broken.sum():,} of {len(answers):,} images are not numbers",
+                    "Train it again with a lower learning rate, or look for a division by zero or a logarithm in it",
+                )
+            return answers
+
+        yield answer
+
+
+@contextmanager
+def _asker(parent: SourceModel, workers: WorkerPool) -> Iterator[Ask]:
+    """A checkpoint answers in this process, any other network in one worker."""
+    if parent.kind == "checkpoint":
+        with _beside_converters():
+            yield _ask_checkpoint(parent.path)
+    elif parent.isolated is not None:
+        with workers.start("ask", parent.isolated.plugin) as worker:
+            yield _ask_apart(parent, partial(_answered_by, worker, parent.isolated))
+    else:
+        yield _ask_apart(parent, lambda *task: workers.run("onnx", RunTask(str(parent.path), *task)))
+
+
+@contextmanager
+def _beside_converters() -> Iterator[None]:
+    """Limit torch to the processors that the converters leave free.
+
+    Threads that wait for one another on a busy processor made it 5 to 40 times as slow.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, process.left_over()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _ask_checkpoint(path: Path) -> Ask:
+    import numpy as np
+
+    from edgebench.networks import training
+
+    model = rebuild(checkpoint.load(path))
+
+    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
+        assert preprocessing is not None
+        images = np.load(file, allow_pickle=False)
+        answers = training.logits(model, images, preprocessing)
+        again = training.logits(model, images[:ASKED_TWICE], preprocessing)
+        return answers, tensors.repeat_error(again, answers[:ASKED_TWICE])
+
+    return ask
+
+
+def _ask_apart(parent: SourceModel, run: Callable[[str, Preprocessing | None, str], RunResult]) -> Ask:
+    """run: runs the parent on a file of images in another process, and writes the answers to a file."""
+    import numpy as np
+
+    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
+        out = file.with_suffix(".parent.npy")
+        try:
+            ran = run(str(file), preprocessing, str(out))
+        except Failed as failure:
+            runner = "onnxruntime" if parent.isolated is None else "this machine"
+            raise BadFile(
+                parent.where, f"{runner} loads it but cannot run it ({failure.seen})", "Export it again from its source"
+            ) from failure
+        answers: Float32Array = np.load(out, allow_pickle=False)
+        return answers, ran.repeat_error
+
+    return ask
+
+
+def _answered_by(
+    worker: WorkerProcess, isolated: IsolatedModel, images: str, preprocessing: Preprocessing | None, out: str
+) -> RunResult:
+    (line,) = worker.answers(IsolatedRun(isolated, images, preprocessing, out))
+    assert line.ran is not None
+    return line.ran

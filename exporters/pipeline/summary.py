@@ -1,0 +1,67 @@
+"""What an export says in the end: a line for each artifact, what it was chosen from, and doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from edgebench.errors import MissingPackage, UserError
+from edgebench.schema.bundle import Artifact, Bundle
+from exporters.pipeline import accuracy_drop, float_operators
+from exporters.pipeline.candidates import CANDIDATE
+from exporters.pipeline.criterion import DIVERGENCE
+from exporters.sources.source_model import SourceModel
+
+
+def lines(parent: SourceModel, made: Bundle) -> Iterator[str]:
+    for artifact in made.artifacts:
+        yield describe(artifact)
+        yield from candidates(artifact)
+        yield from doubts(artifact)
+    if parent.weights_note:
+        yield parent.weights_note
+    if parent.zeros_note:
+        yield f"{parent.name}: {parent.zeros_note}"
+    first = made.artifacts[0]
+    found = first.parity
+    if parent.kind != "checkpoint" and found is not None and found.parent_accuracy < 2 / first.outputs[0].shape[-1]:
+        yield (
+            f"{parent.where} itself has an accuracy of only {found.parent_accuracy:.1%} on the test images of "
+            f"{found.dataset}: it may be for other data, or need other preprocessing; its INT8 files are then of no use"
+        )
+
+
+def not_made(failed: Mapping[str, UserError]) -> Iterator[str]:
+    for name, error in failed.items():
+        remedy = f"; {error.remedy}" if isinstance(error, MissingPackage) else ""
+        yield f"not made: {name}: {error.seen}{remedy}"
+
+
+def describe(artifact: Artifact) -> str:
+    from edgebench.analysis.stats import wilson_interval
+
+    size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
+    found = artifact.parity
+    if found is None:
+        return f"{size}; not checked on images, because no data set was named"
+    low, high = wilson_interval(found.accuracy * found.images, found.images)
+    return (
+        f"{size}, accuracy {found.accuracy:.2%} ({low:.1%} to {high:.1%}, parent {found.parent_accuracy:.2%}), "
+        f"agrees with the parent on {found.top1_agreement:.2%} of {found.images}"
+    )
+
+
+def doubts(artifact: Artifact) -> Iterator[str]:
+    """What a user must not overlook about an INT8 file, a line each."""
+    if artifact.notes.get("chosen_by", "").startswith(DIVERGENCE):
+        yield f"  chosen by the {artifact.notes['chosen_by']}"
+    if float_operators.BY_NAME_ONLY in artifact.notes:
+        yield f"  INT8 in name only: {artifact.notes[float_operators.BY_NAME_ONLY]}"
+    if accuracy_drop.MISSED in artifact.notes:
+        yield f"  less accurate than asked for: {artifact.notes[accuracy_drop.MISSED]}"
+
+
+def candidates(artifact: Artifact) -> list[str]:
+    """The INT8 files that this one was chosen from, a line each; at most 80 columns wide."""
+    found = {name.removeprefix(CANDIDATE): text for name, text in artifact.notes.items() if name.startswith(CANDIDATE)}
+    width = max(map(len, found), default=0)
+    return [f"  {label:<{width}}  {text}" for label, text in found.items()]
