@@ -246,7 +246,7 @@ class Conversion:
             doubts.append("none of its operators computes in integers")
         size, float32 = Path(best.made.file).stat().st_size, best.made.float32_bytes
         if float32 and size >= float32:
-            doubts.append(f"its size is {size:,} bytes, that of the fp32 file it was made from {float32:,}")
+            doubts.append(f"it is no smaller than the fp32 file: {size:,} against {float32:,} bytes")
         if not doubts:
             return {"float_operators": floating}
         return {"float_operators": floating, float_operators.BY_NAME_ONLY: "; ".join(doubts)}
@@ -275,8 +275,8 @@ class Conversion:
             if error <= largest:
                 return
             seen = (
-                f"its answers to {len(answers)} images have a relative error of {error:.2g} against the network "
-                f"it came from; {choice.precision} may have {largest:g}"
+                f"its answers to {len(answers)} images differ from those of the network it came from by "
+                f"{100 * error:.2g} % (RMS); {choice.precision} may differ by {100 * largest:g} %"
             )
         raise UserError(
             self._name(choice), seen, "Leave it out with --formats, and report the network to the authors of edgebench"

@@ -136,7 +136,7 @@ def test_a_process_that_batches_kill_is_asked_again_one_by_one(
         def answers(self, task: RunTask) -> Iterator[WorkerReply]:
             asked.append(task)
             if not task.one_by_one:
-                raise Failed("the process was ended by SIGSEGV", self.log)
+                raise Failed("the process was killed by SIGSEGV", self.log)
             yield WorkerReply(ran=RunResult((INPUT,), (OUTPUT,), "pretended"))
 
         def close(self) -> None:

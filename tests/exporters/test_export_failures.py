@@ -49,7 +49,7 @@ def write_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "ended by SIGSEGV"),
+        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "killed by SIGSEGV"),
         ("def convert(job):\n raise RuntimeError('cannot convert Foo')\n", "RuntimeError: cannot convert Foo"),
         ("def convert(job):\n import sys; sys.exit(3)\n", "ended with status 3"),
     ],
@@ -75,7 +75,7 @@ def test_an_artifact_that_crashes_its_runtime(
         "def open_artifact(path):\n import os; os.abort()\n"
     )
     write_plugin(tmp_path, monkeypatch, body)
-    with pytest.raises(UserError, match="ended by SIGABRT"):
+    with pytest.raises(UserError, match="killed by SIGABRT"):
         export(dense.path, ExportOptions(formats=["bad-fp16"]), out=tmp_path / "x")
 
 
@@ -124,7 +124,7 @@ def test_a_failed_export_leaves_the_old_bundle(
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "bad: the process was ended by SIGSEGV"),
+        ("def convert(job):\n import os; os.kill(os.getpid(), 11)\n", "bad: the process was killed by SIGSEGV"),
         (with_other_bias("bias[::-1].copy() + 1"), "its answers to 2000 images differ"),
     ],
     ids=["convert", "check"],
@@ -155,7 +155,7 @@ def test_what_fails_of_a_converter_leaves_what_it_made_before(
         "  if made.precision == 'fp16': import os; os.abort()\n  yield made\n"
     )
     write_plugin(tmp_path, monkeypatch, body)
-    monkeypatch.setattr("edgebench.export.wanted", lambda *_, **__: ["bad-fp32", "bad-fp16", "bad-int8"])
+    monkeypatch.setattr("exporters.pipeline.wanted.names", lambda *_, **__: ["bad-fp32", "bad-fp16", "bad-int8"])
     made = export(dense.path, out=tmp_path / "x")
     assert [one.name for one in made.bundle.artifacts] == ["dense-bad-fp32", "dense-bad-int8"]
     assert [one.format for one in made.bundle.failed] == ["bad-fp16"]
@@ -166,7 +166,7 @@ def test_a_library_that_is_not_installed_is_a_reason_too(
     dense: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_plugin(tmp_path, monkeypatch, "PACKAGES = ('onnx', 'no_such_package')\n")
-    monkeypatch.setattr("edgebench.export.wanted", lambda *_, **__: ["onnx-fp32", "bad-fp16"])
+    monkeypatch.setattr("exporters.pipeline.wanted.names", lambda *_, **__: ["onnx-fp32", "bad-fp16"])
     made = export(dense.path, out=tmp_path / "x")
     assert [one.format for one in made.bundle.failed] == ["bad-fp16"]
     assert "'no_such_package' is not installed" in made.bundle.failed[0].reason
@@ -186,8 +186,8 @@ def test_interrupting_ends_the_workers_and_leaves_nothing(
         f" Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(300); yield\n",
     )
     code = (
-        "from pathlib import Path; from edgebench.export import export; "
-        f"export(Path({str(dense.path)!r}), formats=['bad-fp16'], out=Path('bundles/x'))"
+        "from pathlib import Path; from edgebench.export import ExportOptions, export; "
+        f"export(Path({str(dense.path)!r}), ExportOptions(['bad-fp16']), out=Path('bundles/x'))"
     )
     program = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE)
     try:
@@ -275,7 +275,7 @@ def test_names_that_cannot_be_made(
     with pytest.raises(BadFile, match="no such file"):
         export(tmp_path / "nothing.safetensors", out=tmp_path / "x")
     (tmp_path / "net.pth").write_bytes(b"x")
-    with pytest.raises(BadFile, match="'.pth' is no format"):
+    with pytest.raises(BadFile, match="export does not read '.pth' files"):
         export(tmp_path / "net.pth", out=tmp_path / "x")
     real = exporters.importlib.util.find_spec
     monkeypatch.setattr(

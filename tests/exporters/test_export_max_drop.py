@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench.export import ExportOptions, doubts, export
+from edgebench.export import ExportOptions, export
 from edgebench.networks import data
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
 from exporters.pipeline import accuracy_drop
+from exporters.pipeline.summary import doubts
 from tests.conftest import run_cli
 
 pytestmark = pytest.mark.export
@@ -72,7 +73,7 @@ def test_a_drop_that_cannot_be_kept_ends_with_1_and_is_said(project: Path) -> No
     told = " ".join(ended.stderr.split())
     assert ended.returncode == 1, told
     assert "--max-drop 0.3: out/onnx-int8.onnx: it loses" in told
-    assert "points (" in told and "validation images and was to lose at most 0.3" in told
+    assert "points (" in told and "validation images, more than the 0.3 allowed" in told
     assert "tried: 6 ways to choose ranges, the 1 most costly of 2 operators in float" in told
     assert "--best-effort" in told
     artifact, dynamic = bundle.load(project / "out").artifacts
@@ -158,7 +159,7 @@ def test_a_file_in_which_nothing_is_quantised_is_not_int8_without_a_word(tmp_pat
     nodes = [helper.make_node("Softplus", ["x"], ["s"]), rows_of("s", "y")]
     artifact = int8_of(onnx_classifier(tmp_path / "soft.onnx", nodes, 28), tmp_path / "out")
     assert "none of its operators computes in integers" in artifact.notes["int8_by_name_only"]
-    assert any("INT8 by name only" in line for line in doubts(artifact))
+    assert any("INT8 in name only" in line for line in doubts(artifact))
 
 
 def test_a_file_that_is_larger_than_fp32_is_not_int8_without_a_word(tmp_path: Path) -> None:
@@ -176,6 +177,6 @@ def test_a_file_that_is_larger_than_fp32_is_not_int8_without_a_word(tmp_path: Pa
     artifact = int8_of(path, tmp_path / "out")
     size, float32 = artifact.content.size_bytes, path.stat().st_size
     assert size > float32
-    words = f"it has {size:,} bytes, the fp32 file that it was made of {float32:,}"
+    words = f"it is no smaller than the fp32 file: {size:,} against {float32:,} bytes"
     assert artifact.notes["int8_by_name_only"] == words
-    assert f"  INT8 by name only: {words}" in list(doubts(artifact))
+    assert f"  INT8 in name only: {words}" in list(doubts(artifact))

@@ -94,7 +94,7 @@ def test_a_data_set_of_another_size_is_told(
 ) -> None:
     monkeypatch.setattr(data, "load", lambda name: coloured)
     source = exported.path / "onnx-fp32.onnx"
-    with pytest.raises(UserError, match=r"it takes 1x28x28 .* the images of coloured are 3x20x12"):
+    with pytest.raises(UserError, match=r"its input is 1x28x28 .* the images of coloured are 3x20x12"):
         export(source, ExportOptions(formats=["onnx-int8"], calibration="coloured"), out=tmp_path / "wrong")
 
 
@@ -121,7 +121,7 @@ def test_a_network_that_is_wrong_on_its_data_is_told(
         out=tmp_path / "b",
         progress=progress,
     )
-    assert "itself is right on only" in lines[-1]
+    assert "itself has an accuracy of only" in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_an_onnx_file_that_crashes_its_runtime(tmp_path: Path) -> None:
     with pytest.raises(BadFile) as raised:
         export(crash, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert raised.value.where == str(crash)
-    assert raised.value.seen == "onnxruntime loads it but cannot run it (the process was ended by SIGFPE)"
+    assert raised.value.seen == "onnxruntime loads it but cannot run it (the process was killed by SIGFPE)"
 
 
 # ------------------------------------------------------------------ any number of images
@@ -162,7 +162,7 @@ def test_a_file_that_was_made_for_one_image_is_refused_where_any_number_is_asked
     exported: Exported, folder: Path
 ) -> None:
     source = exported.path / "onnx-fp32.onnx"
-    with pytest.raises(UserError, match="does not answer to 3 images at once as to one after the other") as refused:
+    with pytest.raises(UserError, match="answers 3 images at once differently from one at a time") as refused:
         export(
             source,
             ExportOptions(formats=["onnx-fp16"], dataset="fashion-mnist-mini", dynamic_batch=True),

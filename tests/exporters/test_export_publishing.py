@@ -74,7 +74,7 @@ def test_no_room_for_a_file_is_said(dense: checkpoint.Checkpoint, folder: Path, 
 
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1, done.stderr
-    assert "there is no room for the files of this export" in " ".join(done.stderr.split())
+    assert "no space is left for the files of this export" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not [path for path in (folder / "out").iterdir() if path.suffix != ".log"]
 

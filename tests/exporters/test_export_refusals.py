@@ -29,11 +29,11 @@ def test_an_operator_that_a_format_does_not_have(folder: Path) -> None:
     made = export("my.models:bessel", ExportOptions(input_shape=(1, 28, 28), formats=named), out=folder / "out")
     assert [one.format for one in made.bundle.artifacts] == ["torch"] and bundle.load(folder / "out") == made.bundle
     (failed,) = made.bundle.failed
-    assert failed.format == "onnx-fp32" and "no way to write the operator 'special_bessel_j0'" in failed.reason
+    assert failed.format == "onnx-fp32" and "does not support the operator 'special_bessel_j0'" in failed.reason
     check_made(made, ())
     with pytest.raises(UserError, match="--formats: onnx-fp32 could not be made"):
         check_made(made, named)
-    with pytest.raises(UserError, match="no way to write the operator"):
+    with pytest.raises(UserError, match="does not support the operator"):
         export("my.models:bessel", ExportOptions(input_shape=(1, 28, 28), formats=["onnx-fp32"]), out=folder / "none")
     assert not (folder / "none").exists()
 
@@ -43,7 +43,10 @@ def test_an_operator_that_a_format_does_not_have(folder: Path) -> None:
     [
         ("RuntimeError: Lowering not found: aten._unique2.default", "the operator '_unique2'"),
         ("ModuleNotFoundError: No module named 'onnx2tf.ops.BitShift'", "the operator 'BitShift'"),
-        ("GuardOnDataDependentSymNode: Could not guard on data-dependent expression", "depends on the numbers"),
+        (
+            "GuardOnDataDependentSymNode: Could not guard on data-dependent expression",
+            "takes different paths for different inputs",
+        ),
         ("RuntimeError: something else", "RuntimeError: something else"),
     ],
 )
@@ -58,7 +61,7 @@ def test_how_converters_say_what_they_cannot_do(tmp_path: Path, seen: str, words
 def test_a_network_that_draws_numbers_is_refused(tmp_path: Path) -> None:
     nodes = [("RandomNormalLike", ["x"], ["n"]), ("Add", ["x", "n"], ["z"]), ("Gemm", ["z", "w"], ["y"])]
     path = classifier(tmp_path / "drawing.onnx", nodes)
-    with pytest.raises(UserError, match="asked twice .* answers differently, by .*%") as raised:
+    with pytest.raises(UserError, match=r"not deterministic: a second run differs by .* % \(RMS\)") as raised:
         export(path, ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
     assert raised.value.where == str(path)
     assert not (tmp_path / "out").exists()

@@ -96,7 +96,7 @@ def test_a_file_that_kills_its_runtime_is_still_described(tmp_path: Path) -> Non
 
 def test_a_reader_that_dies_is_one_sentence(network_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(self: WorkerPool, task: LookTask) -> Any:
-        raise Failed("the process was ended by SIGSEGV", Path("log"))
+        raise Failed("the process was killed by SIGSEGV", Path("log"))
 
     monkeypatch.setattr(WorkerPool, "look", die)
     with pytest.raises(BadFile, match="cannot be read .*SIGSEGV"):

@@ -153,7 +153,7 @@ def test_what_stayed_float_is_told_by_reason() -> None:
     left = [layer("Softplus", "float", "the quantiser does not know Softplus")] * 2
     odd = [layer("Relu", "float")]
     assert float_operators.described(whole + left + odd) == (
-        "3 of 4; Softplus x2: the quantiser does not know Softplus; Relu: it lies between float operators"
+        "3 of 4; Softplus x2: the quantiser does not know Softplus; Relu: between float operators"
     )
 
 
