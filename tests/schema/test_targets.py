@@ -183,7 +183,7 @@ def test_an_emulated_board_that_is_up_says_which_target_measures_on_it(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the file in force; what it is told to put there makes one."""
-    machine = emulator.Machine("rpi5", tmp_path)
+    machine = emulator.EmulatedMachine("rpi5", tmp_path)
     monkeypatch.setattr(emulator, "ensure_running", lambda board, progress: machine)
     path = tmp_path / "targets.yaml"
     path.write_text("five:\n  transport: ssh\n  host: edgebench-rpi5\n" if named else "mine:\n  transport: local\n")

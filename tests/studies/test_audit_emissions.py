@@ -103,7 +103,7 @@ def test_lines_that_are_damaged_alike_are_counted_together(tmp_path: Path) -> No
     path = tmp_path / "emissions.csv"
     bad = [EFFICIENTNET.replace(b"0.1032593", f"{number}?".encode()) for number in range(50)]
     path.write_bytes(b"\n".join([HEADER, RESNET, *bad]))
-    expected = codecarbon_table.LeftOut("emissions is '0?', which is no amount", 50, 2)
+    expected = codecarbon_table.SkippedLines("emissions is '0?', which is no amount", 50, 2)
     assert codecarbon_table.load(path).left_out == (expected,)
 
 
