@@ -1,4 +1,4 @@
-"""evaluate: a checkpoint -> how right it is on a whole split, how well it knows that, and what it looked at."""
+"""evaluate: a checkpoint -> its accuracy and calibration on a whole split, and what it looked at."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "evaluate"]
 
 TOP = 5
-NO_PICTURES = "no pictures were asked for"
+NO_PICTURES = "pictures were not requested"
 
 
 def evaluate(
@@ -32,10 +32,10 @@ def evaluate(
     pictures: bool = True,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Evaluation:
-    """Ask a network for every image of a split.
+    """Classify every image of a split.
 
-    images: only so many of them, evenly over the classes. pictures: Grad-CAM and t-SNE as well (seconds longer).
-    Raises UserError if the answers are no numbers, or the data set is not the one it was trained on.
+    images: only so many, evenly over the classes. pictures: Grad-CAM and t-SNE as well (seconds longer). Raises
+    UserError if an answer is not finite, or if the data set is not the one it was trained on.
     """
     import numpy as np
 
@@ -82,7 +82,7 @@ def _check(split: str, images: int | None) -> None:
     if split not in get_args(SplitName):
         raise UnknownName("split", split, get_args(SplitName))
     if images is not None and images < 1:
-        raise UserError("images", f"{images} is no number of images", "Give 1 or more, or leave it out")
+        raise UserError("images", f"{images} is not a number of images", "Give 1 or more, or leave it out")
 
 
 def _chosen(opened: Checkpoint, split: SplitName, images: int | None) -> Split:
@@ -91,7 +91,7 @@ def _chosen(opened: Checkpoint, split: SplitName, images: int | None) -> Split:
     if (dataset.class_names, dataset.input_shape) != (about.class_names, about.input_shape):
         raise UserError(
             str(opened.path),
-            f"it was trained on other images or classes than '{about.dataset}' has here",
+            f"it was trained on different images or classes than '{about.dataset}' has here",
             "Train it again on this data set",
         )
     whole: Split = getattr(dataset, split)
@@ -105,7 +105,7 @@ def _check_finite(logits: Array, source: Path) -> None:
     if not finite.all():
         raise UserError(
             str(source),
-            f"its answers to {int((~finite).sum())} of {len(logits)} images are no numbers",
+            f"its answers to {int((~finite).sum())} of {len(logits)} images are not finite numbers",
             "Train it again with a lower learning rate",
         )
 

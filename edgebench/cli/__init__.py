@@ -1,6 +1,6 @@
-"""The command line: parse, call, print. What a command does is in the module of edgebench of its name.
+"""The command line: parse, call, print. What a command does is in the module of the same name in edgebench.
 
-`edgebench --help` answers at once: what a command needs is imported inside it.
+`edgebench --help` answers at once: each command imports what it needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, complain, say
 from edgebench.errors import MissingPackage, UserError
 
 app = typer.Typer(
-    help="Export a trained network for edge devices, run it there, and say what it costs.",
+    help="Export a trained network for edge devices, run it there, and measure what it costs.",
     epilog="A first look: edgebench demo",
     no_args_is_help=True,
     add_completion=False,
@@ -39,7 +39,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(targets.app, name="targets")
 app.add_typer(meters.app, name="meters")
 
-# Not in the base install: which extra of pyproject.toml brings them.
+# Packages that are not in the base install, and the extra that installs each.
 _EXTRA_OF_PACKAGE = {
     "torch": "train",
     "torchvision": "train",
@@ -95,25 +95,25 @@ def main() -> None:
 
 
 def _open_closed() -> None:
-    """Where a shell closed stdin, stdout or stderr, no file or pipe of ours may come to stand in its place."""
+    """If the shell closed stdin, stdout or stderr, no file or pipe that is opened later may take that number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
 def _end(number: int, _: object) -> None:
-    """As Ctrl-C does: what was started is ended, what is half written goes."""
+    """Like Ctrl-C: ends what was started and removes half-written files."""
     for other in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """An empty name would be the present folder: most likely a shell's variable that is not set."""
+    """An empty name would mean the current folder; most likely a shell variable is unset."""
     for before, argument in pairwise(["edgebench", *arguments]):
         empty = argument if argument.startswith("--") and argument.endswith("=") else "" if argument else before
         if empty:
-            complain(UserError(empty.rstrip("="), "an empty name or value", "Give one, or leave the option out"))
+            complain(UserError(empty.rstrip("="), "an empty name or value", "Give a value, or leave the option out"))
             sys.exit(EXIT_USAGE)

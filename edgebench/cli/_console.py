@@ -1,4 +1,4 @@
-"""A console that prints what it is given as text: control characters out of files and devices are shown, not obeyed."""
+"""A console that prints text as text: control characters from files and devices are shown, not obeyed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LAYOUT = "\n\t"
 
 
 def printable(text: str) -> str:
-    """Line ends and tabs stay, and so does the width, which Rich has counted already."""
+    """Line ends and tabs stay; so does the width, which Rich has already counted."""
     return plain(text, kept=_LAYOUT)
 
 
 class PlainConsole(Console):
-    """Rich's own control codes (colours, bars) are its own business; text is what is looked at."""
+    """Changes text only; Rich's own control codes (colours, bars) pass."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

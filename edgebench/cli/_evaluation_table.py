@@ -12,7 +12,7 @@ _OF_A_CLASS = ("images", "recall", "precision", "f1", "auc")
 
 
 def tables(made: Evaluation) -> tuple[Table, Table]:
-    """Of all classes together, and of each."""
+    """One for all classes together, one for each class."""
     overall = Table(box=None, pad_edge=False, show_header=False)
     for one in listing.overall(made):
         overall.add_row(one.name.replace("_", " "), listing.number(one.value), listing.interval(one))

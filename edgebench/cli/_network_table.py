@@ -12,7 +12,7 @@ from edgebench.networks.models import ListedModel
 
 
 def table(listed: Sequence[ListedModel]) -> Table:
-    """MACs are multiply-accumulates (1 MAC is 2 FLOPs); the ptflops column counts more than products."""
+    """MACs are multiply-accumulates (1 MAC is 2 FLOPs); the ptflops column counts more than multiplications."""
     made = Table(box=None, pad_edge=False, header_style="dim")
     made.add_column("network")
     for heading in ("parameters", "MACs", "MACs by ptflops", "weights"):

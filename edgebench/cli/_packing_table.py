@@ -1,4 +1,4 @@
-"""What each packing format makes of a checkpoint, on a terminal."""
+"""The size of a checkpoint in each packing format, on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def table(found: Sequence[Packed]) -> Table:
     shown.add_column("format")
     for heading in ("weights, bytes", "file, bytes", "of dense"):
         shown.add_column(heading, justify="right")
-    shown.add_column("what comes back")
+    shown.add_column("unpacked")
     dense = found[0].file_bytes
     for one in found:
         shown.add_row(
@@ -24,6 +24,6 @@ def table(found: Sequence[Packed]) -> Table:
             f"{one.weights_bytes:,}",
             f"{one.file_bytes:,}",
             f"{one.file_bytes / dense:.1%}",
-            "every bit" if one.accuracy is None else f"lossy: accuracy {one.accuracy:.2%}",
+            "identical" if one.accuracy is None else f"lossy: accuracy {one.accuracy:.2%}",
         )
     return shown

@@ -1,4 +1,4 @@
-"""An option of `edgebench compare` for each form of report: the files of `analysis/report` are the list of them."""
+"""One option of `edgebench compare` for each report format, that is for each file in `analysis/report`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PACKAGE = "edgebench.analysis.report"
 
 
 def with_reports(command: Callable[..., None]) -> Callable[..., None]:
-    """The command takes what was typed as `reports`, {form: path}; its place among the options is kept."""
+    """Passes these options to the command as `reports`, {format: path}; they appear where `reports` stands."""
     forms = plugins.names(_PACKAGE)
 
     @functools.wraps(command)
     def wrapped(**typed: object) -> None:
-        asked = {form: path for form in forms if (path := typed.pop(form.replace("-", "_"))) is not None}
-        command(reports=asked, **typed)
+        given = {form: path for form in forms if (path := typed.pop(form.replace("-", "_"))) is not None}
+        command(reports=given, **typed)
 
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
@@ -33,10 +33,10 @@ def with_reports(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(form: str) -> inspect.Parameter:
-    said = plugins.summary(_PACKAGE, form)
+    help_ = plugins.summary(_PACKAGE, form)
     return inspect.Parameter(
         form.replace("-", "_"),
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=None,
-        annotation=Annotated[Path | None, typer.Option(f"--{form}", help=said, show_default=False)],
+        annotation=Annotated[Path | None, typer.Option(f"--{form}", help=help_, show_default=False)],
     )

@@ -9,7 +9,7 @@ from edgebench.networks.sparsity import LayerSparsity, SparsityTable
 
 
 def table(made: SparsityTable) -> Table:
-    """Fits 80 columns; nnz MACs: what an ideal sparse kernel would do."""
+    """Fits into 80 columns. nnz MACs: those an ideal sparse kernel would perform."""
     shown = Table(box=None, pad_edge=False, header_style="dim", collapse_padding=True)
     shown.add_column("layer", no_wrap=True)
     for heading in ("weights", "nonzero", "dead", "zeros", "of live", "MACs", "nnz MACs"):
@@ -24,9 +24,9 @@ def table(made: SparsityTable) -> Table:
 def summary(made: SparsityTable) -> str:
     total = made.total
     return (
-        f"{made.effective:.2%} of the dense network's {made.dense_weights:,} weights are zero or gone (effective); "
-        f"{total.sparsity:.2%} of the {total.weights:,} that are left are zeros (nominal), "
-        f"{total.live_sparsity:.2%} of those that ever meet the image (live)."
+        f"{made.effective:.2%} of the dense network's {made.dense_weights:,} weights are zero or removed (effective); "
+        f"{total.sparsity:.2%} of the {total.weights:,} remaining weights are zero (nominal), "
+        f"{total.live_sparsity:.2%} of those that ever see the image (live)."
     )
 
 
@@ -44,7 +44,7 @@ def _cells(row: LayerSparsity) -> tuple[str, ...]:
 
 
 def _short(name: str, width: int = 18) -> str:
-    """A long name loses its middle: its beginning says where the layer is, its end what it is."""
+    """A long name loses its middle: the beginning says where the layer is, the end what it is."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
 
 

@@ -1,4 +1,4 @@
-"""What every command needs to talk to the terminal."""
+"""Options, messages and exit codes that commands share."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def named_values(option: str, typed: Sequence[str], sample: str) -> dict[str, An
         except yaml.YAMLError:
             is_pair = False
         if not is_pair:
-            raise UserError(option, f"'{text}' is no NAME=VALUE", f"Write for example {option} {sample}")
+            raise UserError(option, f"'{text}' is not NAME=VALUE", f"For example: {option} {sample}")
     return values
 
 
-# Written out, one by one; of more, how many there are.
+# So many are listed; of the rest, only the number.
 MOST_SKIPPED = 20
 
 
 def check_outputs(*paths: Path | None) -> None:
-    """Files that the command is to write: raises UserError now, not after the work, if one of them cannot be.
+    """Raises UserError before the work, not after it, if one of the output files cannot be written.
 
-    If one is stdout, everything else that the command says goes to stderr.
+    If one of them is stdout, all other output goes to stderr.
     """
     from edgebench.errors import UserError
     from edgebench.files import output
@@ -82,13 +82,13 @@ def check_outputs(*paths: Path | None) -> None:
     for path in named:
         output.check(path)
     if len({output.STDOUT if output.is_stdout(path) else path.absolute() for path in named}) < len(named):
-        raise UserError(", ".join(map(str, named)), "one name is given to two files", "Give each its own")
+        raise UserError(", ".join(map(str, named)), "two outputs have the same name", "Give each its own")
     for path in named:
         leave_stdout_to(path)
 
 
 def leave_stdout_to(path: Path) -> None:
-    """If it is stdout, everything else that the command says goes to stderr from now on."""
+    """If it is stdout, all other output goes to stderr from now on."""
     from edgebench.files import output
 
     if output.is_stdout(path):
@@ -96,7 +96,7 @@ def leave_stdout_to(path: Path) -> None:
 
 
 def say_written(path: Path) -> None:
-    """Where a file is now; nothing of what went to stdout."""
+    """The path of a file that was written; nothing if it was stdout."""
     from edgebench.files import output
 
     if not output.is_stdout(path):
@@ -104,7 +104,7 @@ def say_written(path: Path) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """For all that is printed: what files and devices say cannot move the cursor or rewrite the screen."""
+    """For all output: text from files and devices cannot move the cursor or rewrite the screen."""
     from edgebench.cli._console import PlainConsole
 
     return PlainConsole(highlight=False, emoji=False, stderr=stderr)
@@ -123,7 +123,7 @@ def say(line: str) -> None:
 
 
 def complain(error: UserError, label: str = "error", style: str = "red") -> None:
-    """One error, on standard error."""
+    """Print one error on stderr."""
     from rich.markup import escape
 
     terminal = console(stderr=True)
@@ -132,15 +132,15 @@ def complain(error: UserError, label: str = "error", style: str = "red") -> None
 
 
 def say_skipped(skipped: Sequence[UserError]) -> None:
-    """Files that were left out, each with its reason, before anything is made of the others."""
+    """Files that were left out, each with its reason; printed before the results of the others."""
     for error in skipped[:MOST_SKIPPED]:
         complain(error, "skipped", "yellow")
     if len(skipped) > MOST_SKIPPED:
-        console(stderr=True).print(f"[yellow]skipped:[/] {len(skipped) - MOST_SKIPPED} more files, for such reasons")
+        console(stderr=True).print(f"[yellow]skipped:[/] {len(skipped) - MOST_SKIPPED} more files, for similar reasons")
 
 
 def end_if_skipped(skipped: Sequence[UserError], kind: str) -> None:
-    """The command's last word where files were left out: exit code 1, however well the rest went."""
+    """Ends a command that left files out: exit code 1, even if all else succeeded."""
     if skipped:
         number = len(skipped)
         left_out = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-# Written out, one by one.
+# So many are listed; of the rest, only the number.
 _MOST_RUNS = 30
 _STYLES = {"wrong": "red", "doubtful": "yellow"}
 
@@ -35,16 +35,18 @@ _STYLES = {"wrong": "red", "doubtful": "yellow"}
 def audit(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders, records, checkpoints, emissions.csv, studies.", show_default=False),
+        typer.Argument(help="Folders, records, checkpoints, emissions.csv, study files.", show_default=False),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="A detector; may be given again.", show_default=False)] = None,
-    list_detectors: Annotated[bool, typer.Option("--list", help="Say what is looked for, and end.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 for what is doubtful, too.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run this detector only; repeatable.", show_default=False)
+    ] = None,
+    list_detectors: Annotated[bool, typer.Option("--list", help="List the detectors and exit.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 for doubtful findings as well.")] = False,
 ) -> None:
     """Look for the known mistakes of compression and green AI studies.
 
-    Exits with 1 if a file could not be read (the others are looked at all the same), else with 3 if something is
-    wrong, with 0 if nothing is.
+    Exits with 1 if a file could not be read (the others are audited nevertheless), else with 3 if something is wrong,
+    else with 0.
     """
     from edgebench.studies import audit as auditor
     from edgebench.studies.audit.gather import gather
@@ -55,7 +57,7 @@ def audit(
             console().print(_indented(auditor.summary(name)))
         return
     if not paths:
-        raise typer.BadParameter("name what to look at: a folder or a file")
+        raise typer.BadParameter("name a folder or a file to audit")
     evidence = gather(paths)
     say_skipped([*evidence.skipped, *evidence.left_out])
     if evidence.is_empty:
@@ -65,14 +67,14 @@ def audit(
         console().print(_emissions_table(evidence.emissions))
     _print(findings)
     looked = len(only or auditor.names())
-    say(f"{looked} detector{'s' * (looked != 1)} looked, {len(findings)} finding{'s' * (len(findings) != 1)}")
+    say(f"{looked} detector{'s' * (looked != 1)} ran, {len(findings)} finding{'s' * (len(findings) != 1)}")
     end_if_skipped(evidence.skipped, "file")
     if any(strict or finding.level == "wrong" for finding in findings):
         raise typer.Exit(EXIT_UNTRUSTED)
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    """Together for each place, in the order in which the places first came up."""
+    """Grouped by place, in the order in which the places first appear."""
     from rich.markup import escape
 
     terminal = console()
@@ -81,8 +83,8 @@ def _print(findings: Sequence[Finding]) -> None:
         for finding in findings:
             if finding.where == where:
                 style = _STYLES[finding.level]
-                said = f"[{style}]{finding.level}[/] ({finding.detector}): {escape(finding.seen)}"
-                terminal.print(_indented(f"{said}\n[dim]{escape(finding.remedy)}[/dim]"))
+                line = f"[{style}]{finding.level}[/] ({finding.detector}): {escape(finding.seen)}"
+                terminal.print(_indented(f"{line}\n[dim]{escape(finding.remedy)}[/dim]"))
         terminal.print()
 
 
@@ -93,7 +95,7 @@ def _indented(text: str) -> Padding:
 
 
 def _emissions_table(emissions: Sequence[Emission]) -> Table:
-    """What follows from the numbers of each run, whatever its columns say."""
+    """Computed from the numbers of each run, whatever its own columns say."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -116,7 +118,7 @@ def _emissions_table(emissions: Sequence[Emission]) -> Table:
         )
     if len(emissions) > _MOST_RUNS:
         whole_wh = sum(one.energy_kwh for one in emissions) * 1000
-        made.caption = f"and {len(emissions) - _MOST_RUNS} more runs; all of them together {whole_wh:,.2f} Wh"
+        made.caption = f"and {len(emissions) - _MOST_RUNS} more runs; {whole_wh:,.2f} Wh in total"
     return made
 
 

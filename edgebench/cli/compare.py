@@ -1,4 +1,4 @@
-"""The commands that compare records, and the demo that ends in a comparison."""
+"""`compare`, and `demo`, which ends in a comparison."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def compare(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Targets (newest records), record files, and results folders; by default all targets.",
+            help="Targets (newest records), record files, and results folders; default: all targets.",
             show_default=False,
         ),
     ] = None,
@@ -78,7 +78,7 @@ def compare(
 
 @app.command(epilog=example("edgebench demo"))
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where checkpoints, bundles and results go.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Folder for checkpoints, bundles and results.")] = Path(),
 ) -> None:
     """Train, prune, export, measure on this machine and compare: the whole story in a minute or two."""
     from edgebench import demo

@@ -1,4 +1,4 @@
-"""The command that looks closely at one network."""
+"""The command that evaluates one network."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ app = typer.Typer()
     )
 )
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train` or `edgebench prune`.")],
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train` or `edgebench prune`.")],
+    split: Annotated[str, typer.Option(help="Split: test, validation or train.")] = "test",
     html: Annotated[Path | None, typer.Option(help="Write a report with charts and pictures.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write every number, one a line.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all of it, for other programs.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every number, one per line.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the whole evaluation.")] = None,
 ) -> None:
-    """How right a network is, on which classes, and whether it knows when it is not."""
+    """Accuracy by class, calibration, and pictures of what the network looked at."""
     from edgebench.cli import _evaluation_table
     from edgebench.evaluate import evaluate as run
     from edgebench.networks import evaluation

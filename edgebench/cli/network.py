@@ -34,26 +34,32 @@ app = typer.Typer()
     )
 )
 def train(
-    model: Annotated[str, typer.Argument(help="A network, e.g. ultralight.")],
-    dataset: Annotated[str, typer.Option(help="A data set; mnist@10000: so many images.")] = "fashion-mnist-mini",
-    recipe: Annotated[str, typer.Option(help="How to train: a name, or a .yaml file.")] = "default",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How many trainings, from --seed on.", min=1)] = 1,
-    argument: Annotated[list[str], typer.Option(help="NAME=VALUE, of the network.", show_default=False)] = [],  # noqa: B006
-    teacher: Annotated[Path | None, typer.Option(help="A checkpoint, for --recipe distil.")] = None,
-    branches_from: Annotated[
-        list[Path], typer.Option(help="A checkpoint for each branch, e.g. of dual-cnn.", show_default=False)
+    model: Annotated[str, typer.Argument(help="Network, e.g. ultralight; see `edgebench models`.")],
+    dataset: Annotated[
+        str, typer.Option(help="Data set; mnist@10000 takes 10,000 of its images.")
+    ] = "fashion-mnist-mini",
+    recipe: Annotated[str, typer.Option(help="Training recipe: a name or a .yaml file.")] = "default",
+    epochs: Annotated[int | None, typer.Option(help="Epochs, in place of the recipe's.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Number of trainings, with seeds from --seed on.", min=1)] = 1,
+    argument: Annotated[
+        list[str], typer.Option(help="NAME=VALUE, an argument of the network; repeatable.", show_default=False)
     ] = [],  # noqa: B006
-    method: Annotated[str | None, typer.Option(help="Pruning from the first step on, e.g. set.")] = None,
-    ratio: Annotated[float | None, typer.Option(help="Share of the weights that are zeros.")] = None,
-    option: Annotated[list[str], typer.Option(help="NAME=VALUE, of the method.", show_default=False)] = [],  # noqa: B006
-    hooks: Annotated[bool, typer.Option("--hooks", help="Multiply by masks; else zeros are written.")] = False,
+    teacher: Annotated[Path | None, typer.Option(help="Teacher's checkpoint, for --recipe distil.")] = None,
+    branches_from: Annotated[
+        list[Path], typer.Option(help="Checkpoint for each branch, e.g. of dual-cnn; repeat it.", show_default=False)
+    ] = [],  # noqa: B006
+    method: Annotated[str | None, typer.Option(help="Prune from the first step on, e.g. set.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Share of the weights that are zero.")] = None,
+    option: Annotated[
+        list[str], typer.Option(help="NAME=VALUE, an option of the method; repeatable.", show_default=False)
+    ] = [],  # noqa: B006
+    hooks: Annotated[bool, typer.Option("--hooks", help="Multiply by masks instead of writing zeros.")] = False,
     carbon: Carbon = None,
     intensity: Intensity = None,
-    out: Annotated[Path | None, typer.Option(help="The checkpoint's path.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
-    """Train a network and save a checkpoint. After a kill, the same command goes on."""
+    """Train a network and save a checkpoint. If it was killed, the same command continues it."""
     from edgebench.networks import training
     from edgebench.train import TrainOptions, train_seeds
     from edgebench.train import train as run
@@ -76,12 +82,12 @@ def train(
 
 @app.command(epilog=example("edgebench finetune checkpoints/ultralight.safetensors --epochs 5"))
 def finetune(
-    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train`.")],
-    recipe: Annotated[str, typer.Option(help="How to train: a name, or a .yaml file.")] = "finetune",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.", min=1)] = None,
-    out: Annotated[Path | None, typer.Option(help="The new checkpoint's path.")] = None,
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train`.")],
+    recipe: Annotated[str, typer.Option(help="Training recipe: a name or a .yaml file.")] = "finetune",
+    epochs: Annotated[int | None, typer.Option(help="Epochs, in place of the recipe's.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
-    """Train a network further. What pruning has to be compared with: the dense network with the same epochs."""
+    """Train a network further: the control for pruning, a dense network with the same number of epochs."""
     from edgebench.finetune import finetune as run
 
     say(str(run(checkpoint, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
@@ -95,18 +101,22 @@ def finetune(
     )
 )
 def prune(
-    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train`.")],
-    method: Annotated[str, typer.Option(help="How to choose what goes.")] = "channels",
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train`.")],
+    method: Annotated[str, typer.Option(help="Pruning method.")] = "channels",
     ratio: Annotated[
         float | None,
-        typer.Option(help="Share to remove, of channels or weights; else the method's own.", min=0.01, max=0.99),
+        typer.Option(help="Share of channels or weights to remove; default: the method's.", min=0.01, max=0.99),
     ] = None,
-    option: Annotated[list[str], typer.Option(help="NAME=VALUE, of the method.", show_default=False)] = [],  # noqa: B006
-    recipe: Annotated[str, typer.Option(help="How to fine-tune: a name, or a .yaml file.")] = "finetune",
-    finetune: Annotated[int | None, typer.Option(help="Epochs of it, instead of the recipe's; 0: none.", min=0)] = None,
-    out: Annotated[Path | None, typer.Option(help="The new checkpoint's path.")] = None,
+    option: Annotated[
+        list[str], typer.Option(help="NAME=VALUE, an option of the method; repeatable.", show_default=False)
+    ] = [],  # noqa: B006
+    recipe: Annotated[str, typer.Option(help="Fine-tuning recipe: a name or a .yaml file.")] = "finetune",
+    finetune: Annotated[
+        int | None, typer.Option(help="Fine-tuning epochs, in place of the recipe's; 0 for none.", min=0)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
-    """Remove channels, dead taps or single weights from a network, fine-tune, and save a new checkpoint."""
+    """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint."""
     from edgebench.prune import prune as run
 
     pruned = run(
@@ -124,10 +134,10 @@ def prune(
 
 @app.command(epilog=example("edgebench sparsity checkpoints/resnet18-l1-global.safetensors --csv layers.csv"))
 def sparsity(
-    checkpoint: Annotated[Path, typer.Argument(help="From `edgebench train` or `edgebench prune`.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train` or `edgebench prune`.")],
     csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
 ) -> None:
-    """Zeros layer by layer: of all weights, and of those that ever meet anything but padding."""
+    """Sparsity by layer: of all weights, and of those that ever see anything but padding."""
     from edgebench.cli import _sparsity_table
     from edgebench.networks import sparsity
 
@@ -148,36 +158,40 @@ def sparsity(
     )
 )
 def pack(
-    file: Annotated[Path, typer.Argument(help="A checkpoint; with --unpack a packed file.")],
-    format_: Annotated[str | None, typer.Option("--format", help="Only this; --out's is huffman by default.")] = None,
-    bits: Annotated[int | None, typer.Option(help="Also with weights that share 2^BITS values: lossy.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the packed file, or with --unpack the checkpoint.")] = None,
-    unpack: Annotated[bool, typer.Option("--unpack", help="Make the checkpoint again.")] = False,
+    file: Annotated[Path, typer.Argument(help="Checkpoint, or with --unpack a packed file.")],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Format; default: all, and huffman with --out.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Also with weights shared among 2^BITS values (lossy).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Packed file to write, or with --unpack the checkpoint.")] = None,
+    unpack: Annotated[bool, typer.Option("--unpack", help="Restore the checkpoint.")] = False,
 ) -> None:
-    """How small a checkpoint becomes when its zeros are not stored; nothing about it gets faster."""
+    """Size of a checkpoint when its zeros are not stored; inference gets no faster."""
     from edgebench import pack
     from edgebench.cli import _packing_table
     from edgebench.errors import UserError
 
     if bits is not None and (unpack or out):
-        raise UserError("--bits", "what is lossy is counted, not written", "Leave --bits out, or --out and --unpack")
+        raise UserError(
+            "--bits", "the lossy form is only measured, never written", "Leave --bits out, or --out and --unpack"
+        )
     if unpack:
         say(str(pack.unpack(file, out).path))
     elif out:
         leave_stdout_to(out)
         say_written(pack.pack(file, out, format_ or pack.DEFAULT_FORMAT))
     else:
-        with progress().step("Packing, and unpacking to compare"):
+        with progress().step("Packing, and unpacking to check"):
             found = pack.sizes(file, [format_] if format_ else None, shared_bits=bits)
         console().print(_packing_table.table(found))
 
 
 @app.command(epilog=example("edgebench models --input 3x224x224 --classes 100"))
 def models(
-    shape: Annotated[str, typer.Option("--input", help="Channels x height x width.")] = "3x32x32",
-    classes: Annotated[int, typer.Option(help="How many.", min=2)] = 10,
+    shape: Annotated[str, typer.Option("--input", help="Input: channels x height x width.")] = "3x32x32",
+    classes: Annotated[int, typer.Option(help="Number of classes.", min=2)] = 10,
 ) -> None:
-    """The networks that can be trained, with parameters, MACs and bytes for an input."""
+    """List the networks that can be trained, with parameters, MACs and bytes for an input."""
     from edgebench.cli import _network_table
     from edgebench.networks import models
 
@@ -192,7 +206,9 @@ def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks:
 
     if method is None:
         if ratio is not None or option or hooks:
-            raise UserError("--method", "it is not given, and --ratio, --option or --hooks is", "Add --method set")
+            raise UserError(
+                "--method", "missing, although --ratio, --option or --hooks is given", "Add --method, e.g. --method set"
+            )
         return None
     options = named_values("--option", option, "zeta=0.3")
     return pruning.PruningRequest(method, ratio, options, "hooks" if hooks else "baked")

@@ -1,4 +1,4 @@
-"""Commands that put a study to the test."""
+"""Commands that reproduce a study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgebench.studies.study import StudyOutcome
 
 app = typer.Typer(
-    help="Run a study's matrix and see which of its claims hold.",
+    help="Reproduce a study and see which of its claims hold.",
     epilog=example("edgebench study run studies/plos-mlp.yaml --subset"),
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -42,18 +42,18 @@ StudyFile = Annotated[Path, typer.Argument(help="A study file, e.g. studies/plos
 )
 def run(
     file: StudyFile,
-    only: Annotated[list[str] | None, typer.Option(help="A part of it; may be given several times.")] = None,
-    subset: Annotated[bool, typer.Option("--subset", help="The same matrix, small enough for two cores.")] = False,
-    on: Annotated[str, typer.Option(help="Where networks are made: local, or ray://host:port.")] = "local",
-    jobs: Annotated[int, typer.Option(help="Networks made at once.", min=1)] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Run this part only; repeatable.")] = None,
+    subset: Annotated[bool, typer.Option("--subset", help="Run a smaller matrix, for two cores.")] = False,
+    on: Annotated[str, typer.Option(help="Where to train: local, or ray://host:port.")] = "local",
+    jobs: Annotated[int, typer.Option(help="Networks to train at once.", min=1)] = 1,
     plan: Annotated[str, typer.Option(help="How hard to measure: quick or default.")] = "quick",
-    measure: Annotated[bool, typer.Option(help="Export and time the networks, on a machine that is idle.")] = True,
+    measure: Annotated[bool, typer.Option(help="Export and time the networks; the machine should be idle.")] = True,
     results: Results = RESULTS,
     targets: TargetsFile = None,
 ) -> None:
-    """Train, change, export and measure what a study names, and write its report.
+    """Train, change, export and measure a study's networks, and write its report.
 
-    What is there is not made again. Interrupted? Type the same again: it goes on where it was.
+    Finished steps are not repeated. Interrupted? Run the same command again: it continues where it stopped.
     """
     from edgebench.studies import study
 
@@ -66,7 +66,7 @@ def run(
             progress=progress(),
         )
     except KeyboardInterrupt:
-        say("Stopped. Type the same again: it goes on where it was.")
+        say("Stopped. Run the same command again to continue.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _show(outcome)
     say(f"\nReport: {outcome.report}")
@@ -76,7 +76,7 @@ def run(
 
 @app.command(epilog=example("edgebench study exact studies/ultralight.yaml"))
 def exact(file: StudyFile) -> None:
-    """Compute the numbers that follow from a study's networks alone, without training."""
+    """Check the numbers that follow from the architectures alone, without training."""
     from rich.table import Table
 
     from edgebench.studies.study import exact as exact_
@@ -103,9 +103,9 @@ def exact(file: StudyFile) -> None:
 @app.command("list", epilog=example("edgebench study list studies/plos-mlp.yaml --subset"))
 def list_steps(
     file: StudyFile,
-    subset: Annotated[bool, typer.Option("--subset", help="Of the small matrix.")] = False,
+    subset: Annotated[bool, typer.Option("--subset", help="List the smaller matrix.")] = False,
 ) -> None:
-    """The parts of a study and how many networks each trains."""
+    """List the parts of a study and how many networks each trains."""
     from rich.table import Table
 
     from edgebench.studies.study import file_checks, matrix

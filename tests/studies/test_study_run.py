@@ -252,7 +252,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(jobs: str, tmp_path: Path) -
     reader.join()
     os.close(screen)
     text = " ".join(b"".join(shown).decode().split())
-    assert "Stopped. Type the same again: it goes on where it was." in text
+    assert "Stopped. Run the same command again to continue." in text
     assert "Traceback" not in text and "KeyboardInterrupt" not in text
     assert list(states.glob("*.part/network.part"))
 
