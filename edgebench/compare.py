@@ -1,4 +1,4 @@
-"""compare(): records -> one table, with what may not be compared said instead of printed.
+"""compare: records -> one table; what must not be compared gets a reason in place of a ratio.
 
 newest record of each artifact and target ─ verdict ─ estimates ─ ratio to the baseline ─ outputs bit by bit
 """
@@ -41,10 +41,10 @@ def compare(
 ) -> Comparison:
     """One row per record, in the given order.
 
-    baseline: an artifact's name, target/artifact, or label/artifact; by default the first row. Invalid records are
-    none, and have no ratio. Times of emulated targets are compared with their own target's only. history: more records,
-    by which it is known what two jobs of one file differ by on a target; `history` finds them. intensity_g_per_kwh: as
-    the user gives it; else that of the country that `deploy --carbon` named.
+    baseline: an artifact's name, target/artifact, or label/artifact; default: the first row. Invalid records are never
+    the baseline and have no ratio. Times of emulated targets are compared only with the same target's. history: further
+    records, which show by how much two jobs of one file differ on a target; `history` finds them. intensity_g_per_kwh:
+    from the user; default: that of the country given to `deploy --carbon`.
     """
     found = [record_statistics.of(record) for record in records]
     labelled = labels.of(records)
@@ -62,7 +62,7 @@ def _has_several_jobs(records: Sequence[Record]) -> bool:
 
 
 def history(records: Sequence[Record]) -> Iterator[Record]:
-    """Other records in the results that these were loaded from, if these are of several jobs; the readable ones."""
+    """If these records come from several jobs: all other readable records in the folders that they were loaded from."""
     if not _has_several_jobs(records):
         return
     here = {record.path for record in records if record.path is not None}
@@ -74,10 +74,10 @@ def history(records: Sequence[Record]) -> Iterator[Record]:
 
 
 def select(results: Path, named: Iterable[str]) -> LoadedRecords:
-    """The records that the command line names: files, targets (the newest record of each artifact there), or folders.
+    """The records that the command line names: files, targets (the newest record of each artifact), or folders.
 
-    Nothing named: every target that has results; a folder named: every target of that folder. What cannot be read
-    among them is skipped, and so is no longer the newest of anything.
+    A folder stands for every target in it; no names at all, for every target with results. Unreadable files are
+    skipped, so the newest record is the newest readable one.
     """
     targets = _targets(results)
     selected: list[Record] = []
@@ -108,12 +108,12 @@ def _targets(results: Path) -> list[str]:
 def _of_all_targets(results: Path) -> list[LoadedRecords]:
     targets = _targets(results)
     if not targets:
-        raise UserError(str(results), "there are no records in it", "Measure something first: edgebench deploy")
+        raise UserError(str(results), "contains no records", "Measure something first: edgebench deploy")
     return [_newest_of(results, target) for target in targets]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Of records sorted by age, the last of each artifact; a model's files together."""
+    """The last record of each artifact, from records sorted by age; a model's files together."""
     latest: dict[str, Record] = {}
     for record in records:
         latest.pop(record.artifact.name, None)
@@ -122,7 +122,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def _reading_order(record: Record) -> tuple[str, str, int]:
-    """A model's files together, the floats before what was made from them."""
+    """A model's files together, the float ones before those made from them."""
     precisions = ["fp32", "fp16", "int8", "unknown"]
     artifact = record.artifact
     source = artifact.name.removesuffix(f"-{artifact.format}-{artifact.precision}")
@@ -164,7 +164,7 @@ def _why_no_ratio(one: RecordStatistics, baseline: Record | None) -> str:
     if one.verdict.level == "invalid":
         return "its record is invalid"
     if baseline is None:
-        return "there is no record that could be the baseline"
+        return "no record can be the baseline"
     return ratios.batches_unlike(one.record, baseline) or "one of the two has no rounds"
 
 
@@ -175,8 +175,8 @@ def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
 
 
 def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
-    """Joules of the meters that say some, and why the others say none: also if the job died before it asked them."""
+    """Joules from each meter that measured, and the reasons of the others, even if the job died before reading them."""
     if record.energy:
         return energy_.of_record(record)
     missing = [f"{name}: {one.note}" for name, one in record.facts_before.meters.items() if not one.available]
-    return (), tuple(missing) or ("no meter was asked",)
+    return (), tuple(missing) or ("no meter was used",)

@@ -2,12 +2,12 @@
 
 UserError                 printed as: where, what was seen, what to do next; exit code 1
 ├── UnknownName           a name that is not in the listing, with "did you mean"
-├── BadFile               a file whose content is not what its name says
+├── BadFile               a file whose content is not what it should be
 ├── MissingPackage        an optional library is not installed
-└── TargetError           something between here and the device
-    ├── Unreachable       the device does not answer, or does not let us in
-    ├── LinkLost          the device answered and then stopped; worth another try
-    └── AgentError        the agent answered, but not what its protocol says
+└── TargetError           something between this machine and the device
+    ├── Unreachable       the device does not answer, or refuses access
+    ├── LinkLost          the device answered and then stopped; a retry may work
+    └── AgentError        the agent's answer breaks the protocol
 
 Everything else that is raised is a bug and keeps its traceback.
 """
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something that the person at the keyboard can mend.
+    """Something that the user can fix.
 
     where: the file, key, target or argument; seen: what was found there; remedy: what to do next.
     """

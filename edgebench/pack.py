@@ -1,4 +1,4 @@
-"""pack: how small a checkpoint becomes when its zeros are not stored, and files in which they are not.
+"""pack: the size of a checkpoint when its zeros are not stored, and files in which they are not.
 
 The files are described in `networks/packed_file.py`.
 """
@@ -26,10 +26,10 @@ DEFAULT_FORMAT = "huffman"
 
 
 def sizes(source: Path, formats: Sequence[str] | None = None, *, shared_bits: int | None = None) -> list[Packed]:
-    """Pack a checkpoint in each format, unpack it again and compare: the bytes that each takes, the dense file first.
+    """Pack a checkpoint in each format, unpack and compare it, and return the sizes, the dense file first.
 
-    formats: if left out, all that are installed. shared_bits: one line more, lossy: the weights of each layer share
-    2**bits values, then huffman. Raises UserError, UnknownName, MissingPackage.
+    formats: default: all that are installed. shared_bits: adds a lossy form, in which the weights of each layer share
+    2**bits values, packed with huffman. Raises UserError, UnknownName, MissingPackage.
     """
     if shared_bits is not None and not 1 <= shared_bits <= 8:
         raise UserError("--bits", f"{shared_bits} is not between 1 and 8", "Give a number of bits, for example 5")
@@ -58,7 +58,7 @@ def pack(source: Path, out: Path, format_: str = DEFAULT_FORMAT) -> Path:
 
 
 def unpack(source: Path, out: Path | None = None) -> Checkpoint:
-    """A packed file -> the checkpoint that it was. out: see `checkpoint.new_path`. Raises BadFile, MissingPackage."""
+    """A packed file -> the original checkpoint. out: see `checkpoint.new_path`. Raises BadFile, MissingPackage."""
     try:
         packed = source.read_bytes()
     except OSError as error:
@@ -74,7 +74,7 @@ def unpack(source: Path, out: Path | None = None) -> Checkpoint:
 
 
 def _shared(opened: Checkpoint, stored: packed_file.Stored, bits: int) -> Packed:
-    """Shared weights in Huffman's code, and how often a network of such weights is right."""
+    """Shared weights in Huffman's code, with the accuracy of a network that has them."""
     import torch
 
     from edgebench.networks import data, training

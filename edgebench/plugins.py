@@ -32,7 +32,7 @@ def summary(package: str, name: str) -> str:
 
 
 def load(package: str, name: str, *, kind: str) -> ModuleType:
-    """Import one plugin; `kind` is the word for it in the error ("model", "data set", ...)."""
+    """Import one plugin; `kind` names it in the error ("model", "data set", ...)."""
     known = names(package)
     if name not in known:
         raise UnknownName(kind, name, known)

@@ -1,4 +1,4 @@
-"""How a long step says how far it is, without knowing whether anyone looks.
+"""How a long step reports its progress, without knowing whether anyone watches.
 
 Functions take a `Progress`; the command line passes `Terminal`, a script or a test passes nothing.
 """
@@ -17,7 +17,7 @@ from rich.progress import Progress as RichProgress
 
 class ProgressStep(Protocol):
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        """`amount` in the unit of the step's total; `note` replaces the text behind the bar."""
+        """`amount` in the unit of the step's total; `note` replaces the text after the bar."""
 
 
 class Progress(Protocol):
@@ -54,8 +54,8 @@ class _BarStep:
 class Terminal:
     """Bars on a terminal, plain lines elsewhere.
 
-    Redraws only when something happened: a host that animates a spinner takes processor time from
-    the worker that is being measured on the same machine.
+    Redraws only when something happened: animating a spinner would take processor time from the worker that is being
+    measured on the same machine.
     """
 
     def __init__(self, console: Console) -> None:
@@ -67,7 +67,7 @@ class Terminal:
             self._console.print(escape(label))
             yield _SilentStep()
             return
-        # Without a total there is nothing to fill a bar with, and in 80 columns the note needs its place.
+        # Without a total a bar has nothing to show, and in 80 columns the note needs the space.
         counted = () if total is None else (BarColumn(bar_width=20), MofNCompleteColumn())
         bars = RichProgress(
             TextColumn("{task.description}"),

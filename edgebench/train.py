@@ -166,7 +166,7 @@ class _Start:
 
 
 def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: TrainOptions) -> _Start:
-    """Everything that can be refused is refused here, before the long work."""
+    """Raises for everything that can be refused before the long work."""
     images = data.load(dataset)
     images = dataclasses.replace(images, preprocessing=_preprocessing(images, recipe))
     network = _network(model, images, seed, options.arguments)
@@ -203,25 +203,25 @@ def _preprocessing(images: Dataset, recipe: Recipe) -> Preprocessing:
         raise UserError(
             f"recipe '{recipe.name}'",
             f"`normalise` is for {len(mean)} channels, '{images.name}' has {channels}",
-            "Give one number for all of them, or one for each",
+            "Give one number for all channels, or one for each",
         )
     return Preprocessing(mean, std, recipe.resize)
 
 
 def _network(model: str, images: Dataset, seed: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """Built from the seed, without a trace on the caller's random numbers. Raises UserError if it does not fit."""
+    """Built from the seed; the caller's random numbers are untouched. Raises UserError if it does not fit."""
     import torch
 
     shape = images.input_shape
     try:
         models.describe(model, shape, len(images.class_names), **arguments)
     except TypeError as error:
-        raise UserError(f"--argument of '{model}'", str(error), "See the arguments of its `build`") from error
+        raise UserError(f"--argument of '{model}'", str(error), "See the arguments of its `build` function") from error
     except (RuntimeError, ValueError) as error:
         raise UserError(
             model,
             f"it cannot take images of {'x'.join(map(str, shape))} ({str(error).strip().splitlines()[0]})",
-            "Take a recipe with `resize`, another data set or another network",
+            "Use a recipe with `resize`, another data set or another network",
         ) from error
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -229,7 +229,7 @@ def _network(model: str, images: Dataset, seed: int, arguments: Mapping[str, Any
 
 
 def _fitting(source: Checkpoint, images: Dataset, option: str) -> Checkpoint:
-    """A checkpoint whose network sees the same images and gives the same classes."""
+    """The checkpoint, if its network takes the same images and has the same classes."""
     about = source.about
     for what, theirs, ours in (
         ("classes", about.class_names, images.class_names),
@@ -239,8 +239,8 @@ def _fitting(source: Checkpoint, images: Dataset, option: str) -> Checkpoint:
         if theirs != ours:
             raise UserError(
                 f"{option} {source.path}",
-                f"it has another {what} than '{images.name}' with this recipe",
-                "Name a checkpoint of the same data set, trained with the same `normalise` and `resize`",
+                f"its {what} differs from that of '{images.name}' with this recipe",
+                "Use a checkpoint of the same data set, trained with the same `normalise` and `resize`",
             )
     return source
 

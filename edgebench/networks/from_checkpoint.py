@@ -1,4 +1,4 @@
-"""A checkpoint becomes the network again that it was saved from."""
+"""Rebuilds the network that a checkpoint was saved from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def rebuild(opened: Checkpoint) -> nn.Module:
     """The network with its weights, in evaluation mode; a pruned one in its pruned shapes. Raises BadFile.
 
-    The dense network is built without memory behind it, resized to the tensors in the file, then filled.
+    The dense network is built on the meta device, resized to the tensors in the file, then filled.
     """
     import torch
 
@@ -74,7 +74,7 @@ def _resize(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _pad(model: nn.Module, steps: tuple[PruningStep, ...]) -> None:
-    """Kernels that were cut to their live taps have another padding, which no tensor's shape tells."""
+    """Kernels that were cut to their live taps have a different padding, which tensor shapes do not show."""
     for step in steps:
         cut = msgspec.convert(step.options.get("padding", {}), dict[str, tuple[int, int]])
         for name, padding in cut.items():

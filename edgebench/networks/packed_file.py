@@ -5,8 +5,8 @@
     8 bytes, then as many   the checkpoint's head: JSON, as safetensors has it
     8 bytes, then as many   for each array, in the order of the checkpoint: packed, or as it is
 
-The 8 bytes before each part are its length as uint64, little-endian. Neither torch nor safetensors is needed. All of
-the checkpoint comes back, byte for byte.
+The 8 bytes before each part are its length as uint64, little-endian. Neither torch nor safetensors is needed. Unpacking
+restores the checkpoint byte for byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
 
 MAGIC = b"edgepack"
-LARGEST_BYTES = 1 << 32  # of a checkpoint: a packed file of a few bytes can claim any size
+LARGEST_BYTES = 1 << 32  # limit for a checkpoint: a packed file of a few bytes can claim any size
 _ADVICE = "Make it again with `edgebench pack`, or use another copy"
 
 
@@ -45,7 +45,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Slot:
-    """What a checkpoint's head says of an array."""
+    """An array, as described by a checkpoint's header."""
 
     name: str
     shape: tuple[int, ...]
@@ -70,7 +70,7 @@ class Stored:
         return sum(slot.size_bytes for slot in self.slots if slot.is_weight)
 
     def packed(self, format_: str) -> Stored:
-        """The same with other bytes for its weights."""
+        """The same checkpoint with other weight bytes."""
         pack = packing.load(format_).pack
         arrays = (
             pack(floats(array, slot.shape)) if slot.is_weight else array
@@ -95,7 +95,7 @@ def split(raw: bytes) -> Stored:
 
 
 def _slots(head: bytes) -> tuple[Slot, ...]:
-    """Raises ValueError, TypeError, KeyError or msgspec's errors for a head that is none."""
+    """Raises ValueError, TypeError, KeyError or msgspec's errors for an invalid header."""
     known: dict[str, Any] = msgspec.json.decode(head, type=dict[str, Any])
     known.pop("__metadata__", None)
     slots = []
@@ -119,7 +119,7 @@ def unpacked(packed: bytes, where: str) -> bytes:
     """The checkpoint's bytes. Raises BadFile, which names `where`, MissingPackage and UnknownName."""
     try:
         if not packed.startswith(MAGIC):
-            raise ValueError("it does not begin as one")
+            raise ValueError("wrong magic number")
         format_, head, *arrays = _parts(packed[len(MAGIC) :])
         slots = _slots(head)
         if sum(slot.size_bytes for slot in slots) > LARGEST_BYTES:
@@ -133,8 +133,8 @@ def unpacked(packed: bytes, where: str) -> bytes:
         return Stored(head, slots, tuple(whole)).raw
     except UserError:
         raise
-    except Exception as error:  # every decoder has errors of its own for bytes that it did not write
-        raise BadFile(where, f"it is no packed checkpoint, or damaged ({error})", _ADVICE) from error
+    except Exception as error:  # every decoder raises its own errors for foreign bytes
+        raise BadFile(where, f"it is not a packed checkpoint, or it is damaged ({error})", _ADVICE) from error
 
 
 def _parts(packed: bytes) -> Iterator[bytes]:
@@ -142,13 +142,13 @@ def _parts(packed: bytes) -> Iterator[bytes]:
     while start < len(packed):
         end = start + 8 + int.from_bytes(packed[start : start + 8], "little")
         if end > len(packed):
-            raise ValueError("it ends too early")
+            raise ValueError("unexpected end")
         yield packed[start + 8 : end]
         start = end
 
 
 def verified(stored: Stored, format_: str) -> tuple[Packed, bytes]:
-    """How large it is, and the packed file's bytes, from which the checkpoint was read back."""
+    """Its size, and the packed file's bytes, verified by unpacking them."""
     small = stored.packed(format_)
     packed = _join(format_, small)
     if unpacked(packed, format_) != stored.raw:

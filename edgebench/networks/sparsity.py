@@ -2,7 +2,7 @@
 
 Weights are those of Conv2d and Linear layers that run; biases and normalisations are not counted. A weight of a
 convolution is dead if, at the network's input size, it only ever meets zero padding: a 3x3 kernel on a 1x1 map uses its
-centre and nothing else. Its gradient is exactly zero, so weight decay shrinks it and magnitude pruning takes it first.
+centre alone. Its gradient is exactly zero, so weight decay shrinks it and magnitude pruning takes it first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerUse:
-    """One use of a layer by one image: shapes of what entered and of what left, [1, C, H, W] or [1, features]."""
+    """One use of a layer by one image: shapes of its input and output, [1, C, H, W] or [1, features]."""
 
     entered: tuple[int, ...]
     left: tuple[int, ...]
@@ -45,7 +45,7 @@ class WeightLayer:
 
     @property
     def weight_name(self) -> str:
-        """Of the parameter, as state dicts have it."""
+        """The parameter's name in state dicts."""
         return f"{self.name}.weight" if self.name else "weight"
 
     @property
@@ -57,7 +57,7 @@ class WeightLayer:
 
 
 def layers(model: nn.Module, input_shape: InputShape) -> list[WeightLayer]:
-    """Every Conv2d and Linear, in the order in which an image meets them: not the order they were registered in.
+    """Every Conv2d and Linear, in the order in which an image passes them, not that of registration.
 
     Raises UserError if one is registered and never runs: its weights would be counted, ranked and pruned for nothing.
     """
@@ -72,7 +72,7 @@ def layers(model: nn.Module, input_shape: InputShape) -> list[WeightLayer]:
         raise UserError(
             f"{type(model).__name__}",
             f"layers are registered and never run: {', '.join(idle)}",
-            "Remove them from the network; their weights would be pruned in place of working ones",
+            "Remove them from the network; their weights would be pruned in place of used ones",
         )
     return [WeightLayer(names[module], module, tuple(met)) for module, met in calls.items() if module in names]
 
@@ -123,7 +123,7 @@ def live(layer: WeightLayer) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class LayerSparsity:
-    """Weights of a layer, or of all. macs: of one image; nonzero_macs: what an ideal sparse kernel would do of them."""
+    """Weights of a layer, or of all. macs: of one image; nonzero_macs: those of an ideal sparse kernel."""
 
     layer: str
     weights: int
@@ -139,18 +139,18 @@ class LayerSparsity:
 
     @property
     def sparsity(self) -> float:
-        """Zeros of all weights."""
+        """Share of zeros among all weights."""
         return (self.weights - self.nonzero) / self.weights
 
     @property
     def live_sparsity(self) -> float:
-        """Zeros of the weights that can do something."""
+        """Share of zeros among the weights that have an effect."""
         return (self.live - self.live_nonzero) / self.live if self.live else 0.0
 
 
 @dataclass(frozen=True)
 class SparsityTable:
-    """rows: in the order in which an image meets the layers. dense_weights: of the network before any pruning."""
+    """rows: in the order in which an image passes the layers. dense_weights: of the network before any pruning."""
 
     rows: tuple[LayerSparsity, ...]
     dense_weights: int
@@ -162,7 +162,7 @@ class SparsityTable:
 
     @property
     def effective(self) -> float:
-        """Share of the dense network's weights that are zero or gone."""
+        """Share of the dense network's weights that are zero or removed."""
         return (self.dense_weights - self.total.nonzero) / self.dense_weights
 
 
@@ -173,7 +173,7 @@ def table(model: nn.Module, input_shape: InputShape, dense_weights: int | None =
 
 
 def table_of(path: Path) -> SparsityTable:
-    """Of a checkpoint, against the network as it was before any pruning."""
+    """For a checkpoint, relative to its network before any pruning."""
     import torch
 
     opened = checkpoint.load(path)

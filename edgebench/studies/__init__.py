@@ -1,1 +1,1 @@
-"""Studies of many networks: `study` runs a matrix of them, `audit` looks for mistakes in what others published."""
+"""Studies of many networks: `study` runs a matrix of them, `audit` looks for known mistakes in published results."""

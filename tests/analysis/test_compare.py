@@ -71,7 +71,7 @@ def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
     save_all(there, [make_record(FP32, target=target) for target in ("b", "c")])
     assert [one.target.name for one in compare.select(here, ["a", str(there)]).records] == ["a", "b", "c"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty: there are no records in it"):
+    with pytest.raises(UserError, match="empty: contains no records"):
         compare.select(here, [str(tmp_path / "empty")])
 
 
@@ -345,7 +345,7 @@ def test_energy_is_per_meter_or_says_why_not() -> None:
     assert [(one.meter, one.scope) for one in measured.energy] == [("rapl", "cpu_package")]
     assert measured.no_energy == ("nvml: no GPU",)
     assert (asked.energy, asked.no_energy) == ((), ("rapl: none here", "nvml: no GPU"))
-    assert (never.energy, never.no_energy) == ((), ("no meter was asked",))
+    assert (never.energy, never.no_energy) == ((), ("no meter was used",))
 
 
 def test_memory_that_was_not_measured_is_absent() -> None:

@@ -82,7 +82,7 @@ def test_a_broken_link_is_taken_up_where_it_broke(server: Server, fetched: tuple
 def test_what_an_earlier_run_got_is_not_fetched_again(server: Server, fetched: tuple[Path, bytes, str]) -> None:
     path, content, digest = fetched
     server.breaks["set.gz"] = [300_000, 0]
-    with pytest.raises(_download.NotFetched, match="broke off"):
+    with pytest.raises(_download.NotFetched, match="closed the connection early"):
         _download.fetch(["http://server/set.gz"], path, digest)
     assert not path.exists()
     server.asked.clear()
@@ -112,7 +112,7 @@ def test_another_file_is_thrown_away_and_the_next_address_asked(
 ) -> None:
     path, content, digest = fetched
     (server.folder / "login.html").write_bytes(b"a login page of the hotel")
-    with pytest.raises(_download.NotFetched, match="login.html sends another file"):
+    with pytest.raises(_download.NotFetched, match="login.html sends a file that differs"):
         _download.fetch(["http://server/login.html"], path, digest)
     assert list(path.parent.iterdir()) == []
     _download.fetch(["http://server/login.html", "http://server/set.gz"], path, digest)
@@ -141,7 +141,7 @@ def test_an_interrupted_download_is_not_trusted_and_goes_on_where_it_stopped(
     first, labels, third, last = (name for name, _ in resources)
 
     server.breaks[third] = [100] + [0] * len(datasets.MNIST.mirrors)
-    with pytest.raises(UserError, match=r"broke off.*goes on where it stopped"):
+    with pytest.raises(UserError, match=r"closed the connection early.*the download resumes"):
         data.load("mnist")
     raw = root / "MNIST" / "raw"
     assert (raw / f"{third}.part").stat().st_size == 100 and not (raw / third.removesuffix(".gz")).exists()
@@ -158,7 +158,7 @@ def test_an_interrupted_download_is_not_trusted_and_goes_on_where_it_stopped(
 
 def test_an_archive_with_a_wrong_checksum_is_told_and_not_extracted(root: Path, server: Server) -> None:
     (server.folder / "cifar-100-python.tar.gz").write_bytes(b"a login page of the hotel")
-    with pytest.raises(UserError, match=r"cifar-100-python.tar.gz sends another file than the official one"):
+    with pytest.raises(UserError, match=r"cifar-100-python.tar.gz sends a file that differs from the official one"):
         data.load("cifar100")
     assert list(root.iterdir()) == []
 

@@ -298,7 +298,7 @@ def test_it_comes_back_from_a_file(made: evaluate_.Evaluation, tmp_path: Path) -
     with pytest.raises(BadFile, match="cannot be read"):
         load(tmp_path / "missing.json")
     path.write_bytes(path.read_bytes().replace(b'"nll"', b'"nlll"'))
-    with pytest.raises(BadFile, match=r"no evaluation.*Make it again"):
+    with pytest.raises(BadFile, match=r"not an evaluation.*Make it again"):
         load(path)
 
 
@@ -365,21 +365,21 @@ def test_answers_that_are_no_numbers(trained: Checkpoint, quick: Dataset, tmp_pa
     network = rebuild(trained)
     network.classifier.bias.data[0] = math.nan
     broken = checkpoint.save(network, trained.about, tmp_path / "broken.safetensors")
-    with pytest.raises(UserError, match="400 of 400 images are no numbers"):
+    with pytest.raises(UserError, match="400 of 400 images are not finite numbers"):
         evaluate(broken.path)
 
 
 def test_a_data_set_that_is_another_one_now(trained: Checkpoint, quick: Dataset, tmp_path: Path) -> None:
     about = msgspec.structs.replace(trained.about, class_names=tuple("abcdefghij"))
     other = checkpoint.save(rebuild(trained), about, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="other images or classes than 'fashion-mnist-mini'"):
+    with pytest.raises(UserError, match="different images or classes than 'fashion-mnist-mini'"):
         evaluate(other.path)
 
 
 def test_bad_arguments(trained: Checkpoint, quick: Dataset) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'validation'"):
         evaluate(trained.path, split="validaton")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="0 is no number of images"):
+    with pytest.raises(UserError, match="0 is not a number of images"):
         evaluate(trained.path, images=0)
 
 

@@ -99,7 +99,7 @@ def test_what_is_wrong_is_told_before_any_work(dense: Checkpoint, tmp_path: Path
         finetune(tmp_path / "gone.safetensors")
     with pytest.raises(UnknownName, match="Did you mean 'finetune'"):
         finetune(dense.path, recipe="finetun")
-    with pytest.raises(UserError, match="--epochs: 0 is no training"):
+    with pytest.raises(UserError, match="--epochs: 0 epochs train nothing"):
         finetune(dense.path, epochs=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

@@ -71,11 +71,11 @@ def test_masks_change_nothing(method: str) -> None:
         ("channels", 0.3, {"criterion": "l3"}, "there is no 'l3'"),
         ("channels", 0.3, {"round_to": "eight"}, "--option round_to: 'eight' does not fit"),
         ("channels", 0.3, {"round_to": 0}, "Give 1 or more"),
-        ("dead-taps", 0.3, {}, "removes all that it can"),
+        ("dead-taps", 0.3, {}, "takes no ratio"),
         ("l1-uniform", 0.3, {"layers": "hidden"}, "there is no 'hidden'"),
         ("set", 0.5, {"variant": "published"}, "Did you mean 'as-published'"),
         ("set", 0.5, {"layers": "al"}, "there is no 'al'"),
-        ("set", 0.5, {"zeta": 1.5}, "zeta: 1.5 is no share"),
+        ("set", 0.5, {"zeta": 1.5}, "zeta: 1.5 is not a share"),
         ("set", None, {"epsilon": -1.0}, "gives no connections"),
         ("set", 0.5, {"epsilon": 20.0}, "either --ratio or epsilon"),
         ("set", None, {"epsilon": 20.0, "variant": "as-published"}, "takes a ratio"),
@@ -95,7 +95,7 @@ def test_options_as_typed_have_their_types() -> None:
     assert pruning.settings("channels", 0.3, typed) == {"ratio": 0.3, "criterion": "l1", "round_to": 8}
     assert pruning.settings("set", 0.3, {"zeta": "0.1"})["zeta"] == 0.1
     for text in ("criterion", "=l1", "criterion=", "criterion=[l1"):
-        with pytest.raises(UserError, match="no NAME=VALUE. Write for example --option criterion=l1"):
+        with pytest.raises(UserError, match="not NAME=VALUE. For example: --option criterion=l1"):
             named_values("--option", [text], "criterion=l1")
 
 

@@ -109,11 +109,11 @@ def test_a_layer_that_never_runs_is_refused(method: str) -> None:
 
 
 def test_nothing_left_to_prune_is_refused() -> None:
-    with pytest.raises(UserError, match="none of 2 linear layers is left"):
+    with pytest.raises(UserError, match="none of its 2 linear layers lies"):
         pruning.apply("l1-hidden", build("ultralight"), 0.5, GREY)
     with pytest.raises(UserError, match="no linear layer"):
         pruning.apply("l1-uniform", nn.Conv2d(1, 2, 3), 0.5, GREY)
-    with pytest.raises(UserError, match="keeps every one of 12 weights"):
+    with pytest.raises(UserError, match="removes none of 12 weights"):
         pruning.apply("l1-uniform", nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), 0.01, (1, 2, 2))
 
 
@@ -159,7 +159,7 @@ def test_reference_has_epsilon_20_unless_asked() -> None:
         return total(model).nonzero
 
     # 20 * 800 is more than the first layer has, so that all are dense: nothing would move.
-    with pytest.raises(UserError, match="keeps every one of 12,960 weights"):
+    with pytest.raises(UserError, match="removes none of 12,960 weights"):
         left()
     assert left(ratio=0.8) == 2592
     assert left(epsilon=3.0) == 3 * (800 + 32 + 26)

@@ -108,5 +108,5 @@ def test_a_network_that_is_sparse_from_the_first_says_so(quick: Dataset, tmp_pat
     )
     assert (known.weights, known.nonzero) == (12_960, 2592)
     assert sum(nonzeros(rebuild(made))) == 2592
-    with pytest.raises(UserError, match="none of 2 linear layers"):
+    with pytest.raises(UserError, match="none of its 2 linear layers"):
         train("ultralight", epochs=2, options=TrainOptions(pruning=PruningRequest("l1-hidden", 0.5)), out=tmp_path)

@@ -191,7 +191,7 @@ def test_normalisation_stands_still_in_what_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
-        ((Stage(("clasifier.*",), 2),), "stage 1: 'clasifier.*' is the name of no parameter"),
+        ((Stage(("clasifier.*",), 2),), "stage 1: 'clasifier.*' matches no parameter"),
         ((Stage(("*",), 1), Stage(("hidden.*",), 1)), "stage 2: it trains nothing that the stage before did not"),
     ],
 )

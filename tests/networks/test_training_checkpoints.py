@@ -99,7 +99,7 @@ def test_normalisation_and_size_of_the_recipe_are_the_checkpoints(quick: Dataset
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"epochs": 0}, "--epochs: 0 is no training"),
+        ({"epochs": 0}, "--epochs: 0 epochs train nothing"),
         ({"recipe": "dual-unfreeze", "epochs": 3}, "each stage of recipe 'dual-unfreeze' has its own"),
         ({"options": TrainOptions({"width": 3})}, "--argument of 'ultralight'"),
         ({"recipe": "plos-vgg16"}, "`normalise` is for 3 channels, 'fashion-mnist-mini' has 1"),

@@ -60,7 +60,7 @@ def test_an_unknown_recipe_is_answered_with_a_guess() -> None:
         (MINIMAL.replace("learning_rate", "learning_rat"), "Did you mean 'learning_rate'"),
         (MINIMAL.replace("name: sgd", "name: sdg"), "sdg"),
         (MINIMAL.replace("epochs: 2", "epochs: 0"), "epochs"),
-        (MINIMAL + "stages: [{train: ['*'], epochs: 3}]\n", "3 epochs together, `epochs` says 2"),
+        (MINIMAL + "stages: [{train: ['*'], epochs: 3}]\n", "3 epochs in total, but `epochs` is 2"),
         ("just words", "recipe.yaml"),
         ("a: [", "not YAML"),
     ],

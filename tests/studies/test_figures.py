@@ -31,7 +31,7 @@ pytest.importorskip("torch")
 
 # Headings of columns that hold no quantity, and of plain counts.
 WITHOUT_UNIT = re.compile(
-    r"network|class|layer|part|reference|changed|short|setting|table|on the Pareto front|most often taken for"
+    r"network|class|layer|part|reference|changed|short|setting|table|on the Pareto front|most often mistaken for"
     r"|provenance.*|.*seeds.*|images|.*parameters|.*weights|zeros|MACs per image|FLOPs per image.*"
 )
 UNIT = re.compile(r", (%|nats|J|Wh|g|mg|ms|points|MB|MiB|%/mg)( |$)|\(0 to [12]\)|\(as printed\)")

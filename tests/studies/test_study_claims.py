@@ -85,7 +85,7 @@ def test_an_interval_decides(half: Sequence[float], bounds: dict[str, float], st
 def test_a_small_run_cannot_contradict_what_a_whole_one_found() -> None:
     networks = variant("dense", run(0.80)), variant("half", run(0.83))
     missed = judged(differing(at_least=0.05), *networks, subset=True)
-    assert missed.standing == "unsupported" and "sizes of --subset" in missed.seen and missed.why == "because"
+    assert missed.standing == "unsupported" and "missed with --subset" in missed.seen and missed.why == "because"
     assert judged(differing(at_least=0.01), *networks, subset=True).standing == "reproduced"
     # What does not depend on training is the same at every size.
     parameters = differing(metric="parameters", to=None, at_most=10.0)

@@ -213,7 +213,7 @@ def makes_the_same(on: str, folder: Path, seeds: int) -> None:
     study.run(path, folder=folder / "here")
     assert networks(folder / "there") == networks(folder / "here")
     again = run_cli(*arguments, cwd=folder)
-    assert again.returncode == 0 and f"{4 * seeds} steps, {4 * seeds} of them done before" in again.stdout
+    assert again.returncode == 0 and f"{4 * seeds} steps, {4 * seeds} of them already done" in again.stdout
 
 
 @real_ray

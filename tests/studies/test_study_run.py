@@ -116,13 +116,13 @@ def test_parts_are_run_one_by_one_and_reported_together(tmp_path: Path, typed: T
     path = write(tmp_path / "two.yaml", {**minimal(), "parts": {"first": part, "second": {**part, "epochs": 2}}})
     report = tmp_path / "results" / "studies" / "two" / "report.md"
     one = typed("run", path, "--only", "first", "--no-measure")
-    assert (one.code, "2 steps, 0 of them done before" in one.squeezed) == (0, True)
+    assert (one.code, "2 steps, 0 of them already done" in one.squeezed) == (0, True)
     rows = report.read_text().count(f"mlp-small {DATASET} dense")
     two = typed("run", path, "--only", "second", "--no-measure")
-    assert (two.code, "2 steps, 0 of them done before" in two.squeezed) == (0, True)
+    assert (two.code, "2 steps, 0 of them already done" in two.squeezed) == (0, True)
     assert report.read_text().count(f"mlp-small {DATASET} dense") > rows
     three = typed("run", path)
-    assert (three.code, "4 steps, 4 of them done before" in three.squeezed) == (0, True)
+    assert (three.code, "4 steps, 4 of them already done" in three.squeezed) == (0, True)
     assert "Report: results/studies/two/report.html" in three.squeezed
 
 
@@ -147,7 +147,7 @@ def test_a_data_set_that_cannot_be_had_fails_only_what_needs_it(tmp_path: Path, 
     assert ended.squeezed.count("not made: mlp-small octmnist") == 2  # the training and its reading
     assert "could not be downloaded" in ended.squeezed
     assert f"mlp-small {DATASET} dense" in (tmp_path / "results/studies/s/report.md").read_text()
-    assert "1 of them done before" not in ended.squeezed
+    assert "1 of them already done" not in ended.squeezed
 
 
 @pytest.mark.usefixtures("offline")

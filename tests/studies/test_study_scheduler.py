@@ -74,7 +74,7 @@ def test_what_is_done_is_not_made_again(tiny: Matrix, store: StudyStore, place: 
     said = Lines()
     assert make(tiny, store, said) == []
     assert place.asked == []
-    assert said.lines == ["16 steps, 16 of them done before"]
+    assert said.lines == ["16 steps, 16 of them already done"]
 
 
 def test_a_failed_step_takes_only_what_needs_it(tiny: Matrix, store: StudyStore, place: Fake) -> None:
@@ -108,7 +108,9 @@ def test_a_place_that_is_gone_ends_the_run_with_what_to_do(tiny: Matrix, store: 
         return lost
 
     place.submit = gone  # type: ignore[method-assign]
-    with pytest.raises(UserError, match=r"--on local: what makes the steps is gone \(killed\). Type the same again"):
+    with pytest.raises(
+        UserError, match=r"--on local: the processes that make the steps have ended \(killed\). Run the same command"
+    ):
         make(tiny, store)
     assert place.closed == [True]
 
@@ -161,7 +163,7 @@ def test_a_network_that_is_not_the_steps_is_made_again_and_all_that_comes_from_i
     # dense, its reading, and the change and the reading of control and half; nothing of `before` and of the other seed
     assert len(place.asked) == 6
     assert all(line.endswith(" s0") for line in place.asked)
-    assert sum("is damaged, or not made of what is there now" in line for line in said.lines) == 6
+    assert sum("is damaged, or its inputs have changed" in line for line in said.lines) == 6
     assert len(intact.digests(tiny, store)) == 16
 
 
@@ -198,7 +200,7 @@ def test_a_folder_that_cannot_be_written_is_told(tiny: Matrix, store: StudyStore
 
 
 def test_two_runs_of_one_study_do_not_mix(store: StudyStore) -> None:
-    refused = pytest.raises(UserError, match="another run of this study is at work")
+    refused = pytest.raises(UserError, match="another run of this study is using it")
     with store.one_run_at_a_time(), refused, store.one_run_at_a_time():
         pass
     with store.one_run_at_a_time():

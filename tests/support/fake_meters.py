@@ -152,7 +152,7 @@ def um_frame(*, model: int = 0x09C9, volts: float = 5.123, power_w: float = 3.35
 
 
 class FakeTc66c:
-    """What a TC66C answers, encrypted. spoilt: the block whose checksum is wrong."""
+    """What a TC66C answers, encrypted. spoilt: the block whose wrong checksum."""
 
     def __init__(
         self,

@@ -2,9 +2,9 @@
 
 A plugin has one function:
 
-    def load() -> Dataset        raises UserError if the files are not there and cannot be fetched
+    def load() -> Dataset        raises UserError if the files are missing and cannot be downloaded
 
-and everything else (splits, preprocessing, what is shown to a quantizer) is decided here, once.
+Everything else (splits, preprocessing, the calibration set) is decided here, once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CALIBRATION_IMAGES = 256
 class Split:
     """images: uint8 [N, H, W, C]; labels: int64 [N], 0 <= label < number of classes.
 
-    index: int64 [N], where each image stands in the official split it was taken from; None: all of it, in its order.
+    index: int64 [N], the position of each image in the official split it came from; None: all of it, in order.
     """
 
     images: UInt8Array
@@ -52,7 +52,7 @@ class Split:
         return Split(self.images[index], self.labels[index], self.positions()[index])
 
     def positions(self) -> Int64Array:
-        """`index`, spelled out where it is None."""
+        """`index`, written out if it is None."""
         import numpy as np
 
         return np.arange(len(self), dtype=np.int64) if self.index is None else self.index
@@ -62,7 +62,7 @@ class Split:
 class Dataset:
     """The official test split is `test`; `validation` was cut from the official training split.
 
-    flip: a mirrored image is still of its class (clothes yes, digits no).
+    flip: a mirrored image still belongs to its class (clothes yes, digits no).
     """
 
     name: str
@@ -81,17 +81,17 @@ class Dataset:
         return channels, *(self.preprocessing.resize or (height, width))
 
     def calibration(self, count: int = CALIBRATION_IMAGES) -> Split:
-        """What a quantizer may look at to find its ranges: images of the training split, never the test split."""
+        """Images from which a quantizer may find its ranges: of the training split, never the test split."""
         return balanced(self.train, count)
 
 
 def balanced(split: Split, count: int) -> Split:
-    """`count` images of a split, as evenly over the classes as it has them, in a fixed order."""
+    """`count` images of a split, as evenly over the classes as possible, in a fixed order."""
     return split.take(balanced_index(split.labels, count))
 
 
 def balanced_index(labels: Int64Array, count: int) -> Int64Array:
-    """Where the first image of every class stands, then the second of every class, and so on: `count` of them."""
+    """Positions of the first image of every class, then the second of every class, and so on: `count` in all."""
     import numpy as np
 
     by_class = np.argsort(labels, kind="stable")
@@ -103,7 +103,7 @@ def balanced_index(labels: Int64Array, count: int) -> Int64Array:
 
 
 def hold_out(official: Split, per_class: int) -> tuple[Split, Split]:
-    """Cut a validation split off a training split: the last `per_class` images of every class."""
+    """Split a validation split off a training split: the last `per_class` images of every class."""
     import numpy as np
 
     held = np.zeros(len(official), bool)
@@ -113,7 +113,7 @@ def hold_out(official: Split, per_class: int) -> tuple[Split, Split]:
 
 
 def split_hash(dataset: Dataset) -> str:
-    """sha256 over which official image stands where in each split, and its label: equal only for equal splits."""
+    """sha256 over the position and label of every image in each split: equal only for equal splits."""
     digest = hashlib.sha256()
     for name, split in (("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test)):
         digest.update(f"{name} {len(split)}\n".encode())
@@ -132,18 +132,18 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Dataset:
-    """A data set; `NAME@TRAIN` or `NAME@TRAIN,TEST` for so many of its training and test images only.
+    """A data set; `NAME@TRAIN` or `NAME@TRAIN,TEST` for that many of its training and test images.
 
-    The images of a part are balanced over the classes and always the same, and the part's name stays with all that is
-    made from it: a network that was trained on `cifar10@10000` is pruned and calibrated on the same 10,000 images.
-    Raises UnknownName for a name that is no file here, UserError for a part that it does not have.
+    The images of such a part are balanced over the classes and always the same, and everything made from it keeps the
+    part's name: a network that was trained on `cifar10@10000` is pruned and calibrated on the same 10,000 images.
+    Raises UnknownName for a name without a file here, UserError for an impossible part.
     """
     dataset: Dataset = plugins.load("edgebench.networks.data", plain_name(name), kind="data set").load()
     return _part(dataset, name, name.partition("@")[2]) if "@" in name else dataset
 
 
 def plain_name(name: str) -> str:
-    """Of a data set or of a part of it: the data set's."""
+    """The data set's name, also for a part of it."""
     return name.partition("@")[0]
 
 
@@ -162,7 +162,7 @@ def _some(split: Split, text: str, whole: Dataset, name: str) -> Split:
     if not (text.isdecimal() and least <= int(text) <= most):
         raise UserError(
             f"data set '{name}'",
-            f"'{text}' is no number of images between {least:,} and {most:,}",
+            f"'{text}' is not a number of images from {least:,} to {most:,}",
             f"Write {whole.name}@TRAIN or {whole.name}@TRAIN,TEST",
         )
     return balanced(split, int(text))

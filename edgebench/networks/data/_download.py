@@ -1,4 +1,4 @@
-"""Fetching a file that can be fetched again: resumed where it stopped, and there only when its checksum is right."""
+"""Downloads: resumed after an interruption, and complete only with the right checksum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RANGE_NOT_SATISFIABLE = 416
 
 
 class NotFetched(Exception):
-    """Why, in one line. What arrived stays in the .part file."""
+    """The reason, in one line. What arrived stays in the .part file."""
 
 
 def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
@@ -33,9 +33,9 @@ def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
         if has_md5(part, md5):
             part.replace(path)
             return
-        # Not a shorter form of the file: there is nothing to go on from.
+        # Not the beginning of the right file: nothing to resume from.
         part.unlink()
-        problems.append(f"{address} sends another file than the official one")
+        problems.append(f"{address} sends a file that differs from the official one")
     raise NotFetched("; ".join(dict.fromkeys(problems)))
 
 
@@ -49,25 +49,25 @@ def one_line(error: Exception) -> str:
 
 
 def _take(address: str, part: Path) -> None:
-    """Append what is missing, as often as something arrives before the connection breaks."""
+    """Append what is missing; retry for as long as each attempt brings something."""
     while True:
         held = part.stat().st_size if part.exists() else 0
         try:
             if _append(address, part, held):
                 return
-            raise ConnectionError(f"{address} broke off")
+            raise ConnectionError(f"{address} closed the connection early")
         except (OSError, http.client.HTTPException):
             if not part.exists() or part.stat().st_size <= held:
                 raise
 
 
 def _append(address: str, part: Path, held: int) -> bool:
-    """Whether the server has sent all that it wanted to send."""
+    """Whether the server sent everything it announced."""
     request = urllib.request.Request(address, headers={"Range": f"bytes={held}-"} if held else {})
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if held and error.code == RANGE_NOT_SATISFIABLE:  # all of it is here, or something else is
+        if held and error.code == RANGE_NOT_SATISFIABLE:  # everything has arrived, or another file has
             return True
         raise
     with answer, part.open("ab" if answer.status == PARTIAL_CONTENT else "wb") as stream:

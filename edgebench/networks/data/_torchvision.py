@@ -1,9 +1,9 @@
-"""Data sets that torchvision reads: it knows their addresses, their formats and their archives' checksums.
+"""Data sets that torchvision reads: it knows their addresses, formats and archive checksums.
 
     missing files ──> fetch archives (resumed, md5) ──> torchvision extracts ──> check every file ──> read ──> hold out
 
-A file is checked each time it is read: an extracted file that an interruption left behind is never taken for whole.
-Archives that are complete are not fetched again.
+Files are checked each time they are read: one that an interrupted extraction left incomplete is never used. Complete
+archives are not downloaded again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from edgebench.schema.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class TorchvisionSource:
-    """What a plugin says of its data set.
+    """A plugin's description of its data set.
 
     reader: the class in torchvision.datasets; part: which of EMNIST's data sets, all of which are stored transposed;
-    checksums: md5 of the extracted files, by name, where torchvision knows those of the archives only.
+    checksums: md5 of the extracted files, by name, where torchvision knows only the archives'.
     """
 
     name: str
@@ -41,7 +41,7 @@ class TorchvisionSource:
 
 @dataclass(frozen=True)
 class _Place:
-    """files: path -> md5, None where it is not known. Whole archives are enough: torchvision extracts them."""
+    """files: path -> md5, None if unknown. Complete archives are enough: torchvision extracts them."""
 
     files: Mapping[Path, str | None]
     archives: tuple[_Archive, ...]
@@ -69,7 +69,11 @@ def load(source: TorchvisionSource) -> data.Dataset:
         if md5 is not None:
             require_md5(path, md5)
         elif not _is_whole_idx(path):
-            raise BadFile(str(path), "it is not as long as its head says", "Delete it and try again: it is made anew")
+            raise BadFile(
+                str(path),
+                "its length differs from what its header says",
+                "Delete it and try again: it will be extracted anew",
+            )
     train, validation = data.hold_out(_official(source, reader, train=True), source.validation_per_class)
     return data.Dataset(
         name=source.name,
@@ -85,8 +89,8 @@ def load(source: TorchvisionSource) -> data.Dataset:
 
 def require_md5(path: Path, md5: str) -> None:
     if not has_md5(path, md5):
-        seen = "its checksum is wrong: it is cut short, or another file"
-        raise BadFile(str(path), seen, "Delete it and try again: it is made anew")
+        seen = "wrong checksum: it is truncated, or a different file"
+        raise BadFile(str(path), seen, "Delete it and try again: it will be extracted anew")
 
 
 def _place(source: TorchvisionSource, reader: Any) -> _Place:
@@ -123,19 +127,19 @@ def _download(source: TorchvisionSource, reader: Any, place: _Place) -> None:
                 fetch(archive.addresses, archive.path, archive.md5)
         for train in (True, False):
             _open(source, reader, train=train, download=True)
-    except Exception as error:  # torchvision raises what it meets in an archive: RuntimeError, zlib's, ...
+    except Exception as error:  # torchvision passes on whatever reading an archive raises: RuntimeError, zlib's, ...
         folder = place.archives[0].path.parent
         wanted = ", ".join(archive.path.name for archive in place.archives)
         raise UserError(
             f"data set {source.name}",
             f"it is not complete in {data.folder()} and could not be downloaded ({one_line(error)})",
-            f"Try again (it goes on where it stopped), or copy {wanted} from {place.archives[0].addresses[0]} into "
+            f"Try again (the download resumes), or copy {wanted} from {place.archives[0].addresses[0]} into "
             f"{folder}, name another folder in EDGEBENCH_DATA, or use fashion-mnist-mini, which ships with edgebench",
         ) from error
 
 
 def _is_whole_idx(path: Path) -> bool:
-    """Is the file as long as its head says? (2 zero bytes, type, number of dimensions, then each in 4 bytes.)"""
+    """Whether the file is as long as its header says (2 zero bytes, type, number of dimensions, 4 bytes for each)."""
     with path.open("rb") as stream:
         head = stream.read(4)
         shape = [int.from_bytes(stream.read(4), "big") for _ in range(head[3] if len(head) == 4 else 0)]
@@ -151,7 +155,7 @@ def _official(source: TorchvisionSource, reader: Any, *, train: bool) -> data.Sp
         if source.part is not None:
             images = images.transpose(0, 2, 1)
         split = data.Split(np.ascontiguousarray(images if images.ndim == 4 else images[..., None]), labels)
-    except Exception as error:  # what a file with the right length and other content makes torchvision raise
+    except Exception as error:  # torchvision raises anything for a file of the right length with wrong content
         raise _bad(source, reader, f"its files are damaged ({one_line(error)})") from error
     if not 0 <= labels.min(initial=0) <= labels.max(initial=0) < len(source.class_names):
         raise _bad(source, reader, f"it has labels outside 0 to {len(source.class_names) - 1}")

@@ -10,8 +10,8 @@ from edgebench.networks.data import _torchvision
 from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-# Mean and standard deviation of the 50,000 training images. The often copied (0.2023, 0.1994, 0.2010) is another
-# quantity: the mean of every image's own standard deviation.
+# Mean and standard deviation of the 50,000 training images. The frequently copied (0.2023, 0.1994, 0.2010) is a
+# different quantity: the mean of the images' own standard deviations.
 SOURCE = _torchvision.TorchvisionSource(
     name="cifar10",
     reader="CIFAR10",

@@ -11,7 +11,7 @@ from edgebench.networks.data import _torchvision
 from edgebench.schema.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
-# Not the images' own mean: what the study of pruned MLPs that trains on it uses.
+# Not the images' own mean: the values used by the study of pruned MLPs that trains on it.
 SOURCE = _torchvision.TorchvisionSource(
     name="emnist-balanced",
     reader="EMNIST",

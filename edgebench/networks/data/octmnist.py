@@ -1,7 +1,7 @@
 """OctMNIST: 97,477 training, 10,832 validation and 1,000 test images of retinas (OCT), 28x28, 4 classes.
 
 Yang et al. 2023, MedMNIST v2, doi:10.1038/s41597-022-01721-8, CC BY 4.0. One file, octmnist.npz; the splits are its
-own. It is the file that the package medmnist downloads; the package itself is not needed to read it.
+own. This is the file that the package medmnist downloads; the package itself is not needed to read it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def load() -> data.Dataset:
         class_names=CLASS_NAMES,
         # Not the images' own mean: what MedMNIST's authors and the study that trains on it use.
         preprocessing=Preprocessing(mean=(0.5,), std=(0.5,)),
-        flip=True,  # a left eye for a right one
+        flip=True,  # a mirrored left eye looks like a right one
         licence="CC BY 4.0; cite Yang et al. 2023, MedMNIST v2",
     )
 
@@ -56,6 +56,6 @@ def _download(path: Path) -> None:
         raise UserError(
             "data set octmnist",
             f"octmnist.npz is not in {path.parent} and could not be downloaded ({one_line(error)})",
-            f"Try again (it goes on where it stopped), copy octmnist.npz from {ADDRESS} into {path.parent}, or name "
+            f"Try again (the download resumes), copy octmnist.npz from {ADDRESS} into {path.parent}, or name "
             "another folder in EDGEBENCH_DATA",
         ) from error

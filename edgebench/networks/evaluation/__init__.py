@@ -1,7 +1,7 @@
-"""Evaluation: how right a network is on one split, and how well it knows that.
+"""Evaluation: the accuracy and calibration of a network on one split.
 
-Counts, curves and pictures are kept; what follows from them (recall, calibration error, intervals) is computed when
-read. Pictures are inside, so that a report needs neither the network nor the images again.
+Counts, curves and pictures are stored; what follows from them (recall, calibration error, intervals) is computed when
+read. Pictures are included, so that a report needs neither the network nor the images.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from edgebench.schema.checkpoint import now
 
 SCHEMA_VERSION = 2
 # 1  2026-11  first
-# 2  2026-11  told_base64: which images were classified correctly, so that two networks can be compared image by image
+# 2  2026-11  told_base64: which answers are right, so that two networks can be compared image by image
 
 SplitName = Literal["test", "validation", "train"]
 
 
 class ParameterCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """buffers: numbers that training moves without a gradient (running means); counters of batches are none of them."""
+    """buffers: numbers that training changes without a gradient (running means), without batch counters."""
 
     total: int
     trainable: int
@@ -37,7 +37,7 @@ class ParameterCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Images whose confidence lies in one of equally wide intervals (low, high]: how many, their means; 0 if none."""
+    """Images with a confidence in one of equally wide intervals (low, high]: number and means; 0 if there are none."""
 
     count: int
     confidence: float
@@ -47,7 +47,7 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Roc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One class against the rest, from (0, 0) to (1, 1). auc: of the whole curve, before points were left out.
 
-    None and no points where the split holds no image of the class, or of no other.
+    None and no points if the split holds no image of the class, or only such images.
     """
 
     false_positive: tuple[float, ...] = ()
@@ -56,7 +56,7 @@ class Roc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HeatMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """png: the image, and beside it the same under its Grad-CAM for the class that was answered."""
+    """png: the image, and beside it the image under the Grad-CAM of the predicted class."""
 
     png: bytes
     actual: int
@@ -65,7 +65,7 @@ class HeatMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GradCam(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """layer: whose maps were weighted; map_size: their height and width. reason: why there are no pictures."""
+    """layer: the one whose maps were weighted; map_size: their height and width. reason: why there are no pictures."""
 
     layer: str = ""
     map_size: tuple[int, int] = (0, 0)
@@ -74,7 +74,7 @@ class GradCam(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """t-SNE of what enters the last layer. points: (x, y) without unit. reason: why there are none."""
+    """t-SNE of the last layer's input. points: (x, y) without a unit. reason: why there are none."""
 
     layer: str = ""
     points: tuple[tuple[float, float], ...] = ()
@@ -141,7 +141,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def macro_auc(self) -> float | None:
-        """Mean over the classes that have one."""
+        """Mean over the classes that have an AUC."""
         known = [curve.auc for curve in self.roc if curve.auc is not None]
         return sum(known) / len(known) if known else None
 
@@ -164,4 +164,4 @@ def load(path: Path) -> Evaluation:
     except OSError as error:
         raise BadFile(str(path), f"it cannot be read ({error.strerror})", "Check the path") from error
     except msgspec.MsgspecError as error:
-        raise BadFile(str(path), f"it is no evaluation of this edgebench ({error})", remedy) from error
+        raise BadFile(str(path), f"it is not an evaluation by this edgebench ({error})", remedy) from error

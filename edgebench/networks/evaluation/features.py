@@ -1,4 +1,4 @@
-"""What a network makes of an image before its last layer, drawn in two dimensions (t-SNE, van der Maaten 2008)."""
+"""The features before a network's last layer, in two dimensions (t-SNE, van der Maaten 2008)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOO_FEW = f"t-SNE needs more than {PERPLEXITY} images"
 
 
 def embedded(model: nn.Module, split: Split, preprocessing: Preprocessing) -> Embedding:
-    """t-SNE of some images of a split, the same on every run; or why there is none."""
+    """t-SNE of some images of a split, the same on every run, or the reason why there is none."""
     import numpy as np
     from torch import nn
 

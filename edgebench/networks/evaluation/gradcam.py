@@ -1,8 +1,8 @@
-"""Grad-CAM: where in an image the answer comes from (Selvaraju et al. 2017, arXiv:1610.02391).
+"""Grad-CAM: the parts of an image that an answer rests on (Selvaraju et al. 2017, arXiv:1610.02391).
 
-Each map of a late convolution is weighted by the mean gradient of the answer's logit with respect to it; their sum,
-without its negative part, is laid over the image. The convolution is the last one that runs and still has a map: behind
-it may be others that work on single numbers (squeeze and excite, deep networks on small images).
+Each map of a late convolution is weighted by the mean gradient of the answer's logit with respect to it; the positive
+part of their sum is laid over the image. The convolution is the last to run whose output is larger than 1x1: later ones
+may work on single numbers (squeeze and excite, deep networks on small images).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NO_CONVOLUTION = "the network has no convolution with a map to look at"
 
 
 def of_a_few(model: nn.Module, split: Split, preprocessing: Preprocessing, probabilities: Array) -> GradCam:
-    """Pictures of a few right and wrong answers, each of another class where there are enough."""
+    """Pictures of a few right and wrong answers, of different classes if there are enough."""
     found = find_layer(model, preprocessing.apply(split.images[:1]))
     if found is None:
         return GradCam(reason=NO_CONVOLUTION)
@@ -55,15 +55,15 @@ def find_layer(model: nn.Module, image: Array) -> RecordedCall | None:
 
 
 def examples(labels: Array, answers: Array) -> Array:
-    """Where to find EACH right and EACH wrong answers, the first of one class, then of the next."""
+    """Positions of EACH right and EACH wrong answers, taking the classes in turn."""
     right, wrong = np.flatnonzero(labels == answers), np.flatnonzero(labels != answers)
     return np.concatenate([some[data.balanced_index(labels[some], EACH)] for some in (right, wrong) if len(some)])
 
 
 def heat_maps(model: nn.Module, layer: nn.Module, images: Array, classes: Array, size: tuple[int, ...]) -> Array:
-    """Float [N, *size], 0..1; all 0 where nothing speaks for the class.
+    """Float [N, *size], 0..1; all 0 where nothing supports the class.
 
-    images: float32 [N, C, H, W], as the network takes them; size: height and width, as they are shown.
+    images: float32 [N, C, H, W], as the network takes them; size: height and width of the pictures.
     """
     import torch
     from torch.nn import functional
@@ -72,7 +72,7 @@ def heat_maps(model: nn.Module, layer: nn.Module, images: Array, classes: Array,
 
     def keep(_: nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
         maps.append(output)
-        return output.clone()  # the layer behind may write into what it is given
+        return output.clone()  # the next layer may write into its input
 
     where = next(model.parameters()).device
     hook = layer.register_forward_hook(keep)
@@ -92,7 +92,7 @@ def heat_maps(model: nn.Module, layer: nn.Module, images: Array, classes: Array,
 
 
 def _png(image: UInt8Array, heat: Array) -> bytes:
-    """The image, grey, and beside it the same in which what counts is red. image: uint8 [H, W, C]."""
+    """The image in grey, and beside it the image with the parts that count in red. image: uint8 [H, W, C]."""
     import io
 
     from PIL import Image

@@ -1,4 +1,4 @@
-"""What entered and what left a network's layers, in the order in which they ran."""
+"""Inputs and outputs of a network's layers, in the order in which they ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An evaluation as a list of named numbers: what the terminal and CSV files show. Shares are fractions."""
+"""An evaluation as a list of named numbers, for the terminal and CSV files. Shares are fractions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgebench.networks.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Measure:
-    """low, high: 95 % interval over the choice of images, where there is one. of_class: "" for all classes."""
+    """low, high: 95 % interval over the choice of images, if there is one. of_class: "" for all classes."""
 
     name: str
     value: float
@@ -66,14 +66,14 @@ def by_class(made: Evaluation) -> list[Measure]:
 
 
 def _share(name: str, part: int, whole: int, of_class: str = "") -> Measure:
-    """0 of nothing has no interval."""
+    """Without images, 0 and no interval."""
     if not whole:
         return Measure(name, 0.0, of_class=of_class)
     return Measure(name, part / whole, *stats.wilson_interval(part, whole), of_class)
 
 
 def number(value: float) -> str:
-    """Counts as such, everything else with four digits."""
+    """Counts as they are, everything else with four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 

@@ -1,4 +1,4 @@
-"""Pure functions from a network's answers to figures.
+"""Pure functions from a network's answers to measures.
 
 logits, probabilities: float64 [N, classes]; labels, answers: int64 [N].
 """
@@ -35,7 +35,7 @@ def brier(probabilities: Array, labels: Array) -> float:
 
 
 def in_top(logits: Array, labels: Array, k: int) -> int:
-    """How many images have their class among the k largest; a class is behind those that equal it."""
+    """How many images have their class among the k largest; a class ranks after those that tie with it."""
     own = logits[np.arange(len(labels)), labels]
     return int(((logits >= own[:, None]).sum(1) <= k).sum())
 
@@ -47,7 +47,7 @@ def confusion(labels: Array, answers: Array, classes: int) -> Array:
 
 @dataclass(frozen=True)
 class PerClass:
-    """Float [classes] each. 0 where nothing was answered so, or nothing is of that class."""
+    """Float [classes] each. 0 if the class was never predicted, or has no images."""
 
     recall: Array
     precision: Array

@@ -1,4 +1,4 @@
-"""How many numbers a network has, by what they are."""
+"""Counts a network's parameters and buffers by kind."""
 
 from __future__ import annotations
 

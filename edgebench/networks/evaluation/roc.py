@@ -1,4 +1,4 @@
-"""One class against the rest: share of its images found, against share of the others taken for it."""
+"""One class against the rest: the true positive rate over the false positive rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ POINTS = 200
 
 
 def curve(scores: Array, positive: Array) -> tuple[Array, Array]:
-    """(false positive rate, true positive rate), one point per threshold: equal scores are passed at once.
+    """(false positive rate, true positive rate), one point per threshold: equal scores share one.
 
     Needs a positive and a negative. positive: bool [N].
     """
@@ -23,12 +23,12 @@ def curve(scores: Array, positive: Array) -> tuple[Array, Array]:
 
 
 def area(false_positive: Array, true_positive: Array) -> float:
-    """Under the curve: how often an image of the class scores above one of the others, equal scores half."""
+    """Area under the curve: how often an image of the class scores above one of the others; ties count half."""
     return float(np.trapezoid(true_positive, false_positive))
 
 
 def thinned(false_positive: Array, true_positive: Array, points: int = POINTS) -> tuple[Array, Array]:
-    """At most `points` of a curve, evenly along it; the ends stay. It rises, so x + y says how far along a point is."""
+    """At most `points` of a curve, evenly along it; the ends stay. It rises, so x + y measures the way along it."""
     if len(false_positive) <= points:
         return false_positive, true_positive
     along = false_positive + true_positive

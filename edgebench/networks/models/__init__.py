@@ -29,7 +29,7 @@ def parse_shape(text: str) -> InputShape:
     """`3x32x32` -> (3, 32, 32). Raises UserError."""
     parts = text.lower().split("x")
     if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UserError("--input", f"'{text}' is no input shape", "Write channels x height x width, e.g. 3x32x32")
+        raise UserError("--input", f"'{text}' is not an input shape", "Write channels x height x width, e.g. 3x32x32")
     channels, height, width = map(int, parts)
     return channels, height, width
 
@@ -39,14 +39,14 @@ def names() -> list[str]:
 
 
 def build(name: str, input_shape: InputShape, classes: int, **arguments: Any) -> nn.Module:
-    """Raises UnknownName for a name that is no file here."""
+    """Raises UnknownName for a name without a file here."""
     plugin = plugins.load("edgebench.networks.models", name, kind="model")
     model: nn.Module = plugin.build(input_shape, classes, **arguments)
     return model
 
 
 def describe(name: str, input_shape: InputShape, classes: int, **arguments: Any) -> Size:
-    """The size of a network that is never given memory: a part of a second, however large. Raises UnknownName."""
+    """The size of a network, built on the meta device: fast, however large it is. Raises UnknownName."""
     import torch
 
     with torch.device("meta"):
@@ -55,7 +55,7 @@ def describe(name: str, input_shape: InputShape, classes: int, **arguments: Any)
 
 
 class ListedModel(msgspec.Struct, frozen=True):
-    """One line of the listing. `problem` says why a network cannot take such an input; then there is no size."""
+    """One line of the listing. problem: why the network cannot take such an input; there is no size then."""
 
     name: str
     size: Size | None = None
@@ -64,7 +64,7 @@ class ListedModel(msgspec.Struct, frozen=True):
 
 
 def listing(input_shape: InputShape, classes: int) -> list[ListedModel]:
-    """Every network at this input, on the meta device: a few seconds, and no memory."""
+    """Every network at this input, built on the meta device: takes seconds and no memory."""
     import torch
 
     found = []
@@ -98,10 +98,10 @@ def count(model: nn.Module, input_shape: InputShape) -> Size:
 def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
     """MACs of one image by ptflops 0.7.5 (github.com/sovrasov/flops-counter.pytorch), the UltraLight study's tool.
 
-    `count`'s, and one for each bias added, value activated and value pooled, and two for each value normalised. It
-    counts layers and then functions, so a layer that calls a function that it knows (ReLU and the pools do, ReLU6 does
-    not) counts twice. So `ultralight` has 421,066 at 1x28x28, and the study's 421.0 K where the hidden layer's ReLU is
-    a function called.
+    Those of `count`, plus one for each bias added, value activated and value pooled, and two for each value normalised.
+    ptflops counts layers and then functions, so that a layer which calls a known function (ReLU and the pools do,
+    ReLU6 does not) counts twice. `ultralight` therefore has 421,066 at 1x28x28, and the study's 421.0 K if the hidden
+    layer's ReLU is a function call.
     """
     from torch import nn
     from torch.nn import functional
@@ -138,9 +138,9 @@ def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
 
 
 def layer_calls(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
-    """Each layer's call for one image of zeros, with what entered and what left it; the model stays as it was.
+    """Each layer's call for one image of zeros, with its input and output; the model is left unchanged.
 
-    Layers, not what contains them. The tensors are on the meta device, that is shapes only.
+    Only layers without children. The tensors are on the meta device: shapes only.
     """
     import torch
 

@@ -31,7 +31,7 @@ def separable_convolution(inputs: int, outputs: int) -> nn.Module:
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by what all of them say (Hu et al. 2018, arXiv:1709.01507). [N, C, H, W] -> the same."""
+    """Scales channels by a function of all of them (Hu et al. 2018, arXiv:1709.01507). [N, C, H, W] -> the same."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()

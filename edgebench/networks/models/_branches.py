@@ -31,7 +31,7 @@ def _branch(input_shape: InputShape, dropout: float) -> nn.Module:
 
 
 class Branches(nn.Module):
-    """Every branch sees the image; their features, one behind the other, give the answer."""
+    """Every branch sees the image; their concatenated features give the answer."""
 
     def __init__(self, input_shape: InputShape, classes: int, branches: int, dropout: float) -> None:
         super().__init__()

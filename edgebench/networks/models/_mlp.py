@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def perceptron(input_shape: InputShape, classes: int, hidden: Sequence[int], dropout: float) -> nn.Module:
-    """Flatten, then Linear-ReLU(-Dropout) for each of `hidden`, then the logits: no softmax, the loss has it."""
+    """Flatten, then Linear-ReLU(-Dropout) for each of `hidden`, then the logits: the loss includes the softmax."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = prod(input_shape)
     for units in hidden:

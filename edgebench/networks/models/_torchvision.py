@@ -23,14 +23,14 @@ def zoo() -> ModuleType:
 
 
 def stock(name: str, channels: int, classes: int) -> nn.Module:
-    """The network as it comes, weights drawn anew; where `channels` is not 3, with a first convolution to fit."""
+    """The network with fresh random weights; if `channels` is not 3, with a matching first convolution."""
     network: nn.Module = zoo().get_model(name, weights=None, num_classes=classes)
     accept(network, channels)
     return network
 
 
 def accept(network: nn.Module, channels: int) -> None:
-    """Replace the first convolution by one that differs in its input channels only."""
+    """Replace the first convolution by one with other input channels."""
     from torch import nn
 
     path, first = next((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
@@ -48,7 +48,7 @@ def accept(network: nn.Module, channels: int) -> None:
 
 
 def drawn(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The same, with weights drawn as torchvision draws those of all these networks (He et al. 2015)."""
+    """The same, with weights drawn as torchvision does for all these networks (He et al. 2015)."""
     from torch import nn
 
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")

@@ -1,8 +1,8 @@
-"""Two small CNNs side by side, joined in front of the last layer (arXiv:2501.15547; docs/studies.md, light-cnn).
+"""Two small CNNs side by side, joined before the last layer (arXiv:2501.15547; docs/studies.md, light-cnn).
 
-The study trains two single networks (167,358 parameters at 3x32x32 and 10 classes), then puts their 128 features each
-behind one another and trains a new last layer: 334,706 parameters, 2,570 of them new. A single network's `branches.0`
-fits either place of the dual one.
+The study trains two single networks (167,358 parameters at 3x32x32 and 10 classes), then concatenates their 128
+features each and trains a new last layer: 334,706 parameters, 2,570 of them new. A single network's
+`branches.0` fits either branch of the dual one.
 """
 
 from __future__ import annotations

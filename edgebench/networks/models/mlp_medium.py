@@ -2,7 +2,7 @@
 
 11,185,010 parameters and 11,176,000 MACs at 1x28x28 and 10 classes; 11,393,062 with 62, 11,161,004 with 4 classes;
 20,337,010 at 3x32x32. The shape is that of sparse evolutionary training (Mocanu et al. 2018, arXiv:1707.04780). The
-published code ends in a softmax in front of a loss that has one; here are logits.
+published code ends in a softmax before a loss that includes one; this network gives logits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Small MLP of the PLOS study (pruned MLPs; docs/studies.md, plos-mlp): 784-16-16-10, ReLU.
 
 13,002 parameters and 12,960 MACs at 1x28x28 and 10 classes; 13,886 with 62, 13,631 with 47, 12,900 with 4 classes;
-49,610 at 3x32x32. With this few weights behind the first layer, layer-wise pruning of the hidden layer alone
+49,610 at 3x32x32. With so few weights after the first layer, layer-wise pruning of the hidden layer alone
 touches 2 % of them.
 """
 

@@ -1,7 +1,7 @@
 """The residual squeeze-excitation network under 20k parameters (docs/studies.md, light-cnn).
 
 14,240 parameters at 3x32x32 and 10 classes: `res-se` with depthwise-separable convolutions and logits directly
-behind the global average; 23,200 with hidden=128.
+after the global average; 23,200 with hidden=128.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def build(
     hidden: int = 0,
     dropout: float = 0.3,
 ) -> nn.Module:
-    """widths: channels of stem and blocks. hidden: units in front of the logits, 0 for none.
+    """widths: channels of stem and blocks. hidden: units before the logits, 0 for none.
 
-    dropout: behind the hidden units; the study lowers it from 0.4 to 0.2 over the epochs, this is the middle.
+    dropout: after the hidden units; the study lowers it from 0.4 to 0.2 over the epochs, this is the mean.
     """
     from edgebench.networks.models._blocks import residual_se
 

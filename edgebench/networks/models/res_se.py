@@ -1,7 +1,7 @@
 """Residual blocks with squeeze-excitation: the improved network of the lightweight-CNN study (see docs/studies.md).
 
-83,344 parameters at 3x32x32 and 10 classes; 83,920 with the normalisations' statistics, which are no parameters.
-The study says "<30k"; `res-se-30k` is.
+83,344 parameters at 3x32x32 and 10 classes; 83,920 with the normalisations' statistics, which are not
+parameters. The study says "<30k", which is true of `res-se-30k`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def build(
     hidden: int = 128,
     dropout: float = 0.3,
 ) -> nn.Module:
-    """widths: channels of stem and blocks. hidden: units in front of the logits, 0 for none.
+    """widths: channels of stem and blocks. hidden: units before the logits, 0 for none.
 
-    dropout: behind the hidden units; the study lowers it from 0.4 to 0.2 over the epochs, this is the middle.
+    dropout: after the hidden units; the study lowers it from 0.4 to 0.2 over the epochs, this is the mean.
     """
     from edgebench.networks.models._blocks import residual_se
 

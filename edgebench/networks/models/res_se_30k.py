@@ -20,9 +20,9 @@ def build(
     hidden: int = 64,
     dropout: float = 0.3,
 ) -> nn.Module:
-    """widths: channels of stem and blocks. hidden: units in front of the logits, 0 for none.
+    """widths: channels of stem and blocks. hidden: units before the logits, 0 for none.
 
-    dropout: behind the hidden units; the study lowers it from 0.4 to 0.2 over the epochs, this is the middle.
+    dropout: after the hidden units; the study lowers it from 0.4 to 0.2 over the epochs, this is the mean.
     """
     from edgebench.networks.models._blocks import residual_se
 

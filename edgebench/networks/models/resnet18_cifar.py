@@ -2,8 +2,8 @@
 
 In docs/studies.md: cifar100-profile.
 
-11,220,132 parameters and 555,468,800 MACs at 3x32x32 and 100 classes. The published code forgets the global pooling,
-with which the counts are these, and cannot run without it.
+11,220,132 parameters and 555,468,800 MACs at 3x32x32 and 100 classes. The published code omits the global pooling,
+without which it cannot run; the published counts include it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """UltraLightCNN: the small depthwise network of the UltraLight study (docs/studies.md, ultralight).
 
 101,930 parameters and 342,464 MACs at 1x28x28; 132,938 and 742,016 at 3x32x32. Every layer has a bias; there is no
-batch normalisation, no global pooling and no activation behind the depthwise convolution: only so do the
-study's parameter and operation counts come out exactly.
+batch normalisation, no global pooling and no activation after the depthwise convolution: the study's
+parameter and operation counts follow only from this form.
 """
 
 from __future__ import annotations

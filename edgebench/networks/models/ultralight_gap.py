@@ -1,8 +1,8 @@
-"""What the slides of the UltraLight study describe and did not measure (docs/studies.md, ultralight).
+"""The network that the slides of the UltraLight study describe but did not measure (docs/studies.md, ultralight).
 
 Depthwise-separable blocks, batch normalisation, global average pooling. 13,898 parameters and 1,515,968 MACs at
 1x28x28, 14,186 and 2,274,560 at 3x32x32; with widths 32-64-128-256 49,290 and 49,866 parameters. Where it pools is
-inferred from the operation counts: after the first and the second block. `ultralight` is what was measured.
+inferred from the operation counts: after the first and the second block. The study measured `ultralight`.
 """
 
 from __future__ import annotations

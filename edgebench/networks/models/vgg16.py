@@ -1,8 +1,8 @@
 """VGG-16 with a small head (Simonyan and Zisserman 2015, arXiv:1409.1556; the PLOS study, docs/studies.md, plos-mlp).
 
-torchvision's 13 convolutions, then 512-512-K with dropout. At 32x32 the maps end as 1x1: 15,245,130 parameters at
+torchvision's 13 convolutions, then 512-512-K with dropout. At 32x32 the last maps are 1x1: 15,245,130 parameters at
 3x32x32 and 10 classes, 15,270,654 at 1x32x32 and 62, 15,240,900 at 1x32x32 and 4. The published code also keeps
-torchvision's own head, 123,642,856 parameters that are never used; here it is not there.
+torchvision's own head, 123,642,856 parameters that are never used; it is left out here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def build(input_shape: InputShape, classes: int, hidden: int = 512, dropout: flo
     from edgebench.networks.models._torchvision import accept, drawn, zoo
 
     channels, height, width = input_shape
-    # Not vgg16().features: that draws 120 million weights for a head that is thrown away.
+    # Not vgg16().features, which draws 120 million weights for a head that is then discarded.
     plan = zoo().vgg
     features = plan.make_layers(plan.cfgs["D"])
     for layer in features:

@@ -1,17 +1,17 @@
 """Packing formats, one file each: the file's name is what users type.
 
-A format stores one array of float32 weights in fewer bytes if many of them are zeros, and gives back the same bits.
+A format stores one array of float32 weights in fewer bytes if many of them are zero, and restores the same bits.
 A plugin has
 
     pack(array) -> bytes
     unpack(packed, shape) -> array
 
-    PACKAGE    what must be installed (extra `pack`), only if it needs anything
+    PACKAGE    the package that it needs (extra `pack`), if any
 
-array: float32 of any shape. Lossless to the bit: -0.0, infinities and every NaN come back as they were; only +0.0,
-whose bits are all zeros, counts as a zero. A packed file is for storing and sending; a runtime computes with all of it.
+array: float32 of any shape. Lossless to the bit: -0.0, infinities and every NaN are restored exactly; only +0.0, whose
+bits are all zero, counts as zero. A packed file is for storage and transfer; a runtime computes with every weight.
 
-Helpers (underscore): _bits splits an array into what is not zero and where it stands; _canonical is Huffman's code.
+Helpers (underscore): _bits splits an array into non-zero values and positions; _canonical is Huffman's code.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load(name: str) -> Format:
 
 
 def missing_package(name: str) -> str | None:
-    """What must be installed before this format can be used, if anything. Raises UnknownName."""
+    """The package that this format needs and that is not installed, if any. Raises UnknownName."""
     package: str | None = getattr(load(name), "PACKAGE", None)
     return package if package and importlib.util.find_spec(package) is None else None
 

@@ -1,4 +1,4 @@
-"""A float32 array as its bits: what is not zero, where it stands, and back."""
+"""A float32 array as bits: its non-zero values and their positions, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     UInt32Array = NDArray[np.uint32]
     Int64Array = NDArray[np.int64]
 
-ESCAPE = 255  # as a gap: so many zeros, and no value behind them
+ESCAPE = 255  # as a gap: 255 zeros, not followed by a value
 
 
 def bits(array: Float32Array) -> UInt32Array:
@@ -41,7 +41,7 @@ def place(values: UInt32Array, positions: Int64Array, shape: tuple[int, ...]) ->
 
 
 def gaps(positions: Int64Array) -> UInt8Array:
-    """Ascending positions -> one byte each: how many zeros stand before it; 255 means 255 zeros and no value yet."""
+    """Ascending positions -> one byte each: the number of zeros before it; 255 means 255 zeros and no value yet."""
     import numpy as np
 
     distances = np.diff(positions, prepend=-1) - 1

@@ -1,11 +1,11 @@
-"""Huffman's code over bytes, canonical: the lengths of the codes are all that a decoder must know.
+"""Huffman's code over bytes, canonical: a decoder needs only the lengths of the codes.
 
     8 bytes              uint64, how many symbols
     256 bytes            length of each symbol's code in bits, 0: does not occur
     2 bytes each         uint16, how many bits each block of 1024 symbols has
     the rest             the codes, highest bit first
 
-Blocks are decoded side by side, one symbol of each at a time, because one after the other takes Python minutes.
+Blocks are decoded in parallel, one symbol of each at a time; one after the other would take minutes in Python.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     UInt64Array = NDArray[np.uint64]
 
 BLOCK = 1024
-LONGEST = 16  # bits of a code: what a decoding table has room for
+LONGEST = 16  # bits of a code: the size of the decoding table
 _HEAD = 8 + 256
 
 
@@ -56,7 +56,7 @@ def decode(packed: bytes) -> UInt8Array:
 
 
 def code_lengths(counts: list[int]) -> UInt8Array:
-    """uint8 [256]: bits of each symbol's code; Huffman's, or nearly if his has codes longer than `LONGEST`."""
+    """uint8 [256]: bits of each symbol's code; Huffman's, or nearly so where those would be longer than `LONGEST`."""
     import numpy as np
 
     while True:
@@ -67,7 +67,7 @@ def code_lengths(counts: list[int]) -> UInt8Array:
 
 
 def _huffman(counts: list[int]) -> list[int]:
-    """Join the two rarest groups of symbols until one group is left; each joining adds a bit to all in it."""
+    """Join the two rarest groups of symbols until one group is left; each joining adds a bit to every symbol in it."""
     lengths = [0] * len(counts)
     groups = [(count, symbol, [symbol]) for symbol, count in enumerate(counts) if count]
     if len(groups) == 1:
@@ -98,7 +98,7 @@ def codes(lengths: UInt8Array) -> UInt64Array:
 
 
 def _join(chosen: UInt64Array, sizes: NDArray[np.int64]) -> bytes:
-    """Codes, one behind the other. Each touches at most two words of 32 bits; no two share a bit, so sums join them."""
+    """Concatenated codes. Each touches at most two words of 32 bits; no two share a bit, so sums join them."""
     import numpy as np
 
     starts = np.cumsum(sizes) - sizes

@@ -1,4 +1,4 @@
-"""Few values for all weights of a layer: the lossy stage of Deep Compression (Han et al. 2016, arXiv:1510.00149)."""
+"""A few values for all weights of a layer: the lossy stage of Deep Compression (Han et al. 2016, arXiv:1510.00149)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ROUNDS = 30
 
 
 def share(array: Float32Array, bits: int) -> Float32Array:
-    """Every weight that is not zero becomes the nearest of 2**bits values, which k-means finds for this array.
+    """Every non-zero weight becomes the nearest of 2**bits values that k-means finds for this array.
 
-    It starts with values at equal distances, as the paper does: few weights are large, and those matter most.
+    It starts with equidistant values, as the paper does: few weights are large, but they matter most.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""One bit per weight says whether it is zero; then the values that are not, as they are.
+"""One bit per weight that says whether it is zero, then the non-zero values.
 
 ceil(count / 8) bytes    the bits, the first weight in the highest bit of the first byte
 4 bytes each             float32 values, little-endian, in the weights' order

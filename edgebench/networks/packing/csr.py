@@ -1,9 +1,9 @@
-"""Compressed sparse rows, as sparse matrix libraries hold them: four bytes for the column of every value.
+"""Compressed sparse rows, as in sparse matrix libraries: four bytes for the column of every value.
 
-A row is one output of the layer, its columns are everything behind the first dimension. Larger than dense unless more
-than half of the weights are zeros.
+A row is one output of the layer, its columns are all dimensions after the first. Larger than dense unless more than
+half of the weights are zero.
 
-    4 * (rows + 1) bytes    int32, where each row's values begin, and their number
+    4 * (rows + 1) bytes    int32, where each row's values begin, and their total number
     4 bytes each            int32 columns
     4 bytes each            float32 values
 """

@@ -1,7 +1,7 @@
-"""One byte per value says how many zeros stand before it (relative indices of Han et al. 2016, arXiv:1510.00149).
+"""One byte per value: the number of zeros before it (relative indices of Han et al. 2016, arXiv:1510.00149).
 
-    8 bytes        uint64, how many gaps there are
-    1 byte each    gaps: 0 to 254 zeros, then a value; 255: so many zeros and no value
+    8 bytes        uint64, the number of gaps
+    1 byte each    gaps: 0 to 254 zeros, then a value; 255: 255 zeros and no value
     4 bytes each   float32 values
 
 The paper stores a zero value where a gap is too long; here that value is left out. All integers are little-endian.

@@ -1,4 +1,4 @@
-"""Deflate at the level that the program `gzip` takes by default. It knows nothing about weights."""
+"""Deflate at the default level of the program `gzip`. It knows nothing about weights."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Gaps and values in Huffman's code, the last stage of Deep Compression (Han et al. 2016, arXiv:1510.00149). Lossless.
 
 The gaps are those of gap8. Values are coded byte by byte, one code for each of their four bytes: signs and exponents
-repeat, the rest hardly does. Where an array has at most 256 values that differ, which is so after weights were shared
-(`edgebench pack --bits`, lossy, and no part of this format), they are listed once and a code stands for each.
+repeat, the rest hardly does. If an array has at most 256 distinct values, as after sharing weights (`edgebench pack
+--bits`, which is lossy and not part of this format), they are listed once and each gets a code.
 
     8 bytes, then as many    coded gaps
     8 bytes, then as many    the values listed, float32; none: coded byte by byte

@@ -1,4 +1,4 @@
-"""Zstandard at the level that the program `zstd` takes by default (RFC 8878). It knows nothing about weights."""
+"""Zstandard at the default level of the program `zstd` (RFC 8878). It knows nothing about weights."""
 
 from __future__ import annotations
 

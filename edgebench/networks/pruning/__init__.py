@@ -1,19 +1,19 @@
 """Pruning methods, one file each: the file's name is what users type.
 
-A plugin has one of two functions. Either parts are gone, and arrays, MACs and files are smaller:
+A plugin has one of two functions. Either parts are removed, which makes arrays, MACs and files smaller:
 
     def shrink(model, input_shape, *, ratio=0.3, ...) -> None
 
-or weights are zeros in arrays of the old shapes, which a dense kernel multiplies as before:
+or weights become zeros in arrays of the same shapes, which a dense kernel multiplies as before:
 
     def masks(model, input_shape, seed, *, ratio=0.5, ...) -> dict[str, torch.Tensor]
 
-`masks` changes nothing; it says for parameters by name which weights are kept (bool, True: kept). Behind the star is
-what users may choose, each with a default: `ratio` is --ratio, the others are --option NAME=VALUE. A default of None
-stands for a number that the method finds by itself. A `shrink` without a ratio must leave every answer as it is. The
-number of answers must not change. Both raise UserError where the network has nothing that they could remove.
+`masks` changes nothing; it returns, by parameter name, which weights are kept (bool, True: kept). Keyword-only
+parameters are the users' choices, each with a default: `ratio` is --ratio, the others are --option NAME=VALUE. A
+default of None stands for a number that the method finds itself. A `shrink` without a ratio must not change any answer.
+The number of outputs must not change. Both raise UserError if the network has nothing to remove.
 
-A plugin with `masks` may have a third, if its zeros move during the training (see `networks.training.sparse`):
+A plugin with `masks` may have a third, if its zeros move during training (see `networks.training.sparse`):
 
     def moving_zeros(choose, form, seed, **options) -> training.sparse.Sparsity
 """
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class PruningRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A method and what it is asked. form: how zeros are held while the network is trained (see `sparsity`)."""
+    """A method and its settings. form: how zeros are kept while the network trains (see `sparsity`)."""
 
     method: str
     ratio: float | None = None
@@ -54,24 +54,24 @@ def names() -> list[str]:
 
 
 def is_structured(method: str) -> bool:
-    """Whether parts are gone afterwards. Raises UnknownName."""
+    """Whether it removes parts. Raises UnknownName."""
     return hasattr(_load(method), "shrink")
 
 
 def is_lossless(method: str) -> bool:
-    """Whether it only removes what no answer depends on. Raises UnknownName."""
+    """Whether it removes only what no answer depends on. Raises UnknownName."""
     return "ratio" not in _defaults(method)
 
 
 def moves_zeros(method: str) -> bool:
-    """Whether its zeros are not the same after a training as before. Raises UnknownName."""
+    """Whether its zeros move during training. Raises UnknownName."""
     return hasattr(_load(method), "moving_zeros")
 
 
 def settings(method: str, ratio: float | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that can be chosen, as chosen or by default, `ratio` included. Raises UserError and UnknownName.
+    """All settings, as given or by default, `ratio` included. Raises UserError and UnknownName.
 
-    Values may be texts, as they are typed.
+    Values may be strings, as typed.
     """
     defaults = _defaults(method)
     known = [name for name in defaults if name != "ratio"]
@@ -81,9 +81,11 @@ def settings(method: str, ratio: float | None, options: Mapping[str, Any]) -> di
     chosen = defaults | {name: _typed(name, value, defaults[name]) for name, value in options.items()}
     if ratio is not None:
         if "ratio" not in defaults:
-            raise UserError("--ratio", f"pruning method '{method}' removes all that it can", "Leave --ratio out")
+            raise UserError(
+                "--ratio", f"pruning method '{method}' takes no ratio: it removes all it can", "Leave --ratio out"
+            )
         if not 0 < ratio < 1:
-            raise UserError("--ratio", f"{ratio:g} is not between 0 and 1", "Give the part to remove, for example 0.3")
+            raise UserError("--ratio", f"{ratio:g} is not between 0 and 1", "Give the share to remove, for example 0.3")
         chosen["ratio"] = float(ratio)
     return chosen
 
@@ -91,7 +93,7 @@ def settings(method: str, ratio: float | None, options: Mapping[str, Any]) -> di
 def apply(
     method: str, model: nn.Module, ratio: float | None, input_shape: InputShape, *, seed: int = 0, **options: Any
 ) -> None:
-    """Prune in place: remove parts, or write zeros. seed: of methods that choose at random."""
+    """Prune in place: remove parts, or write zeros. seed: for methods that choose at random."""
     chosen = settings(method, ratio, options)
     if is_structured(method):
         _load(method).shrink(model, input_shape, **chosen)
@@ -110,10 +112,10 @@ def sparsity(
     form: Form = "baked",
     **options: Any,
 ) -> Sparsity:
-    """What `training.fit` takes to keep a network's zeros; they are chosen when the training starts.
+    """Keeps a network's zeros during `training.fit`; they are chosen when it starts.
 
     form: baked writes zeros after every step; hooks multiplies weight and mask in every forward pass, as
-    torch.nn.utils.prune does, which costs time and memory. seed: of methods that choose at random.
+    torch.nn.utils.prune does, which costs time and memory. seed: for methods that choose at random.
     """
     chosen = settings(method, ratio, options)
     if is_structured(method):
@@ -131,7 +133,7 @@ def sparsity(
 
 
 def keep_zeros(input_shape: InputShape) -> Sparsity:
-    """What `training.fit` takes to keep the zeros that a network has when the training starts."""
+    """Keeps the zeros that a network has when `training.fit` starts."""
 
     def choose(model: nn.Module) -> dict[str, torch.Tensor]:
         return {layer.weight_name: layer.module.weight != 0 for layer in layers(model, input_shape)}
@@ -163,7 +165,7 @@ def _masks(
     if all(bool(kept.all()) for kept in masks.values()):
         raise UserError(
             f"pruning method '{method}'",
-            f"it keeps every one of {sum(kept.numel() for kept in masks.values()):,} weights",
+            f"it removes none of {sum(kept.numel() for kept in masks.values()):,} weights",
             "Give a higher --ratio, or a network with more weights",
         )
     return masks

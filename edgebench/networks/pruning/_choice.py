@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def linear_layers(model: nn.Module, input_shape: InputShape, method: str) -> list[WeightLayer]:
-    """In the order in which an image meets them. Raises UserError if there is none."""
+    """In the order in which an image passes them. Raises UserError if there is none."""
     from torch import nn
 
     found = [layer for layer in sparsity.layers(model, input_shape) if isinstance(layer.module, nn.Linear)]
@@ -31,14 +31,14 @@ def hidden_layers(model: nn.Module, input_shape: InputShape, method: str) -> lis
     if len(found) < 3:
         raise UserError(
             f"pruning method {method}",
-            f"without the first and the last, none of {len(found)} linear layers is left",
+            f"none of its {len(found)} linear layers lies between the first and the last",
             "Prune it with l1-uniform or l1-global",
         )
     return found[1:-1]
 
 
 def keep_largest(weights: torch.Tensor, ratio: float) -> torch.Tensor:
-    """Which weights stay (bool, same shape) if round(ratio * count) of them go, those of the smallest magnitude."""
+    """Which weights stay (bool, same shape) if the round(ratio * count) of smallest magnitude are removed."""
     import torch
 
     kept = torch.ones(weights.numel(), dtype=torch.bool, device=weights.device)

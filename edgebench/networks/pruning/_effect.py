@@ -1,4 +1,4 @@
-"""Did a method do what its kind does? A pruning without an effect of its own kind is refused, not saved."""
+"""Whether a method had the effect of its kind. A pruning without it is refused, not saved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edgebench.networks.models import InputShape
 
-# How far answers may move, as part of the largest, for a method that says it changes none.
+# How far answers may move, relative to the largest, for a method that claims to change none.
 LOSSLESS = 1e-5
 IMAGES = 8
 
@@ -20,7 +20,7 @@ IMAGES = 8
 def refuse_nothing_removed(
     source: str, method: str, dense: nn.Module, network: nn.Module, input_shape: InputShape
 ) -> None:
-    """For methods that remove parts. Zeros in arrays of the old shapes are no removed parts."""
+    """For methods that remove parts. Zeros in arrays of the same shapes do not count."""
     old, new = models.count(dense, input_shape), models.count(network, input_shape)
     if new.parameters >= old.parameters or new.macs >= old.macs:
         raise UserError(
@@ -39,7 +39,7 @@ def refuse_no_new_zeros(
     if after >= before:
         raise UserError(
             source,
-            f"pruning method '{method}' left {after:,} of {before:,} weights that are not zero",
+            f"pruning method '{method}' left {after:,} of {before:,} weights non-zero",
             "Give a higher --ratio, or a checkpoint that is not pruned yet",
         )
 
@@ -47,7 +47,7 @@ def refuse_no_new_zeros(
 def refuse_other_answers(
     source: str, method: str, dense: nn.Module, network: nn.Module, input_shape: InputShape
 ) -> None:
-    """For methods that say they are lossless: on random images the answers must be the same but for rounding."""
+    """For methods that claim to be lossless: answers to random images must agree up to rounding."""
     import torch
 
     images = torch.randn(IMAGES, *input_shape, generator=torch.Generator().manual_seed(0))
@@ -58,5 +58,5 @@ def refuse_other_answers(
         raise UserError(
             source,
             f"pruning method '{method}' moved answers of up to {largest:.3g} by {moved:.2g}, more than rounding",
-            "Report the network to edgebench; nothing was saved",
+            "Please report this network; nothing was saved",
         )

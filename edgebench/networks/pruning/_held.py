@@ -1,6 +1,6 @@
-"""Zeros that stay zero while a network trains: what `training.fit` calls for methods with masks.
+"""Zeros that stay zero while a network trains, for methods with masks.
 
-baked    zeros are written after every step; the network computes as a dense one.
+baked    zeros are written after every step; the network computes like a dense one.
 hooks    every forward pass multiplies weight and mask, as torch.nn.utils.prune does: a product, a mask and a second
          copy of the weights for each layer. Not that library's own hook: it renames the parameter.
 """
@@ -22,8 +22,8 @@ Form = Literal["baked", "hooks"]
 class Held:
     """parameter: what the optimiser moves. kept: bool, its shape; changed in place where connections move.
 
-    factors: kept as 0.0 and 1.0. Multiplying with them is many times faster than filling by a mask, but makes -0.0 of
-    negative weights, which are bits to store: `write_zeros` has the last word.
+    factors: `kept` as 0.0 and 1.0. Multiplying by them is many times faster than filling by a mask, but turns negative
+    weights into -0.0, whose bits would be stored: `write_zeros` comes last.
     """
 
     parameter: nn.Parameter
@@ -40,7 +40,7 @@ class Held:
 class HeldZeros:
     """Masks that are chosen once and do not move. Fulfils `training.sparse.Sparsity`.
 
-    choose: model -> which weights are kept, as `masks` of a pruning method says it.
+    choose: model -> which weights are kept, as from the `masks` of a pruning method.
     """
 
     def __init__(self, choose: Callable[[nn.Module], dict[str, torch.Tensor]], form: Form = "baked") -> None:
@@ -64,7 +64,7 @@ class HeldZeros:
                 self._undo.append(parameter.register_post_accumulate_grad_hook(_silence(held)).remove)  # type: ignore[no-untyped-call]
 
     def _hook(self, layer: nn.Module, held: Held) -> None:
-        """For what reads `layer.weight` the product stands before the parameter, which keeps its name."""
+        """Whoever reads `layer.weight` gets the product; the parameter keeps its name."""
 
         def multiply(module: nn.Module, inputs: Any) -> None:
             object.__setattr__(module, "weight", held.parameter * held.factors)
@@ -84,7 +84,7 @@ class HeldZeros:
         pass
 
     def finish(self, model: nn.Module) -> None:
-        """The weights may be those of an earlier epoch; then `restore` has brought that epoch's masks as well."""
+        """The weights may be an earlier epoch's; `restore` has then brought back that epoch's masks as well."""
         for held in self.held.values():
             held.write_zeros()
         while self._undo:
@@ -102,7 +102,7 @@ class HeldZeros:
 
 
 def _forget_compiled() -> None:
-    """torch.compile does not look at hooks: what it made of a network of this kind without them would be run."""
+    """torch.compile does not see hooks: it would run what it compiled for the same network without them."""
     import sys
 
     import torch
@@ -112,7 +112,7 @@ def _forget_compiled() -> None:
 
 
 def _silence(held: Held) -> Callable[[torch.Tensor], None]:
-    """A zero has no gradient, so that neither the optimiser's momentum nor a clipped norm sees it."""
+    """A zero has no gradient, so that neither momentum nor a clipped norm includes it."""
 
     def silence(parameter: torch.Tensor) -> None:
         if parameter.grad is not None:

@@ -1,4 +1,4 @@
-"""Zeros that move while a network trains: connections are dropped and as many grown, layer by layer."""
+"""Zeros that move while a network trains: connections are dropped and the same number grown, layer by layer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ NORMAL_DEVIATION = 0.1
 class Rules:
     """How connections move.
 
-    zeta: share of a layer's positive, and of its negative weights that is dropped, the smallest first. before: at the
-    start of each epoch; else at the end of each but the last. regrow: what was just dropped may grow again. values: of
-    what grows: drawn as torch draws those of a linear layer, or from N(0, 0.1), or what it was when it was last there.
+    zeta: share of a layer's positive and of its negative weights that is dropped, the smallest first. before: at the
+    start of each epoch; otherwise at the end of each but the last. regrow: what was just dropped may grow again.
+    values: of grown connections: drawn as torch initialises a linear layer, or from N(0, 0.1), or the last value that
+    the connection had.
     """
 
     zeta: float
@@ -36,7 +37,7 @@ def rewire(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions (in the flattened weight) to drop and to grow, equally many. Changes neither weight nor mask.
 
-    If nothing just dropped may grow again, no more is dropped than can grow elsewhere.
+    If what was just dropped may not grow again, no more is dropped than can grow elsewhere.
     """
     import torch
 

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def generator(purpose: str, seed: int) -> torch.Generator:
-    """A stream of its own for each purpose.
+    """A separate stream for each purpose.
 
-    The initial weights of a training are drawn from the seed itself: a mask from the same numbers would keep, of all
-    weights, those with the largest values.
+    Initial weights are drawn from the seed itself: a mask from the same numbers would keep just the weights with the
+    largest values.
     """
     import torch
 

@@ -1,11 +1,11 @@
-"""Smaller. Whole channels go, and everything that only fed or used them.
+"""Smaller. Removes whole channels, and everything that only fed or used them.
 
-Channels that must go together (a convolution, its normalisation, the layers behind it) are one group; each group loses
-the channels with the smallest score and keeps int(C * (1 - ratio)). The score is the L1 or the L2 norm over the group,
-or the mean of both after each was divided by its mean over the channels (hybrid). The layer that gives the answers
-keeps its outputs. Groups are found by torch-pruning (Fang et al. 2023, arXiv:2301.12900).
+Channels that must be removed together (a convolution, its normalisation, the layers after it) form one group; each
+group loses the channels with the smallest score and keeps int(C * (1 - ratio)). The score is the L1 or the L2 norm over
+the group, or the mean of both after each was divided by its mean over the channels (hybrid). The output layer keeps its
+outputs. Groups are found by torch-pruning (Fang et al. 2023, arXiv:2301.12900).
 
-`round_to=8` rounds what is kept up to a multiple of 8: fewer weights go, and vector units have no remainder to compute.
+`round_to=8` rounds the kept channels up to a multiple of 8: fewer weights go, but vector units compute no remainder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def shrink(
     if criterion not in NORMS:
         raise UnknownName("--option criterion", criterion, NORMS)
     if round_to < 1:
-        raise UserError("--option round_to", f"{round_to} is no number of channels", "Give 1 or more")
+        raise UserError("--option round_to", f"{round_to} is not a number of channels", "Give 1 or more")
     try:
         import torch_pruning
     except ModuleNotFoundError as error:
@@ -54,7 +54,7 @@ def shrink(
 
 
 def _importance(criterion: str) -> Any:
-    """What torch-pruning calls: a group of channels -> the score of each."""
+    """torch-pruning's callback: a group of channels -> the score of each."""
     import torch
     import torch_pruning
 

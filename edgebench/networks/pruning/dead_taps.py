@@ -1,6 +1,6 @@
-"""Smaller, and lossless. Kernel taps that only ever meet zero padding go; every answer stays as it is.
+"""Smaller, and lossless. Removes kernel taps that only ever meet zero padding; no answer changes.
 
-At the given input size, that is: a 3x3 kernel on a 1x1 map is cut to its centre. Stock ResNet18 at 3x32x32 goes from
+This holds at the given input size: a 3x3 kernel on a 1x1 map is cut to its centre. Stock ResNet18 at 3x32x32 goes from
 11,181,642 to 4,234,826 parameters. A kernel is cut to the smallest box around its live taps that gives the same number
 of outputs with the same padding on both sides.
 """
@@ -27,13 +27,13 @@ def shrink(model: nn.Module, input_shape: InputShape) -> None:
     if not any(cuts):
         raise UserError(
             "pruning method dead-taps",
-            f"at an input of {'x'.join(map(str, input_shape))} no kernel is wider than what it meets",
-            "Leave the network as it is; networks made for larger images have such kernels",
+            f"at an input of {'x'.join(map(str, input_shape))} no kernel has a tap that meets only padding",
+            "Keep the network as it is; networks designed for larger images have such kernels",
         )
 
 
 def _cut(layer: WeightLayer) -> bool:
-    """Whether there was something to cut."""
+    """Whether there was anything to cut."""
     from torch import nn
 
     convolution = layer.module

@@ -1,6 +1,6 @@
 """Masks. One ranking over the weights of all convolutions and linear layers; the smallest magnitudes become zeros.
 
-What torch.nn.utils.prune calls global_unstructured with L1Unstructured. It takes dead weights first: look at the live
+The same as global_unstructured with L1Unstructured in torch.nn.utils.prune. Dead weights go first: check the live
 sparsity that `edgebench sparsity` prints.
 """
 

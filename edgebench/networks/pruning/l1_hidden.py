@@ -1,7 +1,7 @@
 """Masks. As l1-uniform, but the first and the last linear layer keep all of their weights.
 
-What the PLOS study (pruned MLPs) calls "layer-wise". First and last are told by the order in which an image meets the
-layers. The part of all weights that goes is smaller than the ratio: on mlp-small 0.99 % at a ratio of 0.5.
+The PLOS study (pruned MLPs) calls this "layer-wise". First and last refer to the order in which an image passes the
+layers. The share of all weights that is removed is smaller than the ratio: 0.99 % for mlp-small at a ratio of 0.5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Masks. In every linear layer the same share of weights, those of the smallest magnitude, become zeros.
 
-What the PLOS study (pruned MLPs) does under the name "global" (docs/studies.md, plos-mlp). `layers=all`: in every
-convolution too, which the study does not touch.
+The PLOS study (pruned MLPs) calls this "global" (docs/studies.md, plos-mlp). `layers=all` includes convolutions,
+which the study leaves alone.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ Mocanu et al. 2018 (arXiv:1707.04780). Linear layers only; the number of connect
 layer, the `zeta` smallest of the positive and of the negative weights are dropped. Three variants (docs/studies.md,
 plos-mlp):
 
-corrected      Erdos-Renyi densities for the ratio asked for; after each epoch but the last; grown connections are new:
+corrected      Erdos-Renyi densities for the given ratio; after each epoch but the last; grown connections are new:
                elsewhere than those just dropped, with values drawn as torch draws a linear layer's. zeta 0.2.
-reference      as Mocanu's code: epsilon 20 (or what gives the ratio asked for); after each epoch but the last; what was
+reference      as in Mocanu's code: epsilon 20 (or the one for the given ratio); after each epoch but the last; what was
                just dropped may grow again; values from N(0, 0.1). zeta 0.3.
-as-published   as the code of the PLOS study: every weight is kept with the same probability; before each epoch, the
+as-published   as in the code of the PLOS study: every weight is kept with the same probability; before each epoch, the
                first included; what was just dropped may grow again; grown connections have the values that they had
                when they were dropped, or before the training. zeta 0.2. The optimiser's state is left alone.
 
@@ -96,7 +96,7 @@ def solve_epsilon(ratio: float, shapes: list[tuple[int, int]]) -> float:
 
 
 def connections(epsilon: float, shapes: list[tuple[int, int]]) -> list[int]:
-    """How many connections each layer has: rounded so that their sum is right."""
+    """The number of connections of each layer, rounded so that the sum is right."""
     counts, exact, given = [], 0.0, 0
     for density, (rows, columns) in zip(densities(epsilon, shapes), shapes, strict=True):
         exact += density * rows * columns
@@ -114,7 +114,7 @@ def moving_zeros(
     zeta: float | None,
     **others: Any,
 ) -> MovingZeros:
-    """others: decided what `choose` chooses."""
+    """others: settings that `choose` has used."""
     _check(variant=variant, zeta=zeta, **others)
     rules = VARIANTS[variant]
     return MovingZeros(choose, form, seed, rules if zeta is None else replace(rules, zeta=zeta))
@@ -134,7 +134,7 @@ def _check(ratio: float | None, variant: str, layers: str, zeta: float | None, e
     if layers not in LAYERS:
         raise UnknownName("--option layers", layers, LAYERS)
     if zeta is not None and not 0 <= zeta < 1:
-        raise UserError("--option zeta", f"{zeta:g} is no share", "Give for example 0.3; at 0 all connections stay")
+        raise UserError("--option zeta", f"{zeta:g} is not a share", "Give for example 0.3; with 0 no connection moves")
     if epsilon is not None and epsilon <= 0:
         raise UserError(
             "--option epsilon", f"{epsilon:g} gives no connections", "Give a number above 0, for example 20"
@@ -142,10 +142,10 @@ def _check(ratio: float | None, variant: str, layers: str, zeta: float | None, e
     if epsilon is not None and (ratio is not None or variant == "as-published"):
         raise UserError(
             "--option epsilon",
-            "the ratio decides already how many connections there are",
+            "the ratio already determines the number of connections",
             "Give either --ratio or epsilon; variant as-published takes a ratio",
         )
     if ratio is None and epsilon is None and variant != "reference":
         raise UserError(
-            "pruning method set", "nothing says how many connections there are", "Give --ratio, for example 0.8"
+            "pruning method set", "the number of connections is not determined", "Give --ratio, for example 0.8"
         )

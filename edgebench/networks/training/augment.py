@@ -1,4 +1,4 @@
-"""What is done to training images, on the device that trains, many images at once.
+"""Augmentation of training images, on the device that trains, many images at once.
 
 Random numbers come from torch's own generators, which the loop seeds. Imported by `run` only: this imports torch.
 """
@@ -21,7 +21,7 @@ def pad(images: torch.Tensor, shift: int) -> torch.Tensor:
 
 
 def pick(padded: torch.Tensor, chosen: torch.Tensor, shift: int, *, flip: bool) -> torch.Tensor:
-    """Take images [n, H, W, C] out of padded ones, each moved by itself by up to `shift`, and half of them mirrored."""
+    """Take images [n, H, W, C] out of padded ones, each moved by itself by up to `shift`, half of them mirrored."""
     if not shift and not flip:
         return padded[chosen]
     count, where = len(chosen), padded.device
@@ -38,7 +38,7 @@ def pick(padded: torch.Tensor, chosen: torch.Tensor, shift: int, *, flip: bool) 
 
 
 def auto_augment(images: torch.Tensor, policy: str) -> torch.Tensor:
-    """uint8 [N, C, H, W]. torchvision changes a whole tensor by one draw: here a group of eight images at a time."""
+    """uint8 [N, C, H, W]. torchvision transforms a whole tensor by one draw: here groups of eight images."""
     from torchvision.transforms import v2
 
     change = v2.AutoAugment(v2.AutoAugmentPolicy(policy))
@@ -46,7 +46,7 @@ def auto_augment(images: torch.Tensor, policy: str) -> torch.Tensor:
 
 
 def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Float [N, C, H, W], each about its middle by up to so many degrees either way; what comes in is 0."""
+    """Float [N, C, H, W], each about its centre by up to that many degrees either way; new pixels are 0."""
     count, _, height, width = images.shape
     angle = torch.empty(count, device=images.device).uniform_(-degrees, degrees) * (math.pi / 180)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)

@@ -1,4 +1,4 @@
-"""The branches of a network, taken over from networks that were trained before it."""
+"""Branches of a network, taken from networks that were trained before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FIRST = "branches.0."
 def adopt(network: nn.Module, sources: Sequence[Checkpoint]) -> None:
     """`branches.0` of the first checkpoint becomes `branches.0` of the network, that of the second `branches.1`, ...
 
-    Raises UserError if there are more or fewer branches, or one of other shapes.
+    Raises UserError if the number of branches or a shape differs.
     """
     branches = list(getattr(network, "branches", ()))
     if len(branches) != len(sources):

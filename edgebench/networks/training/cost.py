@@ -1,4 +1,4 @@
-"""What a training costs: time, memory and energy of the windows in which the network learns, and of nothing else."""
+"""The cost of a training: time, memory and energy of the windows in which the network learns, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from edgebench.schema.history import EnergyShare, Provenance, TrainingCost
 if TYPE_CHECKING:
     import torch
 
-WORLD_SOURCE = "world mean 2000-2017 (Our World in Data), as the PLOS study"
-# RAPL's counters take some minutes at least to start again from 0.
+WORLD_SOURCE = "world mean 2000-2017 (Our World in Data), as in the PLOS study"
+# RAPL's counters take at least some minutes to wrap around.
 TICK_S = 60.0
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -47,7 +47,7 @@ def costing(country: str | None = None, *, intensity_g_per_kwh: float | None = N
 
 
 def emissions_g(cost: TrainingCost) -> dict[Provenance, float]:
-    """Grams of CO2 by provenance; empty without energy. They are never added."""
+    """Grams of CO2 by provenance, which are never added; empty without energy."""
     grams: dict[Provenance, float] = {}
     for share in cost.energy:
         more = carbon.grams(share.joules, cost.intensity_g_per_kwh or 0.0)
@@ -56,7 +56,7 @@ def emissions_g(cost: TrainingCost) -> dict[Provenance, float]:
 
 
 class TrainingMeter:
-    """Adds up windows. cost: of all of them so far; after a kill it is set to what the windows before it cost."""
+    """Adds up windows. cost: of all windows so far; after a kill it is set to that of the windows before."""
 
     def __init__(self, costing: Costing, where: torch.device) -> None:
         self._where = where
@@ -72,7 +72,7 @@ class TrainingMeter:
 
     @contextmanager
     def window(self, images: int) -> Iterator[None]:
-        """Around the training of so many images. On a GPU the work must be done, not only asked for, when it ends."""
+        """Around the training on so many images. On a GPU the work must be finished, not just queued, when it ends."""
         key = _reset_high_water(self._where)
         for source in self._sources:
             source.start()
@@ -91,7 +91,7 @@ class TrainingMeter:
         )
 
     def tick(self) -> None:
-        """To be called often inside a window, as often as one likes."""
+        """To be called often inside a window."""
         if time.perf_counter() - self._ticked >= TICK_S:
             self._ticked = time.perf_counter()
             for source in self._sources:
@@ -113,7 +113,7 @@ def _larger(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
 
 
 def _reset_high_water(where: torch.device) -> str:
-    """Start the marks anew; gives the name of the process's mark, because not every system lets it be reset."""
+    """Reset the high-water marks; returns the name of the process's, which not every system lets one reset."""
     if where.type == "cuda":
         import torch
 

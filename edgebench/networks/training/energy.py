@@ -1,7 +1,7 @@
-"""What can say how many joules a training took: counters of the hardware, or on request a model.
+"""Sources of the joules that a training takes: hardware counters, or on request a model.
 
-An energy source has `start()` and `stop()`, which gives the shares since `start`; between them it is told that time
-goes by, because RAPL's counters start again from 0 after some minutes.
+`start()` begins a window and `stop()` returns its shares; `tick()` is called in between, because RAPL's counters wrap
+around after some minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EnergySource(Protocol):
 
 
 def sources(where: torch.device, *, modelled: bool) -> tuple[list[EnergySource], str]:
-    """All that this machine has, and if that is nothing, why. Raises MissingPackage if the model is asked for only."""
+    """All sources of this machine, or why there are none. Raises MissingPackage if the model is wanted but missing."""
     found: list[EnergySource] = []
     reasons = []
     measured: set[str] = set()
@@ -51,7 +51,7 @@ def sources(where: torch.device, *, modelled: bool) -> tuple[list[EnergySource],
 
 
 class Packages:
-    """RAPL: all that the processor packages draw, whoever uses them."""
+    """RAPL: everything that the processor packages draw, whoever uses them."""
 
     def __init__(self) -> None:
         self._meter: Any = rapl.open_meter()

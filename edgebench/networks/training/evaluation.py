@@ -1,4 +1,4 @@
-"""What a network answers, and how often that is right."""
+"""A network's answers, and how often they are right."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from edgebench.schema.preprocessing import Preprocessing
 
 BATCH = 250
-# 16 MB of float32: with larger images a batch is smaller, because the maps of a first layer are tens of times as large.
+# 16 MB of float32: batches of larger images are smaller, since a first layer's maps are tens of times their size.
 BATCH_VALUES = 4_000_000
 
 
 def logits(model: nn.Module, images: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
-    """float32 [N, classes] for uint8 [N, H, W, C], on the device where the model is."""
+    """float32 [N, classes] for uint8 [N, H, W, C], on the model's device."""
     import numpy as np
     import torch
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from edgebench.networks.training.recipes import Recipe
     from edgebench.schema.preprocessing import Preprocessing
 
-# So many values are made ready at once: work on a few large tensors instead of on one small tensor per step.
+# So many values are prepared at once: a few large tensors instead of one small tensor per step.
 CHUNK_VALUES = 2**22
 
 
 class TrainingImages:
-    """batches: in one epoch. The bytes are kept as they are; floats exist for a chunk of the epoch at a time."""
+    """batches: in one epoch. Images are kept as bytes; floats exist for one chunk of the epoch at a time."""
 
     def __init__(self, dataset: Dataset, recipe: Recipe, where: torch.device) -> None:
         self._augment = recipe.augment
@@ -35,7 +35,7 @@ class TrainingImages:
         channels, height, width = dataset.input_shape
         self._chunk = max(1, CHUNK_VALUES // (channels * height * width * self._batch)) * self._batch
         count = len(self._labels)
-        # A last batch of one image is left out: there is no normalising over one value.
+        # A last batch of one image is left out: batch normalisation needs more than one value.
         self._count = count - 1 if count % self._batch == 1 and count > self._batch > 1 else count
         self.batches = -(-self._count // self._batch)
 

@@ -1,4 +1,4 @@
-"""Lion, which torch does not have, and plain SGD, which torch has for larger networks.
+"""Lion, which torch lacks, and plain SGD, where torch's has too much overhead for small networks.
 
 Imported by `optimisers` only: this imports torch.
 """
@@ -12,25 +12,25 @@ import torch
 from torch import nn
 
 
-class _Own(torch.optim.Optimizer):
-    """What both share: nothing is moved that has no gradient."""
+class _ForeachOptimiser(torch.optim.Optimizer):
+    """What both share: parameters without a gradient do not move."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Torch's interface has a closure; the loop gives none."""
+        """closure: part of torch's interface; the loop passes none."""
         for group in self.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
             self._move(moved, [parameter.grad for parameter in moved], group)
 
-    # Torch puts a profiler's range around every step of a class without this mark: a fifth of a small network's step.
+    # Without this mark torch wraps every step in a profiler range, which takes a fifth of a small network's step.
     step.hooked = True  # type: ignore[attr-defined]
 
     def _move(self, moved: list[torch.Tensor], gradients: list[torch.Tensor], group: dict[str, Any]) -> None:
         raise NotImplementedError
 
 
-class PlainSgd(_Own):
-    """No momentum, no decay. Of an MLP's step at batch 4, torch's own takes a third."""
+class PlainSgd(_ForeachOptimiser):
+    """No momentum, no decay. Torch's own takes a third of an MLP's step at batch 4."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
         super().__init__(parameters, {"lr": lr})
@@ -39,7 +39,7 @@ class PlainSgd(_Own):
         torch._foreach_add_(moved, gradients, alpha=-group["lr"])
 
 
-class LionOptimiser(_Own):
+class LionOptimiser(_ForeachOptimiser):
     """Chen et al. 2023, arXiv:2302.06675.
 
     Each weight moves by the rate in the direction of the sign of an average gradient; the decay is decoupled.

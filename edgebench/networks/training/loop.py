@@ -1,7 +1,7 @@
 """The training loop.
 
-    each epoch:   batches: forward, loss, backward, step  │  validation  │  state to go on from
-                  what is timed                              what decides whose weights are kept
+    each epoch:   batches: forward, loss, backward, step  │  validation  │  state to resume from
+                  this is timed                              this decides whose weights are kept
 
 The same seed gives the same weights on the same CPU: every random number comes from torch's generators, seeded here.
 A training that continues after a kill ends with the weights that it would have had without it.
@@ -123,16 +123,16 @@ def _train(run: TrainingRun, recipe: Recipe, mark: str, label: str, progress: Pr
 
 
 def refuse_what_has_no_effect(model: nn.Module, recipe: Recipe, teacher: nn.Module | None) -> None:
-    """Raises UserError for a choice of the recipe that this network, or the lack of a teacher, makes void."""
+    """Raises UserError for a choice of the recipe without effect on this network, or without its teacher."""
     from edgebench.networks.training.run import dropouts
 
     where = f"recipe '{recipe.name}'"
     if recipe.distil and not teacher:
-        raise UserError(where, "it learns from a teacher, and there is none", "Name its checkpoint with --teacher")
+        raise UserError(where, "it learns from a teacher, but none is given", "Name its checkpoint with --teacher")
     if teacher and not recipe.distil:
         raise UserError(where, "it does not learn from a teacher", "Use --recipe distil, or leave --teacher out")
     if recipe.dropout and not dropouts(model):
-        raise UserError(where, "it sets dropout, and the network has none", "Take `dropout` out of the recipe")
+        raise UserError(where, "it sets dropout, but the network has none", "Remove `dropout` from the recipe")
 
 
 def _with_trainable(recipe: Recipe, counts: list[int]) -> Recipe:

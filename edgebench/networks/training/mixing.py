@@ -1,6 +1,6 @@
-"""MixUp and CutMix: each image of a batch is mixed with another one of it, and so are their labels.
+"""MixUp and CutMix: each image of a batch is mixed with another of the same batch, and so are their labels.
 
-MixUp: Zhang et al. 2018, arXiv:1710.09412. CutMix: Yun et al. 2019, arXiv:1905.04899, one rectangle for a batch.
+MixUp: Zhang et al. 2018, arXiv:1710.09412. CutMix: Yun et al. 2019, arXiv:1905.04899, one rectangle per batch.
 Imported by `run` only: this imports torch.
 """
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def mix(images: torch.Tensor, labels: torch.Tensor, classes: int, choice: Mix) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images [N, C, H, W] and labels [N] -> images, and shares [N, classes] where the batch was mixed.
+    """Images [N, C, H, W] and labels [N] -> images, and shares [N, classes] if the batch was mixed.
 
-    What decides is drawn on the CPU, so that a GPU need not be waited for.
+    The decisions are drawn on the CPU, so that nothing waits for the GPU.
     """
     alphas = [("mixup", choice.mixup_alpha), ("cutmix", choice.cutmix_alpha)]
     alphas = [(name, alpha) for name, alpha in alphas if alpha]
@@ -37,9 +37,9 @@ def mix(images: torch.Tensor, labels: torch.Tensor, classes: int, choice: Mix) -
 
 
 def paste(images: torch.Tensor, others: torch.Tensor, share: float) -> tuple[torch.Tensor, float]:
-    """A rectangle of the others that leaves about `share` of each image; with it, what it does leave.
+    """Pastes a rectangle of the others that leaves about `share` of each image; also returns the share that it leaves.
 
-    Its middle is anywhere in the image, so it may be cut off at the edge.
+    Its centre is anywhere in the image, so the edge may cut it off.
     """
     height, width = images.shape[2:]
     half = math.sqrt(1 - share) / 2

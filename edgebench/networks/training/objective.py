@@ -1,4 +1,4 @@
-"""What a training makes small: the loss of a batch. Imported by `run` only: this imports torch."""
+"""The loss of a batch. Imported by `run` only: this imports torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def classification(answers: torch.Tensor, targets: torch.Tensor, smoothing: floa
 def imitation(answers: torch.Tensor, teachers: torch.Tensor, choice: Distil) -> torch.Tensor:
     """Kullback-Leibler divergence from the teacher's softened answers, times the squared temperature.
 
-    The square keeps its gradients as large as the labels' (Hinton et al. 2015, arXiv:1503.02531, section 2).
+    The square keeps its gradients on the scale of the labels' (Hinton et al. 2015, arXiv:1503.02531, section 2).
     """
     soft = functional.log_softmax(answers / choice.temperature, 1)
     wanted = functional.log_softmax(teachers / choice.temperature, 1)

@@ -1,4 +1,4 @@
-"""Optimisers: torch's own, fused (one kernel for all parameters), or our own.
+"""Optimisers: torch's, fused (one kernel for all parameters), or those of `lion_and_plain_sgd`.
 
 Imported by `run` only: this imports torch.
 """

@@ -1,4 +1,4 @@
-"""Where and how the arithmetic of a training is done: device, precision, memory format, compiler."""
+"""Where and how a training computes: device, precision, memory format, compiler."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def device() -> torch.device:
 
 
 def describe(where: torch.device) -> str:
-    """What is kept in the checkpoint, e.g. "cpu, 2 threads"."""
+    """As recorded in the checkpoint, e.g. "cpu, 2 threads"."""
     import torch
 
     if where.type == "cuda":
@@ -40,10 +40,10 @@ def describe(where: torch.device) -> str:
 
 @contextmanager
 def tuned(where: torch.device, network: nn.Module, input_shape: InputShape, batch: int) -> Iterator[None]:
-    """Torch's settings while a network learns; afterwards they are as they were.
+    """Torch's settings while a network learns; restored afterwards.
 
-    One thread where a step is too little work to share: on a busy machine it would wait for the others in vain. A GPU
-    tries its kernels at the first step, because the shapes stay the same.
+    One thread if a step is too little work to share: on a busy machine it would only wait for the others. A GPU tries
+    its kernels at the first step, because the shapes stay the same.
     """
     import torch
 
@@ -60,7 +60,7 @@ def tuned(where: torch.device, network: nn.Module, input_shape: InputShape, batc
 
 
 def precision(policy: Policy, where: torch.device) -> Callable[[], AbstractContextManager[Any]]:
-    """What to open around a forward pass. bfloat16 has float32's range, so gradients need no scaling."""
+    """The context for a forward pass. bfloat16 has float32's range, so gradients need no scaling."""
     import torch
 
     if policy == "always" or (policy == "auto" and where.type == "cuda"):

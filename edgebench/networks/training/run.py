@@ -1,4 +1,4 @@
-"""One training under way: an epoch of it, what it leaves to go on from, and how it ends.
+"""One training in progress: its epochs, the state to resume from, and its end.
 
 Imported by `fit` only: this imports torch.
 """
@@ -36,7 +36,7 @@ def dropouts(network: nn.Module) -> list[nn.Dropout]:
 
 
 class TrainingRun:
-    """Of networks that are on their device already. history: one entry for each epoch that is done."""
+    """Its networks are on their device already. history: one entry for each epoch that is done."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class TrainingRun:
             self._compile_now()
 
     def _compile_now(self) -> None:
-        """One pass forwards and backwards that leaves no trace: compiling is no part of what a training costs."""
+        """One pass forwards and backwards without effect: compiling is not part of the cost of a training."""
         weights, random = copy.deepcopy(self._network.state_dict()), torch.get_rng_state()
         self._network.train()
         self._loss(*next(self.images.epoch())).backward()  # type: ignore[no-untyped-call]
@@ -91,7 +91,7 @@ class TrainingRun:
         if not math.isfinite(loss):
             raise UserError(
                 label,
-                f"the loss is not a number after epoch {number + 1}",
+                f"the loss is not finite after epoch {number + 1}",
                 f"Train with a lower learning rate than {phase.optimiser.learning_rate:g}",
             )
         self._judge(loss)
@@ -112,7 +112,7 @@ class TrainingRun:
                 layer.p = schedules.dropout(choice.first, choice.last, epoch=epoch, epochs=self._recipe.epochs)
 
     def _learn(self, phase: Phase, number: int, bar: ThrottledBar) -> float:
-        """All batches once; the mean of their losses."""
+        """All batches once; returns the mean of their losses."""
         optimiser = self._optimiser
         assert optimiser is not None
         schedule = self._recipe.schedule
@@ -132,11 +132,11 @@ class TrainingRun:
                 self._meter.tick()
             if self._sparsity:
                 self._sparsity.after_epoch(self._network, optimiser, last=number + 1 == self._recipe.epochs)
-            return float(total) / batches  # waits for the GPU: the window is over when the work is done
+            return float(total) / batches  # waits for the GPU: the window ends when the work is done
 
     def _step(self, optimiser: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         loss = self._loss(images, labels)
-        for parameter in self._moving:  # optimiser.zero_grad() does this ten times as slowly
+        for parameter in self._moving:  # ten times as fast as optimiser.zero_grad()
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         if self._recipe.clip_gradients:
@@ -190,7 +190,7 @@ class TrainingRun:
             self._sparsity.restore(weights["sparsity"])
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values: what `restore` needs to go on."""
+        """Tensors and plain values that `restore` needs."""
         assert self._optimiser is not None
         return {
             "weights": self._weights(),
@@ -213,7 +213,7 @@ class TrainingRun:
                 self._optimiser.load_state_dict(state["optimiser"])
 
     def finish(self) -> None:
-        """The kept weights, in a network that is like any other again."""
+        """Load the kept weights and undo what the training changed in the network."""
         if self._best:
             self._set_weights(self._best)
         if self._sparsity:

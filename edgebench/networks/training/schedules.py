@@ -1,4 +1,4 @@
-"""How the learning rate goes: functions of where the training stands, with nothing to keep."""
+"""The course of the learning rate: stateless functions of the training's progress."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from edgebench.networks.training.recipes import Cosine, OneCycle, Plateau, WarmU
 if TYPE_CHECKING:
     from edgebench.networks.training.recipes import Schedule
 
-# As torch.optim.lr_scheduler has them.
+# As in torch.optim.lr_scheduler.
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START * 1e-4
 PLATEAU_THRESHOLD = 1e-4
 
 
 def factor(schedule: Schedule, *, step: int, steps: int, epochs: int, losses: Sequence[float]) -> float:
-    """What the peak rate is multiplied by at `step` of `steps`, from 0.
+    """The factor of the peak rate at `step` of `steps`, counted from 0.
 
-    losses: validation losses of the epochs that are done, out of `epochs`.
+    losses: validation losses of the epochs done so far, of `epochs`.
     """
     match schedule:
         case OneCycle():
@@ -39,7 +39,7 @@ def factor(schedule: Schedule, *, step: int, steps: int, epochs: int, losses: Se
 
 
 def momentum(schedule: Schedule, *, step: int, steps: int) -> float | None:
-    """What the optimiser's momentum (or first beta) is set to, if the schedule does that."""
+    """The optimiser's momentum (or first beta), if the schedule sets it."""
     if not isinstance(schedule, OneCycle) or schedule.momentum is None:
         return None
     smallest, largest = schedule.momentum

@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept, and when to stop: functions of what the epochs gave so far."""
+"""Which epoch's weights are kept, and when to stop: functions of the epochs so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def kept_epoch(recipe: Recipe, history: Sequence[Epoch]) -> int:
-    """From 1; of equals the first."""
+    """Counted from 1; the first of equals."""
     if recipe.early_stopping:
         return 1 + min(range(len(history)), key=lambda epoch: history[epoch].validation_loss)
     if recipe.keep == "best-validation":
@@ -24,6 +24,6 @@ def selected_on(recipe: Recipe) -> Literal["none", "validation"]:
 
 
 def stops(recipe: Recipe, history: Sequence[Epoch]) -> bool:
-    """Have there been `patience` epochs since the best one?"""
+    """Whether `patience` epochs have passed since the best one."""
     stopping = recipe.early_stopping
     return bool(stopping and history and len(history) - kept_epoch(recipe, history) >= stopping.patience)

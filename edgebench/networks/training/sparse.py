@@ -1,4 +1,4 @@
-"""What the training loop asks of something that keeps weights at zero. Methods: `edgebench.networks.pruning`."""
+"""The interface between the training loop and what keeps weights at zero. Methods: `edgebench.networks.pruning`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 class Sparsity(Protocol):
     """Called by `fit` in this order: start, then for each epoch before_epoch, (after_step)*, after_epoch, then finish.
 
-    The model passed is the one that is trained; on a GPU its weights are there when `start` is called.
+    The model is the one being trained; when `start` is called, its weights are on the training device.
     """
 
     def start(self, model: nn.Module) -> None:
-        """Before the optimiser is made. Weights may be set to zero, parametrisations registered."""
+        """Before the optimiser is made. May set weights to zero and register parametrisations."""
 
     def before_epoch(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None: ...
 
@@ -27,9 +27,9 @@ class Sparsity(Protocol):
         """Before validation. A method that moves its connections does it here."""
 
     def finish(self, model: nn.Module) -> None:
-        """The zeros are written into plain weights; whatever was registered is gone."""
+        """Write the zeros into plain weights and remove whatever was registered."""
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values that `restore` needs to go on after a kill."""
+        """Tensors and plain values that `restore` needs after a kill."""
 
     def restore(self, state: dict[str, Any]) -> None: ...

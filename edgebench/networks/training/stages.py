@@ -1,4 +1,4 @@
-"""Progressive unfreezing: which parameters each part of a training moves, found out before it starts."""
+"""Progressive unfreezing: which parameters each stage of a training moves, determined before it starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs first, first + 1, ... under one optimiser. moving: names of the parameters that it trains."""
+    """Epochs first, first + 1, ... under one optimiser. moving: names of the trained parameters."""
 
     first: int
     epochs: int
@@ -25,13 +25,13 @@ class Phase:
     moving: frozenset[str]
 
     def freeze(self, network: nn.Module) -> list[nn.Parameter]:
-        """Only what this phase trains gets gradients; returned in the network's order."""
+        """Give gradients to what this phase trains, and only that; returned in the network's order."""
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in self.moving)
         return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
     def set_mode(self, network: nn.Module) -> None:
-        """Training mode; a layer all of whose parameters stand still keeps its statistics as well."""
+        """Training mode; a layer whose parameters are all frozen keeps its statistics as well."""
         network.train()
         for layer in network.modules():
             own = [parameter.requires_grad for parameter in layer.parameters(recurse=False)]
@@ -42,7 +42,7 @@ class Phase:
 def phases(network: nn.Module, recipe: Recipe) -> list[Phase]:
     """One phase for each stage of the recipe; without stages, one that trains everything.
 
-    Raises UserError for a pattern that fits no parameter, and for a stage that trains nothing new.
+    Raises UserError for a pattern that matches no parameter, and for a stage that trains nothing new.
     """
     if not recipe.stages:
         everything = frozenset(name for name, _ in network.named_parameters())
@@ -54,8 +54,8 @@ def phases(network: nn.Module, recipe: Recipe) -> list[Phase]:
         if found and not moving - found[-1].moving:
             raise UserError(
                 f"recipe '{recipe.name}', stage {number}",
-                "it trains nothing that the stage before did not",
-                "Give it patterns of more parameters, or give the stage before more epochs",
+                "it trains nothing that the previous stage did not",
+                "Give it patterns that match more parameters, or give the previous stage more epochs",
             )
         found.append(Phase(first, stage.epochs, stage.optimiser or recipe.optimiser, moving))
         first += stage.epochs
@@ -68,7 +68,7 @@ def at(phases: Iterable[Phase], epoch: int) -> Phase:
 
 
 def trainable(network: nn.Module, phase: Phase) -> int:
-    """How many numbers a phase moves."""
+    """The number of parameters that a phase trains."""
     return sum(parameter.numel() for name, parameter in network.named_parameters() if name in phase.moving)
 
 
@@ -79,8 +79,6 @@ def _matching(network: nn.Module, stage: Stage, where: str) -> frozenset[str]:
         matched = fnmatch.filter(names, pattern)
         if not matched:
             parts = sorted({name.rpartition(".")[0] + ".*" for name in names})
-            raise UserError(
-                where, f"'{pattern}' is the name of no parameter", f"The network has {', '.join(parts[:12])}"
-            )
+            raise UserError(where, f"'{pattern}' matches no parameter", f"The network has {', '.join(parts[:12])}")
         moving.update(matched)
     return frozenset(moving)

@@ -1,4 +1,4 @@
-"""What a killed training goes on from: one file, written after every epoch."""
+"""The state that a killed training resumes from: one file, written after every epoch."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SUFFIX = ".part"
 
 
 def state_path(checkpoint: Path) -> Path:
-    """Where the training of a checkpoint keeps what it needs to go on: beside it."""
+    """The file beside a checkpoint that its training resumes from."""
     return checkpoint.with_suffix(SUFFIX)
 
 
 def fingerprint(
     recipe: Recipe, seed: int, split_sha256: str, parent: str | None, network: nn.Module, teacher: nn.Module | None
 ) -> str:
-    """Equal for trainings that go the same way: recipe, seed, data and the weights that they start from."""
+    """Equal for trainings with the same recipe, seed, data and initial weights."""
     digest = hashlib.sha256(msgspec.json.encode((recipe.recorded(), seed, split_sha256, parent)))
     for module in (network, teacher) if teacher else (network,):
         for name, tensor in module.state_dict().items():
@@ -40,15 +40,17 @@ def fingerprint(
 
 
 def save(path: Path, mark: str, content: Mapping[str, Any]) -> None:
-    """`path` is either the whole new state or the one before. mark: the training's fingerprint."""
+    """Write the whole new state, or leave the previous one. mark: the training's fingerprint."""
     import torch
 
     try:
         with replacing(path) as partial:
             torch.save({"mark": mark, "random": _random_state(), **content}, partial)
-    except (OSError, RuntimeError) as error:  # torch's own for a disk that is full
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's, for a full disk
         raise UserError(
-            str(path), f"cannot be written ({_why(error)})", "Make room, or name another place with --out; then again"
+            str(path),
+            f"cannot be written ({_why(error)})",
+            "Free some space or choose another place with --out, then run the command again",
         ) from error
 
 
@@ -57,7 +59,7 @@ def _why(error: OSError | RuntimeError) -> str:
 
 
 def load(path: Path, mark: str) -> dict[str, Any] | None:
-    """The state of this very training, if it is there; torch's random numbers then go on where they were."""
+    """The state of this same training, if there is one; also restores torch's random state."""
     import pickle
 
     import torch

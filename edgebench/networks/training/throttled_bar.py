@@ -1,4 +1,4 @@
-"""The progress of many short steps: shown a few times a second, however many there are."""
+"""The progress of many short steps, redrawn only a few times a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ThrottledBar:
             self.show(self._note)
 
     def show(self, note: str) -> None:
-        """Now, and with a new text behind it."""
+        """At once, and with a new text after the bar."""
         self._note = note
         self._step.advance(self._waiting, note)
         self._waiting = 0

@@ -1,8 +1,8 @@
-"""What a study says, put to the test on what was measured: reproduced, not reproduced, or unsupported.
+"""Tests a study's claims on the measurements: reproduced, not reproduced, or unsupported.
 
 A difference counts only with its interval (see `study.numbers`). An interval that crosses the claim's bound
-supports neither answer. Networks that were trained on less than the study's (`--subset`) can keep what it claims of
-theirs; that they miss it says nothing about the study.
+supports neither answer. Networks trained on less than the study's (`--subset`) can confirm a claim; if they miss it,
+that says nothing about the study.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Standing = Literal["reproduced", "not reproduced", "unsupported"]
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """seen: the numbers, in words. why: the explanation that the study file gives where a claim does not hold."""
+    """seen: the numbers, in words. why: the study file's explanation, if the claim does not hold."""
 
     says: str
     by: str
@@ -56,7 +56,7 @@ def _judge(claim: Claim, results: Results) -> ClaimVerdict:
     if standing == "not reproduced" and results.subset and claim.metric in _LEARNT:
         standing, seen = (
             "unsupported",
-            f"{seen}; missed at the sizes of --subset, which only the whole matrix can confirm",
+            f"{seen}; missed with --subset; only the whole matrix can decide",
         )
     return ClaimVerdict(claim.says, claim.by, standing, seen, "" if standing == "reproduced" else claim.why)
 
@@ -69,7 +69,7 @@ def _find(results: Results, claim: Claim, side: Side) -> VariantResults:
         raise NotMeasured(f"{', '.join(wanted.values())} was not run")
     if len(matching) > 1:
         choices = ", ".join(one.label for one in matching)
-        raise NotMeasured(f"the claim does not say which network it speaks about: {choices}")
+        raise NotMeasured(f"the claim does not say which of these networks it is about: {choices}")
     return matching[0]
 
 
@@ -85,7 +85,7 @@ def _standing(found: Estimate, claim: Claim) -> Standing:
     return "unsupported"
 
 
-# What depends on how much was trained; all of them are shares.
+# Metrics that depend on the amount of training; all of them are shares.
 _LEARNT = ("accuracy", "train_accuracy", "validation_accuracy", "ece")
 
 

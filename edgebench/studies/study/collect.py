@@ -1,4 +1,4 @@
-"""Reads what a study's steps and jobs left in its store."""
+"""Reads the results of a study's steps and jobs from its store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Records = dict[str, list[Record]]
 
 
 def collect(name: str, study: Study, matrix: Matrix, store: StudyStore, *, subset: bool) -> Results:
-    """Variants of which nothing could be made are left out."""
+    """Variants without any result are left out."""
     records = _records(store)
     made = intact.digests(matrix, store)
     runs: dict[tuple[str, str], list[VariantRun]] = defaultdict(list)
@@ -37,7 +37,7 @@ def collect(name: str, study: Study, matrix: Matrix, store: StudyStore, *, subse
 
 
 def evidence(results: Results, store: StudyStore) -> AuditEvidence:
-    """For the audit: with the records of the identical copies, which show what no difference looks like."""
+    """For the audit, including the records of the identical copies, which show the noise."""
     labelled = [(f"{variant.label} s{run.seed}", run) for variant in results.variants for run in variant.runs]
     return AuditEvidence(
         checkpoints=tuple(run.checkpoint for _, run in labelled),
@@ -48,13 +48,13 @@ def evidence(results: Results, store: StudyStore) -> AuditEvidence:
 
 
 def unreadable(store: StudyStore) -> list[BadFile]:
-    """Files among its records that are none: what they measured is missing in the results."""
+    """Files among its records that cannot be read: the results lack what they measured."""
     return [error for loaded in _loaded(store) for error in loaded.skipped]
 
 
 def _run(cell: Cell, matrix: Matrix, store: StudyStore, records: Records) -> VariantRun:
     network = store.path(matrix.steps[cell.network]) / NETWORK
-    reading = intact.reading(matrix.steps[cell.reading], store)
+    reading = intact.network_report(matrix.steps[cell.reading], store)
     opened = checkpoint.load(network)
     bundled = deployment.bundled(cell, opened.digest, store) if cell.seed == 0 else None
     hashes = [artifact.content.sha256 for artifact in bundled.artifacts] if bundled else []
@@ -85,7 +85,7 @@ def _loaded(store: StudyStore) -> list[LoadedRecords]:
 
 
 def _bands(records: Iterable[list[Record]]) -> dict[str, float]:
-    """Job -> latency of the slower of its two identical files over that of the other, where both were timed."""
+    """Job -> latency of the slower of its two identical files over that of the other, if both were timed."""
     bands = {}
     for of_one_file in records:
         for copy in filter(deployment.is_copy, of_one_file):

@@ -1,7 +1,7 @@
 """Exports a study's networks and measures them on its targets: one job for each part and target.
 
 In one job the rounds of all variants are interleaved, so their latencies can be compared; the part's first network is
-in it twice, and what these two identical files differ by is what a difference has to exceed (the A/A band).
+in it twice, and a difference has to exceed that between these two identical files (the A/A band).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ COPY = "-identical-copy"
 
 @dataclass(frozen=True)
 class Conditions:
-    """How hard, and on what. targets: by name."""
+    """How hard and where to measure. targets: by name."""
 
     plan: Plan
     targets: dict[str, Target]
 
 
 def conditions(parts: dict[str, Part], plan: str, targets_file: Path | None) -> Conditions:
-    """Raises UserError, before any long work, for a plan or a target that is not known."""
+    """Raises UserError, before any long work, for an unknown plan or target."""
     names = {target for part in parts.values() if part.formats for target in part.targets}
     path = targets.find_file(targets_file)
     return Conditions(plans.named(plan), {name: targets.load(name, path) for name in sorted(names)})
@@ -50,10 +50,10 @@ def conditions(parts: dict[str, Part], plan: str, targets_file: Path | None) -> 
 def measure(
     parts: dict[str, Part], matrix: Matrix, store: StudyStore, given: Conditions, progress: Progress
 ) -> list[StudyFailure]:
-    """Formats and targets of each part, for the networks of its first seed. What was measured before is not again.
+    """Formats and targets of each part, for the networks of its first seed. Finished measurements are not repeated.
 
-    Returns what ended with a UserError; the other parts and targets are measured. Raises KeyboardInterrupt if a job was
-    stopped; what it had measured is saved.
+    Returns what ended with a UserError; the other parts and targets are measured nevertheless. Raises KeyboardInterrupt
+    if a job was stopped; what it had measured by then is saved.
     """
     made = intact.digests(matrix, store)
     failures = []
@@ -64,7 +64,7 @@ def measure(
         try:
             bundles = [_exported(cell, part, matrix, store, progress) for cell in cells]
         except UserError as error:
-            failures.append(StudyFailure(f"{name}, exported", error))
+            failures.append(StudyFailure(f"export of {name}", error))
             continue
         for target in part.targets:
             try:
@@ -79,7 +79,7 @@ def is_copy(one: Record) -> bool:
 
 
 def bundled(cell: Cell, digest: str, store: StudyStore) -> Bundle | None:
-    """What was exported of this very network, if it was. digest: of its checkpoint."""
+    """The bundle exported from this same network, if there is one. digest: of its checkpoint."""
     folder = _bundle_folder(cell, store)
     there = bundle.load(folder) if (folder / "bundle.json").is_file() else None
     return there if there and there.source.get("digest") == digest else None
@@ -121,7 +121,7 @@ def _with_a_copy(sources: list[deploy.LocalArtifact]) -> list[deploy.LocalArtifa
 
 
 def _measured(sources: Sequence[deploy.LocalArtifact], folder: Path, target: str, plan: Plan) -> list[Record]:
-    """Of one job that measured all of them to its end, by this plan or a more thorough one; empty if there is none."""
+    """Records of a job that measured all of them to the end, by this plan or a more thorough one; else empty."""
     presets = [one.preset for one in plans.PRESETS]
     enough = presets[presets.index(plan.preset) :]
     jobs: dict[str, list[Record]] = {}

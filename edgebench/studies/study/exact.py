@@ -34,7 +34,7 @@ class CheckedNumber:
 
 
 def check(exact: Exact) -> list[CheckedNumber]:
-    """Build the network, untrained, change it as asked, and compute everything in `expect`."""
+    """Build the untrained network, apply the change, and compute everything in `expect`."""
     import torch
 
     shape = models.parse_shape(exact.input)
@@ -51,7 +51,7 @@ def check(exact: Exact) -> list[CheckedNumber]:
 
 
 def _network(exact: Exact) -> str:
-    """`mlp-small 1x28x28 to 10, l1-hidden 0.5`: no two entries of a study file read the same."""
+    """`mlp-small 1x28x28 to 10, l1-hidden 0.5`: unique within a study file."""
     words = [exact.model, *_named(exact.arguments), f"{exact.input} to {exact.classes}"]
     if exact.prune:
         ratio = [f"{exact.prune.ratio:g}"] if exact.prune.ratio else []
@@ -81,17 +81,17 @@ def _effective_sparsity_percent(network: nn.Module, shape: models.InputShape) ->
 
 
 def _neurons(network: nn.Module, shape: models.InputShape) -> int:
-    """Inputs and units of every linear layer, as the PLOS study counts them."""
+    """Inputs and units of every linear layer, as counted by the PLOS study."""
     return prod(shape) + sum(layer.out_features for layer in _linear(network))
 
 
 def _values(network: nn.Module, shape: models.InputShape) -> int:
-    """Parameters and running statistics, as Keras counts them: without the number of batches seen."""
+    """Parameters and running statistics, as counted by Keras: without batch counters."""
     return sum(tensor.numel() for tensor in network.state_dict().values() if tensor.is_floating_point())
 
 
 def _state_dict_mb(network: nn.Module, shape: models.InputShape) -> float:
-    """Of the file that torch.save writes, in 10^6 bytes."""
+    """Size of the file that torch.save writes, in 10^6 bytes."""
     import torch
 
     written = io.BytesIO()
@@ -107,7 +107,7 @@ def _convolution_parameters(network: nn.Module, shape: models.InputShape) -> int
 
 
 def _linear_weights(network: nn.Module, shape: models.InputShape) -> int:
-    """Connections: without biases."""
+    """Connections, without biases."""
     return sum(layer.weight.numel() for layer in _linear(network))
 
 

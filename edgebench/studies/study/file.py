@@ -1,4 +1,4 @@
-"""Study files (studies/*.yaml): what is trained, changed, exported, measured, and what the study says about it."""
+"""Study files (studies/*.yaml): what is trained, changed, exported, measured, and what the study claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgebench.studies.audit.published import PublishedTable as Published
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-# What a claim may speak about. The first follow from the network alone and need no interval.
+# What a claim can be about. The first follow from the network alone and need no interval.
 EXACT_METRICS = ("parameters", "macs", "nonzero", "file_bytes")
 METRICS = (
     *EXACT_METRICS,
@@ -24,7 +24,7 @@ METRICS = (
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to a trained network. Without `prune` it is only trained further: the control of pruning."""
+    """A change of a trained network. Without `prune` it is only trained further: the control for pruning."""
 
     prune: PruningRequest | None = None
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -32,11 +32,11 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network of a part. What is left out is the part's.
+    """One network of a part. Values left out are the part's.
 
-    before: pruned before its first training. after: changes of the trained network, in order. teacher, branches: names
-    of variants of the same part whose networks it learns from, or is put together from. choices: keys of the recipe
-    that are other than the recipe says. note: label in figures.
+    before: pruning before its first training. after: changes of the trained network, in order. teacher, branches: names
+    of variants of the same part whose networks it learns from, or is assembled from. choices: replace those of the
+    recipe. note: label in figures.
     """
 
     model: str = ""
@@ -52,7 +52,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `--subset` puts in place of the part's own; `finetune_epochs` in place of every change's epochs.
+    """What `--subset` puts in place of the part's values; `finetune_epochs` replaces the epochs of every change.
 
     datasets may be parts of data sets (`cifar10@10000,2000`).
     """
@@ -86,7 +86,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Exact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers that follow from the network alone, without training: computed, and compared digit by digit.
 
-    input: as 3x32x32. expect: what (parameters, macs, ...; see study/exact.py) -> the value.
+    input: such as 3x32x32. expect: quantity (parameters, macs, ...; see study/exact.py) -> value.
     """
 
     model: str
@@ -98,7 +98,7 @@ class Exact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which network a claim speaks about. model, dataset: needed where the part has several."""
+    """The network that a claim is about. model, dataset: needed if the part has several."""
 
     variant: str
     model: str = ""
@@ -107,11 +107,11 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One sentence of a study (or of edgebench, as the relation to expect) and how it is put to the test.
+    """One statement of a study (or a relation that edgebench expects) and how it is tested.
 
-    difference `metric`(of) - `metric`(to), or the value of `of` alone without `to`, must be at least / at most a
-    bound; both bounds together say "no different". why: what explains it where the claim does not hold.
-    untestable: why the study's statement cannot be put to this test at all.
+    The difference `metric`(of) - `metric`(to), or the value of `of` alone without `to`, must be at least / at most a
+    bound; both bounds together mean "no different". why: the explanation if the claim does not hold. untestable: why
+    the statement cannot be tested like this.
     """
 
     says: str
@@ -138,6 +138,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def choices(recipe: str, other: dict[str, Any]) -> dict[str, Any]:
-    """Every choice of a recipe, with `other` ones in place of its own. Raises BadFile for one that no recipe has."""
+    """Every choice of a recipe, replaced where `other` has one. Raises BadFile for one that no recipe has."""
     written = msgspec.to_builtins(training.recipe(recipe)) | other
     return yaml_file.convert(written, training.Recipe, f"choices of recipe '{recipe}'").recorded()

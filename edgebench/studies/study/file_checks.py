@@ -1,4 +1,4 @@
-"""Whether all that a study file names is there, and what it asks for can be had: told before anything is trained."""
+"""Checks, before anything is trained, that everything a study file names exists and can be done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DATASET = re.compile(r"[^@]+(@[0-9]+(,[0-9]+)?)?")
 def load(path: Path, only: Collection[str] = ()) -> Study:
     """Read a study and check every name in it, before anything is trained. Raises BadFile or UnknownName.
 
-    only: names of parts that have to be in it.
+    only: names of parts that it must contain.
     """
     study = yaml_file.load(path, Study)
     _check(study, str(path), only)
@@ -58,7 +58,7 @@ def _located(where: str) -> Iterator[None]:
 
 
 def _check_names(part: Part) -> None:
-    """What `cut_down` looks up."""
+    """The names that `cut_down` looks up."""
     for name in part.subset.variants or ():
         _known("variant of the subset", name, part.variants)
 
@@ -66,11 +66,11 @@ def _check_names(part: Part) -> None:
 def _check_part(part: Part) -> None:
     for kind, names in (("models", part.models), ("datasets", part.datasets)):
         if len(set(names)) < len(names):
-            raise UserError(kind, f"one of {', '.join(names)} is there twice", "Name each once")
+            raise UserError(kind, f"one of {', '.join(names)} is listed twice", "List each once")
     for dataset in part.datasets:
         _known("data set", data.plain_name(dataset), data.names())
         if not _DATASET.fullmatch(dataset):
-            raise UserError("data set", f"'{dataset}' is no part of one", "Write NAME@TRAIN or NAME@TRAIN,TEST")
+            raise UserError("data set", f"'{dataset}' is not a part of one", "Write NAME@TRAIN or NAME@TRAIN,TEST")
     for name, variant in part.variants.items():
         _check_variant(part, variant)
         _check_needs(part, name, ())
@@ -85,7 +85,7 @@ def _check_part(part: Part) -> None:
 def _check_variant(part: Part, variant: Variant) -> None:
     names = [variant.model] if variant.model else list(part.models)
     if not names:
-        raise UserError("models", "there are none, and a variant names none", "List at least one")
+        raise UserError("models", "neither the part nor one of its variants names any", "List at least one")
     for model in names:
         _known("model", model, models.names())
     chosen = choices(variant.recipe or part.recipe, variant.choices)
@@ -103,10 +103,12 @@ def _check_variant(part: Part, variant: Variant) -> None:
 
 
 def _check_needs(part: Part, name: str, needed_by: tuple[str, ...]) -> None:
-    """Teachers and branches, and theirs: all there, and none of them the variant itself."""
+    """Teachers and branches, and theirs: all exist, and none is the variant itself."""
     _known("variant", name, part.variants)
     if name in needed_by:
-        raise UserError("variant", f"'{name}' needs itself ({' <- '.join((*needed_by, name))})", "Name another one")
+        raise UserError(
+            "variant", f"'{name}' depends on itself ({' <- '.join((*needed_by, name))})", "Name another one"
+        )
     variant = part.variants[name]
     for other in (*filter(None, [variant.teacher]), *variant.branches):
         _check_needs(part, other, (*needed_by, name))
@@ -130,12 +132,12 @@ def _check_claim(study: Study, claim: Claim) -> None:
         return
     if claim.of is None:
         raise UserError(
-            "of", "it is not there, and `untestable` is not either", "Say what the claim is about, or why not"
+            "of", "missing, and so is `untestable`", "Say what the claim is about, or why it cannot be tested"
         )
     if claim.at_least is None and claim.at_most is None:
-        raise UserError("bounds", "there are none", "Give at_least, at_most or both")
+        raise UserError("bounds", "missing", "Give at_least, at_most or both")
     if claim.metric == "latency_ratio" and claim.to is None:
-        raise UserError("to", "a latency ratio needs two sides", "Say what it is compared with")
+        raise UserError("to", "missing, and a latency ratio has two sides", "Say what to compare with")
 
 
 def _check_side(study: Study, claim: Claim, side: Side) -> None:

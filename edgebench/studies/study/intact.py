@@ -1,6 +1,6 @@
-"""Which steps are there with what was made there: what is built upon them, or reported, has to be theirs.
+"""Which steps are intact: only those are built upon and reported.
 
-A checkpoint that was damaged, or put there by hand, or made from a parent that was made anew since, is none.
+A step is not intact if its checkpoint was damaged, put there by hand, or made from a parent that has been remade since.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgebench.studies.study.store import EVALUATION, NETWORK, PACKED, SPARSITY,
 
 
 def digests(matrix: Matrix, store: StudyStore) -> dict[str, str]:
-    """Key of each step that is intact -> the digest of its network; of one that reads, the network that it read."""
+    """Key of each step that is intact -> the digest of its network; for a read step, of the network that it read."""
     intact: dict[str, str] = {}
     for key, step in matrix.steps.items():
         if store.has(step) and all(parent in intact for parent in step.parents):
@@ -30,15 +30,15 @@ def digests(matrix: Matrix, store: StudyStore) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class NetworkReport:
-    """What a step that reads says of its network."""
+    """What a read step found out about its network."""
 
     evaluation: Evaluation
     sparsity: tuple[sparsity.LayerSparsity, ...]
     packed_bytes: dict[str, int]
 
 
-def reading(step: StudyStep, store: StudyStore) -> NetworkReport:
-    """Raises what msgspec raises for files that are not what such a step writes."""
+def network_report(step: StudyStep, store: StudyStore) -> NetworkReport:
+    """Raises msgspec's errors for files that such a step does not write."""
     return NetworkReport(
         msgspec.json.decode(store.read(step, EVALUATION), type=Evaluation),
         msgspec.json.decode(store.read(step, SPARSITY), type=tuple[sparsity.LayerSparsity, ...]),
@@ -47,10 +47,10 @@ def reading(step: StudyStep, store: StudyStore) -> NetworkReport:
 
 
 def _digest(step: StudyStep, parents: list[str], store: StudyStore) -> str:
-    """Empty where the files are not what the step's description says."""
+    """Empty if the files do not match the step's description."""
     try:
         if step.kind == "read":
-            read = reading(step, store)
+            read = network_report(step, store)
             return read.evaluation.checkpoint if [read.evaluation.checkpoint] == parents else ""
         opened = checkpoint.load(store.path(step) / NETWORK)
     except (BadFile, OSError, RecursionError, ValueError, msgspec.MsgspecError):

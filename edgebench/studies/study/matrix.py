@@ -1,7 +1,7 @@
 """A study file -> the steps to make, each once.
 
-A step is named by what goes into it: two variants that begin with the same training share it, and a step whose folder
-is there is done. Chain of one variant:
+A step is identified by its inputs: two variants that begin with the same training share it, and a step whose folder
+exists is done. The chain of one variant:
 
     train (teacher, branches: other chains) ─> change ─> change ─> read
 """
@@ -26,8 +26,8 @@ SLUG_LENGTH = 60
 class StudyStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing to make from `parents` (keys of other steps).
 
-    train: parents are the teacher, if there is one, then the networks that branches come from. change and read: the
-    network itself. recipe: every choice in it, so that an edited recipe is another step.
+    Parents of train: the teacher, if there is one, then the networks that branches come from; of change and read: the
+    network itself. choices: all those of the recipe, so that an edited recipe makes a different step.
     """
 
     kind: Literal["train", "change", "read"]
@@ -46,7 +46,7 @@ class StudyStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> str:
-        """What makes it another step; the label is for people, and so is what a recipe says about itself."""
+        """The step's identity, without what is meant for people: the label and the recipe's description."""
         choices = {name: choice for name, choice in self.choices.items() if name != "about"}
         content = msgspec.json.encode(msgspec.structs.replace(self, label="", choices=choices), order="sorted")
         return hashlib.sha256(content).hexdigest()[:16]
@@ -59,7 +59,7 @@ class StudyStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Cell:
-    """One variant with one seed: the keys of its last network and of what was read from it."""
+    """One variant with one seed: the keys of the step of its last network and of the step that read it."""
 
     part: str
     label: str
@@ -78,7 +78,7 @@ class Matrix:
 
 
 def parts(study: Study, *, only: tuple[str, ...] = (), subset: bool = False) -> dict[str, Part]:
-    """As they are run. only: names of parts; without them all."""
+    """The parts as they are run. only: names of parts; all by default."""
     wanted = {name: part for name, part in study.parts.items() if not only or name in only}
     return {name: cut_down(part) for name, part in wanted.items()} if subset else wanted
 
@@ -163,7 +163,7 @@ class _Chain:
         return step.key
 
     def network(self, name: str) -> str:
-        """The key of the last network of a variant; its steps and those of what it needs are added."""
+        """The key of a variant's last network; adds its steps and those that it depends on."""
         part, variant = self._part, self._part.variants[name]
         parents = [self.network(other) for other in (*filter(None, [variant.teacher]), *variant.branches)]
         model = variant.model or self._model

@@ -20,19 +20,19 @@ from edgebench.studies.study.results import VariantResults, VariantRun
 
 
 class NotMeasured(Exception):
-    """Why there is no such number."""
+    """The reason why there is no such number."""
 
 
 @dataclass(frozen=True)
 class ClaimNumber:
-    """over: what the interval is over, in words; empty where the number needs none, or has none."""
+    """over: what the interval is over, in words; empty if the number needs or has none."""
 
     estimate: Estimate
     over: str = ""
 
 
 def find(metric: str, of: VariantResults, to: VariantResults | None, bands: Mapping[str, float]) -> ClaimNumber:
-    """Of `of` alone without `to`. bands: see `edgebench.studies.study.results`. Raises NotMeasured."""
+    """For `of` alone if there is no `to`. bands: see `edgebench.studies.study.results`. Raises NotMeasured."""
     if metric == "latency_ratio":
         ratio = _latency_ratio(of, to, bands)
         return ClaimNumber(Estimate(ratio.value, ratio.low, ratio.high), f"rounds; {ratio.outcome}")
@@ -43,7 +43,7 @@ def find(metric: str, of: VariantResults, to: VariantResults | None, bands: Mapp
     base = {run.seed: run for run in to.runs} if to else own
     seeds = sorted(own.keys() & base.keys())
     if not seeds:
-        raise NotMeasured(f"{of.label} and what it is compared with have no seed in common")
+        raise NotMeasured(f"{of.label} and its counterpart have no seed in common")
     if len(seeds) == 1:
         one = own[seeds[0]]
         return _of_one_seed(metric, one, base[seeds[0]] if to else None)
@@ -52,7 +52,7 @@ def find(metric: str, of: VariantResults, to: VariantResults | None, bands: Mapp
 
 
 def _of_one_seed(metric: str, own: VariantRun, base: VariantRun | None) -> ClaimNumber:
-    """A share has an interval over the images that it is a share of; another number has none."""
+    """A share has an interval over its images; other numbers have none."""
     value, images = _value(metric, own), _images(metric, own)
     other = _value(metric, base) if base else 0.0
     if not images:
@@ -76,13 +76,13 @@ def image_by_image(own: VariantRun, base: VariantRun) -> Estimate | None:
     for run in (own, base):
         kept = run.evaluation.right_by_image if run.evaluation and run.evaluation.split == "test" else None
         if kept is None or len(kept) != _images("accuracy", run) or abs(kept.mean() - run.accuracy) > 1.5 / len(kept):
-            return None  # of other images than the accuracy is
+            return None  # not the images of the accuracy
         right.append(kept)
     return stats.paired_difference(*right) if len(right[0]) == len(right[1]) else None
 
 
 def _images(metric: str, run: VariantRun) -> int:
-    """How many a metric is a share of; 0 for one that is no share."""
+    """The number of images that a metric is a share of; 0 if it is not a share."""
     found = _metrics(metric, run)
     return found.test_images if found and metric.endswith("accuracy") else 0
 
@@ -126,13 +126,13 @@ def _value(metric: str, run: VariantRun) -> float:
 
 
 def _joules(shares: Sequence[EnergyShare]) -> float | None:
-    """Measured shares only: modelled energy supports no claim."""
+    """Measured shares only: modelled energy cannot support a claim."""
     measured = [share.joules for share in shares if share.provenance == "measured"]
     return sum(measured) if measured else None
 
 
 def _latency_ratio(of: VariantResults, to: VariantResults | None, bands: Mapping[str, float]) -> Ratio:
-    """Of the same kind of file on the same target: of the newest job that has both, or else of the newest of each."""
+    """For the same kind of file on the same target: from the newest job that has both, else from the newest of each."""
     if to is None:
         raise NotMeasured("a latency ratio needs something to compare with")
     timed = [
@@ -149,11 +149,11 @@ def _latency_ratio(of: VariantResults, to: VariantResults | None, bands: Mapping
             if ratio.low is None or ratio.high is None:
                 return ratio
             return replace(ratio, low=ratio.low / band, high=ratio.high * band)
-    raise NotMeasured("no latency of both was measured on the same target")
+    raise NotMeasured("no target measured the latency of both")
 
 
 def _trusted(variant: VariantResults) -> list[Record]:
-    """Oldest first, without records that are invalid: those did not end, or answered wrongly."""
+    """Oldest first, without invalid records, which did not finish or gave wrong answers."""
     return [one for run in variant.runs for one in run.records if verdict.judge(one).level != "invalid"]
 
 

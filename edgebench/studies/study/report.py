@@ -1,6 +1,6 @@
-"""A study's report: what it claims and what is wrong with it first, then its tables and figures.
+"""A study's report: first its claims and the findings, then tables and figures.
 
-One HTML file that needs nothing else, and a Markdown file beside it with all that is text.
+One self-contained HTML file, and beside it a Markdown file with everything that is text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgebench.studies.study.claims import ClaimVerdict
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
-# The colour of the badge, by the words in it.
+# Colours of the badges, by their text.
 BADGES = {
     "reproduced": "valid",
     "not reproduced": "invalid",
@@ -41,7 +41,7 @@ def write(
 ) -> Path:
     """`path` (.html) and the same as .md. names: of the figures, in this order; see `edgebench.studies.study.figures`.
 
-    Raises UnknownName for a figure that is no file, and UserError if nothing can be written there.
+    Raises UnknownName for an unknown figure, and UserError if the files cannot be written.
     """
     sections = _sections(results, names)
     output.write(path, _html(results, sections, findings, claims))
@@ -50,7 +50,7 @@ def write(
 
 
 def write_evaluation(opened: Checkpoint, evaluation: Evaluation, path: Path) -> None:
-    """The page of one network: its numbers, and the figures of a study that a single network has."""
+    """The page of one network: its numbers, and those figures of a study that make sense for one network."""
     run = VariantRun(seed=0, checkpoint=opened, file_bytes=opened.path.stat().st_size, evaluation=evaluation)
     alone = VariantResults(opened.name, {"model": evaluation.model, "dataset": evaluation.dataset}, (run,))
     source = f"{evaluation.model} on {evaluation.images:,} {evaluation.split} images of {evaluation.dataset}"
@@ -63,9 +63,7 @@ def _summary(evaluation: Evaluation) -> Section:
         (one.name.replace("_", " "), listing.number(one.value), listing.interval(one))
         for one in listing.overall(evaluation)
     )
-    text = (
-        "Shares are fractions. Intervals are over the choice of images; another seed of the training moves it further."
-    )
+    text = "Shares are fractions. Intervals are over the choice of images; another seed changes the values by more."
     return Section("Summary", text, ReportTable(("measure", "value", "95 % interval (Wilson)"), rows))
 
 
@@ -95,13 +93,13 @@ def _html(
 
 
 def _split(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
-    """Those that show something, and those that only say why they cannot."""
+    """Sections that show something, and those that only say why they cannot."""
     shown = [one for one in sections if (one.table and one.table.rows) or one.chart or one.images]
     return shown, [one for one in sections if one not in shown]
 
 
 def _columns_of_words(table: ReportTable) -> list[bool]:
-    """Which columns hold no numbers: they are flush left."""
+    """The columns without numbers, which are left-aligned."""
     return [
         not any(row[number][:1].isdigit() or row[number][:1] in ("+", "-") for row in table.rows)
         for number in range(len(table.columns))

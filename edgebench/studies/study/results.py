@@ -1,4 +1,4 @@
-"""What a study's run has made, as its figures, claims and audit read it."""
+"""The results of a study, as its figures, claims and audit read them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,8 @@ class VariantResults:
 
 @dataclass(frozen=True)
 class Results:
-    """published: what the publication states, where the study file transcribes it. subset: sizes were cut down.
-
-    bands: job -> how far two identical files in it are apart in latency, as a ratio of 1 or more.
+    """published: what the publication states, if the study file transcribes it. subset: sizes were reduced. bands: job
+    -> latency ratio of two identical files in it, 1 or more.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Makes the steps of a matrix that are not there yet, each after its parents, several at once where the place can."""
+"""Makes the missing steps of a matrix, each after its parents, several at once if the place allows it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from edgebench.studies.study.matrix import Matrix, StudyStep
 from edgebench.studies.study.places import Files, Place
 from edgebench.studies.study.store import NETWORK, StudyStore
 
-# Training images of a data set, near enough for a progress bar.
+# Training images of a data set, accurate enough for a progress bar.
 WHOLE_SET = 50_000
 
 
 @dataclass(frozen=True)
 class StudyFailure:
-    """what: the step that was not made, or the measurement."""
+    """what: the step or the measurement that failed."""
 
     what: str
     error: UserError
 
 
 def make(matrix: Matrix, store: StudyStore, on: str, jobs: int, progress: Progress) -> list[StudyFailure]:
-    """Returns the steps that ended with a UserError; steps that need them are left out, the others are made.
+    """Returns the steps that ended with a UserError and those that depend on them; all others are made.
 
-    Raises UserError if the place cannot be reached, or if it is lost while it makes them.
+    Raises UserError if the place cannot be reached, or is lost during the work.
     """
     done = intact.digests(matrix, store).keys()
     missing = {key: step for key, step in matrix.steps.items() if key not in done}
-    progress.say(f"{len(matrix.steps)} steps, {len(done)} of them done before")
+    progress.say(f"{len(matrix.steps)} steps, {len(done)} of them already done")
     for step in missing.values():
         if store.has(step):
-            progress.say(f"Made again: {step.label} ({store.path(step)} is damaged, or not made of what is there now)")
+            progress.say(f"Repeated: {step.label} ({store.path(step)} is damaged, or its inputs have changed)")
     if not missing:
         return []
     place = places.open_place(on, jobs)
@@ -47,8 +47,8 @@ def make(matrix: Matrix, store: StudyStore, on: str, jobs: int, progress: Progre
         place.close(now=True)
         raise UserError(
             f"--on {on}",
-            f"what makes the steps is gone ({str(error).strip().splitlines()[0]})",
-            "Type the same again: it goes on where it was. If memory ran out, give fewer --jobs",
+            f"the processes that make the steps have ended ({str(error).strip().splitlines()[0]})",
+            "Run the same command again to continue. If memory ran out, reduce --jobs",
         ) from error
     except BaseException:
         place.close(now=True)
@@ -58,7 +58,7 @@ def make(matrix: Matrix, store: StudyStore, on: str, jobs: int, progress: Progre
 
 
 def work(step: StudyStep) -> float:
-    """What a step takes, roughly and in no unit: for the progress bar. Training is nearly all of it."""
+    """The rough cost of a step, without a unit, for the progress bar. Training is nearly all of it."""
     if step.kind == "read":
         return 1.0
     images = int(step.dataset.partition("@")[2].partition(",")[0] or WHOLE_SET)
@@ -97,7 +97,7 @@ class _Scheduler:
         return list(self._failed.values())
 
     def _drop_orphans(self) -> None:
-        """What needs a step that failed is not made. Steps come after their parents, so once through is enough."""
+        """Drop steps that depend on a failed one. Steps come after their parents, so one pass is enough."""
         for key, step in list(self._waiting.items()):
             failed = [self._failed[parent] for parent in step.parents if parent in self._failed]
             if failed:
@@ -123,7 +123,7 @@ class _Scheduler:
             files = future.result()
         except UserError as error:
             self._failed[key] = StudyFailure(step.label, error)
-            self._progress.say(f"Not made: {step.label}: {error}")
+            self._progress.say(f"Failed: {step.label}: {error}")
         else:
             self._store.keep(step, files)
         self._bar.advance(work(step), step.label)
@@ -131,7 +131,7 @@ class _Scheduler:
 
 
 class _Relay:
-    """What a step says goes behind the study's own bar: there is one bar at a time."""
+    """Shows a step's progress as the note of the study's bar: there is only one bar at a time."""
 
     def __init__(self, bar: ProgressStep) -> None:
         self._bar = bar

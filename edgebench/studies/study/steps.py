@@ -30,7 +30,7 @@ def perform(
 ) -> dict[str, bytes]:
     """File name -> content. parents: their checkpoints, in the step's order.
 
-    scratch: where a training keeps what it needs to go on after a kill; without it a kill costs the step.
+    scratch: where a training keeps the state that it resumes from after a kill; without it the step starts over.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = scratch or Path(temporary)
@@ -43,7 +43,7 @@ def perform(
 
 
 def recipe_epochs(step: StudyStep) -> int:
-    """How many epochs a training takes where the study does not say."""
+    """The epochs of a training if the study does not give them."""
     chosen = msgspec.convert(step.choices, training.Recipe)
     return sum(stage.epochs for stage in chosen.stages) or chosen.epochs
 

@@ -1,4 +1,4 @@
-"""Where a study keeps what it made: one folder per step, complete or not there at all."""
+"""The store of a study: one folder per step, either complete or absent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {"train": (NETWORK,), "change": (NETWORK,), "read": (EVALUATION, SPARSIT
 
 
 class StudyStore:
-    """folder: of one study. steps/<label>-<key>/ holds a step's files; a name with .part is work in progress."""
+    """folder: of one study. steps/<label>-<key>/ holds a step's files; names that end in .part are work in progress."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,20 +33,22 @@ class StudyStore:
 
     @contextmanager
     def one_run_at_a_time(self) -> Iterator[None]:
-        """Two would train the same step in the same place. The lock ends with the process. Raises UserError."""
+        """Two runs would train the same step in the same place. The lock ends with the process. Raises UserError."""
         with (self.folder / ".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(
-                    str(self.folder), "another run of this study is at work there", "Wait for it, or give --results"
+                    str(self.folder),
+                    "another run of this study is using it",
+                    "Wait for it, or choose another folder with --results",
                 ) from error
             for half_written in (self.folder / "steps").glob(".*.part"):  # by a run that was killed
                 shutil.rmtree(half_written, ignore_errors=True)
             yield
 
     def path(self, step: StudyStep) -> Path:
-        """Found by the key: another label, for the same thing, is no reason to make it again."""
+        """Found by its key: a new label is no reason to repeat a step."""
         steps = self.folder / "steps"
         return next(steps.glob(f"*-{step.key}"), steps / step.folder)
 
@@ -54,7 +56,7 @@ class StudyStore:
         return self.folder / "steps" / f"{step.folder}.part"
 
     def has(self, step: StudyStep) -> bool:
-        """Every file of it; whether they are the right ones says `edgebench.studies.study.intact`."""
+        """Whether all its files exist; `edgebench.studies.study.intact` checks their content."""
         return all((self.path(step) / name).is_file() for name in (DESCRIPTION, *FILES[step.kind]))
 
     def read(self, step: StudyStep, name: str) -> bytes:
@@ -73,6 +75,6 @@ class StudyStore:
             raise UserError(
                 str(self.path(step)),
                 f"it cannot be written ({error.strerror})",
-                "Mend that and type the same again: it goes on where it was",
+                "Fix that and run the same command again to continue",
             ) from error
         shutil.rmtree(self.scratch(step), ignore_errors=True)

@@ -1,7 +1,7 @@
 """Recipes: every choice of a training, one YAML file each; the file's name is what users type.
 
-A file holds the keys of `Recipe`, and under a key that is a structure the keys of that. What is left out has the value
-that stands here. `about` says in one line what the recipe is for, or whose it is.
+A file holds the keys of `Recipe`, and under a key that is a structure the keys of that. Keys left out have the
+defaults given here. `about` says in one line what the recipe is for, or whose it is.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Constant(_Choice, frozen=True, tag_field="name", tag="constant"):
 
 
 class OneCycle(_Choice, frozen=True, tag_field="name", tag="one-cycle"):
-    """Up for a share of the steps, then down to nothing (Smith and Topin 2017, arXiv:1708.07120).
+    """Up for a share of the steps, then down to zero (Smith and Topin 2017, arXiv:1708.07120).
 
-    momentum: (smallest, largest); it goes down while the rate goes up, and back. None: as the optimiser has it.
+    momentum: (smallest, largest); falls while the rate rises, and back. None: the optimiser's own.
     """
 
     warm_up: Share = 0.3
@@ -76,17 +76,17 @@ class OneCycle(_Choice, frozen=True, tag_field="name", tag="one-cycle"):
 
 
 class Cosine(_Choice, frozen=True, tag_field="name", tag="cosine"):
-    """Down to nothing, one step after each epoch."""
+    """Down to zero, one step after each epoch."""
 
 
 class WarmUpCosine(_Choice, frozen=True, tag_field="name", tag="warm-up-cosine"):
-    """Up from nothing for a share of the steps, then down to nothing on half a cosine."""
+    """Up from zero for a share of the steps, then down to zero along half a cosine."""
 
     warm_up: Share = 0.1
 
 
 class Plateau(_Choice, frozen=True, tag_field="name", tag="plateau"):
-    """Times `factor` after more than `patience` epochs in which the validation loss did not fall."""
+    """Multiplied by `factor` after more than `patience` epochs without a lower validation loss."""
 
     factor: Share = 0.5
     patience: int = 3
@@ -99,12 +99,12 @@ Schedule = Constant | OneCycle | Cosine | WarmUpCosine | Plateau
 
 
 class Augment(_Choice, frozen=True):
-    """Done to each training image by itself.
+    """Applied to each training image separately.
 
-    flip: half of them are mirrored, if the data set says that a mirrored image is still of its class. shift: moved by
-    up to so many pixels, as a random crop out of a padded image does. rotate: by up to so many degrees. auto_augment: a
-    policy of Cubuk et al. 2019 (arXiv:1805.09501), drawn for groups of eight images. erase: probability that a
-    rectangle is blanked (Zhong et al. 2017, arXiv:1708.04896).
+    flip: mirrors half of them, if the data set says that a mirrored image keeps its class. shift: moves by up to so
+    many pixels, like a random crop from a padded image. rotate: by up to so many degrees. auto_augment: a policy of
+    Cubuk et al. 2019 (arXiv:1805.09501), drawn for groups of eight images. erase: probability that a rectangle is
+    blanked (Zhong et al. 2017, arXiv:1708.04896).
     """
 
     flip: bool = False
@@ -115,9 +115,9 @@ class Augment(_Choice, frozen=True):
 
 
 class Mix(_Choice, frozen=True):
-    """Pairs of images made one (MixUp arXiv:1710.09412, CutMix arXiv:1905.04899); an alpha of 0 leaves that one out.
+    """Mixes pairs of images (MixUp arXiv:1710.09412, CutMix arXiv:1905.04899); an alpha of 0 turns that method off.
 
-    probability: of a batch to be mixed; with both alphas each is as likely as the other.
+    probability: that a batch is mixed; with both alphas set, each method is equally likely.
     """
 
     mixup_alpha: Amount = 0.0
@@ -126,14 +126,14 @@ class Mix(_Choice, frozen=True):
 
 
 class Dropout(_Choice, frozen=True):
-    """Of every dropout layer: `first` in the first epoch, `last` in the last, linear between."""
+    """For every dropout layer: `first` in the first epoch, `last` in the last, linear in between."""
 
     first: Share
     last: Share
 
 
 class EarlyStopping(_Choice, frozen=True):
-    """Ends after `patience` epochs without a lower validation loss; the weights of the lowest are kept."""
+    """Ends after `patience` epochs without a lower validation loss; the weights with the lowest are kept."""
 
     patience: Count
 
@@ -141,8 +141,8 @@ class EarlyStopping(_Choice, frozen=True):
 class Stage(_Choice, frozen=True):
     """Progressive unfreezing. train: patterns ("classifier.*") of the parameters that this stage trains.
 
-    Nothing else moves, normalisation statistics included, and each stage must train something that the one before did
-    not. optimiser: instead of the recipe's. trainable: how many numbers moved; the training writes it.
+    Nothing else moves, normalisation statistics included, and each stage must train something that the previous one did
+    not. optimiser: in place of the recipe's. trainable: number of trained parameters, written by the training.
     """
 
     train: tuple[str, ...]
@@ -152,16 +152,16 @@ class Stage(_Choice, frozen=True):
 
 
 class Normalise(_Choice, frozen=True):
-    """Instead of the data set's own; one number serves all channels."""
+    """In place of the data set's own; a single number applies to all channels."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
 class Distil(_Choice, frozen=True):
-    """Learn from a teacher's answers (Hinton et al. 2015, arXiv:1503.02531): alpha of the loss, at a temperature.
+    """Learn from a teacher's answers (Hinton et al. 2015, arXiv:1503.02531): alpha is their share of the loss.
 
-    teacher: digest of the teacher's checkpoint; the training writes it.
+    teacher: digest of the teacher's checkpoint, written by the training.
     """
 
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 4.0
@@ -173,9 +173,9 @@ class Recipe(_Choice, frozen=True):
     """label_smoothing: share of the target that goes to all classes. clip_gradients: largest norm, 0 for no limit.
 
     resize: (height, width) of the network's input, if not the data set's own. keep: the epoch whose weights are kept;
-    the best is the one of highest validation accuracy, or with early stopping that of lowest validation loss.
-    mixed_precision: bfloat16 where that is safe; "auto" is on a GPU only. compile: "auto" is on a GPU and for trainings
-    of many steps. name: of the file.
+    the best has the highest validation accuracy, or with early stopping the lowest validation loss. mixed_precision:
+    bfloat16 where that is safe; "auto": on GPUs only. compile: "auto": on GPUs, for trainings of many steps. name: of
+    the file.
     """
 
     about: str
@@ -201,10 +201,10 @@ class Recipe(_Choice, frozen=True):
     def __post_init__(self) -> None:
         together = sum(stage.epochs for stage in self.stages)
         if self.stages and together != self.epochs:
-            raise ValueError(f"the stages have {together} epochs together, `epochs` says {self.epochs}")
+            raise ValueError(f"the stages have {together} epochs in total, but `epochs` is {self.epochs}")
 
     def recorded(self) -> dict[str, Any]:
-        """Every choice as plain values, the ones left out as well."""
+        """Every choice as plain values, defaults included."""
         written: dict[str, Any] = msgspec.to_builtins(self)
         return written
 
@@ -217,16 +217,16 @@ def names() -> list[str]:
 
 
 def recipe(asked: str | Path | Recipe, epochs: int | None = None) -> Recipe:
-    """A recipe of this folder by its name, any other by the path of its file (ends in .yaml), or one that is there.
+    """A recipe by its name, by the path of a .yaml file, or passed through.
 
-    epochs: instead of its own number. Raises UnknownName, BadFile for a file that cannot be read, an unknown key or a
-    value out of its range, and UserError for a number of epochs that it cannot have.
+    epochs: replaces the recipe's number. Raises UnknownName, BadFile for an unreadable file, an unknown key or a value
+    out of range, and UserError for an impossible number of epochs.
     """
     chosen = asked if isinstance(asked, Recipe) else _named(asked)
     if epochs is None:
         return chosen
     if epochs < 1:
-        raise UserError("--epochs", f"{epochs} is no training", "Give 1 or more")
+        raise UserError("--epochs", f"{epochs} epochs train nothing", "Give 1 or more")
     if chosen.stages:
         raise UserError("--epochs", f"each stage of recipe '{chosen.name}' has its own", "Change them in a recipe file")
     return msgspec.structs.replace(chosen, epochs=epochs)

@@ -2,7 +2,7 @@
 
 A plugin has one function:
 
-    def render(results: Results) -> Section | None        None: the study has nothing that it could show
+    def render(results: Results) -> Section | None        None: the study has nothing to show
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ def names() -> list[str]:
 
 
 def render(name: str, results: Results) -> Section | None:
-    """Raises UnknownName for a name that is no file here."""
+    """Raises UnknownName for an unknown name."""
     section: Section | None = plugins.load("edgebench.studies.study.figures", name, kind="figure").render(results)
     return section

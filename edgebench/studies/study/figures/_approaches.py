@@ -1,4 +1,4 @@
-"""How networks were pruned: short names, as the PLOS study writes them into its figures, and their colours.
+"""How networks were pruned: short names, as in the PLOS study's figures, and their colours.
 
 S_50_L_PT: small network, 50 % of the weights, layer-wise, pruned before training by magnitude.
 """
@@ -18,7 +18,7 @@ COLOURS = {DENSE: "#2e8b57", GLOBAL: "#d1495b", LAYER_WISE: "#2c6fbb", OTHER: "#
 
 
 def approach(variant: VariantResults) -> str:
-    """Global, as the study uses the word: every layer, uniformly or not. Layer-wise: not the first and the last."""
+    """Global, in the study's sense: every layer, uniformly or not. Layer-wise: all but the first and the last."""
     method = variant.axes.get("method")
     if method is None:
         return DENSE
@@ -42,12 +42,12 @@ def short(variant: VariantResults) -> str:
 
 
 def method(variant: VariantResults) -> str:
-    """The method and what it was asked, in one line; "" for what was not pruned."""
-    asked = [f"{name} {value}" for name, value in _options(variant).items() if isinstance(value, str | int | float)]
-    return ", ".join([str(variant.axes["method"]), *asked]) if "method" in variant.axes else ""
+    """The method and its settings, in one line; "" for what was not pruned."""
+    given = [f"{name} {value}" for name, value in _options(variant).items() if isinstance(value, str | int | float)]
+    return ", ".join([str(variant.axes["method"]), *given]) if "method" in variant.axes else ""
 
 
 def _options(variant: VariantResults) -> dict[str, Any]:
-    """Of the last pruning."""
+    """Settings of the last pruning."""
     steps = variant.runs[0].checkpoint.about.pruning if variant.runs else ()
     return steps[-1].options if steps else {}

@@ -13,7 +13,7 @@ WHISKERS = "Whiskers: 95 % interval over seeds (Student's t); with n = 1 there i
 
 
 def decimals(summary: Summary | None, digits: int) -> str:
-    """`87.31 ± 0.42`, with so many digits behind the point."""
+    """`87.31 ± 0.42`, with that many decimals."""
     if summary is None:
         return NOTHING
     half = summary.estimate.half_width
@@ -21,12 +21,12 @@ def decimals(summary: Summary | None, digits: int) -> str:
 
 
 def three_digits(summary: Summary | None) -> str:
-    """`0.0123 ± 0.0004`, for what may be of any size."""
+    """`0.0123 ± 0.0004`, for values of any magnitude."""
     return NOTHING if summary is None else with_spread(summary.estimate)
 
 
 def with_spread(estimate: Estimate | None) -> str:
-    """Two digits of the interval, and as many of the value as they leave it; both ends where they are not as far."""
+    """Two digits of the interval, and the value to the same decimal; both ends if the interval is asymmetric."""
     if estimate is None:
         return NOTHING
     half = estimate.half_width
@@ -40,7 +40,7 @@ def with_spread(estimate: Estimate | None) -> str:
 
 
 def whole(summary: Summary | None) -> str:
-    """`101,930`; seeds that differ, as two zeros in a million weights do, give their range."""
+    """`101,930`; if seeds differ, as by two zeros in a million weights, their range."""
     if summary is None:
         return NOTHING
     low, high = min(summary.values), max(summary.values)

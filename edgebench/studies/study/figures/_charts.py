@@ -1,4 +1,4 @@
-"""The kinds of chart that figures are made of. Bars always start at zero. This imports altair."""
+"""The charts that figures consist of. Bars always start at zero. This imports altair."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROW = 26
 BAR = 14
 MOST_TICKS = 8
 MOST_COLOURS = 20
-MOST_NUMBERED = 12  # classes of a matrix whose squares have room for a number
+MOST_NUMBERED = 12  # with more classes the squares have no room for a number
 LINES_HEIGHT = 240
 FEW_TICKS = alt.Axis(tickCount=6)
 WHISKER = {"strokeWidth": 1.4, "color": "#222", "clip": True}
@@ -27,7 +27,7 @@ _LABEL_PLACES: tuple[tuple[Literal["left", "right"], int, int], ...] = (
 
 @dataclass(frozen=True)
 class Bar:
-    """low, high: the whisker's ends, if it has one. group: what is coloured alike."""
+    """low, high: the whisker's ends, if it has one. group: bars of one group share a colour."""
 
     label: str
     value: float
@@ -37,7 +37,7 @@ class Bar:
 
 
 def bars(given: Sequence[Bar], *, value: str, width: int = WIDTH) -> Any:
-    """Horizontal bars with whiskers; several groups of one label stand below one another. value: with its unit."""
+    """Horizontal bars with whiskers; groups of one label stand below one another. value: title with the unit."""
     groups = list(dict.fromkeys(one.group for one in given))
     labels = list(dict.fromkeys(one.label for one in given))
     scale = alt.Scale(domain=_domain([0.0, *(one.value for one in given)], given), nice=True)
@@ -75,7 +75,7 @@ def estimates(
 
 @dataclass(frozen=True)
 class Point:
-    """low, high: of y. order: the curve that it belongs to is drawn from small to large ones."""
+    """low, high: of y. order: a curve passes its points in this order."""
 
     x: float
     y: float
@@ -89,7 +89,7 @@ class Point:
 def scatter(
     given: Sequence[Point], *, x: str, y: str, colours: dict[str, str] | None = None, crosses: Sequence[str] = ()
 ) -> Any:
-    """Points with their labels and whiskers in y. crosses: groups whose points are drawn as one."""
+    """Points with their labels and whiskers in y. crosses: groups whose points are drawn as crosses."""
     groups = list(dict.fromkeys(one.group for one in given))
     shapes = alt.Scale(domain=groups, range=["cross" if one in crosses else "circle" for one in groups])
     scale = alt.Scale(domain=_domain([one.y for one in given], given), padding=20)
@@ -101,7 +101,7 @@ def scatter(
     drawn = base.mark_point(filled=True, size=90, opacity=0.9).encode(
         shape=alt.Shape("group:N", scale=shapes, title=None), tooltip=_tips(x, y)
     )
-    # Four places around a point, in turn, so that the labels of neighbours do not cover one another.
+    # Four places around a point, in turn, so that labels of neighbours do not overlap.
     names = [
         base.transform_filter(alt.datum.number % len(_LABEL_PLACES) == turn)
         .mark_text(align=align, dx=right, dy=down, fontSize=10)
@@ -152,7 +152,7 @@ def cloud(given: Sequence[Point], *, size: int) -> Any:
 
 
 def heat(counts: Sequence[Sequence[int]], names: Sequence[str], *, size: int) -> Any:
-    """A confusion matrix: rows are classes, columns answers, shade and number the share of the row in percent."""
+    """A confusion matrix: rows are classes, columns answers, shade and number are the share of the row in percent."""
     squares = [
         {"class": names[row], "answer": names[column], "share": 100 * count / max(1, sum(line)), "images": count}
         for row, line in enumerate(counts)
@@ -197,7 +197,7 @@ def _chart(rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def _points(given: Sequence[Point]) -> Any:
-    """Low and high are absent where a point has no interval: nothing is drawn for it then."""
+    """Low and high are absent where a point has no interval: then nothing is drawn."""
     rows = []
     for number, one in enumerate(given):
         row = {"x": one.x, "y": one.y, "group": one.group, "label": one.label or one.group}
@@ -209,16 +209,16 @@ def _points(given: Sequence[Point]) -> Any:
 
 
 def _whiskers(base: Any, y: str, scale: Any) -> Any:
-    """scale: that of the points, or zero would come into the picture."""
+    """scale: that of the points; a scale of its own would include zero."""
     with_interval = base.transform_filter("isValid(datum.low)")
     ends = alt.Y("low:Q", title=y, scale=scale)
     return with_interval.mark_rule(strokeWidth=1.2, opacity=0.6, clip=True).encode(y=ends, y2="high:Q")
 
 
 def _domain(values: Sequence[float], given: Sequence[Bar | Point]) -> list[float]:
-    """All values, and as far beyond as whiskers go, but by half of that at most: two seeds' are longer than any page.
+    """All values, extended to the whiskers' ends, but at most by half of their range: those of two seeds are huge.
 
-    A whisker that ends at the edge goes on. Nothing below zero is shown where there is no such value.
+    A whisker that ends at the edge continues beyond it. The axis shows nothing below zero unless a value lies there.
     """
     low, high = min(values), max(values)
     room = (high - low) / 2 or abs(high) / 10 or 1.0
@@ -237,7 +237,7 @@ def _tips(x: str, y: str) -> list[Any]:
 def _colour(groups: Sequence[str], colours: dict[str, str] | None = None, *, always: bool = False) -> Any:
     """Each group's colour: its own if it has one, else the next. always: a legend for a single group as well.
 
-    There is none for more groups than there are colours: only the tooltips tell them apart.
+    There is no legend for more groups than colours: then only tooltips tell them apart.
     """
     known = list(dict.fromkeys(groups))
     if len(known) > len(COLOURS):

@@ -1,4 +1,4 @@
-"""What figures read from the records of a study's files on devices.
+"""Values for figures from the records of a study's files on devices.
 
 Times and energies are compared within one setting: the same kind of file on the same target.
 """
@@ -32,7 +32,7 @@ def setting(record: Record) -> Setting:
 
 
 def settings(results: Results) -> list[Setting]:
-    """Every setting in which a latency was measured, that with the most variants first, emulated ones last."""
+    """Every setting with a measured latency, those with most variants first, emulated ones last."""
     counts = Counter(one for variant in results.variants for one in {setting(record) for record in _timed(variant)})
     return sorted(counts, key=lambda one: (one.emulated, -counts[one], str(one)))
 
@@ -42,7 +42,7 @@ def _timed(variant: VariantResults) -> list[Record]:
 
 
 def _counts(record: Record) -> bool:
-    """Records that are invalid did not end, or answered wrongly."""
+    """Invalid records did not finish, or gave wrong answers."""
     return bool(record.rounds) and verdict.judge(record).level != "invalid"
 
 
@@ -70,7 +70,7 @@ def latency_ms(variant: VariantResults, where: Setting) -> Estimate | None:
 
 @dataclass(frozen=True)
 class EnergyOrigin:
-    """What an energy was read from; only energies of one source are compared."""
+    """Where an energy comes from; only energies of the same origin are compared."""
 
     meter: str
     scope: str

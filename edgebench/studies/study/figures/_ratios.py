@@ -1,4 +1,4 @@
-"""Which networks differ in their pruning ratio only."""
+"""Groups of networks that differ only in their pruning ratio."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from edgebench.studies.study.figures import _approaches, _values
 from edgebench.studies.study.results import Results, VariantResults
 
 LINE = (
-    "A line is one network and method. It begins at the network of the same part that was not pruned and was trained "
-    "as often: the control."
+    "A line is one network and method. It begins at the control: the network of the same part that was not pruned and "
+    "had the same number of trainings."
 )
 
 
 def ratio_percent(variant: VariantResults) -> float:
-    """0 for what was not pruned, or not by a ratio."""
+    """0 if it was not pruned, or not by a ratio."""
     return 100 * float(variant.axes.get("ratio", 0.0))
 
 
 def lines(results: Results, variant: VariantResults) -> list[str]:
-    """The lines on which a variant is a point: its own, or those that begin at it."""
+    """The lines that a variant is a point of: its own, or those that begin with it."""
     if ratio_percent(variant):
         return [_line(variant)]
     if "method" in variant.axes:

@@ -1,4 +1,4 @@
-"""Which variants are drawn where one picture each would be too many."""
+"""The variants that are drawn where a picture of each would be too many."""
 
 from __future__ import annotations
 

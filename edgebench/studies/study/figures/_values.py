@@ -1,4 +1,4 @@
-"""What figures read from a run: single numbers, None where there is none, and their summary over seeds."""
+"""Values for figures from a run: single numbers, None if missing, and their summary over seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROVENANCES: tuple[Provenance, ...] = ("measured", "estimated", "modelled")
 
 @dataclass(frozen=True)
 class Summary:
-    """A number over the seeds that have it; there is at least one."""
+    """A number over the seeds that have it, at least one."""
 
     values: tuple[float, ...]
 
@@ -47,7 +47,7 @@ def estimate(variant: VariantResults, value: Value) -> Estimate | None:
 
 
 def labelled(results: Results) -> list[tuple[str, VariantResults]]:
-    """Every variant with a label that no other has: its part in front where two parts have the same network."""
+    """Every variant with a unique label, prefixed with its part if two parts have the same network."""
     labels = [variant.label for variant in results.variants]
     return [
         (f"{variant.axes.get('part', '')}: {label}" if labels.count(label) > 1 else label, variant)
@@ -62,7 +62,7 @@ def network(variant: VariantResults) -> str:
 
 
 def families(results: Results) -> dict[str, list[tuple[str, VariantResults]]]:
-    """Variants of one part, model and data set, with their labels: what is compared with one another."""
+    """Variants of one part, model and data set, with their labels: those are compared with one another."""
     several = len({variant.axes.get("part") for variant in results.variants}) > 1
     found: dict[str, list[tuple[str, VariantResults]]] = {}
     for label, variant in labelled(results):
@@ -103,7 +103,7 @@ def file_mb(run: VariantRun) -> float:
 
 
 def costs(run: VariantRun) -> Sequence[TrainingCost]:
-    """Of every training that led to the weights; empty if one of them was not measured."""
+    """Costs of every training that led to the weights; empty if one was not measured."""
     found = [one.cost for one in run.checkpoint.about.training if one.cost is not None]
     return found if len(found) == len(run.checkpoint.about.training) else []
 
@@ -122,7 +122,7 @@ def co2_g(run: VariantRun, provenance: Provenance) -> float | None:
 
 
 def components(variant: VariantResults, provenance: Provenance) -> str:
-    """`cpu, ram`: whose energy has this provenance."""
+    """`cpu, ram`: the components whose energy has this provenance."""
     shares = [share for run in variant.runs for cost in costs(run) for share in cost.energy]
     return ", ".join(sorted({share.component for share in shares if share.provenance == provenance}))
 
@@ -140,14 +140,14 @@ def intensities(results: Results) -> str:
 
 
 def no_energy(results: Results) -> str:
-    """Why no training has an energy: every reason once."""
+    """Every reason why trainings have no energy, once."""
     trainings = [one for variant in results.variants for run in variant.runs for one in run.checkpoint.about.training]
     reasons = {one.cost.no_energy for one in trainings if one.cost is not None and one.cost.no_energy}
-    return "; ".join(sorted(reasons)) or "no energy of a training was recorded"
+    return "; ".join(sorted(reasons)) or "no training energy was recorded"
 
 
 def shared_provenance(results: Results) -> Provenance | None:
-    """The most trustworthy one that every variant with a training energy has: only such energies are compared."""
+    """The most trustworthy provenance that all variants with a training energy share; only those are compared."""
     found = [
         {kind for kind in PROVENANCES if over_seeds(variant, partial(training_joules, provenance=kind))}
         for variant in results.variants

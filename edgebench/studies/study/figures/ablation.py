@@ -1,4 +1,4 @@
-"""One factor at a time: what each change to the reference does to the accuracy."""
+"""One factor at a time: the effect of each change to the reference on the accuracy."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def render(results: Results) -> Section:
 
 
 def _by_seed(reference: VariantResults, variant: VariantResults) -> list[float]:
-    """Differences in points, for the seeds that both have."""
+    """Differences in points, for the seeds that both share."""
     base = {run.seed: _values.accuracy_percent(run) for run in reference.runs}
     return [_values.accuracy_percent(run) - base[run.seed] for run in variant.runs if run.seed in base]
 

@@ -1,4 +1,4 @@
-"""Whether a network's confidence is how often it is right."""
+"""How well a network's confidence matches its accuracy."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def render(results: Results) -> Section:
     ideal = {CERTAIN: "#999"}
     drawn = _charts.lines(points, x="mean confidence", y="accuracy", zero=True, size=(520, 360), colours=ideal)
     text = (
-        f"ECE: mean gap between confidence and accuracy over {BINS} equally wide intervals of confidence, weighted by "
-        "images (arXiv:1706.04599). NLL: negative log-likelihood. Below the straight line a network is too sure. "
+        f"ECE: mean gap between confidence and accuracy over {BINS} equal intervals of confidence, weighted by "
+        "images (arXiv:1706.04599). NLL: negative log-likelihood. Below the straight line a network is overconfident. "
         f"{_cells.SEEDS} {_shown.CHOICE}"
     )
     return Section(HEADING, text, ReportTable(COLUMNS, rows), _charts.alone(drawn))

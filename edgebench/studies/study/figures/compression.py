@@ -29,5 +29,5 @@ def render(results: Results) -> Section | None:
     ]
     scattered = _charts.scatter(points, x=SIZE, y=ACCURACY)
     panels.append(("Accuracy against size (axes do not start at 0)", scattered))
-    text = f"Bars start at 0. {_cells.WHISKERS} The latency of one seed has the interval over its rounds."
+    text = f"Bars start at 0. {_cells.WHISKERS} With one seed, the latency's interval is over its rounds."
     return Section(HEADING, text, chart=_charts.panels(panels, own_colours=True))

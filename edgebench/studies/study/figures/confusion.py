@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Which classes are mistaken for which."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def render(results: Results) -> Section:
         (label, _charts.heat(one.confusion, one.class_names, size=size))
         for (label, one), size in zip(shown, sizes, strict=True)
     ]
-    text = f"Row: the class; column: the answer; in percent of the class. {_shown.CHOICE}"
-    columns = ("network", "class", "images", "recall, %", "precision, %", "F1, %", "most often taken for")
+    text = f"Row: the class; column: the answer; numbers in percent of the class. {_shown.CHOICE}"
+    columns = ("network", "class", "images", "recall, %", "precision, %", "F1, %", "most often mistaken for")
     chart = _charts.panels(panels, columns=3 if max(sizes) == SIZE else 1)
     return Section(HEADING, text, ReportTable(columns, tuple(rows)), chart)
 

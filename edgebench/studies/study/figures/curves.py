@@ -35,8 +35,8 @@ def render(results: Results) -> Section:
     if not panels:
         return Section(HEADING, "No training of this study has a history.")
     text = (
-        "One line per seed; what was trained again after a change goes on where its first training ended. The training "
-        "loss is of what was trained on, smoothing, mixing and augmentation included, so it may lie above the other."
+        "One line per seed; training after a change continues the first line. The training loss includes label "
+        "smoothing, mixing and augmentation, so it may lie above the validation loss."
     )
     return Section(HEADING, text, chart=_charts.panels(panels, columns=3, own_colours=True))
 

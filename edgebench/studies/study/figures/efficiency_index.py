@@ -22,7 +22,7 @@ TIME_ONLY = "time-only index = 1 - AIT / AIT_max"
 
 
 def index(times: Sequence[float], energies: Sequence[float] | None) -> list[float]:
-    """0 for what is worst on both, towards 1 for the best; without energies from the times alone. Any units."""
+    """0 for the worst on both, towards 1 for the best; from the times alone if there are no energies. Any units."""
     shares = [time / max(times) for time in times]
     if energies is None:
         return [1 - share for share in shares]
@@ -31,7 +31,7 @@ def index(times: Sequence[float], energies: Sequence[float] | None) -> list[floa
 
 @dataclass(frozen=True)
 class Placed:
-    """A network in one setting. energy_j: None where there is no meter that read all networks of the setting."""
+    """A network in one setting. energy_j: None if no meter measured all networks of the setting."""
 
     label: str
     variant: VariantResults
@@ -79,24 +79,24 @@ def _panel(placed: Sequence[Placed], source: EnergyOrigin | None) -> Any:
 
 
 def _text(sources: Sequence[EnergyOrigin | None]) -> str:
-    said = (
+    text = (
         "Maxima are over the variants of one network in one setting. The study's AIT is the time of a batch of four, "
-        "its TIE the energy of the whole test split: another unit does not change the index. S, M: small, medium; the "
+        "its TIE the energy of the whole test split: the unit does not change the index. S, M: small, medium; the "
         "number: ratio in percent; L, G: layer-wise, global; PT, SET: pruned before training, sparse evolutionary "
         "training."
     )
     known = sorted({str(one) for one in sources if one})
     if known:
-        said = f"{FORMULA}. {said} Energy: {', '.join(known)}."
+        text = f"{FORMULA}. {text} Energy: {', '.join(known)}."
     if not all(sources):
-        said += f" Where no meter read the energy of every variant, TIE is missing and this is no EI: {TIME_ONLY}."
-    return said
+        text += f" If no meter measured the energy of every variant, TIE is missing and this is not an EI: {TIME_ONLY}."
+    return text
 
 
 def _source(variants: Sequence[VariantResults], where: Setting) -> EnergyOrigin | None:
-    """What read an energy of every one of them, if anything did; the most trustworthy one.
+    """The most trustworthy meter that measured an energy of every one of them, if there is one.
 
-    An energy that is lost in the noise, so that nothing or less is left of it without the idle power, is none.
+    An energy that is not positive after subtracting the idle power, being lost in the noise, does not count.
     """
     known = [{source for source, joules in _devices.energies_j(one, where).items() if joules > 0} for one in variants]
     order = [*_values.PROVENANCES, "unavailable"]

@@ -1,4 +1,4 @@
-"""Where in an image an answer comes from."""
+"""The parts of an image that an answer rests on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def render(results: Results) -> Section:
     if not images:
         return Section(HEADING, " ".join(reasons))
     text = (
-        "Red: what spoke for the answer (arXiv:1610.02391), seen from the last convolution that has a map "
+        "Red: what supported the answer (arXiv:1610.02391), as seen by the last convolution that has a map "
         f"({'; '.join(layers)}). The smaller the map, the coarser the picture. {' '.join([*reasons, _shown.CHOICE])}"
     )
     return Section(HEADING, text, images=images)

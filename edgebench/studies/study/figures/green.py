@@ -1,4 +1,4 @@
-"""Accuracy and what it emitted: the UltraLight study's Green Score, energy to a common accuracy, the Pareto front."""
+"""Accuracy and emissions: the UltraLight study's Green Score, energy to a common accuracy, the Pareto front."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edgebench.studies.study.results import ReportTable, Results, Section, Varia
 HEADING = "Green table"
 FRONT = "on the Pareto front"
 TEXT = (
-    "Green Score = test accuracy in percent / training CO2 in mg, means over seeds. It rewards training little: it has "
-    "no limit as the CO2 goes to nothing. So beside it stand the energy until a validation accuracy that every network "
-    "of the data set reaches (each epoch of a training taken as equally dear), and whether a network is on the Pareto "
-    "front of its data set: no other is as accurate for as little CO2."
+    "Green Score = test accuracy in percent / training CO2 in mg, means over seeds. It rewards training little: it "
+    "grows without limit as the CO2 goes to zero. So the table also gives the energy until a validation accuracy "
+    "that every network of the data set reaches (assuming that all epochs of a training cost the same), and whether a "
+    "network is on the Pareto front of its data set: no other is as accurate for as little CO2."
 )
 
 
@@ -36,7 +36,7 @@ class Green:
 
 
 def green_score(accuracy_percent: float, co2_mg: float) -> float:
-    """Per cent of accuracy for one milligram of CO2."""
+    """Accuracy in percent per milligram of CO2."""
     return accuracy_percent / co2_mg
 
 
@@ -66,7 +66,7 @@ def joules_to(run: VariantRun, target: float, provenance: Provenance) -> float |
 def render(results: Results) -> Section:
     provenance = _values.shared_provenance(results)
     if provenance is None:
-        return Section(HEADING, f"There is no Green Score: {_values.no_energy(results)}.")
+        return Section(HEADING, f"No Green Score: {_values.no_energy(results)}.")
     compared = [
         Green(label, variant, 1e3 * grams.mean, right.mean)
         for label, variant in _values.labelled(results)
@@ -74,7 +74,7 @@ def render(results: Results) -> Section:
         and (right := _values.over_seeds(variant, _values.accuracy_percent))
     ]
     if not compared:
-        return Section(HEADING, "There is no Green Score: no carbon intensity is recorded with the energies.")
+        return Section(HEADING, "No Green Score: no carbon intensity is recorded with the energies.")
     from edgebench.studies.study.figures import _charts
 
     rows: list[tuple[str, ...]] = []

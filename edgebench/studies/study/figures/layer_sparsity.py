@@ -1,4 +1,4 @@
-"""Zeros per layer: of all weights, and of those that can ever do something at this input size."""
+"""Sparsity per layer: of all weights, and of those that can have an effect at this input size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEADING = "Sparsity per layer"
 ALL, LIVE = "of all weights", "of live weights"
 TEXT = (
     "Zeros in the weights of each Conv2d and Linear, first seed, for networks that have any. A weight is live if it "
-    "ever meets something else than zero padding; the others never did anything, so zeros there cost nothing."
+    "ever meets anything but zero padding; the others have no effect, so zeros there cost nothing."
 )
 MOST_PANELS = 6
 

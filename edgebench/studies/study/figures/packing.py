@@ -1,4 +1,4 @@
-"""Bytes that the weights take in each packing format, against the ratio."""
+"""Size of the weights in each packing format, over the ratio."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ def render(results: Results) -> Section:
             for line in _ratios.lines(results, variant)
         )
     panels = [
-        (network, _charts.lines(some, x="ratio asked for, %", y="file, MB (10^6 B)", zero=True))
+        (network, _charts.lines(some, x="requested ratio, %", y="file, MB (10^6 B)", zero=True))
         for network, some in points.items()
         if some
     ]
     columns = ("network", "ratio, %", f"{CHECKPOINT}, MB (10^6 B)", *(f"{name}, MB (10^6 B)" for name in formats))
     text = (
-        f"Mean over seeds. {_ratios.LINE} Only a format that leaves zeros out gets smaller by them; "
-        "none makes inference faster."
+        f"Mean over seeds. {_ratios.LINE} Only formats that leave zeros out get smaller; none makes inference faster."
     )
     return Section(HEADING, text, ReportTable(columns, tuple(rows)), _charts.panels(panels) if panels else None)
 

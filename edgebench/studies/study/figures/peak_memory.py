@@ -12,7 +12,7 @@ MIB = 2**20
 
 
 def peak_mib(run: VariantRun, what: str) -> float | None:
-    """The highest of all trainings that led to the weights."""
+    """The highest over all trainings that led to the weights."""
     return max(
         (cost.peak_memory_bytes[what] / MIB for cost in _values.costs(run) if what in cost.peak_memory_bytes),
         default=None,
@@ -23,7 +23,7 @@ def render(results: Results) -> Section:
     runs = [run for variant in results.variants for run in variant.runs]
     kinds = sorted({what for run in runs for cost in _values.costs(run) for what in cost.peak_memory_bytes})
     if not kinds:
-        return Section(HEADING, "No training of this study has a peak memory.")
+        return Section(HEADING, "No training of this study recorded its peak memory.")
     from edgebench.studies.study.figures import _charts
 
     rows = []
@@ -35,6 +35,6 @@ def render(results: Results) -> Section:
             if peak:
                 bars[what].append(_charts.Bar(label, peak.mean, min(peak.values), max(peak.values)))
     drawn = [(what, _charts.bars(bars[what], value="peak, MiB (2^20 B)")) for what in kinds]
-    text = "Mean over seeds; whisker: smallest and largest run. A process' high-water mark holds the libraries as well."
+    text = "Mean over seeds; whisker: smallest and largest run. A process's high-water mark includes the libraries."
     columns = ("network", "n seeds", *(f"{what}, MiB (2^20 B)" for what in kinds))
     return Section(HEADING, text, ReportTable(columns, tuple(rows)), _charts.panels(drawn))

@@ -1,4 +1,4 @@
-"""Accuracy, size and latency over the pruning ratio or sparsity that was asked for."""
+"""Accuracy, size and latency over the requested pruning ratio or sparsity."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ def _panel(results: Results, value: str, of: Callable[[VariantResults], Estimate
                 _charts.Point(ratio, found.value, line, low=found.low, high=found.high, order=ratio)
                 for line in _ratios.lines(results, variant)
             ]
-    return _charts.lines(points, x="ratio asked for, %", y=value, zero=zero)
+    return _charts.lines(points, x="requested ratio, %", y=value, zero=zero)

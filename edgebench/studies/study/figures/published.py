@@ -1,4 +1,4 @@
-"""What the publication states, as it prints it, beside which the study's own table is read."""
+"""The publication's numbers as printed, to be read beside the study's own table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ def render(results: Results) -> Section:
         for table in tables
         for row in table.rows
     )
-    text = (
-        f"Transcribed from {results.source}, with the units that it prints. Whether they are right, the findings say."
-    )
+    text = f"Transcribed from {results.source}, with the units as printed. The findings say whether they are right."
     columns = ("table", "network", *(f"{name.replace('_', ' ')} (as printed)" for name in quantities))
     return Section(HEADING, text, ReportTable(columns, rows))

@@ -36,16 +36,16 @@ def render(results: Results) -> Section:
             )
             panels.append((f"{label}, mean AUC {macro}", chart))
     text = (
-        "One class against the rest, by its probability; images with the same probability are passed at once. AUC: how "
-        "often an image of the class has a higher one than an image of another. "
-        f"Of more than {MOST_CURVES} classes, those with the smallest AUC are drawn. {_shown.CHOICE}"
+        "One class against the rest, by its probability; images with equal probabilities share a threshold. AUC: how "
+        "often an image of the class gets a higher probability than an image of another class. "
+        f"With more than {MOST_CURVES} classes, only those with the smallest AUC are drawn. {_shown.CHOICE}"
     )
     table = ReportTable(("network", "class", "AUC (0 to 1)"), tuple(rows))
     return Section(HEADING, text, table, _charts.panels(panels, columns=3, own_colours=True))
 
 
 def _drawn(curves: list[tuple[str, Roc]]) -> list[tuple[str, Roc]]:
-    """All, or the worst."""
+    """All classes, or the worst ones."""
     known = [(name, one) for name, one in curves if one.auc is not None]
     if len(known) <= MOST_CURVES:
         return known

@@ -1,4 +1,4 @@
-"""What a network makes of images before its last layer, in two dimensions."""
+"""The features before a network's last layer, in two dimensions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render(results: Results) -> Section:
         points = [_charts.Point(x, y, name) for (x, y), name in zip(evaluation.tsne.points, names, strict=True)]
         panels.append((label, _charts.cloud(points, size=PANEL)))
     text = (
-        "What enters the last layer, for test images; near is alike. Axes have no unit, and distances between clusters "
-        f"mean nothing. {' '.join([*reasons, _shown.CHOICE])}"
+        "The last layer's inputs for test images; neighbours are similar. Axes have no unit, and distances between "
+        f"clusters mean nothing. {' '.join([*reasons, _shown.CHOICE])}"
     )
     return Section(HEADING, text, chart=_charts.panels(panels, columns=3, own_colours=True))

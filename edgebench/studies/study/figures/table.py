@@ -1,4 +1,4 @@
-"""The study's main table: how right, how large, and what the training emitted."""
+"""The study's main table: accuracy, size, and the emissions of training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def render(results: Results) -> Section:
     columns = (*COLUMNS, *(f"training CO2, g ({_origin(results, kind)})" for kind in emitted))
     rows = tuple(_row(label, variant, emitted) for label, variant in _values.labelled(results))
     carbon = f"CO2 at {_values.intensities(results)}." if emitted else f"No CO2: {_values.no_energy(results)}."
-    cut = " Sizes were cut down (--subset): accuracies are not the study's." if results.subset else ""
+    cut = " Sizes were reduced (--subset): accuracies are not comparable with the study's." if results.subset else ""
     return Section("Results", f"{_cells.SEEDS} {carbon}{cut}", ReportTable(columns, rows))
 
 
@@ -48,7 +48,7 @@ def _row(label: str, variant: VariantResults, emitted: Sequence[Provenance]) -> 
 
 
 def _file(variant: VariantResults, unit: float) -> str:
-    """Mean over seeds; they differ by the digits in the metadata at most."""
+    """Mean over seeds, which differ at most in the digits of their metadata."""
     return f"{sum(run.file_bytes for run in variant.runs) / len(variant.runs) / unit:,.3f}"
 
 

@@ -1,4 +1,4 @@
-"""What training took: energy by where it comes from, as bars with the smallest and largest run."""
+"""Energy of training by provenance, as bars with the smallest and largest run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render(results: Results) -> Section:
         if (joules := _values.over_seeds(variant, partial(_values.training_joules, provenance=provenance)))
     ]
     if not found:
-        return Section(HEADING, f"There is none: {_values.no_energy(results)}.")
+        return Section(HEADING, f"No training energy: {_values.no_energy(results)}.")
     from edgebench.studies.study.figures import _charts
 
     bars = [
@@ -33,7 +33,7 @@ def render(results: Results) -> Section:
         for label, _, provenance, joules in found
     ]
     text = (
-        "Of the training loops alone, over every training that led to a network. Bar: mean; whisker: smallest and "
+        "Training loops only, summed over every training that led to a network. Bar: mean; whisker: smallest and "
         "largest run. Energies of different provenance are not added. "
         f"CO2 at {_values.intensities(results) or 'no stated intensity'}."
     )

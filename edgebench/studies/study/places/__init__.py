@@ -1,10 +1,10 @@
-"""Where the steps of a study are made, one file each: the file's name is the scheme of `--on`.
+"""Places where the steps of a study run, one file each: the file's name is the scheme of `--on`.
 
 A plugin has one function:
 
     def open_place(address: str, jobs: int) -> Place
 
-address: what follows `scheme://` in `--on`; empty for the machine's own.
+address: what follows `scheme://` in `--on`; empty for this machine.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Files = dict[str, bytes]
 
 
 class Place(Protocol):
-    """jobs: how many steps it takes at once."""
+    """jobs: the number of steps that it runs at once."""
 
     jobs: int
 
     def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
-        """Start a step. scratch: a folder on this machine, of use to steps that are made here.
+        """Start a step. scratch: a folder on this machine, for steps that run here.
 
-        The future raises the step's UserError, and BrokenExecutor if what should make it is no longer there.
+        The future raises the step's UserError, and BrokenExecutor if the process that should make it has ended.
         """
 
     def close(self, *, now: bool) -> None:
-        """now: give up what is running."""
+        """now: abandon what is running."""
 
 
 def names() -> list[str]:
@@ -42,7 +42,7 @@ def names() -> list[str]:
 
 
 def open_place(on: str, jobs: int) -> Place:
-    """`local` or `ray://host:port`. Raises UnknownName for a scheme that is no file here."""
+    """`local` or `ray://host:port`. Raises UnknownName for an unknown scheme."""
     scheme, _, address = on.partition("://")
     place: Place = plugins.load("edgebench.studies.study.places", scheme, kind="place (--on)").open_place(address, jobs)
     return place
@@ -52,7 +52,7 @@ def open_place(on: str, jobs: int) -> Place:
 
 
 class RemoteUserError(NamedTuple):
-    """A UserError on its way between processes: pickle does not carry an exception that takes several arguments."""
+    """A UserError on its way between processes: pickle cannot carry exceptions with several arguments."""
 
     where: str
     seen: str
@@ -60,7 +60,7 @@ class RemoteUserError(NamedTuple):
 
 
 def perform_apart(step: StudyStep, parents: list[bytes], scratch: Path | None = None) -> Files | RemoteUserError:
-    """Make a step in this other process."""
+    """Make a step, in a process other than the caller's."""
     from edgebench.studies.study import steps
 
     try:
@@ -72,13 +72,13 @@ def perform_apart(step: StudyStep, parents: list[bytes], scratch: Path | None = 
 def answered(
     asked: Future[Files | RemoteUserError], is_gone: Callable[[BaseException], bool] = lambda _: False
 ) -> Future[Files]:
-    """What `perform_apart` answers, as a place has to. is_gone: whether an error is the other process's end."""
+    """The result of `perform_apart`, as `Place.submit` wants it. is_gone: whether an error means that it ended."""
     made: Future[Files] = Future()
 
     def pass_on(done: Future[Files | RemoteUserError]) -> None:
         try:
             answer = done.result()
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, the future has to pass it on
             made.set_exception(BrokenExecutor(str(error)) if is_gone(error) else error)
             return
         if isinstance(answer, RemoteUserError):

@@ -1,6 +1,6 @@
 """This machine: one step after another in this process, or several at once in worker processes.
 
-Networks that are too small to use several cores train as fast beside one another as alone: `--jobs 2` on two cores.
+Networks too small to use several cores train as fast in parallel as alone: `--jobs 2` on two cores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class InProcess:
         made: Future[Files] = Future()
         try:
             made.set_result(steps.perform(step, parents, scratch, progress))
-        except Exception as error:
+        except Exception as error:  # a future carries whatever the step raises
             made.set_exception(error)
         return made
 
@@ -43,15 +43,15 @@ class LocalWorkers:
         self.jobs = jobs
         self._pool = ProcessPoolExecutor(
             jobs,
-            # A forked child of a process that has used torch's threads hangs.
+            # A child forked after torch has used threads hangs.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
             initargs=(os.getpid(), _threads(jobs)),
         )
 
     def submit(self, step: StudyStep, parents: list[bytes], scratch: Path, progress: Progress) -> Future[Files]:
-        # Ctrl-C goes to the whole terminal; the parent decides what it means. A child inherits what is blocked, and
-        # the pool starts its children when it is given something to do.
+        # Ctrl-C reaches every process of the terminal, but only the parent decides what it means. Children inherit
+        # blocked signals, and the pool starts them when work is submitted.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return answered(self._pool.submit(perform_apart, step, parents, scratch))
@@ -66,12 +66,12 @@ class LocalWorkers:
 
 def open_place(address: str, jobs: int) -> InProcess | LocalWorkers:
     if address:
-        raise UserError("--on", f"'local' takes no address, and '{address}' was given", "Write --on local")
+        raise UserError("--on", f"'local' takes no address, but '{address}' was given", "Write --on local")
     return InProcess() if jobs == 1 else LocalWorkers(jobs)
 
 
 def _threads(jobs: int) -> int:
-    """Of each worker: what the user says for all of them, else its share of the cores."""
+    """Threads of each worker: as the user has set them, else its share of the cores."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) else max(1, (os.cpu_count() or 1) // jobs)
 
@@ -84,7 +84,7 @@ def _begin(parent: int, threads: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A killed parent cannot end its workers: they would train on for nobody."""
+    """A killed parent cannot end its workers, which would go on training for nobody."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_S)
     os._exit(1)

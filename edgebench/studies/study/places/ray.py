@@ -1,7 +1,7 @@
-"""A Ray cluster: `--on ray://head:10001`, or `--on ray://` for one that is started on this machine for the run.
+"""A Ray cluster: `--on ray://head:10001`, or `--on ray://` for one started on this machine for the run.
 
 Every machine of the cluster needs edgebench[train] of the same version and the data sets ($EDGEBENCH_DATA). Networks
-travel as bytes; nothing has to be shared but Ray. A step on a machine with a GPU gets one.
+travel as bytes; nothing else has to be shared. A step on a machine with a GPU gets one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgebench.progress import Progress
 from edgebench.studies.study.matrix import StudyStep
 from edgebench.studies.study.places import Files, answered, perform_apart
 
-# Of what Ray says: the traceback of its server may stand behind.
+# Ray's message may be followed by its server's traceback.
 LONGEST_REASON = 200
 
 # Ray's client server forks while gRPC's threads run; with gRPC's fork handlers the server of a new client died in 4 of
@@ -39,7 +39,7 @@ class Cluster:
         self._ray.shutdown()
 
     def _is_gone(self, error: BaseException) -> bool:
-        """A machine or the cluster, not an error that a step raised."""
+        """Whether a machine or the cluster was lost, as opposed to an error that a step raised."""
         known = self._ray.exceptions
         return isinstance(error, known.RayError | ConnectionError) and not isinstance(error, known.RayTaskError)
 
