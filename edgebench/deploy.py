@@ -2,7 +2,7 @@
 
     results writable? ─ connect ─ runtimes ─ job (or the one left running) ─ send files ─ start ─ follow ─ records
 
-Everything that is measured happens in the agent (device_agents/python/job.py); the host sends, waits and keeps.
+All measuring happens in the agent (device_agents/python/job.py); the host sends files, waits, and saves results.
 """
 
 from __future__ import annotations
@@ -57,30 +57,30 @@ def deploy(
     """
     progress = progress or Silent()
     book = Ledger(results, target.name)
-    for said in (said for source in wanted for said in source.feeding.said):
-        progress.say(said)
+    for remark in (remark for one in wanted for remark in one.feeding.said):
+        progress.say(remark)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
     with (
         Connection(target, progress) as link,
         HostMeter(target, plan, calibrations, progress) as meter,
-        ExitStack() as held,
+        ExitStack() as claims,
     ):
         facts = link.agent.facts()
         _check_device(facts, target)
-        fed = [source.feeding.options for source in wanted]
-        key = job_store.job_key(target, plan, [source.artifact for source in wanted], link.agent.sha256, fed)
-        held.enter_context(book.claim(key))
+        fed = [one.feeding.options for one in wanted]
+        key = job_store.job_key(target, plan, [one.artifact for one in wanted], link.agent.sha256, fed)
+        claims.enter_context(book.claim(key))
         job = book.open_job(key)
         if job:
-            progress.say(f"Going on with job {job.request.id}, which an earlier deploy left behind")
+            progress.say(f"Resuming job {job.request.id}, which an earlier deploy left behind")
         else:
             link.await_turn(wait)
-            placed = _placed(link.agent, target, wanted, progress)
-            _check_plan(plan, placed, target)
-            job = book.add(_request(key, target, plan, placed, tests))
+            runnable = _with_runtimes(link.agent, target, wanted, progress)
+            _check_plan(plan, runnable, target)
+            job = book.add(_request(key, target, plan, runnable, tests))
         meter.start(job, link.agent)
         _start(link, job, wanted, tests, meter.name, wait, progress)
-        metered = any(found.available for found in facts.meters.values())
+        metered = any(one.available for one in facts.meters.values())
         ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
         died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
@@ -97,9 +97,9 @@ def deploy(
 
 
 def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -> None:
-    """Raises UserError, which names them, unless all that was asked for was measured; stopped by Ctrl-C is no fault."""
-    known = {one.artifact.sha256 for one in records}
-    missing = [f"{s.artifact.name} (left out)" for s in wanted if s.artifact.sha256 not in known]
+    """Raises UserError naming the artifacts that were not measured; a job stopped by Ctrl-C is not an error."""
+    measured = {one.artifact.sha256 for one in records}
+    missing = [f"{one.artifact.name} (left out)" for one in wanted if one.artifact.sha256 not in measured]
     missing += [
         f"{one.artifact.name} ({_how_it_ended(one.outcome)})"
         for one in records
@@ -107,8 +107,8 @@ def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -
     ]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(wanted)} not wholly measured", "; ".join(missing),
-            "What was measured is saved. Mend these files or leave them out, then deploy again",
+            f"{len(missing)} of {len(wanted)} not fully measured", "; ".join(missing),
+            "The results so far are saved. Fix these files or leave them out, then deploy again",
         )  # fmt: skip
 
 
@@ -119,57 +119,57 @@ def _how_it_ended(outcome: Outcome) -> str:
 
 
 def _test_sets(wanted: Sequence[LocalArtifact], progress: Progress) -> dict[str, TestSet]:
-    """By the artifacts' names."""
-    load = cache(data.load)  # the artifacts of a bundle are all asked about the same images
+    """The test set of each artifact, by the artifact's name."""
+    load = cache(data.load)  # all artifacts of a bundle are tested on the same images
     with progress.step("Preparing the test images", total=len(wanted)) as step:
-        found = {}
-        for source in wanted:
-            local_artifacts.refuse_test_set(source)
-            found[source.artifact.name] = accuracy.test_set(source.artifact, load)
+        tests = {}
+        for one in wanted:
+            local_artifacts.check_test_set(one)
+            tests[one.artifact.name] = accuracy.test_set(one.artifact, load)
             step.advance()
-    return found
+    return tests
 
 
 def _check_device(facts: Facts, target: Target) -> None:
     if target.device == "cuda" and not facts.gpus:
         raise UserError(
-            f"target '{target.name}'", "no GPU here: the NVIDIA driver shows none",
-            "Use a machine with one (`nvidia-smi` must list it), or another target",
+            f"target '{target.name}'", "no GPU: the NVIDIA driver reports none",
+            "Use a machine whose GPU `nvidia-smi` lists, or another target",
         )  # fmt: skip
     if facts.emulated and not target.emulated:
         raise UserError(
-            f"target '{target.name}'", "the device says that it is an emulated machine",
-            "Add `emulated: true` to its entry: such times are never compared with real ones",
+            f"target '{target.name}'", "the device reports that it is emulated",
+            "Add `emulated: true` to its entry: its times are then never compared with those of real devices",
         )  # fmt: skip
 
 
-def _placed(
+def _with_runtimes(
     agent: Agent, target: Target, wanted: Sequence[LocalArtifact], progress: Progress
 ) -> list[tuple[LocalArtifact, WorkingRuntime]]:
-    """Each artifact with the runtime that will run it there; those that none runs are said and left out."""
-    suffixes = {Path(source.artifact.content.file).suffix for source in wanted}
-    found = provisioning.find_runtimes(agent, target, sorted(suffixes), progress)
-    placed = []
-    for source in wanted:
-        suffix = Path(source.artifact.content.file).suffix
-        if suffix in found.places:
-            local_artifacts.refuse_for(found.places[suffix].runtime, source)
-            placed.append((source, found.places[suffix]))
+    """Each artifact with the runtime that will run it there; one that no runtime can run is named and left out."""
+    suffixes = {Path(one.artifact.content.file).suffix for one in wanted}
+    choice = provisioning.find_runtimes(agent, target, sorted(suffixes), progress)
+    runnable = []
+    for one in wanted:
+        suffix = Path(one.artifact.content.file).suffix
+        if runtime := choice.by_suffix.get(suffix):
+            local_artifacts.check_runtime(one, runtime.name)
+            runnable.append((one, runtime))
         else:
-            progress.say(f"Left out: {source.artifact.name} ({found.problem(suffix)})")
-    if not placed:
-        problems = "; ".join(found.problem(suffix) for suffix in sorted(suffixes))
-        raise UserError(f"target '{target.name}'", problems, "`edgebench targets check` says what is missing")
-    return placed
+            progress.say(f"Left out: {one.artifact.name} ({choice.problem(suffix)})")
+    if not runnable:
+        problems = "; ".join(choice.problem(suffix) for suffix in sorted(suffixes))
+        raise UserError(f"target '{target.name}'", problems, "`edgebench targets check` shows what is missing")
+    return runnable
 
 
-def _check_plan(plan: Plan, placed: Sequence[tuple[LocalArtifact, WorkingRuntime]], target: Target) -> None:
-    """Of a program that only times itself nothing else can be asked, and an answer without it would be another's."""
-    asked = {"energy": plan.energy_windows, "accuracy": plan.accuracy, "a rate (duty:N)": plan.duty_hz}
-    for place in (place for _, place in placed if not provisioning.answers(place.runtime)):
-        for what in (name for name, wanted in asked.items() if wanted):
+def _check_plan(plan: Plan, runnable: Sequence[tuple[LocalArtifact, WorkingRuntime]], target: Target) -> None:
+    """A runtime that only times itself cannot do anything else; leaving that out silently would be another plan."""
+    requested = {"energy": plan.energy_windows, "accuracy": plan.accuracy, "a rate (duty:N)": plan.duty_hz}
+    for runtime in (runtime for _, runtime in runnable if not provisioning.answers(runtime.name)):
+        for what in (name for name, wanted in requested.items() if wanted):
             raise UserError(
-                f"target '{target.name}'", f"{place.runtime} tells times only, and {what} was asked for",
+                f"target '{target.name}'", f"{runtime.name} reports times only, but {what} was requested",
                 "Leave that out, or give the target another of its `runtimes`",
             )  # fmt: skip
 
@@ -178,7 +178,7 @@ def _request(
     key: str,
     target: Target,
     plan: Plan,
-    placed: Sequence[tuple[LocalArtifact, WorkingRuntime]],
+    runnable: Sequence[tuple[LocalArtifact, WorkingRuntime]],
     tests: Mapping[str, TestSet],
 ) -> Request:
     # With milliseconds: records are named after it, and a small job takes less than a second.
@@ -189,29 +189,31 @@ def _request(
         created=created,
         target=target,
         plan=plan,
-        artifacts=tuple(source.artifact for source, _ in placed),
-        specs=tuple(_spec(source, place, target, tests) for source, place in placed),
+        artifacts=tuple(one.artifact for one, _ in runnable),
+        specs=tuple(_spec(one, runtime, target, tests) for one, runtime in runnable),
         tests={name: one.test for name, one in tests.items()},
     )
 
 
-def _spec(source: LocalArtifact, place: WorkingRuntime, target: Target, tests: Mapping[str, TestSet]) -> dict[str, Any]:
-    """What the agent has to know of one artifact."""
-    artifact = source.artifact
-    answers = provisioning.answers(place.runtime)
+def _spec(
+    wanted: LocalArtifact, runtime: WorkingRuntime, target: Target, tests: Mapping[str, TestSet]
+) -> dict[str, Any]:
+    """What the agent needs to know about one artifact."""
+    artifact = wanted.artifact
+    answers = provisioning.answers(runtime.name)
     golden = artifact.golden if answers else None
     return {
         "name": artifact.name,
         "sha256": artifact.content.sha256,
         "suffix": Path(artifact.content.file).suffix,
         "companions": [(bundle.location(artifact, ref), ref.sha256) for ref in artifact.companions],
-        "runtime": place.runtime,
-        "runtime_folder": place.folder,
+        "runtime": runtime.name,
+        "runtime_folder": runtime.folder,
         "options": {
             "threads": target.threads,
             "device": target.device,
             "cpus": target.cpus,
-            **source.feeding.options,
+            **wanted.feeding.options,
         },
         "golden": golden
         and {
@@ -234,30 +236,30 @@ def _start(
     wait: bool,
     progress: Progress,
 ) -> None:
-    """Send what the device does not have, and start the job there unless it runs or ran already."""
+    """Send the files that the device lacks, and start the job unless it is already running or has ended."""
     request = job.request
     names = {artifact.name for artifact in request.artifacts}
     files = {
-        ref.sha256: source.folder / ref.file
-        for source in wanted
-        if source.artifact.name in names
-        for ref in bundle.files_of(source.artifact)
+        ref.sha256: one.folder / ref.file
+        for one in wanted
+        if one.artifact.name in names
+        for ref in bundle.files_of(one.artifact)
     }
     for name in names & tests.keys():
         files |= tests[name].files
-    link.bring(files)
+    link.send(files)
     try:
         plan = msgspec.to_builtins(request.plan)
         spec = {"id": request.id, "plan": plan, "meter": meter, "artifacts": request.specs, "owner": _owner()}
-        begun = link.start(spec, wait)
+        is_new = link.start(spec, wait)
     except AgentError:
-        job.close()  # refused: nothing was started that could be gone on with
+        job.close()  # refused: nothing was started that could be resumed
         raise
-    if begun and job.lines:
-        progress.say(f"{request.target.name} no longer knew the job; it begins anew")
+    if is_new and job.lines:
+        progress.say(f"{request.target.name} no longer has the job; it starts again")
         job.forget_lines()
 
 
 def _owner() -> str:
-    """Whoever waits for the device is told."""
+    """Shown to others who wait for the device."""
     return f"{getpass.getuser()}@{socket.gethostname()}"

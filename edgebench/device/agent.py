@@ -1,6 +1,6 @@
-"""The agent seen from the host: talk to it. PROTOCOL.md says what is said, arrival.py how it comes there.
+"""The agent as the host sees it: requests and answers (PROTOCOL.md). arrival.py starts it on the device.
 
-What it says is untrusted: `wire` limits it, the types below say what fits, and each wait has a deadline.
+Its answers are untrusted: `wire` limits their size, the types below define their form, and each wait has a deadline.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgebench.files.plain_text import plain
 from edgebench.progress import Progress, Silent
 from edgebench.schema.facts import Facts
 
-# A person is told so often that the agent is still at work on a request.
+# While the agent works on a long request, the user hears about it this often.
 SAY_AGAIN_S = 30.0
 _FRAME = 1 << 18
 _ALIVE = b'{"alive":'
@@ -37,21 +37,21 @@ _T = TypeVar("_T")
 
 
 class DeviceBusy(AgentError):
-    """The device measures for somebody else."""
+    """The device is measuring for another user."""
 
     def __init__(self, where: str, holder: Holder) -> None:
-        super().__init__(where, f"it is busy: {holder}", "Wait for that with --wait, or use another board")
+        super().__init__(where, f"it is busy: {holder}", "Wait for its end with --wait, or use another board")
         self.holder = holder
 
 
 class Silence(LinkLost):
-    """The connection is there, and nothing comes."""
+    """The connection exists, but nothing arrives."""
 
 
 class Agent:
     """One connection to an agent; close() it.
 
-    Raises Unreachable and AgentError when it starts, LinkLost whenever the connection ends unasked or falls silent.
+    Raises Unreachable or AgentError when it starts, and LinkLost whenever the connection breaks or falls silent.
     """
 
     def __init__(self, transport: Transport | AgentTransport, where: str, progress: Progress | None = None) -> None:
@@ -64,13 +64,13 @@ class Agent:
         self._wire: Wire | None = None
         try:
             transport.connect(self._progress)
-            arrived: RunningAgent = start_agent(transport, where, self._tell_silence)
-        except BaseException:
+            running: RunningAgent = start_agent(transport, where, self._say_silence)
+        except BaseException:  # whatever it is, Ctrl-C included: no connection stays open
             transport.close()
             raise
-        self._wire = arrived.wire
-        self.sha256 = arrived.sha256
-        self.boot = arrived.hello.boot
+        self._wire = running.wire
+        self.sha256 = running.sha256
+        self.boot = running.hello.boot
 
     def close(self) -> None:
         if self._wire:
@@ -86,35 +86,35 @@ class Agent:
         answer = self._ask(request, patience.looking(len(names)))
         found = self._convert(answer, dict[str, RuntimeOnDevice])
         if set(found) != set(names):
-            raise self._unfit(f"runtimes {sorted(found)} where {sorted(names)} were asked for")
+            raise self._unfit(f"runtimes {sorted(found)}, but {sorted(names)} were requested")
         return found
 
     def install(self, name: str, wheels: Mapping[str, Path]) -> None:
-        """wheels: {sha256: path}, which are there."""
+        """wheels: {sha256: path}, already on the device."""
         self._ask({"do": "install", "name": name, "wheels": list(wheels)}, patience.unpacking(wheels.values()))
 
     def missing(self, files: Mapping[str, Path]) -> list[str]:
-        """Which of {sha256: path} the device does not have, or has with another content."""
+        """Those of {sha256: path} that the device lacks, or has with other content."""
         sizes = {sha256: path.stat().st_size for sha256, path in files.items()}
         answer = self._ask({"do": "missing", "blobs": sizes}, patience.hashing(sum(sizes.values())))
         found = self._convert(answer, list[str])
         if len(set(found)) < len(found) or not set(found) <= files.keys():
-            raise self._unfit("it misses files that nobody spoke of")
+            raise self._unfit("it lists files that were not in the request")
         return found
 
     def send(self, files: Sequence[tuple[str, Path]]) -> None:
-        """Send the content of (sha256, path) pairs, each from where an earlier try ended; the agent checks each."""
+        """Send the content of (sha256, path) pairs, each resumed where an earlier try ended; the agent checks each."""
         for sha256, path in files:
-            resumed = self._send(sha256, path)
-            if resumed:  # what was there of it was wrong, and is gone
+            is_wrong = self._send(sha256, path)
+            if is_wrong:  # the agent has deleted the part of the earlier try
                 self._send(sha256, path)
 
     def busy(self) -> Holder | None:
-        """Whom the device measures for, if it measures."""
+        """Who the device is measuring for, if anyone."""
         return self._convert(self._ask({"do": "busy"}), Holder | None)  # type: ignore[arg-type]
 
     def start(self, job: Mapping[str, Any]) -> bool:
-        """Start a job; False if the device has it already, running or ended. Raises DeviceBusy."""
+        """Start a job; False if the device already has it, running or ended. Raises DeviceBusy."""
         answer = self._convert(self._ask({"do": "start", "job": dict(job)}), Started)
         if answer.busy:
             raise DeviceBusy(self.where, answer.busy)
@@ -122,7 +122,7 @@ class Agent:
         return answer.started
 
     def tail(self, job: str, line: int, allowance: Allowance | None = None) -> Iterator[bytes | Tail]:
-        """Every journal line from number `line` on as it is written, then one Tail."""
+        """Every journal line from number `line` on, as it is written, then one Tail."""
         self._job_runs = True
         allowance = allowance or Allowance()
         watchdog = Watchdog(self.where, self._progress)
@@ -132,7 +132,7 @@ class Agent:
             if text.startswith(b'{"n":'):
                 number = _NUMBER.match(text)
                 if number is None or int(number[1]) != line:
-                    raise self._unfit(f"a journal line {plain(text[:40].decode(errors='replace'))}, due is {line}")
+                    raise self._unfit(f"journal line {plain(text[:40].decode(errors='replace'))}, but {line} is due")
                 line += 1
                 if over := allowance.over(text):
                     raise self._unfit(over)
@@ -147,7 +147,7 @@ class Agent:
             return
 
     def interrupt(self) -> None:
-        """End the present `tail`, which still gives the lines that are on their way: to ask something in between."""
+        """End the current `tail`, which still yields the lines in transit, so that another request can be made."""
         self._write({"do": "clock"})
         self._interruptions += 1
 
@@ -155,11 +155,11 @@ class Agent:
         return self._convert(self._ask({"do": "clock"}), Clock)
 
     def enough(self, job: str) -> None:
-        """No more energy windows for the meter here."""
+        """Ask for no more energy windows: the meter on this machine has seen enough."""
         self._ask({"do": "enough", "job": job})
 
     def stop(self, job: str) -> None:
-        """Ask a job to end after its present round."""
+        """Ask a job to end after its current round."""
         self._ask({"do": "stop", "job": job})
 
     def forget(self, job: str) -> None:
@@ -169,17 +169,17 @@ class Agent:
     # ------------------------------------------------------------------ messages
 
     def _send(self, sha256: str, path: Path) -> bool:
-        """True if what was there of an earlier try proved to be wrong. Frames: what is sent is never a request."""
+        """True if the part from an earlier try was wrong. Content goes in frames, so it is never read as a request."""
         size = path.stat().st_size
         request = {"do": "receive", "sha256": sha256, "size": size}
         ready = self._convert(self._ask(request, patience.receiving(size)), Ready)
         if not 0 <= ready.have <= size:
-            raise self._unfit(f"{ready.have} bytes of a file of {size}")
+            raise self._unfit(f"it has {ready.have} bytes of a file of {size}")
         assert self._wire is not None
         try:
             with path.open("rb") as stream:
                 stream.seek(ready.have)
-                # The agent says early if it cannot take more.
+                # The agent answers early if it cannot take more.
                 while not (early := self._early()) and (piece := stream.read(_FRAME)):
                     self._wire.write(b'{"bytes":%d}\n' % len(piece) + piece)
             self._wire.write(b'{"bytes":0}\n')
@@ -194,19 +194,19 @@ class Agent:
             if ready.have:
                 return True
             raise AgentError(
-                self.where, f"{path.name} arrived with another content", "Is the board's disk or memory failing?"
+                self.where, f"{path.name} arrived with other content", "Is the board's disk or memory failing?"
             )
         return False
 
     def _early(self) -> bytes:
-        """An answer that is there before all is sent, b"" if there is none; signs of life are none."""
+        """An answer that arrives before all is sent, else b""; signs of life are not answers."""
         assert self._wire is not None
         if not self._wire.pending():
             return b""
         line = self._wire.line(wire.MAX_ANSWER_BYTES)
         if not line.startswith(_ALIVE):
             return line
-        self._patience.goes_on()  # what was sent before has been taken
+        self._patience.goes_on()  # the agent has taken what was sent before
         self._patience.hears(self._alive(line))
         return b""
 
@@ -230,7 +230,7 @@ class Agent:
 
     def _read_line(self, max_bytes: int, watchdog: Watchdog | None = None) -> bytes:
         assert self._wire is not None
-        started, told = time.monotonic(), 0.0
+        started, said_s = time.monotonic(), 0.0
         while True:
             try:
                 line = self._wire.line(max_bytes, wire.JOURNAL_SILENCE_MAX_S if watchdog else None)
@@ -245,15 +245,15 @@ class Agent:
             if watchdog:
                 watchdog.hears(self._alive(line))
                 continue
-            waited = time.monotonic() - started
+            waited_s = time.monotonic() - started
             try:
-                self._patience.hears(self._alive(line), waited)
+                self._patience.hears(self._alive(line), waited_s)
             except Unfit as error:
                 raise self._unfit(error) from None
-            if waited > told + SAY_AGAIN_S:
-                told = waited
-                so_far = f"{duration(waited)} so far, {self._patience}"
-                self._progress.say(f"{self.where}: it is still at work on {self._asked}, {so_far}")
+            if waited_s > said_s + SAY_AGAIN_S:
+                said_s = waited_s
+                so_far = f"{duration(waited_s)} so far, {self._patience}"
+                self._progress.say(f"{self.where}: still working on {self._asked}, {so_far}")
 
     def _alive(self, line: bytes) -> Alive:
         return self._convert(self._parse(line)["alive"], Alive)
@@ -272,7 +272,7 @@ class Agent:
             raise self._unfit(f"neither an answer nor an error: {str(answer)[:80]}")
         if isinstance(answer.get("remedy"), str):
             raise AgentError(self.where, answer["error"], answer["remedy"])
-        raise AgentError(self.where, f"the agent says: {answer['error']}", "See its files in the `workdir` there")
+        raise AgentError(self.where, f"the agent says: {answer['error']}", "See its files in `workdir` on the device")
 
     def _convert(self, answer: Any, type_: type[_T]) -> _T:
         try:
@@ -282,12 +282,12 @@ class Agent:
 
     def _unfit(self, why: object) -> AgentError:
         return AgentError(
-            self.where, f"the agent's answer to {self._asked} cannot be used ({why})",
+            self.where, f"the agent's answer to {self._asked} is not usable ({why})",
             "Is another program answering there? If not, report this as a bug",
         )  # fmt: skip
 
     def _silent(self, error: Quiet) -> Silence:
-        return Silence(self.where, f"nothing heard for {error} (asked for {self._asked})", self._what_goes_on())
+        return Silence(self.where, f"silent for {error} (waiting for {self._asked})", self._what_goes_on())
 
     def _link_lost(self) -> LinkLost:
         assert self._wire is not None
@@ -295,10 +295,10 @@ class Agent:
 
     def _what_goes_on(self) -> str:
         if self._asked == "'start'":
-            return "Whether the job was started is not known; deploy again, which goes on with it if it was"
+            return "It is unknown whether the job was started; deploy again, which resumes it if it was"
         if not self._job_runs:
             return "Nothing was started there; deploy again"
-        return f"A job was running there at {time.strftime('%H:%M')}; deploy again to go on with it"
+        return f"A job was running there at {time.strftime('%H:%M')}; deploy again to resume it"
 
-    def _tell_silence(self, seconds: float) -> None:
-        self._progress.say(f"{self.where}: nothing heard for {seconds:.0f} s (asked for {self._asked})")
+    def _say_silence(self, seconds: float) -> None:
+        self._progress.say(f"{self.where}: silent for {seconds:.0f} s (waiting for {self._asked})")

@@ -1,4 +1,4 @@
-"""The agent as one file: what is sent to a device that has only python3."""
+"""The agent as one file, for devices that have only python3."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 @cache
 def build_zipapp() -> bytes:
-    """The same bytes for the same sources, so that its hash is its version."""
+    """The same bytes for the same sources, so that the hash serves as version."""
     source = Path(device_agents.__file__).parent / "python"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -32,8 +32,8 @@ def build_zipapp() -> bytes:
 
 
 def as_sent(source: str) -> str:
-    """Without comments, docstrings and types: nobody reads them on a device, and they are half of the bytes. What is
-    left keeps its line, so that tracebacks hold.
+    """Without comments, docstrings and types: nobody reads them on a device, and they are half of the bytes. Line numbers
+    stay the same, for tracebacks.
     """
     lines = [line.encode() for line in source.splitlines()]
     for (first, start), (last, end), left in sorted(_cuts(source), reverse=True):

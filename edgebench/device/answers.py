@@ -1,4 +1,4 @@
-"""What an agent answers, as far as it is no journal: the types that its answers have to fit."""
+"""The types of an agent's answers, except those of the journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class RuntimeOnDevice(msgspec.Struct, frozen=True):
-    """What a probe found: the runtime in `folder` ("" is the device's own), or the problem."""
+    """What a probe found: the runtime in `folder` ("" is the device's own), or the problem with it."""
 
     folder: str = ""
     facts: dict[str, str] = {}
@@ -18,7 +18,7 @@ class RuntimeOnDevice(msgspec.Struct, frozen=True):
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """Why the agent stopped sending lines. died: the job's process is gone without a last line; reason: if known."""
+    """Why the agent stopped sending lines. died: the job's process ended without a last line. reason: if known."""
 
     tail: Literal["ended", "died", "interrupted"]
     stderr: list[str] = []
@@ -26,7 +26,7 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Whose job the device measures: who started it, from where, how long ago, and its artifacts."""
+    """Whose job the device is measuring: who started it, from where, how long ago, and its artifacts."""
 
     owner: str = ""
     age_s: float = 0.0
@@ -34,7 +34,7 @@ class Holder(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         what = ", ".join(self.runs[:3]) + (" ..." if len(self.runs) > 3 else "")
-        return f"{self.owner or 'somebody'} has been measuring {what or 'there'} for {duration(self.age_s)}"
+        return f"{self.owner or 'someone'} has been measuring {what or 'there'} for {duration(self.age_s)}"
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -43,21 +43,21 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """When a question arrived there and when its answer left, on the device's monotonic clock."""
+    """When a request arrived at the device and when its answer left, on the device's monotonic clock."""
 
     received_ns: Nanoseconds
     sent_ns: Nanoseconds
 
 
 class Alive(msgspec.Struct, frozen=True):
-    """did: how much of a request is done; stopped: the number of a process of the job that a signal holds, if any."""
+    """did: how much of a request is done. stopped: pid of a process of the job that a signal has stopped, if any."""
 
     did: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     stopped: int | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """So many bytes of a file are there already."""
+    """How many bytes of a file the device already has."""
 
     have: int
 

@@ -1,4 +1,4 @@
-"""How an agent comes to a device: started if its file is there and right, brought if not, and its hello read.
+"""Starts the agent on a device: sends its file if it is missing or damaged, and reads its hello.
 
 start ── hello
   └─ missing or damaged ── put ── start ── hello
@@ -22,17 +22,17 @@ from edgebench.device import wire
 from edgebench.device.agent_zipapp import build_zipapp
 from edgebench.device.transports import EXIT_NO_AGENT, EXIT_NO_PYTHON, AgentTransport, Transport
 from edgebench.device.transports.ssh import remote_path
-from edgebench.device.wire import Ended, Quiet, Tell, Unfit, Wire
+from edgebench.device.wire import Ended, OnSilence, Quiet, Unfit, Wire
 from edgebench.errors import AgentError, LinkLost
 from edgebench.files.plain_text import plain
 
-# A weak board takes five seconds to start Python and to compile the agent.
+# A slow board takes five seconds to start Python and to compile the agent.
 HELLO_MAX_S = 25.0
 _NOISE_MAX_BYTES = 1 << 16
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """boot: which start of the device this is; error: why the agent cannot work there."""
+    """boot: identifies the device's current boot. error: why the agent cannot work there."""
 
     hello: int
     python: str = ""
@@ -47,50 +47,50 @@ class RunningAgent:
     sha256: str
 
 
-def start_agent(transport: Transport | AgentTransport, where: str, tell: Tell) -> RunningAgent:
-    """A session whose hello fits. Raises AgentError or LinkLost; what was started is closed then."""
+def start_agent(transport: Transport | AgentTransport, where: str, on_silence: OnSilence) -> RunningAgent:
+    """An agent with a valid hello. Raises AgentError or LinkLost, and then leaves nothing running."""
     if isinstance(transport, AgentTransport):
-        return _greeted(_Starting(Wire(transport.session(), tell), where), "", transport.sha256)
+        return _greeted(_StartingAgent(Wire(transport.session(), on_silence), where), "", transport.sha256)
     zipapp = build_zipapp()
     sha256 = hashlib.sha256(zipapp).hexdigest()
     path = f"{transport.workdir}/agent-{sha256[:16]}.pyz"
     try:
-        return _greeted(_start(transport, path, sha256, where, tell), transport.python, sha256)
+        return _greeted(_start(transport, path, sha256, where, on_silence), transport.python, sha256)
     except _NotThere:
-        _bring(transport, zipapp, path)
-        return _greeted(_start(transport, path, sha256, where, tell), transport.python, sha256)
+        _put(transport, zipapp, path)
+        return _greeted(_start(transport, path, sha256, where, on_silence), transport.python, sha256)
 
 
 class _NotThere(AgentError):
-    """Its file is missing there, or has another content."""
+    """The agent's file is missing on the device, or has other content."""
 
 
-def _greeted(process: _Starting, python: str, sha256: str) -> RunningAgent:
+def _greeted(process: _StartingAgent, python: str, sha256: str) -> RunningAgent:
     try:
         return RunningAgent(process.wire, _fitting(process, process.hello(), python), sha256)
-    except BaseException:
+    except BaseException:  # whatever it is, Ctrl-C included: no process stays behind
         process.wire.close()
         raise
 
 
-def _start(transport: Transport, path: str, sha256: str, where: str, tell: Tell) -> _Starting:
+def _start(transport: Transport, path: str, sha256: str, where: str, on_silence: OnSilence) -> _StartingAgent:
     python = remote_path(transport.python)
     process = transport.run(
         f"command -v {python} >/dev/null || exit {EXIT_NO_PYTHON}; exec {python} -I -c {shlex.quote(source('start'))} "
         f"{remote_path(path)} {sha256} session {remote_path(transport.workdir)}"
     )
-    return _Starting(Wire(process, tell, getattr(transport, "patience", 1.0)), where)
+    return _StartingAgent(Wire(process, on_silence, getattr(transport, "patience", 1.0)), where)
 
 
-def _bring(transport: Transport, zipapp: bytes, path: str) -> None:
+def _put(transport: Transport, zipapp: bytes, path: str) -> None:
     with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
         file = Path(folder) / os.path.basename(path)  # noqa: PTH119  a path on the device
         file.write_bytes(zipapp)
         transport.put(file, path)
 
 
-class _Starting:
-    """A process whose hello is awaited. What a login script prints before it is noise, shown if no hello comes."""
+class _StartingAgent:
+    """A process whose hello is awaited. What login scripts print before it is noise, shown if there is no hello."""
 
     def __init__(self, wire_: Wire, where: str) -> None:
         self.wire = wire_
@@ -109,7 +109,7 @@ class _Starting:
                     return msgspec.convert(wire.parse(line), Hello)
                 seen += len(line) + 1
                 if seen > _NOISE_MAX_BYTES:
-                    raise Unfit(f"{seen >> 10} KB before its first word")
+                    raise Unfit(f"{seen >> 10} KB of other output before its hello")
                 self._noise = (self._noise + line + b"\n")[-2000:]
         except Ended:
             return None
@@ -120,34 +120,33 @@ class _Starting:
             ) from None  # fmt: skip
         except (Unfit, msgspec.ValidationError) as error:
             raise AgentError(
-                self.where, f"what answers there is no agent of edgebench: {error}",
-                "Look at `python` and `workdir` in targets.yaml, and at what the login scripts there print",
+                self.where, f"the program that answers is not an edgebench agent: {error}",
+                "Check `python` and `workdir` in targets.yaml, and what the login scripts there print",
             ) from None  # fmt: skip
 
     def last_words(self) -> str:
-        """Of stderr or, if it is silent, of the noise."""
-        said = self.wire.last_words()
-        return f"{said}{self._heard()}"
+        """The last line of stderr, and of the noise."""
+        return f"{self.wire.last_words()}{self._heard()}"
 
     def _heard(self) -> str:
         lines = [line for line in self._noise.decode(errors="replace").splitlines() if line.strip()]
         return f" (it printed: {plain(lines[-1][:200])})" if lines else ""
 
 
-def _fitting(process: _Starting, hello: Hello | None, python: str) -> Hello:
+def _fitting(process: _StartingAgent, hello: Hello | None, python: str) -> Hello:
     where = process.where
     if hello is None:
         code = process.wire.exit_code()
         if code == EXIT_NO_AGENT:
-            raise _NotThere(where, "the agent's file is damaged as soon as it is there", "Is the board's disk failing?")
+            raise _NotThere(where, "the agent's file is damaged on arrival", "Is the board's disk failing?")
         if code == EXIT_NO_PYTHON:
-            raise AgentError(where, f"there is no '{python}'", "Install it (apt: python3), or set `python`")
+            raise AgentError(where, f"'{python}' is not installed", "Install it (apt: python3), or set `python`")
         raise AgentError(where, f"the agent did not start: {process.last_words()}", f"Try: {python} --version")
     if hello.hello == 0:
-        said = hello.python or "too old"
-        raise AgentError(where, f"'{python}' is {said}", "The agent needs Python >= 3.9; set `python`")
+        version = hello.python or "too old"
+        raise AgentError(where, f"'{python}' is {version}", "The agent needs Python >= 3.9; set `python`")
     if hello.error:
-        raise AgentError(where, hello.error, "Free space there, or set `workdir` in targets.yaml")
+        raise AgentError(where, hello.error, "Free up space there, or set `workdir` in targets.yaml")
     if hello.hello != PROTOCOL:
         raise AgentError(where, f"it speaks protocol {hello.hello}, not {PROTOCOL}", "Report this as a bug")
     return hello

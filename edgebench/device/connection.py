@@ -1,4 +1,4 @@
-"""The connection to a target's agent while a job runs, and how to get another one when it breaks."""
+"""The connection to a target's agent while a job runs, renewed when it breaks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgebench.schema.targets import Target
 
 RECONNECT_S = 120.0
 RECONNECT_PAUSE_S = 2.0
-# Whoever waits for a connection hears so often why there is none.
+# How often the user hears why there is still no connection.
 SAY_AGAIN_S = 30.0
-# A link that is cut again and again while a file is sent.
+# For a link that is cut again and again while files are sent.
 SEND_TRIES = 5
 WAIT_POLL_S = 5.0
 
@@ -38,7 +38,7 @@ class Connection:
         self.agent.close()
 
     def renew(self) -> None:
-        """Connect again, for at most RECONNECT_S; raises what the last try said, and when it was heard of last."""
+        """Connect again, trying for RECONNECT_S. Raises LinkLost with the last error and the time of last contact."""
         boot, heard = self.agent.boot, time.strftime("%H:%M:%S")
         self.agent.close()
         started = said = time.monotonic()
@@ -51,18 +51,17 @@ class Connection:
                 if now - started > RECONNECT_S:
                     raise LinkLost(
                         error.where, f"{error.seen}; no connection for {now - started:.0f} s",
-                        f"It was last heard of at {heard}. When it answers again: deploy again, which goes on where "
-                        "it can",
+                        f"The last contact was at {heard}. Deploy again when it answers: deploy resumes where it can",
                     ) from error  # fmt: skip
                 if now - said > SAY_AGAIN_S:
                     said = now
                     self._progress.say(f"Still no connection after {now - started:.0f} s: {error.seen}")
                 time.sleep(RECONNECT_PAUSE_S)
         if boot and self.agent.boot and boot != self.agent.boot:
-            self._progress.say(f"{self._target.name} was restarted meanwhile")
+            self._progress.say(f"{self._target.name} has been restarted")
 
-    def bring(self, files: Mapping[str, Path]) -> None:
-        """Send those of {sha256: path} that are not there whole; a link that is cut is taken up again."""
+    def send(self, files: Mapping[str, Path]) -> None:
+        """Send those of {sha256: path} that the device lacks, over as many connections as that takes."""
         for tries in range(1, SEND_TRIES + 1):
             try:
                 self._send_missing(files)
@@ -70,31 +69,31 @@ class Connection:
             except LinkLost as lost:
                 if tries == SEND_TRIES:
                     raise
-                self._progress.say(f"{lost.seen}. Connecting again, to go on sending ...")
+                self._progress.say(f"{lost.seen}. Reconnecting to resume sending ...")
                 self.renew()
 
     def start(self, job: Mapping[str, Any], wait: bool) -> bool:
-        """Agent.start, asked again where the link was lost meanwhile: a job is started once, however often that is."""
+        """Agent.start, repeated if the link is lost: a job is only started once, however often it is requested."""
         for _ in range(SEND_TRIES):
             try:
                 return self.agent.start(job)
             except LinkLost as lost:
-                self._progress.say(f"{lost.seen}. Connecting again ...")
+                self._progress.say(f"{lost.seen}. Reconnecting ...")
                 self.renew()
             except DeviceBusy:
                 self.await_turn(wait)
         return self.agent.start(job)
 
     def await_turn(self, wait: bool) -> None:
-        """Raises DeviceBusy if the device measures for somebody else; wait: until it does not, saying so."""
-        told = ""
+        """Raises DeviceBusy if the device is measuring for another user. wait: until that has ended, and say so."""
+        announced = ""
         while holder := self.agent.busy():
             if not wait:
                 raise DeviceBusy(f"target '{self._target.name}'", holder)
             who = f"{holder.owner} {holder.runs}"
-            if who != told:
-                told = who
-                self._progress.say(f"{self._target.name} is busy: {holder}. Waiting for the end of that ...")
+            if who != announced:
+                announced = who
+                self._progress.say(f"{self._target.name} is busy: {holder}. Waiting for that to end ...")
             time.sleep(WAIT_POLL_S)
 
     def _send_missing(self, files: Mapping[str, Path]) -> None:

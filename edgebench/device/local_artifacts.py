@@ -1,4 +1,4 @@
-"""What is sent to a device: artifacts of bundles and loose files, all of their parts, and how they are fed."""
+"""Artifacts on this machine that are sent to a device: of bundles or loose files, with all parts and their inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgebench.schema.bundle import Artifact
 
 @dataclass(frozen=True)
 class LocalArtifact:
-    """An artifact and the folder its files are in. custom: operators that its runtime may not have."""
+    """An artifact and the folder of its files. custom: operators that its runtime may lack."""
 
     artifact: Artifact
     folder: Path
@@ -27,17 +27,17 @@ class LocalArtifact:
     custom: tuple[str, ...] = ()
 
 
-# Custom operators that every build of LiteRT has, and those of MediaPipe that XNNPACK has.
-_EVERYWHERE = (
+# Custom operators in every build of LiteRT, and those of MediaPipe in XNNPACK.
+_ALWAYS_AVAILABLE = (
     *("TFLite_Detection_PostProcess", "Mfcc", "AudioSpectrogram"),
     *("Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"),
 )
 
 
 def artifacts_at(paths: Iterable[Path], wanted: Wish = Wish()) -> list[LocalArtifact]:  # noqa: B008  (it has no state)
-    """The artifacts of bundles (folders) and of loose model files, every file checked, each name once.
+    """The artifacts of bundles (folders) and of loose model files: every file checked, every name unique.
 
-    Raises UserError before anything is sent: for what is no model, lacks a part, or is not known how to be fed.
+    Raises UserError for a file that is not a model, lacks a part, or leaves open what its inputs are.
     """
     found: list[tuple[LocalArtifact, ModelFile | None]] = []
     for path in paths:
@@ -51,11 +51,11 @@ def artifacts_at(paths: Iterable[Path], wanted: Wish = Wish()) -> list[LocalArti
     looked_into = [model for _, model in found if model]
     if len(looked_into) == len(found):
         feeding.refuse_unused(wanted, looked_into)
-    return _with_unique_names([_fed(source, model, wanted) for source, model in found])
+    return _with_unique_names([_fed(one, model, wanted) for one, model in found])
 
 
 def _check_parts(folder: Path, artifact: Artifact, model: ModelFile | None) -> None:
-    """Raises BadFile for a file of a bundle whose weights are in files that the bundle does not name."""
+    """Raises BadFile for an artifact with external weights that the bundle does not list."""
     named = {PurePosixPath(bundle.location(artifact, ref)) for ref in artifact.companions}
     for location in model.external if model else ():
         if PurePosixPath(location) not in named:
@@ -66,40 +66,42 @@ def _check_parts(folder: Path, artifact: Artifact, model: ModelFile | None) -> N
 
 
 def whole(path: Path, artifact: Artifact, model: ModelFile) -> Artifact:
-    """A loose file with the files that its weights are in. Raises BadFile if one is missing."""
+    """The artifact of a loose file with the files of its external weights. Raises BadFile if one is missing."""
     others = modelfile.companions(path, model)
     refs = [msgspec.structs.replace(bundle.file_ref(one.path.parent, one.path), file=one.location) for one in others]
     return msgspec.structs.replace(artifact, companions=tuple(refs))
 
 
-def refuse_for(runtime: str, source: LocalArtifact) -> None:
-    """Raises UserError for what a runtime cannot be given."""
-    if source.artifact.companions and runtime.endswith("-web"):
+def check_runtime(local: LocalArtifact, runtime: str) -> None:
+    """Raises UserError if the runtime cannot run the artifact."""
+    artifact = local.artifact
+    if artifact.companions and runtime.endswith("-web"):
         raise UserError(
-            source.artifact.name,
-            f"its weights are in {source.artifact.companions[0].file}, and a page in a browser loads one file only",
+            artifact.name,
+            f"its weights are in {artifact.companions[0].file}, and a page in a browser loads only one file",
             "Put them into the .onnx file: onnx.save(onnx.load(FILE), OTHER_FILE)",
         )
-    custom = [name for name in source.custom if name not in _EVERYWHERE]
+    custom = [name for name in local.custom if name not in _ALWAYS_AVAILABLE]
     if custom and runtime == "litert-web":
-        # Seen with @litertjs/core 2.5.3: it loads them, and times what it does not run.
+        # Seen with @litertjs/core 2.5.3: it loads such models, and times them without running these operators.
         raise UserError(
-            source.artifact.name,
-            f"its operator {plain_excerpt(custom[0])} is a custom one, which LiteRT in a browser times without running",
+            artifact.name,
+            f"{plain_excerpt(custom[0])} is a custom operator, which LiteRT in a browser times without running it",
             "Export the network without it, or measure it on the phone over adb with `agent: native`",
         )
 
 
-def refuse_test_set(source: LocalArtifact) -> None:
-    """Raises UserError where images of a test set are not what is fed."""
-    if not _fits(source.artifact, source.feeding):
+def check_test_set(local: LocalArtifact) -> None:
+    """Raises UserError if --shape asks for other inputs than the images of the test set."""
+    if not _fits(local.artifact, local.feeding):
         raise UserError(
-            "--accuracy", f"{source.artifact.name} is fed other sizes than those of its images", "Leave --shape out"
-        )
+            "--accuracy", f"--shape gives {local.artifact.name} other sizes than those of its test images",
+            "Leave --shape out",
+        )  # fmt: skip
 
 
 def _fits(artifact: Artifact, fed: Feeding) -> bool:
-    """Whether an exported file is fed what it was exported for."""
+    """Whether the inputs have the sizes that the file was exported for."""
     return all(fed.shapes.get(one.name, one.shape) == one.shape for one in artifact.inputs)
 
 
@@ -111,30 +113,30 @@ def _loose(path: Path) -> tuple[LocalArtifact, ModelFile | None]:
     return LocalArtifact(whole(path, artifact, model), path.parent, custom=model.custom), model
 
 
-def _fed(source: LocalArtifact, model: ModelFile | None, wanted: Wish) -> LocalArtifact:
-    path = source.folder / source.artifact.content.file
+def _fed(local: LocalArtifact, model: ModelFile | None, wanted: Wish) -> LocalArtifact:
+    path = local.folder / local.artifact.content.file
     if model is None:
-        # Only its runtime knows what it takes.
-        return replace(source, feeding=Feeding(dict(wanted.shapes)))
+        # Only its runtime knows its inputs.
+        return replace(local, feeding=Feeding(dict(wanted.shapes)))
     settled = feeding.settle(path, model, wanted)
-    artifact = source.artifact
+    artifact = local.artifact
     if artifact.golden is None or _fits(artifact, settled):
-        return replace(source, feeding=settled)
-    # Its golden inputs are of the size that it was exported for.
-    said = f"{artifact.name}: its golden inputs have other sizes than --shape; its answers are not checked"
+        return replace(local, feeding=settled)
+    # Golden inputs have the size that the file was exported for.
+    remark = f"{artifact.name}: its golden inputs have other sizes than --shape; its outputs are not checked"
     unchecked = msgspec.structs.replace(artifact, golden=None)
-    return replace(source, artifact=unchecked, feeding=replace(settled, said=(*settled.said, said)))
+    return replace(local, artifact=unchecked, feeding=replace(settled, said=(*settled.said, remark)))
 
 
 def _with_unique_names(found: Sequence[LocalArtifact]) -> list[LocalArtifact]:
-    """Records are named after artifacts: a second one of the same name gets a number."""
+    """Records are named after artifacts: a second artifact of the same name gets a number."""
     seen: dict[str, int] = {}
     unique = []
-    for source in found:
-        name = source.artifact.name
+    for local in found:
+        name = local.artifact.name
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
-            renamed = msgspec.structs.replace(source.artifact, name=f"{name}-{seen[name]}")
-            source = replace(source, artifact=renamed)
-        unique.append(source)
+            renamed = msgspec.structs.replace(local.artifact, name=f"{name}-{seen[name]}")
+            local = replace(local, artifact=renamed)
+        unique.append(local)
     return unique

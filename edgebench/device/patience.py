@@ -1,7 +1,7 @@
-"""How long an answer is waited for: as long as the agent shows that it gets on, within what was asked of it.
+"""How long to wait for an answer: as long as the agent reports progress, within the size of the request.
 
-A sign of life says how much of the request is done (PROTOCOL.md). That rises, and to what was asked for at most; where
-it does not rise for STALLED_S, or all of it takes longer than on the slowest board, the wait ends.
+A sign of life says how much of the request is done (PROTOCOL.md): a number that only rises, up to the request's size.
+The wait ends if it does not rise for STALLED_S, or if the request takes longer than on the slowest board.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from edgebench.progress import Progress
 
 STALLED_S = 25.0
 REQUEST_MAX_S = 600.0
-# What the slowest board reads, hashes and writes, and what the slowest link carries.
+# The slowest board (reading, hashing and writing) and the slowest link.
 BOARD_BYTES_PER_S, LINK_BYTES_PER_S = 200_000.0, 20_000.0
-# A job whose processes are stopped is waited for so long.
+# How long to wait for a job whose processes are stopped by a signal.
 STOPPED_MAX_S = 60.0
 # Importing a runtime and loading a tiny model.
 LOOK_S = 120.0
@@ -29,7 +29,7 @@ LOOK_S = 120.0
 
 @dataclass(frozen=True)
 class Work:
-    """What a request asks for: so many units, as the agent counts them, and the seconds that they may take."""
+    """The size of a request, in the units that the agent counts, and the seconds that it may take."""
 
     units: int = 0
     seconds: float = 0.0
@@ -40,12 +40,12 @@ def hashing(size: int) -> Work:
 
 
 def receiving(size: int) -> Work:
-    """Its bytes arrive, and are hashed."""
+    """The bytes are received, then hashed."""
     return Work(2 * size, 2 * size / LINK_BYTES_PER_S)
 
 
 def unpacking(wheels: Iterable[Path]) -> Work:
-    """Wheels are hashed, unpacked, and what was unpacked is hashed."""
+    """Wheels are hashed and unpacked, and the unpacked files are hashed."""
     units = 0
     for path in wheels:
         with zipfile.ZipFile(path) as wheel:
@@ -59,7 +59,7 @@ def looking(runtimes: int) -> Work:
 
 
 class Patience:
-    """With one request, whose signs of life it hears; times: every deadline is so many times as long."""
+    """For one request, by its signs of life. times: factor for every deadline."""
 
     def __init__(self, work: Work, times: float) -> None:
         self._work = work
@@ -68,30 +68,30 @@ class Patience:
         self.goes_on()
 
     def goes_on(self) -> None:
-        """It got on, as is seen here."""
+        """The host itself has seen progress."""
         self._risen_s = time.monotonic()
 
     def hears(self, alive: Alive, waited_s: float = 0.0) -> None:
-        """Raises Unfit where there is nothing to wait for any longer."""
+        """Raises Unfit when waiting longer is pointless."""
         if alive.did > self._work.units:
-            raise Unfit(f"it says that it did {alive.did} of {self._work.units}")
+            raise Unfit(f"it reports {alive.did} of {self._work.units} done")
         if alive.did < self._did:
-            raise Unfit(f"it says that it did {alive.did} of {self._work.units}, and before {self._did}")
+            raise Unfit(f"it reports {alive.did} of {self._work.units} done, after {self._did}")
         if alive.did > self._did:
             self._did = alive.did
             self.goes_on()
         stalled_s = time.monotonic() - self._risen_s
         if stalled_s > STALLED_S * self._times:
-            raise Unfit(f"it has been at work on that for {duration(stalled_s)} without getting on")
+            raise Unfit(f"it has worked on that for {duration(stalled_s)} without progress")
         if waited_s > min(STALLED_S + self._work.seconds, REQUEST_MAX_S) * self._times:
-            raise Unfit(f"it has been at work on that for {duration(waited_s)}, {self}")
+            raise Unfit(f"it has worked on that for {duration(waited_s)}, {self}")
 
     def __str__(self) -> str:
-        return f"{self._did / self._work.units:.0%} done" if self._work.units else "nothing to be seen of it"
+        return f"{self._did / self._work.units:.0%} done" if self._work.units else "without a sign of progress"
 
 
 class Watchdog:
-    """Hears what the session says of a quiet job: whom a signal holds is said, and not waited for endlessly."""
+    """Watches the signs of life of a quiet job: says if a signal has stopped a process, and does not wait endlessly."""
 
     def __init__(self, where: str, progress: Progress) -> None:
         self._where = where
@@ -105,11 +105,11 @@ class Watchdog:
         if self._since is None:
             self._since = time.monotonic()
             self._progress.say(
-                f"{self._where}: its process {alive.stopped} is stopped (SIGSTOP); there, `kill -CONT {alive.stopped}` "
-                "lets it go on"
+                f"{self._where}: its process {alive.stopped} is stopped (SIGSTOP); `kill -CONT {alive.stopped}` on the "
+                "device continues it"
             )
         if time.monotonic() - self._since > STOPPED_MAX_S:
             raise AgentError(
                 self._where, f"the job's process {alive.stopped} has been stopped (SIGSTOP) for {STOPPED_MAX_S:.0f} s",
-                f"There: kill -CONT {alive.stopped}; then deploy again to go on with the job",
+                f"On the device: kill -CONT {alive.stopped}; then deploy again to resume the job",
             )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Finds the runtimes on a device, and brings those that it lacks: wheels found here, unpacked there.
+"""Finds the runtimes on a device, and installs those that it lacks: wheels downloaded here, unpacked there.
 
-The device needs no internet, no pip and no compiler. Wheels are asked for without their dependencies: a runtime's
-file names all that inference needs, and the agent proves it by loading a model.
+The device needs no internet, no pip and no compiler. Wheels are downloaded without their dependencies: the runtime's
+module lists all that inference needs, and the agent proves it by loading a model.
 """
 
 from __future__ import annotations
@@ -35,80 +35,80 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class WorkingRuntime:
-    """A runtime that was seen to work on the device; folder "" is the device's own installation."""
+    """A runtime that loaded a model on the device; folder "" is the device's own installation."""
 
-    runtime: str
+    name: str
     folder: str
 
 
 @dataclass(frozen=True)
 class RuntimeChoice:
-    """The runtime for each suffix that can be run, and why each of the others cannot."""
+    """The runtime for each file suffix that the device can run, and the problems with the others."""
 
-    places: dict[str, WorkingRuntime]
+    by_suffix: dict[str, WorkingRuntime]
     problems: dict[str, list[str]]
 
     def problem(self, suffix: str) -> str:
-        return "; ".join(self.problems.get(suffix, [])) or f"none of its runtimes reads {suffix}"
+        return "; ".join(self.problems.get(suffix, [])) or f"none of its runtimes reads {suffix} files"
 
 
 def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress) -> RuntimeChoice:
-    """For each suffix the first of the target's runtimes that works there, brought if it has to be."""
+    """For each suffix the first of the target's runtimes that works there, installed if need be."""
     candidates = {name: _runtime_module(name) for name in target.runtimes}
     wanted = [name for name, module in candidates.items() if module.SUFFIX in suffixes]
-    found = RuntimeChoice({}, {})
+    choice = RuntimeChoice({}, {})
     with progress.step(f"Looking for runtimes on {target.name}"):
-        looked = look(agent, target, wanted)
+        found = look(agent, target, wanted)
     for name in wanted:
         suffix = candidates[name].SUFFIX
-        if suffix in found.places:
+        if suffix in choice.by_suffix:
             continue
-        here = looked[name]
-        if _program(name, target) or (here.problem and can_bring(name, target)):
-            here = _bring(agent, target, name, here, progress)
-        if here.problem:
-            found.problems.setdefault(suffix, []).append(f"{name}: {here.problem}")
+        runtime = found[name]
+        if _program(name, target) or (runtime.problem and can_install(name, target)):
+            runtime = _install(agent, target, name, runtime, progress)
+        if runtime.problem:
+            choice.problems.setdefault(suffix, []).append(f"{name}: {runtime.problem}")
         else:
-            found.places[suffix] = WorkingRuntime(name, here.folder)
-    return found
+            choice.by_suffix[suffix] = WorkingRuntime(name, runtime.folder)
+    return choice
 
 
 def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, RuntimeOnDevice]:
-    """What the device says of each runtime. Raises UnknownName here, where the listing is."""
+    """What the device reports about each runtime. Raises UnknownName here, where the names can be listed."""
     for name in names:
         _runtime_module(name)
     return agent.runtimes(names, {"threads": target.threads, "device": target.device, "cpus": target.cpus})
 
 
-def can_bring(name: str, target: Target) -> bool:
-    """Whether there are wheels to try; those of a GPU are gigabytes and stay the user's to install."""
+def can_install(name: str, target: Target) -> bool:
+    """Whether there are wheels to try; those for a GPU are gigabytes, so users install them themselves."""
     return target.device == "cpu" and bool(_runtime_module(name).WHEELS or _program(name, target))
 
 
 def answers(name: str) -> bool:
-    """Whether a runtime shows its outputs, and is held by the agent; of one that times itself nothing else is known."""
+    """Whether a runtime shows its outputs; one that times itself shows nothing else."""
     return getattr(_runtime_module(name), "ANSWERS", True)
 
 
 def _program(name: str, target: Target) -> Path | None:
-    """The user's own file of a runtime that is a program."""
+    """The user's file of a runtime that is a program."""
     key = getattr(_runtime_module(name), "PROGRAM", "")
     given = getattr(target, key) if key else ""
     return Path(given).expanduser() if given else None
 
 
-def _bring(agent: Agent, target: Target, name: str, here: RuntimeOnDevice, progress: Progress) -> RuntimeOnDevice:
-    """Send and unpack a runtime; the answer of a second look, or the first one's problem if there is no wheel."""
+def _install(agent: Agent, target: Target, name: str, before: RuntimeOnDevice, progress: Progress) -> RuntimeOnDevice:
+    """Send and unpack a runtime and probe it again; without a wheel, its problem before is returned."""
     try:
         with progress.step(f"Finding {name} for {target.name}"):
             program, module = _program(name, target), _runtime_module(name)
             wheels = [_packed(program, module.PROGRAM)] if program else wheels_for(module.WHEELS, agent.facts())
     except NoWheel as error:
-        return RuntimeOnDevice(problem=f"{here.problem}; {error.seen}")
+        return RuntimeOnDevice(problem=f"{before.problem}; {error.seen}")
     files = {_sha256(wheel): wheel for wheel in wheels}
     missing = agent.missing(files)
     size = sum(files[sha256].stat().st_size for sha256 in missing)
-    with progress.step(f"Bringing {name} to {target.name}, {size / 1e6:.0f} MB", total=len(missing) + 1) as step:
+    with progress.step(f"Installing {name} on {target.name}, {size / 1e6:.0f} MB", total=len(missing) + 1) as step:
         for sha256 in missing:
             agent.send([(sha256, files[sha256])])
             step.advance()
@@ -118,9 +118,9 @@ def _bring(agent: Agent, target: Target, name: str, here: RuntimeOnDevice, progr
 
 
 def _packed(program: Path, key: str) -> Path:
-    """A program as what the agent unpacks, under the name that its runtime looks for."""
+    """A program in the archive that the agent unpacks, under the name that its runtime looks for."""
     if not program.is_file():
-        raise UserError("runtime", f"there is no file {program}", f"Mend `{key}` in targets.yaml")
+        raise UserError("runtime", f"{program} does not exist", f"Correct `{key}` in targets.yaml")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as out:
         out.writestr(zipfile.ZipInfo(key, _EPOCH), program.read_bytes())
@@ -136,7 +136,7 @@ class NoWheel(UserError):
 
 
 def wheels_for(packages: Mapping[str, str], facts: Facts) -> list[Path]:
-    """One uncompressed wheel per {package: version rule}, for the device of `facts`; from the cache where it is."""
+    """One uncompressed wheel per {package: version rule}, for the device of `facts`; from the cache if possible."""
     platform = Platform(facts)
     folder = cache.folder() / "wheels" / platform.name
     with cache.writing():
@@ -145,14 +145,14 @@ def wheels_for(packages: Mapping[str, str], facts: Facts) -> list[Path]:
 
 
 class Platform:
-    """What pip has to know of a device to choose wheels for it."""
+    """What pip needs to know about a device to choose wheels for it."""
 
     def __init__(self, facts: Facts) -> None:
         version = re.match(r"(\d+)\.(\d+)", facts.python or "")
         libc = re.fullmatch(r"glibc 2\.(\d+)(\.\d+)?", facts.libc or "")
         if not version or not libc or not facts.machine:
             raise NoWheel(
-                "runtime", f"no wheels for {facts.machine}, Python {facts.python}, {facts.libc}",
+                "runtime", f"there are no wheels for {facts.machine}, Python {facts.python}, {facts.libc}",
                 "Install the runtime on the device yourself",
             )  # fmt: skip
         self.python = f"{version[1]}.{version[2]}"
@@ -162,7 +162,7 @@ class Platform:
 
 
 def _wheel(requirement: str, platform: Platform, folder: Path) -> Path:
-    """The cached wheel of one requirement; its name carries the requirement, so that a new rule is a new file."""
+    """The cached wheel of one requirement; the requirement is in its name, so that a new rule is a new file."""
     key = hashlib.sha256(requirement.encode()).hexdigest()[:8]
     cached = sorted(folder.glob(f"*.{key}.whl"))
     if cached:
@@ -202,7 +202,7 @@ def _download(requirement: str, platform: Platform, folder: Path) -> Path:
 
 
 def _store_uncompressed(wheel: Path, destination: Path) -> None:
-    """The same wheel without compression: inflating is what a weak processor spends most of an install on."""
+    """The same wheel uncompressed: decompression is most of the time of an installation on a weak processor."""
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as out:
         for name in sorted(source.namelist()):
             out.writestr(zipfile.ZipInfo(name, _EPOCH), source.read(name))

@@ -1,4 +1,4 @@
-"""check(): reach a device and say what it is, what is missing, and how to mend it."""
+"""check(): reach a device and report what it is, what is missing, and how to fix that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgebench.schema.targets import Target
 
 @dataclass(frozen=True)
 class CheckedTarget:
-    """What was found. `hints` are the things that would make its numbers better or possible."""
+    """What was found. hints: what would make measurements there possible or better."""
 
     target: Target
     facts: Facts
@@ -25,8 +25,8 @@ class CheckedTarget:
 
     @property
     def ready(self) -> bool:
-        """Whether `deploy` can run something there: a runtime is there, or will be brought."""
-        return any(not here.problem or self._will_be_brought(name) for name, here in self.runtimes.items())
+        """Whether `deploy` can run something there: a runtime works, or deploy will install one."""
+        return any(not one.problem or self._will_be_installed(name) for name, one in self.runtimes.items())
 
     def lines(self) -> Iterator[str]:
         facts = self.facts
@@ -43,26 +43,27 @@ class CheckedTarget:
         ):
             if value:
                 yield f"  {name:12} {value}"
-        for name, here in self.runtimes.items():
-            if not here.problem:
-                yield f"  {name:12} {here.facts.get('version', '')} {'(brought by edgebench)' if here.folder else ''}"
-            elif self._will_be_brought(name):
-                yield f"  {name:12} not there; `edgebench deploy` brings it"
+        for name, runtime in self.runtimes.items():
+            if not runtime.problem:
+                origin = "(installed by edgebench)" if runtime.folder else ""
+                yield f"  {name:12} {runtime.facts.get('version', '')} {origin}"
+            elif self._will_be_installed(name):
+                yield f"  {name:12} not installed; `edgebench deploy` installs it"
             else:
-                yield f"  {name:12} not there: {here.problem}"
+                yield f"  {name:12} not available: {runtime.problem}"
         for name, meter in facts.meters.items():
             readable = f"readable{'; ' if meter.note else ''}{meter.note}" if meter.available else f"no: {meter.note}"
             yield f"  energy       {name} {readable}"
         for hint in self.hints:
             yield f"  hint: {hint}"
-        yield "ready" if self.ready else "not ready: no runtime works on it"
+        yield "ready" if self.ready else "not ready: no runtime works there"
 
-    def _will_be_brought(self, name: str) -> bool:
-        return provisioning.can_bring(name, self.target)
+    def _will_be_installed(self, name: str) -> bool:
+        return provisioning.can_install(name, self.target)
 
 
 def check(target: Target, *, progress: Progress) -> CheckedTarget:
-    """Raises Unreachable or AgentError with the remedy if there is nothing to talk to."""
+    """Raises Unreachable or AgentError, with the remedy, if no agent can be reached."""
     agent = Agent(open_transport(target), f"target '{target.name}'", progress)
     try:
         with progress.step(f"Looking at {target.name}"):
@@ -76,7 +77,7 @@ def check(target: Target, *, progress: Progress) -> CheckedTarget:
 def _hints(facts: Facts) -> Iterator[str]:
     if facts.governor and facts.governor != "performance":
         yield (
-            f"governor is '{facts.governor}': short measurements see the clock ramp up; "
+            f"governor is '{facts.governor}': in short measurements the clock is still ramping up; "
             "for steady numbers: echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
         )
     if facts.throttled:

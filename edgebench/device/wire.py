@@ -1,4 +1,4 @@
-"""Lines from a process that may be anything: limits on what is read, a deadline on every wait, nothing taken on trust.
+"""Lines from an untrusted process: limits on what is read, a deadline for every wait.
 
 Wire         the pipes of one process: write, line, last words
 parse        one line as JSON of a known depth, with finite numbers and text that a terminal may be shown
@@ -19,13 +19,13 @@ from typing import IO, Any
 
 from edgebench.files.plain_text import plain
 
-# The longest that an agent means to send: the outputs of golden inputs, 6 MB (device_agents/python/job.py), and rounds
-# of ten seconds of the shortest values that are not made blocks, 3 MB.
+# An agent's longest lines: the outputs for golden inputs, 6 MB (device_agents/python/job.py), and rounds of ten seconds
+# of the shortest values that are not timed in blocks, 3 MB.
 MAX_LINE_BYTES = 8 << 20
 MAX_ANSWER_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
-# A person is told after so long, and it ends after so long; an agent that is at work says so every five seconds.
+# Silence is reported after the first, and ends the wait after the second; a working agent gives a sign every 5 s.
 SILENCE_SAID_S = 10.0
 SILENCE_MAX_S = 25.0
 JOURNAL_SILENCE_MAX_S = 12.0
@@ -34,31 +34,31 @@ _LAST_WORDS = 2000
 
 
 class Ended(Exception):
-    """The process is gone, or the way to it."""
+    """The process has ended, or the connection to it."""
 
 
 class Quiet(Exception):
-    """Nothing came for as long as one may wait; or nothing was taken."""
+    """Nothing arrived, or nothing was taken, before the deadline."""
 
 
 class Unfit(ValueError):
-    """What came is not what may come: why."""
+    """What arrived breaks the protocol; the text says how."""
 
 
-Tell = Callable[[float], None]
+OnSilence = Callable[[float], None]
 
 
 class Wire:
-    """The pipes of one process; stderr is read all the time, so that a talkative one is not held up by it."""
+    """The pipes of one process; stderr is read all the time, so that a full pipe never blocks the process."""
 
-    def __init__(self, process: Any, tell: Tell | None = None, patience: float = 1.0) -> None:
-        """tell: called with the seconds of silence after SILENCE_SAID_S, once for each wait.
+    def __init__(self, process: Any, on_silence: OnSilence | None = None, patience: float = 1.0) -> None:
+        """on_silence: called with the seconds of silence after SILENCE_SAID_S, once for each wait.
 
-        patience: every deadline is so many times as long, for a machine whose own clock runs so much slower.
+        patience: factor for every deadline, for a machine whose own clock runs that much slower.
         """
         self.patience = patience
         self._process = process
-        self._tell = tell
+        self._on_silence = on_silence
         self._buffer = bytearray()
         self._searched = 0
         self._said = b""
@@ -96,13 +96,13 @@ class Wire:
             self._buffer += piece
 
     def pending(self) -> bool:
-        """Whether something has come that was not read."""
+        """Whether something has arrived that was not read yet."""
         if self._buffer:
             return True
         return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def write(self, data: bytes) -> None:
-        """All of it. Raises Ended, and Quiet where nothing is taken for SILENCE_MAX_S."""
+        """Write all of it. Raises Ended, and Quiet if nothing is taken for SILENCE_MAX_S."""
         view = memoryview(data)
         while view:
             self._await(self._process.stdin, writing=True, started=time.monotonic(), deadline_s=SILENCE_MAX_S)
@@ -114,7 +114,7 @@ class Wire:
                 raise Ended from error
 
     def last_words(self) -> str:
-        """What the process said on stderr before it ended, or its exit code."""
+        """The last line of stderr, or else the exit code."""
         code: int | None = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout=2)
@@ -123,10 +123,10 @@ class Wire:
         said = [line for line in self._said.decode(errors="replace").splitlines() if line.strip()]
         if said:
             return plain(said[-1])
-        return f"exit code {code}" if code is not None else "it says nothing more and does not end"
+        return f"exit code {code}" if code is not None else "it is silent and does not exit"
 
     def exit_code(self) -> int | None:
-        """None if it does not end."""
+        """None if it does not exit."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             return int(self._process.wait(timeout=5))
         return None
@@ -144,20 +144,20 @@ class Wire:
             self._listener.join(timeout=1)
 
     def _await(self, stream: IO[bytes], *, writing: bool, started: float, deadline_s: float) -> None:
-        told = False
+        is_said = False
         deadline_s, said_s = deadline_s * self.patience, SILENCE_SAID_S * self.patience
         while True:
             waited = time.monotonic() - started
             if waited >= deadline_s:
                 raise Quiet(f"{deadline_s:.0f} s")
-            until = deadline_s if told or waited >= said_s else min(said_s, deadline_s)
+            until = deadline_s if is_said or waited >= said_s else min(said_s, deadline_s)
             files: tuple[list[Any], list[Any]] = ([], [stream]) if writing else ([stream], [])
             if any(select.select(*files, [], max(0.0, until - waited))[:2]):
                 return
-            if not told and time.monotonic() - started < deadline_s:
-                told = True
-                if self._tell:
-                    self._tell(time.monotonic() - started)
+            if not is_said and time.monotonic() - started < deadline_s:
+                is_said = True
+                if self._on_silence:
+                    self._on_silence(time.monotonic() - started)
 
     def _listen(self, stderr: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -171,7 +171,7 @@ class Wire:
 
 
 def parse(line: bytes) -> Any:
-    """Raises Unfit for what is no JSON, too deep, or holds a number that is none or has no end."""
+    """Raises Unfit for invalid JSON, for too many levels, and for numbers that are not finite or too large."""
     try:
         value = json.loads(line, parse_constant=_no_number, parse_int=_integer, parse_float=_float)
     except RecursionError:
@@ -179,12 +179,12 @@ def parse(line: bytes) -> Any:
     except UnicodeDecodeError:
         raise Unfit("text that is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise Unfit(f"no JSON ({error.msg} at character {error.pos + 1})") from None
+        raise Unfit(f"invalid JSON ({error.msg} at character {error.pos + 1})") from None
     return checked(value)
 
 
 def checked(value: Any, depth: int = 0) -> Any:
-    """The value with its texts made `plain`. Raises Unfit for what is too deep or no finite number."""
+    """The value with its texts made `plain`. Raises Unfit as `parse` does."""
     if depth > MAX_DEPTH:
         raise Unfit(f"JSON that is more than {MAX_DEPTH} levels deep")
     if isinstance(value, str):
@@ -201,11 +201,11 @@ def checked(value: Any, depth: int = 0) -> Any:
 
 
 def _no_number(name: str) -> float:
-    raise Unfit(f"{name}, which is no number in JSON")
+    raise Unfit(f"{name}, which is not a number in JSON")
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20:  # before it is made into a number, which takes the square of its length
+    if len(text) > 20:  # conversion takes time that grows with the square of the length
         raise Unfit("a whole number of more than 64 bits")
     return int(text)
 

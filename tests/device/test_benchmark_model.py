@@ -143,13 +143,13 @@ def test_a_tool_that_does_not_run_there_is_said_before_anything_is_measured(
 
 
 def test_a_tool_that_is_not_there(tool: Path, relu_bundle: Path, tiny_plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no file .*nowhere. Mend `benchmark_model` in targets.yaml"):
+    with pytest.raises(UserError, match="nowhere does not exist. Correct `benchmark_model` in targets.yaml"):
         measure(here(tmp_path / "nowhere"), relu_bundle, tiny_plan, tmp_path)
     without = msgspec.structs.replace(here(tool), benchmark_model="")
     with pytest.raises(UserError, match="give its file as `benchmark_model` in targets.yaml"):
         measure(without, relu_bundle, tiny_plan, tmp_path)
     told = "\n".join(target_check.check(here(tool), progress=Silent()).lines())
-    assert "benchmark-model not there; `edgebench deploy` brings it" in told
+    assert "benchmark-model not installed; `edgebench deploy` installs it" in told
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_it_cannot_tell_is_refused(
 ) -> None:
     plan = msgspec.structs.replace(tiny_plan, **what)
     sources = [one for one in deploy.artifacts_at([relu_bundle]) if one.artifact.format == "tflite"]
-    with pytest.raises(UserError, match=f"benchmark-model tells times only, and {said} was asked for"):
+    with pytest.raises(UserError, match=f"benchmark-model reports times only, but {said} was requested"):
         deploy.deploy(here(tool), sources, plan, tmp_path / "results")
 
 

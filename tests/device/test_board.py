@@ -222,7 +222,7 @@ def test_check_says_what_is_there(machine: EmulatedMachine, tmp_path: Path) -> N
     )
     done = run_cli("targets", "check", "board", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Raspberry Pi 4" in done.stdout and "(brought by edgebench)" in done.stdout and "Cortex-A72" in done.stdout
+    assert "Raspberry Pi 4" in done.stdout and "(installed by edgebench)" in done.stdout and "Cortex-A72" in done.stdout
 
 
 def test_the_shipped_targets_name_the_machine_that_emulate_makes() -> None:

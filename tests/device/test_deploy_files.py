@@ -121,11 +121,11 @@ def test_a_bundle_is_fed_other_sizes_without_its_golden_inputs(tiny_plan: Plan, 
     onnx_fp32 = next(one for one in found if one.artifact.name.endswith("onnx-fp32"))
     others = [one for one in found if one.artifact.format == "tflite"]
     assert onnx_fp32.artifact.golden is None and all(one.artifact.golden for one in others)
-    assert "its answers are not checked" in onnx_fp32.feeding.said[0]
+    assert "its outputs are not checked" in onnx_fp32.feeding.said[0]
     (one,) = deploy.deploy(HERE, [onnx_fp32], tiny_plan, tmp_path / "results")
     assert_timed(one)
     assert one.batch == 4 and one.golden is None
-    with pytest.raises(UserError, match="--accuracy: .* is fed other sizes than those of its images"):
+    with pytest.raises(UserError, match="--accuracy: --shape gives .* other sizes than those of its test images"):
         deploy.deploy(HERE, [onnx_fp32], with_accuracy(tiny_plan), tmp_path / "results")
 
 

@@ -152,7 +152,7 @@ def test_hellos(data: bytes, seed: int) -> None:
 
 def _greet(data: bytes) -> None:
     wired = Wire(Said(data))
-    starting = arrival._Starting(wired, "board")
+    starting = arrival._StartingAgent(wired, "board")
     try:
         arrival._fitting(starting, starting.hello(), "python3")
     except (AgentError, LinkLost) as error:

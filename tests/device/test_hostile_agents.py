@@ -40,17 +40,17 @@ LONG = {
     "receive": 'answer(list(until("missing")["blobs"])); until("receive")', "install": 'until("install", has=False)',
 }  # fmt: skip
 PEERS = (
-    Peer("endless first line", "for_ever(b'x' * 65536)", "no agent of edgebench: a line of more than 1 MB"),
-    Peer("endless noise", "for_ever(b'welcome\\n' * 8192)", r"64 KB before its first word"),
-    Peer("no hello", "sleep(99)", "did not say hello within 2 s", "nothing heard for 0 s (asked for its hello)"),
+    Peer("endless first line", "for_ever(b'x' * 65536)", "not an edgebench agent: a line of more than 1 MB"),
+    Peer("endless noise", "for_ever(b'welcome\\n' * 8192)", r"64 KB of other output before its hello"),
+    Peer("no hello", "sleep(99)", "did not say hello within 2 s", "silent for 0 s (waiting for its hello)"),
     Peer("hello without a version", "raw(b'{\"hello\": 0}\\n'); sleep(99)", "needs Python >= 3.9"),
-    Peer("hello of another kind", "raw(b'{\"hello\": [1]}\\n'); sleep(99)", "no agent of edgebench: Expected `int`"),
+    Peer("hello of another kind", "raw(b'{\"hello\": [1]}\\n'); sleep(99)", "not an edgebench agent: Expected `int`"),
     Peer("deep hello", "raw(b'{\"hello\":' + b'[' * 100_000 + b'\\n')", "more than 32 levels deep"),
-    Peer("endless answer", "hello(); ask(); for_ever(b'1' * 65536)", "answer to 'facts' cannot be used"),
+    Peer("endless answer", "hello(); ask(); for_ever(b'1' * 65536)", "answer to 'facts' is not usable"),
     Peer("deep answer", "hello(); ask(); raw(b'{\"ok\":' + b'[' * 100_000 + b']' * 100_000 + b'}\\n'); sleep(9)",
          "levels deep"),
     Peer("no number", "hello(); ask(); raw(b'{\"ok\": {\"temperature_c\": NaN}}\\n'); sleep(9)",
-         "NaN, which is no number"),
+         "NaN, which is not a number"),
     Peer("number without end", "hello(); ask(); raw(b'{\"ok\":{\"cores\": 1' + b'0' * 400 + b'}}\\n'); sleep(9)",
          "more than 64 bits"),
     Peer("float without end", "hello(); ask(); raw(b'{\"ok\":{\"temperature_c\": 1e400}}\\n'); sleep(9)", "not finite"),
@@ -67,12 +67,12 @@ PEERS = (
                 answer({name: {} for name in request["names"]})
             else:
                 answer({} if request["do"] == "facts" else None)
-        """, "it misses files that nobody spoke of"),
+        """, "it lists files that were not in the request"),
     Peer("runtimes that nobody asked for", """
         hello()
         while True:
             answer({"runtimes": {"evil": {}}, "facts": FACTS}.get(ask()["do"]))
-        """, "cannot be used"),
+        """, "is not usable"),
     Peer("started by nobody", """
         hello()
         while True:
@@ -80,7 +80,7 @@ PEERS = (
             do = request["do"]
             answer({"facts": FACTS, "missing": [], "start": 17}.get(do)
                    if do != "runtimes" else {name: {} for name in request["names"]})
-        """, "answer to 'start' cannot be used"),
+        """, "answer to 'start' is not usable"),
     Peer("endless journal line", "hello(); until_tail(); raw(b'{\"n\":0,'); for_ever(b'1' * 65536)",
          "a line of more than 8 MB"),
     Peer("endless journal", """
@@ -100,8 +100,9 @@ PEERS = (
             n += 1
         """, "more than measuring can write in that time"),
     Peer("line numbers that leap", "hello(); until_tail(); raw(b'{\"n\":0,\"a\":1}\\n{\"n\":2,\"a\":1}\\n'); sleep(9)",
-         "a journal line .* due is 1"),
-    Peer("the same line for ever", "hello(); until_tail(); for_ever(b'{\"n\":0,\"event\":\"job\"}\\n')", "due is 1"),
+         "journal line .*, but 1 is due"),
+    Peer("the same line for ever", "hello(); until_tail(); for_ever(b'{\"n\":0,\"event\":\"job\"}\\n')",
+         "but 1 is due"),
     Peer("deep journal line", """
         hello()
         until_tail()
@@ -118,11 +119,11 @@ PEERS = (
             ask()
             answer({"received_ns": 1, "sent_ns": 2})
         """, "does not fit the protocol"),
-    Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "nothing heard for 1 s .asked for 'tail'",
-         "nothing heard for 0 s"),
+    Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "silent for 1 s .waiting for 'tail'",
+         "silent for 0 s"),
     Peer("alive and nothing else", "hello(); ask()\nwhile True:\n    raw(b'{\"alive\": {}}\\n')\n    sleep(0.1)",
-         "it has been at work on that for .* without getting on", "it is still at work on 'facts'"),
-    Peer("alive in no known way", "hello(); until_tail(); raw(b'{\"alive\": NaN}\\n'); sleep(9)", "no number"),
+         "it has worked on that for .* without progress", "still working on 'facts'"),
+    Peer("alive in no known way", "hello(); until_tail(); raw(b'{\"alive\": NaN}\\n'); sleep(9)", "not a number"),
     Peer("a tail that is stopped for ever", """
         hello()
         until_tail()
@@ -135,16 +136,16 @@ PEERS = (
          "the connection ended"),
     Peer("last words of 300 MB", "hello(); ask(); os.close(0); [os.write(2, b'no\\n' * 9999) for _ in range(9999)]",
          "the connection ended: no"),
-    *(Peer(f"at work on '{do}' for ever", f"hello(); {so_far}; at_work(0)",
-           f"answer to '{do}' cannot be used .it has been at work on that for .* without getting on",
-           f"it is still at work on '{do}'") for do, so_far in LONG.items()),
+    *(Peer(f"working on '{do}' for ever", f"hello(); {so_far}; at_work(0)",
+           f"answer to '{do}' is not usable .it has worked on that for .* without progress",
+           f"still working on '{do}'") for do, so_far in LONG.items()),
     *(Peer(f"more done of '{do}' than was asked for", f"hello(); {so_far}; at_work(1, 1 << 40)",
-           r"it says that it did 1099511627776 of \d+\)") for do, so_far in LONG.items()),
+           r"it reports 1099511627776 of \d+ done") for do, so_far in LONG.items()),
     *(Peer(f"less done of '{do}' than before", f"hello(); {so_far}; at_work(7, 6)",
-           r"it says that it did 6 of \d+, and before 7") for do, so_far in LONG.items()),
+           r"it reports 6 of \d+ done, after 7") for do, so_far in LONG.items()),
     Peer("at work in the smallest of steps", "hello(); until('runtimes'); at_work(*range(100))",
-         r"it has been at work on that for \d+ s, 0% done", "it is still at work on 'runtimes'"),
-    Peer("less done than nothing", "hello(); until('missing'); at_work(-1)", "cannot be used"),
+         r"it has worked on that for \d+ s, 0% done", "still working on 'runtimes'"),
+    Peer("less done than nothing", "hello(); until('missing'); at_work(-1)", "is not usable"),
     Peer("escapes in an error", "hello(); ask(); raw(b'{\"error\": \"\\\\u001b[2Jboo\\\\u202e\"}\\n'); sleep(9)",
          r"the agent says: \u241b\[2Jboo\ufffd"),
     Peer("escapes in last words", "hello(); ask(); os.write(2, b'\\x1b]0;owned\\x07'); sys.exit(3)",

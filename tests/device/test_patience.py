@@ -117,7 +117,7 @@ def test_what_gets_on_is_waited_for_and_what_does_not_is_not(clock: Clock, times
     clock.now_s += 24 * times
     waiting.hears(Alive(did=50_000_000))
     clock.now_s += 2 * times
-    with pytest.raises(Unfit, match="without getting on"):
+    with pytest.raises(Unfit, match="without progress"):
         waiting.hears(Alive(did=50_000_000))
 
 

@@ -152,7 +152,7 @@ def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan:
 
 def test_weights_beside_the_graph_are_refused_in_one_sentence(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     sources = deploy.artifacts_at([odd_models.outside(tmp_path / "a.onnx")])
-    with pytest.raises(UserError, match=r"weights are in a\.onnx\.data, and a page in a browser loads one file only"):
+    with pytest.raises(UserError, match=r"weights are in a\.onnx\.data, and a page in a browser loads only one file"):
         deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
 
 

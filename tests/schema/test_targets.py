@@ -162,7 +162,7 @@ def test_an_unknown_transport_is_answered_with_a_guess() -> None:
 
 def test_an_unknown_runtime_is_answered_with_a_guess() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'tflite-runtime'"):
-        provisioning.can_bring("tflite-runtme", Target(name="mine", transport="local"))
+        provisioning.can_install("tflite-runtme", Target(name="mine", transport="local"))
 
 
 def test_ssh_without_a_host_says_what_to_add() -> None:
