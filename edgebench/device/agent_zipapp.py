@@ -32,8 +32,8 @@ def build_zipapp() -> bytes:
 
 
 def as_sent(source: str) -> str:
-    """Without comments, docstrings and types: nobody reads them on a device, and they are half of the bytes. Line numbers
-    stay the same, for tracebacks.
+    """Without comments, docstrings and types: nobody reads them on a device, and they are half of the bytes. Line
+    numbers stay the same, for tracebacks.
     """
     lines = [line.encode() for line in source.splitlines()]
     for (first, start), (last, end), left in sorted(_cuts(source), reverse=True):
