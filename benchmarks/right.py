@@ -26,8 +26,8 @@ from exporters.workers.messages import RunTask
 from exporters.workers.process import Failed, WorkerPool
 
 if TYPE_CHECKING:
-    from edgebench.analysis.stats import Estimate
     from edgebench.schema.arrays import Float32Array
+    from edgebench.schema.estimate import Estimate
 
 PLUGINS = ("onnx", "tflite")
 OURS = "edgebench"

@@ -14,6 +14,7 @@ from edgebench.analysis import (
     baselines,
     between_jobs,
     comparability,
+    energy_ratios,
     labels,
     ratios,
     record_statistics,
@@ -23,11 +24,11 @@ from edgebench.analysis import (
 from edgebench.analysis.between_jobs import Deviation
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.record_statistics import RecordStatistics
-from edgebench.analysis.stats import Estimate
-from edgebench.energy import per_inference as energy_
+from edgebench.energy import per_inference
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.schema import record_files
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
 from edgebench.schema.record_files import LoadedRecords
 
@@ -149,7 +150,7 @@ def _row(
         label=label,
         energy=energy,
         no_energy=no_energy,
-        energy_ratios=tuple(energy_.ratio(record, baseline, joules, spread) for joules in compared if baseline),
+        energy_ratios=tuple(energy_ratios.ratio(record, baseline, joules, spread) for joules in compared if baseline),
         is_baseline=is_baseline,
         ratio=ratio,
         no_ratio="" if ratio else _why_no_ratio(one, baseline),
@@ -177,6 +178,6 @@ def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
 def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
     """Joules from each meter that measured, and the reasons of the others, even if the job died before reading them."""
     if record.energy:
-        return energy_.of_record(record)
+        return per_inference.of_record(record)
     missing = [f"{name}: {one.note}" for name, one in record.facts_before.meters.items() if not one.available]
     return (), tuple(missing) or ("no meter was used",)

@@ -25,13 +25,13 @@ from edgebench import plugins
 from edgebench.analysis import between_jobs, ratios, stats
 from edgebench.analysis.between_jobs import Spread
 from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
-from edgebench.analysis.stats import Estimate
 from edgebench.deploy import artifacts_at, deploy
 from edgebench.device import provisioning, simulated
 from edgebench.device.agent import Agent
 from edgebench.device.transports import open_transport
 from edgebench.errors import UserError
 from edgebench.progress import Progress
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target

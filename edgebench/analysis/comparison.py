@@ -8,8 +8,8 @@ from functools import cached_property
 from edgebench.analysis import comparability, same_outputs, stats
 from edgebench.analysis.ratios import Ratio, RatioOutcome
 from edgebench.analysis.record_statistics import RecordStatistics
-from edgebench.analysis.stats import Estimate
 from edgebench.energy.per_inference import EnergyPerInference
+from edgebench.schema.estimate import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgebench.analysis import percentiles, stats, verdict
-from edgebench.analysis.stats import Estimate
 from edgebench.analysis.verdict import Verdict
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
 
 # Where a curve of latencies is drawn: evenly, and closer in the tail.

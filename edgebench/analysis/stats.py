@@ -19,31 +19,11 @@ import numpy as np
 
 from device_agents.python import series
 from edgebench.analysis import percentiles, warm_values
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Answers, Round
 
 _Z95 = 1.959964
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval; low and high are None where there are too few rounds or values."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def half_width(self) -> float | None:
-        """Of use only where the interval lies evenly around the value: that of a mean."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
-
-    @property
-    def reach(self) -> float | None:
-        """How far the farther end is from the value, as a fraction of it."""
-        if self.low is None or self.high is None:
-            return None
-        return max(self.value - self.low, self.high - self.value) / self.value
 
 
 def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Energy as it is read out of records: joules for an inference, how well they are known, and what may be compared.
+"""Energy of one inference, computed from a record's readings: joules, and how well they are known.
 
 gross    what the supply pays: the window's joules over its inferences
 net      without the idle power of the windows before and after the round
@@ -16,12 +16,9 @@ from dataclasses import dataclass
 
 from device_agents.python import series
 from edgebench import plugins
-from edgebench.analysis import ratios
-from edgebench.analysis.between_jobs import Spread
-from edgebench.analysis.ratios import Ratio
-from edgebench.analysis.stats import Estimate
 from edgebench.energy import coverage
 from edgebench.schema.energy_reading import EnergyReading, IdleWindow, Provenance
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 
@@ -71,7 +68,7 @@ def per_inference(reading: EnergyReading) -> EnergyPerInference | None:
     gross = [window.energy_j / window.inferences for window in reading.windows]
     gross_u = [window.u_j / window.inferences for window in reading.windows]
     common = statistics.mean(window.u_common_j / window.inferences for window in reading.windows)
-    net, net_u = ({}, []) if is_constant(reading) else _net(reading)
+    net, net_u = ({}, []) if is_constant(reading) else net_j(reading)
     idle_w = [window.mean_w for window in reading.idle]
     return EnergyPerInference(
         meter=reading.meter,
@@ -95,8 +92,8 @@ def is_constant(reading: EnergyReading) -> bool:
     return reading.scope == "ram" or max(powers_w) - min(powers_w) <= CONSTANT_SHARE * max(map(abs, powers_w))
 
 
-def _net(reading: EnergyReading) -> tuple[dict[int, float], list[float]]:
-    """({round: net joules of an inference}, what reading leaves in each), of rounds with an idle window beside them."""
+def net_j(reading: EnergyReading) -> tuple[dict[int, float], list[float]]:
+    """{round: net joules of an inference} and the standard uncertainty of each, for rounds next to an idle window."""
     idle = {window.round: window for window in reading.idle}
     net, left = {}, []
     for window in reading.windows:
@@ -171,65 +168,3 @@ def of_record(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str
         else:
             missing.append(f"{reading.source}: {why}")
     return tuple(found), tuple(missing)
-
-
-# ---------------------------------------------------------------------- ratios
-
-
-def ratio(record: Record, baseline: Record, one: EnergyPerInference, spread: Spread | None = None) -> Ratio | str:
-    """Net joules over the baseline's, of the same scope and provenance; else why there is none. Of one image where the
-    two are known to take different numbers of them at once.
-
-    In one job windows are paired by round. One meter's accuracy leaves its ratios alone; that of two meters does not.
-    spread: what two jobs differ by in latency, which joules follow.
-    """
-    why = ratios.batches_unlike(record, baseline)
-    found = why or _ratio_of_inferences(record, baseline, one, spread)
-    return found if isinstance(found, str) else ratios.of_images(found, record, baseline)
-
-
-def _ratio_of_inferences(
-    record: Record, baseline: Record, one: EnergyPerInference, spread: Spread | None
-) -> Ratio | str:
-    own = _reading(record, one.meter, one.scope)
-    bases = [reading for reading in baseline.energy if not why_none(reading)]
-    same = [base for base in bases if (base.scope, base.provenance) == (one.scope, one.provenance)]
-    if not same:
-        there = ", ".join(f"{base.scope} {base.provenance}" for base in bases) or "none"
-        return f"scope mismatch: {one.scope} {one.provenance} here, the baseline has {there}"
-    base = next((reading for reading in same if reading.meter == one.meter), same[0])
-    own_net, base_net = _net(own)[0], _net(base)[0]
-    if not own_net or not base_net or min(*own_net.values(), *base_net.values()) <= 0:
-        return "the net energy of one of the two is lost in the idle power"
-    common = sorted(own_net.keys() & base_net.keys())
-    if record.job == baseline.job and len(common) >= WINDOWS_MIN:
-        logs = [math.log(own_net[number] / base_net[number]) for number in common]
-        centre, half = statistics.mean(logs), series.mean_half_width(logs)
-        return _ratio(centre, half, paired=True)
-    sides = [[math.log(value) for value in net.values()] for net in (own_net, base_net)]
-    halves = [series.mean_half_width(side) for side in sides]
-    if not _same_meter(own, base):
-        accuracies = [reading.instrument.accuracy if reading.instrument else None for reading in (own, base)]
-        if None in accuracies:
-            return f"{own.meter} and {base.meter} measured, and nobody states how exact both of them are"
-        halves += [2 * accuracy.gain / math.sqrt(3) for accuracy in accuracies if accuracy]
-    known = [half for half in halves if half is not None]
-    half = math.hypot(*known) if len(known) == len(halves) else None
-    return _ratio(statistics.mean(sides[0]) - statistics.mean(sides[1]), half, paired=False, spread=spread)
-
-
-def _reading(record: Record, meter: str, scope: str) -> EnergyReading:
-    return next(reading for reading in record.energy if (reading.meter, reading.scope) == (meter, scope))
-
-
-def _same_meter(own: EnergyReading, base: EnergyReading) -> bool:
-    def name(reading: EnergyReading) -> tuple[str, str, str]:
-        instrument = reading.instrument
-        return reading.meter, instrument.device_id if instrument else "", instrument.port if instrument else ""
-
-    return name(own) == name(base)
-
-
-def _ratio(log_ratio: float, half: float | None, *, paired: bool, spread: Spread | None = None) -> Ratio:
-    interval = None if half is None else (log_ratio - half, log_ratio + half)
-    return ratios.from_logs(log_ratio, interval, paired=paired, spread=spread)

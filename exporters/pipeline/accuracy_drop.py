@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgebench.analysis.stats import Estimate
     from edgebench.schema.arrays import Float32Array, Int64Array
+    from edgebench.schema.estimate import Estimate
 
 # Names of notes: what was allowed and lost; and, only where more was lost, a sentence about it.
 ALLOWED, MISSED = "max_drop", "max_drop_missed"
@@ -27,7 +27,8 @@ class AccuracyDrop:
 
 
 def measured(answers: Float32Array, reference: Float32Array, labels: Int64Array, of: str) -> AccuracyDrop:
-    from edgebench.analysis.stats import Estimate, paired_difference
+    from edgebench.analysis.stats import paired_difference
+    from edgebench.schema.estimate import Estimate
 
     won = paired_difference(answers.argmax(1) == labels, reference.argmax(1) == labels)
     assert won.low is not None

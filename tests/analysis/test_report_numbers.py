@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from edgebench.analysis import stats
 from edgebench.analysis.ratios import Ratio
 from edgebench.analysis.report import _format
+from edgebench.schema.estimate import Estimate
 from tests.support.comparisons import COMPARISON
 
 
@@ -67,7 +67,7 @@ def test_a_ratio_is_a_difference_the_same_or_not_resolved() -> None:
     ],
 )
 def test_an_interval_is_shown_with_both_ends(value: float, low: float, high: float, said: str) -> None:
-    assert _format.estimate(stats.Estimate(1e3 * value, 1e3 * low, 1e3 * high)) == said
+    assert _format.estimate(Estimate(1e3 * value, 1e3 * low, 1e3 * high)) == said
 
 
 def test_a_small_ratio_is_not_rounded_to_nothing() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgebench.analysis import stats, warm_values
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Round
 from tests.support.records import PLAN, make_rounds
 

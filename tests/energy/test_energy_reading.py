@@ -16,11 +16,11 @@ from edgebench import compare
 from edgebench.analysis import verdict
 from edgebench.analysis.ratios import Ratio
 from edgebench.analysis.report import markdown
-from edgebench.analysis.stats import Estimate
 from edgebench.energy import coverage
 from edgebench.energy import per_inference as energy
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.schema.energy_reading import Accuracy, EnergyReading, Refusal
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
 from tests.support.records import make_reading, make_record
 

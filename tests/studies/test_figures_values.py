@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgebench.analysis import stats
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.history import PruningStep, TrainingCost
 from edgebench.studies.study.figures import _approaches, _cells, _devices, _ratios, _values, efficiency_index, green
 from edgebench.studies.study.results import Results, VariantResults

@@ -6,9 +6,9 @@ import math
 
 from edgebench.analysis.comparison import ComparisonRow
 from edgebench.analysis.ratios import Ratio
-from edgebench.analysis.stats import Estimate
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
+from edgebench.schema.estimate import Estimate
 
 NOTHING = "-"
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report import _format, _text
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 
 _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgebench.analysis.comparison import Comparison, ComparisonRow
-from edgebench.analysis.stats import Estimate
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.studies.study import numbers
 from edgebench.studies.study.file import Claim, Side
 from edgebench.studies.study.numbers import ClaimNumber, NotMeasured

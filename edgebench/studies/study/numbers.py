@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from edgebench.analysis import between_jobs, ratios, stats, verdict
 from edgebench.analysis.ratios import Ratio
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.history import EnergyShare, Metrics
 from edgebench.schema.record import Record
 from edgebench.studies.study.file import EXACT_METRICS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edgebench.analysis.report._format import NOTHING, significant
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.studies.study.figures._values import Summary
 
 SEEDS = "±: half of the 95 % interval over seeds (Student's t); with n = 1 there is no interval."

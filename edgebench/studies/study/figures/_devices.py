@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from edgebench.analysis import stats, verdict
-from edgebench.analysis.stats import Estimate
 from edgebench.energy import per_inference
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
 from edgebench.studies.study.results import Results, VariantResults
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from edgebench.analysis import stats
-from edgebench.analysis.stats import Estimate
 from edgebench.networks.training.cost import emissions_g
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.history import Provenance, TrainingCost
 from edgebench.studies.study.results import Results, VariantResults, VariantRun
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgebench.analysis import stats
 from edgebench.analysis.report._format import NOTHING
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.studies.study import numbers
 from edgebench.studies.study.figures import _values
 from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults

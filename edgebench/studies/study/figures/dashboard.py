@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.schema.history import Provenance
 from edgebench.studies.study.figures import _cells, _devices, _values
 from edgebench.studies.study.figures.green import green_score

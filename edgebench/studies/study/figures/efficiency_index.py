@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis import stats
 from edgebench.analysis.report._format import NOTHING, significant
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.studies.study.figures import _approaches, _cells, _devices, _values
 from edgebench.studies.study.figures._devices import EnergyOrigin, Setting
 from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults

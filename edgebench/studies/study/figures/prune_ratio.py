@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from edgebench.analysis.stats import Estimate
+from edgebench.schema.estimate import Estimate
 from edgebench.studies.study.figures import _cells, _devices, _ratios, _values
 from edgebench.studies.study.results import Results, Section, VariantResults
 
