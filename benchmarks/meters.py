@@ -95,10 +95,10 @@ def entries(job: Job) -> Iterator[journal.AnyLine]:
     """As the agent journals them, on its clock."""
     for event, number, start_s, end_s, inferences in job.spans:
         start_ns, end_ns = round(device_s(start_s) * 1e9), round(device_s(end_s) * 1e9)
-        line: dict[str, Any] = {"n": 0, "t_ns": 0, "event": event, "round": number, "joules": {}, "u_j": {}}
-        line.update(start_ns=start_ns, duration_s=(end_ns - start_ns) / 1e9, throttled=None)
+        window = {"round": number, "start_ns": start_ns, "duration_s": (end_ns - start_ns) / 1e9}
+        line: dict[str, Any] = {"n": 0, "t_ns": 0, "event": event, "throttled": None, "readings": {}, "window": window}
         if event == "energy":
-            line.update(artifact=0, inferences=inferences)
+            line["artifact"], window["inferences"] = 0, inferences
         yield journal.decode(json.dumps(line).encode(), "here", artifacts=1)
 
 

@@ -18,12 +18,13 @@ from typing import Any
 
 import msgspec
 
+from device_agents.python import PROTOCOL
 from edgebench import __version__
 from edgebench.device import accuracy, following, job_store, local_artifacts, provisioning, records_from_journal
 from edgebench.device.accuracy import TestSet
 from edgebench.device.agent import Agent
 from edgebench.device.connection import Connection
-from edgebench.device.job_store import Ledger, OpenJob, Request
+from edgebench.device.job_store import JobRequest, JobStore, StoredJob
 from edgebench.device.local_artifacts import LocalArtifact as LocalArtifact
 from edgebench.device.local_artifacts import artifacts_at as artifacts_at
 from edgebench.device.provisioning import WorkingRuntime
@@ -56,7 +57,7 @@ def deploy(
     wait: for the end of another's job there, instead of raising Busy.
     """
     progress = progress or Silent()
-    book = Ledger(results, target.name)
+    jobs = JobStore(results, target.name)
     for remark in (remark for one in wanted for remark in one.feeding.said):
         progress.say(remark)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
@@ -69,24 +70,23 @@ def deploy(
         _check_device(facts, target)
         fed = [one.feeding.options for one in wanted]
         key = job_store.job_key(target, plan, [one.artifact for one in wanted], link.agent.sha256, fed)
-        claims.enter_context(book.claim(key))
-        job = book.open_job(key)
+        claims.enter_context(jobs.claim(key))
+        job = jobs.find(key)
         if job:
             progress.say(f"Resuming job {job.request.id}, which an earlier deploy left behind")
         else:
+            jobs.refuse_older(target, plan, [one.artifact for one in wanted])
             link.await_turn(wait)
             runnable = _with_runtimes(link.agent, target, wanted, progress)
             _check_plan(plan, runnable, target)
-            job = book.add(_request(key, target, plan, runnable, tests))
+            job = jobs.add(_request(key, target, plan, runnable, tests))
         meter.start(job, link.agent)
         _start(link, job, wanted, tests, meter.name, wait, progress)
         metered = any(one.available for one in facts.meters.values())
         ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
         died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
-        records = records_from_journal.to_records(
-            job.request, job.lines, agent_died=died, version=__version__, attached=meter.reading
-        )
+        records = records_from_journal.to_records(job, agent_died=died, version=__version__, attached=meter.reading)
         for one in records:
             record_files.save(one, results)
         link.agent.forget(job.request.id)
@@ -180,10 +180,10 @@ def _request(
     plan: Plan,
     runnable: Sequence[tuple[LocalArtifact, WorkingRuntime]],
     tests: Mapping[str, TestSet],
-) -> Request:
+) -> JobRequest:
     # With milliseconds: records are named after it, and a small job takes less than a second.
     created = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
-    return Request(
+    return JobRequest(
         id=f"{created}-{key}",
         key=key,
         created=created,
@@ -192,6 +192,7 @@ def _request(
         artifacts=tuple(one.artifact for one, _ in runnable),
         specs=tuple(_spec(one, runtime, target, tests) for one, runtime in runnable),
         tests={name: one.test for name, one in tests.items()},
+        protocol=PROTOCOL,
     )
 
 
@@ -229,7 +230,7 @@ def _spec(
 
 def _start(
     link: Connection,
-    job: OpenJob,
+    job: StoredJob,
     wanted: Sequence[LocalArtifact],
     tests: Mapping[str, TestSet],
     meter: str,

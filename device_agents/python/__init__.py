@@ -8,4 +8,4 @@
 PROTOCOL.md, one folder up, says what they say to each other.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2

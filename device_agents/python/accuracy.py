@@ -1,22 +1,42 @@
 """What the file that was timed answers to a whole test set. Nothing is timed here; the labels stay on the host."""
 
+from __future__ import annotations
+
 from .process import WorkerFailed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
-def measure_accuracy(subjects, plan, journal, store, survives):
-    """Piece by piece, an artifact after the other; what breaks keeps the numbers that it has."""
+    from .artifact_run import ArtifactRun
+    from .journal import Notebook
+    from .store import Store
+
+
+def measure_accuracy(
+    artifacts: Sequence[ArtifactRun],
+    plan: Mapping[str, Any],
+    journal: Notebook,
+    store: Store,
+    survives: Callable[..., bool],
+) -> None:
+    """Piece by piece, one artifact after the other; one that breaks keeps the numbers that it has."""
     if not plan["accuracy"]:
         return
-    for subject in subjects:
-        for number in range(len(subject.spec["test"] or ())):
-            if subject.worker is None or not survives(subject, journal, answer, subject, number, plan, journal, store):
+    for artifact in artifacts:
+        for number in range(len(artifact.spec["test"] or ())):
+            if artifact.worker is None or not survives(
+                artifact, journal, answer, artifact, number, plan, journal, store
+            ):
                 break
 
 
-def answer(subject, number, plan, journal, store):
+def answer(artifact: ArtifactRun, number: int, plan: Mapping[str, Any], journal: Notebook, store: Store) -> None:
     """The class of each image of one piece, by the largest output."""
-    sha256, count = subject.spec["test"][number]
-    classes = subject.worker.ask("classify", plan["worker_timeout_s"], inputs=str(store.checked(sha256)), count=count)
+    sha256, count = artifact.spec["test"][number]
+    timeout_s, inputs = plan["worker_timeout_s"], str(store.checked(sha256))
+    classes = artifact.running.ask("classify", timeout_s, inputs=inputs, count=count)
     if len(classes) != count:
         raise WorkerFailed("error", "%d answers to %d images" % (len(classes), count))
-    journal.write("answers", artifact=subject.index, piece=number, classes=classes)
+    journal.write("answers", artifact=artifact.index, piece=number, classes=classes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from . import android, facts, runtimes
+from . import android, facts, meters, runtimes
 from .watch import DeviceWatch
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, Protocol
 
-    from .subject import Subject
+    from .artifact_run import ArtifactRun
     from .watch import RoundWatch
 
     class Device(Protocol):
@@ -92,13 +92,18 @@ class LocalMachine:
 MACHINE = LocalMachine()
 
 
-def device_of(subjects: Sequence[Subject], folder: Path) -> Device:
-    """The device of a job's subjects. Raises ValueError if some run on this machine and some on another device."""
-    modules = {subject.spec["runtime"]: runtimes.module(subject.spec["runtime"]) for subject in subjects}
+def lasting_facts(device: Device) -> dict[str, Any]:
+    """What stays as it is while the device is up, and which meters can be read. Finding out opens all of them."""
+    return {"meters": meters.probe(device.has_meter, device.phone), **device.static_facts()}
+
+
+def device_of(artifacts: Sequence[ArtifactRun], folder: Path) -> Device:
+    """The device of a job's artifacts. Raises ValueError if some run on this machine and some on another device."""
+    modules = {artifact.spec["runtime"]: runtimes.module(artifact.spec["runtime"]) for artifact in artifacts}
     bringing = [name for name, module in modules.items() if hasattr(module, "open_device")]
     if not bringing:
         return MACHINE
     if len(modules) > 1:
         raise ValueError("%s and %s cannot share a job" % (bringing[0], (modules.keys() - bringing[:1]).pop()))
-    device: Device = modules[bringing[0]].open_device([subject.path for subject in subjects], folder)
+    device: Device = modules[bringing[0]].open_device([artifact.path for artifact in artifacts], folder)
     return device

@@ -1,13 +1,20 @@
 """Right before fast: does the artifact answer here as it did where it was exported?"""
 
+from __future__ import annotations
+
 import array
 import base64
 import math
 
 from .process import WorkerFailed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-def compare(outputs, expected, reference, count):
+
+def compare(outputs: str, expected: Path, reference: Path, count: int) -> dict[str, float]:
     """Compare [count x classes] outputs with what the artifact answered on the host and with its fp32 parent.
 
     outputs: base64 of float32; expected, reference: files of float32. Returns relative_error
@@ -26,18 +33,18 @@ def compare(outputs, expected, reference, count):
     }
 
 
-def _floats(data):
+def _floats(data: bytes) -> array.array[float]:
     values = array.array("f")
     values.frombytes(data)
     return values
 
 
-def _rms(values):
+def _rms(values: Iterable[float]) -> float:
     squares = [value * value for value in values]
     return math.sqrt(sum(squares) / len(squares))
 
 
-def _agreement(left, right, count):
+def _agreement(left: Sequence[float], right: Sequence[float], count: int) -> float:
     classes = len(left) // count
     same = 0
     for start in range(0, len(left), classes):

@@ -4,8 +4,11 @@
     (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget;
                                                      in fresh processes every few rounds, if the plan says so)
 
-Runs detached from whoever started it. Everything it learns goes to the journal at once; it keeps nothing else.
+Runs detached from whoever started it. Everything it learns goes to the journal at once; it keeps nothing else. What a
+line carries has the names that it has in a record (edgebench/schema/record.py).
 """
+
+from __future__ import annotations
 
 import json
 import math
@@ -15,16 +18,26 @@ import sys
 import threading
 from pathlib import Path
 
-from . import PROTOCOL, golden, load, meters, series
+from . import PROTOCOL, golden, load, series
 from .accuracy import measure_accuracy
-from .device import device_of
+from .artifact_run import ArtifactRun
+from .device import MACHINE, device_of, lasting_facts
 from .energy import measure_energy
 from .gate import Condition, gate
 from .journal import Journal
 from .process import WorkerFailed
 from .store import FULL, Store
-from .subject import Subject
 from .watch import NoWatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from .device import Device
+    from .watch import RoundWatch
+
+    Plan = Mapping[str, Any]
 
 MAX_VALUES_PER_ROUND = 20_000
 RESERVE_BYTES = 1 << 16
@@ -33,7 +46,7 @@ MAX_OUTPUTS_BYTES = 6 << 20
 MIN_CLOCK_STEPS = 100
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     folder = Path(arguments[0])
     store = Store(folder.parents[1])
     job = json.loads((folder / "job.json").read_text())
@@ -57,74 +70,76 @@ class Stopped(Exception):
     """The host asked the job to end."""
 
 
-def run(job, store, folder, journal, device=None):
+def run(job: dict[str, Any], store: Store, folder: Path, journal: Journal, phone: Any = None) -> str:
     """Measure every artifact of a job. Always ends with an `end` line unless the process is killed.
 
-    device: one that starts workers of its own; by default this machine, or what the job's runtime brings.
+    phone: a device that starts workers of its own; without it, this machine or the one that the job's runtime brings.
     Returns the status.
     """
     plan = job["plan"]
     journal.write("job", id=job["id"], protocol=PROTOCOL, python=sys.version.split()[0])
-    subjects = [Subject(index, spec, store, folder) for index, spec in enumerate(job["artifacts"])]
-    if device is None:
-        device = device_of(subjects, folder)
-    else:
-        for subject in subjects:
-            subject.start_process = device.start_worker
-    known = {
-        "meters": meters.probe(device.has_meter, device.phone),
-        **device.static_facts(),
-        **device.momentary_facts(),
-    }
-    journal.write("facts", when="before", facts=known)
+    artifacts = [ArtifactRun(index, spec, store, folder) for index, spec in enumerate(job["artifacts"])]
+    if phone is not None:
+        for artifact in artifacts:
+            artifact.start_process = phone.start_worker
+    device: Device = phone if phone is not None else device_of(artifacts, folder)
+    journal.write("facts", when="before", facts={**_lasting_facts(device, phone, folder), **device.momentary_facts()})
     start = Condition(device)
     status = "done"
     try:
-        subjects = [s for s in subjects if _survives(s, journal, check, s, plan, journal, store)]
-        subjects = [s for s in subjects if _survives(s, journal, measure_memory, s, plan, journal)]
+        artifacts = [one for one in artifacts if _survives(one, journal, check, one, plan, journal, store)]
+        artifacts = [one for one in artifacts if _survives(one, journal, measure_memory, one, plan, journal)]
         if plan["sustained"]:
-            status = measure_one_by_one(subjects, start, plan, journal, store, device)
+            status = measure_one_by_one(artifacts, start, plan, journal, store, device)
         else:
             gate(plan, start, journal, device)
-            status = measure_latency(subjects, plan, journal, store, device)
-        measure_energy(subjects, plan, journal, _survives, device, HostMeter(job, folder))
-        measure_accuracy(subjects, plan, journal, store, _survives)
+            status = measure_latency(artifacts, plan, journal, store, device)
+        measure_energy(artifacts, plan, journal, _survives, device, HostWindows(job, folder))
+        measure_accuracy(artifacts, plan, journal, store, _survives)
     except Stopped:
         status = "stopped"
     finally:
-        for subject in subjects:
-            subject.close()
+        for artifact in artifacts:
+            artifact.close()
     journal.write("facts", when="after", facts=device.momentary_facts())
-    journal.write("end", status=status)
+    journal.write("end", status=status, complete=[one.index for one in artifacts if one.is_done(plan)])
     return status
 
 
-class HostMeter:
-    """A meter that the host reads while this job makes windows: a file says when it has seen enough."""
+def _lasting_facts(device: Device, phone: Any, folder: Path) -> dict[str, Any]:
+    """As the session that started this job found them, if it is of the same device that it speaks."""
+    found = folder / "facts.json"
+    if found.exists() and (device is MACHINE or device is phone):
+        known: dict[str, Any] = json.loads(found.read_text())
+        return known
+    return lasting_facts(device)
 
-    def __init__(self, job, folder):
+
+class HostWindows:
+    """Energy windows for a meter that the host reads: a file says when it has seen enough of them."""
+
+    def __init__(self, job: Mapping[str, Any], folder: Path) -> None:
         self.watches = bool(job.get("meter"))
         self._enough = folder / "enough"
 
-    def has_enough(self):
+    def has_enough(self) -> bool:
         return not self.watches or self._enough.exists()
 
 
-def check(subject, plan, journal, store):
+def check(artifact: ArtifactRun, plan: Plan, journal: Journal, store: Store) -> None:
     """Load the artifact and let it answer the golden inputs. One that answers wrongly is never timed."""
-    spec = subject.spec
-    runtime, loaded = subject.load(plan)
-    journal.write("loaded", artifact=subject.index, runtime=spec["runtime"], runtime_facts=runtime, **loaded)
-    expected = spec.get("golden")
+    journal.write("loaded", artifact=artifact.index, loaded=artifact.load(plan))
+    expected = artifact.spec.get("golden")
     if not expected:
         return
-    answer = subject.answer_golden(plan, store)
+    outputs = artifact.answer_golden(plan, store)
     files = store.checked(expected["expected"]), store.checked(expected["reference"])
-    compared = golden.compare(answer["outputs"], *files, expected["count"])
+    compared = golden.compare(outputs, *files, expected["count"])
     passed = compared["relative_error"] <= expected["max_relative_error"]  # False for a NaN as well
-    # Of a detector they are megabytes: beyond what the host takes in a line they are not kept. They were compared.
-    kept = answer["outputs"] if len(answer["outputs"]) <= MAX_OUTPUTS_BYTES else ""
-    journal.write("golden", artifact=subject.index, passed=passed, outputs=kept, **_finite(compared))
+    # Those of a detector are megabytes: beyond what the host takes in a line they are not kept. They were compared.
+    kept = outputs if len(outputs) <= MAX_OUTPUTS_BYTES else ""
+    found = {"passed": passed, "count": expected["count"], "outputs_base64": kept, **_finite(compared)}
+    journal.write("golden", artifact=artifact.index, golden=found)
     if not passed:
         raise WorkerFailed(
             "wrong",
@@ -133,145 +148,154 @@ def check(subject, plan, journal, store):
         )
 
 
-def measure_memory(subject, plan, journal):
+def measure_memory(artifact: ArtifactRun, plan: Plan, journal: Journal) -> None:
     """The memory pass, in a process of its own: bare runtime, after loading, and while running."""
     timeout_s = plan["worker_timeout_s"]
-    subject.check_content()
-    with subject.start_worker("memory") as worker:
-        subject.import_runtime(worker, timeout_s)
+    artifact.check_content()
+    with artifact.start_worker("memory") as worker:
+        artifact.import_runtime(worker, timeout_s)
         bare = worker.ask("memory", timeout_s)
         resettable = worker.ask("reset_high_water", timeout_s)
-        worker.ask("load", timeout_s, path=str(subject.path), options=subject.spec["options"])
+        worker.ask("load", timeout_s, path=str(artifact.path), options=artifact.spec["options"])
         loaded = worker.ask("memory", timeout_s)
         worker.ask("reset_high_water", timeout_s)
         worker.time(timeout_s, count=plan["memory_inferences"], block=1)
         running = worker.ask("memory", timeout_s)
-    journal.write("memory", artifact=subject.index, bare=bare, loaded=loaded, running=running, reset=resettable)
+    found = {"bare": bare, "loaded": loaded, "running": running, "reset": resettable}
+    journal.write("memory", artifact=artifact.index, memory=found)
 
 
-def warm_up(subject, plan, journal, device):
+def warm_up(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Device) -> None:
     """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart.
 
     Then for as long again: what noise hides of a decay that looks level, a share s of it, is a share s * s by then.
     """
-    spent_s = first_look(subject, plan, device)
+    spent_s = first_look(artifact, plan, device)
     medians, stationary = [], False
     while not stationary and spent_s < plan["warmup_max_s"]:
-        spent_s += run_window(subject, plan, journal, device)
-        medians.append(subject.typical_ns)
+        spent_s += run_window(artifact, plan, journal, device)
+        medians.append(artifact.typical_ns)
         stationary = series.is_stationary(medians)
-    journal.write("warm", artifact=subject.index, stationary=stationary, windows=len(medians), spent_s=spent_s)
+    journal.write("warm", artifact=artifact.index, stationary=stationary, windows=len(medians), spent_s=spent_s)
     # A device that does not settle is not waited for any longer: its record is suspect in any case.
-    subject.warmup_s = 2 * spent_s if stationary else 0.0
-    stay_warm(subject, plan, journal, device, subject.warmup_s - spent_s)
+    artifact.warmup_s = 2 * spent_s if stationary else 0.0
+    stay_warm(artifact, plan, journal, device, artifact.warmup_s - spent_s)
 
 
-def first_look(subject, plan, device):
+def first_look(artifact: ArtifactRun, plan: Plan, device: Device) -> float:
     """How long an inference takes, more or less; over more and more of them until the clock can tell."""
     step_ns = device.clock_step_ns()
     block, spent_s = 1, 0.0
     while True:
-        first, _ = _time(subject, plan, count=1, block=block)
+        first, _ = _time(artifact, plan, count=1, block=block)
         spent_s += first["sum_ns"] / 1e9
         if first["sum_ns"] >= 10 * step_ns or block >= MAX_VALUES_PER_ROUND:
-            subject.typical_ns = max(first["sum_ns"], step_ns) / block
-            return spent_s
+            artifact.typical_ns = max(first["sum_ns"], step_ns) / block
+            return float(spent_s)
         block *= 10
 
 
-def renew(subject, plan, journal, store, device):
+def renew(artifact: ArtifactRun, plan: Plan, journal: Journal, store: Store, device: Device) -> None:
     """Go on in a fresh process, warmed up for as long as the first one was."""
-    subject.close()
-    subject.load(plan)
-    if subject.spec.get("golden"):
-        subject.answer_golden(plan, store)
-    stay_warm(subject, plan, journal, device, subject.warmup_s)
+    artifact.close()
+    artifact.load(plan)
+    if artifact.spec.get("golden"):
+        artifact.answer_golden(plan, store)
+    stay_warm(artifact, plan, journal, device, artifact.warmup_s)
 
 
-def stay_warm(subject, plan, journal, device, seconds):
+def stay_warm(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Device, seconds: float) -> None:
     spent_s = 0.0
     while spent_s < seconds:
-        spent_s += run_window(subject, plan, journal, device)
+        spent_s += run_window(artifact, plan, journal, device)
 
 
-def run_window(subject, plan, journal, device):
+def run_window(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Device) -> float:
     """Short, and kept apart from the rounds; returns the seconds that it took."""
-    most = min(MAX_VALUES_PER_ROUND, subject.values_max)
+    most = min(MAX_VALUES_PER_ROUND, artifact.values_max)
     seconds, step_ns = plan["warmup_window_s"], device.clock_step_ns()
-    block, count = block_and_count(subject.typical_ns, seconds, step_ns, plan["duty_hz"], most)
-    timed, values = _time(subject, plan, count, block)
-    subject.typical_ns = max(timed["median_ns"], step_ns) / block
-    journal.write("warmup", values, artifact=subject.index, block=block, start_ns=timed["start_ns"])
-    return timed["duration_ns"] / 1e9
+    block, count = block_and_count(artifact.typical_ns, seconds, step_ns, plan["duty_hz"], most)
+    timed, values = _time(artifact, plan, count, block)
+    artifact.typical_ns = max(timed["median_ns"], step_ns) / block
+    timing = {"start_ns": timed["round"]["start_ns"], "block": block}
+    journal.write("warmup", values, artifact=artifact.index, series=timing)
+    return seconds_of(timed)
 
 
-def measure_one_by_one(subjects, start, plan, journal, store, device):
+def measure_one_by_one(
+    artifacts: list[ArtifactRun], start: Condition, plan: Plan, journal: Journal, store: Store, device: Device
+) -> str:
     """Each artifact alone, from the condition that the device started in. Returns the status."""
     statuses = []
-    for subject in list(subjects):
-        gate(plan, start, journal, device, [subject])
-        alone = [subject]
+    for artifact in list(artifacts):
+        gate(plan, start, journal, device, [artifact])
+        alone = [artifact]
         statuses.append(measure_latency(alone, plan, journal, store, device))
         if not alone:
-            subjects.remove(subject)
+            artifacts.remove(artifact)
     return next((status for status in statuses if status != "done"), "done")
 
 
-def measure_latency(subjects, plan, journal, store, device):
-    """Warm up, then time in rounds; those that break leave `subjects`. Returns the status."""
-    subjects[:] = [s for s in subjects if _survives(s, journal, warm_up, s, plan, journal, device)]
-    before = load.processor_seconds(subjects, device)
+def measure_latency(artifacts: list[ArtifactRun], plan: Plan, journal: Journal, store: Store, device: Device) -> str:
+    """Warm up, then time in rounds; those that break leave `artifacts`. Returns the status."""
+    artifacts[:] = [one for one in artifacts if _survives(one, journal, warm_up, one, plan, journal, device)]
+    before = load.processor_seconds(artifacts, device)
     with device.watch() if plan["sampling"] else NoWatch() as watch:
-        status = measure_rounds(subjects, plan, journal, store, device, watch)
-    load.journal_load(before, subjects, journal, device)
+        status = measure_rounds(artifacts, plan, journal, store, device, watch)
+    load.journal_load(before, artifacts, journal, device)
     return status
 
 
-def measure_rounds(subjects, plan, journal, store, device, watch):
+def measure_rounds(
+    artifacts: list[ArtifactRun], plan: Plan, journal: Journal, store: Store, device: Device, watch: RoundWatch
+) -> str:
     """Rounds in random order over the artifacts, until each is precise or the budget ends. Returns the status."""
     order = random.Random(plan["seed"])
     number = 0
-    while subjects and not all(subject.is_done(plan) for subject in subjects):
-        if all(subject.seconds >= plan["seconds_max"] for subject in subjects):
+    while artifacts and not all(artifact.is_done(plan) for artifact in artifacts):
+        if all(artifact.seconds >= plan["seconds_max"] for artifact in artifacts):
             return "budget"
         if number and plan["rounds_per_process"] and number % plan["rounds_per_process"] == 0:
-            for subject in list(subjects):
-                if not _survives(subject, journal, renew, subject, plan, journal, store, device):
-                    subjects.remove(subject)
-        for subject in order.sample(subjects, len(subjects)):
-            if not _survives(subject, journal, measure_round, subject, number, plan, journal, device, watch):
-                subjects.remove(subject)
+            for artifact in list(artifacts):
+                if not _survives(artifact, journal, renew, artifact, plan, journal, store, device):
+                    artifacts.remove(artifact)
+        for artifact in order.sample(artifacts, len(artifacts)):
+            if not _survives(artifact, journal, measure_round, artifact, number, plan, journal, device, watch):
+                artifacts.remove(artifact)
         number += 1
     return "done"
 
 
-def measure_round(subject, number, plan, journal, device, watch):
-    most = min(plan["round_values_max"], subject.values_max)
-    block, count = block_and_count(subject.typical_ns, plan["round_s"], device.clock_step_ns(), plan["duty_hz"], most)
+def measure_round(
+    artifact: ArtifactRun, number: int, plan: Plan, journal: Journal, device: Device, watch: RoundWatch
+) -> None:
+    most = min(plan["round_values_max"], artifact.values_max)
+    block, count = block_and_count(artifact.typical_ns, plan["round_s"], device.clock_step_ns(), plan["duty_hz"], most)
     watch.begin()
     count = max(count, math.ceil(plan["window_inferences_min"] / block))
-    timed, values = _time(subject, plan, count, block, plan["window_s_min"])
-    subject.round_medians.append(timed["median_ns"] / block)
-    subject.values += timed["settled"]
-    subject.seconds += timed["duration_ns"] / 1e9
+    timed, values = _time(artifact, plan, count, block, plan["window_s_min"])
+    artifact.round_medians.append(timed["median_ns"] / block)
+    artifact.values += timed["settled"]
+    artifact.seconds += seconds_of(timed)
     step_ns = device.clock_step_ns()
     # Too short for the clock after all: longer blocks from now on.
     if timed["median_ns"] < MIN_CLOCK_STEPS / 2 * step_ns:
-        subject.typical_ns = max(timed["median_ns"], step_ns) / block
-    journal.write(
-        "round",
-        values,
-        artifact=subject.index,
-        round=number,
-        block=block,
-        start_ns=timed["start_ns"],
-        duration_ns=timed["duration_ns"],
-        missed=timed["missed"],
-        **watch.take(),
-    )
+        artifact.typical_ns = max(timed["median_ns"], step_ns) / block
+    found = {"number": number, "block": block, **timed["round"], **watch.take()}
+    journal.write("round", values, artifact=artifact.index, round=found)
 
 
-def block_and_count(typical_ns, seconds, clock_step_ns, duty_hz=None, most=MAX_VALUES_PER_ROUND):
+def seconds_of(timed: Mapping[str, Any]) -> float:
+    return int(timed["round"]["duration_ns"]) / 1e9
+
+
+def block_and_count(
+    typical_ns: float,
+    seconds: float,
+    clock_step_ns: int,
+    duty_hz: float | None = None,
+    most: float = MAX_VALUES_PER_ROUND,
+) -> tuple[int, int]:
     """How many inferences a value covers, and how many values, at most so many, fill `seconds`.
 
     A block above 1 only where one inference is too short for the clock, or a round would hold too many of them. With a
@@ -282,35 +306,32 @@ def block_and_count(typical_ns, seconds, clock_step_ns, duty_hz=None, most=MAX_V
     shortest_ns = max(MIN_CLOCK_STEPS * clock_step_ns, seconds * 1e9 / most)
     block = max(1, math.ceil(shortest_ns / typical_ns))
     count = math.ceil(seconds * 1e9 / (typical_ns * block))
-    return block, min(max(count, 1), most)
+    return block, int(min(max(count, 1), most))
 
 
-def _time(subject, plan, count, block, least_s=0.0):
+def _time(
+    artifact: ArtifactRun, plan: Plan, count: int, block: int, least_s: float = 0.0
+) -> tuple[dict[str, Any], bytes | bytearray]:
     if STOP_ASKED.is_set():
         raise Stopped
-    return subject.worker.time(plan["worker_timeout_s"], count=count, block=block, least_s=least_s)
+    return artifact.running.time(plan["worker_timeout_s"], count=count, block=block, least_s=least_s)
 
 
-def _survives(subject, journal, step, *arguments):
+def _survives(artifact: ArtifactRun, journal: Journal, step: Callable[..., object], *arguments: Any) -> bool:
     """Take one step with one artifact; an artifact that breaks is journalled and leaves the job, not the agent."""
     if STOP_ASKED.is_set():
         raise Stopped
     try:
         step(*arguments)
     except WorkerFailed as failure:
-        subject.close()
-        journal.write(
-            "failed",
-            artifact=subject.index,
-            stage=step.__name__,
-            kind=failure.kind,
-            reason=failure.reason,
-            signal=failure.signal,
-        )
+        artifact.close()
+        told = {"kind": failure.kind, "reason": failure.reason, "signal": failure.signal or ""}
+        outcome = {"status": "failed", "stage": step.__name__, **told}
+        journal.write("failed", artifact=artifact.index, outcome=outcome)
         return False
     return True
 
 
-def _finite(compared):
-    """JSON has no NaN: leave out what is none."""
-    return {name: value for name, value in compared.items() if math.isfinite(value)}
+def _finite(compared: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN and no infinity."""
+    return {name: value if math.isfinite(value) else None for name, value in compared.items()}

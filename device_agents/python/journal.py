@@ -1,24 +1,37 @@
 """The append-only lines that one job writes; the only thing that crosses from the device to the host."""
 
+from __future__ import annotations
+
 import os
 import time
 
 from .channel import encode
 
-# A device that loses its power loses at most so much of its rounds; syncing each of them costs more than writing it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, Protocol
+
+    class Notebook(Protocol):
+        """What takes journal lines."""
+
+        def write(self, event: str, copied: bytes | bytearray = b"", **fields: Any) -> None: ...
+
+
+# A device that loses power loses at most this much of its rounds; syncing each of them costs more than writing it.
 SYNC_S = 1.0
 
 
 class Journal:
-    """Every event is one line, with the system before the job goes on, and on disk (fsync); rounds once a second."""
+    """One line an event, handed to the system before the job goes on, and synced to disk; rounds once a second."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self._stream = path.open("ab")
         self._count = 0
         self._synced_s = 0.0
 
-    def write(self, event, copied=b"", **fields):
-        """copied: a JSON object as bytes, whose members join the line unread: values come by the ten thousand."""
+    def write(self, event: str, copied: bytes | bytearray = b"", **fields: Any) -> None:
+        """copied: a JSON object whose members join the line unread, at its end: values come by the ten thousand."""
         known = {"n": self._count, "t_ns": time.monotonic_ns(), "event": event, **fields}
         line = encode(known).encode()
         if copied:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import bisect
 import functools
 import math
-from collections.abc import Mapping, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 # Two-sided 95 % points of Student's t for 1..30 degrees of freedom.
 _T95 = (
@@ -102,13 +106,13 @@ def _outer_rank(count: int) -> float | None:
     interpolate.
     """
     outcomes, k = 1, 0  # of `count` throws of a fair coin, those with at most k heads
-    while outcomes <= 0.025 * 2**count:
+    while outcomes <= 0.025 * (1 << count):
         k += 1
         outcomes += math.comb(count, k)
     if k == 0:
         return None
-    narrow = 1 - 2 * outcomes / 2**count
-    wide = narrow + 2 * math.comb(count, k) / 2**count
+    narrow = 1 - 2 * outcomes / (1 << count)
+    wide = narrow + 2 * math.comb(count, k) / (1 << count)
     share = (wide - 0.95) / (wide - narrow)
     return k + (count - k) * share / (k + (count - 2 * k) * share)
 
@@ -152,7 +156,7 @@ def trend_z(values: Sequence[float]) -> float:
     return (score - math.copysign(1, score)) / math.sqrt(variance)
 
 
-def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, float | None]) -> bool:
+def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, Any]) -> bool:
     """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision, if it has one.
 
     Known also from the first two thirds of the rounds: whoever looks after every round and stops at the first narrow

@@ -13,9 +13,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import PROTOCOL, load, lock, meters, probe, state
+from . import PROTOCOL, load, lock, probe, state
 from .channel import Channel, Closed
-from .device import MACHINE
+from .device import MACHINE, lasting_facts
 from .heartbeat import ALIVE_S, Heartbeat
 from .process import own_path
 from .store import RequestRefused, Store
@@ -63,6 +63,7 @@ class AgentSession:
         self._channel = channel
         self._store = store
         self._sending = threading.Lock()
+        self._facts: dict[str, Any] = {}
 
     def answer(self, request: Any) -> None:
         try:
@@ -88,8 +89,9 @@ class AgentSession:
             self._channel.send(message)
 
     def do_facts(self) -> dict[str, Any]:
-        told = {**MACHINE.static_facts(), **MACHINE.momentary_facts()}
-        return {**told, "meters": meters.probe(MACHINE.has_meter, MACHINE.phone)}
+        """A job that this session starts begins with the lasting ones: finding them out opens every meter."""
+        self._facts = self._facts or lasting_facts(MACHINE)
+        return {**self._facts, **MACHINE.momentary_facts()}
 
     def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
         """For each runtime: where it is and what it can do, tried with a real model in a process of its own."""
@@ -142,7 +144,7 @@ class AgentSession:
                 os.close(held)  # it is the job's now
 
     def _launch(self, job: dict[str, Any], held: int | None) -> bool:
-        if not self._store.create_job(job):
+        if not self._store.create_job(job, self._facts):
             return False
         folder = self._store.job_folder(job["id"])
         with (folder / "stderr.txt").open("wb") as stderr:

@@ -3,7 +3,7 @@
 blobs/<sha256>          artifacts, golden files and wheels, by content
 models/<key>/           an artifact of several files, under the names that they know one another by
 runtimes/<name>-<key>/  unpacked wheels of one runtime, private to the agent
-jobs/<id>/              job.json, journal.jsonl, pid, stderr files
+jobs/<id>/              job.json, facts.json, journal.jsonl, pid, stderr files
 """
 
 from __future__ import annotations
@@ -237,8 +237,11 @@ class Store:
     def job_folder(self, job_id: str) -> Path:
         return self.root / "jobs" / _name(job_id)
 
-    def create_job(self, job: dict[str, Any]) -> bool:
-        """Make the job's folder; False if it is there already, so that a job is never started twice."""
+    def create_job(self, job: dict[str, Any], facts: dict[str, Any]) -> bool:
+        """Make the job's folder; False if it is there already, so that a job is never started twice.
+
+        facts: what is known of the device already, if anything is.
+        """
         folder = self.job_folder(job["id"])
         if folder.exists():
             return False
@@ -246,6 +249,8 @@ class Store:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         (partial / "job.json").write_text(json.dumps(job))
+        if facts:
+            (partial / "facts.json").write_text(json.dumps(facts))
         partial.replace(folder)
         return True
 

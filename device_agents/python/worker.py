@@ -74,7 +74,7 @@ class ModelWorker:
         return found
 
     def do_load(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Load the model and run it once on zeros or on made-up input. Returns times in ns and what was built.
+        """Load the model and run it once on made-up input. Returns what a record says of that.
 
         threads: those that loading and inferring started, and this one, which works as well; cpus: where they may run.
         """
@@ -88,14 +88,14 @@ class ModelWorker:
         ready = clock()
         self._session.invoke()
         inferred = clock()
+        threads, cpus = 1 + len(_threads() - others), sorted(os.sched_getaffinity(0))
+        inputs = self._session.inputs()
         return {
             "load_ns": loaded - started,
             "first_inference_ns": inferred - ready,
-            "inputs": self._session.inputs(),
-            "notes": self._session.notes(),
+            "runtime": {"notes": self._session.notes(), "threads": threads, "cpus": cpus},
+            "fed": [{name: one[name] for name in ("name", "shape", "dtype")} for one in inputs],
             "signature": getattr(self._session, "signature", ""),
-            "threads": 1 + len(_threads() - others),
-            "cpus": sorted(os.sched_getaffinity(0)),
         }
 
     def do_golden(self, inputs: str, count: int) -> dict[str, str]:
@@ -149,12 +149,10 @@ class ModelWorker:
         # With a pace every inference begins cold: that is what is measured.
         settled = values if self._period_ns else values[series.cold_prefix(values) :]
         return {
-            "start_ns": started,
-            "duration_ns": duration_ns,
+            "round": {"start_ns": started, "duration_ns": duration_ns, "missed": missed},
             "median_ns": series.median(settled),
             "settled": len(settled),
             "sum_ns": sum(values),
-            "missed": missed,
         }
 
     def _one_by_one(self, values: list[int]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgebench.device.job_store import Test
+from edgebench.device.job_store import AccuracyTest
 from edgebench.errors import UserError
 from edgebench.files import cache
 from edgebench.schema import tensors
@@ -51,7 +51,7 @@ class TestSet:
 
     __test__ = False  # it is no test of pytest's
 
-    test: Test
+    test: AccuracyTest
     files: dict[str, Path]
 
 
@@ -74,7 +74,7 @@ def test_set(artifact: Artifact, load: Callable[[str], Dataset]) -> TestSet:
         pieces.append((sha256, count))
         files[sha256] = cache.put(folder / f"{sha256}.bin", content)
     labels = base64.b64encode(images.test.labels.astype("<u2").tobytes()).decode()
-    return TestSet(Test(images.name, labels, tuple(pieces)), files)
+    return TestSet(AccuracyTest(images.name, labels, tuple(pieces)), files)
 
 
 def _pieces(artifact: Artifact, images: Any) -> Iterator[tuple[int, bytes]]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from edgebench.device import patience, wire
-from edgebench.device.answers import Alive, Clock, Holder, Ready, RuntimeOnDevice, Started, Tail, duration
+from edgebench.device.answers import Alive, Clock, Holder, Ready, RuntimeOnDevice, Started, TailEnd, duration
 from edgebench.device.arrival import RunningAgent, start_agent
 from edgebench.device.journal import Allowance
 from edgebench.device.patience import Patience, Watchdog, Work
@@ -121,8 +121,8 @@ class Agent:
         self._job_runs = True
         return answer.started
 
-    def tail(self, job: str, line: int, allowance: Allowance | None = None) -> Iterator[bytes | Tail]:
-        """Every journal line from number `line` on, as it is written, then one Tail."""
+    def tail(self, job: str, line: int, allowance: Allowance | None = None) -> Iterator[bytes | TailEnd]:
+        """Every journal line from number `line` on, as it is written, then one TailEnd."""
         self._job_runs = True
         allowance = allowance or Allowance()
         watchdog = Watchdog(self.where, self._progress)
@@ -138,7 +138,7 @@ class Agent:
                     raise self._unfit(over)
                 yield text
                 continue
-            ending = self._convert(self._unwrap(text), Tail)
+            ending = self._convert(self._unwrap(text), TailEnd)
             for _ in range(self._interruptions):
                 self._answer()
             self._interruptions = 0

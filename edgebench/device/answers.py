@@ -17,7 +17,7 @@ class RuntimeOnDevice(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-class Tail(msgspec.Struct, frozen=True):
+class TailEnd(msgspec.Struct, frozen=True):
     """Why the agent stopped sending lines. died: the job's process ended without a last line. reason: if known."""
 
     tail: Literal["ended", "died", "interrupted"]

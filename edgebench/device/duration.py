@@ -1,7 +1,7 @@
 """How long a job takes: a range from its plan before it begins, a narrower one with every line of its journal.
 
-The least is what the plan asks for in any case, the most is where its budgets end. Before an inference was seen, one is
-taken to last UNSEEN_S at most, and starting a process with its libraries START_S; the journal soon says what they last.
+The low end is what the plan asks for in any case, the high end is where its budgets end. Before one was seen, an
+inference is taken to last at most UNSEEN_S, and starting a process with its libraries START_S.
 """
 
 from __future__ import annotations
@@ -10,23 +10,37 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from edgebench.device.job_store import Request
-from edgebench.device.journal import Glance
+from edgebench.device.job_store import JobRequest
+from edgebench.device.journal import (
+    AnswersLine,
+    AnyLine,
+    ArtifactLine,
+    EnergyLine,
+    FactsLine,
+    FailedLine,
+    GateLine,
+    IdleLine,
+    LoadedLine,
+    MemoryLine,
+    RoundLine,
+    WarmLine,
+    event,
+)
 from edgebench.schema.plan import Plan
 
 UNSEEN_S = 0.1
 START_S = 2.0
-# How many windows a warm-up may need before it is seen. The plan's own limit is ten times that, and is hardly ever met.
+# How many windows a warm-up is expected to need at most. The plan's own limit is ten times that, and is rarely reached.
 UNSEEN_WINDOWS = 25
-# The fewest windows after which a warm-up may end, and the fewest rounds that make a median known (series.py).
+# The fewest windows after which a warm-up may end, and the fewest rounds that give a median an interval (series.py).
 LEAST_WINDOWS = 10
 LEAST_ROUNDS = 6
-# Rounds last for as long as the inferences that were thought to fill them.
+# Rounds last as long as the inferences that were expected to fill them: by these factors shorter or longer.
 SHORT, LONG = 0.7, 1.25
 IMAGE_S = 0.001
-# The facts at the end, and whatever else belongs to no artifact.
+# The facts at the end, and anything else that belongs to no artifact.
 REST_S = 3.0
-# Of an energy window, before it (device_agents/python/energy.py).
+# The rest before an energy window, as a share of its length (device_agents/python/energy.py).
 LEAST_PAUSE, MOST_PAUSE = 0.1, 0.2
 
 
@@ -62,11 +76,11 @@ def _counted(number: float, unit: str) -> str:
 
 
 @dataclass
-class Seen:
-    """What is known of one artifact's way through a job. inference_s: not more than this, as far as was seen.
+class ArtifactProgress:
+    """How far one artifact has come in a job. inference_s: at most this, as far as was seen.
 
-    golden: inputs that it answers; pieces: images in each piece of its test set, answered: so many of these.
-    warm_s: what its warm-up took; 0 if it does not settle.
+    golden: inputs that it answers; pieces: images in each piece of its test set; answered: pieces that are done.
+    warm_s: how long its warm-up took; 0 if it did not settle.
     """
 
     golden: int = 0
@@ -85,13 +99,13 @@ class Seen:
 
 
 @dataclass
-class Job:
-    """What is known of a job. metered: whether something sees its energy windows; watched: whether something here does,
-    whatever the device has.
+class JobEstimate:
+    """How far a job has come, and how long the rest takes. metered: whether something measures its energy; watched:
+    whether something on this machine does, whatever meters the device has.
     """
 
     plan: Plan
-    artifacts: list[Seen]
+    artifacts: list[ArtifactProgress]
     metered: bool = True
     watched: bool = False
     start_s: float = START_S
@@ -99,51 +113,55 @@ class Job:
     idle: int = 0
     _before_ns: int = field(default=0, repr=False)
 
-    def hear(self, line: Glance) -> None:
+    def hear(self, entry: AnyLine) -> None:
         """Learn from one line of its journal, in their order."""
-        self.phase = max(self.phase, _PHASE_OF_EVENT.get(line.event, 0))
-        if line.event == "facts":
-            if line.when == "after":
+        self.phase = max(self.phase, _PHASE_OF_EVENT.get(event(entry), 0))
+        match entry:
+            case FactsLine(when="after"):
                 self.phase = _OVER
-            else:
-                self.metered = self.watched or any(meter.available for meter in line.facts.meters.values())
-        mine = self.artifacts[line.artifact] if 0 <= line.artifact < len(self.artifacts) else Seen()
-        if line.event == "failed":
-            mine.is_out = True
-        elif line.event == "loaded":
-            self._hear_loaded(mine, line)
-        elif line.event == "memory":
-            mine.weighed = True
-        elif line.event == "gate":
-            for index in range(len(self.artifacts)) if line.artifacts is None else line.artifacts:
-                if index < len(self.artifacts):
-                    self.artifacts[index].gated = True
-        elif line.event == "warm":
-            mine.warm_s = line.spent_s if line.stationary else 0.0
-            mine.inference_s = min(mine.inference_s, line.spent_s / max(1, line.windows))
-        elif line.event == "round" and not line.interrupted:
-            mine.rounds, mine.round_s = mine.rounds + 1, line.duration_ns / 1e9
-            mine.seconds += mine.round_s
-            mine.inference_s = min(mine.inference_s, mine.round_s)
-        elif line.event == "idle":
-            self.idle += 1
-        elif line.event == "energy":
-            mine.windows += 1
-            mine.inference_s = line.duration_s / max(1, line.inferences)
-        elif line.event == "answers":
-            mine.answered = line.piece + 1
-        self._before_ns = line.t_ns
+            case FactsLine():
+                self.metered = self.watched or any(meter.available for meter in entry.facts.meters.values())
+            case GateLine():
+                for index in range(len(self.artifacts)) if entry.artifacts is None else entry.artifacts:
+                    if index < len(self.artifacts):
+                        self.artifacts[index].gated = True
+            case IdleLine():
+                self.idle += 1
+            case EnergyLine() | ArtifactLine():
+                self._hear_of(self.artifacts[entry.artifact], entry)
+        self._before_ns = entry.t_ns
 
-    def _hear_loaded(self, mine: Seen, line: Glance) -> None:
+    def _hear_of(self, mine: ArtifactProgress, entry: EnergyLine | ArtifactLine) -> None:
+        match entry:
+            case FailedLine():
+                mine.is_out = True
+            case LoadedLine():
+                self._hear_loaded(mine, entry)
+            case MemoryLine():
+                mine.weighed = True
+            case WarmLine():
+                mine.warm_s = entry.spent_s if entry.stationary else 0.0
+                mine.inference_s = min(mine.inference_s, entry.spent_s / max(1, entry.windows))
+            case RoundLine() if entry.round.duration_ns and not entry.round.interrupted:
+                mine.rounds, mine.round_s = mine.rounds + 1, entry.round.duration_ns / 1e9
+                mine.seconds += mine.round_s
+                mine.inference_s = min(mine.inference_s, mine.round_s)
+            case EnergyLine():
+                mine.windows += 1
+                mine.inference_s = entry.window.duration_s / entry.window.inferences
+            case AnswersLine():
+                mine.answered = entry.piece + 1
+
+    def _hear_loaded(self, mine: ArtifactProgress, entry: LoadedLine) -> None:
         first = not any(one.loaded for one in self.artifacts)
-        took_s = max(0, line.t_ns - self._before_ns) / 1e9 if self._before_ns else START_S
+        took_s = max(0, entry.t_ns - self._before_ns) / 1e9 if self._before_ns else START_S
         self.start_s = took_s if first else max(self.start_s, took_s)
         mine.loaded = True
-        mine.inference_s = line.first_inference_ns / 1e9
+        mine.inference_s = (entry.loaded.first_inference_ns or 0) / 1e9
 
     @property
     def is_settled(self) -> bool:
-        """Whether what is left rests on what was seen: all warm-ups are over."""
+        """Whether the estimate rests on what was seen: all warm-ups are over."""
         return all(one.is_out or one.warm_s is not None for one in self.artifacts)
 
     def left(self) -> Range:
@@ -161,7 +179,7 @@ class Job:
         images_s = (sum(one.pieces[one.answered :]) * (1.5 * one.inference_s + IMAGE_S) for one in alive)
         return total + Range(0.0, sum(images_s))
 
-    def _checked(self, one: Seen) -> Range:
+    def _checked(self, one: ArtifactProgress) -> Range:
         """Golden inputs, the memory pass."""
         most = 0.0
         if not one.loaded:
@@ -170,11 +188,11 @@ class Job:
             most += self.start_s + (1 + self.plan.memory_inferences) * 1.5 * one.inference_s
         return Range(0.0, most)
 
-    def _started_s(self, one: Seen) -> float:
+    def _started_s(self, one: ArtifactProgress) -> float:
         """At most, until its process has answered."""
         return 1.5 * self.start_s + (1 + one.golden) * 1.5 * one.inference_s
 
-    def _timed(self, group: Sequence[Seen]) -> Range:
+    def _timed(self, group: Sequence[ArtifactProgress]) -> Range:
         """Gate, warm-up and rounds of artifacts that take turns."""
         plan = self.plan
         total = Range() if all(one.gated for one in group) else Range(0.0, plan.gate_max_s + 1.0)
@@ -182,7 +200,7 @@ class Job:
         total += _sum(self._rounds(one, group) for one in group)
         return total + self._renewed(group)
 
-    def _warm_up(self, one: Seen) -> Range:
+    def _warm_up(self, one: ArtifactProgress) -> Range:
         plan = self.plan
         pause_s = 1 / plan.duty_hz if plan.duty_hz else 0.0
         window_s = self._lasts(plan.warmup_window_s, one)
@@ -191,13 +209,13 @@ class Job:
             return Range(least_s, 2 * (plan.warmup_max_s + 2 * window_s) + pause_s)
         return Range() if one.rounds else Range(0.0, LONG * one.warm_s + window_s)
 
-    def _lasts(self, seconds: float, one: Seen) -> float:
+    def _lasts(self, seconds: float, one: ArtifactProgress) -> float:
         """Of inferences that are to fill so many seconds: one at least, and with a pace a number of them."""
         if self.plan.duty_hz:
             return max(2, round(seconds * self.plan.duty_hz)) * max(1 / self.plan.duty_hz, one.inference_s)
         return max(seconds, one.inference_s)
 
-    def _round_s(self, one: Seen) -> float:
+    def _round_s(self, one: ArtifactProgress) -> float:
         if one.round_s is not None:
             return one.round_s
         plan = self.plan
@@ -212,7 +230,7 @@ class Job:
         """Of each artifact's rounds, after which they end in any case."""
         return self.plan.seconds_min if self.plan.precision is None else self.plan.seconds_max
 
-    def _rounds(self, one: Seen, group: Sequence[Seen]) -> Range:
+    def _rounds(self, one: ArtifactProgress, group: Sequence[ArtifactProgress]) -> Range:
         plan, left = self.plan, max(0, self._least_rounds - one.rounds)
         mine_s = self._round_s(one)
         low_s = max(plan.seconds_min - one.seconds, left * SHORT * max(plan.round_s, plan.window_s_min), 0.0)
@@ -221,7 +239,7 @@ class Job:
         slack = LONG if len(group) > 1 else 1.0
         return Range(low_s, max(slack * longest_s, LONG * left * mine_s, 0.0) + 2 * LONG * mine_s)
 
-    def _renewed(self, group: Sequence[Seen]) -> Range:
+    def _renewed(self, group: Sequence[ArtifactProgress]) -> Range:
         """Fresh processes, every few rounds."""
         plan = self.plan
         every = plan.rounds_per_process
@@ -236,7 +254,7 @@ class Job:
         total = _sum(self._renewal(one) for one in group)
         return Range(low * total.low_s, (high + 1) * total.high_s)
 
-    def _renewal(self, one: Seen) -> Range:
+    def _renewal(self, one: ArtifactProgress) -> Range:
         window_s = self._lasts(self.plan.warmup_window_s, one)
         if one.warm_s is None:
             least_s = 2 * SHORT * LEAST_WINDOWS * self.plan.warmup_window_s
@@ -245,7 +263,7 @@ class Job:
             least_s, most_s = SHORT * 2 * one.warm_s, LONG * 2 * one.warm_s + window_s
         return Range(least_s, self._started_s(one) + most_s)
 
-    def _energy(self, alive: Sequence[Seen]) -> Range:
+    def _energy(self, alive: Sequence[ArtifactProgress]) -> Range:
         plan = self.plan
         if not plan.energy_windows or not self.metered or not alive:
             return Range()
@@ -269,16 +287,16 @@ def _sum(ranges: Iterable[Range]) -> Range:
 
 
 def of_plan(plan: Plan, artifacts: int, *, golden: int = 0, images: int = 0, metered: bool = True) -> Range:
-    """Of a job that has not begun. golden, images: of each artifact; metered: whether energy will be seen at all."""
-    return Job(plan, [Seen(golden, (images,)) for _ in range(artifacts)], metered).left()
+    """A job that has not begun. golden, images: of each artifact; metered: whether anything will measure its energy."""
+    return JobEstimate(plan, [ArtifactProgress(golden, (images,)) for _ in range(artifacts)], metered).left()
 
 
-def job_of(request: Request, *, metered: bool, watched: bool) -> Job:
-    """metered: whether the device is known to see energy windows; watched: whether something here does."""
+def job_of(request: JobRequest, *, metered: bool, watched: bool) -> JobEstimate:
+    """metered: whether the device is known to measure its energy; watched: whether something on this machine does."""
     seen = []
     for spec in request.specs:
         golden = (spec.get("golden") or {}).get("count", 0)
-        seen.append(Seen(golden, tuple(count for _, count in spec.get("test") or ())))
+        seen.append(ArtifactProgress(golden, tuple(count for _, count in spec.get("test") or ())))
     simulated = any(spec["runtime"] == "simulated" for spec in request.specs)
     watched = watched or bool(request.plan.carbon)
-    return Job(request.plan, seen, metered or simulated or watched, watched)
+    return JobEstimate(request.plan, seen, metered or simulated or watched, watched)

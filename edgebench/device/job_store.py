@@ -1,8 +1,8 @@
 """Jobs that were started and whose records are not saved yet: how a killed host finds its way back.
 
 results/<target>/.jobs/<job id>/request.json     what was asked, written before the job starts
-                                journal.jsonl    the agent's lines as far as they have arrived
-                       <key>.lock                held by the `deploy` that asks this at present, with its process number
+                                journal.jsonl    the agent's lines, as far as they have arrived
+                       <key>.lock                held by the `deploy` that is asking this now, with its process number
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from typing import IO, Any
 
 import msgspec
 
+from device_agents.python import PROTOCOL
+from edgebench.device import journal
+from edgebench.device.journal import AnyLine
 from edgebench.errors import UserError
 from edgebench.files.replacing import write_whole
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 
-GOES_ON = "The job goes on there. Mend that and type the same again: it is followed to its end"
+GOES_ON = "The job goes on there. Mend that and run the same command again: it follows the job to its end"
 
 
-class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AccuracyTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole test set: labels (uint16, little-endian, base64), and the (sha256, images) of its pieces."""
-
-    __test__ = False  # it is no test of pytest's
 
     dataset: str
     labels_base64: str
     pieces: tuple[tuple[str, int], ...]
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One job as the host asked for it. `artifacts` and `specs` (what the agent gets) are in the same order.
 
-    tests: {artifact's name: what it is asked on the device}.
+    tests: {artifact's name: what it is asked on the device}. protocol: in which it was asked; 1 did not say so.
     """
 
     id: str
@@ -50,7 +51,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: Plan
     artifacts: tuple[Artifact, ...]
     specs: tuple[dict[str, Any], ...]
-    tests: dict[str, Test] = {}
+    tests: dict[str, AccuracyTest] = {}
+    protocol: int = 1
 
 
 def job_key(
@@ -65,8 +67,8 @@ def job_key(
     return hashlib.sha256(asked).hexdigest()[:12]
 
 
-class Ledger:
-    """The open jobs of one target. Making one checks that results can be written, before anything is measured."""
+class JobStore:
+    """The unsaved jobs of one target. Making one checks that results can be written, before anything is measured."""
 
     def __init__(self, results: Path, target: str) -> None:
         self._target = target
@@ -101,18 +103,36 @@ class Ledger:
                 path.unlink()
             os.close(descriptor)
 
-    def open_job(self, key: str) -> OpenJob | None:
+    def find(self, key: str) -> StoredJob | None:
         """The unfinished job that asked the same, if there is one."""
-        for path in sorted(self._folder.glob("*/request.json"), reverse=True):
-            try:
-                request = msgspec.json.decode(path.read_bytes(), type=Request)
-            except (msgspec.MsgspecError, ValueError, OSError):
-                continue  # another version's, which cannot have asked it, or one that was closed just now
+        for folder, request in self._requests():
             if request.key == key:
-                return OpenJob(path.parent, request)
+                return StoredJob(folder, request)
         return None
 
-    def add(self, request: Request) -> OpenJob:
+    def refuse_older(self, target: Target, plan: Plan, artifacts: Sequence[Artifact]) -> None:
+        """Raises UserError if a version with another protocol left a job that measures the same: its lines cannot be
+        read here, and its device may be measuring still.
+        """
+        wanted = {artifact.sha256 for artifact in artifacts}
+        for folder, request in self._requests():
+            is_same = (request.target, request.plan) == (target, plan)
+            if request.protocol != PROTOCOL and is_same and {one.sha256 for one in request.artifacts} <= wanted:
+                raise UserError(
+                    f"target '{self._target}'",
+                    f"job {request.id} was left unfinished by a version of edgebench that speaks protocol "
+                    f"{request.protocol}, not {PROTOCOL}",
+                    f"Finish it with that version, or remove {folder} to measure anew",
+                )
+
+    def _requests(self) -> Iterator[tuple[Path, JobRequest]]:
+        """Newest first."""
+        for path in sorted(self._folder.glob("*/request.json"), reverse=True):
+            # One that does not fit is another version's, and cannot ask the same; or it was closed just now.
+            with suppress(msgspec.MsgspecError, ValueError, OSError):
+                yield path.parent, msgspec.json.decode(path.read_bytes(), type=JobRequest)
+
+    def add(self, request: JobRequest) -> StoredJob:
         """Raises UserError if it cannot be written down; then nothing of it stays."""
         folder = self._folder / request.id
         try:
@@ -120,39 +140,50 @@ class Ledger:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise _cannot(folder, error, "Make room there, or give another folder with --results") from error
-        return OpenJob(folder, request)
+        return StoredJob(folder, request)
 
 
-class OpenJob:
-    """A job whose records are not saved yet, with the lines that have arrived."""
+class StoredJob:
+    """A job whose records are not saved yet. lines: those that have arrived; entries: what they say."""
 
-    def __init__(self, folder: Path, request: Request) -> None:
+    def __init__(self, folder: Path, request: JobRequest) -> None:
+        """Raises AgentError if its journal cannot be read."""
         self.folder = folder
         self.request = request
+        self.where = f"target '{request.target.name}', job {request.id}"
         self._journal = folder / "journal.jsonl"
         self.lines = self._whole_lines()
+        self.entries = [self._decode(line) for line in self.lines]
         self._size = sum(len(line) + 1 for line in self.lines)
 
     def _whole_lines(self) -> list[bytes]:
-        """What arrived before; a half line that a kill left is cut off and will be asked for again."""
+        """What arrived before; half a line that a kill left is cut off and will be asked for again."""
         data = self._journal.read_bytes() if self._journal.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             os.truncate(self._journal, len(whole))
         return whole.splitlines()
 
-    def append(self, line: bytes) -> None:
-        """Raises UserError if it cannot be written down: the same question later goes on behind the line before."""
+    def _decode(self, line: bytes) -> AnyLine:
+        return journal.decode(line, self.where, artifacts=len(self.request.artifacts))
+
+    def append(self, line: bytes) -> AnyLine:
+        """What it says. Raises AgentError if it does not fit, UserError if it cannot be written down: asking the same
+        again later goes on after the line before.
+        """
+        entry = self._decode(line)
         try:
             with self._journal_stream() as stream:
                 stream.write(line + b"\n")
         except OSError as error:
             raise _cannot(self.folder, error, GOES_ON) from error
         self.lines.append(line)
+        self.entries.append(entry)
         self._size += len(line) + 1
+        return entry
 
     def _journal_stream(self) -> IO[bytes]:
-        """Behind the lines so far. Where somebody deleted them they are written anew: these are all that there are."""
+        """After the lines so far. If somebody deleted their file, it is written anew: there is no other copy."""
         with suppress(FileNotFoundError):
             stream = self._journal.open("ab")
             if stream.tell() == self._size:
@@ -167,16 +198,17 @@ class OpenJob:
         """The device no longer knew the job and has begun it anew."""
         self._journal.unlink(missing_ok=True)
         self.lines.clear()
+        self.entries.clear()
         self._size = 0
 
     def close(self) -> None:
-        """Everything is in records now, or nothing ever started."""
+        """Everything is in records now, or nothing was ever started."""
         with suppress(FileNotFoundError):
             (self.folder / "request.json").unlink()  # without it, what a kill leaves of the folder is no job
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _write_request(folder: Path, request: Request) -> None:
+def _write_request(folder: Path, request: JobRequest) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "request.json", msgspec.json.encode(request))
 

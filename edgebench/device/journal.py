@@ -1,43 +1,40 @@
-"""The message types of the agent protocol, as the host reads them.
+"""A job's journal, as the host reads it: lines that carry the parts that a record is made of (edgebench/schema).
 
-What comes from a device is untrusted: every line is decoded strictly, and one that does not fit ends the run
-with an error that shows it.
+Lines come from a device and are untrusted. Each is decoded strictly, once, as it arrives; one that does not fit ends
+the run with an error that shows it. What is long (values, answers, joules) stays unread until the record is made: this
+machine may be the one that is being measured.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Raw
 
+from device_agents.python import PROTOCOL
 from edgebench.device import wire
 from edgebench.errors import AgentError
-from edgebench.files.plain_text import plain
-from edgebench.schema.energy_reading import Instrument, Provenance, Scope
-from edgebench.schema.facts import Facts, MeterFound
-from edgebench.schema.limits import (
-    Amount,
-    Bytes,
-    Celsius,
-    Count,
-    Fraction,
-    Hertz,
-    Index,
-    Instant,
-    Joules,
-    LongText,
-    Nanoseconds,
-    Processor,
-    ProcessorSeconds,
-    Seconds,
-    Span,
-    Text,
-    Uncertainty,
-    Wait,
-)
-from edgebench.schema.record import FailureKind
+from edgebench.schema.energy_reading import EnergyWindow, IdleWindow, Instrument, Provenance, Scope
+from edgebench.schema.facts import Facts
+from edgebench.schema.limits import Index, Instant, LongText, Text, Wait
+from edgebench.schema.parts import only, without
+from edgebench.schema.record import Cooling, GoldenCheck, Load, Memory, Outcome, Record, Round, Series
+
+if TYPE_CHECKING:
+    LoadedPart = Record
+    SeriesPart = Series
+    RoundPart = Round
+    IdlePart = IdleWindow
+    EnergyPart = EnergyWindow
+else:
+    LoadedPart = only(Record, "runtime", "load_ns", "first_inference_ns", "fed", "signature")
+    SeriesPart, RoundPart = without(Series, "values_ns"), without(Round, "values_ns")
+    # What the device knows of a window, whichever meter looked on.
+    _OF_METERS = ("energy_j", "u_j", "u_common_j", "values", "max_gap_s", "flags")
+    IdlePart, EnergyPart = without(IdleWindow, *_OF_METERS), without(EnergyWindow, *_OF_METERS)
 
 
 class Line(msgspec.Struct, frozen=True, tag_field="event", forbid_unknown_fields=True):
@@ -45,6 +42,10 @@ class Line(msgspec.Struct, frozen=True, tag_field="event", forbid_unknown_fields
 
     n: Index
     t_ns: Instant
+
+
+class ArtifactLine(Line, frozen=True):
+    artifact: Index
 
 
 class JobLine(Line, tag="job", frozen=True):
@@ -58,94 +59,48 @@ class FactsLine(Line, tag="facts", frozen=True):
     facts: Facts
 
 
-class LoadedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input as the worker feeds it."""
-
-    name: Text
-    shape: list[Index]
-    dtype: Text
-    bytes: Bytes
+class LoadedLine(ArtifactLine, tag="loaded", frozen=True):
+    loaded: LoadedPart
 
 
-class LoadedLine(Line, tag="loaded", frozen=True):
-    artifact: Index
-    runtime: str
-    runtime_facts: dict[Text, LongText]
-    load_ns: Span
-    first_inference_ns: Span
-    inputs: list[LoadedInput]
-    notes: dict[Text, Any]
-    threads: Count | None = None
-    cpus: list[Processor] = []
-    signature: Text = ""
+class GoldenLine(ArtifactLine, tag="golden", frozen=True):
+    golden: GoldenCheck
 
 
-class GoldenLine(Line, tag="golden", frozen=True):
-    artifact: Index
-    passed: bool
-    outputs: str
-    relative_error: Amount | None = None
-    max_abs_diff: Amount | None = None
-    agreement_with_host: Fraction | None = None
-    agreement_with_parent: Fraction | None = None
-
-
-class MemoryLine(Line, tag="memory", frozen=True):
-    artifact: Index
-    bare: dict[Text, Bytes]
-    loaded: dict[Text, Bytes]
-    running: dict[Text, Bytes]
-    reset: bool
+class MemoryLine(ArtifactLine, tag="memory", frozen=True):
+    memory: Memory
 
 
 class GateLine(Line, tag="gate", frozen=True):
-    artifacts: list[Index] | None
-    waited_s: Wait
-    limit_c: Celsius | None
-    limit_hz: Hertz | None
-    curve: Annotated[list[tuple[Wait, Celsius | None, Hertz | None]], msgspec.Meta(min_length=1)]
+    """artifacts: those that it was for, if not for all."""
+
+    artifacts: tuple[Index, ...] | None
     open: bool
+    cooling: Cooling
 
 
-class WarmupLine(Line, tag="warmup", frozen=True):
-    artifact: Index
-    block: Count
-    start_ns: Instant
-    values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
-    interrupted: Text = ""
+class WarmupLine(ArtifactLine, tag="warmup", frozen=True):
+    series: SeriesPart
+    values_ns: Raw
 
 
-class WarmLine(Line, tag="warm", frozen=True):
-    artifact: Index
+class WarmLine(ArtifactLine, tag="warm", frozen=True):
     stationary: bool
-    windows: int
+    windows: Index
     spent_s: Wait
 
 
-class RoundLine(Line, tag="round", frozen=True):
-    artifact: Index
-    round: Index
-    block: Count
-    start_ns: Instant
-    values_ns: Annotated[list[Nanoseconds], msgspec.Meta(min_length=1)]
-    temperature_c: Celsius | None
-    throttled: Index | None
-    clock_hz: Hertz | None
-    duration_ns: Nanoseconds
-    missed: Index | None
-    interrupted: Text = ""
+class RoundLine(ArtifactLine, tag="round", frozen=True):
+    round: RoundPart
+    values_ns: Raw
 
 
 class LoadLine(Line, tag="load", frozen=True):
-    wall_s: Seconds
-    own_s: ProcessorSeconds
-    busy_s: ProcessorSeconds
-    steal_s: ProcessorSeconds
-    clocks_s: dict[Text, dict[Text, Wait]]
+    load: Load
 
 
 class MeterLine(Line, tag="meter", frozen=True):
-    """A meter that is read: scopes with (provenance, why), and what it is. Or why it is not read, or no more."""
+    """A meter that is read: its scopes with (provenance, why), and what it is. Or why it is not read, or no longer."""
 
     meter: Text
     reason: LongText = ""
@@ -155,50 +110,46 @@ class MeterLine(Line, tag="meter", frozen=True):
 
 
 class WindowLine(Line, frozen=True):
-    """One window on the device's clock; {meter: {scope: J}} of the device's own meters, and what reading leaves."""
+    """throttled: bits of any look since the window before. readings: {meter: {scope: the rest of the window}}, as the
+    device's own meters saw it.
+    """
 
-    round: Index
-    start_ns: Instant
-    duration_s: Seconds
-    joules: dict[Text, dict[Scope, Joules]]
-    u_j: dict[Text, dict[Scope, Uncertainty]]
+    window: IdlePart
+    throttled: Index | None
+    readings: Raw
+
+    @property
+    def start_ns(self) -> int:
+        return self.window.start_ns or 0
+
+    @property
+    def end_ns(self) -> int:
+        return self.start_ns + round(self.window.duration_s * 1e9)
 
 
 class IdleLine(WindowLine, tag="idle", frozen=True):
-    throttled: Index | None = None
-    temperature_c: Celsius | None = None
+    pass
 
 
 class EnergyLine(WindowLine, tag="energy", frozen=True):
-    """u_common_j: what reading leaves that is the same in all windows. in_step: meters whose readings fell at the same
-    point of each inference.
-    """
-
     artifact: Index
-    inferences: Count
-    throttled: Index | None
-    temperature_c: Celsius | None = None
-    clock_hz: Hertz | None = None
-    u_common_j: dict[Text, dict[Scope, Uncertainty]] = {}
-    in_step: tuple[Text, ...] = ()
+    window: EnergyPart
 
 
-class AnswersLine(Line, tag="answers", frozen=True):
-    artifact: Index
+class AnswersLine(ArtifactLine, tag="answers", frozen=True):
     piece: Index
-    classes: list[Annotated[int, msgspec.Meta(ge=0, lt=65536)]]
+    classes: Raw
 
 
-class FailedLine(Line, tag="failed", frozen=True):
-    artifact: Index
-    stage: Text
-    kind: FailureKind
-    reason: LongText
-    signal: Text | None
+class FailedLine(ArtifactLine, tag="failed", frozen=True):
+    outcome: Outcome
 
 
 class EndLine(Line, tag="end", frozen=True):
+    """complete: the artifacts that met the plan's stop rule."""
+
     status: str
+    complete: tuple[Index, ...]
 
 
 AnyLine = (
@@ -209,35 +160,55 @@ AnyLine = (
 _DECODER: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
 
 
+def decode(line: bytes, where: str, *, artifacts: int) -> AnyLine:
+    """One line of a job of this many artifacts. Raises AgentError for anything else."""
+    try:
+        # Cleaned, a line is JSON again, as unread parts have to be.
+        entry = _DECODER.decode(msgspec.json.encode(wire.parse(line)) if _is_doubtful(line) else line)
+        if getattr(entry, "artifact", 0) >= artifacts:
+            raise ValueError(f"it is about artifact {getattr(entry, 'artifact', None)} of {artifacts}")
+        if isinstance(entry, LoadedLine):
+            wire.checked(entry.loaded.runtime.notes)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise unfit(line, where, error) from error
+    if isinstance(entry, JobLine) and entry.protocol != PROTOCOL:
+        raise AgentError(
+            where, f"it was started by a version of edgebench that speaks protocol {entry.protocol}, not {PROTOCOL}",
+            "Finish it with that version, or remove its folder in the results' `.jobs` to measure anew",
+        )  # fmt: skip
+    return entry
+
+
+def event(entry: Line) -> str:
+    """What kind of line it is."""
+    return str(entry.__struct_config__.tag)
+
+
+def unfit(line: bytes, where: str, error: Exception) -> AgentError:
+    seen = f"a journal line that does not fit the protocol ({error}): {line[:200]!r}"
+    return AgentError(where, seen, "Report this as a bug")
+
+
 # Escapes and bytes above ASCII: what a terminal must not be shown can only be among them.
 _DOUBTFUL = re.compile(rb"[\\\x7f-\xff]|\d{19}")
 
 
-def decode(line: bytes, where: str, *, artifacts: int) -> AnyLine:
-    """One line of a job of so many artifacts. Raises AgentError for anything that is not one."""
-    try:
-        entry = msgspec.convert(wire.parse(line), AnyLine) if _DOUBTFUL.search(line) else _DECODER.decode(line)
-        if getattr(entry, "artifact", 0) >= artifacts:
-            raise ValueError(f"it is about artifact {getattr(entry, 'artifact', None)} of {artifacts}")
-        if isinstance(entry, LoadedLine):
-            wire.checked(entry.notes)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise AgentError(
-            where, f"a journal line that does not fit the protocol ({error}): {line[:200]!r}", "Report this as a bug"
-        ) from error
-    return entry
+def _is_doubtful(line: bytes) -> bool:
+    """Values hold no text, and are checked when they are read."""
+    head, _, values = line.partition(b'"values_ns":[')
+    return bool(_DOUBTFUL.search(line if values.translate(None, b"0123456789,]}") else head))
 
 
 class Allowance:
-    """What a journal may hold: it comes from measuring, so it cannot grow faster than values are made.
+    """How long a journal may be: it comes from measuring, so it cannot grow faster than values are made.
 
-    Values are 5 microseconds or more each where they are not 4 digits long: 1.2 MB a second at most.
+    Values take 5 microseconds or more each, or are shorter than 4 digits: 1.2 MB a second at most.
     """
 
     BASE_BYTES = 24 << 20  # outputs of golden inputs, answers to a test set, facts
     BYTES_PER_S = 1.5e6
     MOST_BYTES = 512 << 20
-    LINE_BYTES = 200  # what keeping a line costs besides its text
+    LINE_BYTES = 400  # what keeping a line takes besides its text
 
     def __init__(self, age_s: float = 0.0) -> None:
         """age_s: of the job."""
@@ -251,44 +222,3 @@ class Allowance:
         if self._spent <= allowed:
             return ""
         return f"a journal of {self._spent / 1e6:.0f} MB, more than measuring can write in that time"
-
-
-class GlancedFacts(msgspec.Struct, frozen=True):
-    meters: dict[str, MeterFound] = {}
-
-
-class Glance(msgspec.Struct, frozen=True):
-    """What a progress bar wants of a line; see the lines above."""
-
-    event: str = ""
-    t_ns: int = 0
-    when: str = ""
-    facts: GlancedFacts = GlancedFacts()
-    artifact: int = 0
-    artifacts: list[int] | None = None
-    round: int = 0
-    reason: str = ""
-    interrupted: str = ""
-    first_inference_ns: int = 0
-    stationary: bool = False
-    windows: int = 0
-    spent_s: float = 0.0
-    duration_ns: int = 0
-    duration_s: float = 0.0
-    inferences: int = 0
-    piece: int = 0
-
-
-_GLANCER = msgspec.json.Decoder(Glance)
-
-
-def glance(line: bytes) -> Glance:
-    """A quick look that leaves the values unread: this machine may be the one that is being measured.
-
-    A line that does not fit is nothing to look at here; `decode` will say what is wrong with it.
-    """
-    try:
-        seen = _GLANCER.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Glance()
-    return msgspec.structs.replace(seen, event=plain(seen.event[:40]), reason=plain(seen.reason[:500]))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Raw
+from msgspec.structs import asdict
 
-from edgebench.analysis import stats
-from edgebench.device import accuracy
-from edgebench.device.job_store import Request, Test
+from edgebench.device import accuracy, journal
+from edgebench.device.job_store import AccuracyTest, JobRequest, StoredJob
 from edgebench.device.journal import (
     AnswersLine,
     AnyLine,
@@ -28,86 +29,67 @@ from edgebench.device.journal import (
     RoundLine,
     WarmLine,
     WarmupLine,
-    decode,
+    WindowLine,
 )
-from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow, Provenance
+from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow
 from edgebench.schema.facts import Facts
-from edgebench.schema.plan import Plan
 from edgebench.schema.record import (
     SCHEMA_VERSION,
     Answers,
-    Cooling,
-    FedInput,
-    GoldenCheck,
-    Load,
     MeasuredTarget,
-    Memory,
     Outcome,
     Record,
     Round,
     Runtime,
     Series,
+    ValuesNs,
 )
 
 _LineT = TypeVar("_LineT", bound=Line)
+_WindowT = TypeVar("_WindowT", bound=IdleWindow)
+_SeriesT = TypeVar("_SeriesT", bound=Series)
+_T = TypeVar("_T")
 AttachedMeter = Callable[[int, Sequence[AnyLine]], EnergyReading]
+# {meter: {scope: what it adds to a window}}
+Readings = dict[str, dict[str, dict[str, Any]]]
+
+Class = Annotated[int, msgspec.Meta(ge=0, lt=65536)]
+_VALUES = msgspec.json.Decoder(ValuesNs)
+_CLASSES = msgspec.json.Decoder(list[Class])
+_READINGS = msgspec.json.Decoder(Readings)
 
 
 def to_records(
-    request: Request,
-    lines: Sequence[bytes],
-    *,
-    agent_died: str | None,
-    version: str,
-    attached: AttachedMeter | None = None,
+    job: StoredJob, *, agent_died: str | None, version: str, attached: AttachedMeter | None = None
 ) -> list[Record]:
-    """One record per artifact of the job.
+    """One record for each artifact of the job. Raises AgentError for what cannot have been measured.
 
     agent_died: what the agent last said if its process ended without an `end` line; None if it did not.
-    version: of edgebench. attached: what a meter on this machine has seen of an artifact, from all lines.
+    version: of edgebench. attached: what a meter on this machine saw of an artifact, from all lines.
     """
-    where = f"target '{request.target.name}', job {request.id}"
-    entries = [decode(line, where, artifacts=len(request.artifacts)) for line in lines]
+    windows = [(e, _read(job, e.readings, _READINGS)) for e in job.entries if isinstance(e, WindowLine)]
     records = []
-    for index in range(len(request.artifacts)):
-        seen = (attached(index, entries),) if attached else ()
-        records.append(_record(request, index, entries, agent_died, version, seen))
+    for index in range(len(job.request.artifacts)):
+        own = [entry for entry in job.entries if _is_about(index, entry)]
+        readings = _readings(job, own, [(e, seen) for e, seen in windows if _is_about(index, e)])
+        seen = (*readings, *([attached(index, job.entries)] if attached else ()))
+        records.append(_record(job, index, own, _outcome(job.request, index, own, agent_died), seen, version))
     return records
 
 
+def _is_about(index: int, entry: Line) -> bool:
+    if isinstance(entry, GateLine):
+        return entry.artifacts is None or index in entry.artifacts
+    return getattr(entry, "artifact", index) == index
+
+
 def _record(
-    request: Request,
-    index: int,
-    entries: list[AnyLine],
-    agent_died: str | None,
-    version: str,
-    attached: tuple[EnergyReading, ...],
+    job: StoredJob, index: int, own: list[AnyLine], outcome: Outcome, energy: Sequence[EnergyReading], version: str
 ) -> Record:
+    request = job.request
     target, artifact = request.target, request.artifacts[index]
-    own = [entry for entry in entries if getattr(entry, "artifact", index) == index]
-    facts = {entry.when: entry.facts for entry in own if isinstance(entry, FactsLine)}
-    loaded = _last(own, LoadedLine)
-    golden = _last(own, GoldenLine)
-    memory = _last(own, MemoryLine)
-    warm = _last(own, WarmLine)
-    gate = _last([e for e in own if not isinstance(e, GateLine) or index in (e.artifacts or [index])], GateLine)
-    load = _last(own, LoadLine)
-    rounds = tuple(
-        Round(
-            start_ns=e.start_ns,
-            block=e.block,
-            values_ns=tuple(e.values_ns),
-            number=e.round,
-            temperature_c=e.temperature_c,
-            throttled=e.throttled,
-            clock_hz=e.clock_hz,
-            duration_ns=e.duration_ns,
-            missed=e.missed,
-            interrupted=e.interrupted,
-        )
-        for e in own
-        if isinstance(e, RoundLine)
-    )
+    facts = {entry.when: entry.facts for entry in _all(own, FactsLine)}
+    parts: dict[str, Any] = {"runtime": Runtime(request.specs[index]["runtime"]), **_parts(own)}
     return Record(
         schema_version=SCHEMA_VERSION,
         id=f"{request.created}-{artifact.name}",
@@ -117,103 +99,97 @@ def _record(
         target=MeasuredTarget(target.name, target.transport, target.device, target.threads, target.emulated),
         artifact=artifact,
         plan=request.plan,
-        runtime=Runtime(
-            name=request.specs[index]["runtime"],
-            facts=loaded.runtime_facts if loaded else {},
-            notes=loaded.notes if loaded else {},
-            threads=loaded.threads if loaded else None,
-            cpus=tuple(loaded.cpus) if loaded else (),
-        ),
-        outcome=_outcome(request, own, rounds, agent_died),
+        outcome=outcome,
         facts_before=facts.get("before", Facts()),
         facts_after=facts.get("after"),
-        load_ns=loaded.load_ns if loaded else None,
-        first_inference_ns=loaded.first_inference_ns if loaded else None,
-        golden=_golden_check(golden, request.specs[index]) if golden else None,
-        memory=Memory(memory.bare, memory.loaded, memory.running, memory.reset) if memory and memory.running else None,
-        warmup=tuple(Series(e.start_ns, e.block, tuple(e.values_ns)) for e in own if isinstance(e, WarmupLine)),
-        fed=tuple(FedInput(one.name, tuple(one.shape), one.dtype) for one in loaded.inputs) if loaded else (),
-        signature=loaded.signature if loaded else "",
-        stationary=warm.stationary if warm else None,
-        gate_open=gate.open if gate else None,
-        cooling=Cooling(gate.waited_s, gate.limit_c, gate.limit_hz, tuple(gate.curve)) if gate else None,
-        load=Load(load.wall_s, load.own_s, load.busy_s, load.steal_s, load.clocks_s) if load else None,
-        rounds=rounds,
-        energy=tuple(_charged(reading, facts) for reading in (*_readings(own), *attached)),
-        answers=_answers(own, request.tests.get(artifact.name)),
+        warmup=tuple(_timed(job, e.series, e.values_ns, Series) for e in _all(own, WarmupLine)),
+        rounds=tuple(_timed(job, e.round, e.values_ns, Round) for e in _all(own, RoundLine)),
+        energy=tuple(_charged(reading, facts) for reading in energy),
+        answers=_answers(job, own, request.tests.get(artifact.name)),
+        **parts,
     )
 
 
-def _outcome(request: Request, own: list[AnyLine], rounds: tuple[Round, ...], agent_died: str | None) -> Outcome:
-    failed = _last(own, FailedLine)
-    end = _last(own, EndLine)
-    if failed:
-        return Outcome("failed", failed.stage, failed.kind, failed.reason, failed.signal or "")
-    if end is None:
+def _parts(own: Sequence[AnyLine]) -> dict[str, Any]:
+    """What lines carry as the record has it; of a line that came twice, the last."""
+    parts: dict[str, Any] = {}
+    for entry in own:
+        match entry:
+            case LoadedLine():
+                parts |= asdict(entry.loaded)
+            case GoldenLine():
+                parts["golden"] = entry.golden
+            case MemoryLine() if entry.memory.running:  # not every runtime's process can be looked into
+                parts["memory"] = entry.memory
+            case GateLine():
+                parts |= {"gate_open": entry.open, "cooling": entry.cooling}
+            case WarmLine():
+                parts["stationary"] = entry.stationary
+            case LoadLine():
+                parts["load"] = entry.load
+    return parts
+
+
+def _outcome(request: JobRequest, index: int, own: list[AnyLine], agent_died: str | None) -> Outcome:
+    if failed := _all(own, FailedLine):
+        return failed[-1].outcome
+    ends = _all(own, EndLine)
+    if not ends:
         return Outcome("agent-died", reason=agent_died or "the agent's process ended without a last line")
-    if end.status == "stopped":
-        return Outcome("stopped", reason=f"stopped by the user after {len(rounds)} rounds")
-    if not stats.is_enough(rounds, request.plan):
-        return Outcome(
-            "budget",
-            reason=f"not {_aim(request.plan)} after {request.plan.seconds_max:g} s",
-        )
-    return Outcome("complete")
+    if ends[-1].status == "stopped":
+        return Outcome("stopped", reason=f"stopped by the user after {len(_all(own, RoundLine))} rounds")
+    if index in ends[-1].complete:
+        return Outcome("complete")
+    plan = request.plan
+    aim = "all of its rounds" if plan.precision is None else f"within +/-{plan.precision:.1%}"
+    return Outcome("budget", reason=f"not {aim} after {plan.seconds_max:g} s")
 
 
-def _aim(plan: Plan) -> str:
-    return "all of its rounds" if plan.precision is None else f"within +/-{plan.precision:.1%}"
+# ------------------------------------------------------------------ energy, as the device's own meters saw it
 
 
-def _golden_check(line: GoldenLine, spec: dict[str, Any]) -> GoldenCheck:
-    return GoldenCheck(
-        passed=line.passed,
-        count=spec["golden"]["count"],
-        outputs_base64=line.outputs,
-        relative_error=line.relative_error,
-        max_abs_diff=line.max_abs_diff,
-        agreement_with_host=line.agreement_with_host,
-        agreement_with_parent=line.agreement_with_parent,
-    )
-
-
-def _readings(own: list[AnyLine]) -> tuple[EnergyReading, ...]:
-    """One reading for each scope of each of the device's meters. One that stopped answering has the windows before
-    that, and says why there are no more; one whose windows never came (the job ended before) says so.
+def _readings(
+    job: StoredJob, own: list[AnyLine], windows: Sequence[tuple[WindowLine, Readings]]
+) -> Iterator[EnergyReading]:
+    """One for each scope of each meter. One that stopped answering has the windows before that, and says why there are
+    no more; one whose windows never came (the job ended before) says so.
     """
     said: dict[str, list[MeterLine]] = {}
-    for entry in own:
-        if isinstance(entry, MeterLine):
-            said.setdefault(entry.meter, []).append(entry)
-    readings = []
-    for lines in said.values():
-        scopes = lines[0].scopes or {"": ("unavailable", "")}
-        readings += [_reading(lines, scope, *told, own) for scope, told in scopes.items()]
-    return tuple(readings)
+    for entry in _all(own, MeterLine):
+        said.setdefault(entry.meter, []).append(entry)
+    for meter, lines in said.items():
+        seen = [(entry, readings[meter]) for entry, readings in windows if meter in readings]
+        for scope, (provenance, why) in (lines[0].scopes or {"": ("unavailable", "")}).items():
+            idle = [_window(job, e, of[scope], IdleWindow) for e, of in seen if isinstance(e, IdleLine) and scope in of]
+            active = [
+                _window(job, e, of[scope], EnergyWindow) for e, of in seen if isinstance(e, EnergyLine) and scope in of
+            ]
+            if active:
+                reason = "; ".join(part for part in (why, lines[-1].reason) if part)
+                yield EnergyReading(
+                    meter, provenance, reason, scope, lines[0].note, lines[0].instrument, ClockAlignment("same_clock"),
+                    tuple(idle), tuple(active),
+                )  # fmt: skip
+            else:
+                others = any(isinstance(entry, EnergyLine) for entry, _ in seen)
+                none = "its counter of this scope stood still" if others else "the job ended before its windows"
+                yield EnergyReading(meter, "unavailable", lines[-1].reason or none, scope)
 
 
-def _reading(lines: list[MeterLine], scope: str, provenance: Provenance, why: str, own: list[AnyLine]) -> EnergyReading:
-    meter = lines[0].meter
-    windows = tuple(
-        EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **_inferring(entry, meter, scope))
-        for entry in own
-        if isinstance(entry, EnergyLine) and scope in entry.joules.get(meter, {})
-    )  # fmt: skip
-    idle = tuple(
-        IdleWindow(**_seen(entry, meter, scope))
-        for entry in own
-        if isinstance(entry, IdleLine) and scope in entry.joules.get(meter, {})
-    )
-    if not windows:
-        others = any(meter in entry.joules for entry in own if isinstance(entry, EnergyLine))
-        none = "its counter of this scope stood still" if others else "the job ended before its windows"
-        reason = lines[-1].reason or none
-        return EnergyReading(meter, "unavailable", reason, scope)
-    reason = "; ".join(part for part in (why, lines[-1].reason) if part)
-    return EnergyReading(
-        meter, provenance, reason, scope, lines[0].note, lines[0].instrument, ClockAlignment("same_clock"),
-        idle, windows,
-    )  # fmt: skip
+def _window(job: StoredJob, entry: IdleLine | EnergyLine, seen: dict[str, Any], kind: type[_WindowT]) -> _WindowT:
+    try:
+        window = msgspec.convert({**seen, **asdict(entry.window)}, kind)
+    except msgspec.ValidationError as error:
+        raise journal.unfit(bytes(entry.readings), job.where, error) from error
+    return msgspec.structs.replace(window, flags=(*board_flags(entry.throttled), *window.flags))
+
+
+_BOARD_FLAGS: tuple[Flag, ...] = ("undervoltage", "freq_capped", "throttled", "soft_temp")
+
+
+def board_flags(throttled: int | None) -> tuple[Flag, ...]:
+    """What the live bits of the board's firmware say (device_agents/python/facts.py: throttled)."""
+    return tuple(flag for bit, flag in enumerate(_BOARD_FLAGS) if (throttled or 0) >> bit & 1)
 
 
 # What a battery takes or gives is in the joules of these.
@@ -227,47 +203,18 @@ def _charged(reading: EnergyReading, facts: Mapping[str, Facts]) -> EnergyReadin
     return msgspec.structs.replace(reading, flags=(*reading.flags, "charging"))
 
 
-def _seen(entry: IdleLine | EnergyLine, meter: str, scope: str) -> dict[str, Any]:
-    """What a meter of the device saw of a window."""
-    return {
-        **of_device(entry),
-        "flags": board_flags(entry.throttled),
-        "energy_j": entry.joules[meter][scope],
-        "u_j": entry.u_j.get(meter, {}).get(scope, 0.0),
-    }
+# ------------------------------------------------------------------ what was left unread
 
 
-def _inferring(entry: EnergyLine, meter: str, scope: str) -> dict[str, Any]:
-    """The same of a window of inferences."""
-    seen = _seen(entry, meter, scope)
-    if meter in entry.in_step:
-        seen["flags"] = (*seen["flags"], "aliasing")
-    return {**seen, "u_common_j": entry.u_common_j.get(meter, {}).get(scope, 0.0)}
+def _timed(job: StoredJob, part: Series, values_ns: Raw, kind: type[_SeriesT]) -> _SeriesT:
+    return kind(**asdict(part), values_ns=_read(job, values_ns, _VALUES))
 
 
-def of_device(entry: IdleLine | EnergyLine) -> dict[str, Any]:
-    """What the device itself says of a window, whichever meter looked on."""
-    return {
-        "round": entry.round,
-        "start_ns": entry.start_ns,
-        "duration_s": entry.duration_s,
-        "temperature_c": entry.temperature_c,
-    }
-
-
-_BOARD_FLAGS: tuple[Flag, ...] = ("undervoltage", "freq_capped", "throttled", "soft_temp")
-
-
-def board_flags(throttled: int | None) -> tuple[Flag, ...]:
-    """What the live bits of the board's firmware say (device_agents/python/facts.py: throttled)."""
-    return tuple(flag for bit, flag in enumerate(_BOARD_FLAGS) if (throttled or 0) >> bit & 1)
-
-
-def _answers(own: list[AnyLine], test: Test | None) -> Answers | None:
+def _answers(job: StoredJob, own: list[AnyLine], test: AccuracyTest | None) -> Answers | None:
     """None unless the whole test set was answered: a part of it has another accuracy."""
     if test is None:
         return None
-    pieces = {entry.piece: entry.classes for entry in own if isinstance(entry, AnswersLine)}
+    pieces = {entry.piece: _read(job, entry.classes, _CLASSES) for entry in _all(own, AnswersLine)}
     counts = [len(pieces.get(number, ())) for number in range(len(test.pieces))]
     if counts != [count for _, count in test.pieces]:
         return None
@@ -275,9 +222,12 @@ def _answers(own: list[AnyLine], test: Test | None) -> Answers | None:
     return Answers(test.dataset, len(classes), accuracy.classes(classes), test.labels_base64)
 
 
-def _last(entries: Sequence[AnyLine], type_: type[_LineT]) -> _LineT | None:
-    found = None
-    for entry in entries:
-        if isinstance(entry, type_):
-            found = entry
-    return found
+def _read(job: StoredJob, part: Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
+    try:
+        return decoder.decode(part)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise journal.unfit(bytes(part), job.where, error) from error
+
+
+def _all(entries: Sequence[AnyLine], kind: type[_LineT]) -> list[_LineT]:
+    return [entry for entry in entries if isinstance(entry, kind)]

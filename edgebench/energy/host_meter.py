@@ -19,9 +19,8 @@ from types import TracebackType
 
 import msgspec
 
-from edgebench.device import journal
 from edgebench.device.agent import Agent
-from edgebench.device.job_store import OpenJob
+from edgebench.device.job_store import StoredJob
 from edgebench.device.journal import AnyLine, EnergyLine
 from edgebench.energy import per_inference
 from edgebench.energy.meters import Meter, _calibration, _clock, _naming
@@ -29,7 +28,7 @@ from edgebench.energy.meters._calibration import Calibration
 from edgebench.energy.meters._clock import Alignment, Exchange
 from edgebench.energy.meters._recorder import Recorder
 from edgebench.energy.meters._sensor import Sensor
-from edgebench.energy.meters._windows import MeteredWindows, end_ns
+from edgebench.energy.meters._windows import MeteredWindows
 from edgebench.errors import LinkLost, UserError
 from edgebench.progress import Progress
 from edgebench.schema.energy_reading import EnergyReading, Instrument
@@ -61,7 +60,7 @@ class HostMeter:
         self._reason = ""
         self._scope = ""
         self._recorder: Recorder | None = None
-        self._job: OpenJob | None = None
+        self._job: StoredJob | None = None
         self._exchanges: list[list[Exchange]] = []
         self._windows_of: Counter[int] = Counter()
         self._said_enough = False
@@ -77,7 +76,7 @@ class HostMeter:
 
     # ------------------------------------------------------------------ while the job runs
 
-    def start(self, job: OpenJob, agent: Agent) -> None:
+    def start(self, job: StoredJob, agent: Agent) -> None:
         """Open the meter and see its first value; what a killed `deploy` of this job had seen comes with it."""
         self._reason = self._why_not_asked()
         if self._reason:
@@ -144,29 +143,25 @@ class HostMeter:
             with contextlib.suppress(OSError), (self._job.folder / _CLOCK_FILE).open("ab") as file:
                 file.write(msgspec.json.encode(batch) + b"\n")
 
-    def hears(self, line: bytes) -> bool:
-        """Whether a journal line is a reason to ask if there are windows enough: the last one of a round is."""
-        entry = journal.glance(line)
-        if not self.name or self._said_enough or entry.event != "energy":
+    def hears(self, entry: AnyLine) -> bool:
+        """Whether a journal line is a reason to ask if there are enough windows: the last one of a round is."""
+        if not self.name or self._said_enough or not isinstance(entry, EnergyLine):
             return False
-        self._windows_of[entry.round] += 1
-        is_last = self._windows_of[entry.round] >= max(1, self._windows_of[entry.round - 1])
-        return is_last and entry.round + 1 >= self._plan.energy_windows
+        number = entry.window.round
+        self._windows_of[number] += 1
+        is_last = self._windows_of[number] >= max(1, self._windows_of[number - 1])
+        return is_last and number + 1 >= self._plan.energy_windows
 
     def talk(self, agent: Agent) -> None:
         """In the idle window after a round: tell the agent if the joules are known well enough, or will never be."""
         if not self.name or self._job is None or self._recorder is None:
             return
         self.align(agent)
-        count = len(self._job.request.artifacts)
-        where = f"target '{self._target.name}'"
-        # Rounds are long lines, and this machine may be the one that is to be idle.
-        told = [line for line in self._job.lines if journal.glance(line).event in ("idle", "energy")]
-        entries = [journal.decode(line, where, artifacts=count) for line in told]
+        entries = self._job.entries
         windows = [entry for entry in entries if isinstance(entry, EnergyLine)]
         last = windows[-1]
-        self._recorder.wait_past(self._alignment().here_s(end_ns(last)), PATIENCE_S)
-        alive = {entry.artifact for entry in windows if entry.round == last.round}
+        self._recorder.wait_past(self._alignment().here_s(last.end_ns), PATIENCE_S)
+        alive = {entry.artifact for entry in windows if entry.window.round == last.window.round}
         if self._recorder.is_gone or all(self._is_precise(self.reading(index, entries)) for index in alive):
             agent.enough(self._job.request.id)
             self._said_enough = True

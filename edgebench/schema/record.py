@@ -40,12 +40,15 @@ SCHEMA_VERSION = 3
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 
 
+ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
+
+
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Values in ns, each over `block` inferences in a row, on the device's monotonic clock."""
 
     start_ns: Instant
     block: Count
-    values_ns: Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
+    values_ns: ValuesNs
 
 
 class Round(Series, frozen=True, omit_defaults=True, dict=True):

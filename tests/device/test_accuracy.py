@@ -17,7 +17,7 @@ from edgebench.analysis import stats, verdict
 from edgebench.analysis.report import markdown
 from edgebench.device import accuracy, following, records_from_journal, simulated
 from edgebench.device.agent import Agent
-from edgebench.device.job_store import Request, Test
+from edgebench.device.job_store import AccuracyTest, JobRequest
 from edgebench.errors import UserError
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
@@ -177,12 +177,12 @@ def test_inputs_are_quantised_and_laid_out_as_the_file_takes_them(dots: Dataset)
 # ------------------------------------------------------------------ what becomes of a journal
 
 
-def request(pieces: tuple[tuple[str, int], ...]) -> Request:
+def request(pieces: tuple[tuple[str, int], ...]) -> JobRequest:
     artifact = make_artifact("net-onnx-fp32")
-    test = Test("dots", accuracy.classes([0, 1, 2, 3]), pieces)
+    test = AccuracyTest("dots", accuracy.classes([0, 1, 2, 3]), pieces)
     how = msgspec.structs.replace(plan.named("quick"), accuracy=True)
     specs = ({"runtime": "x", "golden": None},)
-    return Request("1-a", "a", "1", TARGET, how, (artifact,), specs, {artifact.name: test})
+    return JobRequest("1-a", "a", "1", TARGET, how, (artifact,), specs, {artifact.name: test})
 
 
 def answered(pieces: dict[int, list[int]]) -> Answers | None:

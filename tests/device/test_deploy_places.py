@@ -10,11 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from edgebench import deploy
-from edgebench.device.job_store import Ledger
+from edgebench.device.job_store import JobStore
 from edgebench.errors import UserError
 from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
@@ -124,7 +123,7 @@ def test_two_that_begin_in_the_same_moment(models: Path, tmp_path: Path) -> None
 
 
 def test_a_claim_is_free_again_when_its_holder_ends_or_dies(tmp_path: Path) -> None:
-    book = Ledger(tmp_path, "board")
+    book = JobStore(tmp_path, "board")
     with book.claim("key"), pytest.raises(UserError, match=rf"process {os.getpid()}"):
         book.claim("key").__enter__()
     with book.claim("key"):
@@ -262,14 +261,14 @@ def test_a_device_without_room_says_so_and_is_not_confused_by_what_follows(model
 
 
 def test_lines_are_written_anew_when_the_journal_is_not_what_it_was(tmp_path: Path) -> None:
-    from tests.device.test_ledger import KEY, request
+    from tests.device.test_ledger import KEY, line, request
 
-    book = Ledger(tmp_path, "board")
+    book = JobStore(tmp_path, "board")
     job = book.add(request())
-    job.append(b'{"n":0}')
+    job.append(line(0))
     (job.folder / "journal.jsonl").unlink()
-    job.append(b'{"n":1}')
+    job.append(line(1))
     shutil.rmtree(tmp_path / "board")
-    job.append(b'{"n":2}')
-    found = book.open_job(KEY)
-    assert found is not None and [msgspec.json.decode(line)["n"] for line in found.lines] == [0, 1, 2]
+    job.append(line(2))
+    found = book.find(KEY)
+    assert found is not None and [entry.n for entry in found.entries] == [0, 1, 2]

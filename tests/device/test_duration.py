@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +14,8 @@ from device_agents.python.simulation import SimulatedModel
 from edgebench import deploy
 from edgebench.device import duration, following, journal, simulated
 from edgebench.device.duration import Range
-from edgebench.device.job_store import OpenJob, Request
+from edgebench.device.job_store import JobRequest, StoredJob
+from edgebench.device.journal import AnyLine, RoundLine, WindowLine
 from edgebench.progress import Silent
 from edgebench.schema import plan
 from edgebench.schema.plan import Plan
@@ -43,42 +43,40 @@ class Told(Silent):
 
 def measured(
     folder: Path, models: dict[str, SimulatedModel], how: Plan, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Request, list[bytes], float, list[str]]:
+) -> tuple[JobRequest, list[AnyLine], float, list[str]]:
     """The job, its journal, the seconds that it took on the device's clock, and what was said."""
-    jobs: list[OpenJob] = []
-    real = OpenJob.append
+    jobs: list[StoredJob] = []
+    real = StoredJob.append
 
-    def noted(self: OpenJob, line: bytes) -> None:
+    def noted(self: StoredJob, line: bytes) -> AnyLine:
         jobs.append(self)
-        real(self, line)
+        return real(self, line)
 
-    monkeypatch.setattr(OpenJob, "append", noted)
+    monkeypatch.setattr(StoredJob, "append", noted)
     told = Told()
     bundle = simulated.write_bundle(folder / "bundle", models)
     one, *_ = deploy.deploy(TARGET, deploy.artifacts_at([bundle]), how, folder / "results", progress=told)
     assert one.facts_after is not None and one.facts_after.uptime_s is not None
-    return jobs[0].request, jobs[0].lines, one.facts_after.uptime_s, told.lines
+    return jobs[0].request, jobs[0].entries, one.facts_after.uptime_s, told.lines
 
 
-def ended_s(line: dict[str, Any]) -> float | None:
+def ended_s(entry: AnyLine) -> float | None:
     """When what a line tells had ended, on the device's clock."""
-    if line["event"] == "round":
-        return float(line["start_ns"] + line["duration_ns"]) / 1e9
-    if line["event"] in ("idle", "energy"):
-        return float(line["start_ns"] / 1e9 + line["duration_s"])
-    return None
+    if isinstance(entry, RoundLine):
+        return (entry.round.start_ns + (entry.round.duration_ns or 0)) / 1e9
+    return entry.end_ns / 1e9 if isinstance(entry, WindowLine) else None
 
 
-def assert_true_throughout(request: Request, lines: Sequence[bytes], took_s: float) -> None:
+def assert_true_throughout(request: JobRequest, entries: Sequence[AnyLine], took_s: float) -> None:
     expected = duration.job_of(request, metered=False, watched=False)
     first = expected.left()
     assert first.low_s <= took_s <= first.high_s
-    for line in lines:
-        expected.hear(journal.glance(line))
-        now_s = ended_s(msgspec.json.decode(line))
+    for entry in entries:
+        expected.hear(entry)
+        now_s = ended_s(entry)
         if now_s is not None:
             left = expected.left()
-            assert left.low_s <= took_s - now_s + 1e-6 <= left.high_s, msgspec.json.decode(line)["event"]
+            assert left.low_s <= took_s - now_s + 1e-6 <= left.high_s, entry
 
 
 PLANS = {
@@ -97,8 +95,8 @@ def test_what_a_plan_takes_lies_in_the_range_that_is_said(
     name: str, board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = {"net": simulated.network(board), "twin": simulated.network(board)}
-    request, lines, took_s, said = measured(tmp_path, models, PLANS[name], monkeypatch)
-    assert_true_throughout(request, lines, took_s)
+    request, entries, took_s, said = measured(tmp_path, models, PLANS[name], monkeypatch)
+    assert_true_throughout(request, entries, took_s)
     assert said[0] == f"Measuring 2 files takes {duration.job_of(request, metered=False, watched=False).left()}"
 
 
@@ -108,24 +106,24 @@ def test_whatever_an_inference_lasts(
     name: str, latency_ms: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = {"net": dataclasses.replace(NET, latency_ns=round(latency_ms * MS)), "small": NET}
-    request, lines, took_s, _ = measured(tmp_path, models, PLANS[name], monkeypatch)
+    request, entries, took_s, _ = measured(tmp_path, models, PLANS[name], monkeypatch)
     if latency_ms / 1e3 <= duration.UNSEEN_S:
-        assert_true_throughout(request, lines, took_s)
+        assert_true_throughout(request, entries, took_s)
     else:
         expected = duration.job_of(request, metered=False, watched=False)
-        for line in lines:
-            expected.hear(journal.glance(line))
-            left, now_s = expected.left(), ended_s(msgspec.json.decode(line))
+        for entry in entries:
+            expected.hear(entry)
+            left, now_s = expected.left(), ended_s(entry)
             assert now_s is None or left.low_s <= took_s - now_s + 1e-6 <= left.high_s
 
 
 def test_a_file_that_fails_is_expected_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = {"net": NET, "cpu": dataclasses.replace(NET, fallback_nodes=3), "other": dataclasses.replace(NET)}
-    request, lines, took_s, _ = measured(tmp_path, models, PLANS["energy"], monkeypatch)
+    request, entries, took_s, _ = measured(tmp_path, models, PLANS["energy"], monkeypatch)
     expected = duration.job_of(request, metered=False, watched=False)
-    for line in lines:
-        expected.hear(journal.glance(line))
-        left, now_s = expected.left(), ended_s(msgspec.json.decode(line))
+    for entry in entries:
+        expected.hear(entry)
+        left, now_s = expected.left(), ended_s(entry)
         assert now_s is None or left.low_s <= took_s - now_s + 1e-6 <= left.high_s
 
 
@@ -187,16 +185,18 @@ class Step:
 
 
 def test_what_turns_out_otherwise_is_said_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, lines, _, _ = measured(tmp_path, {"net": NET}, PLANS["energy"], monkeypatch)
+    request, entries, _, _ = measured(tmp_path, {"net": NET}, PLANS["energy"], monkeypatch)
     step, told = Step(), Told()
-    watch = following.Watch(request, step, told, duration.job_of(request, metered=True, watched=False))
-    for line in lines:
-        watch(line)
+    show = following.JobProgress(request, step, told, duration.job_of(request, metered=True, watched=False))
+    for entry in entries:
+        show(entry)
     assert any(note.startswith("round 1, ") and note.endswith(" left") for note in step.notes)
     assert told.lines == []  # it was true
 
-    slow = msgspec.json.encode({"n": 3, "t_ns": 1, "event": "loaded", "artifact": 0, "first_inference_ns": 20 * 10**9})
+    loaded = {"runtime": {"name": "simulated"}, "first_inference_ns": 20 * 10**9}
+    line = {"n": 3, "t_ns": 1, "event": "loaded", "artifact": 0, "loaded": loaded}
+    slow = journal.decode(msgspec.json.encode(line), "here", artifacts=1)
     told = Told()
-    watch = following.Watch(request, step, told, duration.job_of(request, metered=True, watched=False))
-    watch(slow)
-    assert told.lines[0].startswith("It takes longer than was said: ")
+    show = following.JobProgress(request, step, told, duration.job_of(request, metered=True, watched=False))
+    show(slow)
+    assert told.lines[0].startswith("This takes longer than expected: ")

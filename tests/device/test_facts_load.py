@@ -33,7 +33,7 @@ def test_a_machine_without_proc_stat_says_nothing_of_its_load(content: str | Non
         plant(root, {"proc/stat": content})
     assert facts.machine_cpu_s() == {}
     notebook = Notebook()
-    load.journal_load(load.processor_seconds([]), [Subject(1)], notebook)
+    load.journal_load(load.processor_seconds([]), [Measured(1)], notebook)
     assert notebook.lines == []
 
 
@@ -43,7 +43,7 @@ def test_a_process_is_charged_for_what_it_used_and_a_gone_one_for_nothing() -> N
     assert facts.process_cpu_s(2**22 + 1) == 0
 
 
-class Subject:
+class Measured:
     """An artifact whose worker is the process of that number."""
 
     def __init__(self, pid: int) -> None:
@@ -53,11 +53,11 @@ class Subject:
 def load_of(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
-    before: list[Subject],
-    after: list[Subject],
+    before: list[Measured],
+    after: list[Measured],
     used_s: dict[int, list[float]],
 ) -> dict[str, Any]:
-    """The load line of a job during which the machine was busy for 10 s and each worker used its seconds."""
+    """The load of a job during which the machine was busy for 10 s and each worker used its seconds."""
     readings = {pid: iter(seconds) for pid, seconds in used_s.items()}
     monkeypatch.setattr(facts, "process_cpu_s", lambda pid: next(readings[pid], 0.0) if pid in readings else 0.0)
     plant(root, stat(100, 0, 0, 0, 0, 0, 0, 0))
@@ -65,22 +65,23 @@ def load_of(
     plant(root, stat(110, 0, 0, 0, 0, 0, 0, 1))
     notebook = Notebook()
     load.journal_load(first, after, notebook)
-    return notebook.lines[0]
+    found: dict[str, Any] = notebook.lines[0]["load"]
+    return found
 
 
 def test_the_load_of_a_job_is_what_changed_while_it_measured(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = Subject(101), Subject(102)
-    line = load_of(root, monkeypatch, [one, two], [one, two], {101: [2, 7], 102: [1, 5]})
-    assert (line["own_s"], line["busy_s"], line["steal_s"]) == pytest.approx((9, 10, 1))
-    assert line["wall_s"] >= 0
+    one, two = Measured(101), Measured(102)
+    found = load_of(root, monkeypatch, [one, two], [one, two], {101: [2, 7], 102: [1, 5]})
+    assert (found["own_s"], found["busy_s"], found["steal_s"]) == pytest.approx((9, 10, 1))
+    assert found["wall_s"] >= 0
 
 
 def test_a_worker_that_broke_meanwhile_does_not_count_as_another_program(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It had used 6 s in its warm-up; afterwards it is one of the children that have ended."""
-    one, two = Subject(101), Subject(102)
+    one, two = Measured(101), Measured(102)
     ended = iter([SimpleNamespace(ru_utime=0.0, ru_stime=0.0), SimpleNamespace(ru_utime=5.5, ru_stime=0.5)])
     monkeypatch.setattr(load.resource, "getrusage", lambda who: next(ended))
-    line = load_of(root, monkeypatch, [one, two], [one], {101: [2, 11], 102: [6]})
-    assert line["own_s"] == pytest.approx(9)
+    found = load_of(root, monkeypatch, [one, two], [one], {101: [2, 11], 102: [6]})
+    assert found["own_s"] == pytest.approx(9)

@@ -88,7 +88,8 @@ PEERS = (
         until_tail()
         n = 0
         while True:
-            raw(b''.join(b'{"n":%d,"t_ns":1,"event":"warm"}\\n' % i for i in range(n, n + 1000)))
+            raw(b''.join(b'{"n":%d,"t_ns":1,"event":"warm","artifact":0,"stationary":true,"windows":1,"spent_s":1}\\n'
+                         % i for i in range(n, n + 1000)))
             n += 1000
         """, "more than measuring can write in that time"),
     Peer("journal of fat lines", """
@@ -96,7 +97,8 @@ PEERS = (
         until_tail()
         n = 0
         while True:
-            raw(b'{"n":%d,"t_ns":1,"event":"round","values_ns":[%s]}\\n' % (n, b"1," * 1_000_000))
+            raw(b'{"n":%d,"t_ns":1,"event":"round","artifact":0,"round":{"number":%d,"block":1,"start_ns":1},'
+                b'"values_ns":[%s1]}\\n' % (n, n, b"1," * 1_000_000))
             n += 1
         """, "more than measuring can write in that time"),
     Peer("line numbers that leap", "hello(); until_tail(); raw(b'{\"n\":0,\"a\":1}\\n{\"n\":2,\"a\":1}\\n'); sleep(9)",
@@ -106,19 +108,31 @@ PEERS = (
     Peer("deep journal line", """
         hello()
         until_tail()
-        raw(b'{"n":0,"t_ns":1,"x":' + b'[' * 100_000 + b']' * 100_000 + b'}\\n{"ok":{"tail":"ended"}}\\n')
-        while True:
-            ask()
-            answer({"received_ns": 1, "sent_ns": 2})
+        raw(b'{"n":0,"t_ns":1,"x":' + b'[' * 100_000 + b']' * 100_000 + b'}\\n')
+        sleep(99)
         """, "does not fit the protocol"),
     Peer("a clock beyond all clocks", """
         hello()
         until_tail()
-        raw(b'{"n":0,"t_ns":1' + b'0' * 400 + b',"event":"end","status":"done"}\\n{"ok":{"tail":"ended"}}\\n')
+        raw(b'{"n":0,"t_ns":1' + b'0' * 400 + b',"event":"end","status":"done","complete":[]}\\n')
+        sleep(99)
+        """, "does not fit the protocol"),
+    Peer("values that are none", """
+        hello()
+        until_tail()
+        raw(b'{"n":0,"t_ns":1,"event":"round","artifact":0,"round":{"number":0,"block":1,"start_ns":1},'
+            b'"values_ns":[%s]}\\n' % b','.join([b'[]'] * 2_000_000))
+        raw(b'{"n":1,"t_ns":1,"event":"end","status":"done","complete":[0]}\\n{"ok":{"tail":"ended"}}\\n')
         while True:
             ask()
             answer({"received_ns": 1, "sent_ns": 2})
-        """, "does not fit the protocol"),
+        """, "does not fit the protocol .Expected `int`, got `array`"),
+    Peer("a job of another protocol", """
+        hello()
+        until_tail()
+        raw(b'{"n":0,"t_ns":1,"event":"job","id":"a","protocol":1,"python":"3.11.2"}\\n')
+        sleep(99)
+        """, "speaks protocol 1, not 2. Finish it with that version"),
     Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "silent for 1 s .waiting for 'tail'",
          "silent for 0 s"),
     Peer("alive and nothing else", "hello(); ask()\nwhile True:\n    raw(b'{\"alive\": {}}\\n')\n    sleep(0.1)",

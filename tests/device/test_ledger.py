@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edgebench.device import job_store
-from edgebench.device.job_store import Ledger, Request
+from edgebench.device.job_store import JobRequest, JobStore
 from edgebench.errors import UserError
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.plan import Plan
@@ -20,13 +20,17 @@ ARTIFACTS = [make_artifact("net-onnx-fp32"), make_artifact("net-onnx-int8")]
 KEY = job_store.job_key(TARGET, PLAN, ARTIFACTS, "agent")
 
 
-def request(key: str = KEY, id_: str = "20261120T100000Z-a") -> Request:
-    return Request(id_, key, "20261120T100000Z", TARGET, PLAN, tuple(ARTIFACTS), ({}, {"golden": {"count": 3}}))
+def request(key: str = KEY, id_: str = "20261120T100000Z-a") -> JobRequest:
+    return JobRequest(id_, key, "20261120T100000Z", TARGET, PLAN, tuple(ARTIFACTS), ({}, {"golden": {"count": 3}}))
+
+
+def line(number: int) -> bytes:
+    return b'{"n":%d,"t_ns":1,"event":"end","status":"done","complete":[]}' % number
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "results", "board")
+def book(tmp_path: Path) -> JobStore:
+    return JobStore(tmp_path / "results", "board")
 
 
 # ------------------------------------------------------------------ the key
@@ -56,84 +60,85 @@ def test_another_question_has_another_key(target: Target, plan: Plan, artifacts:
 # ------------------------------------------------------------------ open jobs
 
 
-def test_an_open_job_is_found_by_its_key_with_its_lines(book: Ledger, tmp_path: Path) -> None:
+def test_an_open_job_is_found_by_its_key_with_its_lines(book: JobStore, tmp_path: Path) -> None:
     job = book.add(request())
-    job.append(b'{"n":0}')
-    job.append(b'{"n":1}')
-    found = Ledger(tmp_path / "results", "board").open_job(KEY)  # what another process sees
+    job.append(line(0))
+    job.append(line(1))
+    found = JobStore(tmp_path / "results", "board").find(KEY)  # what another process sees
     assert found is not None
     assert found.request == request()
-    assert found.lines == [b'{"n":0}', b'{"n":1}']
+    assert found.lines == [line(0), line(1)]
+    assert [entry.n for entry in found.entries] == [0, 1]
 
 
-def test_an_open_job_is_found_by_no_other_key_and_on_no_other_target(book: Ledger, tmp_path: Path) -> None:
+def test_an_open_job_is_found_by_no_other_key_and_on_no_other_target(book: JobStore, tmp_path: Path) -> None:
     book.add(request())
-    assert book.open_job("another") is None
-    assert Ledger(tmp_path / "results", "board-2").open_job(KEY) is None
+    assert book.find("another") is None
+    assert JobStore(tmp_path / "results", "board-2").find(KEY) is None
 
 
-def test_among_several_open_jobs_the_newest_with_the_key_is_found(book: Ledger) -> None:
+def test_among_several_open_jobs_the_newest_with_the_key_is_found(book: JobStore) -> None:
     book.add(request(id_="20261118T000000Z-a"))
     book.add(request(id_="20261119T000000Z-a"))
     book.add(request("another", "20261120T000000Z-b"))
-    found = book.open_job(KEY)
+    found = book.find(KEY)
     assert found is not None and found.request.id == "20261119T000000Z-a"
 
 
-def test_a_closed_job_is_gone(book: Ledger, tmp_path: Path) -> None:
+def test_a_closed_job_is_gone(book: JobStore, tmp_path: Path) -> None:
     book.add(request()).close()
-    assert book.open_job(KEY) is None
+    assert book.find(KEY) is None
     assert list((tmp_path / "results/board/.jobs").iterdir()) == []
 
 
-def test_a_half_line_that_a_kill_left_is_cut_off(book: Ledger, tmp_path: Path) -> None:
+def test_a_half_line_that_a_kill_left_is_cut_off(book: JobStore, tmp_path: Path) -> None:
     job = book.add(request())
-    job.append(b'{"n":0}')
+    job.append(line(0))
     journal = tmp_path / "results/board/.jobs" / job.request.id / "journal.jsonl"
     with journal.open("ab") as stream:
         stream.write(b'{"n":1,"val')
-    found = book.open_job(KEY)
-    assert found is not None and found.lines == [b'{"n":0}']
-    assert journal.read_bytes() == b'{"n":0}\n'
-    found.append(b'{"n":1,"values":[]}')
-    assert journal.read_bytes() == b'{"n":0}\n{"n":1,"values":[]}\n'
+    found = book.find(KEY)
+    assert found is not None and found.lines == [line(0)]
+    assert journal.read_bytes() == line(0) + b"\n"
+    found.append(line(1))
+    assert journal.read_bytes() == line(0) + b"\n" + line(1) + b"\n"
 
 
-def test_a_first_line_cut_in_half_leaves_no_lines(book: Ledger, tmp_path: Path) -> None:
+def test_a_first_line_cut_in_half_leaves_no_lines(book: JobStore, tmp_path: Path) -> None:
     job = book.add(request())
     journal = tmp_path / "results/board/.jobs" / job.request.id / "journal.jsonl"
     journal.write_bytes(b'{"n":')
-    found = book.open_job(KEY)
+    found = book.find(KEY)
     assert found is not None and found.lines == [] and journal.read_bytes() == b""
 
 
-def test_a_job_that_begins_anew_has_no_lines(book: Ledger) -> None:
+def test_a_job_that_begins_anew_has_no_lines(book: JobStore) -> None:
     job = book.add(request())
-    job.append(b'{"n":0}')
+    job.append(line(0))
     job.forget_lines()
-    found = book.open_job(KEY)
-    assert job.lines == [] and found is not None and found.lines == []
+    found = book.find(KEY)
+    assert job.lines == job.entries == [] and found is not None and found.lines == []
     job.forget_lines()  # nor is it an error to have had none
-    job.append(b'{"n":0}')
-    assert job.lines == [b'{"n":0}']
+    job.append(line(0))
+    assert job.lines == [line(0)]
 
 
-def test_a_request_that_was_not_wholly_written_is_no_job(book: Ledger, tmp_path: Path) -> None:
+def test_a_request_that_was_not_wholly_written_is_no_job(book: JobStore, tmp_path: Path) -> None:
     folder = tmp_path / "results/board/.jobs/20261120T100000Z-a"
     folder.mkdir()
     (folder / "request.part").write_bytes(b'{"id":')
-    assert book.open_job(KEY) is None
+    assert book.find(KEY) is None
 
 
 @pytest.mark.parametrize("key", [KEY, "another"])
-def test_a_request_of_another_version_of_edgebench_is_passed_over(key: str, book: Ledger, tmp_path: Path) -> None:
+def test_a_request_of_another_version_of_edgebench_is_passed_over(key: str, book: JobStore, tmp_path: Path) -> None:
     """A killed deploy, then an upgrade: it does not keep the new version from measuring."""
     book.add(request(key))
     path = tmp_path / "results/board/.jobs/20261120T100000Z-a/request.json"
     path.write_bytes(path.read_bytes().replace(b'"rounds_min":6,', b""))
-    assert book.open_job(KEY) is None
+    assert book.find(KEY) is None
     book.add(request(id_="20261119T100000Z-a"))
-    assert book.open_job(KEY) is not None
+    assert book.find(KEY) is not None
 
 
 # ------------------------------------------------------------------ where results cannot be written
@@ -145,7 +150,7 @@ def test_a_file_in_the_place_of_a_folder_is_said_with_the_remedy(in_the_way: str
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("a file")
     with pytest.raises(UserError, match="results cannot be written there .* Give another folder with --results"):
-        Ledger(tmp_path / "results", "board")
+        JobStore(tmp_path / "results", "board")
 
 
 def test_a_folder_that_takes_no_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,9 +161,9 @@ def test_a_folder_that_takes_no_file_is_said(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(UserError, match=r"results cannot be written there \(Permission denied\)"):
-        Ledger(tmp_path / "results", "board")
+        JobStore(tmp_path / "results", "board")
 
 
-def test_the_trial_leaves_nothing_behind(book: Ledger, tmp_path: Path) -> None:
+def test_the_trial_leaves_nothing_behind(book: JobStore, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "results/board").rglob("*")] == [".jobs"]
-    assert book.open_job(KEY) is None
+    assert book.find(KEY) is None

@@ -7,6 +7,8 @@ import json
 import re
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -271,12 +273,10 @@ def test_what_is_no_prescription_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_real_and_simulated_artifacts_do_not_share_a_job(tmp_path: Path) -> None:
-    subjects = [
-        type("Subject", (), {"spec": {"runtime": name}, "path": tmp_path})() for name in ("simulated", "litert")
-    ]
+    artifacts: list[Any] = [SimpleNamespace(spec={"runtime": name}, path=tmp_path) for name in ("simulated", "litert")]
     with pytest.raises(ValueError, match="cannot share a job"):
-        device.device_of(subjects, tmp_path)
-    assert device.device_of(subjects[1:], tmp_path) is device.MACHINE
+        device.device_of(artifacts, tmp_path)
+    assert device.device_of(artifacts[1:], tmp_path) is device.MACHINE
 
 
 @pytest.mark.parametrize(

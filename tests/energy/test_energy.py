@@ -124,7 +124,7 @@ def module(open_meter: Callable[[], Any]) -> ModuleType:
 
 
 def subjects_of(bench: Bench, count: int = 1) -> list[Any]:
-    return [SimpleNamespace(index=index, worker=bench) for index in range(count)]
+    return [SimpleNamespace(index=index, worker=bench, running=bench) for index in range(count)]
 
 
 def test_every_window_lies_between_two_idle_ones(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,18 +137,20 @@ def test_every_window_lies_between_two_idle_ones(bench: Bench, monkeypatch: pyte
         "note": "",
     }
     windows = lines[1:]
-    assert [(line["event"], line["round"]) for line in windows] == [
+    assert [(line["event"], line["window"]["round"]) for line in windows] == [
         ("idle", 0), ("energy", 0), ("idle", 1), ("energy", 1), ("idle", 2),
     ]  # fmt: skip
     for line in windows:
         least_s, watts = (10.0, 2.0) if line["event"] == "idle" else (10.5, 7.0)
-        assert least_s <= line["duration_s"] <= least_s + 1
-        assert line["joules"] == {"fake": {"board_input": pytest.approx(watts * line["duration_s"])}}
-        assert line["u_j"] == {"fake": {"board_input": pytest.approx(0.0, abs=1e-6)}}
-    for earlier, later in itertools.pairwise(windows):
+        duration_s, seen = line["window"]["duration_s"], line["readings"]["fake"]["board_input"]
+        assert least_s <= duration_s <= least_s + 1
+        assert seen["energy_j"] == pytest.approx(watts * duration_s) and seen["u_j"] == pytest.approx(0.0, abs=1e-6)
+    spans = [line["window"] for line in windows]
+    for earlier, later in itertools.pairwise(spans):
         assert later["start_ns"] >= earlier["start_ns"] + int(earlier["duration_s"] * 1e9) - 1000
-    assert len({line["duration_s"] for line in windows}) == len(windows)  # no two are as long
-    assert all(line["inferences"] >= 10_000 and line["artifact"] == 0 for line in windows if "inferences" in line)
+    assert len({span["duration_s"] for span in spans}) == len(spans)  # no two are as long
+    active = [line for line in windows if line["event"] == "energy"]
+    assert all(line["window"]["inferences"] >= 10_000 and line["artifact"] == 0 for line in active)
 
 
 def test_windows_interleave_the_artifacts_in_an_order_drawn_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +159,7 @@ def test_windows_interleave_the_artifacts_in_an_order_drawn_anew(bench: Bench, m
     rounds: dict[int, list[int]] = {}
     for line in lines:
         if line["event"] == "energy":
-            rounds.setdefault(line["round"], []).append(line["artifact"])
+            rounds.setdefault(line["window"]["round"], []).append(line["artifact"])
     assert all(sorted(order) == [0, 1, 2] for order in rounds.values()) and len(rounds) == 8
     assert len(set(map(tuple, rounds.values()))) > 1
     phases = [seconds for seconds in bench.slept_s if seconds < PLAN["energy_window_s"]]
@@ -175,11 +177,11 @@ def test_windows_are_repeated_until_they_agree(
     bench.active_w, bench.left_j = iter(watts), left_j
     lines = measure(monkeypatch, module(lambda: bench), subjects_of(bench), PLAN)
     assert sum(line["event"] == "energy" for line in lines) == rounds
-    assert lines[-1]["event"] == "idle" and lines[-1]["round"] == rounds
+    assert lines[-1]["event"] == "idle" and lines[-1]["window"]["round"] == rounds
 
 
 def test_an_artifact_that_broke_has_no_windows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    subjects = [SimpleNamespace(index=0, worker=None), SimpleNamespace(index=1, worker=bench)]
+    subjects = [SimpleNamespace(index=0, worker=None), SimpleNamespace(index=1, worker=bench, running=bench)]
     lines = measure(monkeypatch, module(lambda: bench), subjects, PLAN)
     assert {line["artifact"] for line in lines if line["event"] == "energy"} == {1}
 
@@ -231,8 +233,8 @@ def test_what_the_board_reported_inside_a_window_is_in_its_line(bench: Bench, mo
     energy.measure_energy(subjects_of(bench), {**PLAN, "sampling": True}, notebook, take_step, Board())
     bits = [line["throttled"] for line in notebook.lines[1:]]
     assert bits == [0, 0b0001, 0b0100, 0, 0]
-    assert [line["temperature_c"] for line in notebook.lines[1:]] == [40.0, 50.0, 45.0, 52.5, None]
-    clocks = [line.get("clock_hz", "not said") for line in notebook.lines[1:]]
+    assert [line["window"]["temperature_c"] for line in notebook.lines[1:]] == [40.0, 50.0, 45.0, 52.5, None]
+    clocks = [line["window"].get("clock_hz", "not said") for line in notebook.lines[1:]]
     assert clocks == ["not said", 1_500_000_000, "not said", 1_500_000_000, "not said"]
 
 
@@ -253,7 +255,7 @@ def test_a_meter_of_the_host_has_its_windows_until_it_has_seen_enough(
     host.has_enough = has_enough
     lines = measure(monkeypatch, module(refuse), subjects_of(bench), PLAN, host)
     assert [line["event"] for line in lines] == ["meter", "idle", "energy", "idle", "energy", "idle", "energy", "idle"]
-    assert lines[2]["joules"] == {} and lines[2]["start_ns"] > 0
+    assert lines[2]["readings"] == {} and lines[2]["window"]["start_ns"] > 0
 
 
 # ------------------------------------------------------------------ the real agent

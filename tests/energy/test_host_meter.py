@@ -122,9 +122,9 @@ def test_the_agent_is_told_when_the_joules_are_known_well_enough_or_never_will_b
     with host.meter as meter:
         meter.start(host.job, host.agent)  # type: ignore[arg-type]
         for line in scene.lines()[:-1]:
-            host.job.append(line)
+            entry = host.job.append(line)
             host.agent.here_s = 100.0 + 11 * len(host.job.lines)
-            heard.append(meter.hears(line))
+            heard.append(meter.hears(entry))
             if heard[-1]:
                 meter.talk(host.agent)  # type: ignore[arg-type]
     assert heard == [False] * 9 + [True]  # the last line of the fifth round

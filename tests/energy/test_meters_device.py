@@ -195,7 +195,7 @@ def windows_of(meter: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
         step(*arguments)
         return True
 
-    energy.measure_energy([SimpleNamespace(index=0, worker=worker)], plan, notebook, survives)
+    energy.measure_energy([SimpleNamespace(index=0, worker=worker, running=worker)], plan, notebook, survives)
     return lines
 
 
@@ -204,8 +204,8 @@ def test_the_windows_before_a_meter_stopped_are_kept(monkeypatch: pytest.MonkeyP
     lines = windows_of(quits, monkeypatch)
     assert [line["event"] for line in lines[:4]] == ["meter", "idle", "energy", "meter"]
     assert lines[3] == {"event": "meter", "meter": "quits", "reason": "it stopped answering"}
-    assert [line["joules"] for line in lines[1:3]] == [{"quits": {"board_input": 1.0}}] * 2
-    assert all(line["joules"] == {} for line in lines[4:])
+    assert [line["readings"]["quits"]["board_input"]["energy_j"] for line in lines[1:3]] == [1.0, 1.0]
+    assert all(line["readings"] == {} for line in lines[4:])
     assert quits.closed
 
 

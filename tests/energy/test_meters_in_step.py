@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from benchmarks import aliasing as scenes
 from device_agents.python import aliasing
 from edgebench.analysis import verdict
-from edgebench.device import journal, records_from_journal
+from edgebench.device import records_from_journal
 from tests.energy.test_energy import PLAN, Bench, measure, module, subjects_of
 from tests.support.records import make_record
+from tests.support.scenes import open_job
 
 
 @pytest.mark.parametrize("scene", scenes.SCENES[:3], ids=lambda scene: scene.name)
@@ -48,16 +50,24 @@ class InStep(Bench):
         return instants_s, [7.0] * len(instants_s)
 
 
-def test_the_agent_says_it_in_the_journal_and_the_verdict_doubts_the_joules(monkeypatch: pytest.MonkeyPatch) -> None:
+def _seen(line: dict[str, Any]) -> dict[str, Any]:
+    seen: dict[str, Any] = line["readings"]["fake"]["board_input"]
+    return seen
+
+
+def test_the_agent_says_it_in_the_journal_and_the_verdict_doubts_the_joules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = InStep(monkeypatch)
     lines = measure(monkeypatch, module(lambda: bench), subjects_of(bench), PLAN)
     windows = [line for line in lines if line["event"] == "energy"]
-    assert windows and all(line["in_step"] == ["fake"] for line in windows)
-    assert all(line["u_j"]["fake"]["board_input"] > 1 for line in windows)
-    told: list[Any] = [
-        journal.decode(json.dumps({"n": 0, "t_ns": 0, **line}).encode(), "here", artifacts=1) for line in lines
-    ]
-    (reading,) = [one for one in records_from_journal._readings(told) if one.meter == "fake"]
+    assert windows and all(_seen(line)["flags"] == ["aliasing"] for line in windows)
+    assert all(_seen(line)["u_j"] > 1 for line in windows)
+    job = open_job(tmp_path)
+    for line in lines:
+        job.append(json.dumps({"n": 0, "t_ns": 0, **line}).encode())
+    (record,) = records_from_journal.to_records(job, agent_died=None, version="1")
+    (reading,) = [one for one in record.energy if one.meter == "fake"]
     assert "aliasing" in reading.all_flags
     judged = verdict.judge(make_record(energy=(reading,)))
     assert any("in step with the load" in reason.seen for reason in judged.reasons) and judged.level == "suspect"

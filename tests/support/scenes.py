@@ -15,7 +15,7 @@ import pytest
 
 from edgebench.device import journal
 from edgebench.device.agent import Clock
-from edgebench.device.job_store import Ledger, OpenJob, Request
+from edgebench.device.job_store import JobRequest, JobStore, StoredJob
 from edgebench.energy import host_meter
 from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import Sample, Tally, um25c
@@ -92,15 +92,15 @@ class Scene:
         entries: list[dict[str, Any]] = []
         for number, (idle_s, active_s) in enumerate(self.starts_s):
             entries.append(self._line("idle", number, idle_s))
-            entries.append({**self._line("energy", number, active_s), "artifact": 0, "inferences": 1000})
-            entries[-1]["throttled"] = None
+            entries.append({**self._line("energy", number, active_s), "artifact": 0})
+            entries[-1]["window"]["inferences"] = 1000
         entries.append(self._line("idle", self.rounds, 100.0 + 22 * self.rounds))
         return [json.dumps({"n": n, "t_ns": n, **entry}).encode() for n, entry in enumerate(entries)]
 
     def _line(self, event: str, number: int, start_s: float) -> dict[str, Any]:
         duration_s = (device_ns(start_s + 10) - device_ns(start_s)) / 1e9
-        when = {"start_ns": device_ns(start_s), "duration_s": duration_s}
-        return {"event": event, "round": number, "joules": {}, "u_j": {}, **when}
+        window = {"round": number, "start_ns": device_ns(start_s), "duration_s": duration_s}
+        return {"event": event, "window": window, "throttled": None, "readings": {}}
 
     def trace(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Averages over `period_s` of idle power with the artifact's on top."""
@@ -141,10 +141,12 @@ class Host:
             return meter.reading(0, entries)
 
 
-def open_job(folder: Path) -> OpenJob:
-    book = Ledger(folder, "board")
-    known = book.open_job("key")
-    request = Request("id", "key", "now", BOARD, PLAN, (make_artifact("net-onnx-fp32"),), ({},))
+def open_job(folder: Path) -> StoredJob:
+    book = JobStore(folder, "board")
+    known = book.find("key")
+    request = JobRequest(
+        "id", "key", "now", BOARD, PLAN, (make_artifact("net-onnx-fp32"),), ({"runtime": "onnxruntime"},)
+    )
     return known or book.add(request)
 
 

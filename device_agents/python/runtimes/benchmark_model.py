@@ -92,8 +92,7 @@ class ToolWorker:
         return {
             "load_ns": load_ns,
             "first_inference_ns": first_ns,
-            "inputs": [],
-            "notes": {"said_of_delegates": delegates[:5]},
+            "runtime": {"notes": {"said_of_delegates": delegates[:5]}},
         }
 
     def do_memory(self, timeout_s: float) -> dict[str, int]:
@@ -112,12 +111,10 @@ class ToolWorker:
         while len(values) < count or sum(values) < least_s * 1e9:
             values.append(max(1, round(1000 * block * mean_us(self._run(block, timeout_s), block))))
         told = {
-            "start_ns": started,
-            "duration_ns": sum(values),
+            "round": {"start_ns": started, "duration_ns": sum(values), "missed": None},
             "median_ns": sorted(values)[len(values) // 2],
             "settled": block if len(values) == 1 else len(values),  # a mean stands for its inferences
             "sum_ns": sum(values),
-            "missed": None,
         }
         return told, b'{"values_ns":%s}' % str(values).encode()
 

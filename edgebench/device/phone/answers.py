@@ -46,9 +46,11 @@ def timed(answer: Answer, asked: Mapping[str, Any], took_ns: int) -> tuple[dict[
     # With a pace every inference begins cold: that is what is measured.
     settled = values if missed is not None else values[series.cold_prefix(values) :]
     return {
-        "start_ns": _whole("time", ok, "start_ns", 0, 1 << 62),
-        "duration_ns": max(_whole("time", ok, "duration_ns", 0, longest), sum(values)),
-        "missed": missed,
+        "round": {
+            "start_ns": _whole("time", ok, "start_ns", 0, 1 << 62),
+            "duration_ns": max(_whole("time", ok, "duration_ns", 0, longest), sum(values)),
+            "missed": missed,
+        },
         "median_ns": series.median(settled),
         "settled": len(settled),
         "sum_ns": sum(values),
@@ -75,8 +77,8 @@ def _load(ok: Answer, asked: Mapping[str, Any], longest: int) -> dict[str, Any]:
     return {
         "load_ns": _whole("load", ok, "load_ns", 0, longest),
         "first_inference_ns": _whole("load", ok, "first_inference_ns", 0, longest),
-        "inputs": [_input(one) for one in inputs],
-        "notes": _notes(ok.get("notes")),
+        "runtime": {"notes": _notes(ok.get("notes"))},
+        "fed": [_input(one) for one in inputs],
         **({"signature": text(ok["signature"], 200)} if ok.get("signature") else {}),
     }
 
@@ -91,7 +93,6 @@ def _input(one: Any) -> dict[str, Any]:
         "name": text(name, 1000),
         "shape": [_whole("load", {"shape": size}, "shape", 0, MAX_BYTES) for size in shape],
         "dtype": text(given.get("dtype"), 20),
-        "bytes": _whole("load", given, "bytes", 0, MAX_BYTES),
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from device_agents.python import meters
 from device_agents.python.android import AndroidShell
 from device_agents.python.watch import DeviceWatch
 from edgebench.device.phone.page import Page
@@ -57,7 +56,7 @@ class Phone:
             "clock_step_ns": self.clock_step_ns(),
             "secure_context": told.get("secure_context"),
             "isolated": told.get("isolated"),
-            "meters": {"browser": {"available": False, "note": _NO_METER}},
+            "meters": None if self.phone else {"browser": {"available": False, "note": _NO_METER}},
         }
         return {name: value for name, value in facts.items() if value not in (None, "")}
 
@@ -103,8 +102,7 @@ class PhoneOnCable(Phone):
         self.phone: AndroidShell = phone
 
     def static_facts(self) -> dict[str, Any]:
-        found = meters.probe(self.has_meter, self.phone)
-        return {**super().static_facts(), **self.phone.static_facts(), "meters": found}
+        return {**super().static_facts(), **self.phone.static_facts()}
 
     def momentary_facts(self) -> dict[str, Any]:
         return {**super().momentary_facts(), **self.phone.momentary_facts()}

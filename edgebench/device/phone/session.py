@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from device_agents.python import job as jobs
+from device_agents.python.device import lasting_facts
 from device_agents.python.process import WorkerFailed
 from device_agents.python.session import AgentSession
 from device_agents.python.state import start_time
@@ -24,6 +25,7 @@ class PhoneSession(AgentSession):
         super().__init__(channel, station.store)
         self._station = station
         self._follower = Follower(pid)
+        self._generation = -1
 
     def close(self) -> None:
         self._station.hung_up(self._follower)
@@ -47,8 +49,14 @@ class PhoneSession(AgentSession):
         """The phone is not the machine that this runs on, whose lock says nothing of it."""
 
     def do_facts(self) -> dict[str, Any]:
-        phone = self._station.phone
-        return {**phone.static_facts(), **phone.momentary_facts()}
+        return {**self._lasting_facts(), **self._station.phone.momentary_facts()}
+
+    def _lasting_facts(self) -> dict[str, Any]:
+        """Of the page as it was loaded last: another phone may have opened it since."""
+        if self._generation != self._station.page.generation:
+            self._generation = self._station.page.generation
+            self._facts = lasting_facts(self._station.phone)
+        return self._facts
 
     def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
         self._check_free()
@@ -67,7 +75,7 @@ class PhoneSession(AgentSession):
 
     def do_start(self, job: dict[str, Any]) -> dict[str, bool]:
         self._check_free(job["id"])
-        if not self._store.create_job(job):
+        if not self._store.create_job(job, self._lasting_facts()):
             return {"started": False}
         folder = self._store.job_folder(job["id"])
         (folder / "pid").write_text(f"{os.getpid()} {start_time(os.getpid())}")

@@ -41,20 +41,20 @@ class Show:
             }
             self._state = said.get(status) or ("bad", "It broke off", "The terminal says why.")
 
-    def event(self, event: str, artifact: int | None, fields: dict[str, Any], copied: bytes) -> None:
+    def event(self, event: str, artifact: int | None, fields: dict[str, Any], copied: bytes | bytearray) -> None:
         with self._lock:
             if artifact is None or artifact >= len(self._names):
                 return
             if event == "round":
                 values = json.loads(copied)["values_ns"]
-                self._medians[artifact].append(series.median(values) / fields["block"])
+                self._medians[artifact].append(series.median(values) / fields["round"]["block"])
                 count = len(self._medians[artifact])
                 self._notes[artifact] = (
                     f"round {count}" if count < self._rounds_min else f"round {count}, until precise"
                 )
             elif event == "failed":
                 self._failed[artifact] = True
-                self._notes[artifact] = f"left out: {fields['reason'][:200]}"
+                self._notes[artifact] = f"left out: {fields['outcome']['reason'][:200]}"
             elif event in _STEPS:
                 self._notes[artifact] = _STEPS[event]
 
@@ -89,7 +89,7 @@ class ShownJournal(Journal):
         super().__init__(path)
         self._show = show
 
-    def write(self, event: str, copied: bytes = b"", **fields: Any) -> None:
+    def write(self, event: str, copied: bytes | bytearray = b"", **fields: Any) -> None:
         super().write(event, copied, **fields)
         self._show.event(event, fields.get("artifact"), fields, copied)
 

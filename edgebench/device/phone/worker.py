@@ -70,7 +70,7 @@ class PageWorker:
         if what in _REBUILT_FROM:
             self._made_by.append((what, told))
         if what == "load" and self._threads.isdigit():
-            answer["threads"] = max(1, int(self._threads))
+            answer["runtime"]["threads"] = max(1, int(self._threads))
         if what == "runtime":
             self._threads = answer.get("threads", "")
             answer["version"] = self._versions[arguments["name"]]
@@ -92,8 +92,9 @@ class PageWorker:
             self._interrupted = ""
         told, values = answers.timed(said, asked, took_ns)
         self._ran_s += sum(values) / 1e9
-        copied = {"values_ns": values, **({"interrupted": ", ".join(dict.fromkeys(reasons))} if reasons else {})}
-        return told, json.dumps(copied, separators=(",", ":")).encode()
+        if reasons:
+            told["round"]["interrupted"] = ", ".join(dict.fromkeys(reasons))
+        return told, json.dumps({"values_ns": values}, separators=(",", ":")).encode()
 
     def _ask(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], int]:
         """What the page says, as it says it, and how many ns that took here."""

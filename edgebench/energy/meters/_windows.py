@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from edgebench.device import records_from_journal
 from edgebench.device.journal import AnyLine, EnergyLine, IdleLine, WindowLine
@@ -59,28 +60,29 @@ class MeteredWindows:
         for entry in told:
             if isinstance(entry, IdleLine):
                 with contextlib.suppress(NoEnergy):
-                    idle[entry.round] = IdleWindow(**self._seen(entry, self._around(entry), is_idle=True))
+                    idle[entry.window.round] = IdleWindow(**self._seen(entry, self._around(entry), is_idle=True))
         windows, refused = [], []
         for entry, room_s in zip(told, rooms_s, strict=True):
             if isinstance(entry, EnergyLine) and entry.artifact == artifact:
-                beside = [idle[number].mean_w for number in (entry.round, entry.round + 1) if number in idle]
+                number = entry.window.round
+                beside = [idle[one].mean_w for one in (number, number + 1) if one in idle]
                 at_rest_w = statistics.mean(beside) if beside else None
-                repeat_s = entry.duration_s / entry.inferences
+                repeat_s = entry.window.duration_s / entry.window.inferences
                 try:
                     around = self._around(entry, beside_w=at_rest_w, room_s=room_s, repeat_s=repeat_s)
                     seen = self._seen(entry, around, is_idle=False)
-                    windows.append(EnergyWindow(inferences=entry.inferences, clock_hz=entry.clock_hz, **seen))
+                    windows.append(EnergyWindow(**seen))
                 except NoEnergy as error:
-                    refused.append(Refusal(entry.round, error.code, self._why(entry, error)))
+                    refused.append(Refusal(number, error.code, self._why(entry, error)))
         return idle, windows, refused
 
     def _around(self, entry: WindowLine, **known: float | None) -> WindowContext:
-        instants_ns = entry.start_ns, end_ns(entry)
+        instants_ns = entry.start_ns, entry.end_ns
         u_edge_s = max(self._alignment.u_s(instant_ns) for instant_ns in instants_ns)
         return WindowContext(u_edge_s, self._alignment.u_length_s(*instants_ns), **known)  # type: ignore[arg-type]
 
     def _here_s(self, entry: WindowLine) -> tuple[float, float]:
-        return self._alignment.here_s(entry.start_ns), self._alignment.here_s(end_ns(entry))
+        return self._alignment.here_s(entry.start_ns), self._alignment.here_s(entry.end_ns)
 
     def _find_lag(self, told: Sequence[IdleLine | EnergyLine]) -> None:
         """Values that are later than the meter is known for are moved to where they belong."""
@@ -115,7 +117,7 @@ class MeteredWindows:
         if not is_idle:
             _plausible.check_moving(times_s, watts, start_s, end_s, self.sensor)
         return {
-            **records_from_journal.of_device(entry),
+            **asdict(entry.window),
             "energy_j": found.energy_j,
             "u_j": found.u_window_j,
             "u_common_j": found.u_common_j,
@@ -147,7 +149,7 @@ class MeteredWindows:
 
 def _rooms_s(told: Sequence[WindowLine]) -> list[float]:
     """For how long the device rests on both sides of each window: half of it belongs to the neighbour."""
-    ends_s = [(entry.start_ns / 1e9, end_ns(entry) / 1e9) for entry in told]
+    ends_s = [(entry.start_ns / 1e9, entry.end_ns / 1e9) for entry in told]
     rooms_s = []
     for number, (start_s, end_s) in enumerate(ends_s):
         before_s = start_s - ends_s[number - 1][1] if number else np.inf
@@ -155,10 +157,6 @@ def _rooms_s(told: Sequence[WindowLine]) -> list[float]:
         rest_s = min(before_s, after_s)
         rooms_s.append(max(rest_s / 2, 0.0) if np.isfinite(rest_s) else 0.0)
     return rooms_s
-
-
-def end_ns(entry: WindowLine) -> int:
-    return entry.start_ns + round(entry.duration_s * 1e9)
 
 
 def _flags(found: WindowEnergy) -> Iterator[Flag]:
