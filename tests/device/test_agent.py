@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import device_agents
+from device_agents.python import PROTOCOL
 from device_agents.python import session as session_
 from edgebench.device import agent_zipapp
 from tests.conftest import sha256
@@ -167,7 +168,7 @@ def test_the_agent_runs_on_the_oldest_python(zipapp: Path, tmp_path: Path) -> No
 
 
 def test_hello_comes_first(session: Session, tmp_path: Path) -> None:
-    assert session.hello["hello"] == 1
+    assert session.hello["hello"] == PROTOCOL
     assert session.hello["root"] == str(tmp_path / "root")
 
 
