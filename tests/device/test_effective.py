@@ -44,8 +44,8 @@ def ask_runtime(folder: Path, file: Path, threads: int, cpus: list[int]) -> dict
 def test_threads_are_counted_as_the_runtime_started_them(threads: int, relu_bundle: Path, tmp_path: Path) -> None:
     artifact = bundle.load(relu_bundle).artifacts[0]
     loaded = ask_runtime(tmp_path, relu_bundle / artifact.content.file, threads, [])
-    assert loaded["threads"] == threads
-    assert loaded["cpus"] == sorted(os.sched_getaffinity(0))
+    assert loaded["runtime"]["threads"] == threads
+    assert loaded["runtime"]["cpus"] == sorted(os.sched_getaffinity(0))
 
 
 def test_a_target_pins_its_worker_and_the_record_says_where_it_ran(

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from edgebench.device.phone.page import HttpRefusal, Page
 from edgebench.device.phone.station import Station
 from edgebench.device.phone.worker import PageWorker
 from edgebench.schema.facts import Facts
+from edgebench.schema.record import ValuesNs
 
 pytestmark = pytest.mark.phone
 
@@ -215,7 +217,9 @@ def test_an_answer_fits_the_journal_or_fails_the_artifact(given_: tuple[str, Any
     with contextlib.suppress(WorkerFailed):
         line = _line(what, PageWorker(Liar(answer), {"onnxruntime-web": "1.0"}, {"onnxruntime-web": "x"}))  # type: ignore[arg-type]
         if line:
-            journal.decode(line, "here", artifacts=1)
+            entry = journal.decode(line, "here", artifacts=1)
+            if isinstance(entry, journal.RoundLine):
+                msgspec.json.decode(entry.values_ns, type=ValuesNs)
 
 
 def _line(what: str, worker: PageWorker) -> bytes:
@@ -224,7 +228,7 @@ def _line(what: str, worker: PageWorker) -> bytes:
     if what == "time":
         told, copied = worker.time(1.0, count=2, block=1)
         assert told["median_ns"] >= 1 and told["settled"] >= 1
-        known = {"event": "warmup", "block": 1, "start_ns": told["start_ns"]}
+        known = {"event": "round", "round": {"number": 0, "block": 1, **told["round"]}}
         return encode({**start, **known}).encode()[:-1] + b"," + copied[1:]
     if what == "runtime":
         worker.ask("runtime", 1.0, name="onnxruntime-web", options={})
@@ -232,29 +236,29 @@ def _line(what: str, worker: PageWorker) -> bytes:
     if what == "load":
         worker._runtime = "onnxruntime-web"
         told = worker.ask("load", 1.0, options={})
-        told.pop("signature", None)
-        return encode({**start, "event": "loaded", "runtime": "x", "runtime_facts": {}, **told}).encode()
+        told["runtime"] = {"name": "onnxruntime-web", "facts": {}, **told["runtime"]}
+        return encode({**start, "event": "loaded", "loaded": told}).encode()
     told = worker.ask(what, 1.0, **({} if what in ("memory", "pace", "run_for") else {"count": 2}))
     if what == "golden":
-        return encode({**start, "event": "golden", "passed": True, **told}).encode()
+        agreed = dict.fromkeys(("relative_error", "max_abs_diff", "agreement_with_host", "agreement_with_parent"))
+        golden = {"passed": True, "count": 2, "outputs_base64": told["outputs"], **agreed}
+        return encode({**start, "event": "golden", "golden": golden}).encode()
     if what == "classify":
         return encode({**start, "event": "answers", "piece": 0, "classes": told}).encode()
     if what == "memory":
-        return encode(
-            {**start, "event": "memory", "bare": told, "loaded": told, "running": told, "reset": False}
-        ).encode()
+        memory = {"bare": told, "loaded": told, "running": told, "reset": False}
+        return encode({**start, "event": "memory", "memory": memory}).encode()
     if what == "run_for":
-        known = {"event": "energy", "round": 0, "joules": {}, "u_j": {}, "throttled": None}
-        known |= {"start_ns": told["start_ns"], "duration_s": told["duration_ns"] / 1e9}
-        return encode({**start, **known, "inferences": told["inferences"]}).encode()
+        window = {"round": 0, "start_ns": told["start_ns"], "duration_s": told["duration_ns"] / 1e9}
+        window["inferences"] = told["inferences"]
+        known = {"event": "energy", "window": window, "readings": {}, "throttled": None}
+        return encode({**start, **known}).encode()
     return b""
 
 
 @fuzzed
 @given(_VALUES, st.dictionaries(st.sampled_from(_KEYS), _VALUES, max_size=8))
 def test_facts_of_any_kind_are_facts_or_left_out(anything: Any, told: dict[str, Any]) -> None:
-    import msgspec
-
     for said in (anything, told):
         page = Page()
         page.facts = messages.facts(said)
