@@ -98,7 +98,11 @@ def test_a_spent_budget_is_suspect_with_what_was_reached_and_what_was_asked() ->
 def test_a_spent_budget_whose_interval_is_narrow_in_the_end_says_why_that_is_too_little() -> None:
     record = make_record(outcome=Outcome("budget", reason="..."))
     seen = only_reason(verdict.judge(record)).seen
-    assert seen.startswith("p50 is known to -0.") and "only in the end" in seen
+    assert (
+        seen.startswith("p50 is known to -0.")
+        and "but only since the last third of the rounds" in seen
+        or "drift together" in seen
+    )
     # Who uses the plan that is advised is not advised to use it.
     default = only_reason(verdict.judge(msgspec.structs.replace(record, plan=plan.named("default"))))
     assert default.remedy == "Close other programs"

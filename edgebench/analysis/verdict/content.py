@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from device_agents.python import series
 from edgebench.analysis import stats
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.reason import Reason
@@ -37,9 +38,18 @@ def _imprecise(record: Record) -> Reason:
         digits = 1 if max(-low, high) >= 0.01 else 2
         reached = f"p50 is known to {low:+.{digits}%} / {high:+.{digits}%}"
         if median.half_width <= plan.precision * median.value:
-            reached += " only in the end, or of rounds that resemble one another"
+            reached += _why_not_believed(record)
     longer = "" if plan.preset == "default" else ", or give it longer: --plan default"
     return Reason("suspect", f"{reached}, asked for +/-{plan.precision:.1%}", f"Close other programs{longer}")
+
+
+def _why_not_believed(record: Record) -> str:
+    """The stop rule wants independent rounds, and an interval that is narrow well before the end."""
+    medians = stats.round_quantiles_ns(record.rounds, 0.5)
+    effective = series.effective_count(medians)
+    if effective < series.EFFECTIVE_ROUNDS_MIN:
+        return f", but its {len(medians)} rounds drift together and count as {effective:.0f} independent ones"
+    return ", but only since the last third of the rounds"
 
 
 def too_few_values(record: Record) -> Iterator[Reason]:
