@@ -21,3 +21,5 @@ suppress_warnings = ["myst.xref_missing", "myst.header"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_class_signature = "separated"
+autodoc_preserve_defaults = True
+autodoc_default_options = {"exclude-members": "__init__, __new__"}
