@@ -1,4 +1,4 @@
-"""What a board runs before the agent is there: sent as text, on any Python that calls itself one."""
+"""What a board runs before it has the agent: sent as text, for any version of Python."""
 
 from pathlib import Path
 

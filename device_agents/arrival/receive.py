@@ -1,4 +1,4 @@
-"""Take a file from stdin: PATH SIZE SHA256. It gets its name when it is whole; without that nothing is left of it."""
+"""Receive a file from stdin: PATH SIZE SHA256. It gets its name when it is complete; else nothing is left of it."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ try:
         stream.flush()
         os.fsync(stream.fileno())
     if digest.hexdigest() != wanted:
-        sys.exit("it arrived with another content")
+        sys.exit("it was damaged on the way")
     os.rename(partial, path)
 finally:
     if os.path.exists(partial):

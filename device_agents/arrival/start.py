@@ -1,4 +1,4 @@
-"""Run the agent: FILE SHA256 ROLE... Exit code 97 if it is not there, or has another content."""
+"""Run the agent: FILE SHA256 ROLE... Exit code 97 if it is missing, or its hash differs."""
 
 import hashlib
 import runpy

@@ -5,7 +5,7 @@
     job.py        the measurement, top to bottom; detached, survives the host
     worker.py     holds one runtime and one model, and does nothing else
 
-PROTOCOL.md, one folder up, says what they say to each other.
+PROTOCOL.md, one folder up, defines what they say to each other.
 """
 
 PROTOCOL = 2

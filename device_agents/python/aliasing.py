@@ -1,9 +1,9 @@
-"""Readings of instants that fall at the same few points of each inference, and what that leaves open.
+"""Point readings that fall at the same few phases of each inference, and the uncertainty that this leaves.
 
     power     ▁▔▔▁▔▔▁▔▔▁▔▔▁▔▔▁▔▔▁      a load that repeats every 100 ms
-    readings   •  •  •  •  •  •        every 100 ms: all of them bursts; every 83 ms they would meet all of it
+    readings   •  •  •  •  •  •        every 100 ms: only bursts; every 83 ms they would see all of it
 
-One rule for meters that the host reads and for those that the device does. Pure functions of lists.
+The same rule for meters read by the host and by the device. Pure functions on lists.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Joules in doubt are worth a word from this share of the window's on.
+# An uncertainty from this share of the window's joules on is reported.
 SHARE = 0.005
-# Readings this near to those at rest show nothing of the work, all of which may lie between them; a swing of as much as
-# at rest is taken.
+# Readings this close to idle power show nothing of the work, which may all lie between them: the swing is then taken
+# to be as large as idle power.
 NO_WORK = 0.05
 # Fewer readings than this show nothing.
 READINGS_MIN = 10
-# Harmonics of a load that are looked at; the tenth moves a mean by a thirtieth of the first at most. And how many
-# repeats between two readings are still in step with them.
+# Harmonics of the load that are considered: the tenth moves a mean by at most a thirtieth of what the first does. And
+# the most repeats between two readings that can still be in step with them.
 HARMONICS = 10
 IN_STEP = 20.0
-# Less alike than this are readings by chance. A load whose repeats differ is in step for a moment only: readings a
-# tenth of the window apart tell.
+# Readings less alike than this agree by chance. A load whose repeats vary stays in step only for a moment, which
+# readings a tenth of the window apart reveal.
 LIKE = 0.3
 LIKE_OVER = 0.1
-# Readings that hardly vary, but for one or two, are not unlike: as if a load were on, or off, a seventh of the time.
+# Least variance, as a share of the squared swing: that of a load that is on, or off, a seventh of the time. Without it,
+# readings that are constant but for one or two would count as unlike.
 LEAST_SPREAD = 1 / 8
 
 
 def u_joules(instants_s: Sequence[float], powers_w: Sequence[float], repeat_s: float, rest_w: float) -> float:
-    """Standard uncertainty of the joules of a window, for a load that repeats every repeat_s; 0.0 out of step.
+    """Standard uncertainty of a window's joules for a load that repeats every repeat_s; 0.0 if out of step with it.
 
-    rest_w: of the device at rest, where readings are too much alike to show how far power swings. The h-th harmonic
-    of a load that is on or off is 2 / (pi h) of the swing. Where h repeats in a reading's interval are nearly a whole
-    number, readings follow it so slowly that they do not average it, and do not show it either.
+    rest_w: idle power, which stands in for the swing where readings hardly vary. The h-th harmonic of an on-off load
+    has an amplitude of 2 / (pi h) of the swing. Where h times the repeats between two readings is nearly a whole
+    number, readings drift through that harmonic too slowly to average it out or to show it.
     """
     count = len(powers_w)
     if count < READINGS_MIN:
@@ -62,7 +63,7 @@ def u_joules(instants_s: Sequence[float], powers_w: Sequence[float], repeat_s: f
 
 
 def _likeness(powers_w: Sequence[float], harmonic: int, swing_w: float) -> float:
-    """Of readings at the same point of the harmonic: 1 if they are the same, 0 if they are as different as any."""
+    """How alike readings at the same phase of a harmonic are: 1 if identical, 0 if as different as any two."""
     count = len(powers_w)
     mean_w = math.fsum(powers_w) / count
     spread = math.fsum((power_w - mean_w) ** 2 for power_w in powers_w) / count

@@ -1,7 +1,7 @@
 """JSON lines over two file descriptors, with time-outs.
 
-Native libraries print to file descriptor 1 whenever they like. A process that speaks a protocol there first
-moves it away (`stdio`), so that their chatter lands on stderr and cannot be mistaken for an answer.
+Native libraries print to file descriptor 1 whenever they like. A process that speaks the protocol there first moves it
+out of their way (`stdio`), so that what they print lands on stderr and cannot be mistaken for an answer.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES = 64 << 20
 MAX_FRAME_BYTES = 1 << 20
-# Read at once; larger buffers cost more to make than they save.
+# Read in one call; larger buffers cost more to allocate than they save.
 PIECE_BYTES = 1 << 16
 encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Closed(Exception):
-    """The other side is gone."""
+    """The other side closed the connection."""
 
 
 class Channel:
@@ -34,13 +34,13 @@ class Channel:
 
     @classmethod
     def stdio(cls) -> Channel:
-        """Take stdin and stdout for the protocol; what else writes to stdout goes to stderr from now on."""
+        """Take over stdin and stdout for the protocol; anything else written to stdout goes to stderr from then on."""
         write_fd = os.dup(1)
         os.dup2(2, 1)
         return cls(0, write_fd)
 
     def send(self, *messages: Any) -> None:
-        """Each on a line of its own, all of them at once: the other side wakes up once."""
+        """One line each, in a single write: the other side wakes up once."""
         self.send_bytes("".join(encode(message) + "\n" for message in messages).encode())
 
     def send_bytes(self, data: bytes) -> None:
@@ -52,7 +52,7 @@ class Channel:
             raise Closed("the other side stopped reading") from None
 
     def waiting(self, timeout_s: float) -> bool:
-        """Sleep until there is something to receive, at most `timeout_s`; say whether there is."""
+        """Sleep until there is something to receive, at most `timeout_s`. Whether there is."""
         if self._buffer:
             return True
         ready, _, _ = select.select([self._read_fd], [], [], timeout_s)
@@ -63,7 +63,7 @@ class Channel:
         return json.loads(self.receive_line(timeout_s))
 
     def receive_line(self, timeout_s: float | None = None) -> bytearray:
-        """One line as it came, without its end."""
+        """One line as received, without its newline."""
         searched = 0
         while True:
             end = self._buffer.find(b"\n", searched)
@@ -78,7 +78,7 @@ class Channel:
                 raise ValueError("a line longer than %d bytes" % MAX_LINE_BYTES)
 
     def frames(self) -> Iterator[bytes]:
-        """Yield raw bytes in pieces, framed so that they are never taken for requests: `{"bytes": n}`, n bytes, ..."""
+        """Yield the raw bytes of frames, which cannot be mistaken for requests: `{"bytes": n}`, n bytes, ..."""
         while True:
             try:
                 frame = self.receive()
@@ -86,7 +86,7 @@ class Channel:
                 frame = None
             count = frame.get("bytes") if isinstance(frame, dict) else None
             if not isinstance(count, int) or not 0 <= count <= MAX_FRAME_BYTES:
-                raise Closed("no frame where one was due")  # what follows could be anything
+                raise Closed("expected a frame")  # what follows could be anything
             if not count:
                 return
             for piece in self.receive_bytes(count):

@@ -1,13 +1,13 @@
-"""What a meter of the device sees at the edges of a window, and what is not known of it.
+"""What the device's meters see at the edges of a window, and what stays uncertain there.
 
           rest │ beside │      work       │ beside │ rest
     ───────────┴────────┴─────────────────┴────────┴────────
                read                                read       each shows what was, up to `age_s` ago
 
-Readings are taken a little before the first inference and a little after the last; power there is anywhere between rest
-and work. A reading's age is anywhere up to a period: a counter then begins with rest and lacks as much work; a mean
-that is held until the next one shows work that much too late. The middle of either is put right; what may be left on
-both sides of it is a limit, whose standard uncertainty is its half width over the root of 3 (GUM, 4.3.7).
+Readings are taken shortly before the first inference and shortly after the last; power in between is anywhere from rest
+to work. A reading may be up to one period old: a counter then begins with rest and lacks as much work at the end; a
+mean that is held until the next one shows work that much too late. The expected shift is corrected; what remains lies
+within limits on both sides, with a standard uncertainty of their half width over the root of 3 (GUM, 4.3.7).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from .meters import Meter
 
 
-def put_right(
+def corrected(
     joules: float, duration_s: float, beside_s: float, rest_w: float, age_s: float, is_counter: bool
 ) -> tuple[float, float, float]:
-    """(joules of the window, standard uncertainty, that of what is the same in all windows of the meter).
+    """(joules of the window, standard uncertainty, standard uncertainty of what all windows of the meter share).
 
-    joules: between the two readings; beside_s: by how much longer that was than the window. rest_w: as well as known,
-    0 for what draws nothing at rest.
+    joules: between the two readings; beside_s: how much longer that was than the window. rest_w: the best estimate of
+    idle power, 0 for what draws nothing at rest.
     """
     work_w = (joules - rest_w * beside_s) / duration_s
     between_w, step_w = (rest_w + work_w) / 2, work_w - rest_w
@@ -37,7 +37,7 @@ def put_right(
     joules -= beside_s * between_w
     if not is_counter:
         return joules + age_s * step_w / 2, u_beside_j, age_s * abs(step_w) / math.sqrt(12)
-    # A counter that is quick compared to the last reading's distance has nothing of the work left to show.
+    # A counter whose period is short against the time from the last inference to the reading has counted all the work.
     in_work = max(0.0, 1 - beside_s / 2 / age_s) ** 2 if age_s else 0.0
     end_w = in_work * work_w + (1 - in_work) * between_w
     u_age_j = age_s * math.hypot(rest_w, end_w) / math.sqrt(12)
@@ -54,11 +54,11 @@ def window_j(
     beside_s: float,
     rest_w: float,
 ) -> tuple[float, float, float, bool]:
-    """(joules of a window of inferences, its standard uncertainty, that of what is the same in all windows, whether the
-    meter looks in step with the inferences). joules, u_j: between the readings; span_s: from when to when.
+    """(joules of a window of inferences, standard uncertainty, standard uncertainty of what all windows share, whether
+    the meter samples in step with the inferences). joules, u_j: between the readings; span_s: start and end.
     """
     duration_s, (age_s, is_counter) = span_s[1] - span_s[0], _age(meter)
-    joules, left_j, common_j = put_right(joules, duration_s, beside_s, rest_w, age_s, is_counter)
+    joules, left_j, common_j = corrected(joules, duration_s, beside_s, rest_w, age_s, is_counter)
     alias_j = 0.0
     if meter.instrument["sampling"] == "point":
         instants_s, powers_w = meter.points(scope, *span_s)
@@ -67,11 +67,11 @@ def window_j(
 
 
 def rest_u_j(meter: Meter, u_j: float, joules: float, duration_s: float) -> float:
-    """Of an idle window: as much of the same power is missing at its end as a counter began with."""
+    """Standard uncertainty of an idle window's joules: a counter may be up to a period old at either end."""
     age_s, is_counter = _age(meter)
     return math.hypot(u_j, age_s * joules / duration_s * math.sqrt(2 / 12)) if is_counter and duration_s else u_j
 
 
 def _age(meter: Meter) -> tuple[float, bool]:
-    """(seconds, whether it counts)"""
+    """(how old a reading may be in s, whether the meter is a counter)"""
     return getattr(meter, "age_s", 0.0), meter.instrument["sampling"] == "counter"

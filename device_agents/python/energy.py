@@ -221,7 +221,7 @@ class OpenMeters:
             self._journal.write("meter", meter=name, reason=str(error))
             return
         self._meters[name] = meter
-        told = {scope: module.OTHERS.get(scope, ["measured", ""]) for scope in scopes}
+        told = {scope: module.NOT_MEASURED.get(scope, ["measured", ""]) for scope in scopes}
         note = getattr(meter, "note", "")
         self._journal.write("meter", meter=name, scopes=told, instrument=meter.instrument, note=note)
 

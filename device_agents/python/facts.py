@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-# Tests put a made-up /sys and /proc here.
+# Tests point this at a made-up /sys and /proc.
 ROOT = Path(os.environ.get("EDGEBENCH_SYSROOT", "/"))
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# A file of sysfs holds a page at most.
+# A sysfs file holds at most one page.
 MOST_BYTES = 4096
 
-# What decides which INT8 and FP16 kernels a runtime can take.
+# What decides which INT8 and FP16 kernels a runtime can use.
 _TELLING_FEATURES = {
     "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8",
     "neon", "asimd", "asimdhp", "asimddp", "i8mm", "sve", "sve2", "bf16",
@@ -103,7 +103,7 @@ def temperature_c() -> float | None:
 
 @functools.lru_cache(maxsize=1)
 def _sensors(root: Path) -> list[list[Path]]:
-    """Thermal zones and hwmon sensors; looked for once, as a temperature is read after every round."""
+    """Thermal zones and hwmon sensors; searched for once, since the temperature is read after every round."""
     patterns = ("sys/class/thermal/thermal_zone*/temp", "sys/class/hwmon/hwmon*/temp*_input")
     return [sorted(root.glob(pattern)) for pattern in patterns]
 
@@ -112,7 +112,7 @@ UNDER_VOLTAGE = 1
 
 
 def throttled() -> int | None:
-    """Throttle bits as firmware.throttled() has them, and the kernel's own alarm of a low supply; None without both."""
+    """Throttle bits as in firmware.throttled(), with the kernel's own low-supply alarm; None without either."""
     bits, alarm = firmware.throttled(), _supply_alarm(ROOT)
     is_low = alarm is not None and _text(alarm) == "1"
     if bits is None:
@@ -122,7 +122,7 @@ def throttled() -> int | None:
 
 @functools.lru_cache(maxsize=1)
 def _supply_alarm(root: Path) -> Path | None:
-    """Where raspberrypi-hwmon says that the supply is below 4.63 V; None elsewhere."""
+    """The file in which raspberrypi-hwmon reports a supply below 4.63 V; None without that driver."""
     for name in sorted(root.glob("sys/class/hwmon/hwmon*/name")):
         if _text(name) == "rpi_volt":
             return name.with_name("in0_lcrit_alarm")
@@ -130,12 +130,12 @@ def _supply_alarm(root: Path) -> Path | None:
 
 
 def clock_hz() -> int | None:
-    """The highest present clock of all processors; None where the kernel does not tell."""
+    """The highest current clock of all processors; None where the kernel does not report it."""
     return _highest(_policies(ROOT), "scaling_cur_freq")
 
 
 def clock_limit_hz() -> int | None:
-    """What the highest clock may be at present: heat and a weak supply lower it."""
+    """The highest clock allowed at the moment: heat and a weak supply lower it."""
     return _highest(_policies(ROOT), "scaling_max_freq")
 
 
@@ -158,9 +158,7 @@ def _policies(root: Path) -> list[Path]:
 
 
 def _power() -> tuple[str | None, float | None]:
-    """What feeds it: (the kernel's word for its battery, amperes that a Raspberry Pi 5's supply promises), as far as
-    they are known.
-    """
+    """(the kernel's word for the battery's state, amperes that a Raspberry Pi 5's supply offers); None if not known."""
     supplies = sorted(ROOT.glob("sys/class/power_supply/*/type"))
     kinds = {_text(kind): kind.parent for kind in supplies}
     battery = _text(kinds["Battery"] / "status") if "Battery" in kinds else None
@@ -172,7 +170,7 @@ def _power() -> tuple[str | None, float | None]:
 
 
 def machine_cpu_s() -> dict[str, float]:
-    """Seconds that all processors together have been busy, and that a hypervisor took (steal), since boot."""
+    """Processor seconds since boot that all processors were busy, and that a hypervisor took (steal)."""
     words = (read("proc/stat") or "").split("\n", 1)[0].split()
     if len(words) < 9:
         return {}
@@ -196,7 +194,7 @@ def clock_step_ns() -> int:
 
 
 def clock_resolution_ns() -> int | None:
-    """The smallest step that the clock was seen to make."""
+    """The smallest step observed between two readings of the clock."""
     values = sorted(set(_empty_calls_ns()))
     steps = [later - earlier for earlier, later in zip([0, *values], values) if later > earlier]
     return min(steps) if steps else None
@@ -216,7 +214,7 @@ def _known(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(path: Path | str) -> str | None:
-    """Of a file of the kernel's. Some are read every second beside what is measured, so by three system calls."""
+    """The text of a kernel file, by three system calls: some are read every second while something is measured."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -240,12 +238,12 @@ def _cpu() -> tuple[str | None, set[str]]:
         fields.setdefault(key.strip(), value.strip())
     part = fields.get("CPU part")
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
-    # The part first: 32-bit ARM kernels have a model name as well, and it names no processor.
+    # The part first: 32-bit ARM kernels have a model name too, which does not identify the processor.
     return _ARM_PARTS.get(part or "") or fields.get("model name") or part, flags
 
 
 def _gpus() -> list[str]:
-    """Names of NVIDIA GPUs that the driver shows; no library needed."""
+    """Names of the NVIDIA GPUs that the driver lists; needs no library."""
     names = []
     for path in sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information")):
         for line in (_text(path) or "").splitlines():
@@ -265,7 +263,7 @@ def _meminfo() -> dict[str, int]:
 
 
 def _machine() -> str:
-    """The machine that wheels must fit: a 32-bit userland on a 64-bit kernel calls itself aarch64."""
+    """The machine that wheels must match: a 32-bit userland on a 64-bit kernel reports aarch64."""
     machine = platform.machine()
     if machine == "aarch64" and struct.calcsize("P") == 4:
         return "armv7l"

@@ -1,9 +1,9 @@
-"""Raspberry Pi's firmware, asked for its throttle bits: 0 under-voltage now, 1 clock capped, 2 throttled, 3 soft
-temperature limit; 16-19 the same since boot (vcgencmd's manual page).
+"""Throttle bits of a Raspberry Pi's firmware: 0 under-voltage now, 1 clock capped, 2 throttled, 3 soft temperature
+limit; 16-19 the same since boot (vcgencmd's manual page).
 
-Asked through the mailbox where the user may (group video), which takes microseconds; else by starting vcgencmd, which
-takes milliseconds. A program that is a part of the kernel (raspberrypi-hwmon) clears the bits since boot now and then:
-those of right now have to be looked at as well.
+Read through the mailbox where the user may (group video), which takes microseconds; else by starting vcgencmd, which
+takes milliseconds. A kernel driver (raspberrypi-hwmon) clears the bits since boot now and then: the current ones have
+to be read as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import struct
 import subprocess
 
 MAILBOX = "/dev/vcio"
-# _IOWR(100, 0, char *): the size of a pointer is in it.
+# _IOWR(100, 0, char *), which contains the size of a pointer.
 _REQUEST = 0xC0006400 | struct.calcsize("P") << 16
 _GET_THROTTLED = 0x00030046
 _ANSWERED = 0x80000000
@@ -24,7 +24,7 @@ PROGRAM_TIMEOUT_S = 2.0
 
 
 def throttled() -> int | None:
-    """The bits; None where there is no such firmware, or it does not answer."""
+    """The bits; None without such firmware, or without an answer."""
     bits = _by_mailbox()
     return _by_program() if bits is None else bits
 
@@ -58,5 +58,5 @@ def _by_program() -> int | None:
 
 @functools.lru_cache(maxsize=1)
 def _has_program(path: str | None) -> bool:
-    """Looked for once: it is asked for every second."""
+    """Searched for once: the bits are read every second."""
     return shutil.which("vcgencmd", path=path) is not None

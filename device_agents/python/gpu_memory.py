@@ -1,7 +1,7 @@
 """How much of an NVIDIA GPU's memory a process holds, as the driver counts it: context, weights and arena together.
 
 Source: NVIDIA's NVML reference, nvmlDeviceGetComputeRunningProcesses_v3. In a container the driver knows the process by
-another number, and on some systems it does not tell: the size is absent then.
+another number, and some systems do not report it: the size is then absent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ProcessInfo(ctypes.Structure):
 
 
 def process_bytes(pid: int) -> int | None:
-    """Over all GPUs; None where the driver does not tell of this process."""
+    """Over all GPUs; None where the driver does not list this process."""
     try:
         library = nvml._load()
         if library.nvmlInit_v2():

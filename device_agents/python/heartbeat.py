@@ -1,4 +1,4 @@
-"""Signs of life: whoever waits for an answer hears that it is being worked on, and how much of it is done."""
+"""Signs of life: while a request is worked on, whoever waits for the answer hears how much of it is done."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 ALIVE_S = 5.0
-# These are short, or say themselves how it goes.
+# These are short, or report their own progress.
 _QUICK = ("clock", "tail", "wait")
 
 
 class Heartbeat:
-    """A context around one request, which says every ALIVE_S that it is being worked on.
+    """A context around one request that reports its progress every ALIVE_S.
 
-    How much of it is done never falls: units that are counted by did(), or seen by what watch() is given.
+    Progress never falls: it is counted by did(), or read with the function given to watch().
     """
 
     def __init__(self, send: Callable[[dict[str, Any]], None], does: str) -> None:
@@ -44,7 +44,7 @@ class Heartbeat:
         self._did += units
 
     def watch(self, look: Callable[[], float]) -> None:
-        """look(): how much is done by now."""
+        """look() -> how much is done so far."""
         self._look = look
 
     def _beat(self) -> None:

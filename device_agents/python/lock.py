@@ -1,6 +1,6 @@
-"""One measurement at a time on a device, whoever asks: a lock that every user shares, held by the job.
+"""One measurement at a time on a device: a lock that all its users share, held by the job.
 
-The kernel frees it when the job's process ends, however it ends. What is written in it says who holds it.
+The kernel releases it when the job's process ends, however it ends. Its content says who holds it.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Somebody who only looks holds it for less.
+# Whoever only checks the lock holds it for less.
 LOOK_S = 0.3
 MOST_AGE_S = 1e9
 
 
 def is_needed(job: dict[str, Any]) -> bool:
-    """Not for a job on devices that do not exist."""
+    """Jobs on simulated devices do without."""
     return not all(hasattr(runtimes.module(one["runtime"]), "open_device") for one in job["artifacts"])
 
 
 def take(job: dict[str, Any]) -> tuple[int, None] | tuple[None, dict[str, Any]]:
-    """(the open lock, None), or (None, its holder). Whoever has it open, has it."""
+    """(the open lock, None), or (None, its holder). A process that inherits the open file holds it too."""
     lock = _open()
     give_up = time.monotonic() + LOOK_S
     while not _holds(lock, fcntl.LOCK_EX):
         if time.monotonic() > give_up:
             try:
-                return None, _said(lock)
+                return None, _content(lock)
             finally:
                 os.close(lock)
         time.sleep(0.02)
-    told = {
+    content = {
         "owner": str(job.get("owner", ""))[:100],
         "since_s": time.monotonic(),
         "runs": [str(one.get("name", ""))[:100] for one in job["artifacts"][:20]],
     }
     os.ftruncate(lock, 0)
-    os.pwrite(lock, json.dumps(told).encode(), 0)
+    os.pwrite(lock, json.dumps(content).encode(), 0)
     return lock, None
 
 
@@ -56,8 +56,8 @@ def holder() -> dict[str, Any] | None:
         return None
     lock = _open()
     try:
-        # Shared: two who only look are not in one another's way.
-        return None if _holds(lock, fcntl.LOCK_SH) else _said(lock)
+        # Shared: two who only check do not block each other.
+        return None if _holds(lock, fcntl.LOCK_SH) else _content(lock)
     finally:
         os.close(lock)
 
@@ -70,13 +70,13 @@ def _holds(lock: int, how: int) -> bool:
     return True
 
 
-def _said(lock: int) -> dict[str, Any]:
+def _content(lock: int) -> dict[str, Any]:
     """What the holder wrote; another user may have written anything."""
     try:
-        told = json.loads(os.pread(lock, 1 << 14, 0))
-        age_s = max(0.0, time.monotonic() - float(told["since_s"]))
+        content = json.loads(os.pread(lock, 1 << 14, 0))
+        age_s = max(0.0, time.monotonic() - float(content["since_s"]))
         age_s = round(min(age_s, MOST_AGE_S))
-        return {"owner": str(told["owner"]), "age_s": age_s, "runs": [str(one) for one in told["runs"]]}
+        return {"owner": str(content["owner"]), "age_s": age_s, "runs": [str(one) for one in content["runs"]]}
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return {}
 
@@ -87,7 +87,7 @@ def _path() -> str:
 
 
 def _open() -> int:
-    """Made so that every user can hold it. Linux refuses O_CREAT for another user's file in a shared folder."""
+    """Created so that every user can hold it. Linux refuses O_CREAT for another user's file in a shared folder."""
     path = _path()
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -1,6 +1,6 @@
-"""Whether memory is short here: what the kernel counts of this process's group (cgroup), or else of the whole device.
+"""Whether memory is short: what the kernel counts for this process's group (cgroup), or else for the whole device.
 
-The group's own numbers come first: what other programs of the device read again, or lose, is no sign of it here.
+The group's own counts come first: what happens to other programs on the device says nothing about this one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ REFAULTS = ("workingset_refault", "workingset_refault_file", "workingset_refault
 
 
 def refaults(root: str = "/") -> int | None:
-    """Pages that were read again soon after they had been given up; None where the kernel does not say."""
+    """Pages that were read again soon after they were evicted; None where the kernel does not count them."""
     group = _group(Path(root))
     for path in ([group / "memory.stat"] if group else []) + [Path(root, "proc/vmstat")]:
         counts = [count for name, count in _counts(path).items() if name in REFAULTS]
@@ -23,7 +23,7 @@ def refaults(root: str = "/") -> int | None:
 
 
 def kills(root: str = "/") -> int | None:
-    """Processes that the kernel has ended for want of memory; None where it does not say."""
+    """Processes that the kernel killed because memory ran out; None where it does not count them."""
     group = _group(Path(root))
     names = [group / "memory.events", group / "memory.oom_control"] if group else []
     for path in [*names, Path(root, "proc/vmstat")]:
@@ -43,7 +43,7 @@ def room(root: str = "/") -> str:
 
 
 def _limit(root: Path) -> int | None:
-    """In bytes; the lowest of the group's and of those around it, None without one."""
+    """The lowest limit of the group and its parents, in bytes; None without one."""
     group = _group(root)
     if group is None:
         return None
@@ -55,7 +55,7 @@ def _limit(root: Path) -> int | None:
 
 
 def _group(root: Path) -> Path | None:
-    """The folder in which the kernel counts this process's memory; None where it does not, or that cannot be seen."""
+    """The folder in which the kernel counts this process's memory; None if there is none, or it is not visible."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
         mounts = (root / "proc/self/mountinfo").read_text().splitlines()
@@ -79,7 +79,7 @@ def _group(root: Path) -> Path | None:
 
 
 def _counted(mount: Path, path: str) -> Path | None:
-    """In version 2 a group may leave the counting to the one around it."""
+    """In version 2 a group may leave the counting to its parent."""
     if path.startswith(".."):
         return None
     folder = mount / path

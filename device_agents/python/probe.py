@@ -1,6 +1,6 @@
-"""Is a runtime really here? Asked by loading a tiny model in a process of its own.
+"""Whether a runtime works here, tried by loading a tiny model in a process of its own.
 
-An import proves nothing: tflite-runtime beside numpy 2 imports well and dies at the first model.
+An import proves nothing: with numpy 2, tflite-runtime imports fine and dies at the first model.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ TIMEOUT_S = 120
 def look(store: Store, name: str, options: dict[str, Any], pids: list[int]) -> dict[str, Any]:
     """{"folder": where it was found ("" is the system's own), "facts": {...}} or {"problem": why not}.
 
-    pids: those of the processes that are started are added.
+    pids: the processes started here are added to it.
     """
     found = store.installed(name)
     brought = [str(folder) for folder in found if store.is_runtime_whole(folder)]
-    problem = "what was brought of it was damaged here, and is removed" if len(brought) < len(found) else None
-    # A program is the one that the user brought last: an older one that works must not answer for it.
+    problem = "the copy that was sent here was damaged, and has been removed" if len(brought) < len(found) else None
+    # Of a program only the copy sent last counts: an older one that works must not stand in for it.
     folders = (brought[:1] or [""]) if hasattr(runtimes.module(name), "PROGRAM") else ["", *brought]
     for folder in folders:
         try:

@@ -33,25 +33,23 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-# The values of a round go through in one go; in 64 KiB a worker and its job wake one another several times.
+# Fits the values of a round; with 64 KiB a worker and its job would wake each other several times.
 PIPE_BYTES = 1 << 18
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on
-
-
-# ONNX Runtime from 1.31 on tells its maker what it does, from threads of the measured process, and writes into the
-# user's home; it looks at this when it is imported.
+# From 1.31 on, ONNX Runtime sends telemetry, from threads of the measured process, and writes to the user's home; it
+# reads this variable when it is imported.
 QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 def _kept(folder: Path) -> dict[str, str]:
-    """Torch makes a folder for what it compiles, in /tmp unless it is told where: it goes when the job goes."""
+    """Torch keeps compiled code in a folder, by default in /tmp; here it is deleted with the job."""
     return {"TORCHINDUCTOR_CACHE_DIR": str(folder / "torchinductor")}
 
 
 class WorkerFailed(Exception):
-    """What the artifact did to its worker.
+    """How an artifact failed in its worker.
 
-    kind: error | fallback | crashed | timeout; signal: its name, if one ended it.
+    kind: error | fallback | crashed | timeout | wrong; signal: the name of the one that ended it, if any.
     """
 
     def __init__(self, kind: str, reason: str, signal_name: str | None = None) -> None:
@@ -71,7 +69,7 @@ class WorkerProcess:
     def __init__(self, stderr_path: Path, environment: dict[str, str] | None = None) -> None:
         self._stderr_path = stderr_path
         self._kills = pressure.kills()
-        # stderr goes to a file: a pipe that nobody drains blocks a talkative runtime for ever.
+        # stderr goes to a file: a pipe that nobody drains blocks a talkative runtime forever.
         with stderr_path.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, *own_path(), "worker"],
@@ -82,7 +80,7 @@ class WorkerProcess:
             )
         assert self._process.stdin and self._process.stdout
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        with contextlib.suppress(OSError):  # from Linux 2.6.35 on, where the user's pipes are not too many
+        with contextlib.suppress(OSError):  # needs Linux 2.6.35, and a user without too many pipes
             fcntl.fcntl(self._stdout, F_SETPIPE_SZ, PIPE_BYTES)
         self.pid = self._process.pid
         self._channel = Channel(self._stdout.fileno(), self._stdin.fileno())
@@ -94,7 +92,7 @@ class WorkerProcess:
         self.close()
 
     def ask(self, what: str, timeout_s: float, **arguments: Any) -> Any:
-        """Send one request and sleep until it is answered. Raises WorkerFailed for everything but an answer."""
+        """Send one request and sleep until it is answered. Raises WorkerFailed if there is no usable answer."""
         answer = json.loads(self._exchange(what, timeout_s, {"do": what, **arguments}))
         if "error" in answer:
             raise WorkerFailed(answer["kind"], answer["error"])
@@ -103,7 +101,7 @@ class WorkerProcess:
     def time(
         self, timeout_s: float, count: int, block: int, least_s: float = 0.0
     ) -> tuple[dict[str, Any], bytes | bytearray]:
-        """Timed values: what the worker says of them, and the JSON object with `values_ns` as it came."""
+        """Time inferences: the worker's summary, and the JSON object with `values_ns` as received."""
         said = self.ask("time", timeout_s, count=count, block=block, least_s=least_s)
         return said, self._exchange("time", timeout_s)
 
@@ -132,7 +130,7 @@ class WorkerProcess:
         self._stdout.close()
 
     def _how_it_ended(self, what: str) -> WorkerFailed:
-        # Not Popen's own wait: this one says how much memory it held at most.
+        # Not Popen's own wait: this one also returns the peak memory.
         _, status, used = os.wait4(self.pid, 0)
         code = self._process.returncode = os.waitstatus_to_exitcode(status)
         lines = self._stderr_path.read_text(errors="replace").strip().splitlines()
@@ -144,7 +142,7 @@ class WorkerProcess:
         return WorkerFailed("crashed", "exit code %d during '%s'%s" % (code, what, said))
 
     def _why_killed(self, held_bytes: int) -> str:
-        """The kernel counts whom it ends for want of memory; other watchers (earlyoom, Android's) do not say so."""
+        """The kernel counts what it kills when memory runs out; other killers (earlyoom, Android's) do not."""
         now = pressure.kills()
         if now is None or self._kills is None or now <= self._kills:
             return " (out of memory?)"

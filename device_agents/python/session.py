@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from typing import Any
 
-# The journal is looked at again after so much of the time that it has been followed for, within these limits: every
-# look costs the device that is measured.
+# The journal is polled after this share of the time that it has been followed for, within these limits: each poll costs
+# the device that is measured.
 POLL_SHARE = 0.1
 POLL_MIN_S, POLL_MAX_S = 0.25, 2.0
-# A handler that has said everything itself.
+# What a handler returns that has answered by itself.
 ANSWERED = object()
 
 
@@ -108,7 +108,7 @@ class AgentSession:
         return self._store.missing(blobs, self._heartbeat.did)
 
     def do_receive(self, sha256: str, size: int) -> Any:
-        """Then its bytes from {"have"} on follow in frames; a disk that takes no more is said at once."""
+        """Then its bytes from {"have"} on follow in frames; a disk that fills up is reported at once."""
         self._send({"ok": {"have": self._store.begin(sha256, size)}})
         refused = None
         with self._store.partial(sha256) as stream:
@@ -124,7 +124,7 @@ class AgentSession:
         return ANSWERED if refused else {"whole": self._store.finish(sha256, self._heartbeat.did)}
 
     def do_busy(self) -> dict[str, Any] | None:
-        """Whom this device measures for; None if it does not."""
+        """Who measures on this device; None if nobody does."""
         return lock.holder()
 
     def do_start(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -160,9 +160,9 @@ class AgentSession:
         return True
 
     def do_tail(self, job: str, line: int) -> dict[str, Any]:
-        """Send every journal line from number `line` on, until the job ends or the host says something.
+        """Send every journal line from number `line` on, until the job ends or the host sends something.
 
-        The lines themselves are sent as they stand; the answer that follows them says how it ended:
+        The lines are sent verbatim; the answer that follows them says how it ended:
         ended, died (no process, no last line), or interrupted.
         """
         folder = self._store.job_folder(job)
@@ -172,7 +172,7 @@ class AgentSession:
         new = b""
         with _JournalReader(folder / "journal.jsonl", line) as reader:
             while True:
-                # Asked before the last look: what a job wrote until it died is read then.
+                # Checked before reading, so that whatever a job wrote before it died is read.
                 alive = bool(new) or _alive(folder)
                 new = reader.new_lines()
                 self._channel.send_bytes(new)
@@ -193,17 +193,17 @@ class AgentSession:
                     return {"tail": "interrupted"}
 
     def do_stop(self, job: str) -> None:
-        """Ask a job to end after its present round."""
+        """Ask a job to end after its current round."""
         pid = _pid(self._store.job_folder(job))
         if pid and _alive(self._store.job_folder(job)):
             os.kill(pid, signal.SIGTERM)
 
     def do_enough(self, job: str) -> None:
-        """The host's meter knows the energy of a job's artifacts well enough: no more windows for it."""
+        """The host's meter has measured a job's energy precisely enough: it needs no more windows."""
         (self._store.job_folder(job) / "enough").touch()
 
     def do_clock(self) -> dict[str, int]:
-        """When this was read, and when it was answered, on the clock of windows and journal."""
+        """When this request was read and when it was answered, on the clock of windows and journal."""
         received_ns = time.monotonic_ns()
         return {"received_ns": received_ns, "sent_ns": time.monotonic_ns()}
 
@@ -222,7 +222,7 @@ class AgentSession:
 
 
 class _JournalReader:
-    """The whole lines of a growing file, each once; but not the first `skip` of them."""
+    """The complete lines of a growing file, each once, without the first `skip`."""
 
     def __init__(self, path: Path, skip: int) -> None:
         self._path = path
@@ -239,7 +239,7 @@ class _JournalReader:
             self._stream.close()
 
     def new_lines(self) -> bytes:
-        """As they stand; b"" if there are none."""
+        """Verbatim; b"" if there are none."""
         if self._stream is None:
             if not self._path.exists():
                 return b""
@@ -264,7 +264,7 @@ def _pid(folder: Path) -> int | None:
 
 
 def _alive(folder: Path) -> bool:
-    """Whether the job's process is there: same pid, start time and start of the device; a reused pid does not count."""
+    """Whether the job's process is running: same pid, start time and boot; a reused pid does not count."""
     try:
         pid, started, *boot = (folder / "pid").read_text().split()
     except (OSError, ValueError):

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 UNDER_VOLTAGE, THROTTLED = 1 << 0, 1 << 2  # Raspberry Pi's bits; the same since boot are 16 higher
 SINCE_BOOT = 16
 HYSTERESIS_C = 3.0
-# Names the file of the state that job, workers and meters share; without it a process has a device of its own.
+# Environment variable: the file with the state that job, workers and meters share. Without it a process has a device
+# of its own.
 STATE = "EDGEBENCH_SIMULATION"
 
 
 @dataclass(frozen=True)
 class SimulatedBoard:
-    """Factors multiply latencies; wander is the standard deviation of a logarithm, with the time it remembers."""
+    """Factors multiply latencies; wander is the standard deviation of a logarithm, wander_s its correlation time."""
 
     seed: int = 0
     clock_step_ns: int = 40
@@ -52,12 +53,13 @@ class SimulatedBoard:
     under_voltage_at_s: float | None = None
     under_voltage_s: float = 0.5
     under_voltage_factor: float = 1.2
-    # A kernel that clears the bits since boot, as raspberrypi-hwmon does: those of right now are all that is left.
+    # The kernel clears the bits since boot, as raspberrypi-hwmon does: only the current ones are left.
     forgets: bool = False
     drift_per_hour: float = 0.0
     wander: float = 0.0
     wander_s: float = 1.0
-    # Another program: for so long, so often (mean of an exponential distribution), so much slower. 0: never.
+    # Another program: the mean time between its runs (exponential; 0: never), how long one lasts, and how much slower
+    # everything is meanwhile.
     busy_every_s: float = 0.0
     busy_s: float = 0.2
     busy_factor: float = 1.35
@@ -96,14 +98,14 @@ def read(path: Path | str) -> SimulatedModel:
         board = SimulatedBoard(**content.pop("device", {}))
         model = SimulatedModel(device=board, **content)
         if min(model.latency_ns, board.clock_step_ns, board.cooling_s, board.wander_s, model.wander_s) <= 0:
-            raise ValueError("latency, clock step and time constants are above 0")
+            raise ValueError("latency, clock step and time constants must be above 0")
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError("this is no prescription of a simulated device: %s" % error) from None
+        raise ValueError("not a prescription of a simulated device: %s" % error) from None
     return model
 
 
 class SharedState(ctypes.Structure):
-    """What the processes of a job have to share of a device; zeros before it is switched on."""
+    """What a job's processes share of a device; zeros before it is switched on."""
 
     if TYPE_CHECKING:
         now_s: float
@@ -160,7 +162,7 @@ def create_state(path: Path) -> None:
 
 
 class SimulatedDevice:
-    """The device as one process sees it. Raises ValueError if another one described it differently."""
+    """The device as one process sees it. Raises ValueError if another process described it differently."""
 
     def __init__(self, board: SimulatedBoard) -> None:
         self.board = board
@@ -171,7 +173,7 @@ class SimulatedDevice:
         if not self._state.processes:
             self._switch_on(fingerprint)
         if self._state.board != fingerprint:
-            raise ValueError("its device is not that of the first artifact; the artifacts of a job share one")
+            raise ValueError("its device differs from that of the first artifact; the artifacts of a job share one")
         self._state.processes += 1
 
     def _switch_on(self, fingerprint: int) -> None:
@@ -197,7 +199,7 @@ class SimulatedDevice:
             state.watched_at_s = state.now_s
 
     def infer(self, seconds: float) -> None:
-        """Run something that takes so long on an undisturbed device."""
+        """Run something that takes `seconds` on an undisturbed device."""
         self.spend(seconds * self._slowness(), self.board.active_w)
 
     def _bits(self) -> int:
@@ -283,7 +285,7 @@ class SimulatedDevice:
         return {"governor": "performance", "uptime_s": self._state.now_s, **clocks, **state}
 
     def machine_cpu_s(self) -> dict[str, float]:
-        """Nothing is known: what the real machine did meanwhile is no load of this one."""
+        """Unknown: the load of the real machine is not that of this one."""
         return {}
 
     def has_meter(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What became of a job's processes: there, stopped, gone with a restart of the device, for want of memory or disk."""
+"""What became of a job's processes: running, stopped, or ended by a reboot, lack of memory or a full disk."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from . import facts
 
 
 def boot_id() -> str:
-    """Which start of the device this is; "" where it is not told."""
+    """The kernel's id of this boot; "" where it has none."""
     return facts.read("proc/sys/kernel/random/boot_id") or ""
 
 
 def start_time(pid: int | str) -> str:
-    """When a process began, in the kernel's ticks; with its number it is one process. "gone" if it is not there."""
+    """When a process started, in kernel ticks: with the pid this identifies it. "gone" if it has ended."""
     fields = _stat(pid)
     return "gone" if not fields or fields[0] == "Z" else fields[19]
 
 
 def describe(pid: int) -> str:
-    """What `pid` in a job's folder says: by it a later look knows the process again, and what has happened since."""
+    """The content of `pid` in a job's folder, which later identifies the process and shows what happened since."""
     return "%d %s %s %d" % (pid, start_time(pid), boot_id() or "-", _memory_kills())
 
 
 def stopped(pid: int | None) -> int | None:
-    """The number of the job's process, or of one of its workers, that a signal holds; None if none is held."""
+    """The pid of the job's process, or of one of its workers, that a signal has stopped; None if none is."""
     if pid is None:
         return None
     try:
@@ -36,7 +36,7 @@ def stopped(pid: int | None) -> int | None:
 
 
 def why_ended(folder: Path, free_bytes: int) -> str:
-    """Why a job's process may be gone without a last line; "" if nothing tells."""
+    """Why a job's process may have ended without a last line; "" if unknown."""
     try:
         _, _, boot, kills = (folder / "pid").read_text().split()
     except (OSError, ValueError):
@@ -46,7 +46,7 @@ def why_ended(folder: Path, free_bytes: int) -> str:
     if free_bytes < 1 << 20:
         return "the disk is full: %.1f MB are free at %s" % (free_bytes / 1e6, folder.parents[1])
     if _memory_kills() > int(kills):
-        return "the kernel ended a process for want of memory meanwhile"
+        return "the kernel killed a process meanwhile because memory ran out"
     return ""
 
 

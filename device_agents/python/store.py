@@ -1,7 +1,7 @@
 """What the agent keeps on the device, all below one folder:
 
 blobs/<sha256>          artifacts, golden files and wheels, by content
-models/<key>/           an artifact of several files, under the names that they know one another by
+models/<key>/           an artifact of several files, under the names by which they refer to each other
 runtimes/<name>-<key>/  unpacked wheels of one runtime, private to the agent
 jobs/<id>/              job.json, facts.json, journal.jsonl, pid, stderr files
 """
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-# What a disk that is full says: of itself, of a user's quota, of the largest file that is allowed.
+# Disk full, quota exceeded, file larger than allowed.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Left free, for the journal and for the system.
 SPARE_BYTES = 2 << 20
-# What an upload that was cut short left behind is kept for so long, to be gone on with.
+# A partial upload is kept for so long, to be resumed.
 PARTIAL_S = 24 * 3600
 PIECE_BYTES = 1 << 20
-# What arrives is given to the disk so often: all of it at the end would take a slow one longer than anybody waits.
+# Uploads are synced this often: all at the end would take a slow disk longer than anybody waits.
 SYNC_BYTES = 8 << 20
 MANIFEST = ".manifest.json"
 
 
-def _untold(count: int) -> None:
-    """Nobody wants to know."""
+def _ignore(count: int) -> None:
+    """Progress that nobody follows."""
 
 
 class RequestRefused(ValueError):
@@ -60,10 +60,10 @@ class Store:
     def blob(self, sha256: str) -> Path:
         return self.root / "blobs" / _hex(sha256)
 
-    def missing(self, blobs: dict[str, int], did: Progress = _untold) -> list[str]:
-        """Those of {sha256: size} that are not here whole; what has another content is removed.
+    def missing(self, blobs: dict[str, int], did: Progress = _ignore) -> list[str]:
+        """Those of {sha256: size} that are not here intact; damaged ones are removed.
 
-        did(n), here and below: is told of n more bytes that were read or written.
+        did(n), here and below: called when n more bytes have been read or written.
         """
         return [sha for sha, size in blobs.items() if not self._has(sha, size, did)]
 
@@ -81,12 +81,12 @@ class Store:
         blob.unlink()
         return False
 
-    def checked(self, sha256: str, did: Progress = _untold) -> Path:
+    def checked(self, sha256: str, did: Progress = _ignore) -> Path:
         """The path of a blob that is about to be used. Raises WorkerFailed if it is damaged."""
         self.check(self.blob(sha256), sha256, did)
         return self.blob(sha256)
 
-    def check(self, path: Path, sha256: str, did: Progress = _untold) -> None:
+    def check(self, path: Path, sha256: str, did: Progress = _ignore) -> None:
         """Raise WorkerFailed unless a file, a blob or a copy of one, has its content; a wrong one is removed."""
         if path.exists() and _digest(path, did) == sha256:
             return
@@ -95,12 +95,12 @@ class Store:
                 wrong.unlink()
         raise WorkerFailed(
             "error",
-            "its file %s was damaged on this device after it had arrived; that copy is removed: deploy again"
+            "its file %s was damaged on this device after it had arrived; the copy has been removed: deploy again"
             % sha256[:12],
         )
 
     def begin(self, sha256: str, size: int) -> int:
-        """How much of a blob an earlier try left here. Raises RequestRefused where the rest has no room."""
+        """How many bytes of a blob an earlier try left here. Raises RequestRefused if there is no room for the rest."""
         partial = self._partial(sha256)
         have = partial.stat().st_size if partial.exists() else 0
         if have > size:
@@ -110,11 +110,11 @@ class Store:
         return have
 
     def partial(self, sha256: str) -> FileIO:
-        """The stream of a blob that arrives, behind what is there of it."""
+        """A stream that appends to what has arrived of a blob."""
         return self._partial(sha256).open("ab", buffering=0)
 
     def write(self, stream: FileIO, piece: bytes) -> None:
-        """Raises RequestRefused where the disk takes no more; what there is of the blob is removed then."""
+        """Raises RequestRefused if the disk is full; the partial blob is then removed."""
         try:
             before = stream.tell()
             if stream.write(piece) < len(piece):
@@ -126,8 +126,8 @@ class Store:
             Path(stream.name).unlink()
             raise refused from error
 
-    def finish(self, sha256: str, did: Progress = _untold) -> bool:
-        """Give a blob its name; False, and it is removed, if its content is not what was announced."""
+    def finish(self, sha256: str, did: Progress = _ignore) -> bool:
+        """Give a blob its name; if its content is not what was announced, remove it and return False."""
         partial = self._partial(sha256)
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -138,13 +138,13 @@ class Store:
         return True
 
     def need(self, size: int) -> None:
-        """Raise RequestRefused unless there is room for so many bytes."""
+        """Raise RequestRefused unless there is room for `size` bytes."""
         free = self.free_bytes()
         if free < size + SPARE_BYTES:
             raise self._no_room("%.1f MB are needed" % ((size + SPARE_BYTES) / 1e6), free)
 
     def full(self, error: OSError, size: int) -> RequestRefused:
-        """What to say of a write that failed."""
+        """The refusal for a write that failed."""
         if error.errno not in FULL:
             return RequestRefused(
                 "cannot write in %s: %s" % (self.root, error.strerror), "Is the board's disk failing?"
@@ -162,7 +162,7 @@ class Store:
         return about.f_bavail * about.f_frsize
 
     def tidy(self) -> None:
-        """Remove what was cut short and not taken up again."""
+        """Remove partial files that were not resumed."""
         for pattern in ("*.part-*", "blobs/*.part*", "runtimes/*.part-*", "jobs/.part-*"):
             for partial in self.root.glob(pattern):
                 if time.time() - partial.lstat().st_mtime > PARTIAL_S:
@@ -173,9 +173,9 @@ class Store:
         return blob.with_name(blob.name + ".part")
 
     def lay_out(self, sha256: str, suffix: str, companions: Sequence[Sequence[str]]) -> Path:
-        """The path of a model whose weights are in other files, beside which it looks for them.
+        """Put a model beside the files that hold its weights; the model's path.
 
-        companions: [(name, sha256)]. Linked, not copied, where the device's file system can: weights are large. No
+        companions: [(name, sha256)]. Linked, not copied, where the file system supports it: weights are large. Not by
         symbolic links: ONNX Runtime refuses those that lead out of the folder.
         """
         wanted = [(sha256 + suffix, sha256)] + [(_relative(name), other) for name, other in companions]
@@ -187,7 +187,7 @@ class Store:
             for name, content in wanted:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(self.blob(content), partial / name)
-            shutil.rmtree(str(folder), ignore_errors=True)  # a part that was damaged is gone from it
+            shutil.rmtree(str(folder), ignore_errors=True)  # there if a damaged file was removed from it
             partial.replace(folder)
         return folder / (sha256 + suffix)
 
@@ -195,8 +195,8 @@ class Store:
         key = hashlib.sha256(" ".join(sorted(wheels)).encode()).hexdigest()[:16]
         return self.root / "runtimes" / ("%s-%s" % (_name(name), key))
 
-    def install(self, name: str, wheels: list[str], did: Progress = _untold) -> Path:
-        """Unpack wheels (zip files) into a private folder; renamed into place when whole."""
+    def install(self, name: str, wheels: list[str], did: Progress = _ignore) -> Path:
+        """Unpack wheels (zip files) into a private folder; renamed into place when complete."""
         folder = self.runtime_folder(name, wheels)
         if not folder.exists():
             partial = folder.with_name(folder.name + ".part-%d" % os.getpid())
@@ -209,20 +209,20 @@ class Store:
                 (partial / MANIFEST).write_text(json.dumps(_manifest(partial, did)))
                 partial.replace(folder)
             except OSError as error:
-                if not folder.exists():  # or another session was quicker, with the same
+                if not folder.exists():  # unless another session installed the same meanwhile
                     raise self.full(error, 0) from error
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-        os.utime(folder)  # what the host brought last is the newest, also if it was here already
+        os.utime(folder)  # what was sent last counts as the newest, even if it was here already
         return folder
 
     def is_runtime_whole(self, folder: Path) -> bool:
-        """Whether a runtime's files are what was unpacked; if not it is removed, so that it is brought again."""
+        """Whether a runtime's files are as they were unpacked; if not, it is removed, so that it is sent again."""
         try:
             known = json.loads((folder / MANIFEST).read_text())
             whole = all(_digest(folder / name) == digest for name, digest in known.items())
         except FileNotFoundError:
-            whole = not (folder / MANIFEST).exists() and any(folder.iterdir())  # an older agent brought it
+            whole = not (folder / MANIFEST).exists() and any(folder.iterdir())  # unpacked by an older agent
         except (OSError, ValueError):
             whole = False
         if not whole:
@@ -238,7 +238,7 @@ class Store:
         return self.root / "jobs" / _name(job_id)
 
     def create_job(self, job: dict[str, Any], facts: dict[str, Any]) -> bool:
-        """Make the job's folder; False if it is there already, so that a job is never started twice.
+        """Create the job's folder; False if it exists, so that a job is never started twice.
 
         facts: what is known of the device already, if anything is.
         """
@@ -266,11 +266,11 @@ def _relative(name: str) -> str:
     """A path below a folder, as a model file names it."""
     parts = name.split("/")
     if not name or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
-        raise ValueError("not a name of a file beside a model: %r" % name[:80])
+        raise ValueError("not a valid name for a file beside a model: %r" % name[:80])
     return name
 
 
-def _digest(path: Path, did: Progress = _untold) -> str:
+def _digest(path: Path, did: Progress = _ignore) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while True:
@@ -294,7 +294,7 @@ def _hex(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    """A single path component: what comes from the host is still never joined unchecked."""
+    """A single path component: nothing from the host is joined to a path unchecked."""
     if (
         not text
         or text.startswith(".")

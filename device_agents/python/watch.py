@@ -1,4 +1,4 @@
-"""How the device does while a worker is timed: a thread looks once a second and sleeps in between.
+"""The condition of the device while a worker is timed: a thread looks once a second and sleeps in between.
 
 rounds   ──A──  ──B──  ──A──  ──B──          begin() and take() stand around each
 looks    .    .    .    .    .    .          bits of any of them count; a clock only if it was read inside a round
@@ -28,13 +28,13 @@ NOTHING = {"temperature_c": None, "throttled": None, "clock_hz": None}
 
 
 class DeviceWatch:
-    """Use as a context. What it has seen is handed out round by round."""
+    """Use as a context. What it saw is handed out round by round."""
 
     def __init__(self, device: Device, period_s: float = PERIOD_S) -> None:
         self._device = device
         self._period_s = period_s
         self._lock = threading.Lock()
-        # Held until it is over; waiting for a lock takes less than waiting for an event.
+        # Held until it is over; waiting for a lock costs less than waiting for an event.
         self._over = threading.Lock()
         self._over.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -81,7 +81,7 @@ class DeviceWatch:
 
 
 class NoWatch:
-    """Looks at nothing: what looking costs is found by leaving it out."""
+    """Looks at nothing: the cost of looking is found by leaving it out."""
 
     def __enter__(self) -> NoWatch:
         return self

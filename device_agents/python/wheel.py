@@ -1,4 +1,4 @@
-"""A wheel that is unpacked, and says how far that is."""
+"""A wheel that reports its progress while it is unpacked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class Wheel(zipfile.ZipFile):
     def __init__(self, path: Path, did: Callable[[int], None]) -> None:
-        """did(n): is told of n more bytes that were unpacked, also in the middle of a large file."""
+        """did(n): called when n more bytes have been unpacked, also within a large file."""
         super().__init__(path)
         self._did_bytes = did
 

@@ -47,21 +47,21 @@ def main(arguments: list[str]) -> None:
 
 class ModelWorker:
     def __init__(self) -> None:
-        # What `time` has measured, until it is sent: a line of its own that the job copies without reading it.
+        # What `time` has measured, until it is sent: a line of its own that the job copies without parsing it.
         self.values_ns: list[int] | None = None
         self._period_ns = 0
         self._session: RuntimeSession
         self._refaults = pressure.refaults()
 
     def take_values(self) -> list[dict[str, list[int]]]:
-        """What goes on a line of its own behind the answer."""
+        """What follows the answer, on a line of its own."""
         values_ns, self.values_ns = self.values_ns, None
         return [] if values_ns is None else [{"values_ns": values_ns}]
 
     def do_runtime(self, name: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Import the runtime, from `folder` where the agent brought it. Returns its facts.
+        """Import the runtime, from `folder` if the agent installed it there. Returns its facts.
 
-        Pinned before that, as threads inherit it from the one that starts them.
+        Processors are pinned first: threads inherit that from the one that starts them.
         """
         if options.get("cpus"):
             _pin(options["cpus"])
@@ -76,7 +76,7 @@ class ModelWorker:
     def do_load(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
         """Load the model and run it once on made-up input. Returns what a record says of that.
 
-        threads: those that loading and inferring started, and this one, which works as well; cpus: where they may run.
+        threads: those started by loading and inferring, and this one, which works too; cpus: where they may run.
         """
         clock = self._clock_ns
         others = _threads()
@@ -110,7 +110,7 @@ class ModelWorker:
         return {"outputs": base64.b64encode(outputs.tobytes()).decode()}
 
     def do_classify(self, inputs: str, count: int) -> list[int]:
-        """Run each of `count` samples once. Returns where its largest output is, the first if there are several."""
+        """Run each of `count` samples once. Returns the indices of their largest outputs, the first of equal ones."""
         return [logits.index(max(logits)) for logits in self._answers(inputs, count)]
 
     def _answers(self, inputs: str, count: int) -> Iterator[list[float]]:
@@ -125,14 +125,14 @@ class ModelWorker:
                 yield self._session.logits()
 
     def do_pace(self, period_ns: int) -> None:
-        """From now on an inference begins every `period_ns`, and the worker sleeps in between."""
+        """From now on start an inference every `period_ns`, and sleep in between."""
         self._period_ns = period_ns
 
     def do_time(self, count: int, block: int, least_s: float = 0.0) -> dict[str, Any]:
         """`count` timed values in ns, each over `block` inferences in a row; they follow on a line of their own.
 
-        And more of them until they have lasted for `least_s`. Returns what the job has to know of them: their number
-        and median after the cold start, their sum, how long it all took and how many came too late for their pace.
+        More are taken until they have lasted for `least_s`. Returns a summary for the job: their number and median
+        after the cold start, their sum, how long it all took, and how many were too late for the pace.
         """
         clock = self._clock_ns
         fill = self._paced if self._period_ns else self._one_by_one if block == 1 else self._in_blocks(block)
@@ -146,7 +146,7 @@ class ModelWorker:
             values += more
         duration_ns = clock() - started
         self.values_ns = values
-        # With a pace every inference begins cold: that is what is measured.
+        # With a pace every inference starts cold: that is what is measured.
         settled = values if self._period_ns else values[series.cold_prefix(values) :]
         return {
             "round": {"start_ns": started, "duration_ns": duration_ns, "missed": missed},
@@ -175,7 +175,7 @@ class ModelWorker:
         return fill
 
     def _paced(self, values: list[int]) -> int:
-        """Returns how many inferences were not done when the next was due; what is late shifts what follows."""
+        """Returns how many inferences were not finished when the next was due; a late one shifts those that follow."""
         clock, invoke = self._clock_ns, self._session.invoke
         sleep = getattr(self._session, "sleep", time.sleep)
         missed, due = 0, clock()
@@ -193,7 +193,7 @@ class ModelWorker:
         return missed
 
     def do_run_for(self, seconds: float) -> dict[str, int]:
-        """Infer for at least `seconds`, for an energy window. Returns the exact count, begin and duration."""
+        """Infer for at least `seconds`, for an energy window. Returns the exact count, start and duration."""
         clock = self._clock_ns
         invoke = self._session.invoke
         started = clock()
@@ -216,12 +216,12 @@ class ModelWorker:
             left_ns = end_ns - self._clock_ns()
 
     def do_memory(self) -> dict[str, int]:
-        """This process in bytes: rss now, its high-water mark since the last reset, pss, uss and what is swapped out.
+        """Memory of this process in bytes: rss, its high-water mark since the last reset, pss, uss and swapped out.
 
-        A device that is short of memory takes pages away, and all but the last of these become smaller: so also how
-        often this process had to read pages (major_faults), and how many pages were read again that had just been
-        given up (refaults: of its cgroup, where the kernel counts those, else of the device), both since this process
-        began. And of a GPU what its driver and the runtime's allocator say that it holds (gpu_memory.py).
+        When memory is short, pages are evicted and all but the last of these shrink. Hence also how often this process
+        had to read pages (major_faults), and how many evicted pages were soon read again (refaults, of its cgroup where
+        the kernel counts them, else of the device), both since this process started. Of a GPU, what its driver and the
+        runtime's allocator report (gpu_memory.py).
         """
         status = _kilobytes("/proc/self/status")
         rollup = _kilobytes("/proc/self/smaps_rollup")
@@ -244,15 +244,15 @@ class ModelWorker:
     def _gpu_memory(self) -> dict[str, int | None]:
         if self._device == "cpu":
             return {}
-        from . import gpu_memory  # a process without a GPU shall not carry it
+        from . import gpu_memory  # not in processes without a GPU, whose memory it would count as
 
         allocated: dict[str, int] = getattr(self._runtime, "gpu_allocated", dict)()
         return {"gpu_process_bytes": gpu_memory.process_bytes(os.getpid()), **allocated}
 
     def do_reset_high_water(self) -> bool:
-        """Let VmHWM start again from the present size (Linux >= 4.0); False where the kernel refuses.
+        """Reset VmHWM to the current size (Linux >= 4.0); False where the kernel refuses.
 
-        The allocator's own mark as well, if there is one.
+        The allocator's own mark is reset as well, if it has one.
         """
         getattr(self._runtime, "reset_gpu_high_water", bool)()
         try:
@@ -265,7 +265,7 @@ class ModelWorker:
 def _pin(cpus: list[int]) -> None:
     here = sorted(os.sched_getaffinity(0))
     if not set(cpus) <= set(here):
-        raise ValueError("there are processors %s, not %s: mend `cpus`" % (here, list(cpus)))
+        raise ValueError("this device has processors %s, not %s: correct `cpus`" % (here, list(cpus)))
     os.sched_setaffinity(0, cpus)
 
 
@@ -274,7 +274,7 @@ def _threads() -> set[str]:
 
 
 def _made_up(spec: dict[str, Any]) -> bytes:
-    """Bytes for an input that nobody gave: small positive values, the same every time."""
+    """Bytes for an input that was not given: small positive values, the same every time."""
     if spec["dtype"] == "float32":
         count = spec["bytes"] // 4
         return array.array("f", ((index * 37 % 101) / 101 for index in range(count))).tobytes()

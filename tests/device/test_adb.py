@@ -233,7 +233,7 @@ def test_units_and_signs_of_the_battery_are_told_apart(text: str, watts: float) 
 
 def test_a_charging_battery_is_no_meter_and_neither_is_a_silent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     phone = AndroidShell(["true"])
-    for answer, reason in (("Charging\n900000\n4000000\n", "a cable charges"), ("Discharging\nx\n", "does not tell")):
+    for answer, reason in (("Charging\n900000\n4000000\n", "a cable charges"), ("Discharging\nx\n", "does not report")):
         monkeypatch.setattr(phone, "ask", lambda line, answer=answer: answer)
         with pytest.raises(Unavailable, match=reason):
             android_battery.open_meter(phone)

@@ -259,7 +259,7 @@ def test_a_runtime_that_is_damaged_there_is_removed_and_asked_for_again(session:
     (folder / "onnxruntime/__init__.py").write_text("__version__ = '2'")
     options = {"threads": 1, "device": "gpu"}  # the system's own has no such device: what was brought is looked at
     looked = session.ask(do="runtimes", names=["onnxruntime"], options=options)["ok"]["onnxruntime"]
-    assert looked["problem"] == "what was brought of it was damaged here, and is removed" and not folder.exists()
+    assert looked["problem"] == "the copy that was sent here was damaged, and has been removed" and not folder.exists()
     assert Path(session.ask(do="install", **asked)["ok"]["folder"]) == folder
     assert (folder / "onnxruntime/__init__.py").read_text() == "__version__ = '1'"
 

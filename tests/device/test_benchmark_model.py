@@ -109,8 +109,8 @@ def test_what_it_says_is_never_shown_as_a_native_latency(
 @pytest.mark.parametrize(
     ("tool_text", "kind", "reason"),
     [
-        ("echo nonsense", "error", "printed no result that can be read; last words: nonsense"),
-        ("true", "error", "printed no result that can be read; it said nothing"),
+        ("echo nonsense", "error", "printed no readable result; last words: nonsense"),
+        ("true", "error", "printed no readable result; it printed nothing"),
         ("echo no such op; exit 7", "error", "ended with exit code 7; last words: no such op"),
         ("echo deep; kill -SEGV $$", "crashed", "SIGSEGV in benchmark_model; last words: deep"),
     ],
@@ -131,7 +131,7 @@ def test_a_tool_that_breaks_in_the_middle_fails_its_artifact_and_keeps_what_it_h
     ("program", "reason"),
     [
         ("\x7fELF of another machine", "does not start on this device: Exec format error"),
-        ("#!/bin/sh\necho usage: tool\n", "printed no result that can be read; last words: usage: tool"),
+        ("#!/bin/sh\necho usage: tool\n", "printed no readable result; last words: usage: tool"),
     ],
 )
 def test_a_tool_that_does_not_run_there_is_said_before_anything_is_measured(
@@ -184,11 +184,11 @@ def test_every_form_of_its_result_is_read(line: str, mean: float) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"{RUN}count=50 curr=66\n", "printed no result"),  # the warm-up only
-        (f"{RUN}count=9 curr=1\n{RUN}", "printed no result"),
+        (f"{RUN}count=50 curr=66\n", "printed no readable result"),  # the warm-up only
+        (f"{RUN}count=9 curr=1\n{RUN}", "printed no readable result"),
         (f"{RUN}count=9 curr=1\n{RUN}count=12 curr=66\n", "ran 12 of 50 inferences"),
-        (f"{RUN}count=9 curr=1\n{RUN}count=50 first=1 min=5 max=9 avg=nan std=1\n", "a mean that is none"),
-        (f"{RUN}count=9 curr=1\n{RUN}count=50 first=1 min=5 max=9 avg=12 std=1\n", "a mean that is none"),
+        (f"{RUN}count=9 curr=1\n{RUN}count=50 first=1 min=5 max=9 avg=nan std=1\n", "an impossible mean"),
+        (f"{RUN}count=9 curr=1\n{RUN}count=50 first=1 min=5 max=9 avg=12 std=1\n", "an impossible mean"),
     ],
 )
 def test_garbled_results_are_none(text: str, reason: str) -> None:

@@ -64,7 +64,7 @@ def test_a_processor_that_is_not_there_fails_with_its_reason(
     relu_bundle: Path, tiny_plan: Plan, tmp_path: Path
 ) -> None:
     here = Target(name="here", transport="local", runtimes=("onnxruntime",), cpus=(4000,))
-    with pytest.raises(UserError, match=r"there are processors .*, not \[4000\]"):
+    with pytest.raises(UserError, match=r"this device has processors .*, not \[4000\]"):
         deploy.deploy(here, deploy.artifacts_at([relu_bundle]), tiny_plan, tmp_path / "results")
 
 

@@ -174,7 +174,7 @@ def test_a_file_that_is_no_prescription_fails_alone(tmp_path: Path, tiny_plan: P
     (tmp_path / "other.sim").write_text('{"latency_ns": 1000000, "device": {"seed": 9}}')
     files = [tmp_path / f"{name}.sim" for name in ("bad", "empty", "good", "other")]
     bad, empty, good, other = deploy.deploy(TARGET, deploy.artifacts_at(files), tiny_plan, tmp_path / "results")
-    assert "latncy_ns" in bad.outcome.reason and "no prescription" in empty.outcome.reason
+    assert "latncy_ns" in bad.outcome.reason and "not a prescription" in empty.outcome.reason
     assert good.rounds
     assert "share one" in other.outcome.reason
 
@@ -268,7 +268,7 @@ def test_a_prescription_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"latency_ns": 0}', '{"latency_ns": 1, "device": {"cooling_s": 0}}'])
 def test_what_is_no_prescription_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.sim").write_text(text)
-    with pytest.raises(ValueError, match="no prescription"):
+    with pytest.raises(ValueError, match="not a prescription"):
         simulation.read(tmp_path / "x.sim")
 
 

@@ -118,7 +118,7 @@ def measure(
 
 def module(open_meter: Callable[[], Any]) -> ModuleType:
     made = ModuleType("fake")
-    made.OTHERS = {"board_input": ["estimated", "a guess"]}  # type: ignore[attr-defined]
+    made.NOT_MEASURED = {"board_input": ["estimated", "a guess"]}  # type: ignore[attr-defined]
     made.open_meter = open_meter  # type: ignore[attr-defined]
     return made
 

@@ -155,7 +155,7 @@ def test_a_pi_5_is_measured_by_its_rails(tmp_path: Path) -> None:
     assert joules["soc_rails"] > 0.1 * 2.06
     seconds = joules["soc_rails"] / 2.0851
     assert joules["board_input"] == pytest.approx(1.1451 * joules["soc_rails"] + 0.5879 * seconds, rel=1e-3)
-    assert rpi_pmic.OTHERS.keys() == {"board_input"} and rpi_pmic.OTHERS["board_input"][0] == "estimated"
+    assert rpi_pmic.NOT_MEASURED.keys() == {"board_input"} and rpi_pmic.NOT_MEASURED["board_input"][0] == "estimated"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_pi_5_is_measured_by_its_rails(tmp_path: Path) -> None:
         ("echo 'VCHI initialization failed' >&2; exit 255", "sudo usermod -aG video"),
         ("echo 'Can'\"'\"'t open device file: /dev/vcio' >&2; exit 1", "sudo usermod -aG video"),
         ("exit 1", "vcgencmd: no answer"),
-        ("exec sleep 20", "no answer for 2 s"),
+        ("exec sleep 20", "did not answer within 2 s"),
     ],
 )
 def test_a_pi_without_that_chip_or_permission_says_so(
@@ -173,7 +173,7 @@ def test_a_pi_without_that_chip_or_permission_says_so(
 ) -> None:
     if "sleep" in script:
         monkeypatch.setattr(rpi_pmic, "TIMEOUT_S", 0.2)
-        said = "no answer for 0 s"
+        said = "did not answer within 0 s"
     plant_vcgencmd(tmp_path / "bin", script)
     assert said in why_not(rpi_pmic.open_meter)
 

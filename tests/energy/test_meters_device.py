@@ -85,7 +85,7 @@ def test_a_sensor_that_hangs_or_sits_the_wrong_way_round_leaves_no_energy(clock:
         clock.now_s += 1
         after = hangs.read()
     hangs.close()
-    with pytest.raises(Unavailable, match="its 25 values stood still, idle and inferring alike"):
+    with pytest.raises(Unavailable, match="its 25 values never changed, idle or inferring"):
         hangs.check_moving(rested, after)
     watts = iter([-3.2, -3.1, -3.2])
     reversed_ = _sampler.Sampler(lambda: {"rail:5V": next(watts)}, 3600, "average")
@@ -136,9 +136,9 @@ def test_a_model_is_used_only_when_asked_for_and_is_called_one(
     meter = meters.open_meter(codecarbon, country="DEU")
     joules = joules_of(meter, seconds=0.3)
     meter.close()
-    assert joules.keys() == {"cpu_package", "ram"} == codecarbon.OTHERS.keys()
+    assert joules.keys() == {"cpu_package", "ram"} == codecarbon.NOT_MEASURED.keys()
     assert all(0 < value < 0.3 * 500 for value in joules.values())
-    assert {provenance for provenance, _ in codecarbon.OTHERS.values()} == {"modelled"}
+    assert {provenance for provenance, _ in codecarbon.NOT_MEASURED.values()} == {"modelled"}
     assert meter.note == "DEU: 380.95 g CO2e per kWh (2023)" and "codecarbon" in meter.instrument["version"]
     assert list(tmp_path.glob("*.csv")) == []
 
@@ -146,7 +146,7 @@ def test_a_model_is_used_only_when_asked_for_and_is_called_one(
 def test_a_country_that_codecarbon_does_not_know_is_no_world_mean(
     offline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "knows no country XXX" in why_not(lambda: codecarbon.open_meter("XXX"))
+    assert "does not know country XXX" in why_not(lambda: codecarbon.open_meter("XXX"))
     with pytest.raises(UnknownName, match="Did you mean 'DEU'"):
         carbon.grid("DEUT")
     assert carbon.grid("FRA").g_per_kwh == pytest.approx(56.039) and "FRA 2023" in carbon.grid("FRA").source
@@ -182,7 +182,7 @@ class Quits:
 
 def windows_of(meter: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the energy pass journals of three rounds with one meter."""
-    module = SimpleNamespace(open_meter=lambda: meter, OTHERS={})
+    module = SimpleNamespace(open_meter=lambda: meter, NOT_MEASURED={})
     monkeypatch.setattr(energy.pkgutil, "iter_modules", lambda path: [SimpleNamespace(name="quits")])
     monkeypatch.setattr(energy.importlib, "import_module", lambda name: module)
     worker = SimpleNamespace(ask=lambda *_, **__: {"inferences": 10, "start_ns": 0, "duration_ns": 10**9})

@@ -95,7 +95,7 @@ def test_a_counter_that_hardly_moves_is_as_coarse_as_that(driver: FakeNvml, cloc
 def test_a_counter_that_stands_still_while_the_gpu_idles_is_said(driver: FakeNvml, clock: Clock) -> None:
     meter = nvml.open_meter()
     before = meter.read()
-    assert meter.instrument["period_s"] == nvml.COUNTER_PERIOD_S and "stood still while it idled" in meter.note
+    assert meter.instrument["period_s"] == nvml.COUNTER_PERIOD_S and "did not move while idle" in meter.note
     clock.sleep(0.5)
     driver.energy_mj = 35_000
     assert meter.joules(before, meter.read()) == {"gpu_board": 35.0}
@@ -124,4 +124,4 @@ def test_a_gpu_that_tells_nothing_or_a_driver_that_fails_is_said(driver: FakeNvm
     driver.init = 9
     assert "does not answer: nvmlInit_v2 failed with code 9" in why_not(nvml.open_meter)
     driver.init, driver.boards = 0, 0
-    assert "shows no GPU" in why_not(nvml.open_meter)
+    assert "lists no GPU" in why_not(nvml.open_meter)

@@ -109,7 +109,7 @@ def test_rapl_mends_the_wrap_of_the_kernel_documentation(root: Path) -> None:
 
 def test_rapl_without_a_range_cannot_mend_a_wrap(root: Path) -> None:
     plant(root, zone("intel-rapl:0", "package-0", 2_000_000, range_uj=None))
-    with pytest.raises(Unavailable, match="does not say where it starts again"):
+    with pytest.raises(Unavailable, match="does not say where it wraps"):
         rapl_joules(root, {"intel-rapl:0": 1_000_000})
 
 
@@ -194,7 +194,7 @@ def test_rapl_that_is_for_root_says_the_command_that_helps(root: Path, monkeypat
     monkeypatch.setattr(rapl, "_counter", refuse)
     assert why_not(rapl.open_meter) == (
         "RAPL is readable by root only; sudo chmod a+r /sys/class/powercap/*/energy_uj "
-        "/sys/class/powercap/*/*/energy_uj (until it restarts)"
+        "/sys/class/powercap/*/*/energy_uj (until reboot)"
     )
 
 

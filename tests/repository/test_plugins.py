@@ -181,7 +181,7 @@ def test_a_runtime_says_what_it_loads_and_how_it_is_brought(name: str) -> None:
 @every("device_agents.python.meters")
 def test_a_meter_says_where_its_numbers_come_from_or_why_there_are_none(name: str) -> None:
     meter = load("device_agents.python.meters", name)
-    for scope, (provenance, why) in meter.OTHERS.items():
+    for scope, (provenance, why) in meter.NOT_MEASURED.items():
         assert msgspec.convert(scope, Scope) and provenance in ("estimated", "modelled") and why
     assert parameters(meter.open_meter) == []
     try:

@@ -1,17 +1,19 @@
 """Meters that the device itself reads. One file per meter.
 
-open_meter()     -> a meter; raises Unavailable with the reason and the cure. Starts nothing: `probe` opens all of them
-TAKES            names of what open_meter takes by keyword, of those that open_meter() below knows; may be absent
-meter.read()     a reading, in whatever form the meter has
-meter.joules(before, after)   {scope: joules between two readings}; both raise Unavailable for a reading that is none
-meter.u_joules(before, after) {scope: standard uncertainty of these joules that the way of reading leaves}
-meter.age_s      so old a reading may be, beyond what u_joules covers (edges.py); may be absent: it is of the instant
+open_meter()     -> a meter; raises Unavailable with reason and remedy. Starts nothing: `probe` opens all of them
+TAKES            names of the keyword arguments that open_meter takes, out of those of open_meter() below; may be absent
+meter.read()     a reading, in a form of the meter's own
+meter.joules(before, after)   {scope: joules between two readings}; both raise Unavailable for an invalid reading
+meter.u_joules(before, after) {scope: standard uncertainty of these joules due to the way of reading}
+meter.age_s      how old a reading may be, beyond what u_joules covers (edges.py); absent if it is of the instant
 meter.instrument {"sampling": "counter" | "average" | "point", "period_s": between new values}, and what is known of
                  "device_id", "version", "firmware", "latency_s",
                  "accuracy": {"gain": fraction, "offset_w": W, "source": of these limits}
-meter.close()    for those that run a thread (_sampler.py) or hold files; may be absent
-meter.note       what a reader should know of a meter that works; may be absent
-OTHERS           {scope: ["estimated" | "modelled", why]} of scopes whose joules no sensor says; all others are measured
+meter.points(scope, start_s, end_s)    (instants, W) of a window; only of a meter whose sampling is "point"
+meter.check_moving(before, after)      raises Unavailable if values never changed; may be absent
+meter.close()    for meters that run a thread (_sampler.py) or hold files; may be absent
+meter.note       what a reader should know about a working meter; may be absent
+NOT_MEASURED     {scope: ["estimated" | "modelled", why]} of scopes that no sensor measures; all others are measured
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ if TYPE_CHECKING:
 
 
 class Unavailable(Exception):
-    """Why this meter cannot be read here; the text is a reason and, where there is one, the cure."""
+    """Why this meter cannot be read here: the reason and, where there is one, the remedy."""
 
 
 def probe(has_meter: Callable[[str], bool], phone: AndroidShell | None = None) -> dict[str, dict[str, Any]]:
-    """{meter: {"available", "note"}} of all meters that a device can have: a note says why not, and the cure.
+    """{meter: {"available", "note"}} of all meters that a device can have; the note says why not, and the remedy.
 
     has_meter, phone: of the device (device.py).
     """
@@ -74,5 +76,5 @@ def open_meter(module: ModuleType, phone: AndroidShell | None = None, country: s
 
 
 def counter_u_j(step_j: float) -> float:
-    """Of two reads of a counter, each of a whole number of steps."""
+    """Standard uncertainty of the difference of two counter readings, each a whole number of steps."""
     return step_j / math.sqrt(6)

@@ -1,8 +1,8 @@
 """RAPL's counters through the kernel's perf events, for where powercap hides them (containers, root-only files).
 
-Source: perf_event_open(2); /sys/bus/event_source/devices/power: `events/energy-pkg` is event=0x.., its `.scale` makes
-joules of counts, `cpumask` names one processor of each package. The kernel counts in 64 bits: nothing wraps. Asking
-for a whole package takes kernel.perf_event_paranoid <= 0, or CAP_PERFMON.
+Source: perf_event_open(2); /sys/bus/event_source/devices/power: `events/energy-pkg` is event=0x.., its `.scale` turns
+counts into joules, `cpumask` names one processor of each package. The kernel counts in 64 bits: nothing wraps. Reading
+a whole package needs kernel.perf_event_paranoid <= 0, or CAP_PERFMON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EVENTS = {"cpu_package": "energy-pkg", "dram": "energy-ram"}
 # As through powercap, whose registers they are.
 PERIOD_S = 0.001
 STEP_J = 61e-6
-CURE = "sudo sysctl kernel.perf_event_paranoid=0 (until it restarts)"
+REMEDY = "sudo sysctl kernel.perf_event_paranoid=0 (until reboot)"
 
 _SYSCALL_OF = {"x86_64": 298}
 _CLOSE_ON_EXEC = 8
@@ -51,12 +51,12 @@ def open_counters() -> PerfRapl | None:
         for scope, (config, _scale) in known.items():
             counters[scope] = [_open(int(kind), config, cpu) for cpu in cpus]
     except OSError as error:
-        raise Unavailable("perf events refuse it too (%s); %s" % (error.strerror, CURE)) from None
+        raise Unavailable("perf events refuse it too (%s); %s" % (error.strerror, REMEDY)) from None
     return PerfRapl(counters, {scope: scale for scope, (_config, scale) in known.items()})
 
 
 def _event(name: str) -> tuple[int, float] | None:
-    """(config, joules of a count); None for an event that this processor has not."""
+    """(config, joules per count); None for an event that this processor does not have."""
     code = re.fullmatch(r"event=(0x[0-9a-f]+)", facts.read("%s/events/%s" % (PMU, name)) or "")
     scale = facts.read("%s/events/%s.scale" % (PMU, name))
     unit = facts.read("%s/events/%s.unit" % (PMU, name))
@@ -64,7 +64,7 @@ def _event(name: str) -> tuple[int, float] | None:
 
 
 def _cpus(text: str) -> list[int]:
-    """Of "0,18" or "0-1"."""
+    """Processor numbers, from "0,18" or "0-1"."""
     found: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
@@ -73,10 +73,10 @@ def _cpus(text: str) -> list[int]:
 
 
 def _open(kind: int, config: int, cpu: int) -> FileIO:
-    """A file that counts from now on, of every process on the package of a processor. Raises OSError."""
+    """A file that counts from now on, for all processes on a processor's package. Raises OSError."""
     number = _SYSCALL_OF.get(platform.machine())
     if number is None:
-        raise OSError(0, "its system call is known on x86_64 only")
+        raise OSError(0, "supported on x86_64 only")
     attributes = _ATTRIBUTES.pack(kind, _ATTRIBUTES.size, config, 0, 0, 0, 0, 0, 0, 0)
     library = ctypes.CDLL(None, use_errno=True)
     arguments = (attributes, ctypes.c_int(-1), ctypes.c_int(cpu), ctypes.c_int(-1), ctypes.c_ulong(_CLOSE_ON_EXEC))
@@ -87,9 +87,9 @@ def _open(kind: int, config: int, cpu: int) -> FileIO:
 
 
 class PerfRapl:
-    """counters: {scope: files, one for each package}; scales: {scope: joules of a count}."""
+    """counters: {scope: files, one for each package}; scales: {scope: joules per count}."""
 
-    note = "through perf events, as powercap cannot be read"
+    note = "through perf events, since powercap cannot be read"
 
     def __init__(self, counters: dict[str, list[FileIO]], scales: dict[str, float]) -> None:
         self._counters = counters

@@ -1,9 +1,9 @@
-"""For meters that show power, not energy: a thread looks at them and adds up joules.
+"""For meters that show power, not energy: a thread samples them and adds up joules.
 
     point     ──•────•────•──   trapezoids between values
     average   ──┐    ┌────┐     a value holds since the one before it
 
-It sleeps between its looks, and runs in idle windows as well: what it costs is part of the baseline.
+It sleeps between samples and runs in idle windows as well: its cost is part of the baseline.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     # ({scope: joules so far}, {scope: squared joules between values so far}, instant, looks and moves so far)
     Reading = tuple[Joules, dict[str, float], float, int, int]
 
-# Silence for longer than so many periods is a hole in the energy. The least is for a busy board.
+# No value for longer than this many periods is a gap in the energy; the minimum allows for a busy board.
 GAP_PERIODS = 10
 GAP_MIN_S = 1.0
-# Of a jump between two values of a point meter, times their distance, squared: what is not known of the joules
-# between them. Slow meters see bursts by chance (von Neumann 1941), dense ones the instant of the jump only.
-# Dense: a jump is anywhere between its two values, d^2 / 12.
+# Variance of the joules between two values of a point meter, as a share of (jump times interval) squared. Slow meters
+# hit bursts by chance (von Neumann 1941); dense ones miss only the instant of the jump, which is anywhere between the
+# two values: d^2 / 12.
 SHARE_OF_JUMP = {True: 1 / 12, False: 1 / 2}
 DENSE_PERIOD_S = 0.011
-# Averages come at the chip's own pace, a share r of up to a tenth off the nominal one (INA226 converts in 1.1 ms
-# typically, 1.21 at most, SBOS547; others are taken to be like it): so many are seen twice or not at all. Of values of
-# variance d^2 / 2 that is r (1 - r) d^2 / 2 each; the mean over r.
+# A chip renews its averages at its own pace, up to a tenth off the nominal one (INA226 converts in 1.1 ms typically,
+# 1.21 at most, SBOS547; others are assumed to be like it): a share r of them is seen twice or not at all. For values of
+# variance d^2 / 2 that is r (1 - r) d^2 / 2 each; this is the mean over r.
 SHARE_OF_MISSED = (0.1 / 2 - 0.1**2 / 3) / 2
-# Slow ones are better judged by how the means of parts of a window differ (Conway 1963): of so many seconds, at least
-# so many of them; and so many are kept.
+# Slow meters are better judged by how the means of parts of a window differ (Conway 1963): the length of a part in
+# seconds, the fewest parts, and how many are kept.
 PART_S, PARTS_MIN, PARTS_KEPT = 1.0, 8, 2000
-# Values of instants, which may be in step with the load.
+# Point values that are kept, as they may be in step with the load.
 VALUES_KEPT = 20_000
-# Values that were looked at so often and never moved, idle and inferring alike, stand still.
+# Values that never changed in this many samples, idle and inferring, are frozen.
 STILL_LOOKS = 20
-# Power below this flows back; less is an offset.
+# Power below this flows backwards; above it is an offset.
 BACK_W = -0.02
 
 
 class Sampler:
-    """power_w() -> {scope: W} or OSError; asked every period_s from the first `read` on.
+    """power_w() -> {scope: W}, or raises OSError; called every period_s from the first `read` on.
 
-    age_s: averages are held until the next one, so they are that old at most.
+    age_s: an average is held until the next one, so it is at most that old.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Sampler:
         self._problem: str | None = None
 
     def points(self, scope: str, start_s: float, end_s: float) -> tuple[list[float], list[float]]:
-        """(instants, W) of a window; none of averages, which see all of the power."""
+        """(instants, W) of a window; empty for averages, which cover all of the power."""
         with self._lock:
             found = [(at_s, watts[scope]) for at_s, watts in self._points if start_s < at_s < end_s]
         return [at_s for at_s, _ in found], [power_w for _, power_w in found]
@@ -105,15 +105,15 @@ class Sampler:
         return moved
 
     def check_moving(self, before: Reading, after: Reading) -> None:
-        """Raises Unavailable for values that are the same to the digit, whatever the device did."""
+        """Raises Unavailable for values that are identical to the digit, whatever the device did."""
         looks = after[3] - before[3]
         if looks >= STILL_LOOKS and after[4] == before[4]:
             raise Unavailable(
-                "its %d values stood still, idle and inferring alike: the sensor hangs; load its driver again" % looks
+                "its %d values never changed, idle or inferring: the sensor hangs; reload its driver" % looks
             )
 
     def u_joules(self, before: Reading, after: Reading) -> Joules:
-        """point: of what lies between values. average: of those that were seen twice or not at all."""
+        """point: due to what happens between values. average: due to those seen twice or not at all."""
         if self._kind == "point":
             parts = [part for part in self._parts if before[2] <= part[0] <= after[2]]
             if self._period_s > DENSE_PERIOD_S and len(parts) > PARTS_MIN:
@@ -132,7 +132,7 @@ class Sampler:
             self._look()
 
     def _look(self) -> None:
-        """One value, added up. The first problem ends all: a window with a hole in it is none."""
+        """Take one value and add it up. The first problem ends everything: a window with a gap is not valid."""
         with self._lock:
             if self._problem:
                 return
@@ -166,7 +166,7 @@ class Sampler:
 
 
 def _spread_j(parts: Sequence[tuple[float, Joules]], scope: str, seconds: float) -> float:
-    """Standard uncertainty of the joules of so many seconds, from (instant, joules so far) at the ends of its parts."""
+    """Standard uncertainty of a window's joules, from (instant, joules so far) at the ends of its parts."""
     means_w = [
         (later[1][scope] - earlier[1][scope]) / (later[0] - earlier[0]) for earlier, later in zip(parts, parts[1:])
     ]

@@ -1,7 +1,7 @@
-"""A phone's battery gauge: the whole phone, display included; coarse, and worth nothing while a cable charges it.
+"""A phone's battery gauge: the whole phone, display included; coarse, and useless while a cable charges it.
 
-Makers disagree about unit and sign of `current_now`: more than 10,000 is microamperes, less is milliamperes, and while
-the battery says "Discharging" the current that flows is drawn. The gauge is refreshed every 0.25 to 10 s.
+Manufacturers disagree about the unit and sign of `current_now`: more than 10,000 is microamperes, less is milliamperes,
+and while the battery says "Discharging" the current that flows is drawn. The gauge is refreshed every 0.25 to 10 s.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ..android import AndroidShell
 
 TAKES = ("phone",)
-OTHERS = {"battery": ["estimated", "by the battery's gauge, whose accuracy and unit makers leave open"]}
+NOT_MEASURED = {"battery": ["estimated", "by the battery's gauge, whose accuracy and unit manufacturers leave open"]}
 PERIOD_S = 1.0
 _QUESTION = "cd /sys/class/power_supply/battery && cat status current_now voltage_now"
-CHARGED = "a cable charges the phone, so its battery tells nothing: connect adb over Wi-Fi and pull the cable"
+CHARGED = "a cable charges the phone, so its battery shows nothing: connect adb over Wi-Fi and unplug the cable"
 
 
 def open_meter(phone: AndroidShell | None = None) -> Sampler:
@@ -37,10 +37,10 @@ def open_meter(phone: AndroidShell | None = None) -> Sampler:
 
 
 def parse(text: str) -> float:
-    """Watts drawn, of the three lines status, current, voltage (microvolts). Raises OSError."""
+    """Watts drawn, from the three lines status, current, voltage (microvolts). Raises OSError."""
     lines = text.split("\n")
     if len(lines) < 3 or not all(re.fullmatch(r"-?\d+", line.strip()) for line in lines[1:3]):
-        raise OSError("the battery does not tell its current")
+        raise OSError("the battery does not report its current")
     status, current, microvolts = lines[0].strip(), int(lines[1]), int(lines[2])
     if status != "Discharging":
         raise OSError(CHARGED)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     Reading = tuple[float, Joules]
 
 TAKES = ("phone",)
-OTHERS: dict[str, list[str]] = {}
-# How often the sums are renewed is written nowhere: no slower than this is assumed.
+NOT_MEASURED: dict[str, list[str]] = {}
+# How often the sums are renewed is not documented: assumed to be no slower than this.
 PERIOD_S = 1.0
 STEP_J = 1e-5
 
@@ -31,7 +31,9 @@ def open_meter(phone: android.AndroidShell | None = None) -> Rails:
     try:
         _, rails = meter.read()
     except Unavailable as reason:
-        raise Unavailable("no power monitor (%s); Pixel 6 and later have one, else a USB meter" % reason) from None
+        raise Unavailable(
+            "no power monitor (%s); Pixel 6 and later have one; on other phones use a USB meter" % reason
+        ) from None
     meter.note = "%d rails, measured behind the battery" % len(rails)
     return meter
 
@@ -51,13 +53,13 @@ class Rails:
         except OSError as error:
             raise Unavailable(str(error)) from None
         if not rails:
-            raise Unavailable("it tells no rails")
+            raise Unavailable("it lists no rails")
         return time.monotonic(), rails
 
     def joules(self, before: Reading, after: Reading) -> Joules:
         joules = {"rail:" + rail: after[1][rail] - before[1][rail] for rail in after[1] if rail in before[1]}
         if any(value < 0 for value in joules.values()):
-            raise Unavailable("the counters of its rails started again: the phone was restarted")
+            raise Unavailable("its rails' counters started again: the phone was restarted")
         return joules
 
     def u_joules(self, before: Reading, after: Reading) -> Joules:

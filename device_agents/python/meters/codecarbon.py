@@ -1,8 +1,7 @@
-"""CodeCarbon's model of processor and memory: rated power times load, and watts per memory module. No meter.
+"""CodeCarbon's model of processor and memory: rated power times load, and watts per memory module. Not a meter.
 
-Opened only when it was asked for, and labelled as a model whatever it found to read. It works offline and writes
-nothing. Its first task is thrown away: it begins before the package has found out what machine this is, and is wrong
-by half.
+Opened only on request, and labelled as a model whatever it found to read. It works offline and writes nothing. Its
+first task is discarded: it begins before the package has found out what machine this is, and is off by half.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from . import Joules
 
 WHY = "codecarbon's model: rated power times load for the processor, watts per module for the memory"
-OTHERS = {"cpu_package": ["modelled", WHY], "ram": ["modelled", WHY]}
+NOT_MEASURED = {"cpu_package": ["modelled", WHY], "ram": ["modelled", WHY]}
 TAKES = ("country",)
 J_PER_KWH = 3.6e6
 
@@ -26,7 +25,7 @@ J_PER_KWH = 3.6e6
 def open_meter(country: str = "") -> CodeCarbonModel:
     """country: whose grid it is, as an ISO code of three letters."""
     if not country:
-        raise Unavailable("a model and no meter, used only when asked for: deploy --carbon DEU (or another country)")
+        raise Unavailable("a model, not a meter; used only when asked for: deploy --carbon DEU (or another country)")
     try:
         from codecarbon import OfflineEmissionsTracker
         from codecarbon.input import DataSource
@@ -34,8 +33,8 @@ def open_meter(country: str = "") -> CodeCarbonModel:
         raise Unavailable("codecarbon is not installed on the device: pip install codecarbon") from None
     grid = DataSource().get_global_energy_mix_data().get(country)  # type: ignore[no-untyped-call]
     if grid is None:
-        raise Unavailable("codecarbon knows no country %s; it would silently take the world's mean" % country)
-    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it talks before it reads its own log_level
+        raise Unavailable("codecarbon does not know country %s; it would silently use the world's mean" % country)
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it logs before it reads its own log_level
     tracker = OfflineEmissionsTracker(
         country_iso_code=country, output_methods=[], log_level="critical", allow_multiple_runs=True
     )
@@ -49,7 +48,7 @@ class CodeCarbonModel:
         self.note = note
         self.instrument = {"sampling": "average", "period_s": 0.0, "version": "codecarbon " + version("codecarbon")}
         self._tracker = tracker
-        self._joules = dict.fromkeys(OTHERS, 0.0)
+        self._joules = dict.fromkeys(NOT_MEASURED, 0.0)
         self._tasks = 0
         self._begin()
         self._tracker.stop_task()
@@ -60,7 +59,7 @@ class CodeCarbonModel:
         self._tracker.start_task("window %d" % self._tasks)
 
     def read(self) -> Joules:
-        """{scope: joules so far}: the running task is ended, and another one begun."""
+        """{scope: joules so far}: ends the running task and begins another."""
         told = self._tracker.stop_task()
         self._begin()
         self._joules["cpu_package"] += told.cpu_energy * J_PER_KWH
@@ -71,7 +70,7 @@ class CodeCarbonModel:
         return {scope: after[scope] - before[scope] for scope in after}
 
     def u_joules(self, before: Joules, after: Joules) -> Joules:
-        """Nothing is known of a model's error; what shows between windows is less than that."""
+        """A model's error is not known; differences between windows are smaller than it."""
         return dict.fromkeys(after, 0.0)
 
     def close(self) -> None:

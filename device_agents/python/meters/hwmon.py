@@ -1,8 +1,8 @@
 """INA2xx power monitors and ChargerLAB Power-Z meters with a kernel driver.
 
 Source: Linux Documentation/hwmon/{ina2xx,ina238,powerz}.rst. Their values are averages over `update_interval`.
-What an INA2xx is wired into only its owner knows: the scope is `rail:` and the label of the device tree, or the
-chip's name.
+Only its owner knows what an INA2xx is wired to: the scope is `rail:` and its label in the device tree, or the chip's
+name.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-OTHERS: dict[str, list[str]] = {}
+NOT_MEASURED: dict[str, list[str]] = {}
 CHIPS = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina234", "ina237", "ina238", "ina260", "powerz"}
-# Limits of the datasheets at 25 C, as (gain, offset in A), and of the shunt of a usual board beside those without one.
+# Datasheet limits at 25 C, as (gain, offset in A), with those of a usual board's shunt for chips without their own.
 ACCURACY = {
     "ina219": (0.005 + 0.01, 0.0, "datasheet:SBOS448 and a shunt of 1 %"),
     "ina226": (0.001 + 0.01, 0.0, "datasheet:SBOS547 and a shunt of 1 %"),
     "ina260": (0.0015, 0.005, "datasheet:INA260"),
 }
-# What an offset of current is multiplied with where the voltage is not known.
+# Turns an offset in current into power where the voltage is not known.
 USUAL_V = 5.0
-# Where the kernel does not say: 12 bit, and 16 of them averaged.
+# Where the kernel does not say: an average of 16 conversions of 12 bits.
 PERIOD_S = 0.035
-# ina2xx takes a shunt of so many micro-ohms until it is told; usual boards have 100000.
+# The ina2xx driver assumes this many micro-ohms until configured; usual boards have 100000.
 DEFAULT_SHUNT = "10000"
 
 
@@ -51,7 +51,7 @@ def open_meter() -> Sampler:
 
 
 def _sensors() -> dict[str, Path]:
-    """{scope: folder}, a prime behind scopes that would be the same."""
+    """{scope: folder}; a scope that occurs again gets a prime."""
     sensors = {}
     for folder in sorted((facts.ROOT / "sys/class/hwmon").glob("hwmon*")):
         if text(folder / "name") in CHIPS:
@@ -63,7 +63,7 @@ def _sensors() -> dict[str, Path]:
 
 
 class Hwmon:
-    """The kernel numbers sensors anew when a driver is loaded again: after an error they are looked for once more."""
+    """The kernel renumbers sensors when a driver is reloaded: after an error they are searched for once more."""
 
     def __init__(self, sensors: dict[str, Path]) -> None:
         self._sensors = sensors
@@ -91,12 +91,12 @@ def _power_w(folder: Path) -> float:
 
 
 def _accuracy(sensors: dict[str, Path]) -> dict[str, Any] | None:
-    """Of a single chip whose datasheet is known, or of several of one kind; else nobody states it."""
+    """Of one chip, or several of one kind, whose datasheet is known; else None."""
     names = {text(folder / "name") for folder in sensors.values()}
-    told = ACCURACY.get(names.pop()) if len(names) == 1 else None
-    if told is None or _with_default_shunt(sensors):
+    limits = ACCURACY.get(names.pop()) if len(names) == 1 else None
+    if limits is None or _with_default_shunt(sensors):
         return None
-    gain, offset_a, source = told
+    gain, offset_a, source = limits
     return {"gain": gain, "offset_w": offset_a * USUAL_V, "source": source}
 
 

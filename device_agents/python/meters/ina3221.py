@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-OTHERS: dict[str, list[str]] = {}
+NOT_MEASURED: dict[str, list[str]] = {}
 CHIPS = "sys/bus/i2c/drivers/ina3221*/*-*"
 PERIOD_S = 0.1
 INPUTS = ("VIN", "VDD_IN", "POM_5V_IN")
@@ -43,7 +43,7 @@ def open_meter() -> Sampler:
 
 
 def _rails() -> dict[str, tuple[Path, ...]]:
-    """{name: its files}. Channels 1-3 are rails, what follows is their sum; `NC` is not connected."""
+    """{name: its files}. Channels 1-3 are rails, the next one is their sum; `NC` is not connected."""
     rails: dict[str, tuple[Path, ...]] = {}
     for chip in sorted(facts.ROOT.glob(CHIPS)):
         for label in sorted(chip.glob("hwmon/hwmon*/in[123]_label")):

@@ -2,7 +2,7 @@
 
 Source: NVIDIA's NVML reference. The counter is in mJ since the driver was loaded and moves every 20 to 100 ms, which is
 measured before the first window; power is in mW, on most GPUs an average over a second. The scope is the whole board,
-whoever uses it: gpu_board, with a number behind it where there are several.
+whoever uses it: gpu_board, followed by a number where there are several.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
     Reading = tuple[float, Joules]
 
-OTHERS: dict[str, list[str]] = {}
+NOT_MEASURED: dict[str, list[str]] = {}
 LIBRARY = "libnvidia-ml.so.1"
 NOT_SUPPORTED = 3
-# A counter that stood still for so long is broken: an idle board draws watts.
+# A counter that does not move for so long is broken: an idle board draws watts.
 STILL_S = 1.0
 POWER_PERIOD_S = 0.1
-# The slowest of the counters that are known: taken for one that does not move while nothing runs.
+# Of the slowest counter known: assumed for one that does not move while nothing runs.
 COUNTER_PERIOD_S = 0.1
-# How its period is found: looked at so often, until it has moved so many times, for so long at most.
+# How its period is found: the time between looks, the moves waited for, and the longest wait.
 LOOK_S = 0.002
 MOVES = 9
 LOOKING_MAX_S = 2.0
@@ -48,11 +48,11 @@ def open_meter() -> Nvml | Sampler:
 
 
 def _open_power(boards: Boards) -> Sampler:
-    note = "no energy counter on this GPU: its power is looked at every %.1f s" % POWER_PERIOD_S
+    note = "no energy counter on this GPU: its power is sampled every %.1f s" % POWER_PERIOD_S
     try:
         boards.powers_w()
     except NotSupported:
-        raise Unavailable("this GPU tells neither energy nor power") from None
+        raise Unavailable("this GPU reports neither energy nor power") from None
     return Sampler(boards.powers_w, POWER_PERIOD_S, "average", note, device_id=boards.names())
 
 
@@ -82,7 +82,7 @@ class Boards:
         except OSError as error:
             raise Unavailable("the NVIDIA driver does not answer: %s" % error) from None
         if not self._handles:
-            raise Unavailable("the NVIDIA driver shows no GPU")
+            raise Unavailable("the NVIDIA driver lists no GPU")
 
     def energies_j(self) -> Joules:
         return self._each("nvmlDeviceGetTotalEnergyConsumption", ctypes.c_ulonglong)
@@ -103,7 +103,7 @@ class Boards:
         return ", ".join(names)
 
     def _each(self, function: str, type_: Any) -> dict[str, float]:
-        """{scope: value}, thousandths made whole."""
+        """{scope: value}, converted from thousandths."""
         found = {}
         for scope, handle in self._handles.items():
             value = type_()
@@ -120,7 +120,7 @@ class Boards:
 
 
 class Nvml:
-    """The counters. Their period is looked for at the first read, which a mere probe does not pay for."""
+    """The counters. Their period is measured at the first read, so that a probe does not wait for it."""
 
     def __init__(self, boards: Boards) -> None:
         self._boards = boards
@@ -143,15 +143,15 @@ class Nvml:
     def _find_period(self) -> None:
         found_s = counter_period_s(self._boards.energies_j)
         if found_s is None:
-            self.note = "its counter stood still while it idled: taken to move every %g s" % COUNTER_PERIOD_S
+            self.note = "its counter did not move while idle: assumed to move every %g s" % COUNTER_PERIOD_S
         self._period_s = found_s or COUNTER_PERIOD_S
         self.instrument["period_s"] = self._period_s
 
     def joules(self, before: Reading, after: Reading) -> Joules:
-        """A counter that went back, or stood still, is none."""
+        """Raises Unavailable for a counter that went back or stood still."""
         moved = {scope: after[1][scope] - before[1][scope] for scope in after[1]}
         if min(moved.values()) < 0:
-            raise Unavailable("its counter went back: the driver was loaded anew meanwhile")
+            raise Unavailable("its counter went back: the driver was reloaded meanwhile")
         if min(moved.values()) == 0 and after[0] - before[0] > STILL_S:
             raise Unavailable("its counter stood still for %.1f s" % (after[0] - before[0]))
         return moved
@@ -183,7 +183,7 @@ def counter_period_s(energies_j: Callable[[], Joules]) -> float | None:
 
 
 def _typical_s(moves_s: Sequence[float]) -> float:
-    """Too few moves tell no more than that it is slow."""
+    """Too few moves show only that it is slow."""
     if len(moves_s) < 3:
         return LOOKING_MAX_S
     return series.median([later - earlier for earlier, later in zip(moves_s, moves_s[1:])])

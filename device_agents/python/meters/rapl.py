@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     Reading = tuple[float, dict[Path, int]]
 
-OTHERS: dict[str, list[str]] = {}
+NOT_MEASURED: dict[str, list[str]] = {}
 ZONES = "sys/class/powercap"
 # The counter moves about every millisecond, in microjoules as the kernel shows it (Haehnel et al. 2012).
 PERIOD_S = 0.001
 STEP_J = 61e-6
-# A package draws something at any time: a counter that stands still for longer is broken.
+# A package always draws power: a counter that stands still for longer is broken.
 STILL_S = 1.0
-# No package and no memory of one draws more: a counter may have started again twice in range / so much.
+# The most that a package or its memory draws: after range / this, a counter may have wrapped twice.
 MOST_W = {"cpu_package": 500, "dram": 100}
 
 
@@ -81,15 +81,15 @@ def _try(zone: Path) -> None:
     try:
         _counter(zone)
     except PermissionError:
-        cure = "sudo chmod a+r /%s/*/energy_uj /%s/*/*/energy_uj (until it restarts)" % (ZONES, ZONES)
+        cure = "sudo chmod a+r /%s/*/energy_uj /%s/*/*/energy_uj (until reboot)" % (ZONES, ZONES)
         raise Unavailable("RAPL is readable by root only; " + cure) from None
     except (OSError, ValueError) as error:
         raise Unavailable("RAPL cannot be read: %s" % error) from None
 
 
 def _is_mirror(zone: Path, zones: dict[Path, str]) -> bool:
-    """Some processors of several dies show one counter under several packages: its value lies between two reads of
-    an earlier zone.
+    """Some multi-die processors show one counter under several packages: its value then lies between two reads of
+    an earlier zone's.
     """
     for earlier, scope in zones.items():
         if earlier == zone:
@@ -114,8 +114,8 @@ class Rapl:
             raise Unavailable("RAPL cannot be read any more: %s" % error) from None
 
     def joules(self, before: Reading, after: Reading) -> Joules:
-        """One wrap per zone is mended; windows in which there may have been two are refused, and so is a package that
-        draws nothing. Memory that draws nothing is left out: some processors list a counter that never moves.
+        """One wrap per zone is corrected; windows that may have had two are refused, and so is a package that draws
+        nothing. Memory that draws nothing is left out: some processors list a counter that never moves.
         """
         totals: dict[str, float] = {}
         for zone, scope in self._zones.items():
@@ -130,14 +130,14 @@ class Rapl:
         return {scope: counter_u_j(STEP_J) for scope in self.joules(before, after)}
 
     def _wrapped_uj(self, zone: Path, before: Reading, after: Reading) -> int:
-        """What to add for a counter that started again."""
+        """What to add for a counter that wrapped."""
         range_uj, span_s = self._range_uj[zone], after[0] - before[0]
         if range_uj and span_s * MOST_W[self._zones[zone]] * 1e6 > range_uj:
-            raise Unavailable("its counter may have started again more than once in %.0f s" % span_s)
+            raise Unavailable("its counter may have wrapped more than once in %.0f s" % span_s)
         if after[1][zone] >= before[1][zone]:
             return 0
         if not range_uj:
-            raise Unavailable("its counter went back, and the kernel does not say where it starts again")
+            raise Unavailable("its counter went back, and the kernel does not say where it wraps")
         return range_uj
 
 

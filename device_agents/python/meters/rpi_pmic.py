@@ -1,8 +1,8 @@
 """The power chip of a Raspberry Pi 5: voltage and current of twelve rails, through the firmware.
 
-What the 5 V rail feeds directly (USB, HATs, the fan) it does not see: the sum is scope soc_rails, not the board; that
-is estimated from it. One question is a process of some milliseconds, and values are of an instant, hence five a second.
-Source: `vcgencmd pmic_read_adc`; the regression is of the project RPi5-power.
+It does not see what the 5 V rail feeds directly (USB, HATs, the fan): the sum is scope soc_rails, from which that of
+the board is estimated. A query starts a process for some milliseconds, and values are instantaneous, hence five a
+second. Source: `vcgencmd pmic_read_adc`; the regression comes from the project RPi5-power.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import subprocess
 from . import Unavailable
 from ._sampler import Sampler
 
-OTHERS = {
+NOT_MEASURED = {
     "board_input": [
         "estimated",
-        "from the rails of the power chip, by a regression that somebody made on one board: 1.1451 x + 0.5879 W",
+        "from the power chip's rails, by a regression made on a single board: 1.1451 x + 0.5879 W",
     ]
 }
 PERIOD_S = 0.2
 TIMEOUT_S = 2
 _READING = re.compile(r"^\s*(\w+)_([AV])\s+(?:current|volt)\(\d+\)=(-?[\d.]+)[AV]\s*$", re.MULTILINE)
-EXTERNAL = "no sensor for what the board draws; put a meter into its supply: edgebench meters"
+EXTERNAL = "this board has no sensor for what it draws; put a meter into its supply: edgebench meters"
 
 
 def open_meter() -> Sampler:
@@ -41,13 +41,13 @@ def power_w() -> dict[str, float]:
     try:
         done = subprocess.run(["vcgencmd", "pmic_read_adc"], capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        raise OSError("vcgencmd gave no answer for %d s" % TIMEOUT_S) from None
-    said = (done.stdout + done.stderr).strip()
-    if "VCHI" in said or "vcio" in said:
-        raise OSError("vcgencmd may not ask the firmware; sudo usermod -aG video $USER, then log in again")
+        raise OSError("vcgencmd did not answer within %d s" % TIMEOUT_S) from None
+    printed = (done.stdout + done.stderr).strip()
+    if "VCHI" in printed or "vcio" in printed:
+        raise OSError("vcgencmd may not access the firmware; sudo usermod -aG video $USER, then log in again")
     rails = parse(done.stdout)
     if not rails:
-        raise OSError("%s (vcgencmd: %s)" % (EXTERNAL, said.splitlines()[0] if said else "no answer"))
+        raise OSError("%s (vcgencmd: %s)" % (EXTERNAL, printed.splitlines()[0] if printed else "no answer"))
     rails_w = sum(volts * amperes for volts, amperes in rails.values())
     return {"soc_rails": rails_w, "board_input": 1.1451 * rails_w + 0.5879}
 

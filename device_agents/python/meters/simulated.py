@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import Joules
 
-OTHERS = {"device": ["modelled", "the device is simulated: its power is prescribed"]}
+NOT_MEASURED = {"device": ["modelled", "the device is simulated: its power is prescribed"]}
 
 
 def open_meter() -> _Meter:

@@ -1,14 +1,14 @@
 """One file per runtime; the file's name is what targets.yaml and records call it.
 
     SUFFIX          of the files it loads
-    WHEELS          what deploy brings, without dependencies, where the device lacks it: {"package": "version rule"}
-    TINY_MODEL      a whole model of a few bytes, base64: what the probe loads; "" if there is none
-    facts(options)  import it and see that it has the device; {"version": ..., ...}
+    WHEELS          what deploy sends, without dependencies, where the device lacks it: {"package": "version rule"}
+    TINY_MODEL      a complete model of a few bytes, base64, which the probe loads; "" if there is none
+    facts(options)  import it and check that it has the device; {"version": ..., ...}
     load(path, options) -> a session
 
 options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...]}, and for load "shapes" ({input: sizes}) and "signature"
-where they were asked for; the worker is pinned already. load raises Fallback where an accelerator does not take every
-node. One that has a GPU has two functions more:
+if asked for; the worker is already pinned. load raises Fallback if an accelerator does not take every node. A runtime
+for GPUs has two more functions:
 
     gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
     reset_gpu_high_water()
@@ -21,19 +21,19 @@ A session holds one loaded model, fed and ready:
                     each attribute look-up inside it would be charged to the model
     logits()        the first output of the last inference as a flat list of floats, dequantised
     notes()         what was really built: providers, delegates, {provider: nodes}
-    signature       which one of the file's runs, "" where it has no more than one; may be left out
+    signature       which of the file's signatures runs, "" if it has only one; may be absent
 
-A runtime whose device is not the machine that the agent runs on (simulated) has three more:
+A runtime whose device is not the agent's own machine (simulated) has three more:
 
     clock_ns()      what inferences are timed by, in ns; else time.perf_counter_ns
     session.sleep(seconds)      between the inferences of a plan with a pace; else time.sleep
     open_device(paths, folder) -> a device   (device.Device says what it can do); folder: the job's
 
-One that is a program of its own, not a library (benchmark_model), has instead of facts and load:
+A runtime that is a program, not a library (benchmark_model), has these instead of facts and load:
 
-    start_worker(stderr_path, environment)  -> what process.WorkerProcess is
-    PROGRAM         the file that the target's key of the same name leads to; it lies in the runtime's folder
-    ANSWERS         False: nobody sees its outputs, so golden inputs and test sets are not for it
+    start_worker(stderr_path, environment)  -> an ArtifactWorker (process.py)
+    PROGRAM         its file in the runtime's folder; the target's key of the same name says where it comes from
+    ANSWERS         False: its outputs cannot be read, so golden inputs and test sets are left out
     VALUES_MAX      how many values a round may have
 """
 
@@ -59,15 +59,15 @@ if TYPE_CHECKING:
 
 
 class Fallback(RuntimeError):
-    """Some nodes would run on another processor than the one that was asked for: such times are of neither."""
+    """Some nodes would run on a processor other than the one asked for: the times would be of neither."""
 
     kind = "fallback"
 
 
 def fed_shape(name: str, shape: Sequence[int | str | None], given: dict[str, Sequence[int]]) -> list[int]:
-    """The sizes that an input is fed with. shape: as the file says; an open size is None, a name, or less than 1.
+    """The sizes that an input is fed with. shape: as in the file; an open size is None, a name, or less than 1.
 
-    given: {input: sizes}, from the host. By itself only an open batch has a size, the first of several axes: 1.
+    given: {input: sizes}, from the host. Without it only an open batch, the first of several axes, has a size: 1.
     """
     if name in given:
         sizes = [int(size) for size in given[name]]
@@ -93,5 +93,5 @@ def _shown(shape: Sequence[int | str | None]) -> str:
 
 
 def module(name: str) -> ModuleType:
-    """The runtime that targets.yaml and records call so."""
+    """The runtime of this name."""
     return importlib.import_module("." + name.replace("-", "_"), __package__)

@@ -1,8 +1,8 @@
-"""benchmark_model, the benchmark tool of TensorFlow Lite (LiteRT), as a user supplies it: means, and nothing else.
+"""benchmark_model, the benchmark tool of TensorFlow Lite (LiteRT), supplied by the user: it reports means only.
 
-A program of its own, started for each round: --num_runs=N gives one value over a block of N inferences, after the
-tool's own warm-up (one inference and 0.5 s). It feeds itself random numbers and shows no answers, so whether they are
-right is not known; neither are the memory and energy of a process that this agent does not hold.
+The program is started for each round: --num_runs=N gives one value over a block of N inferences, after the tool's own
+warm-up (one inference and 0.5 s). It feeds itself random numbers and does not show its outputs, so whether they are
+right is not known; nor are memory and energy, since the agent does not hold the process.
 
 What it prints (TensorFlow 2.0 to 2.20, with and without `INFO: ` before each line; times in microseconds):
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SUFFIX = ".tflite"
 WHEELS: dict[str, str] = {}
 TINY_MODEL = litert.TINY_MODEL
-# The file that the target's key of the same name leads to; deploy brings it.
+# Its file, and the target's key that leads to it; deploy sends it.
 PROGRAM = "benchmark_model"
 ANSWERS = False
 VALUES_MAX = 1
@@ -48,7 +48,7 @@ def start_worker(stderr_path: Path, environment: dict[str, str] | None = None) -
 
 
 class ToolWorker:
-    """What process.WorkerProcess is for the others. It runs only while something is timed."""
+    """Stands in for process.WorkerProcess. The tool runs only while something is timed."""
 
     pid = None
 
@@ -68,15 +68,17 @@ class ToolWorker:
     def ask(self, what: str, timeout_s: float, **arguments: Any) -> Any:
         answer = getattr(self, "do_" + what, None)
         if answer is None:
-            raise WorkerFailed("error", "benchmark_model tells times only, it cannot be asked for '%s'" % what)
+            raise WorkerFailed("error", "benchmark_model only reports times and cannot do '%s'" % what)
         return answer(timeout_s, **arguments)
 
     def do_runtime(self, timeout_s: float, name: str, folder: str, options: dict[str, Any]) -> dict[str, str]:
-        """The tool has no version to ask for: its content is its name."""
+        """The tool reports no version: its hash identifies it."""
         litert.check_device(options)
         self._program = Path(folder) / PROGRAM
         if not folder or not self._program.is_file():
-            raise WorkerFailed("error", "give its file as `benchmark_model` in targets.yaml; edgebench has none")
+            raise WorkerFailed(
+                "error", "give its file as `benchmark_model` in targets.yaml; edgebench does not ship one"
+            )
         self._program.chmod(0o755)
         return {"version": "sha256 " + hashlib.sha256(self._program.read_bytes()).hexdigest()[:12]}
 
@@ -84,10 +86,10 @@ class ToolWorker:
         self._path, self._options = path, options
         text = self._run(1, timeout_s)
         mean_us(text, 1)
-        told = _SUMMARY.search(text)
-        if told is None:
-            raise WorkerFailed("error", "benchmark_model did not tell how long loading took; " + _last_words(text))
-        load_ns, first_ns = (max(1, round(float(us) * 1000)) for us in told.groups())
+        summary = _SUMMARY.search(text)
+        if summary is None:
+            raise WorkerFailed("error", "benchmark_model did not report how long loading took; " + _last_words(text))
+        load_ns, first_ns = (max(1, round(float(us) * 1000)) for us in summary.groups())
         delegates = [line.strip()[:200] for line in text.splitlines() if "delegate" in line.lower()]
         return {
             "load_ns": load_ns,
@@ -104,22 +106,22 @@ class ToolWorker:
     def time(self, timeout_s: float, count: int, block: int, least_s: float = 0.0) -> tuple[dict[str, Any], bytes]:
         """`count` runs of `block` inferences each, and more until they have lasted for `least_s`: each gives one value.
 
-        Loading and the tool's own warm-up lie between them and are in no value.
+        Loading and the tool's own warm-up lie between them and are not part of any value.
         """
         started = time.perf_counter_ns()
         values: list[int] = []
         while len(values) < count or sum(values) < least_s * 1e9:
             values.append(max(1, round(1000 * block * mean_us(self._run(block, timeout_s), block))))
-        told = {
+        timed = {
             "round": {"start_ns": started, "duration_ns": sum(values), "missed": None},
             "median_ns": sorted(values)[len(values) // 2],
             "settled": block if len(values) == 1 else len(values),  # a mean stands for its inferences
             "sum_ns": sum(values),
         }
-        return told, b'{"values_ns":%s}' % str(values).encode()
+        return timed, b'{"values_ns":%s}' % str(values).encode()
 
     def _run(self, inferences: int, timeout_s: float) -> str:
-        """What the tool prints of so many inferences in a row. Raises WorkerFailed."""
+        """What the tool prints about a run of that many inferences. Raises WorkerFailed."""
         command = [
             str(self._program), "--graph=" + self._path, "--num_threads=%d" % self._options["threads"],
             "--num_runs=%d" % inferences, "--min_secs=0", "--max_secs=%d" % max(1, timeout_s),
@@ -164,17 +166,17 @@ def mean_us(text: str, inferences: int) -> float:
     runs = _RUN.split(text)
     counted = _COUNT.search(runs[-1])
     if len(runs) < 3 or counted is None:
-        raise WorkerFailed("error", "benchmark_model printed no result that can be read; " + _last_words(text))
+        raise WorkerFailed("error", "benchmark_model printed no readable result; " + _last_words(text))
     if int(counted[1]) != inferences:
         raise WorkerFailed("error", "benchmark_model ran %s of %d inferences" % (counted[1], inferences))
     fields = {name: float(value) for name, value in _FIELD.findall(counted[2])}
     mean = fields.get("avg", fields.get("curr"))
     # The mean is printed to six digits.
     if mean is None or not fields.get("min", mean) * 0.9999 - 1 <= mean <= fields.get("max", mean) * 1.0001 + 1:
-        raise WorkerFailed("error", "benchmark_model printed a mean that is none: " + counted[0][:200])
+        raise WorkerFailed("error", "benchmark_model printed an impossible mean: " + counted[0][:200])
     return mean
 
 
 def _last_words(text: str) -> str:
     lines = text.strip().splitlines()
-    return "last words: " + lines[-1][:300] if lines else "it said nothing"
+    return "last words: " + lines[-1][:300] if lines else "it printed nothing"

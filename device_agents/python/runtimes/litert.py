@@ -1,4 +1,4 @@
-"""LiteRT (ai-edge-litert), the present name of TensorFlow Lite's runtime, on the CPU with XNNPACK."""
+"""LiteRT (ai-edge-litert), the current name of TensorFlow Lite's runtime, on the CPU with XNNPACK."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class InterpreterSession:
         self.invoke = self._graph.invoke
 
     def _allocate(self, shapes: dict[str, Sequence[int]]) -> None:
-        """With the sizes that are fed, where the file leaves some open."""
+        """Set the sizes that are fed where the file leaves some open, and allocate."""
         for detail in self._graph.inputs():
             if self._numpy.dtype(detail["dtype"]).kind in "SUO":
                 raise ValueError("input '%s' is a string, which cannot be fed" % detail["name"])
@@ -105,7 +105,7 @@ class InterpreterSession:
         return logits
 
     def notes(self) -> dict[str, Any]:
-        """Which operators a delegate took; those left out run in the reference or built-in kernels."""
+        """Which delegates took operators; the rest run in the reference or built-in kernels."""
         try:
             operators = [operator["op_name"] for operator in self._interpreter._get_ops_details()]
         except (AttributeError, KeyError):
@@ -128,7 +128,7 @@ class _MainGraph:
 
 
 class _OtherGraph:
-    """Another graph of the file, by its signature: what SignatureRunner does, without making all anew each time."""
+    """Another graph of the file, by its signature: what SignatureRunner does, without its work at each run."""
 
     def __init__(self, interpreter: Any, runner: Any, number: int) -> None:
         self._wrapped = interpreter._interpreter
@@ -158,7 +158,7 @@ class _OtherGraph:
 
 
 def _chosen(interpreter: Any, wanted: str) -> tuple[_Graph, str]:
-    """The graph that is run, and which signature that is: "" where the file has no more than one graph."""
+    """(the graph that is run, its signature), "" for a file with one graph."""
     names = list(getattr(interpreter, "get_signature_list", dict)())
     if wanted and wanted not in names:
         raise ValueError("it has no signature '%s', only %s" % (wanted, ", ".join(names) or "none"))

@@ -1,4 +1,4 @@
-"""LiteRT in a browser (WebAssembly). It runs in the page of device_agents/web; the host asks here."""
+"""LiteRT in a browser (WebAssembly). It runs in the page of device_agents/web; this file is for the host."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 With CUDA it fails closed: a node that would fall back to the CPU is an error, not a slower result. Nodes are counted
 per provider, as ONNX Runtime assigned them.
 Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers. Outputs whose
-size may depend on what is fed are bound anew for each inference, and ONNX Runtime makes them, as in any application.
+size may depend on the input are bound anew for each inference, and ONNX Runtime allocates them, as in any application.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _OnnxSession:
         providers = [(provider, _PROVIDER_OPTIONS[options["device"]])]
         try:
             self._session = onnxruntime.InferenceSession(path, settings, providers=providers)
-        except Exception as error:
+        except Exception as error:  # its errors have no base class of their own
             if "fallback to CPU" in str(error):
                 raise Fallback(_what_fell_back(path, options, providers)) from error
             raise
@@ -79,7 +79,7 @@ class _OnnxSession:
             binding.bind_ortvalue_input(spec["name"], value)
             self._inputs.append(value)
         feeds = {spec["name"]: self._numpy.zeros(spec["shape"], spec["dtype"]) for spec in self._specs}
-        # One plain run tells the sizes of the outputs where the file leaves them open.
+        # One plain run shows the sizes of outputs that the file leaves open.
         symbols = _symbols(nodes, self._specs)
         self._outputs, self._open = [], []
         for node, result in zip(self._session.get_outputs(), self._session.run(None, feeds)):
@@ -99,13 +99,13 @@ class _OnnxSession:
             self.invoke = self._invoke_open
 
     def _invoke_open(self) -> None:
-        """What the inference before has made is bound until then, and would have to be of the same size."""
+        """Until bound anew, the last inference's output stays bound, and the next one would have to have its size."""
         for name in self._open:
             self._binding.bind_output(name)
         self._session.run_with_iobinding(self._binding)
 
     def _invoke_on_gpu(self) -> None:
-        """Binding is what copies an input to a GPU: it has to be done again for each inference."""
+        """Binding copies an input to the GPU, so it is repeated for each inference."""
         for spec, value in zip(self._specs, self._inputs):
             self._binding.bind_ortvalue_input(spec["name"], value)
         for name in self._open:
@@ -141,7 +141,7 @@ def _settings(options: dict[str, Any]) -> Any:
     settings.intra_op_num_threads = options["threads"]
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
-    # Only assignments are kept, while the session is made: inferences are the same.
+    # Recorded while the session is created; inferences are not affected.
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return settings
 
@@ -159,7 +159,7 @@ def _nodes(session: Any) -> tuple[dict[str, int], collections.Counter[str]]:
 
 
 def _what_fell_back(path: str, options: dict[str, Any], providers: list[tuple[str, dict[str, str]]]) -> str:
-    """Found by loading it once more, with the fallback allowed; it is not timed like that."""
+    """Found by loading it again with the fallback allowed; it is never timed that way."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, _settings(options), providers=providers)
@@ -178,20 +178,20 @@ def _spec(node: Any, numpy: Any, shapes: dict[str, Sequence[int]]) -> dict[str, 
     dtype = _DTYPES.get(node.type)
     if dtype is None:
         raise ValueError("input '%s' is a %s, which cannot be fed" % (node.name, node.type))
-    # Also of an input that the file gives no sizes at all onnxruntime says [], as of a single number.
+    # onnxruntime reports [] for a single number, and also for an input to which the file gives no sizes.
     shape = fed_shape(node.name, node.shape or [None] * len(shapes.get(node.name, ())), shapes)
     count = int(numpy.prod(shape)) if shape else 1
     return {"name": node.name, "shape": shape, "dtype": dtype, "bytes": count * numpy.dtype(dtype).itemsize}
 
 
 def _symbols(nodes: Sequence[Any], specs: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """The sizes that have a name in the inputs. Exporters that know no name write "?" for all of them."""
+    """{name: size} of the inputs' named sizes. Exporters without a name write "?" for all of them."""
     pairs = [pair for node, spec in zip(nodes, specs) for pair in zip(node.shape, spec["shape"])]
     return {name: size for name, size in pairs if isinstance(name, str) and any(map(str.isalnum, name))}
 
 
 def _is_settled(node: Any, result: Any, symbols: dict[str, int]) -> bool:
-    """Whether an output has the same size whatever is fed: by what the file says, if that holds for one inference."""
+    """Whether an output's size does not depend on the input: by the file, if one inference agrees with it."""
     dtype = getattr(result, "dtype", None)
     if dtype is None or dtype.kind not in "fiub":
         return False

@@ -1,4 +1,4 @@
-"""ONNX Runtime in a browser (WebAssembly). It runs in the page of device_agents/web; the host asks here."""
+"""ONNX Runtime in a browser (WebAssembly). It runs in the page of device_agents/web; this file is for the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TINY_MODEL = onnxruntime.TINY_MODEL
 
 
 def facts(options: dict[str, Any]) -> NoReturn:
-    raise RuntimeError("it runs in a browser only: a target with `transport: web` has one")
+    raise RuntimeError("it runs in a browser only: use a target with `transport: web`")
 
 
 def load(path: str, options: dict[str, Any]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""ONNX Runtime in a browser, on the GPU (WebGPU). It runs in the page of device_agents/web; the host asks here."""
+"""ONNX Runtime in a browser, on the GPU (WebGPU). It runs in the page of device_agents/web; this is for the host."""
 
 from __future__ import annotations
 

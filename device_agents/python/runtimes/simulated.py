@@ -29,7 +29,7 @@ def facts(options: dict[str, Any]) -> dict[str, str]:
 
 
 def open_device(paths: Sequence[Path], folder: Path) -> simulation.SimulatedDevice:
-    """The device of a job, from the first of its artifacts that can be read; the others have to describe the same."""
+    """The device of a job, from the first of its artifacts that can be read; the others have to describe it too."""
     simulation.create_state(Path(folder) / "simulation.state")
     for path in paths:
         try:

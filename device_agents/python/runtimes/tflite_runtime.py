@@ -1,4 +1,4 @@
-"""tflite-runtime, the discontinued predecessor of LiteRT: where LiteRT has no wheel (32-bit ARM, old boards).
+"""tflite-runtime, the discontinued predecessor of LiteRT, for boards where LiteRT has no wheel (32-bit ARM, old ones).
 
 2.14 dies with numpy 2, and on x86 it runs INT8 without XNNPACK, many times slower than LiteRT.
 """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SUFFIX = ".pt2"
-WHEELS: dict[str, str] = {}  # gigabytes: never brought, only used where it is
+WHEELS: dict[str, str] = {}  # gigabytes: never sent, only used where it is installed
 TINY_MODEL = ""
 
 
@@ -117,13 +117,13 @@ def _examples(torch: Any, program: Any) -> tuple[list[str], list[Any]]:
     positional, named = program.example_inputs
     examples = list(positional)
     if named or not all(isinstance(one, torch.Tensor) for one in examples):
-        raise ValueError("it takes more than arrays one after the other, which cannot be fed")
+        raise ValueError("it takes more than arrays by position, which cannot be fed")
     names = [name for name in program.graph_signature.user_inputs if isinstance(name, str)]
     return (names if len(names) == len(examples) else ["input %d" % i for i in range(len(examples))]), examples
 
 
 def _sized(name: str, example: Any, shapes: dict[str, Sequence[int]]) -> list[int]:
-    """Without others the sizes that the file was exported with: it holds them."""
+    """The sizes that were given, else those that the file was exported with."""
     given = shapes.get(name, shapes.get("", example.shape))
     if len(given) != len(example.shape):
         raise ValueError("input '%s' is %s, not %s" % (name, list(example.shape), list(given)))
