@@ -12,7 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from .device import Device
+    class Watchable(Protocol):
+        """What is looked at; None for what cannot be read."""
+
+        def throttled(self) -> int | None: ...
+        def clock_hz(self) -> int | None: ...
+        def temperature_c(self) -> float | None: ...
 
     class RoundWatch(Protocol):
         """Use as a context; begin() and take() stand around each round. take() -> what NOTHING has."""
@@ -30,7 +35,7 @@ NOTHING = {"temperature_c": None, "throttled": None, "clock_hz": None}
 class DeviceWatch:
     """Use as a context. What it saw is handed out round by round."""
 
-    def __init__(self, device: Device, period_s: float = PERIOD_S) -> None:
+    def __init__(self, device: Watchable, period_s: float = PERIOD_S) -> None:
         self._device = device
         self._period_s = period_s
         self._lock = threading.Lock()
