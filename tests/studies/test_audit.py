@@ -33,7 +33,7 @@ PUBLISHED = {
     ("ultralight", "operations-mixed"): (
         "units mixed: printed as GFLOP, 421 of 'Custom CNN, MNIST' is KMac (421,066 MACs by the ptflops rule)",
         "5.94 of 'Pruned MobileNet, MNIST' is MMac",
-        "needs 14x fewer than 'Pruned MobileNet, MNIST', where the column reads 71x more",
+        "needs 14x fewer than 'Pruned MobileNet, MNIST', although the column shows 71x more",
     ),
     ("ultralight", "structured-changes-nothing"): ("2,236,106 parameters; the dense network has 2,236,106",),
     ("ultralight", "scheme-contradiction"): ("called unstructured and is said to remove channels",),
@@ -51,7 +51,7 @@ PUBLISHED = {
     ("plos-mlp", "global-but-uniform"): ("'global' zeroed 50.0% of each of 3 layers",),
     ("plos-mlp", "energy-of-another-device"): ("that of gpu, and it ran on cpu",),
     ("plos-mlp", "energy-window"): ("3e-05 s", "0.1 s"),
-    ("plos-mlp", "single-seed"): ("10 runs are called independent and have one seed (42)",),
+    ("plos-mlp", "single-seed"): ("10 runs are called independent but have the same seed (42)",),
     ("plos-mlp", "not-the-test-split"): ("6,000 images", "10,000", "without a seed"),
     ("plos-mlp", "augmented-evaluation"): ("validation and test split",),
     ("plos-mlp", "wrong-unit"): ("power is 41.7 Wh, and 'Wh' is energy",),
@@ -258,7 +258,7 @@ def test_a_folder_gives_all_that_is_in_it(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("none.json", None, "cannot be read"),
-        ("notes.txt", "", "'.txt' is nothing that can be audited"),
+        ("notes.txt", "", "'.txt' cannot be audited"),
         ("record.json", "{}", "it is not a record"),
         ("net.safetensors", "x", "safetensors"),
         ("other.csv", "a,b\n1,2\n", "none of CodeCarbon's columns"),
@@ -268,7 +268,7 @@ def test_a_folder_gives_all_that_is_in_it(tmp_path: Path) -> None:
         ("quantity.yaml", "{title: x, rows: [{label: a, values: {flops: {value: 1}}}]}", "no quantity 'flops'"),
         ("share.yaml", "{title: x, rows: [{label: a, values: {accuracy: {value: 97.5}}}]}", "97.5 must be from 0 to 1"),
         ("twice.yaml", "{title: x, rows: [{label: a}, {label: a}]}", "two rows have the same label"),
-        ("study.yaml", "{title: x, parts: {}}", "transcribes no published numbers"),
+        ("study.yaml", "{title: x, parts: {}}", "contains no published numbers"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, content: str | None, words: str) -> None:

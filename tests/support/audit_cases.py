@@ -392,10 +392,10 @@ CASES = [
     Case(
         "not-the-test-split",
         _of_one_training(trained(split_sha256="")),
-        ("nothing is kept of which images",),
+        ("there is no record of which images",),
         _of_one_training(trained()),
     ),
-    Case("not-the-test-split", _two_splits(same=False), ("split otherwise", "'trained'"), _two_splits(same=True)),
+    Case("not-the-test-split", _two_splits(same=False), ("split differently", "'trained'"), _two_splits(same=True)),
     Case(
         "augmented-evaluation",
         _of_one_training(trained(history=(Epoch(0.9, 1.2, 0.6027, 0.01),) * 3, validation=VALIDATION)),
@@ -409,7 +409,7 @@ CASES = [
     Case(
         "stage-trains-nothing",
         _next_stage(frozen=True),
-        ("after 10 epochs, 4,200 of 334,706 parameters", "the bits of 'head'"),
+        ("after 10 epochs, 4,200 of 334,706 parameters", "bit-identical to those of 'head'"),
         _next_stage(frozen=False),
     ),
     Case(

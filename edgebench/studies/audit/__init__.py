@@ -1,19 +1,19 @@
-"""audit(): the known mistakes of compression and "green AI" studies, looked for in what a study left behind.
+"""audit: looks for the known mistakes of compression and "green AI" studies in what a study left behind.
 
-    checkpoints, records, emissions.csv, published tables ─> Evidence ─> every detector ─> findings
+    checkpoints, records, emissions.csv, published tables ─> AuditEvidence ─> every detector ─> findings
 
-One detector is one file in `audit/detectors/`; its name is what a finding shows and what `--only` takes. What
-it detects, where that was seen and what would be right is its docstring. It looks at the kinds of evidence that it
-understands, and is silent about the rest: no findings means that nothing was recognised, not that all is well.
+Each detector is one file in `audit/detectors/`; findings show its name, and `--only` takes it. Its docstring says what
+it detects, where that was seen and what would be right. Detectors ignore evidence that they do not understand: no
+findings means that nothing was recognised, not that all is well.
 
-Mistakes of the source studies that no such evidence shows, with the reason:
+Mistakes of the source studies that such evidence does not show, with the reason:
 
 * a wrong citation or a wrong word for a method ("one training is five cars", a parameter "that Mocanu used", "a genetic
-  algorithm"): it shows in the text that is cited;
-* a profiler that runs inside the energy window, and nested meters: only the code shows it. The window is longer then,
-  as it would be for a slower network;
-* a second GPU that idles and is counted: the file says how many GPUs there are, not which one worked;
-* "highly overparameterised" as the reason of a gain: an interpretation. The missing control is detected.
+  algorithm"): only the cited text shows it;
+* a profiler that runs inside the energy window, and nested meters: only the code shows it; the window
+  just gets longer, as for a slower network;
+* an idle second GPU that is counted: the file says how many GPUs there are, not which one worked;
+* "highly overparameterised" as the reason for a gain: an interpretation. The missing control is detected.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DETECTORS = "edgebench.studies.audit.detectors"
 
 
 def audit(evidence: AuditEvidence, only: Sequence[str] = ()) -> list[Finding]:
-    """What the detectors find, the wrong before the doubtful.
+    """The detectors' findings, the wrong before the doubtful.
 
-    only: names of detectors; without them all. Raises UnknownName for one that is no file.
+    only: names of detectors; all by default. Raises UnknownName.
     """
     detectors = {name: plugins.load(_DETECTORS, name, kind="detector") for name in only or names()}
     found = [

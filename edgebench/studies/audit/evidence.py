@@ -1,4 +1,4 @@
-"""What the detectors look at. Each looks at the kinds that it understands and is silent about the rest."""
+"""What the detectors examine. Each examines the kinds that it understands and ignores the rest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LayerCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AuditedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One trained variant, as facts. metrics: what is presented as its test result.
+    """The facts of one trained variant. metrics: presented as its test result.
 
     digest: of its checkpoint; others name it as their parent. weights_sha256: over names, shapes and values of its
     tensors. layers: by parameter name. file_bytes: of its checkpoint.
@@ -74,7 +74,7 @@ class AuditedNetwork:
 class AuditEvidence:
     """checkpoints count as runs too, unless `runs` has one of the same digest.
 
-    skipped: what could not be read, each with its reason. left_out: lines of tables that could be read otherwise.
+    skipped: what could not be read, each with its reason. left_out: unreadable lines of readable tables.
     """
 
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -92,12 +92,12 @@ class AuditEvidence:
 
     @cached_property
     def variants(self) -> tuple[AuditedRun, ...]:
-        """Every trained variant; a checkpoint's weights are read for it once."""
+        """Every trained variant; reads each checkpoint's weights once."""
         known = {run.digest for run in self.runs}
         return (*self.runs, *(run_of(one, self.name(one)) for one in self.checkpoints if one.digest not in known))
 
     def name(self, checkpoint: Checkpoint) -> str:
-        """The label of its run, else its file's name, with its folder's where several files are called the same."""
+        """The label of its run, else its file name, prefixed with the folder if several files have the same name."""
         labels = [run.label for run in self.runs if run.digest == checkpoint.digest]
         if labels:
             return labels[0]
@@ -106,7 +106,7 @@ class AuditEvidence:
 
     @cached_property
     def architectures(self) -> tuple[AuditedNetwork, ...]:
-        """The given networks, and each one that a checkpoint names, once, without memory behind it."""
+        """The given networks, and each one that a checkpoint names, once, on the meta device."""
         found: dict[bytes, AuditedNetwork] = {}
         for one in self.checkpoints:
             about = one.about
@@ -116,7 +116,7 @@ class AuditEvidence:
         return (*self.networks, *found.values())
 
     def statements(self, *quantities: str) -> list[tuple[PublishedTable, PublishedStatement, tuple[PublishedRow, ...]]]:
-        """Statements about one of `quantities` whose rows are all there, with their rows."""
+        """Statements about one of `quantities` whose rows all exist, with those rows."""
         return [
             (table, statement, table.spoken_of(statement))
             for table in self.published
@@ -125,7 +125,7 @@ class AuditEvidence:
         ]
 
     def measured(self, of: PublishedRow, to: PublishedRow) -> list[tuple[Record, Record]]:
-        """Records of both rows on one target, where the rows name artifacts that there are records of."""
+        """Records of both rows on one target, if the rows name artifacts that have records."""
         wanted = of.artifact, to.artifact
         return [
             (own, base)
@@ -148,7 +148,7 @@ def _without_memory(about: Metadata) -> nn.Module:
 
 
 def run_of(checkpoint: Checkpoint, label: str) -> AuditedRun:
-    """The facts of a checkpoint, its weights counted. Raises BadFile if the file is no longer what was opened."""
+    """The facts of a checkpoint, its weights counted. Raises BadFile if the file changed since it was opened."""
     tensors = checkpoint.tensors()
     about = checkpoint.about
     return AuditedRun(

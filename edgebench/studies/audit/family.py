@@ -7,7 +7,7 @@ from typing import Any
 from edgebench.schema.history import Training
 from edgebench.studies.audit.evidence import AuditedRun
 
-# Of a recipe as it is recorded: what names it or is drawn anew in each run.
+# Keys of a recorded recipe that only name it, or that differ in each run.
 _NO_CHOICES = ("about", "name", "seed")
 
 
@@ -25,7 +25,7 @@ def prunings(run: AuditedRun) -> list[tuple[str, float, dict[str, Any]]]:
 
 
 def same_variant(first: AuditedRun, second: AuditedRun) -> bool:
-    """Made in the same way, whatever their seeds."""
+    """Made in the same way, apart from their seeds."""
     return (
         _network(first) == _network(second)
         and prunings(first) == prunings(second)

@@ -1,4 +1,4 @@
-"""What a detector says."""
+"""What a detector reports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Level = Literal["wrong", "doubtful"]
 
 @dataclass(frozen=True)
 class Finding:
-    """wrong: the numbers contradict what is said. doubtful: they do not carry it.
+    """wrong: the numbers contradict the statement. doubtful: they do not support it.
 
-    where: the file, row or variant. seen: what is there, with its numbers. remedy: what would be right. detector: the
+    where: the file, row or variant. seen: what was found, with its numbers. remedy: what would be right. detector: the
     name of its file, filled in by `audit`.
     """
 

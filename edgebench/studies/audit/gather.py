@@ -16,12 +16,12 @@ from edgebench.schema import checkpoint, record_files
 from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.published import PublishedTable
 
-# In a folder, what is looked at; other files may be anything.
+# The files that are read from a folder; others may be anything.
 _IN_FOLDERS = ("*.json", f"*{checkpoint.SUFFIX}", "emissions*.csv")
 
 
 def gather(paths: Sequence[Path]) -> AuditEvidence:
-    """Copies of a checkpoint count once. What cannot be read, or holds nothing of it, is in `skipped`."""
+    """Copies of a checkpoint count once. Paths that cannot be read or contain no evidence are in `skipped`."""
     kinds = ("checkpoints", "records", "emissions", "published", "skipped", "left_out")
     evidence: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for file, error in [found for path in paths for found in _files(path)]:
@@ -46,22 +46,22 @@ def gather(paths: Sequence[Path]) -> AuditEvidence:
 def _left_out(table: codecarbon_table.EmissionsTable, lines: codecarbon_table.SkippedLines) -> UserError:
     many = "1 line is" if lines.count == 1 else f"{lines.count} lines are"
     seen = f"{many} left out, from run {lines.number} on: {lines.seen}"
-    return UserError(str(table.path), seen, "Nothing is concluded from them; mend them, or take them out")
+    return UserError(str(table.path), seen, "They are ignored; fix or remove them")
 
 
 def _files(path: Path) -> list[tuple[Path, UserError | None]]:
-    """Each with what is already known to be wrong with it."""
+    """Each file, with an error if it is already known to be unusable."""
     if not path.is_dir():
         return [(path, None)]
     found = sorted(file for pattern in _IN_FOLDERS for file in path.rglob(pattern) if not _is_aside(file, path))
     if not found:
-        seen = "there is no record, checkpoint or emissions.csv in it"
+        seen = "contains no record, checkpoint or emissions.csv"
         return [(path, UserError(str(path), seen, "Name a folder of results, or files"))]
     return [(file, None) for file in found]
 
 
 def _is_aside(file: Path, folder: Path) -> bool:
-    """What a tool keeps for itself, work in progress, and JSON that says itself that it is no record."""
+    """Tools' private files, work in progress, and JSON whose content shows that it is not a record."""
     parts = file.relative_to(folder).parts
     if any(part.startswith(".") or part.endswith(".part") for part in parts):
         return True
@@ -70,7 +70,7 @@ def _is_aside(file: Path, folder: Path) -> bool:
     try:
         content = msgspec.json.decode(untrusted.read(file, record_files.KIND))
     except (BadFile, RecursionError, ValueError, msgspec.MsgspecError):
-        return False  # a damaged record is told as one
+        return False  # a damaged record is reported as such
     return not (isinstance(content, dict) and {"artifact", "job"} <= content.keys())
 
 
@@ -85,7 +85,7 @@ def _read(path: Path) -> tuple[str, list[Any]]:
     if path.suffix not in readers:
         raise BadFile(
             str(path),
-            f"'{path.suffix or path.name}' is nothing that can be audited",
+            f"'{path.suffix or path.name}' cannot be audited",
             f"Name a folder, or files that end in {', '.join(readers)}",
         )
     kind, reader = readers[path.suffix]
@@ -93,9 +93,9 @@ def _read(path: Path) -> tuple[str, list[Any]]:
 
 
 def tables(path: Path) -> list[PublishedTable]:
-    """Of a study file, under `published:`; of another one, all of it. Raises BadFile."""
+    """The part under `published:` of a study file, or all of any other file. Raises BadFile."""
     content: Any = yaml_file.load(path, object)
     if isinstance(content, dict) and "parts" in content and "published" not in content:
-        raise BadFile(str(path), "the study transcribes no published numbers", "Add them under `published:`")
+        raise BadFile(str(path), "it contains no published numbers", "Add them under `published:`")
     stated = content.get("published", content) if isinstance(content, dict) else content
     return yaml_file.convert(stated if isinstance(stated, list) else [stated], list[PublishedTable], str(path))

@@ -1,4 +1,4 @@
-"""What a network does with its parameters, found without memory and without computing: on the meta device."""
+"""How a network uses its parameters, found on the meta device: without memory or computation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForwardTrace:
-    """One forward pass of one image. used: parameters that the answers depend on. last: operation that made them."""
+    """One forward pass of one image. used: parameters that the answers depend on. last: the operation behind them."""
 
     used: frozenset[str]
     last: str
 
 
 def trace(model: nn.Module, input_shape: InputShape) -> ForwardTrace:
-    """Raises RuntimeError where the network cannot take such an image. The model stays as it was."""
+    """Raises RuntimeError if the network cannot take such an image. The model is left unchanged."""
     import torch
 
     parameters = {name: _ghost(parameter).requires_grad_() for name, parameter in model.named_parameters()}
@@ -45,6 +45,6 @@ def _ghost(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def unused(model: nn.Module, input_shape: InputShape) -> dict[str, int]:
-    """Registered parameters that the answers do not depend on: name -> how many numbers."""
+    """Registered parameters that the answers do not depend on: name -> size."""
     used = trace(model, input_shape).used
     return {name: parameter.numel() for name, parameter in model.named_parameters() if name not in used}

@@ -1,7 +1,7 @@
-"""What a publication states, transcribed: rows of numbers as they are printed, and sentences about them.
+"""A publication's statements, transcribed: rows of numbers as printed, and sentences about them.
 
-Nothing here is measured by edgebench. The same structures take a study's own report, so that it can be put to the same
-questions. Written in YAML, as a list under the key `published:` of a study, or alone:
+Nothing here is measured by edgebench. The same structures hold a study's own report, so that it can be audited in
+the same way. Written in YAML, as a list under the key `published:` of a study, or alone:
 
     - title: CSE 407 slides, MNIST
       rows:
@@ -26,7 +26,7 @@ import msgspec
 from edgebench.networks.models import InputShape
 from edgebench.schema.history import Provenance
 
-# What is stated -> of which kind it is. `operations` are MACs or FLOPs, `file` and `memory` are bytes.
+# Quantity -> its kind. `operations` are MACs or FLOPs, `file` and `memory` are bytes.
 KINDS = {
     **dict.fromkeys(("accuracy", "precision", "recall", "f1", "loss", "ece", "nll", "efficiency_index"), "number"),
     **dict.fromkeys(("parameters", "trainable", "connections", "nonzero", "sparsity"), "number"),
@@ -39,7 +39,7 @@ KINDS = {
     "green_score": "accuracy per mass",
 }
 
-# Unit -> (kind, how many of the kind's own unit it is): bytes, MACs, seconds, joules, watts, grams.
+# Unit -> (kind, size in the kind's base unit): bytes, MACs, seconds, joules, watts, grams.
 UNITS: dict[str, tuple[str, float]] = {
     "": ("number", 1.0), "%": ("number", 0.01), "k": ("number", 1e3), "M": ("number", 1e6), "nats": ("number", 1.0),
     "MAC": ("operations", 1.0), "KMac": ("operations", 1e3), "MMac": ("operations", 1e6), "GMac": ("operations", 1e9),
@@ -56,9 +56,9 @@ UNITS: dict[str, tuple[str, float]] = {
 
 
 class PublishedValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A number as it is printed, in the unit that stands beside it.
+    """A number as printed, with its unit.
 
-    again: the same thing printed elsewhere or measured once more, in the same unit. batch: images per call, where a
+    again: the same quantity printed elsewhere or measured again, in the same unit. batch: images per call, if a
     latency is one image's share of a call.
     """
 
@@ -81,7 +81,7 @@ class PublishedValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def plain(self) -> float:
-        """In the kind's own unit: bytes, MACs, seconds, joules, watts, grams."""
+        """In the kind's base unit: bytes, MACs, seconds, joules, watts, grams."""
         return self.value * self.factor
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ class PublishedValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedPruning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said of a pruning. method: its name there ("global", "layer-wise")."""
+    """A pruning as described. method: its name there ("global", "layer-wise")."""
 
     scheme: Literal["structured", "unstructured"]
     ratio: float
@@ -98,7 +98,7 @@ class PublishedPruning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How energy was come by. component: what was read. window_s: one reading's; period_s: the meter's own step."""
+    """How energy was obtained. component: what was read. window_s: of one reading; period_s: of the meter's updates."""
 
     component: Literal["cpu", "gpu", "ram", "machine"]
     presented_as: Provenance
@@ -109,7 +109,7 @@ class PublishedEnergy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One stage of a training. trains_all: it is said to train every parameter."""
+    """One stage of a training. trains_all: it is claimed to train every parameter."""
 
     name: str
     trainable: int
@@ -117,13 +117,13 @@ class PublishedStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One variant. What is not stated is left out, and looked at by no detector, but for the split of an accuracy.
+    """One variant. What is not stated is left out, and detectors ignore it, except for the split of an accuracy.
 
-    model, arguments, input_shape, classes: which of edgebench's networks it is, so that it can be recomputed.
-    artifact: of edgebench's own records, if it has any. parent: label of the row that it was made from, by pruning it,
-    training it further for `epochs`, or both. accuracy_split: "" where it is not said. augmented: splits whose images
-    are changed at random. runs, seeds: how many runs, and which seeds they had. layers: kinds of torch layers that it
-    is said to have. file_holds: what the file is (state_dict, pickled module, onnx).
+    model, arguments, input_shape, classes: the same network in edgebench, so that it can be recomputed. artifact: in
+    edgebench's own records, if there are any. parent: label of the row that it was made from, by pruning, by training
+    for `epochs` more, or both. accuracy_split: "" if not stated. augmented: splits whose images are changed at random.
+    runs, seeds: number of runs, and their seeds. layers: kinds of torch layers that it is claimed to have. file_holds:
+    what the file contains (state_dict, pickled module, onnx).
     """
 
     label: str
@@ -166,8 +166,8 @@ class PublishedStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """A sentence about one quantity of some rows.
 
     relation: equal (all rows), lower or higher (the first row against each other one), increasing (in this order),
-    below (each row, than `limit`), fits (each row, into `limit` of memory), "" (the quantity is only spoken of).
-    limit: the number that the sentence itself has. phase, device: what it speaks about, if it says so.
+    below (each row is below `limit`), fits (each row fits into `limit` of memory), "" (the quantity is only mentioned).
+    limit: the number in the sentence itself. phase, device: what it is about, if stated.
     """
 
     says: str
@@ -183,7 +183,7 @@ class PublishedStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rows of one publication. Labels are its keys; a statement may name one that is not there: that is a finding."""
+    """Rows of one publication. Labels are its keys; a statement that names a missing one is a finding."""
 
     title: str
     rows: tuple[PublishedRow, ...]
@@ -198,7 +198,7 @@ class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((row for row in self.rows if row.label == label), None)
 
     def spoken_of(self, statement: PublishedStatement) -> tuple[PublishedRow, ...]:
-        """The rows of a statement, in its order; none at all if one of them is not in the table."""
+        """The rows of a statement, in its order; none if one of them is missing from the table."""
         found = [row for label in statement.rows if (row := self.row(label))]
         return tuple(found) if len(found) == len(statement.rows) else ()
 

@@ -1,4 +1,4 @@
-"""What a published row's network really is: its size, from edgebench's own network of the same name."""
+"""The true size of a published row's network, from edgebench's network of the same name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Computed:
 
 
 def computed(row: PublishedRow) -> Computed | None:
-    """None where the row does not say which network it is, for which input. Raises UnknownName and BadFile."""
+    """None if the row does not name the network and its input. Raises UnknownName and BadFile."""
     if not (row.model and row.input_shape and row.classes):
         return None
     named = [row.model, row.input_shape, row.classes, row.arguments]
@@ -32,7 +32,9 @@ def computed(row: PublishedRow) -> Computed | None:
         return _computed(msgspec.json.encode(named))
     except (RuntimeError, TypeError, ValueError) as error:
         seen = f"'{row.model}' cannot be built for that input and with those arguments ({error})"
-        raise BadFile(f"published row '{row.label}'", seen, "Mend model, arguments, input_shape or classes") from error
+        raise BadFile(
+            f"published row '{row.label}'", seen, "Correct model, arguments, input_shape or classes"
+        ) from error
 
 
 @lru_cache(maxsize=64)

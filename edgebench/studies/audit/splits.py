@@ -1,4 +1,4 @@
-"""Images in the official test splits: known, so that no data set has to be there to audit what was said about it."""
+"""Sizes of the official test splits, so that statements can be audited without the data sets."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ TEST_IMAGES = {
 
 
 def images(row: PublishedRow) -> int | None:
-    """How many images an accuracy is of: as stated, or the official test split."""
+    """The number of images behind an accuracy: as stated, else the official test split."""
     return row.test_images or TEST_IMAGES.get(row.dataset)

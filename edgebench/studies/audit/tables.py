@@ -1,4 +1,4 @@
-"""Runs of CodeCarbon's tables: those of one file were made to be compared, those of two files may be of two studies."""
+"""Runs in CodeCarbon's tables: those in one file belong together, those in two files may come from two studies."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def where(runs: Sequence[Emission]) -> str:
 
 
 def among(found: Sequence[Emission], all_: Sequence[Emission], example: Emission) -> str:
-    """What a finding about several runs begins with: how many they are, and which one its numbers are of."""
+    """The beginning of a finding about several runs: their number, and the one that its numbers are from."""
     return "" if len(found) == 1 else f"{len(found)} of {len(all_)} runs, for example {example.name}: "

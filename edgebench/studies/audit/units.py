@@ -1,4 +1,4 @@
-"""Which unit a printed number is really in, found from what it must be."""
+"""The true unit of a printed number, found from its true value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgebench.studies.audit.published import UNITS, PublishedValue
 
 @dataclass(frozen=True)
 class UnitReading:
-    """A printed number read in `unit`: then it is `truth` by the rule of that name."""
+    """A printed number, if its unit is `unit`: it then equals `truth`, computed by `rule`."""
 
     label: str
     printed: PublishedValue
@@ -25,7 +25,7 @@ class UnitReading:
 def read(
     label: str, printed: PublishedValue, truths: Mapping[str, float], units: Sequence[str], tolerance: float
 ) -> UnitReading | None:
-    """The nearest of all readings within the tolerance. truths: rule -> the value, in the kind's own unit."""
+    """The best reading within the tolerance. truths: rule -> value, in the kind's base unit."""
     readings = [UnitReading(label, printed, unit, rule, truth) for unit in units for rule, truth in truths.items()]
     best = min(readings, key=_off)
     return best if _off(best) <= tolerance else None

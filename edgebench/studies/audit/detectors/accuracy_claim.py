@@ -1,4 +1,4 @@
-"""A sentence about accuracies that the accuracies do not bear out.
+"""A sentence about accuracies that the accuracies do not support.
 
 "Matches the pre-trained networks" at -13.2 and -14.6 points; "increases monotonically" where it falls, and where the
 steps are smaller than the interval of a 10,000-image test. Right: the difference with its 95 % interval.
@@ -16,7 +16,7 @@ from edgebench.studies.audit.splits import images
 
 # of - to, and its 95 % interval.
 Difference = tuple[float, float, float]
-# What two accuracies that "match" may differ by.
+# Largest difference of two accuracies that "match".
 TOLERANCE = 0.02
 
 
@@ -29,7 +29,9 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
             level = _judge(statement.relation, difference)
             if level:
                 seen = f"'{statement.says}', but {_words(of, to, difference)}"
-                yield Finding(level, table.title, seen, "State the difference with its interval, and no order without")
+                yield Finding(
+                    level, table.title, seen, "State the difference with its interval; without one there is no order"
+                )
 
 
 def _compared(statement: PublishedStatement, rows: tuple[PublishedRow, ...]) -> list[tuple[PublishedRow, PublishedRow]]:

@@ -1,8 +1,8 @@
 """Validation or test images are augmented like training images, so accuracy on them is understated.
 
 The PLOS study has one transform object for all splits, the lightweight-CNN study validates on its augmenting generator.
-Right: the training split alone is augmented. In a checkpoint it shows where the validation accuracy of the kept epoch
-is not that of the kept weights on the same images.
+Right: only the training split is augmented. A checkpoint shows it if the validation accuracy of the kept epoch differs
+from that of the kept weights on the same images.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _in(run: AuditedRun) -> Iterator[Finding]:
         after = training.validation.accuracy
         if abs(during - after) > TOLERANCE:
             seen = (
-                f"the kept weights of epoch {training.kept_epoch} had {during:.2%} of the validation split while they "
-                f"were trained and {after:.2%} afterwards: it was not the same images"
+                f"the kept weights of epoch {training.kept_epoch} had {during:.2%} validation accuracy during "
+                f"training and {after:.2%} afterwards: the images were not the same"
             )
             yield Finding("doubtful", run.label, seen, _REMEDY)

@@ -1,8 +1,8 @@
-"""A network that cannot take the images that it is said to have been trained on.
+"""A network that cannot take the images that it was supposedly trained on.
 
 The CIFAR-100 profile study's ResNet-18 has no global pooling (8192 features for a layer of 512), the PLOS study's
-EMNIST code makes three channels for a convolution of one: the published numbers came from other code. Right: one image
-goes through before anything is trained.
+EMNIST code makes three channels for a convolution of one: the published numbers came from other code. Right: pass one
+image through before training.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
         except RuntimeError as error:
             shape = "x".join(map(str, network.input_shape))
             seen = f"it cannot take one {shape} image ({str(error).strip().rstrip('.').splitlines()[0]})"
-            yield Finding("wrong", network.where, seen, "Name the code that the numbers came from")
+            yield Finding("wrong", network.where, seen, "Name the code that produced the numbers")

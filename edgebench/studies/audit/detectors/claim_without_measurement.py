@@ -1,7 +1,7 @@
-"""A number or an advantage is stated that nothing in the table was measured for.
+"""A stated number or advantage that no measurement in the table supports.
 
 "Power per inference" read while training; "~1 ms on GPU" from a machine without one, "better calibration" without an
-ECE, gains of single ingredients without an ablation. Right: measure it, or do not say it.
+ECE, gains of single ingredients without an ablation. Right: measure it, or do not state it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _gap(label: str, row: PublishedRow | None, statement: PublishedStatement) -> str:
-    """What is missing for the sentence to be about this row. A number in the sentence itself is one measured."""
+    """What the sentence lacks to be about this row. A number in the sentence itself counts as measured."""
     if row is None:
-        return f"there is no row '{label}'"
+        return f"row '{label}' does not exist"
     if statement.device and row.device and statement.device != row.device:
         return f"{statement.quantity} of '{label}' was measured on {row.device}, not on {statement.device}"
     if statement.phase and row.energy and statement.phase != row.energy.phase:

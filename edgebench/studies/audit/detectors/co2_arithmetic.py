@@ -1,6 +1,6 @@
 """CO2 that is not the energy times the grid's intensity.
 
-"At most +1 g" for 2.01 Wh at 527.93 g/kWh, which is 1.06 g. CodeCarbon writes 0 where it has no intensity. Right:
+"At most +1 g" for 2.01 Wh at 527.93 g/kWh, which is 1.06 g. CodeCarbon writes 0 if it has no intensity. Right:
 compute it, and state the intensity.
 """
 

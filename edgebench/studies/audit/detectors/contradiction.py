@@ -20,11 +20,11 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
             assert first.limit and second.limit
             if abs(first.limit.plain - second.limit.plain) > _TOLERANCE * abs(first.limit.plain):
                 seen = f"'{first.says}' ({first.limit}) and '{second.says}' ({second.limit}) are about the same thing"
-                yield Finding("wrong", table.title, seen, "Take both from one computed value")
+                yield Finding("wrong", table.title, seen, "Take both from the same computed value")
 
 
 def _about_the_same(table: PublishedTable) -> list[tuple[PublishedStatement, PublishedStatement]]:
-    """Sentences that give one quantity of the same rows a number; bounds ("below") may well differ."""
+    """Sentences that give a number for one quantity of the same rows; bounds ("below") may differ."""
     figures = [one for one in table.statements if one.limit and one.relation in ("", "equal")]
     return [
         (first, second)

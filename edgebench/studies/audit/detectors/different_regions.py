@@ -1,8 +1,8 @@
-"""CO2 is compared that was computed with the intensities of different grids.
+"""A comparison of CO2 computed with the intensities of different grids.
 
 The CIFAR-100 profile study's "10x" is 452.6 g/kWh in Iowa against 285.5 in South Carolina: in energy it is 16.26x.
-Right: energy first, then CO2 at one stated intensity for all. What stands in one table, or was trained on one data set,
-is compared; two studies that are looked at in one call are not.
+Right: energy first, then CO2 at one stated intensity for all. Only runs in one table, or trained on one
+data set, are compared, not two studies that are audited together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _rows(evidence: AuditEvidence) -> list[dict[str, float]]:
-    """Place -> intensity, of each published table that states any."""
+    """Place -> intensity, for each published table that states some."""
     found: dict[int, dict[str, float]] = defaultdict(dict)
     for number, table in enumerate(evidence.published):
         for row in table.rows:
@@ -49,7 +49,7 @@ def _runs(evidence: AuditEvidence) -> list[dict[str, float]]:
 
 
 def _emissions(table: str, runs: list[Emission]) -> Iterator[Finding]:
-    """One finding for a table, with the two runs that are furthest apart."""
+    """One finding per table, with the two runs that are furthest apart."""
     if not runs:
         return
     low, high = (extreme(runs, key=lambda run: run.intensity_g_per_kwh) for extreme in (min, max))
@@ -68,7 +68,7 @@ def _emissions(table: str, runs: list[Emission]) -> Iterator[Finding]:
 
 
 def _place(run: Emission) -> str:
-    return run.region or run.country or "an unnamed place"
+    return run.region or run.country or "an unnamed region"
 
 
 def _differ(first: float, second: float) -> bool:

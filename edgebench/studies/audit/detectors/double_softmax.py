@@ -1,6 +1,6 @@
-"""A network ends in a softmax, and the cross-entropy that it is trained by has another.
+"""A network ends in a softmax, although the cross-entropy that it is trained with includes one.
 
-The PLOS study's medium MLP: gradients fade where the answers are nearly right. Right: the network gives logits.
+The PLOS study's medium MLP: gradients vanish as answers become nearly right. Right: the network gives logits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
         try:
             last = networks.trace(network.module, network.input_shape).last
         except RuntimeError:
-            continue  # cannot-run says so
+            continue  # cannot-run reports it
         if last.startswith("Softmax"):
-            seen = "its last operation is a softmax, and cross-entropy applies another one to that"
-            yield Finding("wrong", network.where, seen, "Let it end with the logits")
+            seen = "its last operation is a softmax, and cross-entropy applies another one"
+            yield Finding("wrong", network.where, seen, "Let it return the logits")

@@ -1,7 +1,7 @@
-"""The energy of one component is taken for work that another one did.
+"""The energy of one component is attributed to work that another one did.
 
-The PLOS study sums Zeus' GPU energy while inference runs on the CPU. Right: the meter reads what computes, and the
-column says which rail that is.
+The PLOS study sums Zeus' GPU energy while inference runs on the CPU. Right: meter the component that computes, and
+name its rail in the column.
 """
 
 from __future__ import annotations
@@ -45,4 +45,4 @@ def _misses(read: set[str], device: str) -> bool:
 
 
 def _words(read: set[str], device: str) -> str:
-    return f"the energy is that of {' and '.join(sorted(read))}, and it ran on {device}"
+    return f"the energy is that of {' and '.join(sorted(read))}, but it ran on {device}"

@@ -1,8 +1,8 @@
-"""Some epochs see a part of the data only.
+"""Some epochs see only part of the data.
 
-The lightweight-CNN study takes 312 steps out of a generator of 313 batches: every second epoch is the batch that was
-left, and 30 epochs are about 15. It shows in the times of the epochs: 60-80 s, 9 s, and so on. Right: an epoch is all
-images once.
+The lightweight-CNN study takes 312 steps from a generator of 313 batches: every second epoch is only the remaining
+batch, and 30 epochs amount to about 15. Epoch times show it: 60-80 s, 9 s, and so on. Right: an epoch passes all images
+once.
 """
 
 from __future__ import annotations
@@ -26,4 +26,4 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
                 f"{len(short)} of {len(times)} epochs took {statistics.median(short):.2g} s and the others "
                 f"{full:.3g} s: they did not see all images"
             )
-            yield Finding("wrong", table.where(row), seen, "Make the generator anew for each epoch, and count images")
+            yield Finding("wrong", table.where(row), seen, "Create the generator anew for each epoch, and count images")

@@ -1,7 +1,7 @@
-"""A pruned network's file is called smaller and is not.
+"""A pruned network's file is called smaller but is not.
 
-The UltraLight study's "smaller compressed files" have the bytes of the dense networks: zeros in arrays of the old
-shapes take the room of any number. Right: the bytes of the file as it is deployed, raw, packed and compressed.
+The UltraLight study's "smaller compressed files" have the bytes of the dense networks: zeros in arrays of the
+same shapes take as much space as any number. Right: the bytes of the deployed file, raw, packed and compressed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _references(smaller: PublishedRow, others: list[PublishedRow]) -> Iterator[tuple[str, float]]:
-    """What the file should be smaller than, in bytes: other rows, or else the dense network's own numbers."""
+    """The sizes, in bytes, that the file should be below: those of other rows, else the dense network's own numbers."""
     for other in others:
         if "file" in other.values:
             yield f"not less than the {other.values['file']} of '{other.label}'", other.values["file"].plain

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
-# Of one weight: how far a layer's share may be off by rounding.
+# In weights: the rounding error of a layer's share.
 _ROUNDING = 1.0
 _TOLERANCE = 0.002
 _REMEDY = "Call it uniform, or rank the weights of all layers together"
@@ -32,4 +32,6 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _words(method: str, share: float, layers: int) -> str:
-    return f"'{method}' zeroed {share:.1%} of each of {layers} layers: that is uniform, no ranking of the whole network"
+    return (
+        f"'{method}' zeroed {share:.1%} of each of {layers} layers: that is uniform, not a ranking of the whole network"
+    )

@@ -1,7 +1,6 @@
-"""Accuracy divided by the CO2 of training: training less is greener, and not training has no bound.
+"""Accuracy divided by the CO2 of training: training less is greener, without bound.
 
-The UltraLight study's Green Score. Right: keep it, and beside it the energy to reach a stated accuracy, and a Pareto
-front.
+The UltraLight study's Green Score. Right: give also the energy to reach a stated accuracy, and a Pareto front.
 """
 
 from __future__ import annotations
@@ -19,6 +18,6 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
             best = max(scored, key=scored.__getitem__)
             seen = (
                 f"the best Green Score is {scored[best]:g} %/mg of '{best}', divided by the CO2 of training alone: "
-                f"half the training at the same accuracy would have {2 * scored[best]:g}, and none at all no bound"
+                f"half the training at the same accuracy would give {2 * scored[best]:g}, without bound"
             )
             yield Finding("doubtful", table.title, seen, "Add the energy to a stated accuracy, and a Pareto front")

@@ -1,7 +1,7 @@
-"""A power that was read once, at the end, stands for the mean of the run.
+"""A power that was read once, at the end, is presented as the mean of the run.
 
 CodeCarbon's power columns are its last sample before version 3.2: 66.6 and 62.4 W on the CIFAR-100 profile study's
-slide, where the means are 69.07 and 75.23 W and the order turns. Right: mean power is energy over time.
+slide, where the means are 69.07 and 75.23 W, in reverse order. Right: mean power is energy over time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _powers(run: Emission, component: Component) -> _Powers | None:
-    """None where the column is a mean, or may be one, or there is nothing to hold it against."""
+    """None if the column is, or may be, a mean, or if there is nothing to compare it with."""
     column, mean = run.power_w.get(component), run.mean_power_w(component)
     if run.mean_powers is not False or column is None or not mean:
         return None
@@ -52,7 +52,7 @@ def _found(sampled: Sequence[_Powers], runs: Sequence[Emission], component: Comp
 
 
 def _turned(sampled: Sequence[_Powers], component: Component) -> Iterator[Finding]:
-    """Runs that the last samples put above another one, and the means below it; the pair where they do so most."""
+    """Runs that last samples rank above another and means below it; the pair with the largest reversal."""
     turned: list[tuple[float, Emission, Emission]] = []
     highest: _Powers | None = None
     for powers in sorted(sampled, key=lambda one: one[:2]):
@@ -63,6 +63,6 @@ def _turned(sampled: Sequence[_Powers], component: Component) -> Iterator[Findin
     if not turned:
         return
     _, first, second = max(turned, key=lambda one: one[0])
-    more = f"; so it is with {len(turned)} of {len(sampled)} runs" if len(turned) > 1 else ""
-    seen = f"{component} power is above that of {second.name} by the last samples, not so by the means{more}"
+    more = f"; likewise for {len(turned)} of {len(sampled)} runs" if len(turned) > 1 else ""
+    seen = f"{component} power is above that of {second.name} by the last samples, but not by the means{more}"
     yield Finding("wrong", first.where, seen, _REMEDY)

@@ -1,8 +1,8 @@
-"""A latency that the network does not decide: data loading, a framework's call, or a whole batch divided.
+"""A latency that the network does not determine: data loading, a framework's call, or a whole batch divided.
 
 The UltraLight study has 0.07 ms an image for networks 96x apart in MACs; the lightweight-CNN study's 72-112 ms are
-Keras' predict() around 1.8 million MACs. Right: batch 1 on the device, through the interpreter alone, loading left out,
-percentiles.
+Keras' predict() around 1.8 million MACs. Right: batch 1 on the device, through the interpreter alone, without loading,
+with percentiles.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.published import PublishedRow, PublishedTable
 from edgebench.studies.audit.recompute import computed
 
-# So far apart in work, and not further apart than that in time.
+# Ratios of work and of time: so far apart in work, at most so far apart in time.
 WORK_RANGE = 10.0
 TIME_RANGE = 1.5
-# Slower than this is no desktop processor or GPU at work.
+# A desktop processor or GPU at work is faster than this.
 LEAST_MACS_PER_S = 1e8
 _REMEDY = "Time single inferences on the device through its interpreter, without loading, with percentiles"
 
@@ -32,7 +32,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
             if row.device and macs / seconds < LEAST_MACS_PER_S:
                 seen = (
                     f"{row.values['latency']} for {macs:,} MACs are {macs / seconds / 1e9:.2g} billion a second: the "
-                    "time of what is around the network"
+                    "time is that of the overhead"
                 )
                 yield Finding("doubtful", table.where(row), seen, _REMEDY)
 

@@ -1,8 +1,8 @@
-"""A difference in latency that repeats of the same thing show as well.
+"""A difference in latency that repetitions of the same measurement show as well.
 
-The approximate-compression study's changes have another sign in the second run of the same script; the PLOS study's -33
+The approximate-compression study's changes change sign in the second run of the same script; the PLOS study's -33
 % come from 128 of 12,960 weights set to zero in dense kernels, where identical copies differ by 17 %. Right: measure an
-identical copy in the same job, and call a difference one where it is outside of what the copies differ by.
+identical copy in the same job, and count a difference only if it exceeds that between the copies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding, Level
 from edgebench.studies.audit.published import PublishedRow
 
-_REMEDY = "Measure an identical copy in the same job; a difference is one where it is larger than the copies'"
-# A file that a dense kernel does not run as it ran the unpruned one.
+_REMEDY = "Measure an identical copy in the same job; a difference counts only if it exceeds that between the copies"
+# Kinds of files that a dense kernel does not run like the unpruned one.
 _SPARSE_FILES = ("packed", "sparse")
 
 
@@ -39,7 +39,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _not_shown(measured: list[tuple[Record, Record]], deviations: Mapping[str, Deviation]) -> tuple[Level, str] | None:
-    """Equivalent files contradict what is said; an interval that is too wide does not carry it."""
+    """Equivalent files contradict the statement; an interval that is too wide does not support it."""
     for own, base in measured:
         ratio = ratios.latency_ratio(own, base, between_jobs.spread(own, base, deviations))
         if ratio and ratio.low is not None and ratio.high is not None and not ratio.differs:
@@ -54,7 +54,7 @@ def _not_shown(measured: list[tuple[Record, Record]], deviations: Mapping[str, D
 
 
 def _repeats(of: PublishedRow, to: PublishedRow) -> str:
-    """Published repeats: the sign of each run of the script, and the spread of one thing's values."""
+    """Published repetitions: the sign in each run of the script, and the spread of repeated values."""
     if not ("latency" in of.values and "latency" in to.values):
         return ""
     own, base = ((value.value, *value.again) for value in (of.values["latency"], to.values["latency"]))
@@ -64,7 +64,7 @@ def _repeats(of: PublishedRow, to: PublishedRow) -> str:
         return f"'{of.label}' against '{to.label}' is {shown} in {len(changes)} runs of one script: both signs"
     spread = max(max(values) / min(values) - 1 for values in (own, base))
     if spread and abs(changes[0]) <= spread:
-        return f"'{of.label}' against '{to.label}' is {changes[0]:+.1%}, and repeats of one are {spread:.1%} apart"
+        return f"'{of.label}' against '{to.label}' is {changes[0]:+.1%}, and repetitions of one are {spread:.1%} apart"
     return ""
 
 
@@ -78,7 +78,7 @@ def _same_kernels(of: PublishedRow, to: PublishedRow) -> str:
 
 
 def _copies(records: tuple[Record, ...]) -> Iterator[Finding]:
-    """Where a job has the same file twice: differences of others that are not larger than between the two."""
+    """If a job has the same file twice: differences of other files that do not exceed that between the two."""
     for first, second in combinations(records, 2):
         if not _same_file(first, second) or (band := _apart(first, second)) is None:
             continue
@@ -91,7 +91,7 @@ def _copies(records: tuple[Record, ...]) -> Iterator[Finding]:
                     f"it takes {ratio.value:.3f}x of '{first.artifact.name}', and two copies of that file differ by "
                     f"{band:.1%} in the same job"
                 )
-                yield Finding("doubtful", f"record {other.id}", seen, "Call it no difference")
+                yield Finding("doubtful", f"record {other.id}", seen, "Report no difference")
 
 
 def _same_file(first: Record, second: Record) -> bool:

@@ -1,4 +1,4 @@
-"""Bytes of which one MB is 10^6 and another 2^20, or all are 2^20 and called MB.
+"""Sizes where one MB is 10^6 bytes and another 2^20, or all are 2^20 but called MB.
 
 The UltraLight study prints decimal megabytes, the approximate-compression and lightweight-CNN studies print MiB and
 call them MB. Right: bytes, or a unit that says which it is.
@@ -14,7 +14,7 @@ from edgebench.studies.audit.published import PublishedTable
 from edgebench.studies.audit.recompute import computed
 from edgebench.studies.audit.units import UnitReading, read
 
-# Around the numbers in a file are names and shapes; the two units are 4.9 % apart.
+# A file holds names and shapes besides the numbers; the two units differ by 4.9 %.
 _TOLERANCE = 0.02
 SHOWN = 3
 _REMEDY = "Write bytes, or MB for 10^6 and MiB for 2^20, one of them in a column"
@@ -25,7 +25,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
         readings = list(_readings(table))
         wrong = [reading for reading in readings if reading.unit != reading.printed.unit]
         if wrong and len(wrong) < len(readings):
-            seen = f"both units stand in one column: {_shown(readings)}"
+            seen = f"one column mixes both units: {_shown(readings)}"
             yield Finding("wrong", table.title, seen, _REMEDY)
         elif wrong:
             seen = f"printed as {wrong[0].printed.unit}, {_shown(wrong)}"
@@ -38,7 +38,7 @@ def _shown(readings: list[UnitReading]) -> str:
 
 
 def _readings(table: PublishedTable) -> Iterator[UnitReading]:
-    """Of files that are near the dense network's: how large another one should be is not known."""
+    """Only for files near the dense network's size: the right size of others is unknown."""
     for row in table.rows:
         network = computed(row) if "file" in row.values and row.values["file"].unit in ("MB", "MiB") else None
         if network:

@@ -1,7 +1,8 @@
-"""A pruned network is trained further, and the dense one is not: what the extra epochs did is put down to pruning.
+"""A pruned network is trained further but the dense one is not: the effect of the epochs is attributed to pruning.
 
-The approximate-compression study's +7 to +15 points; run again small, the dense network gains 0.480 -> 0.5355 by the
-same two epochs and the pruned one 0.5343. Right: the dense parent, trained for the same epochs by the same recipe.
+The approximate-compression study's +7 to +15 points; reproduced at a small size, the dense network goes from 0.480 to
+0.5355 in the same two epochs and the pruned one to 0.5343. Right: train the dense parent for the same epochs, by the
+same recipe.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Energy out of a model is shown as if it had been measured.
+"""Modelled energy is shown as if it had been measured.
 
 CodeCarbon takes 42.5 W for a processor that it does not know and watts for the size of the memory: 44 and 42 % of the
-CIFAR-100 profile study's energy. Right: measured and modelled apart, each with its source, and never a sum of both.
+CIFAR-100 profile study's energy. Right: measured and modelled energy apart, each with its source, never their sum.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
 NEGLIGIBLE = 0.01
-# Words in the source of a reading that no meter would have.
+# Words in a reading's source that no meter would use.
 _MODELS = ("constant", "tdp", "ram power", "cpu_load")
-_REMEDY = "Show the measured part alone, and the modelled part beside it, by its name"
+_REMEDY = "Show the measured part, and separately the modelled part, labelled as such"
 
 
 def find(evidence: AuditEvidence) -> Iterator[Finding]:

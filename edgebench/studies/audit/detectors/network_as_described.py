@@ -1,4 +1,4 @@
-"""The network that is described is not the one that was measured.
+"""The described network is not the one that was measured.
 
 The UltraLight study describes batch normalisation and global pooling, and its counts are those of a network without
 them; the lightweight-CNN study states "~20k" and "<30k" parameters for 334,706 and 83,344. Right: print the table of

@@ -1,4 +1,4 @@
-"""A test accuracy that is not of the official test split, or not of images that training never saw.
+"""A test accuracy that is not on the official test split, or not on images that training never saw.
 
 The PLOS study tests on a tenth of the training split, and its inference script splits again without a seed, so that 80
 % of its test images were trained on. Right: the official test split, whole, and a hash of the split in the record.
@@ -22,7 +22,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
             seen = f"its accuracy is of {row.test_images:,} images; the test split of {row.dataset} has {official:,}"
             yield Finding("wrong", table.where(row), seen, _REMEDY)
         if not row.split_seeded:
-            seen = "the images are split anew without a seed for the test: most of them were trained on"
+            seen = "the images are split anew without a seed before testing: most of them were trained on"
             yield Finding("wrong", table.where(row), seen, _REMEDY)
     for run in evidence.variants:
         yield from _run(run)
@@ -35,9 +35,9 @@ def _run(run: AuditedRun) -> Iterator[Finding]:
         seen = f"its accuracy is of {tested:,} images; the test split of {run.dataset} has {official:,}"
         yield Finding("wrong", run.label, seen, _REMEDY)
     if any(not training.split_sha256 for training in run.training):
-        yield Finding("doubtful", run.label, "nothing is kept of which images were trained on", _REMEDY)
+        yield Finding("doubtful", run.label, "there is no record of which images were trained on", _REMEDY)
     if len({training.split_sha256 for training in run.training}) > 1:
-        seen = "the splits changed between its trainings: what one of them tests, another one may have trained on"
+        seen = "the splits changed between its trainings: one may test on images that another trained on"
         yield Finding("wrong", run.label, seen, _REMEDY)
 
 
@@ -48,5 +48,5 @@ def _moved(runs: tuple[AuditedRun, ...]) -> Iterator[Finding]:
             split = run.last_training.split_sha256
             other, known = first.setdefault((run.model, run.dataset), (run.label, split))
             if known != split:
-                seen = f"its {run.dataset} is split otherwise than that of '{other}', so they are not comparable"
+                seen = f"its {run.dataset} is split differently from that of '{other}', so they are not comparable"
                 yield Finding("doubtful", run.label, seen, _REMEDY)

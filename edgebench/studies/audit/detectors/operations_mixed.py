@@ -1,8 +1,7 @@
-"""Operations in other units than the column says: KMac beside MMac, MACs called FLOPs.
+"""Operations in other units than the column states: KMac beside MMac, MACs called FLOPs.
 
 The UltraLight study's "GFLOPs" 421 and 844.55 are KMac, 5.94 to 37.25 are MMac, none are FLOPs: the custom network
-needs 14x fewer where the column reads 71x more. Right: one unit, MACs or FLOPs (1 MAC is 2), and the rule of counting
-named.
+needs 14x fewer where the column reads 71x more. Right: one unit, MACs or FLOPs (1 MAC is 2), and a named counting rule.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from edgebench.studies.audit.published import PublishedRow, PublishedTable
 from edgebench.studies.audit.recompute import computed
 from edgebench.studies.audit.units import UnitReading, read
 
-# A printed number has three digits or more.
+# Printed numbers have three digits or more.
 _TOLERANCE = 0.005
 _MACS = ("MAC", "KMac", "MMac", "GMac")
 _FLOPS = ("FLOP", "KFLOP", "MFLOP", "GFLOP")
-_REMEDY = "Print MACs, or FLOPs = 2 x MACs, in one unit, and name the rule of counting"
+_REMEDY = "Print MACs, or FLOPs = 2 x MACs, in one unit, and name the counting rule"
 
 
 def find(evidence: AuditEvidence) -> Iterator[Finding]:
@@ -30,7 +29,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 
 
 def _column(table: PublishedTable, rows: list[PublishedRow]) -> Iterator[Finding]:
-    """Of one data set: networks for other images need other numbers of operations."""
+    """For one data set: other images need other numbers of operations."""
     readings = [reading for row in rows if (reading := _reading(row))]
     shown = f"printed as {readings[0].printed.unit}, {'; '.join(map(str, readings))}" if readings else ""
     if len({reading.unit for reading in readings}) > 1:
@@ -40,7 +39,7 @@ def _column(table: PublishedTable, rows: list[PublishedRow]) -> Iterator[Finding
 
 
 def _reading(row: PublishedRow) -> UnitReading | None:
-    """A number that is right as it is printed is not read otherwise."""
+    """A number that is right as printed is not reinterpreted."""
     printed = row.values.get("operations")
     network = computed(row) if printed else None
     if printed is None or network is None:
@@ -51,7 +50,7 @@ def _reading(row: PublishedRow) -> UnitReading | None:
 
 
 def _turned(readings: list[UnitReading]) -> str:
-    """The pair whose order the column turns round the furthest."""
+    """The pair whose order the column reverses by most."""
     turned = [
         (first.printed.value / second.printed.value, second.truth / first.truth, first.label, second.label)
         for first, second in permutations(readings, 2)
@@ -60,4 +59,4 @@ def _turned(readings: list[UnitReading]) -> str:
     if not turned:
         return ""
     more, fewer, first, second = max(turned)
-    return f"; '{first}' needs {fewer:.0f}x fewer than '{second}', where the column reads {more:.0f}x more"
+    return f"; '{first}' needs {fewer:.0f}x fewer than '{second}', although the column shows {more:.0f}x more"

@@ -1,7 +1,7 @@
-"""Two variants that differ in an option, and have the same weights to the last bit.
+"""Two variants that differ in an option but have bit-identical weights.
 
 The PLOS study's layer-wise flag is never passed on for OctMNIST: "layer-wise" and "global" are one program there, and
-the +2.01 Wh between them is noise. Right: an option without effect is refused.
+the +2.01 Wh between them is noise. Right: refuse an option without effect.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
         if first.weights_sha256 and first.weights_sha256 == second.weights_sha256 and same_network(first, second):
             differing = _differing(first, second)
             if differing:
-                seen = f"it differs from '{first.label}' in {', '.join(differing)}, and its weights are the same bits"
+                seen = f"it differs from '{first.label}' in {', '.join(differing)}, but its weights are bit-identical"
                 yield Finding("wrong", second.label, seen, "Pass the option on, or report one variant")
 
 
 def _differing(first: AuditedRun, second: AuditedRun) -> list[str]:
-    """`method (layer-wise, global)` for each option that is not the same."""
+    """`method (layer-wise, global)` for each option that differs."""
     own, other = _options(first), _options(second)
     return [
         f"{key} ({own.get(key, 'none')}, {other.get(key, 'none')})"
@@ -35,7 +35,7 @@ def _differing(first: AuditedRun, second: AuditedRun) -> list[str]:
 
 
 def _options(run: AuditedRun) -> dict[str, Any]:
-    """Of its last pruning and its last training. Not the ratio: 0.30 and 0.301 may well be equal."""
+    """Options of its last pruning and training, without the ratio: 0.30 and 0.301 may have the same effect."""
     chosen: dict[str, Any] = {}
     if run.pruning:
         chosen |= {"method": run.pruning[-1].method, **run.pruning[-1].options}

@@ -1,4 +1,4 @@
-"""A network is said to fit into a memory that is smaller than its file.
+"""A network is claimed to fit into a memory that is smaller than its file.
 
 The UltraLight study's "below 1 MB, so it fits into SRAM": 0.41 MB of float32 against the 264 KiB of an RP2040. Right:
 bytes of the INT8 file and of the largest activations, against the device's memory.

@@ -18,6 +18,6 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         pruned = row.pruned
         if pruned and pruned.removes and pruned.removes != _REMOVES[pruned.scheme]:
-            seen = f"its pruning is called {pruned.scheme} and is said to remove {pruned.removes}"
+            seen = f"its pruning is called {pruned.scheme} but is said to remove {pruned.removes}"
             remedy = "Name the scheme by what it removes, and give the shapes before and after"
             yield Finding("wrong", table.where(row), seen, remedy)

@@ -1,7 +1,7 @@
 """The epoch whose weights are kept was chosen on the test split.
 
 The approximate-compression study saves its best test epoch: the accuracy is the best of 30 tries. Right: choose on a
-validation split that was cut from the training split.
+validation split taken from the training split.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 
-_REMEDY = "Choose on a validation split that was cut from the training split"
+_REMEDY = "Choose on a validation split taken from the training split"
 
 
 def find(evidence: AuditEvidence) -> Iterator[Finding]:

@@ -33,8 +33,8 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
 def _stated(table: PublishedTable) -> Iterator[Finding]:
     once = [row.label for row in table.rows if row.runs == 1 and "accuracy" in row.values]
     if len(once) > 1:
-        yield Finding("doubtful", table.title, f"{len(once)} accuracies are compared that are of one run each", _REMEDY)
+        yield Finding("doubtful", table.title, f"{len(once)} accuracies from one run each are compared", _REMEDY)
     for row in table.rows:
         if row.runs and row.runs > 1 and len(set(row.seeds)) == 1:
-            seen = f"{row.runs} runs are called independent and have one seed ({row.seeds[0]})"
+            seen = f"{row.runs} runs are called independent but have the same seed ({row.seeds[0]})"
             yield Finding("wrong", table.where(row), seen, _REMEDY)

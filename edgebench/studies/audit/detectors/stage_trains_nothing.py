@@ -1,8 +1,8 @@
-"""A stage of training that is said to train more, and trains what the one before did.
+"""A training stage that is claimed to train more but trains the same as the previous one.
 
-The lightweight-CNN study "unfreezes all" with a list that was made while everything was frozen: 330,506 parameters
-train before and after, of 334,706. Right: each stage prints what it trains. In checkpoints it shows as weights that did
-not move.
+The lightweight-CNN study "unfreezes all" with a list created while everything was frozen: 330,506 parameters
+train before and after, of 334,706. Right: each stage prints what it trains. Checkpoints show it as weights that did not
+move.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
         training = child.about.training[-1] if child.about.training else None
         parent = known.get(training.parent or "") if training else None
         if training and parent and training.epochs and (still := _unmoved(child, parent, training)):
-            seen = f"after {training.epochs} epochs, {still} have the bits of '{evidence.name(parent)}'"
+            seen = f"after {training.epochs} epochs, {still} are bit-identical to those of '{evidence.name(parent)}'"
             yield Finding("wrong", evidence.name(child), seen, _REMEDY)
 
 
@@ -47,7 +47,7 @@ def _stages(table: PublishedTable, row: PublishedRow) -> Iterator[Finding]:
 
 
 def _unmoved(child: Checkpoint, parent: Checkpoint, training: Training) -> str:
-    """What did not move, in words; "" if everything did that was to."""
+    """What did not move, in words; "" if everything that should move did."""
     before, after = parent.tensors(), child.tensors()
     trained = [name for name in after if not name.endswith(_BUFFERS) and _is_trained(name, training)]
     still = [name for name in trained if name in before and before[name].equal(after[name])]
@@ -59,6 +59,6 @@ def _unmoved(child: Checkpoint, parent: Checkpoint, training: Training) -> str:
 
 
 def _is_trained(name: str, training: Training) -> bool:
-    """By the recipe: without stages everything is, else what a stage's patterns name."""
+    """Whether the recipe trains it: without stages everything, else what the stages' patterns name."""
     stages = training.recipe.get("stages") or []
     return not stages or any(fnmatch(name, pattern) for stage in stages for pattern in stage["train"])

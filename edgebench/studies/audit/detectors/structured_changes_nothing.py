@@ -1,7 +1,7 @@
-"""Pruning that is called structured, and leaves parameters and MACs as they were.
+"""Pruning that is called structured but leaves parameters and MACs unchanged.
 
 The UltraLight study's "30 % structured": 2,236,106 and 11,175,370 parameters are the dense networks'; channels were
-masked at most. Right: parameters, MACs and shapes before and after, and an error where they are the same.
+at most masked. Right: parameters, MACs and shapes before and after, and an error if they are equal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""An accuracy on images that were trained on, or of which nobody says which images they are.
+"""An accuracy on training images, or on images that are not stated.
 
-The CIFAR-100 profile study's 52.5 % can only be training accuracy, its 99.8 % nearly certainly are. Right: top-1 on the
+The CIFAR-100 profile study's 52.5 % can only be training accuracy, its 99.8 % almost certainly is. Right: top-1 on the
 official test split, and the training accuracy beside it.
 """
 
@@ -12,7 +12,7 @@ from edgebench.studies.audit.evidence import AuditedRun, AuditEvidence
 from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.published import PublishedRow
 
-# An accuracy that is given to a tenth of a point, of another run with the same recipe.
+# For an accuracy printed to a tenth of a point, from another run of the same recipe.
 TOLERANCE = 0.01
 _REMEDY = "Give top-1 on the official test split, and the training accuracy beside it"
 
@@ -27,14 +27,14 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for table, row in evidence.rows():
         accuracy = row.values.get("accuracy")
         if accuracy and row.accuracy_split == "train":
-            yield Finding("wrong", table.where(row), f"{accuracy.plain:.1%} are of training images", _REMEDY)
+            yield Finding("wrong", table.where(row), f"{accuracy.plain:.1%} is on training images", _REMEDY)
         elif accuracy and not row.accuracy_split:
-            seen = f"{accuracy.plain:.1%}, and no word of which images{_ours(row, evidence.variants)}"
+            seen = f"{accuracy.plain:.1%}, on images that are not stated{_ours(row, evidence.variants)}"
             yield Finding("doubtful", table.where(row), seen, _REMEDY)
 
 
 def _ours(row: PublishedRow, runs: tuple[AuditedRun, ...]) -> str:
-    """Where a training of our own comes to that figure on training images, and not on test images."""
+    """A training of ours that reaches this figure on training images but not on test images."""
     accuracy = row.values["accuracy"].plain
     for run in runs:
         train = run.last_training.train if run.last_training else None
@@ -42,5 +42,5 @@ def _ours(row: PublishedRow, runs: tuple[AuditedRun, ...]) -> str:
         if not train or (run.model, run.dataset) != (row.model, row.dataset):
             continue
         if abs(train.accuracy - accuracy) < TOLERANCE < abs(test.accuracy - accuracy):
-            return f"; '{run.label}' has {train.accuracy:.1%} of training and {test.accuracy:.1%} of test images"
+            return f"; '{run.label}' has {train.accuracy:.1%} on training and {test.accuracy:.1%} on test images"
     return ""

@@ -1,7 +1,7 @@
-"""Variants are compared at one nominal percentage and keep different numbers of weights.
+"""Variants are compared at one nominal percentage but keep different numbers of weights.
 
 The PLOS study's layer-wise 50 % removes 128 of the small MLP's weights and "global" 50 % removes 6,480. Right: compare
-at equal numbers of weights that are not zero.
+at equal numbers of non-zero weights.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from edgebench.studies.audit.family import same_network
 from edgebench.studies.audit.finding import Finding
 
 TOLERANCE = 0.01
-_REMEDY = "Compare variants that keep equally many weights"
+_REMEDY = "Compare variants that keep the same number of weights"
 
 
 def find(evidence: AuditEvidence) -> Iterator[Finding]:
     for first, second in _unequal(evidence.variants):
         seen = (
-            f"both are called {first.step.ratio:.0%}, and it keeps {first.kept:,} weights, '{second.run.label}' "
+            f"both are called {first.step.ratio:.0%}, but it keeps {first.kept:,} weights, '{second.run.label}' "
             f"{second.kept:,}: {_removed(first, second)}"
         )
         yield Finding("wrong", first.run.label, seen, _REMEDY)
@@ -30,12 +30,12 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
         kept = {row.label: row.values["nonzero"].plain for row in rows if "nonzero" in row.values}
         if statement.relation == "equal" and kept and _differ(min(kept.values()), max(kept.values())):
             shown = ", ".join(f"'{label}' {count:,.0f}" for label, count in kept.items())
-            yield Finding("wrong", table.title, f"'{statement.says}', but weights that are not zero: {shown}", _REMEDY)
+            yield Finding("wrong", table.title, f"'{statement.says}', but the non-zero weights are {shown}", _REMEDY)
 
 
 @dataclass(frozen=True)
 class _Budget:
-    """A run with its last pruning, and the weights that this kept. A ratio of channels is another thing."""
+    """A run with its last pruning, and the weights it kept. Ratios of channels are not comparable."""
 
     run: AuditedRun
     step: PruningStep

@@ -1,6 +1,6 @@
-"""Rows are compared that differ in more than what the comparison is about.
+"""A comparison of rows that differ in more than the compared property.
 
-The CIFAR-100 profile study compares a network pretrained on ImageNet at 224x224 with one from nothing at 32x32; the
+The CIFAR-100 profile study compares a network pretrained on ImageNet at 224x224 with one from scratch at 32x32; the
 approximate-compression study compares a pickled module with a state_dict. Right: the same resolution, start, device and
 kind of file on both sides.
 """
@@ -15,7 +15,7 @@ from edgebench.studies.audit.evidence import AuditEvidence
 from edgebench.studies.audit.finding import Finding
 from edgebench.studies.audit.published import PublishedRow
 
-# Quantity -> the conditions that change it, beside those that change everything.
+# Quantity -> conditions that affect it, besides those that affect everything.
 _CONDITIONS = {"file": ("file_holds",), "latency": ("device",), "time": ("device",), "energy": ("device",)}
 _REMEDY = "Change one thing at a time"
 
@@ -26,13 +26,13 @@ def find(evidence: AuditEvidence) -> Iterator[Finding]:
             if statement.relation in ("lower", "higher", "equal", "increasing"):
                 unlike = _differing(table.spoken_of(statement), _CONDITIONS.get(statement.quantity, ()))
                 if unlike:
-                    seen = f"'{statement.says}' compares rows that are unlike in {'; '.join(unlike)}"
+                    seen = f"'{statement.says}' compares rows that differ in {'; '.join(unlike)}"
                     yield Finding("wrong", table.title, seen, _REMEDY)
     for table, statement, (of, *others) in evidence.statements("latency"):
         for own, base in (pair for to in others for pair in evidence.measured(of, to)):
             differing = compare.compare([base, own]).rows[1].differences
             if differing:
-                seen = f"'{statement.says}' compares records that are unlike in {'; '.join(differing)}"
+                seen = f"'{statement.says}' compares records that differ in {'; '.join(differing)}"
                 yield Finding("wrong", table.title, seen, _REMEDY)
 
 
