@@ -1,4 +1,4 @@
-"""Which record the others are compared with: never one that is invalid."""
+"""The record that the others are compared with: never an invalid one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgebench.schema.record import MeasuredTarget, Record
 
 
 class Baseline:
-    """The record that others are compared with, and each emulated target's own. None if all of them are invalid."""
+    """The record that others are compared with, and each emulated target's own baseline. None if all are invalid."""
 
     def __init__(self, found: Sequence[RecordStatistics], chosen: Record | None) -> None:
         self._found = found
@@ -18,7 +18,7 @@ class Baseline:
         self._own: dict[MeasuredTarget, Record | None] = {}
 
     def counterpart(self, record: Record) -> Record | None:
-        """The baseline that this record may be compared with: of an emulated target, the same artifact there."""
+        """The baseline for this record; on an emulated target, the same artifact there."""
         chosen = self._chosen
         if chosen is None or record.target == chosen.target:
             return chosen
@@ -35,9 +35,8 @@ class Baseline:
 
 
 def choose(found: Sequence[RecordStatistics], labels: Sequence[str], name: str | None) -> Baseline:
-    """name: of an artifact, target/artifact, or with its label; by default the first that may be, of a real device.
-
-    Raises UserError for one of which all records are invalid, and UnknownName.
+    """name: an artifact, target/artifact, or one with its label; default: the first candidate on a real device. Raises
+    UserError if all records of that name are invalid, and UnknownName.
     """
     able = [one.record for one in found if one.may_be_baseline]
     if name is None:
@@ -51,7 +50,7 @@ def choose(found: Sequence[RecordStatistics], labels: Sequence[str], name: str |
         reasons = [reason.seen for reason in named[0].verdict.reasons if reason.level == "invalid"]
         raise UserError(
             f"--baseline {name}",
-            f"nothing can be compared with it, because {reasons[0] if reasons else 'it has no rounds'}",
+            f"it cannot serve as a baseline: {reasons[0] if reasons else 'it has no rounds'}",
             "Name another artifact, or leave --baseline out",
         )
     return Baseline(found, chosen)

@@ -1,7 +1,7 @@
-"""What two jobs of one and the same file differ by on a target: learnt from jobs that are there, never assumed small.
+"""By how much two jobs of the same file differ on a target: learnt from existing jobs, never assumed to be small.
 
-A job's rounds say how well its own median is known. They cannot say where the next job's median will lie: another
-process, another hour, other neighbours. 37 of 55 pairs of jobs of one identical file had intervals that kept apart.
+A job's rounds show how well its own median is known, but not where the next job's median will lie: in another process,
+at another time, beside other programs. 37 of 55 pairs of jobs of one identical file had disjoint intervals.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from edgebench.analysis import warm_values
 from edgebench.schema.record import Record
 
 JOBS_MIN = 3
-# Jobs that were broken off, or ended after a few rounds, differ for other reasons.
+# Jobs that were interrupted, or ended after a few rounds, differ for other reasons.
 _ENDED = ("complete", "budget")
 _ROUNDS_MIN = 6
-# Where no jobs show a target's spread: twice the most that two jobs of one file have differed by on a real device (91
-# and 115 us within an hour; docs/truth.md).
+# If no jobs show a target's spread: twice the largest difference seen between two jobs of one file on a real device
+# (91 and 115 us within an hour; docs/truth.md).
 UNKNOWN = 0.5
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """Standard deviation of the logarithm of p50 from job to job, over so many jobs less one for each file."""
+    """Standard deviation of the logarithm of p50 between jobs. freedom: number of jobs minus number of files."""
 
     log: float
     freedom: int
@@ -35,7 +35,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the two targets of a ratio (one and the same as a rule). None: `UNKNOWN` is allowed for."""
+    """For the two targets of a ratio, usually the same one. None: `UNKNOWN` is assumed."""
 
     own: Deviation | None
     base: Deviation | None
@@ -47,18 +47,18 @@ class Spread:
 
     @property
     def log_half_width(self) -> float:
-        """Half of the 95 % interval for the difference of two jobs' logarithms of p50 (Student's t)."""
+        """Half of the 95 % interval of the difference of two jobs' logarithms of p50 (Student's t)."""
         if self.own is None or self.base is None:
             return math.log1p(UNKNOWN)
         return series.t95(min(self.own.freedom, self.base.freedom)) * math.hypot(self.own.log, self.base.log)
 
     @property
     def least(self) -> float:
-        """The smallest difference that two jobs can show, as a fraction."""
+        """The smallest difference that two jobs can resolve, as a fraction."""
         return math.expm1(self.log_half_width)
 
     def widened(self, centre: float, interval: tuple[float, float]) -> tuple[float, float]:
-        """An interval of logarithms that the rounds give, with what jobs differ by in it."""
+        """The rounds' interval of logarithms, widened by the difference between jobs."""
         half = self.log_half_width
         return centre - math.hypot(centre - interval[0], half), centre + math.hypot(interval[1] - centre, half)
 
@@ -72,7 +72,7 @@ def spread(record: Record, baseline: Record, known: Mapping[str, Deviation]) -> 
 
 
 def deviations(records: Iterable[Record]) -> dict[str, Deviation]:
-    """By target, of every target on which a file was measured in `JOBS_MIN` jobs or more.
+    """By target, for every target on which some file was measured in at least `JOBS_MIN` jobs.
 
     A job that measured the file twice (selftest) counts once.
     """
@@ -90,7 +90,7 @@ def deviations(records: Iterable[Record]) -> dict[str, Deviation]:
 
 
 def _setting(record: Record) -> tuple[object, ...]:
-    """What has to be equal for two jobs to have measured the same."""
+    """What must be equal if two jobs measured the same thing."""
     runtime = record.runtime
     fed = tuple(one.shape for one in record.fed)
     return (

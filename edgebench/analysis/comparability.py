@@ -1,4 +1,4 @@
-"""What two records have to have in common to be compared fairly, and do not."""
+"""Conditions that must be equal for a fair comparison of two records, but are not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from edgebench.schema.record import Record
 
 
 def differences(record: Record, baseline: Record) -> tuple[str, ...]:
-    """Conditions that a fair comparison holds equal and that are not equal here."""
+    """The conditions that differ, in words."""
     conditions: dict[str, tuple[object, object]] = {
         "runs": (_place(record), _place(baseline)),
         "threads": (_threads(record), _threads(baseline)),
@@ -33,7 +33,7 @@ def differences(record: Record, baseline: Record) -> tuple[str, ...]:
 
 
 def _threads(record: Record) -> int:
-    """As it ran where that is known, else as it was asked for."""
+    """As it ran if that is known, else as requested."""
     return record.runtime.threads or record.target.threads
 
 
@@ -44,7 +44,7 @@ def _place(record: Record) -> str:
 
 
 def _unlike_inputs(record: Record, baseline: Record) -> tuple[str, ...]:
-    """Of one image: other sizes than the baseline's, in whatever layout; and how many of them at once."""
+    """Input sizes of one image that differ from the baseline's, in any layout, or another number of images at once."""
     if not record.fed or not baseline.fed:
         known = record.batch or baseline.batch
         return (f"inputs: {fed(record) or 'unknown'}, baseline {fed(baseline) or 'unknown'}",) if known else ()
@@ -53,11 +53,11 @@ def _unlike_inputs(record: Record, baseline: Record) -> tuple[str, ...]:
 
 
 def sizes(record: Record) -> list[list[int]]:
-    """Of the inputs of one image, each in ascending order: NCHW and NHWC are the same."""
+    """Dimensions of the inputs of one image, each in ascending order, so that NCHW and NHWC are equal."""
     first = 0 if record.batch is None else 1
     return sorted(sorted(one.shape[first:]) for one in record.fed)
 
 
 def fed(record: Record) -> str:
-    """`4x1x28x28`: the shapes of the inputs as they were fed; empty where they are unknown."""
+    """`4x1x28x28`: the shapes of the inputs as they were fed; empty if unknown."""
     return ", ".join("x".join(map(str, one.shape)) or "scalar" for one in record.fed)

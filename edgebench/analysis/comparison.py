@@ -1,4 +1,4 @@
-"""Comparison: what `compare` makes of records, and the reports show."""
+"""Comparison: the result of `compare`, shown by the reports."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edgebench.schema.estimate import Estimate
 class ComparisonRow(RecordStatistics):
     """One artifact on one target, compared with the baseline.
 
-    label: what tells it from other records of this artifact and target; empty where there are none. ratio: median
-    latency over the baseline's; `no_ratio` says why there is none. differences: conditions that are not the baseline's.
-    energy: for each meter and scope; `no_energy` says of every other meter why there is none. energy_ratios: net joules
-    over the baseline's, for each of `energy`, or why there is no ratio; never across scopes. intensity_g_per_kwh,
-    intensity_source: of the electricity, where it is known, and who says so.
+    label: distinguishes it from other records of this artifact and target; empty if there are none. ratio: median
+    latency over the baseline's, else `no_ratio` gives the reason. differences: conditions that differ from the
+    baseline's. energy: for each meter and scope; `no_energy` gives the reason for every other meter. energy_ratios: net
+    joules over the baseline's, for each of `energy`, or the reason why not; never across scopes. intensity_g_per_kwh,
+    intensity_source: of the electricity, if known, and where the figure comes from.
     """
 
     label: str
@@ -38,17 +38,17 @@ class ComparisonRow(RecordStatistics):
 
     @property
     def name(self) -> str:
-        """The artifact's, with the label where there are several records of it."""
+        """The artifact's name, with the label if it has several records."""
         return f"{self.record.artifact.name} ({self.label})" if self.label else self.record.artifact.name
 
     @property
     def outcome(self) -> RatioOutcome | None:
-        """What the ratio says; None for the baseline, and without a ratio."""
+        """The ratio's outcome; None for the baseline, and without a ratio."""
         return None if self.is_baseline or self.ratio is None else self.ratio.outcome
 
     @cached_property
     def fed(self) -> str:
-        """The shapes of the inputs as they were fed, `4x1x28x28`; empty where they are unknown."""
+        """The shapes of the inputs as they were fed, `4x1x28x28`; empty if unknown."""
         return comparability.fed(self.record)
 
     @cached_property
@@ -62,7 +62,7 @@ class ComparisonRow(RecordStatistics):
 
 @dataclass(frozen=True)
 class Comparison:
-    """intensity_g_per_kwh: of the electricity, as the user gives it; None if it is not asked for."""
+    """intensity_g_per_kwh: of the electricity, from the user; None if not given."""
 
     rows: tuple[ComparisonRow, ...]
     outputs: tuple[same_outputs.OutputsMatch, ...]

@@ -1,4 +1,4 @@
-"""What tells records of one artifact and target apart: their dates, or the folders that they came from."""
+"""Labels that distinguish records of the same artifact and target: dates, or the folders they came from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TO_MINUTES_SECONDS_ALL = (5, 8, None)
 
 
 def of(records: Sequence[Record]) -> list[str]:
-    """For each record the shortest label that no other of its artifact and target has; empty where it needs none."""
+    """For each record the shortest label that is unique for its artifact and target; empty if it needs none."""
     alike: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, record in enumerate(records):
         alike[record.artifact.name, record.target.name].append(number)
@@ -25,7 +25,7 @@ def of(records: Sequence[Record]) -> list[str]:
 
 
 def _distinct(records: Sequence[Record]) -> list[str]:
-    """The shortest kind of label of which each record has one of its own."""
+    """The shortest kind of label that is unique for each record."""
     kinds = [found for found in _kinds(records) if all(found) and len(set(found)) == len(records)]
     numbered = [f"#{number}" for number in range(1, len(records) + 1)]
     return min(kinds, key=lambda found: max(map(len, found)), default=numbered)
@@ -51,7 +51,7 @@ def _moment(record: Record) -> tuple[str, str]:
 
 
 def _folder(record: Record) -> tuple[str, ...]:
-    """Of its results, without its target's own."""
+    """The results folder, without the target's own."""
     if record.path is None:
         return ()
     folder = record.path.parent

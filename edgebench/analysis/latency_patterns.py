@@ -1,6 +1,6 @@
-"""How latencies behaved over a record's rounds: two levels, standing still, late, losing speed. Pure functions.
+"""Patterns of the latency over a record's rounds: two levels, pauses, missed deadlines, slowdown. Pure functions.
 
-The verdict says what of it makes a record untrustworthy; reports show the rest.
+The verdict says which of them make a record untrustworthy; reports show the rest.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from edgebench.analysis import stats
 from edgebench.schema.record import Record, Round
 
-# Two levels: this far apart, each with so many of the values, and so few of them in the middle half between both.
+# Two levels: at least this far apart, each with at least this share of the values, and at most this share in between.
 APART = 0.10
 SHARE = 0.15
 IN_BETWEEN = 0.05
-# Rounds that two levels can be told from.
+# With fewer rounds two levels cannot be recognised.
 ROUNDS_MIN = 6
 THROTTLED_BITS = 0b1110
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Medians of the lower and of the higher of two levels, in ns, and the share of the values that are high."""
+    """Medians of the lower and the higher of two levels, in ns, and the share of values on the higher one."""
 
     low_ns: float
     high_ns: float
@@ -33,10 +33,10 @@ class Levels:
 
 
 def two_levels(rounds: Sequence[Round]) -> Levels | None:
-    """Whether latencies have two levels with nothing between them: two clocks, or two kinds of cores.
+    """Two levels of the latency with nothing in between, as from two clocks or kinds of cores; None if there is one.
 
-    The cut is where both sides are tightest (Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9, 1979), on
-    logarithms. A single level, cut in two, has a quarter of its values or more in the middle half between the medians.
+    The cut makes both sides tightest (Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9, 1979), on logarithms.
+    A single level, cut in two, has at least a quarter of its values in the middle half between the medians.
     """
     if len(rounds) < ROUNDS_MIN:
         return None
@@ -54,20 +54,20 @@ def two_levels(rounds: Sequence[Round]) -> Levels | None:
 
 
 def stood_still(rounds: Sequence[Round]) -> float:
-    """Share of the rounds' time that belongs to no inference, as a fraction; 0 where it is not known, or has a pace."""
+    """Share of the rounds' time outside inferences, as a fraction; 0 if unknown, or if the plan has a pace."""
     timed = [round_ for round_ in rounds if round_.duration_ns is not None and round_.missed is None]
     whole_ns = sum(round_.duration_ns or 0 for round_ in timed)
     return 1 - sum(sum(round_.values_ns) for round_ in timed) / whole_ns if whole_ns else 0.0
 
 
 def missed(rounds: Sequence[Round]) -> tuple[int, int]:
-    """Of a plan with a pace: inferences that were not done when the next was due, and all of them."""
+    """For a plan with a pace: inferences not finished when the next was due, and all inferences."""
     paced = [round_ for round_ in rounds if round_.missed is not None]
     return sum(round_.missed or 0 for round_ in paced), sum(round_.inferences for round_ in paced)
 
 
 def lowered_clock(rounds: Sequence[Round], below: float) -> tuple[list[int], int] | None:
-    """Clocks of the rounds that were below so much of the highest of all, in Hz, and that; None if it was not seen."""
+    """Clocks of rounds below this share of the highest clock, and the highest, in Hz; None if no clock was seen."""
     clocks = [round_.clock_hz for round_ in rounds if round_.clock_hz is not None]
     if not clocks:
         return None
@@ -76,20 +76,20 @@ def lowered_clock(rounds: Sequence[Round], below: float) -> tuple[list[int], int
 
 @dataclass(frozen=True)
 class Sustained:
-    """What is left of a speed after minutes without a rest.
+    """The speed over minutes without a rest.
 
-    p50_ns: of every minute, from the first inference on. throttled_after_s: None if the device never said so; tells:
-    whether it is one that would. slowed_after_s: from when on it stayed slower than in the first minute by a tenth.
+    p50_ns: of every minute, from the first inference on. throttled_after_s: None if the device never reported it;
+    reports_throttling: whether it can. slowed_after_s: when it became slower than the first minute by a tenth for good.
     """
 
     p50_ns: tuple[float, ...]
     throttled_after_s: float | None
-    tells: bool
+    reports_throttling: bool
     slowed_after_s: float | None
 
     @property
     def slowdown(self) -> float:
-        """The last minute's median latency over the first one's."""
+        """The last minute's median latency over the first minute's."""
         return self.p50_ns[-1] / self.p50_ns[0]
 
 
@@ -98,7 +98,7 @@ SLOWED = 1.1
 
 
 def sustained(record: Record) -> Sustained | None:
-    """Latency over time of a record whose plan looks for it. Warm-up counts as time: it heats the device as well."""
+    """Latency over time, for a plan that looks for it. Warm-up counts as time, because it heats the device."""
     rounds = record.rounds
     if not record.plan.sustained or not rounds:
         return None
@@ -117,6 +117,6 @@ def sustained(record: Record) -> Sustained | None:
     return Sustained(
         p50_ns,
         throttled_after_s=throttled[0] if throttled else None,
-        tells=any(round_.throttled is not None for round_ in rounds),
+        reports_throttling=any(round_.throttled is not None for round_ in rounds),
         slowed_after_s=ends_s[slow_from] if slow_from < len(rounds) else None,
     )

@@ -1,13 +1,13 @@
-"""Percentiles that lie far out: of each round where rounds hold enough values, else of all values at once.
+"""High percentiles: of each round if rounds hold enough values, else of all values pooled.
 
-Pooled values have an interval that respects rounds: order statistics (Woodruff, Journal of the American Statistical
-Association 47, 1952) as far apart as for as many independent values as the values beyond the percentile are worth, by
-how unevenly they fall into the rounds (the design effect of Kish, Survey Sampling, 1965), and Student's t for the few
-rounds that tell it. Where so few values have no such order statistic there is no interval.
+The interval for pooled values respects rounds: it lies between two order statistics (Woodruff, Journal of the American
+Statistical Association 47, 1952), as for the effective number of independent values. That number follows from how
+unevenly the values beyond the percentile fall into the rounds (the design effect of Kish, Survey Sampling, 1965), with
+Student's t for the number of rounds. If it is too small for such order statistics, there is no interval.
 
-Chosen by coverage (benchmarks/percentiles.py; docs/truth.md): resampling whole rounds gives an interval that holds the
-truth in 56 to 94 %, and taking values as independent one that does in 18 to 81 % where they resemble one another; this
-one does in 89 to 99 %, or is hardly ever given.
+Chosen by coverage (benchmarks/percentiles.py; docs/truth.md): an interval from resampling whole rounds contains the
+truth in 56 to 94 % of cases; one that takes correlated values as independent, in 18 to 81 %; this one, in 89 to 99 %,
+or it is hardly ever given.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Interval = tuple[float, float]
 
 # A quantile q needs this many values beyond it to mean anything (10 x 0.1 is less than 1 in binary).
 _TAIL_VALUES = 1 - 1e-9
-# So few rounds do not show that some are slow as a whole.
+# Fewer rounds do not show that some are slow as a whole.
 _ROUNDS_MIN = 30
 _Z95 = 1.959964
 _OUTSIDE = 0.025
@@ -49,7 +49,7 @@ def _holds_enough(count: int, q: float) -> bool:
 
 
 def pooled(rounds: Sequence[Round], q: float) -> tuple[float, Interval | None]:
-    """Quantile q of all values in ns, and its 95 % interval; of at least one round."""
+    """Quantile q of all values in ns, and its 95 % interval; needs at least one round."""
     found = warm_values.of(rounds)
     ranked = found.pooled_ns
     value = float(np.quantile(ranked, q))
@@ -62,9 +62,9 @@ def pooled(rounds: Sequence[Round], q: float) -> tuple[float, Interval | None]:
 
 
 def _worth(beyond: Sequence[int], counts: Sequence[int], q: float) -> int:
-    """How many independent values would say as much; 0 with too few rounds.
+    """The effective number of independent values; 0 with too few rounds.
 
-    beyond: of `counts` values in each round, those beyond the quantile.
+    beyond: the number of values beyond the quantile in each round, which has `counts` values.
     """
     rounds, count = len(counts), sum(counts)
     if rounds < _ROUNDS_MIN:
@@ -76,8 +76,8 @@ def _worth(beyond: Sequence[int], counts: Sequence[int], q: float) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _ranks(count: int, q: float) -> Interval | None:
-    """Shares of so many independent values that lie below the lower and above the upper end of the 95 % interval for
-    quantile q; None if they are too few for one of the two.
+    """For `count` independent values, the shares that lie below the lower and above the upper end of the 95 % interval
+    of quantile q; None if there are too few for either end.
     """
     if count < 1:
         return None

@@ -1,7 +1,7 @@
-"""Ratios of two measurements, their 95 % intervals, and what follows: different, equivalent, or not resolved.
+"""Ratios of two measurements, their 95 % intervals and outcomes: different, equivalent, or not resolved.
 
-Inside one job rounds are paired. Between two jobs more differs than rounds can show (where memory came to lie, the
-clock, the neighbours on a shared host): the interval of such a ratio is widened by what jobs differ by on the target
+Inside one job rounds are paired. Between two jobs more differs than rounds can show (memory placement, the clock, other
+programs on a shared host): the interval of such a ratio is widened by the usual difference between jobs on the target
 (edgebench/analysis/between_jobs.py).
 """
 
@@ -19,10 +19,10 @@ from edgebench.analysis import warm_values
 from edgebench.analysis.between_jobs import Spread
 from edgebench.schema.record import Record
 
-# Whoever reads "same" is told that it means: within this of 1.
+# "same" means within this of 1, and reports say so.
 EQUIVALENCE_MARGIN = 0.03
 
-# Of a comparison. different: the interval excludes 1. equivalent: it holds 1 and lies within EQUIVALENCE_MARGIN of it.
+# different: the interval excludes 1. equivalent: it contains 1 and lies within EQUIVALENCE_MARGIN of it.
 RatioOutcome = Literal["different", "equivalent", "not resolved"]
 
 _Z95 = 1.959964
@@ -32,8 +32,8 @@ _Z95 = 1.959964
 class Ratio:
     """A ratio with its 95 % interval (None: too few rounds). paired: round by round, in one job.
 
-    per_image: of the time of one image, as the two were fed with different numbers of images at once.
-    spread: what two jobs differ by, which is part of the interval; None inside one job.
+    per_image: a ratio of times per image, because the two take different numbers of images at once. spread: the
+    difference between two jobs, which the interval includes; None inside one job.
     """
 
     value: float
@@ -45,7 +45,7 @@ class Ratio:
 
     @property
     def differs(self) -> bool | None:
-        """Whether the interval leaves 1 out; None if there is none."""
+        """Whether the interval excludes 1; None without an interval."""
         if self.low is None or self.high is None:
             return None
         return self.low > 1 or self.high < 1
@@ -63,7 +63,7 @@ class Ratio:
 def from_logs(
     centre: float, interval: tuple[float, float] | None, *, paired: bool, spread: Spread | None = None
 ) -> Ratio:
-    """Of logarithms. spread: what two jobs differ by, which the interval does not hold yet."""
+    """From logarithms. spread: the difference between two jobs, not yet included in the interval."""
     if interval and spread:
         interval = spread.widened(centre, interval)
     low, high = (math.exp(end) for end in interval) if interval else (None, None)
@@ -71,12 +71,12 @@ def from_logs(
 
 
 def latency_ratio(record: Record, baseline: Record, spread: Spread | None = None) -> Ratio | None:
-    """Median latency of an inference of `record` over that of `baseline`, of one image where both numbers are known
-    and differ. None without rounds, or where `batches_unlike` says why.
+    """Median latency of `record` over that of `baseline`: of an inference, or of one image if both are known to take
+    different numbers. None without rounds, or if `batches_unlike` gives a reason.
 
     In one job the rounds are paired: what slowed one round slowed both, and the ratio is the median of the rounds'
     ratios. Otherwise it is the shift of Hodges and Lehmann (1963) between the logarithms of the round medians.
-    spread: what two jobs differ by; without it the interval is that of the rounds alone.
+    spread: the difference between two jobs; without it the interval covers the rounds alone.
     """
     if not record.rounds or not baseline.rounds or batches_unlike(record, baseline):
         return None
@@ -94,17 +94,17 @@ def _latency_ratio(record: Record, baseline: Record, spread: Spread | None) -> R
 
 
 def batches_unlike(record: Record, baseline: Record) -> str:
-    """Why figures of one inference of the two do not compare: one takes several images, of the other it is unknown."""
+    """Why inferences of the two are not comparable: one takes several images, the other an unknown number."""
     own, base = record.batch or None, baseline.batch or None
     known = own or base
     if (own is None) is (base is None) or known == 1:
         return ""
     here, there = ("here", "by the baseline") if own else ("by the baseline", "here")
-    return f"{known} images an inference {here}, and it is not known how many {there}"
+    return f"{known} images per inference {here}, an unknown number {there}"
 
 
 def of_images(found: Ratio, record: Record, baseline: Record) -> Ratio:
-    """A ratio of inferences as one of images, where the two are known to take different numbers of them at once."""
+    """Converts a ratio of inferences to one of images, if the two are known to take different numbers at once."""
     own, base = record.batch, baseline.batch
     if not own or not base or own == base:
         return found
@@ -121,7 +121,7 @@ def shift_of(left: Sequence[float], right: Sequence[float]) -> tuple[float, tupl
     """The median of all pairwise differences, and the interval that inverts the rank-sum test of Mann and Whitney.
 
     Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 4.3, large samples; None below 6 values a side.
-    Wider, as the interval of a median is, where rounds resemble the rounds before them.
+    Wider if rounds resemble the rounds before them, as for the interval of a median.
     """
     differences = np.sort(np.subtract.outer(left, right), axis=None)
     shift = float(np.median(differences))

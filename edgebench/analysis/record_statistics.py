@@ -1,4 +1,4 @@
-"""What a record says by itself, before it is compared with another: everything that its raw values are needed for."""
+"""Statistics of a single record, before any comparison: everything that needs its raw values."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from edgebench.analysis.verdict import Verdict
 from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
 
-# Where a curve of latencies is drawn: evenly, and closer in the tail.
+# The points of a latency curve: evenly spaced, and denser in the tail.
 SHARES = tuple(np.unique(np.concatenate([np.linspace(0.001, 0.99, 200), np.linspace(0.99, 0.999, 20)])).tolist())
 
 
 @dataclass(frozen=True)
 class RecordStatistics:
-    """An estimate is None where nothing was measured.
+    """An estimate is None if nothing was measured.
 
-    p50_ns: the median of the rounds' means where rounds are means (record.means_only). no_quantiles: why p90 or p99 is
-    missing where there are values. curve_ns: the latencies at SHARES; empty without single values.
+    p50_ns: the median of the rounds' means if rounds are means (record.means_only). no_quantiles: why p90 or p99 is
+    missing although there are values. curve_ns: the latencies at SHARES; empty without single values.
     """
 
     record: Record

@@ -1,4 +1,4 @@
-"""Whether one and the same file answers the same on several targets, bit by bit."""
+"""Whether the same file gives bit-identical answers on several targets."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A latency is the median over rounds of each round's own quantile, with the distribution-free interval of that median
 (device_agents/python/series.py: median_interval). Values inside a round are correlated, so their number says nothing
-about how well the quantile is known; and a round that something slowed as a whole does not move it. Percentiles that
-lie further out than the values of a round are those of all values (edgebench/analysis/percentiles.py).
+about how well the quantile is known; and a single round that was slowed as a whole does not move it. Percentiles too
+high for the values of a round are computed from all values (edgebench/analysis/percentiles.py).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def round_quantiles_ns(rounds: Sequence[Round], q: float) -> list[float]:
 
 
 def outline_ns(rounds: Sequence[Round]) -> np.ndarray:
-    """Latencies of one inference without the cold starts, ascending; thinned where there are many. Float [values]."""
+    """Latencies of one inference without the cold starts, ascending; thinned if there are many. Float [values]."""
     return warm_values.of(rounds).outline_ns
 
 
 def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
-    """Quantile q of the latency in ns; None where there are too few values for it (`percentiles.why_none`)."""
+    """Quantile q of the latency in ns; None if there are too few values for it (`percentiles.why_none`)."""
     if not rounds:
         return None
     if q == 0.5 or percentiles.rounds_hold_enough(rounds, q):
@@ -49,13 +49,13 @@ def latency_ns(rounds: Sequence[Round], q: float) -> Estimate | None:
 
 
 def values_count(rounds: Sequence[Round]) -> int:
-    """How many values there are; a round that is one mean counts by its inferences."""
+    """The number of values; a round that is a single mean counts its inferences."""
     counts = warm_values.of(rounds).counts
     return sum(count if len(one.values_ns) > 1 else one.block for one, count in zip(rounds, counts, strict=True))
 
 
 def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
-    """Whether the plan's stop rule was met; the agent stops by the same one."""
+    """Whether the plan's stop rule is met; the agent uses the same rule."""
     medians = round_quantiles_ns(rounds, 0.5)
     values = values_count(rounds)
     seconds = sum(round_.duration_ns or sum(round_.values_ns) for round_ in rounds) / 1e9
@@ -63,7 +63,7 @@ def is_enough(rounds: Sequence[Round], plan: Plan) -> bool:
 
 
 def throughput_hz(rounds: Sequence[Round]) -> float | None:
-    """Inferences per second of busy time, one after the other (single-stream)."""
+    """Inferences per second of busy time, run one after the other (single-stream)."""
     if not rounds:
         return None
     found = warm_values.of(rounds)
@@ -81,7 +81,7 @@ class Windows:
 
 
 def windows(rounds: Sequence[Round]) -> Windows:
-    """Of at least one round."""
+    """Needs at least one round."""
     seconds = [(round_.duration_ns or sum(round_.values_ns)) / 1e9 for round_ in rounds]
     rates_hz = [round_.inferences / long for round_, long in zip(rounds, seconds, strict=True)]
     least = min(round_.inferences for round_ in rounds)
@@ -89,13 +89,13 @@ def windows(rounds: Sequence[Round]) -> Windows:
 
 
 def mean(values: Sequence[float]) -> Estimate:
-    """With Student's t-interval, from two values on; they are independent of one another (windows, seeds)."""
+    """With Student's t-interval if there are two or more values, which are independent (windows, seeds)."""
     centre, half = statistics.mean(values), series.mean_half_width(values)
     return Estimate(centre) if half is None else Estimate(centre, centre - half, centre + half)
 
 
 def proportion_difference(first: float, second: float, first_count: int, second_count: int) -> Estimate:
-    """First - second of two observed shares, with Newcombe's interval (1998, method 10) for independent samples."""
+    """Two observed shares, first - second, with Newcombe's interval (1998, method 10) for independent samples."""
     (low1, high1) = wilson_interval(first * first_count, first_count)
     (low2, high2) = wilson_interval(second * second_count, second_count)
     difference = first - second
@@ -105,7 +105,7 @@ def proportion_difference(first: float, second: float, first_count: int, second_
 
 
 def wilson_interval(successes: float, count: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927), as fractions; of nothing, anything."""
+    """95 % interval of a proportion (Wilson 1927), as fractions; 0 to 1 without observations."""
     if not count:
         return 0.0, 1.0
     z = _Z95
@@ -116,29 +116,29 @@ def wilson_interval(successes: float, count: int) -> tuple[float, float]:
 
 
 def _right(answers: Answers) -> np.ndarray:
-    """For each image whether it was told; bool [images]."""
-    told, labels = (
+    """For each image whether the answer is right; bool [images]."""
+    answered, labels = (
         np.frombuffer(base64.b64decode(text), "<u2") for text in (answers.classes_base64, answers.labels_base64)
     )
-    right: np.ndarray = told == labels
+    right: np.ndarray = answered == labels
     return right
 
 
 def accuracy(answers: Answers) -> Estimate:
-    """Share of the test images that the device told, with Wilson's interval."""
+    """Share of the test images that the device got right, with Wilson's interval."""
     right = _right(answers)
     return Estimate(float(right.mean()), *wilson_interval(int(right.sum()), len(right)))
 
 
 def accuracy_difference(answers: Answers, baseline: Answers) -> Estimate | None:
-    """Accuracy less the baseline's, image by image; None if they were not asked about the same images."""
+    """Accuracy minus the baseline's, image by image; None if they did not classify the same images."""
     if (answers.dataset, answers.labels_base64) != (baseline.dataset, baseline.labels_base64):
         return None
     return paired_difference(_right(answers), _right(baseline))
 
 
 def paired_difference(own: np.ndarray, base: np.ndarray) -> Estimate:
-    """Share of the images that `own` tells less that of `base`. own, base: bool [images], of the same images.
+    """Difference of the shares of right answers, own - base. own, base: bool [images], of the same images.
 
     Interval: Agresti and Min (Statistics in Medicine 24, 2005), for matched pairs.
     """

@@ -1,6 +1,6 @@
-"""The values of rounds as arrays, without the cold starts: computed once for a record, however often it is asked for.
+"""The values of rounds as arrays, without the cold starts; cached, because they are needed often.
 
-The same numbers as the device decides by (device_agents/python/series.py, which has no numpy).
+The same numbers as those the device decides by (device_agents/python/series.py, which has no numpy).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 
 from edgebench.schema.record import Round
 
-# Everything that is asked of a record is asked in a row, and of its baseline in between.
+# All questions about a record come in a row, with some about its baseline in between.
 _KEPT = 4
 _UPPER_QUARTILE = 0.75
-# Values that show the shape of a distribution.
+# So many values show the shape of a distribution.
 _OUTLINE = 20_000
 _MEDIAN = "median_ns"
 
 
 class WarmValues:
-    """Latencies of one inference in float ns, of at least one round each.
+    """Latencies of one inference in float ns.
 
-    With a pace (`missed` is counted) every inference begins cold: all of them count.
+    With a pace (`missed` is counted) every inference starts cold, so all of them count.
     """
 
     def __init__(self, rounds: Sequence[Round]) -> None:
@@ -47,7 +47,7 @@ class WarmValues:
 
     @cached_property
     def outline_ns(self) -> np.ndarray:
-        """The same, thinned to `_OUTLINE` values or so: of each round every n-th in ascending order. Float [values]."""
+        """The same, thinned to about `_OUTLINE` values: every n-th of each round in ascending order. Float [values]."""
         return self._merged(max(1, sum(self.counts) // _OUTLINE))
 
     def _merged(self, step: int) -> np.ndarray:
@@ -56,12 +56,12 @@ class WarmValues:
             for ranked, block in zip(self._ranked, self._blocks, strict=True)
         ]
         merged = np.concatenate(thinned or [np.empty(0)])
-        merged.sort(kind="stable")  # it merges what is in order already
+        merged.sort(kind="stable")  # fast for what is already in order
         return merged
 
     @cached_property
     def medians_ns(self) -> list[float]:
-        """Remembered by the rounds: they are asked for again long after the values were."""
+        """Cached in the rounds, because they are needed again long after the values."""
         medians = [_median(ranked) / block for ranked, block in zip(self._ranked, self._blocks, strict=True)]
         for round_, median in zip(self._rounds, medians, strict=True):
             round_.__dict__[_MEDIAN] = median
@@ -83,7 +83,7 @@ class WarmValues:
 
 
 def of(rounds: Sequence[Round]) -> WarmValues:
-    """A record's rounds never change: those of the last few records are kept."""
+    """Cached for the last few records, whose rounds never change."""
     return _of_same(_Same(rounds)) if isinstance(rounds, tuple) else WarmValues(rounds)
 
 
@@ -93,7 +93,7 @@ def medians_ns(rounds: Sequence[Round]) -> list[float]:
 
 
 class _Same:
-    """Equal to nothing but itself: comparing rounds value by value would take as long as reading them."""
+    """Equal only to itself: comparing rounds value by value would take as long as reading them."""
 
     def __init__(self, rounds: tuple[Round, ...]) -> None:
         self.rounds = rounds
@@ -131,7 +131,7 @@ def _median(ranked: np.ndarray) -> float:
 
 
 def _quantile(ranked: np.ndarray, q: float) -> float:
-    """Linear between two values, as `numpy.quantile`, which takes longer to begin than this takes."""
+    """Linear between two values, like `numpy.quantile`, whose overhead is larger than this."""
     place = q * (len(ranked) - 1)
     below = int(place)
     above = min(below + 1, len(ranked) - 1)

@@ -128,7 +128,7 @@ def test_a_record_that_answered_wrongly_is_invalid_and_has_no_rank() -> None:
 
 @pytest.mark.parametrize("record", [WRONG, failed("broken-onnx-fp32")], ids=["wrong", "failed"])
 def test_an_invalid_record_is_no_baseline_even_if_it_is_named(record: Record) -> None:
-    with pytest.raises(UserError, match="nothing can be compared with it, because .*Name another artifact"):
+    with pytest.raises(UserError, match="it cannot serve as a baseline: .*Name another artifact"):
         rows(record, make_record(FP32), baseline=record.artifact.name)
 
 

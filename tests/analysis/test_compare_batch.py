@@ -52,9 +52,9 @@ def test_equal_batches_are_compared_as_they_are() -> None:
 @pytest.mark.parametrize("pair", [(UNKNOWN, FOUR), (FOUR, UNKNOWN)])
 def test_there_is_no_ratio_where_one_batch_is_unknown_and_the_other_is_not_one(pair: tuple[Record, Record]) -> None:
     _, row = rows(*pair)
-    assert row.ratio is None and row.no_ratio.startswith("4 images an inference")
+    assert row.ratio is None and row.no_ratio.startswith("4 images per inference")
     assert all(isinstance(one, str) for one in row.energy_ratios)
-    assert "no ratio: 4 images an inference" in markdown.render(compare.compare(pair))
+    assert "no ratio: 4 images per inference" in markdown.render(compare.compare(pair))
 
 
 def test_records_of_before_are_compared_as_before() -> None:

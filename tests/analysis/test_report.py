@@ -82,8 +82,8 @@ def test_every_reason_and_difference_is_said_with_its_rows() -> None:
     shown = " ".join(on_terminal(COMPARISON).split())
     assert "(3) invalid: failed in check: SIGFPE during 'load'" in shown
     assert "(2) suspect: other programs kept 0.80 processors busy" in shown
-    assert "(2) note: not like the baseline: governor: ondemand, baseline performance" in shown
-    assert "(1) note: not like the baseline: threads: 4, baseline 1" in shown
+    assert "(2) note: differs from the baseline: governor: ondemand, baseline performance" in shown
+    assert "(1) note: differs from the baseline: threads: 4, baseline 1" in shown
     assert "pi-emulated is emulated" in shown and "EMULATED" in shown
     assert "outputs on pi are bit-identical to desk" in shown
 

@@ -92,7 +92,7 @@ def test_a_spent_budget_is_suspect_with_what_was_reached_and_what_was_asked() ->
     record = make_record(outcome=Outcome("budget", reason="..."), rounds=make_rounds(medians))
     reason = only_reason(verdict.judge(record))
     # of eight values the smallest and the largest
-    assert (reason.level, reason.seen) == ("suspect", "p50 is known to -4.0% / +4.0%, asked for +/-3.0%")
+    assert (reason.level, reason.seen) == ("suspect", "p50 is known to -4.0% / +4.0%, the plan requires +/-3.0%")
 
 
 def test_a_spent_budget_whose_interval_is_narrow_in_the_end_says_why_that_is_too_little() -> None:
@@ -110,7 +110,7 @@ def test_a_spent_budget_whose_interval_is_narrow_in_the_end_says_why_that_is_too
 
 def test_a_spent_budget_with_too_few_rounds_says_so() -> None:
     record = make_record(outcome=Outcome("budget", reason="..."), rounds=make_rounds([50_000.0, 50_100.0]))
-    assert only_reason(verdict.judge(record)).seen == "2 rounds give p50 no interval, asked for +/-3.0%"
+    assert only_reason(verdict.judge(record)).seen == "2 rounds give p50 no interval, the plan requires +/-3.0%"
 
 
 def test_unchecked_answers_are_suspect() -> None:
@@ -334,7 +334,7 @@ def test_standing_still_is_said_and_reading_a_clock_is_not() -> None:
     steady = [50_000] * 10
     assert seen(make_record(rounds=spread(steady, duration_ns=510_000))) == []
     assert seen(make_record(rounds=spread(steady, duration_ns=1_000_000))) == [
-        "for 50% of its time it stood still between inferences"
+        "for 50% of the time it paused between inferences"
     ]
 
 
@@ -347,7 +347,7 @@ def test_more_than_one_late_inference_in_a_hundred_is_said(missed: int, is_said:
     rounds = spread([50_000] * 20, duration_ns=10**9, missed=0)
     late = (msgspec.structs.replace(rounds[0], missed=missed), *rounds[1:])
     said = seen(make_record(rounds=late))
-    assert said == ([f"{missed} of 160 inferences were not done when the next was due, at 0 a second"] * is_said)
+    assert said == ([f"{missed} of 160 inferences were not finished when the next was due, at 0 per second"] * is_said)
 
 
 def test_windows_are_checked_one_by_one() -> None:
@@ -364,7 +364,7 @@ def test_windows_are_checked_one_by_one() -> None:
 
 def test_too_few_values_are_said_with_their_number() -> None:
     few = make_rounds([50_000.0 * factor for factor in STEADY], values=4)
-    assert "32 values, the plan asks for 50" in seen(make_record(rounds=few))
+    assert "32 values, the plan requires 50" in seen(make_record(rounds=few))
 
 
 def with_clocks(*clocks_hz: int | None) -> Record:

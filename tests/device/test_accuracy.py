@@ -76,7 +76,7 @@ def test_the_whole_test_set_is_answered_by_the_file_that_is_timed(tmp_path: Path
     assert (found.low, found.high) == pytest.approx(stats.wilson_interval(1080, 1200))
     text = markdown.render(compare.compare([one]))
     assert "| 90.00% (88.2-91.6) |" in text
-    assert "right there on 90.00% of the 1200 test images of dots (88.17% to 91.57%), on the host on 90.00%" in text
+    assert "accuracy on the device 90.00% on 1200 test images of dots (88.17% to 91.57%), on the host 90.00%" in text
 
 
 def test_files_of_one_job_are_compared_image_by_image(tmp_path: Path, tiny_plan: Plan) -> None:
@@ -128,9 +128,7 @@ def test_a_job_that_an_earlier_deploy_left_behind_brings_its_accuracy(
 
 def test_answers_that_are_not_those_of_the_host_are_suspect(tmp_path: Path, tiny_plan: Plan) -> None:
     (one,) = score(tmp_path, dotted(tmp_path / "b", host_accuracy=0.95), tiny_plan)
-    assert "it is right on 90.00% of the test images here, on the host on 95.00%" in [
-        reason.seen for reason in verdict.judge(one).reasons
-    ]
+    assert "accuracy on the device 90.00%, on the host 95.00%" in [reason.seen for reason in verdict.judge(one).reasons]
 
 
 def test_what_does_not_take_the_images_fails_with_its_times_kept(tmp_path: Path, tiny_plan: Plan) -> None:

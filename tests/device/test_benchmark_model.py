@@ -102,7 +102,7 @@ def test_what_it_says_is_never_shown_as_a_native_latency(
     assert stats.values_count(own.rounds) == 80 * len(own.rounds)
     text = markdown.render(compared)
     assert "here (benchmark_model, means)" in text and "p50 is the median of its rounds' means" in text
-    assert "was timed by benchmark_model, which the user brought" in html.render(compared)
+    assert "was timed by benchmark_model, supplied by the user" in html.render(compared)
     assert ",benchmark-model," in csv.render(compared)
 
 

@@ -168,8 +168,8 @@ def test_joules_that_are_known_badly_are_shown_with_their_interval_and_suspect()
     assert "30.0 mJ (17.0-43.0) net" in markdown.render(compare.compare([record]))
     assert doubts_of(active_w=STEADY_W) == []
     assert doubts_of(active_w=spread_w) == [
-        "net joules are known to ±43.3% after 4 windows, asked for ±2.0%; the device's own energy differed by 16.3% "
-        "from window to window"
+        "net joules are known to ±43.3% after 4 windows, the plan requires ±2.0%; "
+        "the device's own energy differed by 16.3% from window to window"
     ]
 
 
@@ -179,14 +179,14 @@ def test_gross_joules_are_known_better_than_the_net_ones_that_are_shown() -> Non
     found = per_inference(make_reading(active_w=steady_w, idle_w=4.5))
     assert found.gross_j.half_width is not None and found.gross_j.half_width < 0.02 * found.gross_j.value
     (said,) = doubts_of(active_w=steady_w, idle_w=4.5)
-    assert said.startswith("net joules are known to ±8.8% after 5 windows, asked for ±2.0%")
+    assert said.startswith("net joules are known to ±8.8% after 5 windows, the plan requires ±2.0%")
 
 
 def test_the_cause_of_a_wide_interval_is_named() -> None:
     reading = make_reading(active_w=STEADY_W)
     by_meter = doubts_of(active_w=STEADY_W, windows=left_open(reading, u_j=2.0))
     assert by_meter == [
-        "net joules are known to ±5.8% after 5 windows, asked for ±2.0%; that is what the meter leaves open"
+        "net joules are known to ±5.8% after 5 windows, the plan requires ±2.0%; the meter does not resolve it better"
     ]
     moving = doubts_of(0.001, active_w=STEADY_W, idle_w=(2.0, 2.05, 1.95, 2.0, 2.05, 1.95))
     assert moving[0].endswith("the idle power moved from window to window")
@@ -236,7 +236,7 @@ def test_the_carbon_of_an_inference_is_said_where_an_intensity_is_known() -> Non
     asked = markdown.render(compare.compare([record], intensity_g_per_kwh=380.95))
     for source in ("rapl cpu_package (measured)", "codecarbon ram (modelled)"):
         assert (
-            f"net-onnx-fp32 on board: 5.29 µg of CO2e an inference, gross joules of {source} at 380.95 g/kWh (given by"
+            f"net-onnx-fp32 on board: 5.29 µg of CO2e per inference, gross joules of {source} at 380.95 g/kWh (given by"
             in asked
         )
     assert "net, 5.29 µg CO2e (rapl cpu_package, measured)" in asked

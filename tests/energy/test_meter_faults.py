@@ -71,14 +71,14 @@ def test_windows_of_a_meter_that_does_not_measure_are_refused_with_the_cure(
 
 SEEN = [
     # kind, faults, what is said of the windows that are kept
-    ("um25c", Faults(late_s=3.0), "s late, and were moved by that"),
-    ("csv-average", Faults(late_s=2.0), "s late, and were moved by that"),
-    ("tc66c", Faults(late_s=2.0), "s late, and were moved by that"),
-    ("um25c", Faults(garbled=0.05), "of what the meter said was garbled and left out"),
-    ("um34c", Faults(garbled=0.01), "of what the meter said was garbled and left out"),
-    ("csv-average", Faults(garbled=0.005), "of what the meter said was garbled and left out"),
-    ("tc66c", Faults(garbled=0.0005), "of what the meter said was garbled and left out"),
-    ("fnb58", Faults(garbled=0.0005), "of what the meter said was garbled and left out"),
+    ("um25c", Faults(late_s=3.0), "s late and were shifted accordingly"),
+    ("csv-average", Faults(late_s=2.0), "s late and were shifted accordingly"),
+    ("tc66c", Faults(late_s=2.0), "s late and were shifted accordingly"),
+    ("um25c", Faults(garbled=0.05), "of the meter's values were garbled and left out"),
+    ("um34c", Faults(garbled=0.01), "of the meter's values were garbled and left out"),
+    ("csv-average", Faults(garbled=0.005), "of the meter's values were garbled and left out"),
+    ("tc66c", Faults(garbled=0.0005), "of the meter's values were garbled and left out"),
+    ("fnb58", Faults(garbled=0.0005), "of the meter's values were garbled and left out"),
     ("csv-serial", Faults(silent_s=(MIDWAY_S, MIDWAY_S + 3)), "the meter was silent for"),
 ]
 

@@ -99,7 +99,7 @@ def test_a_device_that_tells_no_throttling_is_known_by_its_speed() -> None:
             for number, factor in enumerate(factor for factor in minutes for _ in range(3))
         )
         found = latency_patterns.sustained(msgspec.structs.replace(make_record(rounds=rounds), plan=MINUTES))
-        assert found is not None and not found.tells and found.throttled_after_s is None
+        assert found is not None and not found.reports_throttling and found.throttled_after_s is None
         return found
 
     assert over_time(1, 1, 1.3, 1.3).slowed_after_s == pytest.approx(120, abs=0.1)
@@ -148,7 +148,7 @@ def test_a_rate_that_the_device_cannot_keep_is_said(tmp_path: Path) -> None:
     assert one.rounds and all(round_.missed == round_.inferences for round_ in one.rounds)
     (reason,) = verdict.judge(one).reasons
     whole = sum(round_.inferences for round_ in one.rounds)
-    assert reason.seen == f"{whole} of {whole} inferences were not done when the next was due, at 5 a second"
+    assert reason.seen == f"{whole} of {whole} inferences were not finished when the next was due, at 5 per second"
     assert "duty:2.5" in reason.remedy
 
 

@@ -43,10 +43,10 @@ PUBLISHED = {
     ("ultralight", "green-score"): ("1.6 %/mg",),
     ("ultralight", "ram-claim"): ("0.41 MB are 1.5x the 264 KiB; as INT8 it would be about 0.10 MB",),
     ("ultralight", "network-as-described"): ("no BatchNorm2d and no AdaptiveAvgPool2d",),
-    ("ultralight", "train-accuracy-as-test"): ("65.9%, and no word of which images",),
+    ("ultralight", "train-accuracy-as-test"): ("65.9%, on images that are not stated",),
     ("ultralight", "single-seed"): ("6 accuracies", "one run each"),
     ("plos-mlp", "latency-within-noise"): ("'-33 % inference time'", "0.99% of the weights", "dense kernels"),
-    ("plos-mlp", "sparsity-far-from-nominal"): ("called 50%, and 0.99%",),
+    ("plos-mlp", "sparsity-far-from-nominal"): ("called 50%, but 0.99%",),
     ("plos-mlp", "unequal-budgets"): ("'S_50_L_PT' 12,832, 'S_50_G_PT' 6,480",),
     ("plos-mlp", "global-but-uniform"): ("'global' zeroed 50.0% of each of 3 layers",),
     ("plos-mlp", "energy-of-another-device"): ("that of gpu, and it ran on cpu",),
@@ -68,7 +68,7 @@ PUBLISHED = {
     ("approx-compression", "accuracy-claim"): ("'pruned 50' has 81.61% and 'pruned 30' 82.50%",),
     ("approx-compression", "selected-on-test"): ("best of 30 epochs",),
     ("approx-compression", "latency-within-noise"): ("-2.1% and +1.5% in 2 runs of one script: both signs",),
-    ("approx-compression", "sparsity-far-from-nominal"): ("called 50%, and 1.21%",),
+    ("approx-compression", "sparsity-far-from-nominal"): ("called 50%, but 1.21%",),
     ("approx-compression", "unlike-conditions"): ("file holds (pickled module, state_dict)",),
     ("approx-compression", "file-not-smaller"): ("42.7288 MB are not less than the 42.7314 MB",),
     ("approx-compression", "megabytes-mixed"): ("printed as MB, 42.7309 of 'ResNet18 C10 base' is MiB",),
@@ -84,7 +84,7 @@ PUBLISHED = {
     ("light-cnn", "claim-without-measurement"): (
         "on cpu, not on cuda",
         "no ece",
-        "no row 'Residual + SE without MixUp'",
+        "row 'Residual + SE without MixUp' does not exist",
     ),
 }
 

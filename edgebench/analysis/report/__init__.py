@@ -1,4 +1,4 @@
-"""A comparison in the forms that people read. One file each; the file's name is the option of `edgebench compare`.
+"""Report formats for a comparison, one file each; the file's name is the option of `edgebench compare`.
 
 render(comparison) -> str     the whole file's text
 """

@@ -1,6 +1,6 @@
-"""The charts of a comparison, as Vega-Lite specifications that carry their data.
+"""The charts of a comparison, as Vega-Lite specifications that include their data.
 
-Emulated and real times are never in one chart; invalid records are in none.
+Emulated and real times never share a chart; invalid records appear in none.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.record_statistics import SHARES
 from edgebench.analysis.report._style import COLOURS, LABELS, LEGEND, sized
 
-# Of all curves together: more would make a page of many records large and slow.
+# For all curves together: more would make a page of many records large and slow.
 _POINTS = 12_000
 _CURVE_POINTS_MIN = 12
 _ROWS = alt.NamedData(name="rows")
 
 Data = list[dict[str, Any]]
-# A chart without its data, and these: altair would look at every number of them, for minutes.
+# Data is added to the finished chart: altair would inspect every number, which takes minutes.
 Drawn = tuple[Any, Data]
 
 
@@ -32,7 +32,7 @@ def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
     for emulated in (False, True):
         rows = [row for row in comparison.rows if _is_drawn(row) and row.record.target.emulated == emulated]
         if rows:
-            found += _of_times(rows, " (emulated clock, no device's times)" if emulated else "")
+            found += _of_times(rows, " (emulated clock, not a device's times)" if emulated else "")
         if not emulated and any(row.record.artifact.parity for row in rows):
             found.append(("Accuracy against latency", _TRADE_TEXT, _trade(rows)))
     if comparison.rows:
@@ -62,7 +62,7 @@ def _with_data(chart: Any, data: Data) -> dict[str, Any]:
 
 
 _LATENCY_TEXT = "Bar: p50 with its 95 % interval. Tick marks: p90 and p99. Invalid records are left out."
-_CURVE_TEXT = "Share of inferences that took at most so long; steep is steady. Log scale."
+_CURVE_TEXT = "Share of inferences that took at most this long; a steep curve is steady. Log scale."
 _TIME_TEXT = "Median of every two seconds of work without a rest, from the first inference on."
 _TRADE_TEXT = (
     "Top-1 accuracy with its 95 % interval (Wilson) against p50. Up and left is better; area is the file's size."
@@ -181,7 +181,7 @@ def _trade(rows: Sequence[ComparisonRow]) -> Drawn:
 
 
 def _sizes(rows: Sequence[ComparisonRow]) -> Drawn:
-    """Of every file once, however often it was measured; other files of the same name are told apart as rows are."""
+    """Every file once, however often it was measured; files of the same name are distinguished like rows."""
     files: dict[tuple[str, str], ComparisonRow] = {}
     for row in rows:
         files.setdefault((row.record.artifact.name, row.record.artifact.sha256), row)

@@ -36,16 +36,16 @@ def _joined(*parts: str | int | None) -> str:
 
 
 def _threads(record: Record) -> str:
-    """As asked and as seen."""
+    """As requested and as seen."""
     runtime = record.runtime
     if runtime.threads is None:
         return str(record.target.threads)
     cpus = ", ".join(map(str, runtime.cpus))
-    return f"{record.target.threads} asked for, {runtime.threads} started, on processors {cpus}"
+    return f"{record.target.threads} requested, {runtime.threads} started, on processors {cpus}"
 
 
 def _clock(record: Record) -> str | None:
-    """At the start, and which ones it had while latencies were measured: of the busiest group of processors."""
+    """The clock at the start, and the clocks while latencies were measured, for the busiest group of processors."""
     facts, load = record.facts_before, record.load
     if not facts.clock_hz:
         return None
@@ -57,7 +57,7 @@ def _clock(record: Record) -> str | None:
 
 
 def _residency(times: dict[str, float]) -> tuple[float, str]:
-    """The mean clock, by which the busiest group is known, and the three that it had for longest."""
+    """The mean clock, which identifies the busiest group, and its three most frequent clocks."""
     whole = sum(times.values())
     mean_hz = sum(int(hz) * seconds for hz, seconds in times.items()) / whole
     longest = sorted(times.items(), key=lambda one: -one[1])[:3]
@@ -73,7 +73,7 @@ def _power(facts: Facts) -> str | None:
 
 
 def _cooling(record: Record) -> str | None:
-    """The measured way back to where the device began."""
+    """The measured cooling back to the initial condition."""
     cooling = record.cooling
     if cooling is None or cooling.limit_c is None:
         return None

@@ -26,12 +26,12 @@ def _time_unit(ns: float) -> tuple[float, str]:
 
 
 def estimate(ns: Estimate | None) -> str:
-    """`56.8 µs (38.4-59.5)`: both ends, as an interval need not lie evenly around its value."""
+    """`56.8 µs (38.4-59.5)`: both ends, because an interval may be asymmetric."""
     return " ".join(filter(None, estimate_parts(ns)))
 
 
 def estimate_parts(ns: Estimate | None) -> tuple[str, str]:
-    """`56.8 µs` and `(38.4-59.5)`; the second is empty where there is no interval."""
+    """`56.8 µs` and `(38.4-59.5)`; the second is empty without an interval."""
     return (NOTHING, "") if ns is None else _parts(ns, *_time_unit(ns.value))
 
 
@@ -45,7 +45,7 @@ def _parts(found: Estimate, divisor: float, unit: str) -> tuple[str, str]:
 
 
 def _decimals(value: float, low: float, high: float) -> int:
-    """Three digits of the value, and up to two more where the interval is narrower than they show."""
+    """Three digits of the value, and up to two more if the interval is narrower than they show."""
     digits = _significant_decimals(value)
     half = (high - low) / 2
     return min(max(digits, _first_decimal(half)), digits + 2)
@@ -100,14 +100,14 @@ def energy(row: ComparisonRow) -> str:
 
 
 def _energy(one: EnergyPerInference, to_baseline: Ratio | str, intensity_g_per_kwh: float | None) -> str:
-    """Net joules where there are some, and what the gross ones emit. Why there is no ratio is said below the table."""
+    """Net joules if there are any, and emissions of the gross ones. Reasons for missing ratios follow the table."""
     kind, shown = "gross" if one.net_j is None else "net", one.shown_j
     figure = " ".join(filter(None, _parts(shown, *_joule_unit(shown.value))))
-    told = f", {' '.join(_ratio(to_baseline))}" if isinstance(to_baseline, Ratio) else ""
+    ratio_text = f", {' '.join(_ratio(to_baseline))}" if isinstance(to_baseline, Ratio) else ""
     emitted = ""
     if intensity_g_per_kwh is not None:
         emitted = f", {grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))} CO2e"
-    return f"{figure} {kind}{emitted} ({one.meter} {one.scope}, {one.provenance}){told}"
+    return f"{figure} {kind}{emitted} ({one.meter} {one.scope}, {one.provenance}){ratio_text}"
 
 
 def rate(per_second: float | None) -> str:
@@ -119,7 +119,7 @@ def ratio(row: ComparisonRow) -> str:
 
 
 def ratio_parts(row: ComparisonRow) -> list[str]:
-    """`0.41x`, `(0.40-0.42)`, and `per image` where it is: a line each where the column is narrow."""
+    """`0.41x`, `(0.40-0.42)`, and `per image` if it is; one line each in a narrow column."""
     if row.is_baseline:
         return ["baseline"]
     return [NOTHING] if row.ratio is None else _ratio(row.ratio)
@@ -131,7 +131,7 @@ def _ratio(value: Ratio) -> list[str]:
 
 
 def _of_outcome(value: Ratio) -> list[str]:
-    """Different, equivalent or not resolved; in the last case what the difference may be."""
+    """Different, equivalent or not resolved; in the last case with the possible range."""
     if value.low is None or value.high is None:
         return [f"{significant(value.value)}x", "(no interval)"]
     if value.outcome == "not resolved":
@@ -145,7 +145,7 @@ def _of_outcome(value: Ratio) -> list[str]:
 
 
 def _ratio_decimals(value: float, low: float, high: float) -> int:
-    """Two, of large ratios fewer; more where an end would read as 1 though it is not, or both ends as the same."""
+    """Two, fewer for large ratios; more if an end would wrongly read as 1, or both ends as equal."""
     nearest = min(abs(low - 1), abs(high - 1))
     width = _first_decimal((high - low) / 2)
     wanted = [_first_decimal(nearest), width if width <= 3 else 0, _first_decimal(low) + 1]
@@ -158,7 +158,7 @@ def _first_decimal(value: float) -> int:
 
 
 def accuracy(row: ComparisonRow) -> str:
-    """On the device if it was asked there, with its interval; else the file's on the host."""
+    """Measured on the device if requested, with its interval; else the file's on the host."""
     found = row.device_accuracy
     if found is not None and found.low is not None and found.high is not None:
         return f"{found.value:.2%} ({100 * found.low:.1f}-{100 * found.high:.1f})"

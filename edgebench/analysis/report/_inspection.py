@@ -18,13 +18,13 @@ from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.bundle import Parity
 from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators
 
-# More than any classifier has; who wants more wants a file.
+# More than any classifier has; for more there is --csv.
 MOST_ROWS = 400
 _WORDS = ("layer", "operator", "output", "held as", "runs as")
 
 
 def show(found: Inspection, console: Console) -> None:
-    """What the file is, what its bundle knows, operators, layers, memory, hints, and what to look out for."""
+    """The file, its bundle's information, operators, layers, memory, hints and warnings."""
     console.print(f"\n[bold]{escape(found.file)}[/bold]  {found.size_bytes:,} bytes ({_format.size(found.size_bytes)})")
     console.print(_pairs(_head(found)))
     if found.artifact:
@@ -48,7 +48,7 @@ def show(found: Inspection, console: Console) -> None:
 
 
 def layers_csv(found: Inspection) -> str:
-    """One line per layer; empty where something is not known."""
+    """One line per layer; empty if a value is unknown."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(Layer.__struct_fields__), lineterminator="\n")
     writer.writeheader()
@@ -58,9 +58,9 @@ def layers_csv(found: Inspection) -> str:
 
 
 def layer_name(layer: Layer, longest: int = 19) -> str:
-    """What tells it apart: `features.2/conv.0.0` of `/features/features.2/conv/conv.0/conv.0.0/Conv`.
+    """The distinctive part of its name: `features.2/conv.0.0` of `/features/features.2/conv/conv.0/conv.0.0/Conv`.
 
-    TFLite joins the paths of fused layers with semicolons, and numbers what they would share.
+    TFLite joins the paths of fused layers with semicolons, and numbers duplicates.
     """
     parts = [part for part in layer.name.split(";") if part and not part.isdecimal()]
     if ";" in layer.name:
@@ -76,7 +76,7 @@ def _head(found: Inspection) -> Iterator[tuple[str, str]]:
     network = found.network
     yield "sha256", found.sha256
     yield from network.facts.items()
-    yield "looked at by", found.runtime
+    yield "inspected by", found.runtime
     for ports, name in ((network.inputs, "input"), (network.outputs, "output")):
         for port in ports:
             yield name, _port(port)
@@ -100,7 +100,7 @@ def _provenance(found: Inspection) -> Iterator[tuple[str, str]]:
     if artifact.parity:
         yield from _parity(artifact.parity)
     else:
-        yield "accuracy", "not known: no data set was named when it was exported"
+        yield "accuracy", "unknown: it was exported without a data set"
     for name, note in artifact.notes.items():
         yield "note", f"{name}: {note}"
 
@@ -138,7 +138,7 @@ def _few(layers: Sequence[Layer], most: int = 6) -> str:
 
 
 def _work(layers: Sequence[Layer], *, compared: bool) -> Table:
-    """What each layer makes, of how many MACs, and how far off it is."""
+    """Each layer's output, MACs and error."""
     table = _table("", "layer", "operator", "output", "held as", "bytes", "MACs", *(["dB"] if compared else []))
     for layer in layers:
         error = [_format.NOTHING if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}"] if compared else []
@@ -162,7 +162,7 @@ def _output(layer: Layer) -> str:
 
 
 def _weights(found: Inspection, layers: Sequence[Layer]) -> Table:
-    """Of the layers that have any. One scale: per tensor; more: per channel or block."""
+    """Weights of the layers that have any. One scale: per tensor; more: per channel or block."""
     quantised = is_quantised(found.network)
     more = ["scales", "runs as"] if quantised else []
     table = _table("", "layer", "held as", "parameters", "bytes", "zeros", *more)
@@ -222,7 +222,7 @@ def _pairs(lines: Iterator[tuple[str, str]]) -> Table:
 
 
 def _table(*headings: str) -> Table:
-    """Too narrow a terminal shortens words, never numbers."""
+    """A narrow terminal shortens words, never numbers."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for heading in headings:
         words = heading in _WORDS

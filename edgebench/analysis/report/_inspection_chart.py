@@ -35,7 +35,7 @@ def _errors(layers: list[Layer]) -> Any:
     rows = [_row(layer) | {"sqnr_db": layer.sqnr_db, "runs as": layer.arithmetic} for layer in layers]
     return _bars(
         rows,
-        x=alt.X("sqnr_db:Q", title="SQNR against the fp32 file, dB (more is nearer)"),
+        x=alt.X("sqnr_db:Q", title="SQNR against the fp32 file, dB (higher is better)"),
         colour=alt.Color("runs as:N", scale=alt.Scale(range=COLOURS[2:]), legend=LEGEND),
     )
 

@@ -1,6 +1,6 @@
-"""An HTML file that needs nothing else: the chart library, the charts and the pictures are written into it.
+"""A self-contained HTML file: it includes the chart library, the charts and the pictures.
 
-So it opens without a network, and still does in ten years.
+It opens without a network, and still will in ten years.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TEMPLATES = Path(__file__).parent
 
 
 def render(template: Path, specs: Sequence[dict[str, Any]], **context: Any) -> str:
-    """A template that extends `page.html.jinja`. specs: of its charts; the n-th is drawn into the element `chartN`."""
+    """A template that extends `page.html.jinja`. specs: of its charts; the n-th goes into the element `chartN`."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -41,7 +41,7 @@ def render(template: Path, specs: Sequence[dict[str, Any]], **context: Any) -> s
 
 
 def _library() -> str:
-    """The chart library for a page. Bundling it takes more than a second and 100 MB, so it is kept."""
+    """The chart library for a page. Bundling it takes more than a second and 100 MB, so it is cached."""
     import vl_convert
 
     version = metadata.version("vl-convert-python")
@@ -49,12 +49,12 @@ def _library() -> str:
     with suppress(OSError, UnicodeDecodeError):
         return kept.read_text(encoding="utf-8")
     made: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    with suppress(UserError):  # a page is made without a cache as well
+    with suppress(UserError):  # a page can be made without a cache
         output.make_folder(kept.parent)
         output.write(kept, made)
     return made
 
 
 def _script_safe(spec: object) -> str:
-    """JSON that cannot end the script element it stands in; names in it come from files."""
+    """JSON that cannot close its script element: names in it come from files."""
     return json.dumps(spec).replace("<", "\\u003c")

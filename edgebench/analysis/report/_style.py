@@ -1,4 +1,4 @@
-"""How every chart looks. This imports altair, so it is imported by what draws only."""
+"""How every chart looks. This imports altair, so only code that draws imports it."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def sized(chart: Any, *, height: int, width: int = WIDTH) -> Any:
 
 
 def styled(chart: Any) -> Any:
-    """For the outermost chart; what it is put together from must not be styled."""
+    """For the outermost chart only; its parts must not be styled."""
     return chart.configure_view(strokeWidth=0).configure_axis(grid=True)

@@ -1,4 +1,4 @@
-"""What every report says in words."""
+"""Remarks and notes that all reports share."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from edgebench.schema.record import Record
 
 @dataclass(frozen=True)
 class Remark:
-    """Something said about rows: why they are not valid, or what differs from their baseline."""
+    """A remark about rows: why they are not valid, or how they differ from their baseline."""
 
     level: Literal["suspect", "invalid", "note"]
     text: str
     rows: str
-    """`(1)(3)-(8)`: the rows it is about, counted from 1; `all` if they are all."""
+    """`(1)(3)-(8)`: the rows it is about, counted from 1; `all` for all rows."""
 
 
 def remarks(rows: Sequence[ComparisonRow]) -> list[Remark]:
-    """What is said about any of the rows, each thing once; the worst first."""
+    """All remarks about rows, each once, the worst first."""
     said: dict[tuple[Literal["suspect", "invalid", "note"], str], list[int]] = {}
     for number, row in enumerate(rows, start=1):
         for reason in row.verdict.reasons:
@@ -42,7 +42,7 @@ def remarks(rows: Sequence[ComparisonRow]) -> list[Remark]:
 
 def _notes(row: ComparisonRow) -> Iterator[str]:
     for difference in row.differences:
-        yield f"not like the baseline: {difference}"
+        yield f"differs from the baseline: {difference}"
     yield from row.no_quantiles
     if row.no_ratio and row.verdict.level != "invalid":
         yield f"no ratio: {row.no_ratio}"
@@ -51,10 +51,10 @@ def _notes(row: ComparisonRow) -> Iterator[str]:
 
 
 def _of_two_jobs(spread: Spread) -> str:
-    """What the interval of a ratio between two jobs allows for."""
-    where = "of another job than its baseline" if spread.same_target else "on another target than its baseline"
+    """How the interval of a ratio between two jobs was widened."""
+    where = "from another job than its baseline" if spread.same_target else "on another target than its baseline"
     if spread.is_known:
-        return f"{where}: jobs of one file differ by up to {spread.least:.1%} there, which is in the interval"
+        return f"{where}: jobs of one file differ by up to {spread.least:.1%} there, which the interval includes"
     remedy = "Measure both in one job, or keep" if spread.same_target else "Keep"
     return (
         f"{where}, one job each: differences below {between_jobs.UNKNOWN:.0%} are not resolved. {remedy} three jobs or "
@@ -81,7 +81,7 @@ def _run(numbers: Sequence[int]) -> str:
 
 
 def mark(record: Record) -> str:
-    """Beside a target's name: what its times are, where they are not a device's own of its native runtime."""
+    """Beside a target's name: the kind of its times, unless they are a device's own in its native runtime."""
     marks = {
         "emulated": record.target.emulated,
         f"browser, {record.in_browser_by}": record.in_browser,
@@ -97,8 +97,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
     for name, target in targets.items():
         if target.emulated:
             yield (
-                f"{name} is emulated: its times count instructions of an emulator, are no device's times, and are "
-                "compared with nothing but its own."
+                f"{name} is emulated: its times count an emulator's instructions, are not a device's times, and are "
+                "compared only with its own."
             )
     yield from _of_outcomes(comparison.rows)
     if any(map(memory_parts, comparison.rows)):
@@ -109,12 +109,12 @@ def notes(comparison: Comparison) -> Iterator[str]:
     browsers = [row.record for row in comparison.rows if row.record.in_browser]
     for name, by in dict.fromkeys((record.target.name, record.in_browser_by) for record in browsers):
         yield (
-            f"{name} ran in a browser ({by}): other kernels than the native runtimes have; a ratio between the two "
+            f"{name} ran in a browser ({by}): its kernels differ from the native runtimes'; a ratio between the two "
             "compares ways to run a file, not devices or precisions."
         )
     for name in dict.fromkeys(row.record.target.name for row in comparison.rows if row.record.means_only):
         yield (
-            f"{name} was timed by benchmark_model, which the user brought: p50 is the median of its rounds' means, "
+            f"{name} was timed by benchmark_model, supplied by the user: p50 is the median of its rounds' means, "
             "there are no percentiles, and its answers were not checked."
         )
     yield from _energy(comparison)
@@ -128,19 +128,19 @@ def _of_outcomes(rows: Sequence[ComparisonRow]) -> Iterator[str]:
         yield f"same: the 95% interval of the ratio lies within {margin} of 1."
     if any(row.ratio and row.ratio.per_image for row in rows):
         yield (
-            "per image: a ratio of one image, as the two take different numbers of images an inference; times and "
-            "rates are of an inference."
+            "per image: a ratio of times per image, as the two take different numbers of images per inference; times "
+            "and rates are per inference."
         )
     if any(row.outcome == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
         yield (
-            f"not resolved: the 95% interval of the ratio holds 1 and reaches further than {margin} from it; measure "
-            "for longer, and in one job what is on one target."
+            f"not resolved: the 95% interval of the ratio contains 1 and reaches further than {margin} from it; "
+            "measure for longer, and files on one target in one job."
         )
 
 
 def shows_shapes(rows: Sequence[ComparisonRow]) -> bool:
-    """Whether the inputs as they were fed go beside the names: they differ, are not of one image, or no bundle says
-    what the file takes.
+    """Whether names need the shapes of the fed inputs: they differ, are not of one image, or no bundle says what the
+    file takes.
     """
     known = [row for row in rows if row.fed]
     return len({str(comparability.sizes(row.record)) for row in known}) > 1 or any(
@@ -149,7 +149,7 @@ def shows_shapes(rows: Sequence[ComparisonRow]) -> bool:
 
 
 def of_plan(record: Record) -> Iterator[str]:
-    """What a plan finds that the columns do not hold."""
+    """Findings of a plan that the columns do not show."""
     plan = record.plan
     if plan.window_s_min and record.rounds:
         found = stats.windows(record.rounds)
@@ -166,7 +166,7 @@ def of_plan(record: Record) -> Iterator[str]:
         )
     missed, whole = latency_patterns.missed(record.rounds)
     if plan.duty_hz and whole:
-        yield f"{plan.duty_hz:g} inferences a second, {missed} of {whole} not done when the next was due"
+        yield f"{plan.duty_hz:g} inferences a second, {missed} of {whole} not finished when the next was due"
 
 
 def _throttling(found: latency_patterns.Sustained) -> str:
@@ -174,11 +174,15 @@ def _throttling(found: latency_patterns.Sustained) -> str:
         return f"throttled after {found.throttled_after_s:.0f} s"
     if found.slowed_after_s is not None:
         return f"slower by a tenth or more from {found.slowed_after_s:.0f} s on"
-    return "never throttled" if found.tells else "never slower by a tenth; this device tells no throttling"
+    return (
+        "never throttled"
+        if found.reports_throttling
+        else "never slower by a tenth; this device does not report throttling"
+    )
 
 
 def _energy(comparison: Comparison) -> Iterator[str]:
-    """How exact the joules are, why there are no ratios of some, and for every source that says none, why."""
+    """How accurate the joules are, and why some energies or ratios are missing."""
     rows = comparison.rows
     yield from dict.fromkeys(_exactness(row, one) for row in rows for one in row.energy)
     yield from _carbon(rows)
@@ -190,27 +194,27 @@ def _energy(comparison: Comparison) -> Iterator[str]:
 
 
 def _carbon(rows: Sequence[ComparisonRow]) -> Iterator[str]:
-    """Of the gross joules, which are what is drawn from the grid."""
+    """Emissions of the gross joules, which are drawn from the grid."""
     for row in rows:
         if row.intensity_g_per_kwh is None:
             continue
         for one in row.energy:
             emitted = _format.grams(carbon.grams(one.gross_j.value, row.intensity_g_per_kwh))
             yield (
-                f"{row.name} on {row.record.target.name}: {emitted} of CO2e an inference, gross joules "
+                f"{row.name} on {row.record.target.name}: {emitted} of CO2e per inference, gross joules "
                 f"of {one.meter} {one.scope} ({one.provenance}) at {row.intensity_g_per_kwh:g} g/kWh "
-                f"({row.intensity_source}); the making of the device is not in it."
+                f"({row.intensity_source}); the device's manufacture is not included."
             )
 
 
 def _exactness(row: ComparisonRow, one: EnergyPerInference) -> str:
-    """What does not show in the interval between windows."""
+    """Uncertainty that the interval between windows does not show."""
     reading = next(read for read in row.record.energy if (read.meter, read.scope) == (one.meter, one.scope))
     source = f"{one.meter} {one.scope}"
     if one.provenance != "measured":
         return f"Energy of {source} is {one.provenance}: {reading.reason}."
     if one.u_systematic_j is None or one.net_j is None:
-        exact = "nobody states its accuracy, so its uncertainty is unknown"
+        exact = "its accuracy is not stated, so its uncertainty is unknown"
     else:
         source_of = reading.instrument.accuracy_source if reading.instrument else ""
         exact = f"the meter itself is within ±{2 * one.u_systematic_j / abs(one.net_j.value):.1%} ({source_of})"
@@ -220,15 +224,15 @@ def _exactness(row: ComparisonRow, one: EnergyPerInference) -> str:
 
 
 def _meanwhile(reading: EnergyReading) -> str:
-    """How the device was in the windows: `; 45 °C before and 52 °C after; lowest clock 1.50 GHz, median 1.80 GHz`."""
+    """The device in the windows: `; 45 °C before and 52 °C after; lowest clock 1.50 GHz, median 1.80 GHz`."""
     warm, clocks = reading.temperatures_c, reading.clocks_hz
-    told = []
+    parts = []
     if warm:
         most = f", at most {max(warm):.0f} °C" if max(warm) > max(warm[0], warm[-1]) else ""
-        told.append(f"{warm[0]:.0f} °C before and {warm[-1]:.0f} °C after{most}")
+        parts.append(f"{warm[0]:.0f} °C before and {warm[-1]:.0f} °C after{most}")
     if clocks:
-        told.append(f"lowest clock {min(clocks) / 1e9:.2f} GHz, median {statistics.median(clocks) / 1e9:.2f} GHz")
-    return "".join(f"; {part}" for part in told)
+        parts.append(f"lowest clock {min(clocks) / 1e9:.2f} GHz, median {statistics.median(clocks) / 1e9:.2f} GHz")
+    return "".join(f"; {part}" for part in parts)
 
 
 def outputs(match: OutputsMatch) -> str:
@@ -246,7 +250,7 @@ def memory(row: ComparisonRow) -> str:
 
 
 def memory_parts(row: ComparisonRow) -> str:
-    """`44+3.2+1.0`, in MB: the bare runtime, what loading added, what inferring added; empty if it is not known."""
+    """`44+3.2+1.0`, in MB: the bare runtime, what loading added, what inferring added; empty if unknown."""
     parts = row.record.memory.parts if row.record.memory else None
     if parts is None:
         return ""
@@ -254,7 +258,7 @@ def memory_parts(row: ComparisonRow) -> str:
 
 
 def gpu_memory(record: Record) -> str:
-    """What the GPU's driver and the runtime's allocator say; empty without a GPU."""
+    """Memory according to the GPU's driver and the runtime's allocator; empty without a GPU."""
     running = record.memory.running if record.memory else {}
     names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
     said = [f"{_format.size(running[key])} {name}" for key, name in names.items() if key in running]
@@ -262,16 +266,16 @@ def gpu_memory(record: Record) -> str:
 
 
 def accuracy(row: ComparisonRow) -> str:
-    """On the device, next to the host's, and against the baseline's; empty if it was not asked there."""
+    """On the device, on the host, and against the baseline; empty if it was not measured on the device."""
     found, answers, parity = row.device_accuracy, row.record.answers, row.record.artifact.parity
     if found is None or answers is None or found.low is None or found.high is None:
         return ""
     said = (
-        f"right there on {found.value:.2%} of the {answers.images} test images of {answers.dataset} "
+        f"accuracy on the device {found.value:.2%} on {answers.images} test images of {answers.dataset} "
         f"({found.low:.2%} to {found.high:.2%})"
     )
     if parity is not None:
-        said += f", on the host on {parity.accuracy:.2%}"
+        said += f", on the host {parity.accuracy:.2%}"
     change = row.accuracy_change
     if change is not None and change.low is not None and change.high is not None:
         said += (

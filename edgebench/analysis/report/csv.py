@@ -1,4 +1,4 @@
-"""Write CSV: one line per record, SI units in the column names, empty where nothing was measured."""
+"""Write CSV: one line per record, SI units in the column names, empty if nothing was measured."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _joules(one: EnergyPerInference) -> str:
 
 
 def _grams(row: ComparisonRow) -> Iterator[str]:
-    """Of the gross joules of one inference, which are what is drawn from the grid."""
+    """Emissions of the gross joules of one inference, which are drawn from the grid."""
     if row.intensity_g_per_kwh is None:
         return
     for one in row.energy:

@@ -1,4 +1,4 @@
-"""Write one HTML file that needs nothing else: tables, interactive charts, reasons, conditions."""
+"""Write one self-contained HTML file: tables, interactive charts, reasons, conditions."""
 
 from __future__ import annotations
 

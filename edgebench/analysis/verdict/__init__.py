@@ -1,4 +1,4 @@
-"""Is this record trustworthy? valid, suspect or invalid, each reason with its numbers and a remedy.
+"""Whether a record can be trusted: valid, suspect or invalid, each reason with its numbers and a remedy.
 
 One function per rule, in the files beside this one; RULES is the list. A rule looks at one record and yields reasons.
 """

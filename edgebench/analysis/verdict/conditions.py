@@ -1,4 +1,4 @@
-"""What the device was like meanwhile: heat, clock, supply, threads, other programs."""
+"""The device's condition during the measurement: heat, clock, supply, threads, other programs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BROKEN_SHARE = 0.1
 _THROTTLE_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
-# 4 KB each on most boards; less than so many are read again on a device that has room.
+# 4 KB each on most boards; a device with enough memory reads fewer pages again.
 REFAULTS_LIMIT = 256
 
 
 def short_of_memory(record: Record) -> Iterator[Reason]:
-    """Pages that are taken away while memory is measured are missing in the figure."""
+    """Pages taken away while memory is measured are missing from the figure."""
     memory = record.memory
     if memory is None:
         return
@@ -57,7 +57,7 @@ def _why_shut(record: Record) -> str:
 
 
 def _cooled(cooling: Cooling) -> str:
-    """How fast it got there, as measured."""
+    """How fast it cooled, as measured."""
     first = cooling.curve[0]
     last = cooling.curve[-1]
     if first[1] is None or last[1] is None or last[0] <= first[0]:
@@ -66,9 +66,9 @@ def _cooled(cooling: Cooling) -> str:
 
 
 def throttled(record: Record) -> Iterator[Reason]:
-    """The live bits of any look at it or at the end, and the since-boot bits that appeared during the job.
+    """The live bits of any check, and the since-boot bits that appeared during the job.
 
-    A plan that looks for throttling has found it then; a weak supply is a fault in any case.
+    A plan that looks for throttling has then found it; a weak supply is always a fault.
     """
     seen = 0
     for round_ in record.rounds:
@@ -80,7 +80,7 @@ def throttled(record: Record) -> Iterator[Reason]:
         bits &= ~latency_patterns.THROTTLED_BITS
     if bits:
         names = ", ".join(name for bit, name in _THROTTLE_BITS.items() if bits >> bit & 1)
-        yield Reason("invalid", f"the board reported: {names}", "A 3 A supply, a short cable, a heat sink")
+        yield Reason("invalid", f"the board reported: {names}", "Use a 3 A supply, a short cable and a heat sink")
 
 
 def slow_clock(record: Record) -> Iterator[Reason]:
@@ -99,14 +99,14 @@ def slow_clock(record: Record) -> Iterator[Reason]:
 
 
 def other_threads(record: Record) -> Iterator[Reason]:
-    """As it ran, not as it was asked for."""
+    """As it ran, not as requested."""
     runtime, asked = record.runtime, record.target.threads
     if record.target.device != "cpu" or runtime.threads is None:
         return
     if runtime.threads > asked:
         yield Reason(
-            "suspect", f"{asked} threads were asked for, {runtime.name} started {runtime.threads}",
-            "Compare it with records of as many threads only",
+            "suspect", f"{asked} threads were requested, {runtime.name} started {runtime.threads}",
+            "Compare it only with records of the same number of threads",
         )  # fmt: skip
     elif runtime.cpus and asked > len(runtime.cpus):
         yield Reason(
@@ -124,7 +124,7 @@ def on_battery(record: Record) -> Iterator[Reason]:
 def other_load(record: Record) -> Iterator[Reason]:
     load = record.load
     if record.target.emulated:
-        return  # its processors take turns on one clock: what its kernel counts as busy is no load
+        return  # its processors share one clock: what its kernel counts as busy is not load
     if load is not None and load.others > OTHERS_LIMIT:
         yield Reason(
             "suspect", f"other programs kept {load.others:.2f} processors busy meanwhile",
@@ -133,10 +133,11 @@ def other_load(record: Record) -> Iterator[Reason]:
 
 
 def interrupted(record: Record) -> Iterator[Reason]:
-    """Rounds that a phone's page broke off were measured again; after many of them the phone was not left alone."""
+    """Rounds that a phone's page interrupted were measured again; if there are many, the phone was being used."""
     broken = [round_.interrupted for round_ in record.rounds if round_.interrupted]
     if len(broken) > BROKEN_SHARE * len(record.rounds):
         yield Reason(
-            "suspect", f"{len(broken)} of {len(record.rounds)} rounds were broken off and measured again ({broken[0]})",
-            "Keep the page in front and the screen on: set its time-out to some minutes",
+            "suspect",
+            f"{len(broken)} of {len(record.rounds)} rounds were interrupted and measured again ({broken[0]})",
+            "Keep the page in the foreground and the screen on: set its time-out to several minutes",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a record holds, and what it lacks: rounds, values, checked answers."""
+"""The record's content: rounds, values, checked answers, and which of them are missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def did_not_complete(record: Record) -> Iterator[Reason]:
     elif outcome.status == "agent-died":
         yield Reason("invalid", f"the agent died after {len(record.rounds)} rounds: {outcome.reason}", "Deploy again")
     elif outcome.status == "stopped":
-        yield Reason("invalid", outcome.reason, "Deploy again and let it end")
+        yield Reason("invalid", outcome.reason, "Deploy again and let it finish")
     elif outcome.status == "budget":
         yield _imprecise(record)
 
@@ -29,7 +29,7 @@ def did_not_complete(record: Record) -> Iterator[Reason]:
 def _imprecise(record: Record) -> Reason:
     plan = record.plan
     if plan.precision is None:
-        seen = f"{len(record.rounds)} rounds in {plan.seconds_max:g} s, the plan asks for {plan.rounds_min}"
+        seen = f"{len(record.rounds)} rounds in {plan.seconds_max:g} s, the plan requires {plan.rounds_min}"
         return Reason("suspect", seen, "It is too slow for this plan: --plan quick")
     median = stats.latency_ns(record.rounds, 0.5)
     reached = f"{len(record.rounds)} rounds give p50 no interval"
@@ -39,8 +39,8 @@ def _imprecise(record: Record) -> Reason:
         reached = f"p50 is known to {low:+.{digits}%} / {high:+.{digits}%}"
         if median.half_width <= plan.precision * median.value:
             reached += _why_not_believed(record)
-    longer = "" if plan.preset == "default" else ", or give it longer: --plan default"
-    return Reason("suspect", f"{reached}, asked for +/-{plan.precision:.1%}", f"Close other programs{longer}")
+    longer = "" if plan.preset == "default" else ", or measure for longer: --plan default"
+    return Reason("suspect", f"{reached}, the plan requires +/-{plan.precision:.1%}", f"Close other programs{longer}")
 
 
 def _why_not_believed(record: Record) -> str:
@@ -56,13 +56,13 @@ def too_few_values(record: Record) -> Iterator[Reason]:
     values = stats.values_count(record.rounds)
     if record.rounds and values < record.plan.values_min:
         yield Reason(
-            "suspect", f"{values} values, the plan asks for {record.plan.values_min}",
-            "It is slow: its percentiles are few numbers. --plan mlperf gives it longer",
+            "suspect", f"{values} values, the plan requires {record.plan.values_min}",
+            "It is slow, so percentiles rest on few values. --plan mlperf measures for longer",
         )  # fmt: skip
 
 
 def short_window(record: Record) -> Iterator[Reason]:
-    """Every round of a plan with windows has to be long enough, on the device's clock."""
+    """In a plan with windows every round must be long enough, on the device's clock."""
     plan = record.plan
     short = [
         (round_.duration_ns or 0, round_.inferences)
@@ -75,7 +75,7 @@ def short_window(record: Record) -> Iterator[Reason]:
             "invalid",
             f"{len(short)} of {len(record.rounds)} windows are shorter than {plan.window_s_min:g} s or "
             f"{plan.window_inferences_min} inferences: {shortest_ns / 1e9:.2f} s, {inferences} inferences",
-            "Deploy again; if it stays so, the device's clock jumps",
+            "Deploy again; if this persists, the device's clock jumps",
         )
 
 
@@ -83,8 +83,8 @@ def answers_unchecked(record: Record) -> Iterator[Reason]:
     if record.means_only and record.outcome.status != "failed":
         yield Reason(
             "suspect",
-            "benchmark_model timed itself: each round is one mean, and nobody saw its answers",
-            "For checked answers and percentiles measure it with another runtime, litert for one",
+            "benchmark_model timed itself: each round is a single mean, and its answers were not checked",
+            "For checked answers and percentiles measure it with another runtime, such as litert",
         )
     elif record.golden is None and record.outcome.status != "failed":
         yield Reason(
@@ -95,7 +95,7 @@ def answers_unchecked(record: Record) -> Iterator[Reason]:
 
 
 def answered_wrongly(record: Record) -> Iterator[Reason]:
-    """It should never have been timed; a failure that says so has been told."""
+    """It should never have been timed; a failure for this reason is reported elsewhere."""
     golden = record.golden
     if golden is None or golden.passed or record.outcome.status == "failed":
         return
@@ -108,7 +108,7 @@ def answered_wrongly(record: Record) -> Iterator[Reason]:
 
 
 def other_accuracy(record: Record) -> Iterator[Reason]:
-    """The same file on the same images: only roundings may differ between the host and here."""
+    """The same file on the same images: between host and device only rounding may differ."""
     parity, answers = record.artifact.parity, record.answers
     if parity is None or answers is None:
         return
@@ -116,14 +116,14 @@ def other_accuracy(record: Record) -> Iterator[Reason]:
     if abs(here.value - parity.accuracy) > ACCURACY_LIMIT:
         yield Reason(
             "suspect",
-            f"it is right on {here.value:.2%} of the test images here, on the host on {parity.accuracy:.2%}",
-            "The runtimes compute it differently: update the older one, then export and deploy again",
+            f"accuracy on the device {here.value:.2%}, on the host {parity.accuracy:.2%}",
+            "The runtimes differ: update the older one, then export and deploy again",
         )
 
 
 def not_scored(record: Record) -> Iterator[Reason]:
     if record.plan.accuracy and record.answers is None and record.outcome.status in ("complete", "budget"):
         yield Reason(
-            "suspect", "its accuracy was asked for, and the device did not answer the whole test set",
+            "suspect", "accuracy was requested, but the device did not answer the whole test set",
             "Deploy again with --accuracy",
         )  # fmt: skip

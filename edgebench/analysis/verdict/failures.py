@@ -1,7 +1,7 @@
-"""Why a runtime did not run a file, and what helps: told from the runtime's own words.
+"""Why a runtime did not run a file, and what helps, recognised from the runtime's own messages.
 
-The first row of CAUSES whose pattern is found counts. The words are those of onnxruntime 1.31 and LiteRT 2.3, and of
-the agent; older versions word most of them alike. What no row knows is shown as it was said.
+The first entry of CAUSES whose pattern matches counts. The patterns are for onnxruntime 1.31, LiteRT 2.3 and the
+agent; older versions have mostly the same messages. A message that no entry matches is shown as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Cause:
-    """pattern: what the runtime says; its groups fill the blanks of `seen` and `remedy`."""
+    """pattern: for the runtime's message; its groups fill the blanks of `seen` and `remedy`."""
 
     kind: Kind
     pattern: str
@@ -38,10 +38,10 @@ class Explained:
     remedy: str
 
 
-_MEMORY = "Give it smaller sizes, or a file with smaller weights (INT8), or measure it where there is more memory"
+_MEMORY = "Give it smaller sizes, or a file with smaller weights (INT8), or measure it on a device with more memory"
 _OTHER_SIZES = (
-    "Feed it sizes that it takes (--shape, where it leaves some open): many want multiples of 32, and some compute "
-    "sizes from numbers that they are fed, which are made up here"
+    "Feed it sizes that it accepts (--shape, if it leaves some open): many need multiples of 32, and some compute "
+    "sizes from their input values, which are made up here"
 )
 # What the agent says of a worker that it found ended so (process.py).
 _FOR_MEMORY = "the kernel ended it for want of memory"
@@ -52,49 +52,49 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "open sizes", r"input '(?P<input>.+?)' leaves sizes open, (?P<shape>\[.*?\])",
         "it leaves sizes of '{input}' open: {shape}",
-        "Say with which it is fed: --shape {input}=..., as your application feeds it",
+        "Give the sizes that your application uses: --shape {input}=...",
     ),
     Cause(
         "other sizes", r"input '(?P<input>.+?)' is (?P<shape>\[.*?\]), not (?P<given>\[.*?\])",
-        "its input '{input}' is {shape}, and --shape gives {given}", "Change only what is open",
+        "its input '{input}' is {shape}, and --shape gives {given}", "Set only open sizes",
     ),
     Cause(
         "data-dependent sizes", r"but the computed output shape is|output shape .* does not match|OrtValue shape verif",
-        "the size of an answer depends on what is fed, and the file says that it does not",
-        "Export it again without sizes for its outputs",
+        "the size of an output depends on the input's values, although the file says otherwise",
+        "Export it again without fixed sizes for its outputs",
     ),
     # ---- files
     Cause(
         "external data", r"(?i)external data.*?(?:does not exist|not found|no such file|escapes|cannot be|failed)",
-        "the file with its weights is not beside it",
-        "Put both into one folder, under the names that they were made with",
+        "its weights file is missing beside it",
+        "Put both into one folder, under their original names",
     ),
     Cause(
         "no model",
         r"INVALID_PROTOBUF|Protobuf parsing failed|not a valid Flatbuffer|has model identifier|does not have a graph"
         r"|Could not open '|mmap of '",
-        "its content is no network, or only a part of one", "Export, download or copy it again",
+        "its content is not a network, or only part of one", "Export, download or copy it again",
     ),
     # ---- operators
     Cause(
         "operator", r"unresolved custom op: edgetpu-custom-op",
         "it was compiled for an Edge TPU (operator edgetpu-custom-op)",
-        "Deploy the file that edgetpu_compiler was given: this one runs on a Coral only",
+        "Deploy the file that edgetpu_compiler was given: this one runs only on a Coral",
     ),
     Cause(
         "operator", r"unresolved custom op: ethos-u",
         "it was compiled for an Arm Ethos-U (operator ethos-u)",
-        "Deploy the file that Vela was given: this one runs on that processor only",
+        "Deploy the file that Vela was given: this one runs only on that processor",
     ),
     Cause(
         "operator", r"Select TensorFlow op.*\((?P<operator>Flex\w+)\)",
         "its operator {operator} is one of TensorFlow's own (Select TF ops, Flex), which no LiteRT package brings",
-        "Convert it without SELECT_TF_OPS, or with another operator in the network",
+        "Convert it without SELECT_TF_OPS, or replace the operator in the network",
     ),
     Cause(
         "operator", r"unresolved custom op: (?P<operator>[\w:/-]+)",
         "its operator {operator} is a custom one, and the runtime does not have it",
-        "It runs only in the application that brings this operator; export the network without it to measure it here",
+        "It runs only in the application that provides this operator; export the network without it to measure it here",
     ),
     Cause(
         "operator", r"builtin opcode '(?P<operator>\w+)' version '(?P<version>\d+)'",
@@ -104,23 +104,23 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "operator", r"(?P<domain>com\.microsoft[\w.]*):(?P<operator>\w+)\(-?\d+\) is not a registered",
         "the runtime does not know its operator {operator} of {domain}",
-        "That is onnxruntime's own: update it there, or export the network before it is optimised for a runtime",
+        "It is onnxruntime's own: update onnxruntime there, or export the network before it is optimised for a runtime",
     ),
     Cause(
         "operator", r"(?P<domain>[\w.-]+):(?P<operator>\w+)\(-?\d+\) is not a registered",
         "its operator {operator} is a custom one, of '{domain}', and the runtime does not have it",
-        "It needs a library that its makers ship; export the network without it to measure it here",
+        "It needs a library from its makers; export the network without it to measure it here",
     ),
     Cause(
         "operator", r"No Op registered for (?P<operator>\S+) with domain_version of (?P<version>\d+)",
         "the runtime does not know its operator {operator} in opset {version}",
-        "Update the runtime on the device; if it is new already, no ONNX has such an operator there: export it again",
+        "Update the runtime on the device; if that is recent, ONNX has no such operator in this opset: export it again",
     ),
     Cause(
         "operator", r"Could not find an implementation for (?P<operator>\w+)\((?P<version>\d+)\)",
         "the runtime has no code for its operator {operator}, version {version}, with these types",
-        "Export it in float32 and with a newer opset (onnx.version_converter brings old files there), or measure it "
-        "with another runtime",
+        "Export it in float32 and with a newer opset (onnx.version_converter updates old files), or measure it with "
+        "another runtime",
     ),
     Cause(
         "operator",
@@ -132,7 +132,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "type", r"input '(?P<input>.+?)' is an? (?P<type>.+?), which cannot be fed",
         "its input '{input}' is of type {type}, and only arrays of plain numbers can be fed",
-        "Export the network with numbers as input: what comes before (strings, sequences) stays in the application",
+        "Export the network with numeric inputs, and keep earlier stages (strings, sequences) in the application",
     ),
     # ---- versions
     Cause(
@@ -148,7 +148,7 @@ CAUSES: tuple[Cause, ...] = (
     # ---- memory
     Cause(
         "memory", r"Failed to allocate memory for requested buffer of size (?P<bytes>\d+)",
-        "there is no memory for it: it asked for {bytes} bytes at once", _MEMORY,
+        "there is not enough memory for it: it requested {bytes} bytes at once", _MEMORY,
     ),
     Cause(
         "memory",
@@ -162,45 +162,45 @@ CAUSES: tuple[Cause, ...] = (
         "the kernel ended its process for want of memory: it held {held}, of {all} that the device has",
         f"Close other programs there. {_MEMORY}",
     ),
-    Cause("memory", _OUT_OF_MEMORY, "there is no memory for it", _MEMORY),
+    Cause("memory", _OUT_OF_MEMORY, "there is not enough memory for it", _MEMORY),
     # ---- networks that are none
     Cause(
         "type", r"Invalid data-type for array",
-        "its inputs or outputs are of a type that no array here holds (bfloat16, or a few bits)",
+        "its inputs or outputs have a type without arrays here (bfloat16, or a few bits)",
         "Export the network with float32 or int8 inputs and outputs",
     ),
     Cause(
-        "invalid", r"Type Error: (?P<what>.+?is invalid)", "it is no valid network: {what}",
-        "Mend its export: onnx.checker.check_model finds the same",
+        "invalid", r"Type Error: (?P<what>.+?is invalid)", "it is not a valid network: {what}",
+        "Fix its export: onnx.checker.check_model reports the same",
     ),
     Cause(
-        "invalid", r"Invalid model\. (?P<what>[^.]+)", "it is no valid network: {what}",
-        "Mend its export: onnx.checker.check_model finds the same",
+        "invalid", r"Invalid model\. (?P<what>[^.]+)", "it is not a valid network: {what}",
+        "Fix its export: onnx.checker.check_model reports the same",
     ),
     Cause(
         "golden inputs", r"a sample has (?P<own>\d+) bytes, the model takes (?P<taken>\d+)",
-        "its golden inputs have {own} bytes each, and it takes {taken}", "Export the bundle again",
+        "its golden inputs have {own} bytes each, but it takes {taken}", "Export the bundle again",
     ),
     Cause(
         "sizes that do not fit",
         r"while running (?P<operator>\w+) node.*?(?P<what>(?:The input tensor cannot be reshaped"
         r"|Attempting to broadcast|[\w ]*dimension|[\w ]*[Ss]hape)[^\n]*)",
-        "at its operator {operator} the sizes do not fit together: {what}",
+        "the sizes at its operator {operator} do not match: {what}",
         _OTHER_SIZES,
     ),
     Cause(
         "fed numbers", r"while running (?P<operator>\w+) node.*?Status Message: (?P<what>[^\n]+)",
-        "at its operator {operator} it does not go on: {what}",
-        "It was fed made-up numbers, whole ones with 0, which it may not take; or it wants other sizes (--shape)",
+        "it fails at its operator {operator}: {what}",
+        "It was fed made-up numbers (zeros for integers), which it may not accept; or it needs other sizes (--shape)",
     ),
     Cause(
         "sizes that do not fit", r"(?P<what>\([^()]* != [^()]*\)).*Node number \d+ \((?P<operator>\w+)\) failed",
-        "at its operator {operator} the sizes do not fit together {what}",
+        "the sizes at its operator {operator} do not match {what}",
         _OTHER_SIZES,
     ),
 )  # fmt: skip
 
-# (signal's name, what is said of it, remedy)
+# Signal: (kind, explanation, remedy)
 _BY_SIGNAL: dict[str, tuple[Kind, str, str]] = {
     "SIGKILL": ("memory", "the system ended its process, as it does when memory runs out", _MEMORY),
     "SIGILL": (
@@ -208,15 +208,15 @@ _BY_SIGNAL: dict[str, tuple[Kind, str, str]] = {
         "Use a build of the runtime for this processor, or an older one",
     ),
 }  # fmt: skip
-WRONG = "It answers differently here than where it was exported: update the runtime, or export it again"
+WRONG = "It answers differently than at export: update the runtime, or export it again"
 _BY_KIND: dict[str, tuple[Kind, str]] = {
     "wrong": ("wrong answers", WRONG),
     "fallback": (
-        "fallback", "Export it without them (inspect shows which), or measure it on the CPU: it was not timed like that"
+        "fallback", "Export it without them (inspect shows which), or measure it on the CPU; it was not timed like this"
     ),
-    "crashed": ("crash", "It takes its runtime down: export it again, and do not load it in an application"),
-    "timeout": ("hang", "It hangs: try it alone, or give it a faster device"),
-    "error": ("unknown", "`edgebench inspect FILE` shows what is in it: compare that with what its runtime says here"),
+    "crashed": ("crash", "It crashes its runtime: export it again, and do not load it in an application"),
+    "timeout": ("hang", "It hangs: try it alone, or use a faster device"),
+    "error": ("unknown", "`edgebench inspect FILE` shows its content: compare that with the runtime's message"),
 }  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def explain(outcome: Outcome) -> Explained:
 
 
 def of_words(words: str) -> Explained:
-    """What a runtime says when it refuses a file."""
+    """Explains the message of a runtime that refuses a file."""
     for cause in CAUSES:
         match = re.search(cause.pattern, words, re.DOTALL)
         if match:
@@ -250,10 +250,10 @@ def of_words(words: str) -> Explained:
 
 def _reads_it(opset: int, ir_version: int) -> str:
     known = oldest_onnxruntime(opset, ir_version)
-    return "no onnxruntime that was tried" if known.startswith("newer") else f"{known} or newer"
+    return "no tested onnxruntime" if known.startswith("newer") else f"{known} or newer"
 
 
 def _without_places(words: str) -> str:
-    """Without the places in the runtime's source that its sentences begin with, and the kind of its exception."""
+    """Without source locations of the runtime at the beginning, and without the type of exception."""
     words = re.sub(r"^\w+: \[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(words.split()))
     return plain_excerpt(re.sub(r"\S+\.(?:cc|h):\d+ .*?[)>] (?=\S)", "", words))

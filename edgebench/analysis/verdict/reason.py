@@ -1,4 +1,4 @@
-"""What speaks against a record."""
+"""A reason to doubt a record."""
 
 from __future__ import annotations
 

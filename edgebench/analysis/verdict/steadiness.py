@@ -1,4 +1,4 @@
-"""How the latency behaved over time."""
+"""The latency's behaviour over time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgebench.analysis.verdict.reason import Reason
 from edgebench.schema.record import Record
 
 DRIFT_LIMIT = 0.05
-# A steady trend (Mann-Kendall, one in a thousand by chance) counts as a drift from the plan's precision on.
+# A steady trend (Mann-Kendall; by chance one in a thousand) is a drift if it exceeds the plan's precision.
 STEADY_TREND_Z = 3.3
 SLOW_ROUND = 0.1
 SLOW_SHARE = 0.1
-# Of a round's time, what belongs to no inference: reading the clock takes a few percent of the shortest ones.
+# Share of a round's time outside inferences: for the shortest ones, reading the clock takes a few percent.
 STILL_LIMIT = 0.1
-# More than one in a hundred: the rate that p99 can keep.
+# One in a hundred: what p99 tolerates.
 MISSED_LIMIT = 0.01
 
 
@@ -31,7 +31,7 @@ def never_warm(record: Record) -> Iterator[Reason]:
 
 def drifted(record: Record) -> Iterator[Reason]:
     if record.plan.sustained:
-        return  # that is what it looks for
+        return  # such a plan looks for drift
     medians = stats.round_quantiles_ns(record.rounds, 0.5)
     if len(medians) < series.WINDOWS // 2:
         return
@@ -47,7 +47,7 @@ def drifted(record: Record) -> Iterator[Reason]:
 
 
 def unsteady(record: Record) -> Iterator[Reason]:
-    """Rounds that were slowed as a whole: the median over rounds leaves them out, the reader should know of them."""
+    """Rounds that were slowed as a whole: the median over rounds ignores them, but the reader should know."""
     medians = stats.round_quantiles_ns(record.rounds, 0.5)
     if not medians or record.plan.sustained:
         return
@@ -56,19 +56,19 @@ def unsteady(record: Record) -> Iterator[Reason]:
     if len(slow) > SLOW_SHARE * len(medians):
         yield Reason(
             "suspect", f"{len(slow)} of {len(medians)} rounds were slower by {statistics.median(slow):.0%}",
-            "Something slows the whole device now and then: another program, or its clock",
+            "Something slows the whole device at times: another program, or its clock",
         )  # fmt: skip
 
 
 def two_levels(record: Record) -> Iterator[Reason]:
     if record.plan.sustained or any(unsteady(record)) or any(drifted(record)):
-        return  # whole rounds on another level have been said
+        return  # rounds on another level as a whole have been reported
     levels = latency_patterns.two_levels(record.rounds)
     if levels is not None:
         yield Reason(
             "suspect",
             f"its latencies have two levels, {levels.low_ns / 1e6:.3g} and {levels.high_ns / 1e6:.3g} ms "
-            f"({levels.high_share:.0%} of them), and nothing between",
+            f"({levels.high_share:.0%} of them), with nothing in between",
             "Two clocks or two kinds of cores: fix the governor, or pin it with `cpus` in targets.yaml",
         )
 
@@ -77,8 +77,8 @@ def stood_still(record: Record) -> Iterator[Reason]:
     share = latency_patterns.stood_still(record.rounds)
     if share > STILL_LIMIT:
         yield Reason(
-            "suspect", f"for {share:.0%} of its time it stood still between inferences",
-            "Something suspends it: another program of higher priority, or a virtual machine's host",
+            "suspect", f"for {share:.0%} of the time it paused between inferences",
+            "Something suspends it: a program of higher priority, or a virtual machine's host",
         )  # fmt: skip
 
 
@@ -87,6 +87,7 @@ def too_late(record: Record) -> Iterator[Reason]:
     if whole and missed > MISSED_LIMIT * whole:
         duty_hz = record.plan.duty_hz or 0.0
         yield Reason(
-            "suspect", f"{missed} of {whole} inferences were not done when the next was due, at {duty_hz:g} a second",
-            f"The device cannot keep this rate: --plan duty:{duty_hz / 2:g}",
-        )  # fmt: skip
+            "suspect",
+            f"{missed} of {whole} inferences were not finished when the next was due, at {duty_hz:g} per second",
+            f"The device cannot sustain this rate: --plan duty:{duty_hz / 2:g}",
+        )
