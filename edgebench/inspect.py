@@ -1,12 +1,12 @@
-"""inspect: what is in an .onnx or .tflite file, whoever made it.
+"""inspect: what is in an .onnx or .tflite file, whatever made it.
 
     main process                       hash, bundle beside it ─────────────┬─ put together
     one process: read the file         versions, layers, MACs, memory ─────┤
     one process: load and run it       does it run; what runs as integers ─┤
     one process: run it beside fp32    error of each layer ────────────────┘  (files of a bundle that has both)
 
-A stranger's file can take native code down, and then takes a process with it that nobody misses. Only if that is the
-first one, there is nothing to tell.
+An untrusted file can crash native code, but then only a worker process dies. If that is the first one, the file cannot
+be inspected.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PACKAGES = {"onnx": (("onnx", "export"), ("onnxruntime", "runtimes")), "tflite"
 
 @dataclass(frozen=True)
 class Known:
-    """What the bundle in the file's folder knows about it. sibling: to compare its layers with."""
+    """What the bundle in the file's folder says about it. sibling: the file to compare its layers with."""
 
     artifact: Artifact | None = None
     source: dict[str, str] = field(default_factory=dict)
@@ -56,9 +56,9 @@ def inspect(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Inspection:
-    """Look into one file. shape: of its first input, where the file leaves sizes open (.onnx only); shapes: by name.
+    """Inspect one file. shape: of its first input, if the file leaves sizes open (.onnx only); shapes: by input name.
 
-    Raises UserError if its content is not what its name says. What its runtime finds wrong with it is a remark.
+    Raises UserError if its content is not what its name says. If its runtime rejects it, that is a remark.
     """
     sizes = {**({"": shape} if shape else {}), **(shapes or {})}
     loose, model = _checked(path, sizes)
@@ -68,7 +68,7 @@ def inspect(
     known = known_of(path, loose.content.sha256)
     with (
         tempfile.TemporaryDirectory(prefix="edgebench-inspect-") as scratch,
-        progress.step(f"Looking into {path.name}"),
+        progress.step(f"Inspecting {path.name}"),
     ):
         workers = WorkerPool(Path(scratch))
         task = LookTask(str(path.absolute()), format_, "read", scratch, sizes, known.sibling)
@@ -78,8 +78,8 @@ def inspect(
     remarks = [*known.remarks, *declared.said, *network.remarks, *_quietly_quantised(network, loaded), *broken]
     if loaded.problem:
         why = failures.of_words(loaded.problem)
-        told = f"{why.seen}. {why.remedy}" if why.kind != "unknown" else loaded.problem
-        remarks.append(f"{loaded.runtime} does not run it: {told}")
+        problem = f"{why.seen}. {why.remedy}" if why.kind != "unknown" else loaded.problem
+        remarks.append(f"{loaded.runtime} does not run it: {problem}")
     return Inspection(
         file=plain_excerpt(path.name),
         format=format_,
@@ -99,16 +99,16 @@ def as_json(found: Inspection) -> bytes:
 
 
 def known_of(path: Path, sha256: str) -> Known:
-    """Nothing, unless the bundle.json beside the file names its content; a damaged bundle is remarked."""
+    """Empty unless the bundle.json beside the file lists its content; a damaged bundle becomes a remark."""
     if not (path.parent / "bundle.json").is_file():
         return Known()
     try:
         made = bundle.load(path.parent)
     except BadFile as error:
-        return Known(remarks=(plain_excerpt(f"the bundle that it lies in is not used: {error}"),))
+        return Known(remarks=(plain_excerpt(f"the bundle in its folder is not used: {error}"),))
     artifact = next((one for one in made.artifacts if one.content.sha256 == sha256), None)
     if artifact is None:
-        return Known(remarks=("the bundle in its folder does not know it",))
+        return Known(remarks=("the bundle in its folder does not list it",))
     siblings = [one for one in made.artifacts if one.format == artifact.format and one.precision == "fp32"]
     sibling = None
     if siblings and siblings[0] != artifact:
@@ -119,17 +119,17 @@ def known_of(path: Path, sha256: str) -> Known:
 
 
 def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Artifact, ModelFile | None]:
-    """Everything that can be refused before a process is started; with the other files that its weights are in."""
+    """Refuses what can be refused before a process is started; returns the file with the other files of its weights."""
     loose = bundle.loose_artifact(path)
     if loose.format not in _PACKAGES:
-        raise BadFile(str(path), f"'{path.suffix}' is no format that inspect reads", "Give an .onnx or .tflite file")
+        raise BadFile(str(path), f"inspect does not read '{path.suffix}' files", "Give an .onnx or .tflite file")
     if shapes and loose.format != "onnx":
-        raise UserError("--shape", "a .tflite file is stored with all of its sizes", "Leave it out")
+        raise UserError("--shape", "has no effect on .tflite files, which are stored with all sizes", "Leave it out")
     if not 0 < loose.content.size_bytes <= LARGEST_FILE_BYTES:
         raise BadFile(
             str(path),
-            f"it has {loose.content.size_bytes:,} bytes; such a file has 1 to {LARGEST_FILE_BYTES:,}",
-            "Export it again; ONNX keeps larger weights in a file beside it",
+            f"its size is {loose.content.size_bytes:,} bytes; such a file has from 1 to {LARGEST_FILE_BYTES:,}",
+            "Export it again; ONNX stores larger weights in a separate file",
         )
     for package, extra in _PACKAGES[loose.format]:
         if importlib.util.find_spec(package) is None:
@@ -138,11 +138,11 @@ def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Artifac
     try:
         return local_artifacts.whole(path, loose, model) if model else loose, model
     except BadFile:
-        return loose, model  # the rest of it can be looked into; what is missing is remarked
+        return loose, model  # the rest of it can be inspected; what is missing becomes a remark
 
 
 def _declared(path: Path, model: ModelFile | None, given: Mapping[str, tuple[int, ...]]) -> Feeding:
-    """What the metadata of an .onnx file say about sizes that it leaves open; nothing if that is not enough."""
+    """The sizes that an .onnx file leaves open, if its metadata determine all of them."""
     if model is None or given or path.suffix != ".onnx":
         return Feeding()
     try:
@@ -165,7 +165,7 @@ def _read(path: Path, workers: WorkerPool, task: LookTask) -> NetworkInFile:
         return cast(NetworkInFile, workers.look(task))
     except Failed as failure:
         raise BadFile(
-            str(path), f"it cannot be read ({plain_excerpt(failure.seen)})", "Do not load it anywhere else either"
+            str(path), f"cannot be read ({plain_excerpt(failure.seen)})", "Do not load it anywhere else either"
         ) from failure
 
 
@@ -174,11 +174,11 @@ def _load(workers: WorkerPool, task: LookTask) -> LoadedBy:
         return cast(LoadedBy, workers.look(replace(task, step="load")))
     except Failed as failure:
         runtime = {"onnx": "onnxruntime", "tflite": "LiteRT"}[task.format]
-        return LoadedBy(runtime, f"{plain_excerpt(failure.seen)}, and it takes along whatever loads it")
+        return LoadedBy(runtime, f"{plain_excerpt(failure.seen)}: the file crashes whatever loads it")
 
 
 def _compare(workers: WorkerPool, task: LookTask) -> tuple[Errors, tuple[str, ...]]:
-    """And why there are no errors."""
+    """The errors of its layers; and if there are none, why."""
     try:
         found: Looked = workers.look(replace(task, step="compare"))
         return cast(Errors, found), ()
@@ -187,7 +187,7 @@ def _compare(workers: WorkerPool, task: LookTask) -> tuple[Errors, tuple[str, ..
 
 
 def _joined(network: NetworkInFile, loaded: LoadedBy, errors: Errors) -> NetworkInFile:
-    """The layers as the file says, as the runtime runs them, and how far off they are."""
+    """The layers as stored in the file, with how the runtime runs them and their errors."""
     memory = network.memory
     if memory and loaded.arena_bytes:
         memory = replace(memory, arena_bytes=loaded.arena_bytes)
@@ -196,10 +196,10 @@ def _joined(network: NetworkInFile, loaded: LoadedBy, errors: Errors) -> Network
 
 
 def _quietly_quantised(network: NetworkInFile, loaded: LoadedBy) -> list[str]:
-    """Weights that the file keeps float, and the runtime rounds to integers because everything around them is."""
+    """Weights that are float in the file, but that the runtime rounds to integers because everything around them is."""
     found = [
         layer.name
         for layer in network.layers
         if layer.macs and not layer.scales and loaded.runs_as.get(layer.number, RunsAs("", False)).integer
     ]
-    return [f"{loaded.runtime} runs on integers what the file keeps float: {', '.join(found)}"] if found else []
+    return [f"{loaded.runtime} runs as integers what is float in the file: {', '.join(found)}"] if found else []

@@ -1,7 +1,7 @@
 """ONNX: float32, fp16 and INT8 with quantise/dequantise nodes, for onnxruntime >= 1.16.
 
-Float32 is traced (`dynamo=False`), opset 17 and IR version 8, unused domains removed: that is what old runtimes on
-boards still load. fp16 keeps float32 inputs and outputs.
+Float32 is traced (`dynamo=False`) with opset 17 and IR version 8, without unused domains, so that old runtimes on
+boards still load it. fp16 files keep float32 inputs and outputs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EXTRA = "export"
 
 OPSET = 17
 IR_VERSION = 8
-FP16_ARITHMETIC = "half the bytes; CPU runtimes widen it and compute in fp32"
+FP16_ARITHMETIC = "half the bytes; CPU runtimes convert it to fp32 and compute in fp32"
 
 
 def warm() -> None:
@@ -54,7 +54,7 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
 
 
 def float32_of(job: ConversionJob) -> Path:
-    """The file that all others are made of; made once for all jobs of a folder."""
+    """The file from which all others are made; made once for all jobs of a folder."""
     float32 = Path(job.folder) / "onnx-fp32.onnx"
     if not float32.exists():
         if job.kind == "checkpoint":
@@ -90,9 +90,9 @@ def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path, *, dynam
 
 
 def make_loadable(path: Path) -> None:
-    """Old runtimes refuse a file for domains that it names and never uses, and for a newer IR version than theirs.
+    """Make it acceptable to old runtimes: they refuse a file that declares unused domains or a newer IR version.
 
-    Raises onnx.checker.ValidationError for one that breaks the standard, though the runtime here may load it.
+    Raises onnx.checker.ValidationError for one that breaks the standard, even if the runtime here would load it.
     """
     import onnx
 
@@ -107,7 +107,7 @@ def make_loadable(path: Path) -> None:
 
 
 def _copy(source: Path, out: Path) -> None:
-    """The source itself, byte for byte, unless it keeps its weights in other files."""
+    """Copy the source byte for byte, unless it keeps its weights in other files."""
     model = modelfile.read(source)
     if model and model.external:
         import onnx
@@ -123,7 +123,7 @@ def _halve(float32: Path, out: Path) -> None:
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     halved = OnnxModel(convert_float_to_float16(onnx.load(str(float32)), keep_io_types=True))
-    halved.topological_sort()  # it puts the casts of inputs last, which the standard forbids
+    halved.topological_sort()  # the converter puts the casts of inputs last, which the standard forbids
     onnx.save(halved.model, str(out))
     make_loadable(out)
 
@@ -156,7 +156,7 @@ def _quantise(job: ConversionJob, float32: Path) -> Iterator[ConvertedFile]:
 
 @cache
 def _prepared(float32: Path) -> tuple[Path, str]:
-    """What INT8 is made of, and what became of its normalisations; once for all jobs."""
+    """The file from which INT8 is made, and what became of its normalisations; once for all jobs."""
     prepared = float32.with_name("onnx-prepared.onnx")
     return prepared, int8.prepare(float32, prepared)
 

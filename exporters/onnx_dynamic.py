@@ -1,7 +1,8 @@
-"""ONNX with dynamic INT8, as PyTorch's `quantize_dynamic` does it: for studies that call this INT8.
+"""ONNX with dynamic INT8, like PyTorch's `quantize_dynamic`: for studies that call this INT8.
 
-Only the weights of linear layers are bytes. Activations are float in the file; onnxruntime finds their ranges anew for
-every image. Convolutions stay float: their dynamic kernels are slower than the float ones. No calibration.
+Only the weights of linear layers are INT8. Activations are float in the file; onnxruntime determines their ranges for
+every image. Convolutions stay float, because their dynamic kernels are slower than the float ones. Needs no
+calibration.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
         return
     prepared, out = folder / "onnx-prepared.onnx", folder / "onnx-dynamic-int8.onnx"
     int8.prepare(float32, prepared)
-    # The library turns each Gemm into MatMul and Add first.
+    # Only MatMul: the library first turns each Gemm into MatMul and Add.
     seven_bits = any(scheme.kernels.weight_bits == 7 for scheme in job.schemes)
     quantize_dynamic(
         prepared,

@@ -1,7 +1,7 @@
 """TFLite (LiteRT) of a checkpoint: float32 and fp16 weights, and full INT8 with int8 inputs and outputs.
 
-litert-torch converts without TensorFlow and without an ONNX file in between; ai-edge-quantizer makes fp16 and INT8 of
-its float32 file. Inputs are channels last (NHWC), as TFLite runtimes expect.
+litert-torch converts without TensorFlow and without an ONNX file in between; ai-edge-quantizer makes fp16 and INT8 from
+its float32 file. Inputs are channels-last (NHWC), as TFLite runtimes expect.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def _convert(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> Non
 
 
 def _pooled_over_zeros(network: nn.Module) -> nn.Module:
-    """MaxPool2d(padding) behind a never negative layer -> ZeroPad2d and MaxPool2d, which is the same.
+    """MaxPool2d(padding) after a layer that is never negative -> ZeroPad2d and MaxPool2d, which gives the same.
 
-    litert-torch pads with minus infinity by an operation (PADV2) that XNNPACK does not take: the network would run in
-    two parts.
+    litert-torch pads with minus infinity, using an operator (PADV2) that XNNPACK does not support: the network would
+    run in two parts.
     """
     import copy
 
@@ -77,7 +77,7 @@ def _pooled_over_zeros(network: nn.Module) -> nn.Module:
     network = network.eval()
     try:
         traced = fx.symbolic_trace(network)
-    except Exception:  # fx has many; what it cannot follow stays as it is
+    except Exception:  # fx raises many kinds; a network it cannot trace stays as it is
         return network
     modules = dict(traced.named_modules())
 
@@ -101,7 +101,7 @@ def _pooled_over_zeros(network: nn.Module) -> nn.Module:
 
 
 def precisions_of(float32: Path, job: ConversionJob) -> Iterator[ConvertedFile]:
-    """The wanted precisions of a float32 .tflite file that has a signature."""
+    """Make the job's precisions from a float32 .tflite file that has a signature."""
     for made in _of_one_image(float32, job):
         if job.dynamic_batch:
             out = Path(job.folder) / f"any-{Path(made.file).name}"
@@ -147,7 +147,7 @@ def _observed(float32: Path, calibration: Path, preprocessing: Preprocessing) ->
 
 
 def _halve(float32: Path, out: Path) -> Path:
-    """Weights are stored as fp16; inputs, outputs and, in most runtimes, arithmetic stay float32."""
+    """Store weights as fp16; inputs, outputs and, in most runtimes, arithmetic stay float32."""
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 

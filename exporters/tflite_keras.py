@@ -1,6 +1,6 @@
 """TFLite of Keras files and SavedModel folders, by TensorFlow's own converter.
 
-fp16 and INT8 are made of its float32 file just as in `tflite`.
+fp16 and INT8 are made from its float32 file as in `tflite`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def warm() -> None:
 
 
 def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
-    """`_keras.look` has converted it already, in the process in which the source was opened."""
+    """`sources.keras.look` has already converted it, in the process that opened the source."""
     assert job.isolated is not None
     yield from tflite.precisions_of(Path(job.isolated.held), job)
 

@@ -1,7 +1,8 @@
-"""TFLite of any .onnx file, and of checkpoints that litert-torch does not take: onnx2tf, TensorFlow, ai-edge-quantizer.
+"""TFLite of any .onnx file, and of checkpoints that litert-torch cannot convert: onnx2tf, TensorFlow,
+ai-edge-quantizer.
 
-Slower to start than `tflite` and much heavier to install (the extra `tensorflow`). onnx2tf makes channels-last inputs
-of channels-first ones. fp16 and INT8 are made of the float32 file just as in `tflite`.
+Slower to start than `tflite` and much heavier to install (the extra `tensorflow`). onnx2tf turns channels-first inputs
+into channels-last ones. fp16 and INT8 are made from the float32 file as in `tflite`.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ PACKAGES = (
 )
 EXTRA = "tensorflow"
 
-# onnx2tf fetches this file from GitHub for three-channel inputs, unless it lies in the working folder.
+# onnx2tf downloads this file from GitHub for three-channel inputs, unless it is in the working folder.
 PROBE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 NEVER_NEGATIVE = ("Relu", "Sigmoid", "Clip")
 
 
 def warm() -> None:
-    """Not TensorFlow: a checkpoint is read first, and torch's compiler crashes if TensorFlow was there before it."""
+    """Not TensorFlow: a checkpoint is read first, and torch's compiler crashes if TensorFlow was imported before it."""
     import onnxsim  # noqa: F401
 
 
@@ -55,13 +56,13 @@ def _from_onnx(source: Path, out: Path) -> None:
     from onnx import load, save
 
     spec = onnx.open_artifact(source).inputs[0]
-    # Simplified here: onnx2tf calls the program `onnxsim`, which is not on the path unless the environment is active.
+    # Simplified here: onnx2tf runs the program `onnxsim`, which is only on the path if the environment is active.
     model, _ = onnxsim.simplify(load(str(source)), overwrite_input_shapes={spec.name: list(spec.shape)})
     pad_before_pooling(model)
     prepared = out.with_suffix(".onnx")
     save(model, str(prepared))
     os.chdir(out.parent)
-    # What onnx2tf compares its layers' answers on; any images do.
+    # onnx2tf compares the outputs of its layers on these; any images will do.
     probe = np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
     np.save(PROBE_FILE, probe, allow_pickle=False)
     saved = out.with_suffix(".saved-model")
@@ -75,17 +76,17 @@ def _from_onnx(source: Path, out: Path) -> None:
             non_verbose=True,
         )
     except SystemExit as stop:
-        raise RuntimeError("onnx2tf gave this network up") from stop
+        raise RuntimeError("onnx2tf cannot convert this network") from stop
     # Not onnx2tf's own .tflite file: it has no signature, and the quantizer needs one.
     out.write_bytes(tensorflow.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
 
 
 def pad_before_pooling(model: Any) -> int:
-    """Turn MaxPool(pads) behind a never negative layer into Pad(0) + MaxPool, in place; how many were turned.
+    """Turn MaxPool(pads) after a layer that is never negative into Pad(0) + MaxPool, in place; returns how many.
 
-    onnx2tf pads with the lowest float, in an operation (PADV2) that XNNPACK does not take: the network would run in two
-    parts. TensorFlow's own quantizer even makes a scale of 1e36 of it, which crashes LiteRT. Behind a layer whose
-    answers are >= 0, zeros pad just as well.
+    onnx2tf pads with the lowest float, using an operator (PADV2) that XNNPACK does not support: the network would run
+    in two parts. TensorFlow's own quantizer even derives a scale of 1e36 from it, which crashes LiteRT. After a layer
+    whose outputs are >= 0, padding with zeros gives the same.
     """
     import numpy as np
     from onnx import helper, numpy_helper

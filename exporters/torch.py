@@ -1,6 +1,6 @@
-"""torch.export archives (.pt2): a target with torch runs the network without edgebench on it.
+"""torch.export archives (.pt2), which run on targets with torch; edgebench is not needed there.
 
-float32 and half precision (half inputs too), one image at a time. This is what `desktop-gpu` runs on CUDA.
+float32 and half precision (with half inputs), one image at a time. `desktop-gpu` runs these on CUDA.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _save(network: nn.Module, example: torch.Tensor, out: Path) -> None:
 
     program = torch.export.export(network, (example,))
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names folders of this machine
+        node.meta.pop("stack_trace", None)  # it names folders of this machine
     torch.export.save(program, str(out))
 
 
@@ -90,7 +90,7 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
 
 
 def open_for_batches(path: Path, out: Path) -> None:
-    """Such a program is compiled for one size."""
+    """None: such a program is compiled for one size."""
 
 
 def open_artifact(path: Path) -> OpenedArtifact:

@@ -1,4 +1,4 @@
-"""The command that looks into a file."""
+"""The command that inspects a model file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ app = typer.Typer()
     )
 )
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .onnx or .tflite file, of anyone.")],
+    file: Annotated[Path, typer.Argument(help="An .onnx or .tflite file from any source.")],
     shape: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[NAME=]1x3x224x224",
-            help="Of an input (the first one without a name) whose sizes a .onnx file leaves open.",
+            help="Input shape, if an .onnx file leaves it open; without NAME that of the first input.",
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write everything that was found.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
-    svg: Annotated[Path | None, typer.Option(help="Write a picture of sizes and errors per layer.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all findings as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a table with one line per layer.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the size and error of each layer.")] = None,
 ) -> None:
-    """What is in a file: operators, precisions, MACs, memory, layer by layer, and how far off they are."""
+    """Show what is in a model file, layer by layer: operators, precisions, MACs, memory, errors."""
     from edgebench import inspect
     from edgebench.analysis.report import _inspection
     from edgebench.files import output

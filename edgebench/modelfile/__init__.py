@@ -1,8 +1,8 @@
-"""A look into a .onnx, .tflite or .pt2 file before anything is sent: its inputs, and the other files that it needs.
+"""Reads a .onnx, .tflite or .pt2 file before it is sent: its inputs, and the other files that it needs.
 
-_onnx.py, _tflite.py and _torch.py read their formats themselves, in plain Python and without the weights: deploy runs
-where neither onnx nor a runtime is installed. _kind.py says what a file is that is no model. What a runtime makes of a
-model is for the runtime to say; here only what nobody could run is refused.
+_onnx.py, _tflite.py and _torch.py parse their formats in plain Python and without the weights: deploy works where
+neither onnx nor a runtime is installed. _kind.py identifies files that are not models. Only what no runtime could run
+is refused here; everything else is for the runtime to decide.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Companion:
 
 
 def read(path: Path) -> ModelFile | None:
-    """None for formats that are not looked into. Raises BadFile for what is no model."""
+    """None for formats that are not parsed. Raises BadFile for a file that is not a model."""
     reader = _READERS.get(path.suffix)
     if reader is None and path.suffix != ".pt2":
         return None
-    _kind.refuse_what_is_no_model(path)
+    _kind.refuse_other_files(path)
     if reader is None:
         return _torch.read(path)
     with path.open("rb") as stream, closing(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)) as content:
@@ -46,7 +46,7 @@ def read(path: Path) -> ModelFile | None:
         except Damaged as damage:
             seen, remedy = str(damage), "Export, download or copy it again"
             if reader is _tflite.read and _is_onnx(view):
-                seen, remedy = "its content is no TFLite network but an ONNX one", "Name it .onnx"
+                seen, remedy = "its content is an ONNX network, not a TFLite one", "Rename it to .onnx"
         finally:
             view.release()
     raise BadFile(str(path), seen, remedy)
@@ -60,27 +60,29 @@ def _is_onnx(content: memoryview) -> bool:
 
 
 def companions(path: Path, model: ModelFile) -> tuple[Companion, ...]:
-    """The files that its weights are in. Raises BadFile for one that is missing, or that is not beside the model."""
+    """The files that contain its weights. Raises BadFile for one that is missing, or outside the model's folder."""
     found = []
     for location in model.external:
         beside = path.parent / location
         if not is_beside(path, location):
             raise BadFile(
-                str(path), f"it names a data file outside its folder, {location!r}", "Do not load this file anywhere"
+                str(path),
+                f"it refers to a data file outside its folder, {location!r}",
+                "Do not load this file anywhere",
             )
         if not beside.is_file():
             raise BadFile(
                 str(path), f"its weights are in {location}, which is not in {path.parent.absolute()}",
-                "Put that file there: it was made together with this one",
+                "Put that file there: it belongs to this one",
             )  # fmt: skip
         found.append(Companion(location, beside))
     return tuple(found)
 
 
 def is_beside(path: Path, location: str) -> bool:
-    """Whether a file that a stranger's model names lies in the model's folder or below, and is no link out of it.
+    """Whether a file named by an untrusted model lies in the model's folder or below, and is not a link out of it.
 
-    A cache of downloads may hold links to both, with what they lead to side by side.
+    A download cache may contain links to both, with their targets side by side.
     """
     plain = location and not location.startswith("/") and ".." not in location.replace("\\", "/").split("/")
     if not plain or any(not character.isprintable() for character in location):

@@ -1,4 +1,4 @@
-"""Reading bytes of a stranger: whatever leads outside them is damage."""
+"""Reading untrusted bytes: any reference outside them is damage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MOST_BYTES_OF_A_VARINT = 10
 
 
 class Damaged(Exception):
-    """What was seen, as a sentence without its end."""
+    """The message says what was seen, without a full stop."""
 
 
 def text(content: memoryview) -> str:
@@ -22,7 +22,7 @@ def fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         key, at = varint(content, at)
         number, kind = key >> 3, key & 7
         if number == 0:
-            raise Damaged("its content is no ONNX network")
+            raise Damaged("not an ONNX network")
         if kind == 0:
             value, at = varint(content, at)
             yield number, value
@@ -32,15 +32,15 @@ def fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
-            raise Damaged("its content is no ONNX network")
+            raise Damaged("not an ONNX network")
         if size > end - at:
-            raise Damaged(f"its content is no ONNX network, or it is cut off: {size - (end - at):,} bytes are missing")
+            raise Damaged(f"not an ONNX network, or truncated: {size - (end - at):,} bytes are missing")
         yield number, content[at : at + size]
         at += size
 
 
 def varint(content: memoryview, at: int) -> tuple[int, int]:
-    """The number and where it ends."""
+    """The number, and the position after it."""
     value = shift = 0
     for index in range(at, min(at + MOST_BYTES_OF_A_VARINT, len(content))):
         byte = content[index]
@@ -48,4 +48,4 @@ def varint(content: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, index + 1
         shift += 7
-    raise Damaged("its content is no ONNX network, or it is cut off")
+    raise Damaged("not an ONNX network, or truncated")

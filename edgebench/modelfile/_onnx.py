@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from edgebench.modelfile._bytes import Damaged, fields, text
 from edgebench.modelfile._what import Input, ModelFile
 
-_DEEPEST = 50  # subgraphs in one another
+_DEEPEST = 50  # nested subgraphs
 _DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string", 9: "bool",
     10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16",
@@ -24,10 +24,10 @@ def read(content: memoryview) -> ModelFile:
         elif number == 7 and isinstance(value, memoryview):
             graph = value
         elif number == 14 and isinstance(value, memoryview):
-            key, said = _pair(value)
-            declared[key] = said
+            key, text_ = _pair(value)
+            declared[key] = text_
     if not ir_version or graph is None:
-        raise Damaged("its content is no ONNX network")
+        raise Damaged("not an ONNX network")
     kept, inputs, steps = set(), [], 0
     for number, value in fields(graph):
         if not isinstance(value, memoryview):
@@ -39,9 +39,9 @@ def read(content: memoryview) -> ModelFile:
         elif number == 1:
             steps += 1
     if not steps:
-        raise Damaged("there is no operator in it")
+        raise Damaged("it contains no operator")
     return ModelFile(
-        # Old files name their weights among the inputs.
+        # Old files list their weights among the inputs.
         inputs=tuple(one for one in inputs if one.name not in kept),
         external=tuple(dict.fromkeys(_locations_in_graph(graph, _DEEPEST))),
         declared=declared,
@@ -85,7 +85,7 @@ def _type(stored: memoryview) -> tuple[tuple[int | str, ...] | None, str]:
 
 
 def _size(stored: memoryview) -> int | str:
-    """Exporters that do not know a size leave it out, name it, or write 0 or -1."""
+    """An unknown size is omitted, named, 0 or -1, depending on the exporter."""
     name = ""
     for number, value in fields(stored):
         if number == 1 and isinstance(value, int) and 0 < value < 1 << 63:
@@ -97,7 +97,7 @@ def _size(stored: memoryview) -> int | str:
 
 def _locations_in_graph(graph: memoryview, depth: int) -> Iterator[str]:
     if not depth:
-        raise Damaged(f"it holds more than {_DEEPEST} graphs in one another")
+        raise Damaged(f"it has more than {_DEEPEST} nested graphs")
     for number, value in fields(graph):
         if number == 5 and isinstance(value, memoryview):
             yield from _locations(value)
@@ -121,7 +121,7 @@ def _locations_in_attribute(attribute: memoryview, depth: int) -> Iterator[str]:
 
 
 def _locations(tensor: memoryview) -> Iterator[str]:
-    """Of a tensor that says of itself that its numbers are in another file."""
+    """The file names of a tensor whose data are in another file."""
     outside, named = False, []
     for number, value in fields(tensor):
         if number == 14:

@@ -13,19 +13,19 @@ _DTYPES = (
     "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64",
     "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16",
 )  # fmt: skip
-_CUT_OFF = "its content is no TFLite network, or it is cut off"
+_CUT_OFF = "not a TFLite network, or truncated"
 
 
 def read(content: memoryview) -> ModelFile:
     """Raises Damaged."""
     if bytes(content[4:8]) != IDENTIFIER:
-        raise Damaged("its content is no TFLite network")
+        raise Damaged("not a TFLite network")
     file = _File(content)
     model = file.at(0)
     file.check_buffers(model)
     subgraphs = list(file.tables(model, 2))
     if not subgraphs:
-        raise Damaged("there is no graph in it")
+        raise Damaged("it contains no graph")
     signatures = tuple(_signatures(file, model, subgraphs))
     first = [one for one in signatures if one.subgraph == 0]
     inputs = first[0].inputs if first else ()
@@ -62,13 +62,13 @@ def _input(file: _File, tensor: int, called: str = "") -> Input:
 
 
 class _File:
-    """Tables are known by where they begin."""
+    """Tables are referred to by the position where they begin."""
 
     def __init__(self, content: memoryview) -> None:
         self._content = content
 
     def number(self, table: int, field: int, form: str) -> int:
-        """0 if it is left out."""
+        """0 if it is omitted."""
         at = self._field(table, field)
         return self._unpack(form, at) if at else 0
 
@@ -77,7 +77,7 @@ class _File:
         return text(self._content[at : at + count])
 
     def numbers(self, table: int, field: int) -> list[int]:
-        """Of 32 bits."""
+        """A vector of 32-bit integers."""
         at, count = self._vector(table, field, 4)
         return list(struct.unpack_from(f"<{count}i", self._content, at)) if count else []
 
@@ -92,11 +92,11 @@ class _File:
         return tables[index]
 
     def at(self, place: int) -> int:
-        """Where what is referred to at this place begins."""
+        """The position that the offset at this place refers to."""
         return place + self._unpack("<I", place)
 
     def check_buffers(self, model: int) -> None:
-        """That all weights are in the file, to the last: they come last, and are what a broken download lacks."""
+        """Check that the file has all weights: they come last, so a truncated download lacks them. Raises Damaged."""
         for buffer in self.tables(model, 4):
             self._vector(buffer, 0, 1)
             offset, size = self.number(buffer, 1, "<Q"), self.number(buffer, 2, "<Q")
@@ -104,7 +104,7 @@ class _File:
                 raise Damaged(_CUT_OFF)
 
     def _vector(self, table: int, field: int, width: int) -> tuple[int, int]:
-        """Where its first element is, and how many it has."""
+        """The position of its first element, and its length."""
         at = self._field(table, field)
         if not at:
             return 0, 0
@@ -115,7 +115,7 @@ class _File:
         return begin + 4, count
 
     def _field(self, table: int, field: int) -> int:
-        """Where it is; 0 if it is left out."""
+        """Its position; 0 if it is omitted."""
         vtable = table - self._unpack("<i", table)
         slot = 4 + 2 * field
         offset = self._unpack("<H", vtable + slot) if slot < self._unpack("<H", vtable) else 0

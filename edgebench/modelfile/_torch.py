@@ -1,4 +1,4 @@
-"""A .pt2 file, a ZIP archive of torch.export, read without its weights: the JSON in it says what the program takes."""
+"""A .pt2 file, a ZIP archive of torch.export, read without its weights: its JSON describes the program's inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME = re.compile(r"^(?:Symbol\(')?(\w+)")
 
 
 def read(path: Path) -> ModelFile | None:
-    """None for what other versions of torch wrote in another way: then the runtime alone says what it takes."""
+    """None for the layouts of other versions of torch: then only the runtime knows what it takes."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [one for one in archive.infolist() if one.filename.endswith("/models/model.json")]

@@ -1,4 +1,4 @@
-"""What is read of a model file. All names are a stranger's."""
+"""What is read from a model file. All names are untrusted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Input:
-    """shape: an open size is its name, "" without one; None where not even their number is known.
+    """shape: an open size is its name, or ""; None if not even their number is known.
 
-    also: other names that people know it by. stored: the sizes that a file with open ones was stored with.
+    also: other names it is known by. stored: the sizes stored in a file that leaves some open.
     """
 
     name: str
@@ -32,9 +32,9 @@ class Signature:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """inputs: of what runs by default. external: files that its weights are in, as it names them.
+    """inputs: of the graph that runs by default. external: files that contain its weights, as it names them.
 
-    declared: what its metadata say. custom: operators of a .tflite file that a runtime may not have.
+    declared: its metadata. custom: operators of a .tflite file that a runtime may not have.
     """
 
     inputs: tuple[Input, ...]

@@ -1,7 +1,7 @@
-"""With what sizes a file is fed, where it leaves some open.
+"""The sizes with which a file is fed, if it leaves some open.
 
-What the user gives (--shape) counts first, then what the file itself declares; an open batch, the first axis, is 1: one
-sample at a time. Nothing else is taken for granted: a detector that was timed at one pixel was not timed.
+What the user gives (--shape) takes precedence over what the file declares; an open batch, the first axis, is 1. Nothing
+else is assumed: timing a detector on one pixel would be meaningless.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from edgebench.modelfile import Input, ModelFile
 Sizes = tuple[int, ...]
 LARGEST_SIZE = 2**31 - 1
 
-# Keys of metadata under which exporters write the size of images: Ultralytics, PaddleX, timm, mmdeploy.
+# Metadata keys for the image size, as written by Ultralytics, PaddleX, timm and mmdeploy.
 _IMAGE_SIZE_KEYS = ("imgsz", "image_size", "img_size", "input_size", "input_shape", "resolution")
-# A first axis of one of these names counts something else than samples.
+# A first axis with one of these names does not count samples.
 _NO_BATCH = re.compile(r"seq|len|time|frame|height|width|sample|point|token|step|^[htw]$", re.IGNORECASE)
 _BATCH = re.compile(r"batch|^[nb]$", re.IGNORECASE)
 _MOST_SHOWN = 4
@@ -29,7 +29,7 @@ _MOST_SHOWN = 4
 
 @dataclass(frozen=True)
 class Feeding:
-    """shapes: of all inputs, if the file leaves any size open. said: what a user may not have expected."""
+    """shapes: of all inputs, if the file leaves any size open. said: what the user may not expect."""
 
     shapes: dict[str, Sizes] = field(default_factory=dict)
     signature: str = ""
@@ -37,26 +37,26 @@ class Feeding:
 
     @property
     def options(self) -> dict[str, object]:
-        """For the agent; empty where the file alone says how it is fed."""
+        """For the agent; empty if the file alone determines how it is fed."""
         given: dict[str, object] = {"shapes": self.shapes} if self.shapes else {}
         return given | ({"signature": self.signature} if self.signature else {})
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks of all files: sizes by input ("" is a file's only one), and a signature."""
+    """What the user asks of all files: sizes by input ("" is the only input of a file), and a signature."""
 
     shapes: Mapping[str, Sizes] = field(default_factory=dict)
     signature: str = ""
 
 
 def wish(shapes: Iterable[str], signature: str = "") -> Wish:
-    """shapes: `NAME=1x3x320x320`, or without a name for files of one input. Raises UserError."""
+    """shapes: `NAME=1x3x320x320`, or without a name for files with one input. Raises UserError."""
     wanted: dict[str, Sizes] = {}
     for one in shapes:
         name, _, sizes = one.rpartition("=")
         if name in wanted:
-            raise UserError("--shape", f"'{name}' is given twice" if name else "it is given twice", "Leave one out")
+            raise UserError("--shape", f"'{name}' is given twice" if name else "given twice", "Leave one out")
         wanted[name] = parse_sizes(sizes, one, least=0 if name else 1)
     return Wish(wanted, signature)
 
@@ -64,18 +64,18 @@ def wish(shapes: Iterable[str], signature: str = "") -> Wish:
 def parse_sizes(text: str, whole: str = "", *, least: int = 1) -> Sizes:
     """`1x3x224x224` -> (1, 3, 224, 224). whole: what the user wrote. Raises UserError.
 
-    least: 0 where an input may be empty, as a decoder's cache is at first.
+    least: 0 if an input may be empty, as a decoder's cache is at first.
     """
     sizes = text.lower().split("x")
     if not all(size.isascii() and size.isdecimal() and least <= int(size) <= LARGEST_SIZE for size in sizes):
         raise UserError(
-            "--shape", f"'{whole or text}' is no shape", "Write sizes with x between them, e.g. image=1x3x224x224"
+            "--shape", f"'{whole or text}' is not an input shape", "Separate the sizes by x, e.g. image=1x3x224x224"
         )
     return tuple(map(int, sizes))
 
 
 def settle(path: Path, model: ModelFile, wanted: Wish) -> Feeding:
-    """How one file is fed. Raises UserError where that is not known, or not what the file takes."""
+    """How one file is fed. Raises UserError if that is not known, or does not fit the file."""
     inputs, signature, said = _inputs(path, model, wanted.signature)
     given = _given(path, inputs, wanted.shapes)
     symbols = _symbols(inputs, given, model)
@@ -98,15 +98,15 @@ def settle(path: Path, model: ModelFile, wanted: Wish) -> Feeding:
 
 
 def refuse_unused(wanted: Wish, models: Sequence[ModelFile]) -> None:
-    """Raises UserError for a name that is none of any file."""
+    """Raises UserError for a name that no file has."""
     named = {name for model in models for one in _every_input(model) for name in (one.name, *one.also)}
     for name in wanted.shapes:
         if name and name not in named:
-            raise UserError("--shape", f"no input is called '{name}'", f"There are: {_some(sorted(named))}")
+            raise UserError("--shape", f"no input is called '{name}'", f"Inputs: {_some(sorted(named))}")
     signatures = sorted({one.name for model in models for one in model.signatures})
     if wanted.signature and wanted.signature not in signatures:
-        there_are = f"There are: {_some(signatures)}" if signatures else "None of these files has any: leave it out"
-        raise UserError("--signature", f"there is no '{wanted.signature}'", there_are)
+        remedy = f"Signatures: {_some(signatures)}" if signatures else "None of these files has any: leave it out"
+        raise UserError("--signature", f"there is no '{wanted.signature}'", remedy)
 
 
 def written(sizes: Sequence[int]) -> str:
@@ -114,7 +114,7 @@ def written(sizes: Sequence[int]) -> str:
 
 
 def _inputs(path: Path, model: ModelFile, wanted: str) -> tuple[tuple[Input, ...], str, list[str]]:
-    """Those of what is run; the signature to ask for; and what is said of the choice."""
+    """The inputs of what is run; the signature to request; and what to say about the choice."""
     names = [one.name for one in model.signatures]
     if wanted in names:
         return model.signatures[names.index(wanted)].inputs, wanted, []
@@ -134,12 +134,12 @@ def _every_input(model: ModelFile) -> Iterator[Input]:
 
 
 def _given(path: Path, inputs: Sequence[Input], wanted: Mapping[str, Sizes]) -> dict[str, Sizes]:
-    """What the user gave, by the names of this file. Raises UserError where it does not fit."""
+    """What the user gave, by the names of this file. Raises UserError if it does not fit."""
     given = {}
     for name, sizes in wanted.items():
         if not name and len(inputs) != 1:
             names = _some([one.name for one in inputs])
-            raise UserError("--shape", f"{path.name} has {len(inputs)} inputs", f"Say which of them, NAME=...: {names}")
+            raise UserError("--shape", f"{path.name} has {len(inputs)} inputs", f"Name one of them, NAME=...: {names}")
         for one in inputs:
             if not name or name in (one.name, *one.also):
                 _check_fits(path, one, sizes)
@@ -153,7 +153,7 @@ def _check_fits(path: Path, one: Input, sizes: Sizes) -> None:
     fixed = [(own, size) for own, size in zip(one.shape, sizes, strict=False) if isinstance(own, int) and own != size]
     if len(sizes) != len(one.shape) or fixed:
         own = f"{_plain(one.name)} of {path.name} is {_shown(one)}"
-        problem = "which has another number of sizes" if len(sizes) != len(one.shape) else "whose numbers are fixed"
+        problem = "which has a different number of sizes" if len(sizes) != len(one.shape) else "whose sizes are fixed"
         raise UserError(
             "--shape", f"{written(sizes)} does not fit: {own}, {problem}",
             "Give a size for each axis, and change only those that are open" if one.open_axes else "Leave it out",
@@ -161,7 +161,7 @@ def _check_fits(path: Path, one: Input, sizes: Sizes) -> None:
 
 
 def _symbols(inputs: Sequence[Input], given: Mapping[str, Sizes], model: ModelFile) -> dict[str, int]:
-    """Sizes by name: one name is one size. From what was given, from metadata of that name, and the batch."""
+    """Sizes by name, equal names being equal sizes: given ones, those in metadata of that name, and the batch."""
     known: dict[str, int] = {}
     for one in inputs:
         for size, value in zip(one.shape or (), given.get(one.name, ()), strict=False):
@@ -180,7 +180,7 @@ def _symbols(inputs: Sequence[Input], given: Mapping[str, Sizes], model: ModelFi
 
 
 def _known(one: Input, symbols: Mapping[str, int]) -> Sizes | None:
-    """None unless all of its sizes are."""
+    """None unless all its sizes are known."""
     if one.shape is None:
         return None
     sizes = []
@@ -194,7 +194,7 @@ def _known(one: Input, symbols: Mapping[str, int]) -> Sizes | None:
 
 
 def _is_batch(one: Input) -> bool:
-    """Whether the first axis counts samples. A single axis may be anything, a waveform for one: only by its name."""
+    """Whether the first axis counts samples. A single axis may be anything, such as a waveform: its name decides."""
     shape = one.shape or ()
     name = str(shape[0])
     if _is_name(name) and name in shape[1:]:
@@ -203,16 +203,16 @@ def _is_batch(one: Input) -> bool:
 
 
 def _is_name(size: str) -> bool:
-    """Some exporters call every size that they do not know "?": those need not be equal."""
+    """Some exporters call every unknown size "?": those need not be equal."""
     return any(character.isalnum() for character in size)
 
 
 def _declared(one: Input, model: ModelFile) -> tuple[Sizes | None, str]:
-    """Sizes that the file says in another place, and which."""
+    """Sizes given elsewhere in the file, and where."""
     if one.stored and all(size > 1 for axis, size in enumerate(one.stored) if axis and axis in one.open_axes):
         batch = (1,) if 0 in one.open_axes and _is_batch(one) else one.stored[:1]
         if batch[0] > 1 or 0 not in one.open_axes or _is_batch(one):
-            return (*batch, *one.stored[1:]), "the sizes that the file was stored with; --shape gives others"
+            return (*batch, *one.stored[1:]), "the sizes stored in the file; --shape gives others"
     shape = one.shape or ()
     if len(shape) != 4:
         return None, ""
@@ -227,24 +227,24 @@ def _declared(one: Input, model: ModelFile) -> tuple[Sizes | None, str]:
         sizes = [image.get(axis, 1 if axis == 0 else -1) if isinstance(s, str) else s for axis, s in enumerate(shape)]
         if all(isinstance(size, int) and size > 0 for size in sizes):
             said = plain_excerpt(model.declared[key][:40])
-            return tuple(map(int, sizes)), f"as its metadata say ({key} {said}); --shape gives others"
+            return tuple(map(int, sizes)), f"according to its metadata ({key} {said}); --shape gives others"
     return None, ""
 
 
 def _open(path: Path, inputs: Sequence[Input], left: Sequence[Input], symbols: Mapping[str, int]) -> BadFile:
-    """One sentence that shows what is open, and the option that would say it."""
+    """Says which sizes are open, and which option would set them."""
     shown = "; ".join(f"{_axes(one)} of {_plain(one.name)} {_shown(one)}" for one in left[:_MOST_SHOWN])
     more = f"; and {len(left) - _MOST_SHOWN} more inputs" if len(left) > _MOST_SHOWN else ""
     options = " ".join(_options(left, dict(symbols)))
     return BadFile(
         str(path),
-        f"it leaves sizes open (only a batch defaults to 1): {shown}{more}",
-        f"Give them as your application does, for example: {options}",
+        f"it leaves sizes open (only the batch defaults to 1): {shown}{more}",
+        f"Give the sizes your application uses, for example: {options}",
     )
 
 
 def _options(left: Sequence[Input], symbols: dict[str, int]) -> Iterator[str]:
-    """Those that are needed: what follows from a name that has a size by then is left out."""
+    """The options that are needed; sizes that follow from names already given are left out."""
     for one in left:
         if one.shape is None:
             yield f"--shape {shlex.quote(_plain(one.name) + '=1x3x320x320')}"

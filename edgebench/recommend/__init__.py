@@ -1,1 +1,1 @@
-"""Which file for which board: instruction counts, and the advice that follows from them."""
+"""Which file to deploy on which board: instruction counts, and the advice that follows from them."""

@@ -1,10 +1,10 @@
-"""advice: which of a bundle's files is worth deploying on a target, and what says so.
+"""advice: which of a bundle's files is worth deploying on a target, and on what evidence.
 
-    this machine      its files race here, in processor time
-    a board           instructions of its core: counted for these files on the emulated board if that is asked for;
-                      else looked up for this network, or for one of its kind, and then that is said
+    this machine      the files race here, in processor time
+    a board           instructions of its core: counted for these files on the emulated board if that is asked for,
+                      otherwise looked up for this network or a similar one, which is then mentioned
 
-There is no advice without such evidence, and none of it is the latency on a device: `deploy` measures that.
+Without such evidence there is no advice. None of it is the latency on a device: `deploy` measures that.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from exporters.inspect import LookTask
 from exporters.workers.messages import RaceTask
 from exporters.workers.process import Failed, WorkerPool
 
-# INT8 costs accuracy: it has to be this much cheaper than the best float file, by what are only instructions.
+# INT8 costs accuracy, so it must be this much cheaper than the best float file.
 WORTH = 0.9
 RACE_S = 2.0
-# The newest onnxruntime that the Python of the oldest Raspberry Pi OS in use (Debian 11) gets.
+# The newest onnxruntime for the Python of the oldest Raspberry Pi OS in use (Debian 11).
 OLDEST_ONNXRUNTIME = (1, 19)
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish", "LOGISTIC", "HARD_SWISH")
 KINDS = {
@@ -45,12 +45,12 @@ KINDS = {
     "depthwise": "depthwise convolutions",
     "depthwise-sigmoid": "depthwise convolutions and sigmoids on maps",
 }
-NOT_TIME = "Instructions are not time (no caches, no memory in them)"
+NOT_TIME = "Instructions are not time (they exclude caches and memory)"
 
 
 @dataclass(frozen=True)
 class TargetCosts:
-    """costs: by artifact name, in `unit`. origin: what was measured, where, and of which network."""
+    """costs: by artifact name, in `unit`. origin: what was measured, where, and for which network."""
 
     target: str
     costs: dict[str, float]
@@ -63,7 +63,7 @@ class TargetCosts:
         return min(self.costs, key=lambda name: self.costs[name])
 
     def worth(self, precisions: dict[str, str]) -> str:
-        """The artifact to deploy: the cheapest, but no INT8 one that gains next to nothing over a float one."""
+        """The artifact to deploy: the cheapest, except INT8 that is hardly cheaper than a float one."""
         exact = {name: cost for name, cost in self.costs.items() if precisions[name] != "int8"}
         closest = min(exact, key=lambda name: exact[name], default=self.best)
         return closest if self.costs[self.best] > WORTH * self.costs[closest] else self.best
@@ -78,7 +78,7 @@ class Advice:
 
 
 def check(names: Sequence[str]) -> dict[str, Target | str]:
-    """What each name stands for: this machine, or a board whose core is known. Raises UserError, before any work."""
+    """What each name stands for: this machine, or a board whose core is known. Raises UserError."""
     found: dict[str, Target | str] = {}
     if not names:
         return found
@@ -93,7 +93,7 @@ def check(names: Sequence[str]) -> dict[str, Target | str]:
             local = [one.name for one in known.values() if one.transport == "local" and one.device == "cpu"]
             raise UserError(
                 "--for",
-                f"nothing is known that would say what is fast on '{name}'",
+                f"nothing is known about what is fast on '{name}'",
                 f"Known: {', '.join((*BOARDS, *local))}; `edgebench deploy` measures the files on any target",
             )
     return found
@@ -122,7 +122,7 @@ def advise(
             evidence = _counted(name, place, artifacts, folder, progress)
         else:
             evidence = _looked_up(name, place, artifacts, network)
-        lines += _told(evidence, artifacts)
+        lines += _lines(evidence, artifacts)
         lines += [f"  {remark}" for remark in (*evidence.remarks, *_too_new(network, place))]
         chosen = evidence.worth(_precisions(artifacts)) if evidence.costs else ""
         for artifact in artifacts:
@@ -138,7 +138,7 @@ def _precisions(artifacts: Sequence[Artifact]) -> dict[str, str]:
 
 
 def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: WorkerPool) -> NetworkInFile | None:
-    """What one of the float files is made of; None if there is none that can be read."""
+    """The layers of one of the float files; None if none can be read."""
     for artifact in artifacts:
         if artifact.format in ("onnx", "tflite") and artifact.precision == "fp32":
             path = str((folder / artifact.content.file).absolute())
@@ -148,7 +148,7 @@ def _read(artifacts: Sequence[Artifact], folder: Path, scratch: Path, workers: W
 
 
 def kind_of(network: NetworkInFile) -> str:
-    """A name of KINDS: networks of one kind are made of the same kernels."""
+    """A name in KINDS: networks of one kind run the same kernels."""
     layers = [layer for layer in network.layers if layer.macs]
     if not any(len(layer.output_shape) == 4 for layer in layers):
         return "linear"
@@ -187,7 +187,7 @@ def _counted(
 
 
 def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: NetworkInFile | None) -> TargetCosts:
-    """From the table: this network, or else the one of its kind that is nearest in size."""
+    """From the table: this network, or else the most similar one in size of the same kind."""
     table = counts.table()
     here = [one for one in table.counts if one.board == board]
     model, macs = artifacts[0].model, artifacts[0].macs
@@ -210,41 +210,43 @@ def _looked_up(name: str, board: str, artifacts: Sequence[Artifact], network: Ne
         if (one.format, one.precision, one.form) == (artifact.format, artifact.precision, _form(artifact))
     }
     if not costs:
-        return TargetCosts(name, {}, "M instructions", "no network like this one was counted; --emulate counts it")
+        return TargetCosts(name, {}, "M instructions", "no similar network was counted; --emulate counts this one")
     runtimes = ", ".join(sorted({one.runtime for one in found}))
     origin = f"counted for {about} on the emulated {BOARDS[board].cpu}, {table.counted} ({runtimes})"
-    remarks = () if about == "this network" else ("This network itself was not counted: --emulate does that",)
+    remarks = () if about == "this network" else ("This network itself was not counted; --emulate counts it",)
     return TargetCosts(name, costs, "M instructions", origin, (*remarks, *_other_forms(artifacts, found)))
 
 
 def _form(artifact: Artifact) -> str:
-    """Of ONNX INT8; "" of any other file."""
+    """The form of an ONNX INT8 file; "" for any other."""
     return artifact.notes.get(FORM, "").partition(",")[0]
 
 
 def _other_forms(artifacts: Sequence[Artifact], found: Sequence[Count]) -> Iterator[str]:
-    """What ONNX INT8 would take there with the other sign, or the other channels."""
+    """How many instructions ONNX INT8 would take there in its other forms."""
     numbers = {one.form: one.instructions for one in found if one.form}
     for mine in {form for artifact in artifacts if (form := _form(artifact)) in numbers}:
         others = [f"as {form} {number / numbers[mine]:.2f}" for form, number in numbers.items() if form != mine]
         if others:
-            yield f"ONNX INT8 is {mine}; it would take, {', '.join(others)} times the instructions"
+            yield f"ONNX INT8 is {mine}; instructions relative to it: {', '.join(others)}"
 
 
 def _too_new(network: NetworkInFile | None, place: Target | str) -> Iterator[str]:
-    """An .onnx file that boards with an old system cannot load."""
+    """Whether boards with an old system can load an .onnx file."""
     needs = network.facts.get("loads from", "") if network else ""
     if not isinstance(place, str) or "onnxruntime" not in needs:
         return
     oldest = ".".join(map(str, OLDEST_ONNXRUNTIME))
     version = needs.rpartition(" ")[2].split(".")
-    if needs.startswith("newer") or tuple(map(int, version[:2])) > OLDEST_ONNXRUNTIME:
-        yield f"ONNX: loads from {needs} on, but Debian 11 has {oldest}: export it with opset 17"
+    if needs.startswith("newer"):
+        yield f"ONNX: loads in a runtime {needs}; Debian 11 has {oldest}: export it with opset 17"
+    elif tuple(map(int, version[:2])) > OLDEST_ONNXRUNTIME:
+        yield f"ONNX: needs {needs} or newer, but Debian 11 has {oldest}: export it with opset 17"
     else:
-        yield f"ONNX: loads from {needs} on (Debian 11 has {oldest})"
+        yield f"ONNX: needs {needs} or newer (Debian 11 has {oldest})"
 
 
-def _told(evidence: TargetCosts, artifacts: Sequence[Artifact]) -> Iterator[str]:
+def _lines(evidence: TargetCosts, artifacts: Sequence[Artifact]) -> Iterator[str]:
     if not evidence.costs:
         yield f"for {evidence.target}: {evidence.origin}"
         return
@@ -255,7 +257,7 @@ def _told(evidence: TargetCosts, artifacts: Sequence[Artifact]) -> Iterator[str]
         ratio = cost / evidence.costs[chosen]
         yield f"  {name:<{width}}  {_shown(cost):>7} {evidence.unit}, {ratio:.2f} times"
     if evidence.best != chosen:
-        yield f"  {evidence.best} takes less than {1 - WORTH:.0%} fewer: INT8 is not worth its accuracy there"
+        yield f"  {evidence.best} takes less than {1 - WORTH:.0%} fewer: INT8 is not worth its loss of accuracy there"
     yield f"  {evidence.origin[0].upper()}{evidence.origin[1:]}"
     if evidence.unit == "M instructions":
         yield f"  {NOT_TIME}: measure with `edgebench deploy`"

@@ -1,9 +1,9 @@
 """Instructions that one inference takes on a board's core, counted on an emulated board.
 
-The emulated board's clock advances by one nanosecond with every instruction that it executes, so a latency on it is a
-count, and the whole way of measuring is that of `deploy`. Counts repeat to about 1 % on any computer. They are not
-time: caches, memory and clock are not in them; but they show which of a runtime's kernels run on a core, and what
-those have to do.
+The emulated board's clock advances by one nanosecond with every instruction it executes, so a latency measured on it is
+a count, and `deploy` measures it as usual. Counts repeat to about 1 % on any computer. They are not time, because they
+do not include caches, memory and clock; but they show which of a runtime's kernels run on a core, and how much work
+those do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgebench.schema import record
 from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 
-# A count hardly varies, so that few are enough; the emulator needs ten times as long as the guest believes.
+# Counts hardly vary, so a few are enough; the emulator takes ten times as long as the guest measures.
 PLAN = Plan(
     preset="instructions",
     rounds_min=3,
@@ -45,8 +45,8 @@ def count(
 ) -> dict[str, tuple[int, str]]:
     """By the artifacts' names: instructions of one inference on this board, and the runtime that executed them.
 
-    On the emulated board if it is on, else on one that is off again afterwards. Raises UserError for a file that is not
-    run there.
+    Starts the emulated board if it is off, and stops it again afterwards. Raises UserError for a file that does not run
+    there.
     """
     with emulator.borrowed(board, progress=progress.say) as machine:
         target = Target(
@@ -60,7 +60,7 @@ def count(
 
 
 def count_on(target: Target, sources: Sequence[LocalArtifact], progress: Progress) -> dict[str, tuple[int, str]]:
-    """target: an emulated board, of which alone nanoseconds are instructions."""
+    """target: an emulated board; only there nanoseconds are instructions."""
     with tempfile.TemporaryDirectory(prefix="edgebench-instructions-") as results:
         return dict(map(_counted, deploy.deploy(target, sources, PLAN, Path(results), progress=progress)))
 
@@ -70,8 +70,8 @@ def _counted(found: record.Record) -> tuple[str, tuple[int, str]]:
     if middle is None:
         raise UserError(
             found.artifact.name,
-            f"it was not counted on {found.target.name}: {found.outcome.reason or found.outcome.status}",
-            f"Try it by itself: edgebench deploy --target {found.target.name}",
+            f"not counted on {found.target.name}: {found.outcome.reason or found.outcome.status}",
+            f"Try it alone: edgebench deploy --target {found.target.name}",
         )
     runtime = f"{found.runtime.name} {found.runtime.facts.get('version', '')}".strip()
     return found.artifact.name, (round(middle.value), runtime)

@@ -1,6 +1,6 @@
-"""Instructions that one inference takes on a board's core, looked up.
+"""Instructions that one inference takes on a board's core, looked up in a table.
 
-The studies' networks are in counts.json beside this file; `python -m benchmarks.instructions` counts them again.
+counts.json beside this file holds the networks of the studies; `python -m benchmarks.instructions` counts them again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ TABLE = Path(__file__).with_suffix(".json")
 
 
 class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network's file on one board. runtime: with its version. form: of ONNX INT8, `exporters.Kernels.form`.
+    """One file of a network on one board. runtime: with its version. form: `exporters.Kernels.form`, for ONNX INT8.
 
-    macs: of one inference, by which a network of the same name is known again. instructions: of one inference.
+    macs: of one inference; with the name they identify the network. instructions: of one inference.
     """
 
     board: str
@@ -34,7 +34,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CountTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """counted: the date, and on what."""
+    """counted: when, and on what."""
 
     counted: str
     counts: tuple[Count, ...]
@@ -46,7 +46,7 @@ def table() -> CountTable:
 
 
 def of_forms(network: str) -> dict[str, dict[str, int]]:
-    """What ONNX INT8 of a model takes: by board, by form."""
+    """Instructions of a model's ONNX INT8 files: by board, by form."""
     found: dict[str, dict[str, int]] = {}
     for one in table().counts:
         if one.network == network and one.form:

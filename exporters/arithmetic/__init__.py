@@ -1,1 +1,1 @@
-"""Arithmetic that both formats share: folding scales and shifts, folding preprocessing, ranges for eight bits."""
+"""Arithmetic shared by both formats: folding scales and shifts, folding preprocessing, ranges for eight bits."""

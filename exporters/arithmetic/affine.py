@@ -1,15 +1,15 @@
-"""What scales and shifts channels (a batch norm that stands alone, a multiplication and an addition) is folded away.
+"""Folds operators that only scale and shift channels: separate batch norms, multiplications and additions.
 
-A batch norm directly behind a convolution is folded by every converter. One in front of it, behind a sum, a
-concatenation, an activation or a pool is left, and eight bits serve it badly: with one scale for the numbers of all
-channels, and in TFLite a rounding for each of its four operators. So, exactly up to the rounding of floats:
+Every converter folds a batch norm directly after a convolution. One before a convolution, or after a sum, a
+concatenation, an activation or a pool, is left alone, and INT8 suits it badly: there is one scale for all channels, and
+in TFLite a rounding for each of its four operators. Therefore, exactly up to the rounding of floats:
 
-1. One behind another becomes one; one behind a layer with weights becomes part of that layer.
-2. One in front of layers with weights becomes part of them, if nothing else reads it and eight bits still hold their
-   weights. What pads with zeros takes no shifts, only scales. Pooling and flattening may lie on the way.
-3. What is left becomes a depthwise convolution of 1 x 1, which has a scale for each channel.
+1. Two in a row are merged; one after a layer with weights becomes part of that layer.
+2. One before layers with weights becomes part of them, if nothing else reads it and eight bits still represent their
+   weights. Layers that pad with zeros take only scales, no shifts. Pooling and flattening may lie in between.
+3. The rest become depthwise convolutions of 1 x 1, which have a scale for each channel.
 
-Formats hold operators differently: `_onnx_affine`, `_tflite_affine`. Numbers are float64 until they are held.
+Each format has its own graph: `onnx_edit.affine`, `tflite_edit.affine`. Numbers are float64 until they are stored.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     Float64Array = NDArray[np.float64]
 
-# How much larger the rounding of weights may become by folding a scale into the layer behind it, as power: channels of
-# very different scales (pixels that are nearly always the same) leave the others few of a layer's steps.
+# How much the rounding error of weights may grow, as power, when a scale is folded into the next layer: if scales
+# differ widely (pixels that are nearly always the same), most channels are left with few of the layer's steps.
 LARGEST_GROWTH = 16.0
-LEAST_SCALE = 1 / 4  # of the median: what is scaled by less is not larger for it, but matters less
-# How far answers may be off for it, of their size; sums are added up in another order.
+LEAST_SCALE = 1 / 4  # relative to the median: a channel scaled by less is not larger before scaling, it matters less
+# Largest relative error of the outputs after folding; sums are added up in another order.
 LARGEST_ERROR = 1e-4
 
 
@@ -35,8 +35,8 @@ LARGEST_ERROR = 1e-4
 class Affine:
     """y = scale * x + shift, each [channels], or [1] for all. source, result: tensors. bounded: an activation follows.
 
-    node: the operator that stands for it in the graph. norm: which is a batch norm. written: whether the node still
-    says just this.
+    node: its operator in the graph. norm: whether that is a batch norm. written: whether the node still has these
+    numbers.
     """
 
     node: Any
@@ -50,17 +50,17 @@ class Affine:
 
     @property
     def spoils(self) -> bool:
-        """Whether eight bits serve it badly: not a single number for all channels, added or multiplied with."""
+        """Whether INT8 suits it badly: anything but adding or multiplying one number for all channels."""
         return self.norm or not self.written or max(len(self.scale), len(self.shift)) > 1
 
 
 class AffineGraph(Protocol):
-    """Operators and tensors of one format; both are what the format says."""
+    """Operators and tensors of one format, in the format's own types."""
 
     def affines(self) -> list[Affine]: ...
 
     def writer(self, tensor: Any) -> Any:
-        """The operator, None for an input of the network."""
+        """The operator that writes a tensor, None for an input of the network."""
 
     def readers(self, tensor: Any) -> list[Any]: ...
 
@@ -69,29 +69,29 @@ class AffineGraph(Protocol):
     def result(self, node: Any) -> Any: ...
 
     def fold_behind(self, node: Any, affine: Affine) -> bool:
-        """Put it into a layer with weights that it follows, and take the layer's answer for its own; whether it did."""
+        """Fold it into the preceding layer with weights, if possible; returns whether it was."""
 
     def takes(self, node: Any, tensor: Any, affine: Affine) -> bool:
-        """Whether `fold_before` is exact, and kind to its weights."""
+        """Whether `fold_before` is exact, and `is_kind_to` the weights."""
 
     def fold_before(self, node: Any, tensor: Any, affine: Affine) -> None: ...
 
     def passed(self, node: Any, tensor: Any, affine: Affine) -> Affine | None:
-        """The same behind an operator that commutes with it."""
+        """The equivalent after an operator that commutes with it; None if it does not."""
 
     def bypass(self, affine: Affine) -> None:
-        """Its readers read what it read."""
+        """Let its readers read its input."""
 
     def merge(self, first: Affine, second: Affine) -> None:
-        """`second` is gone: what read it reads the result of `first`."""
+        """Remove `second`: its readers read the result of `first`."""
 
     def as_layer(self, affine: Affine) -> bool:
-        """Write it as a depthwise convolution, or else as it is now; whether it became the former."""
+        """Write it as a depthwise convolution, or else with its current numbers; returns whether as the former."""
 
 
 @dataclass
 class Folded:
-    """How many of them became what."""
+    """How many operators were found, and what became of them."""
 
     found: int = 0
     into_layers: int = 0
@@ -105,8 +105,8 @@ class Folded:
             (self.layers, "as depthwise convolutions"),
             (self.found - self.into_layers - self.merged - self.layers, "left as they are"),
         ]
-        told = ", ".join(f"{count} {where}" for count, where in parts if count)
-        return f"{self.found} operators that scale or shift channels: {told}"
+        shown = ", ".join(f"{count} {where}" for count, where in parts if count)
+        return f"{self.found} operators that scale or shift channels: {shown}"
 
     @property
     def any(self) -> bool:
@@ -131,11 +131,11 @@ def fold(graph: AffineGraph) -> Folded:
 
 
 def is_kind_to(weight: Float64Array, scale: Float64Array) -> bool:
-    """Whether eight bits still hold the weights of a layer with the scale of its input in them about as well.
+    """Whether eight bits represent a layer's weights about as well after its input's scale is folded into them.
 
-    weight: [..., channels, numbers], of which each [channels, numbers] has one step; scale: [..., channels, 1]. What
-    rounding adds to the answers is compared with the answers, as power. How large the channels are is not known: a
-    scale is taken to undo half of a difference. A weight of zero is exact.
+    weight: [..., channels, numbers], where each [channels, numbers] has one step; scale: [..., channels, 1]. Compares
+    the error that rounding adds to the outputs with the outputs, as power. How large the channels are is not known: a
+    scale is assumed to undo half of a difference. A weight of zero is exact.
     """
     import numpy as np
 
@@ -174,7 +174,7 @@ def _folded_behind(graph: AffineGraph, affine: Affine) -> bool:
 
 
 def _folded_before(graph: AffineGraph, affine: Affine, left: list[Affine]) -> bool:
-    """Into all that reads it, or into nothing."""
+    """Into all its readers, or none."""
     if affine.bounded:
         return False
     nodes = {id(other.node): other for other in left if other is not affine}
@@ -194,7 +194,7 @@ def _folded_before(graph: AffineGraph, affine: Affine, left: list[Affine]) -> bo
 
 
 def _takers(graph: AffineGraph, affine: Affine, affines: dict[int, Affine]) -> list[tuple[Any, Any, Affine]] | None:
-    """(operator, tensor that it reads, what it takes); None if anything on the way does not take it."""
+    """(operator, its input tensor, what to fold in) for every reader; None if one of them does not take it."""
     plan: list[tuple[Any, Any, Affine]] = []
     waiting = [(affine.result, affine)]
     while waiting:

@@ -1,4 +1,4 @@
-"""Preprocessing as a part of the file: what raw images, uint8, are multiplied by and what is added."""
+"""Preprocessing as part of the file: the factor and the summand for raw uint8 images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AS_QUANTISATION = "in the file, as the quantisation of its input, which is the i
 
 
 def coefficients(preprocessing: Preprocessing, spec: TensorSpec) -> tuple[Float32Array, Float32Array]:
-    """(scale, shift): input = byte * scale + shift. They broadcast over an input of this layout, float32."""
+    """(scale, shift): input = byte * scale + shift. They broadcast over an input of this layout; float32."""
     import numpy as np
 
     mean, std = (np.asarray(numbers, np.float64) for numbers in (preprocessing.mean, preprocessing.std))

@@ -1,7 +1,7 @@
-"""From what a tensor held over the calibration images to the range that eight bits are spread over.
+"""From a tensor's values over the calibration images to the range that eight bits cover.
 
-One method for one way of choosing it; which is best depends on the network, so all of them become candidates. A method
-is a function of a `Histogram` to (lowest, highest); a range that leaves values out gives the others finer steps.
+There are several methods; which is best depends on the network, so all of them become candidates. A method maps a
+`Histogram` to (lowest, highest); a range that leaves out some values gives the others finer steps.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ STEPS = 255  # between the lowest and the highest of 256 numbers
 TAIL = 1e-4
 MOST = 0.95
 ENTROPY_BINS_PER_LEVEL = 4
-# TFLite pads some pooling with -inf; such a number is no activation.
+# TFLite pads some pooling with -inf, which is not an activation.
 LARGEST = 3e38
 
 
 class Histogram:
-    """What one tensor held, in memory that does not grow with the images: bins over -limit to limit.
+    """The values of one tensor, in memory that does not grow with the number of images: bins from -limit to limit.
 
-    A value beyond the limit doubles it: two neighbouring bins become one. Of a tensor with more than 65,536 numbers
-    every n-th goes into the bins. The extremes of each image, `lows` and `highs`, are exact.
+    A value beyond the limit doubles it: neighbouring bins are merged in pairs. If a tensor has more than 65,536
+    numbers, only every n-th is counted. The extremes of each image, `lows` and `highs`, are exact.
     """
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class Histogram:
 
     @property
     def width(self) -> float:
-        """Of a bin."""
+        """Width of a bin."""
         return 2 * self.limit / BINS
 
     def add(self, values: Float32Array) -> None:
-        """values: of one image; those that are none (an empty tensor, padding with infinity) are skipped."""
+        """values: of one image; infinite ones (from padding) are skipped, and so are empty tensors."""
         import numpy as np
 
         flat = values.reshape(-1)
@@ -73,7 +73,7 @@ class Histogram:
         self.highs.append(high)
         while max(-low, high) > self.limit:
             self._double()
-        # An odd distance: it falls on no regular pattern of rows or channels.
+        # An odd distance, so that it does not coincide with a pattern of rows or channels.
         sampled = flat[:: len(flat) // SAMPLED_PER_IMAGE | 1]
         places = ((sampled + np.float32(self.limit)) / np.float32(self.width)).astype(np.int64)
         self.counts += np.bincount(np.minimum(places, BINS - 1), minlength=BINS)
@@ -85,7 +85,7 @@ class Histogram:
         self.limit *= 2
 
     def bins(self) -> tuple[Float64Array, Float64Array]:
-        """(centres, counts) of the bins that are not empty, in order."""
+        """(centres, counts) of the non-empty bins, in order."""
         import numpy as np
 
         held = np.flatnonzero(self.counts)
@@ -93,7 +93,7 @@ class Histogram:
         return centres, self.counts[held].astype(np.float64)
 
     def nonzero_bins(self) -> tuple[Float64Array, Float64Array]:
-        """Without those next to zero: zeros are exact in any range, and behind a ReLU they outnumber all else."""
+        """Without those next to zero: zeros are exact in any range, and after a ReLU they outnumber everything else."""
         import numpy as np
 
         centres, counts = self.bins()
@@ -101,17 +101,17 @@ class Histogram:
         return centres[kept], counts[kept]
 
     def ends(self) -> tuple[float, float]:
-        """The extremes, widened to hold zero, which every quantised range holds."""
+        """The extremes, widened to include zero, as every quantised range must."""
         return min(self.low, 0.0), max(self.high, 0.0)
 
 
 def minmax(seen: Histogram) -> tuple[float, float]:
-    """Everything that was seen."""
+    """Everything that occurred."""
     return seen.low, seen.high
 
 
 def average(seen: Histogram) -> tuple[float, float]:
-    """The mean over the images of each one's extremes."""
+    """The extremes of each image, averaged over the images."""
     return sum(seen.lows) / len(seen.lows), sum(seen.highs) / len(seen.highs)
 
 
@@ -133,7 +133,7 @@ def percentile(seen: Histogram) -> tuple[float, float]:
 
 
 def mse(seen: Histogram) -> tuple[float, float]:
-    """The least mean squared error: rounding inside (a twelfth of a step squared) against clipping outside."""
+    """The least mean squared error: rounding inside (a twelfth of a squared step) against clipping outside."""
     import numpy as np
 
     low, high = seen.ends()
@@ -149,7 +149,8 @@ def mse(seen: Histogram) -> tuple[float, float]:
 
 
 def entropy(seen: Histogram) -> tuple[float, float]:
-    """The least Kullback-Leibler divergence of the quantised distribution (Migacz 2017, TensorRT), both ends alike.
+    """The least Kullback-Leibler divergence of the quantised distribution (Migacz 2017, TensorRT), both ends scaled
+    alike.
 
     A range with hardly more bins than levels would lose nothing by definition and is not considered.
     """
@@ -176,7 +177,7 @@ def entropy(seen: Histogram) -> tuple[float, float]:
 
 
 def chosen(seen: Histogram, method: str) -> tuple[float, float]:
-    """By a name of METHODS. What never held a number has no range, and any will do."""
+    """method: a name in METHODS. A tensor that never held a number has no range, and any will do."""
     return METHODS[method](seen) if seen.lows else (0.0, 0.0)
 
 
@@ -191,7 +192,7 @@ METHODS: dict[str, Callable[[Histogram], tuple[float, float]]] = {
 
 
 def _shares() -> Float64Array:
-    """How much of an extreme may be kept: from all of it to a 32nd."""
+    """Shares of an extreme that may be kept: from all of it to a 32nd."""
     import numpy as np
 
     shares: Float64Array = 0.5 ** (np.arange(41) / 8)

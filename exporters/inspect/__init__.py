@@ -1,8 +1,8 @@
-"""Looking into any .onnx or .tflite file. Runs in worker processes: a stranger's file may take its reader down.
+"""Inspecting any .onnx or .tflite file. Runs in worker processes: an untrusted file may crash its reader.
 
-onnx_*.py and tflite_*.py know one format each: *_reader.py makes a Graph (graph.py) of a file, and *_runs.py loads and
-runs it; counting.py and hints.py say what is in a Graph. No file is read that the inspected one names outside its
-folder.
+onnx_*.py and tflite_*.py handle one format each: *_reader.py turns a file into a Graph (graph.py), and *_runs.py loads
+and runs it; counting.py and hints.py describe what is in a Graph. Data files that the inspected file names outside its
+own folder are not read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_SECONDS = 300
 
 
 class GoldenInputs(msgspec.Struct, frozen=True):
-    """`count` images of `shape` [1, ...], raw in the dtype and layout of the file that they are for."""
+    """`count` images of `shape` [1, ...], raw, in the dtype and layout of the file they are for."""
 
     file: str
     count: int
@@ -29,7 +29,7 @@ class GoldenInputs(msgspec.Struct, frozen=True):
 
 
 class Sibling(msgspec.Struct, frozen=True):
-    """The float32 file of the same network with its golden inputs, and `own`: the same images for the file itself."""
+    """The float32 file of the same network with its golden inputs; own: the same images for the inspected file."""
 
     artifact: str
     inputs: GoldenInputs
@@ -39,7 +39,7 @@ class Sibling(msgspec.Struct, frozen=True):
 class LookTask(msgspec.Struct, frozen=True):
     """step: read the file, load it in its runtime, or compare its layers with those of its sibling.
 
-    shapes: of inputs whose sizes the file leaves open, "" the first one's. scratch: a folder to write to.
+    shapes: of inputs whose sizes the file leaves open; "" is the first input. scratch: a folder for temporary files.
     """
 
     artifact: str
@@ -73,7 +73,7 @@ def look(task: LookTask) -> Looked:
 
 
 def limit_this_process() -> None:
-    """So much processor time, and three quarters of the memory: a few bytes may ask for terabytes."""
+    """Limit processor time, and memory to three quarters: a few bytes may ask for terabytes."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
     for limited, most in ((resource.RLIMIT_CPU, MOST_SECONDS), (resource.RLIMIT_DATA, memory_bytes)):
         _, allowed = resource.getrlimit(limited)

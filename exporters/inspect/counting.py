@@ -1,4 +1,4 @@
-"""Counting on a graph: layers, MACs, memory, and why a step is float."""
+"""What a graph contains: layers, MACs, memory, and why a layer is float."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgebench.schema.inspection import ActivationMemory, Layer, NetworkInFile
 from exporters.inspect.graph import CONVERSIONS, Graph, GraphStep
 from exporters.inspect.hints import hints
 
-# They multiply, but what and how often is not in the shapes of their weights alone.
+# They multiply, but the shapes of their weights alone do not say what and how often.
 _UNCOUNTED = {
     *("MatMul", "BATCH_MATMUL", "Einsum", "LSTM", "GRU", "RNN", "Attention", "MultiHeadAttention", "MatMulNBits"),
     *("UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "DeformConv", "CONV_3D_TRANSPOSE", "SVDF"),
@@ -19,7 +19,7 @@ _UNCOUNTED = {
 
 
 def network(graph: Graph, quantisable: frozenset[str]) -> NetworkInFile:
-    """quantisable: the operators that the format's quantiser knows; empty if nobody can say."""
+    """quantisable: the operators that the format's quantiser supports; empty if that is not known."""
     layers = tuple(_layers(graph, quantisable))
     unique = {weight.name: weight for step in graph.steps for weight in step.weights}.values()
     macs = [layer.macs for layer in layers]
@@ -40,7 +40,7 @@ def network(graph: Graph, quantisable: frozenset[str]) -> NetworkInFile:
 
 
 def memory(graph: Graph) -> ActivationMemory | None:
-    """Of the main graph; None where a size is not known."""
+    """Memory for the activations of the main graph; None if a size is not known."""
     steps = [(number, step) for number, step in enumerate(graph.steps, start=1) if not step.inside]
     names = {*graph.inputs, *(name for _, step in steps for name in (*step.inputs, *step.outputs))}
     sizes = {name: size for name in names if (size := graph.values[name].size_bytes) is not None}
@@ -64,7 +64,7 @@ def memory(graph: Graph) -> ActivationMemory | None:
 
 
 def macs(step: GraphStep, graph: Graph) -> int | None:
-    """Multiply-accumulates of one image, as models.Size counts them; None if a size is open."""
+    """Multiply-accumulates for one image, as models.Size counts them; None if a size is open."""
     if step.multiplies is None or step.largest is None:
         return 0
     name, axis = step.multiplies
@@ -115,7 +115,7 @@ def _arithmetic(step: GraphStep) -> Literal["integer", "float", "none"]:
 
 
 class _Neighbours:
-    """Who makes and who reads each value."""
+    """Which steps write and read each value."""
 
     def __init__(self, graph: Graph) -> None:
         self._makes = {name: step for step in graph.steps for name in step.outputs}
@@ -133,20 +133,19 @@ class _Neighbours:
 
 def _why_float(step: GraphStep, neighbours: _Neighbours, quantisable: frozenset[str]) -> str:
     if step.largest is not None and step.largest.scales:
-        return "only its weights are quantised, not what flows through it"
+        return "only its weights are quantised, not its activations"
     if quantisable and step.operator not in quantisable:
-        return f"the quantiser does not know {step.operator}"
+        return f"the quantiser does not support {step.operator}"
     before, after = neighbours.before(step), neighbours.after(step)
     if before and not any(other.quantised for other in before):
         between = after and not any(other.quantised for other in after)
-        return "it is between float operators" if between else "it reads what a float operator makes"
-    return "it was left out of the quantisation: by a list of exceptions, or for accuracy"
+        return "between float operators" if between else "its input comes from a float operator"
+    return "excluded from quantisation: by a list of exceptions, or for accuracy"
 
 
 def _uncounted(graph: Graph) -> list[str]:
-    """Remarks about products that are in no MAC count."""
+    """Remarks about products that are not in the MAC count."""
     kinds = Counter(step.operator for step in graph.steps if step.operator in _UNCOUNTED and not step.multiplies)
     return [
-        f"MACs are those with stored weights; {number} x {kind} multiplies otherwise and is not counted"
-        for kind, number in kinds.items()
+        f"only MACs with stored weights are counted, not those of {number} x {kind}" for kind, number in kinds.items()
     ]

@@ -1,4 +1,4 @@
-"""What .onnx and .tflite files are both read into: steps, and the values that flow between them."""
+"""The common form of .onnx and .tflite files: steps, and the values that flow between them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BITS = {
 }
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int4", "uint4")
 
-# They carry values over between float and integers; ONNX spells them in two words, TFLite in capitals.
+# They convert between float and integers; ONNX writes them in two words, TFLite in capitals.
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation. shape: sizes that are not known are None; it is None itself if not even their number is known.
+    """shape: sizes that are not known are None; None itself if not even their number is known.
 
-    dtype, scale, zero_point: as it is held between steps, so the integers' where the file quantises it.
+    dtype, scale, zero_point: as it is stored between steps, so those of the integers if the file quantises it.
     """
 
     shape: tuple[int | None, ...] | None
@@ -45,7 +45,7 @@ class Activation:
 
     @property
     def known_shape(self) -> tuple[int, ...] | None:
-        """None if any size is unknown; a damaged file may hold negative ones."""
+        """None if any size is unknown; a damaged file may contain negative ones."""
         if self.shape is None:
             return None
         known = tuple(size for size in self.shape if size is not None and size >= 0)
@@ -54,7 +54,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Weight:
-    """A trained constant. scales: how many it is quantised with, 0 if it is float."""
+    """A trained constant. scales: how many scales it is quantised with, 0 if it is float."""
 
     name: str
     shape: tuple[int, ...]
@@ -75,10 +75,9 @@ class Weight:
 class GraphStep:
     """inputs, outputs: keys of values, without constants and omitted ones.
 
-    multiplies: (value, axis) if each of its weights is used once for each position of that value, and the positions are
-    its elements without those along the axis.
-    quantised: whether integers go in and come out, as the file says.
-    grouped: whether it is a convolution whose filters read a part of the channels each, one if it is depthwise.
+    multiplies: (value, axis) if each weight is used once for each position of that value; the positions are its
+    elements without those along the axis. quantised: whether inputs and outputs are integers, according to the file.
+    grouped: whether it is a convolution whose filters each read only some channels (one if it is depthwise).
     """
 
     name: str
@@ -90,7 +89,7 @@ class GraphStep:
     quantised: bool = False
     grouped: bool = False
     inside: str = ""
-    """The subgraph that it is in, "" for the main one."""
+    """The subgraph it is in, "" for the main one."""
 
     @property
     def largest(self) -> Weight | None:
@@ -99,7 +98,7 @@ class GraphStep:
 
 @dataclass
 class Graph:
-    """conversions: how often each kind occurs that is between the steps and no step itself."""
+    """conversions: how often each kind occurs; they lie between the steps and are not steps."""
 
     values: dict[str, Activation] = field(default_factory=dict)
     steps: list[GraphStep] = field(default_factory=list)
@@ -114,7 +113,7 @@ class Graph:
 
     @property
     def batch(self) -> int:
-        """How many images one inference takes: a vector or an image with something before it is several of them."""
+        """How many images one inference takes: the first axis of vectors or images."""
         shape = self.values[self.inputs[0]].known_shape if self.inputs else None
         return max(1, shape[0]) if shape and len(shape) in (2, 4) else 1
 
@@ -124,12 +123,12 @@ class Graph:
 
 
 def stored_bytes(shape: tuple[int, ...], dtype: str) -> int:
-    """Of a dense array; 0 for what has no fixed size (strings)."""
+    """Size of a dense array; 0 for what has no fixed size (strings)."""
     return -(-prod(shape) * BITS.get(dtype, 0) // 8)
 
 
 def guess_layout(shape: tuple[int | str, ...], likely: str) -> Literal["NCHW", "NHWC", "NC", ""]:
-    """likely: the format's own, kept where the sizes do not speak against it."""
+    """likely: the format's usual layout, kept unless the sizes contradict it."""
     if len(shape) == 2:
         return "NC"
     if len(shape) != 4:
@@ -141,10 +140,12 @@ def guess_layout(shape: tuple[int | str, ...], likely: str) -> Literal["NCHW", "
 
 
 def count_zeros(stored: Any, zero_points: Any = 0) -> int:
-    """stored: an array; zero_points: one number, or an array that it can be compared with."""
+    """stored: an array; zero_points: one number, or an array that broadcasts against it."""
     return int(stored.size - (stored != zero_points).sum())
 
 
 def refuse_too_many(path: Path, steps: int) -> None:
     if steps > MOST_STEPS:
-        raise BadFile(str(path), f"it has {steps:,} operators, more than the {MOST_STEPS:,} that are read", "Split it")
+        raise BadFile(
+            str(path), f"it has {steps:,} operators, more than the {MOST_STEPS:,} that can be inspected", "Split it"
+        )

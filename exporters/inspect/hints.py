@@ -1,4 +1,4 @@
-"""What a file shows of how its inputs want to be prepared, and of what its answers are."""
+"""What a file reveals about how its inputs must be prepared, and what its outputs mean."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _CARRIES = {
     *("TRANSPOSE", "CAST", "RESHAPE", "QUANTIZE", "DEQUANTIZE", "SQUEEZE", "EXPAND_DIMS"),
 }
 _NORMALISES = {"Sub", "Div", "Mul", "Add", "BatchNormalization", "SUB", "DIV", "MUL", "ADD"}
-# What ends in one of these is a sum of products as it is.
+# A network that ends in one of these returns plain sums of products.
 _LINEAR = {
     *("Gemm", "MatMul", "Conv", "Add", "FusedGemm", "FusedMatMul", "FusedConv", "MatMulInteger", "ConvInteger"),
     *("QGemm", "FULLY_CONNECTED", "CONV_2D", "ADD", "BATCH_MATMUL", "DEPTHWISE_CONV_2D"),
 }
-# The mean of what an operator makes is of its kind.
+# The mean of an operator's output is of the same kind.
 _MEANS = {"GlobalAveragePool", "AveragePool", "ReduceMean", "MEAN", "AVERAGE_POOL_2D"}
 _EXPONENTIALS = {"Exp", "EXP"}
 _SUMS = {"ReduceSum", "SUM", "Sum"}
@@ -26,11 +26,11 @@ _SPREADS = frozenset(("Expand", "Tile", "BROADCAST_TO", "TILE"))
 _ENDS = {
     **dict.fromkeys(("Softmax", "SOFTMAX"), "probabilities"),
     **dict.fromkeys(("LogSoftmax", "LOG_SOFTMAX"), "logarithms of probabilities"),
-    **dict.fromkeys(("Sigmoid", "LOGISTIC"), "a probability for each class by itself"),
-    **dict.fromkeys(("ArgMax", "ARG_MAX"), "the class's number only"),
+    **dict.fromkeys(("Sigmoid", "LOGISTIC"), "independent probabilities for each class"),
+    **dict.fromkeys(("ArgMax", "ARG_MAX"), "the index of the class only"),
 }
 _KNOWN_RANGES = (
-    ((0.0, 255.0), "pixels as they are"),
+    ((0.0, 255.0), "unscaled pixels"),
     ((0.0, 1.0), "pixels / 255"),
     ((-1.0, 1.0), "pixels / 127.5 - 1"),
 )
@@ -44,14 +44,17 @@ def hints(graph: Graph) -> Iterator[str]:
         if value.scale and value.zero_point is not None and value.dtype in INTEGERS:
             yield _range(value)
         if value.dtype in ("int32", "int64"):
-            yield f"it takes {value.dtype}: tokens, indices or counts, nothing to normalise"
+            yield f"its input is {value.dtype}: tokens, indices or counts, nothing to normalise"
             break
         normalising = _first(graph, name)
         if normalising:
-            yield f"it begins with {', '.join(normalising)}: a normalisation is in the file, give what comes before it"
+            yield (
+                f"it begins with {', '.join(normalising)}: the file contains a normalisation, "
+                "feed it inputs that are not normalised"
+            )
         else:
             given = "images" if _is_image(name, value) else "inputs"
-            yield f"no normalisation is in the file: give {given} prepared as in its training"
+            yield f"the file contains no normalisation: feed it {given} prepared as in its training"
     for name in graph.outputs[:1]:
         last = _behind(_makers(graph), name)
         if last:
@@ -59,7 +62,7 @@ def hints(graph: Graph) -> Iterator[str]:
 
 
 def _is_image(name: str, value: Activation) -> bool:
-    """By its sizes: colours, or one channel of a square. Spectrograms of sounds are stored in the same way."""
+    """Judging by its sizes: colour channels, or one square channel. Spectrograms of sounds look the same."""
     if value.shape is None or len(value.shape) != 4 or any(word in name.lower() for word in _SOUNDS):
         return False
     for channels, high, wide in (value.shape[1:], (value.shape[3], *value.shape[1:3])):
@@ -69,22 +72,22 @@ def _is_image(name: str, value: Activation) -> bool:
 
 
 def _answers(graph: Graph, last: GraphStep, value: Activation) -> str:
-    """What the answers are, going by the operator that makes them; nothing is claimed of one that may be anything."""
+    """What the outputs mean, judging by the operator that makes them; nothing is claimed if that may be anything."""
     makers = _makers(graph)
     while last.operator in _MEANS and last.inputs and (meant := _behind(makers, last.inputs[0])):
         last = meant
     operator = last.operator.removeprefix("QLinear")
     if operator in _ENDS:
-        return f"answers are {_ENDS[operator]}"
+        return f"outputs are {_ENDS[operator]}"
     if _is_softmax(makers, last):
-        return "answers are probabilities, a softmax written as exponentials over their sum"
+        return "outputs are probabilities, a softmax written as exponentials over their sum"
     if operator in _LINEAR:
-        return "answers are logits, no softmax" if value.shape and len(value.shape) == 2 else "no softmax in the file"
-    return "what its answers are is not in the file"
+        return "outputs are logits, no softmax" if value.shape and len(value.shape) == 2 else "no softmax in the file"
+    return "the file does not show what its outputs mean"
 
 
 def _is_softmax(makers: Mapping[str, GraphStep], last: GraphStep) -> bool:
-    """Whether exponentials are divided by a sum of them, or multiplied by its reciprocal."""
+    """Whether exponentials are divided by their sum, or multiplied by its reciprocal."""
     if len(last.inputs) != 2:
         return False
     above, below = (_behind(makers, name, _SPREADS) for name in last.inputs)
@@ -102,7 +105,7 @@ def _makers(graph: Graph) -> dict[str, GraphStep]:
 
 
 def _behind(makers: Mapping[str, GraphStep], name: str, carries: Set[str] = frozenset()) -> GraphStep | None:
-    """What made a value, before anything that only carries it."""
+    """The step that made a value, skipping those that only pass it on."""
     seen: set[str] = set()
     while name in makers and name not in seen:
         seen.add(name)
@@ -116,13 +119,13 @@ def _behind(makers: Mapping[str, GraphStep], name: str, carries: Set[str] = froz
 
 
 def _range(value: Activation) -> str:
-    """What the integers of an input stand for."""
+    """The range that the integers of an input represent."""
     assert value.scale is not None
     assert value.zero_point is not None
     steps = 2 ** BITS[value.dtype]
     least = 0 if value.dtype.startswith("u") else -steps // 2
     low, high = ((least + end - value.zero_point) * value.scale for end in (0, steps - 1))
-    text = f"its input's {value.dtype} hold {low:.4g} to {high:.4g}"
+    text = f"its {value.dtype} input represents {low:.4g} to {high:.4g}"
     for (known_low, known_high), words in _KNOWN_RANGES:
         room = _TOLERANCE * (known_high - known_low)
         if abs(low - known_low) <= room and abs(high - known_high) <= room:
@@ -131,7 +134,7 @@ def _range(value: Activation) -> str:
 
 
 def _first(graph: Graph, name: str) -> list[str]:
-    """The normalising operators that the input meets before anything else."""
+    """The normalising operators that come before all others."""
     readers: dict[str, list[GraphStep]] = {}
     for step in graph.steps:
         for read in step.inputs:

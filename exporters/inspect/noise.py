@@ -1,4 +1,4 @@
-"""Adding up, image by image, how far one file's layers are from another's."""
+"""Accumulates, image by image, how much the layers of one file differ from those of another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Noise:
         self._sums: dict[int, tuple[float, float]] = {}
 
     def add(self, layer: int, answer: Any, reference: Any) -> None:
-        """Arrays of real values, not of quantised ones; those of other shapes are no copies, and left out."""
+        """Arrays of real values, not quantised ones; arrays whose shapes differ are skipped."""
         import numpy as np
 
         if answer.shape != reference.shape:
@@ -41,7 +41,7 @@ class Noise:
 
 
 def _decibels(noise: float, power: float) -> float:
-    """Within what JSON can hold: nothing was lost, or everything."""
+    """Limited to what JSON can represent: nothing was lost, or everything."""
     if noise == 0:
         return SQNR_CEILING_DB
     if power == 0 or not math.isfinite(noise):

@@ -11,7 +11,7 @@ from edgebench.modelfile import is_beside
 from exporters.inspect.graph import Weight, count_zeros
 from exporters.inspect.onnx_file import graphs, nodes
 
-# Operators on integers name their weights' places; scale and zero point of a weight come somewhere behind it.
+# Inputs of integer operators that are weights, each with the inputs for its scale and zero point.
 INTEGER_WEIGHTS: dict[str, tuple[tuple[int, int | None, int | None], ...]] = {
     "QLinearConv": ((3, 4, 5), (8, None, None)),
     "QLinearMatMul": ((3, 4, 5),),
@@ -29,7 +29,7 @@ _FOLDED_ON_LOADING = ("Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "F
 
 @dataclass(frozen=True)
 class Quantiser:
-    """Names of the constants that scale another one; axis: along which, if there is more than one."""
+    """Names of the constants that scale another one; axis: along which axis, if there is more than one scale."""
 
     scale: str
     zero_point: str
@@ -37,7 +37,7 @@ class Quantiser:
 
 
 def constants(model: Any) -> dict[str, Any]:
-    """Every TensorProto by name: stored ones, and those of Constant nodes."""
+    """Every TensorProto by name: initialisers, and those of Constant nodes."""
     found: dict[str, Any] = {}
     for graph in graphs(model.graph):
         found |= {tensor.name: tensor for tensor in graph.initializer}
@@ -52,7 +52,7 @@ def constants(model: Any) -> dict[str, Any]:
 
 
 def first_names(model: Any, known: dict[str, Any]) -> dict[str, str]:
-    """Name -> the first name of the same value: that before quantise and dequantise nodes, or of the stored constant.
+    """Name -> the first name of the same value: before quantise and dequantise nodes, or that of the stored constant.
 
     known: the constants.
     """
@@ -66,7 +66,7 @@ def first_names(model: Any, known: dict[str, Any]) -> dict[str, str]:
 
 
 def weights(model: Any, known: dict[str, Any], first: dict[str, str], folder: Path) -> dict[str, Weight]:
-    """By first name: constants that are float, or that something dequantises; single numbers are no weights."""
+    """By first name: constants that are float or are dequantised; single numbers are not weights."""
     quantisers = dict(_quantisers(model, known, first))
     return {
         name: _weight(name, tensor, quantisers.get(name), known, folder)
@@ -76,7 +76,7 @@ def weights(model: Any, known: dict[str, Any], first: dict[str, str], folder: Pa
 
 
 def dtype_of(code: int) -> str:
-    """ONNX's number of a type -> numpy's name, in lower case."""
+    """ONNX type number -> numpy's name, in lower case."""
     import onnx
 
     if code not in onnx.TensorProto.DataType.values():
@@ -86,7 +86,7 @@ def dtype_of(code: int) -> str:
 
 
 def number(tensor: Any) -> float | None:
-    """The value of a small constant that holds one number; None of any other."""
+    """The value of a constant that holds one number; None for any other."""
     values = _values(tensor, None)
     return None if values is None or values.size != 1 else float(values.reshape(-1)[0])
 
@@ -125,7 +125,7 @@ def _weight(name: str, tensor: Any, quantiser: Quantiser | None, known: dict[str
 
 
 def _values(tensor: Any, folder: Path | None) -> Any:
-    """A numpy array; None of what is damaged, or in a file that cannot be read. folder: where such files may be."""
+    """A numpy array; None if it is damaged, or in a file that cannot be read. folder: where such files may be."""
     from onnx import numpy_helper
 
     places = [entry.value for entry in tensor.external_data if entry.key == "location"]
@@ -133,12 +133,12 @@ def _values(tensor: Any, folder: Path | None) -> Any:
         return None
     try:
         return numpy_helper.to_array(tensor, str(folder or ""))
-    except Exception:  # what is wrong with it, its runtime says
+    except Exception:  # numpy and protobuf raise their own; the runtime says what is wrong with it
         return None
 
 
 def _spread(zero_points: Any, axis: int, rank: int) -> Any:
-    """So shaped that an array of that rank can be compared with them; one that all share as it is."""
+    """Reshaped to broadcast against an array of that rank; a single number if all are equal."""
     if zero_points is None or zero_points.size == 0:
         return None
     if (zero_points == zero_points.reshape(-1)[0]).all():
@@ -151,7 +151,7 @@ def _spread(zero_points: Any, axis: int, rank: int) -> Any:
 
 
 def _as_tensor(attribute: Any) -> Any:
-    """The constant of a Constant node that holds numbers and no tensor."""
+    """The constant of a Constant node that holds numbers instead of a tensor."""
     import onnx
     from onnx import numpy_helper
 

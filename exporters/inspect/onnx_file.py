@@ -1,4 +1,4 @@
-"""An .onnx file as it is stored: parsing, versions, what it names outside itself. No operator is looked at."""
+"""An .onnx file as it is stored: parsing, versions, other files that it names. Operators are not looked at."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsof
 
 
 def parse(path: Path) -> Any:
-    """The ModelProto, without data that it keeps in other files. Raises BadFile."""
+    """The ModelProto, without data stored in other files. Raises BadFile."""
     import onnx
 
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # protobuf has several, and not the same in all of its versions
+    except Exception as error:  # protobuf raises several kinds, which differ between its versions
         raise _no_onnx(path) from error
-    # What is no UTF-8 comes as bytes.
+    # Names that are not UTF-8 come as bytes.
     if not model.ir_version or not model.graph.node or any(isinstance(name, bytes) for name in _names(model)):
         raise _no_onnx(path)
     refuse_too_many(path, sum(1 for _ in nodes(model.graph)))
@@ -30,7 +30,7 @@ def parse(path: Path) -> Any:
 
 
 def _no_onnx(path: Path) -> BadFile:
-    return BadFile(str(path), "its content is no ONNX network, or only part of one", "Export or download it again")
+    return BadFile(str(path), "not an ONNX network, or only part of one", "Export or download it again")
 
 
 def _names(model: Any) -> Iterator[Any]:
@@ -46,7 +46,7 @@ def _names(model: Any) -> Iterator[Any]:
 
 
 def nodes(graph: Any, inside: str = "") -> Iterator[tuple[Any, str]]:
-    """Every node with the path of the subgraph that it is in; what a node holds comes before it."""
+    """Every node with the path of the subgraph it is in; nodes in a node's subgraphs come before the node."""
     for node in graph.node:
         for attribute, subgraph in held_by(node):
             yield from nodes(subgraph, f"{inside}{node.name or node.op_type}.{attribute}/")
@@ -54,14 +54,14 @@ def nodes(graph: Any, inside: str = "") -> Iterator[tuple[Any, str]]:
 
 
 def held_by(node: Any) -> Iterator[tuple[str, Any]]:
-    """The branches and bodies of a node: (attribute's name, graph)."""
+    """The subgraphs of a node, its branches or body: (attribute's name, graph)."""
     for attribute in node.attribute:
         for subgraph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
             yield attribute.name, subgraph
 
 
 def graphs(graph: Any) -> Iterator[Any]:
-    """The graph itself and all that its nodes hold."""
+    """The graph itself and all subgraphs of its nodes."""
     yield graph
     for node in graph.node:
         for _, subgraph in held_by(node):
@@ -85,23 +85,23 @@ def facts(model: Any) -> dict[str, str]:
 def remarks(model: Any, path: Path) -> Iterator[str]:
     for name in sorted(external_files(model)):
         if not is_beside(path, name):
-            yield f"it names a data file outside its folder, {name}: not read, and the network not loaded"
+            yield f"it refers to a data file outside its folder, {name}: not read, and the network is not loaded"
         elif not (path.parent / name).is_file():
-            yield f"its data file {name} is missing: it is not in {path.parent.absolute()}"
+            yield f"its data file {name} is missing in {path.parent.absolute()}"
         else:
             yield f"weights are in {name}, {(path.parent / name).stat().st_size:,} bytes"
     holders = dict.fromkeys(node.op_type for node, _ in nodes(model.graph) if any(held_by(node)))
     if holders:
-        yield f"what is in the branches or bodies of {', '.join(holders)} is counted once, and not in the memory"
+        yield f"subgraphs of {', '.join(holders)} are counted once, and not included in the memory"
     known = {*_STANDARD_DOMAINS, *(function.domain for function in model.functions)}
     for domain in sorted({node.domain for node, _ in nodes(model.graph)} - known):
-        yield f"its operators of '{domain}' need a library of their own"
+        yield f"its operators of '{domain}' need an additional library"
     if any(graph.sparse_initializer for graph in graphs(model.graph)):
-        yield "weights that are stored as sparse tensors are not counted"
+        yield "weights stored as sparse tensors are not counted"
 
 
 def external_files(model: Any) -> set[str]:
-    """The other files that its weights are in, as it names them."""
+    """The other files that contain its weights, as it names them."""
     found = set()
     for graph in graphs(model.graph):
         tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute if a.HasField("t"))]

@@ -1,7 +1,7 @@
 """An .onnx file as a graph.
 
-Quantise and dequantise nodes are no steps: what they lie between is one value, held in the integers. Neither are
-constants, nor what only turns a constant into another one when the file is loaded.
+Quantise and dequantise nodes are not steps: the values on both sides are one value, stored as integers. Neither are
+constants, nor operators that only turn one constant into another when the file is loaded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FUSED_ACTIVATIONS = ("Relu", "Clip")
 
 
 def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
-    """shapes: of inputs, "" the first one's. Raises UserError for what is no .onnx file, or does not take them."""
+    """shapes: of inputs; "" is the first input. Raises UserError for anything but an .onnx file that takes them."""
     from onnx import inliner
 
     model = onnx_file.parse(path)
@@ -56,7 +56,7 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Gra
 
 
 def quantisable() -> frozenset[str]:
-    """The operators that onnxruntime's quantiser knows."""
+    """The operators that onnxruntime's quantiser supports."""
     try:
         from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
     except ImportError:
@@ -65,7 +65,7 @@ def quantisable() -> frozenset[str]:
 
 
 def on_integers(operator: str) -> bool:
-    """Whether its kind alone says that it computes on integers."""
+    """Whether this kind of operator always computes on integers."""
     return operator.startswith("QLinear") or operator in INTEGER_WEIGHTS
 
 
@@ -80,7 +80,7 @@ class _Reader:
         self._quantisable = quantisable()
         self._sources = [port for port in model.graph.input if port.name not in known]
         self._ports = [_port(port) for port in self._sources], [_port(port) for port in model.graph.output]
-        self._shapes = Shapes(model, known)  # last: it fills in open batches and drops what large constants hold
+        self._shapes = Shapes(model, known)  # last: it fills in open batches and drops the data of large constants
 
     def graph(self) -> Graph:
         model = self._model.graph
@@ -119,13 +119,13 @@ class _Reader:
         )
 
     def _is_quantised(self, node: Any, own_weights: tuple[Weight, ...]) -> bool:
-        """Not what merely lies between such operators: its own weights are float, or nobody quantises its kind."""
+        """Excludes operators between quantised ones that have float weights, or that the quantiser does not support."""
         largest = max(own_weights, key=lambda weight: weight.count, default=None)
         known = not self._quantisable or node.op_type in self._quantisable
         return known and (largest is None or largest.scales > 0) and self._edges.quantised(node)
 
     def _read_by(self, node: Any) -> Iterator[str]:
-        """The activations that a node reads itself, and those of its own graph that its branches and bodies read."""
+        """The activations that a node reads itself, and those of the main graph that its subgraphs read."""
         for name in node.input:
             if name and self._root(name) not in self._constants:
                 yield name
@@ -157,7 +157,7 @@ class _Reader:
         return None
 
     def _held_in_integers(self) -> dict[str, tuple[str, float | None, int | None]]:
-        """Values between quantise and dequantise nodes: dtype, and scale and zero point where there is one of each."""
+        """Values between quantise and dequantise nodes: dtype, and scale and zero point if there is one of each."""
         found: dict[str, tuple[str, float | None, int | None]] = {}
         for node, _ in nodes(self._model.graph):
             if node.op_type in QUANTISING and len(node.input) > 1:
@@ -193,7 +193,7 @@ class _Edges:
         self.main_values |= {port.name for port in model.graph.input} - self._kept
 
     def quantised(self, node: Any) -> bool:
-        """Whether all that it reads was dequantised, and all that it makes is quantised at once."""
+        """Whether all its inputs were dequantised, and all its outputs are quantised immediately."""
         data = [name for name in node.input if name and name not in self._kept]
         made = [self._makers[name] for name in data if name in self._makers]
         read = [one for one in made if one.op_type != "Constant"]
@@ -214,7 +214,7 @@ class _Edges:
         return name not in self._answers and bool(readers) and all(r.op_type == "QuantizeLinear" for r in readers)
 
     def _ends_a_quantised(self, node: Any, read: list[Any]) -> bool:
-        """An activation between a layer and its quantise node is fused with both."""
+        """Whether it is an activation function between a layer and its quantise node, which is fused with both."""
         return len(read) == 1 and read[0].op_type not in (*BETWEEN, *_FUSED_ACTIVATIONS) and self.quantised(read[0])
 
 

@@ -1,4 +1,4 @@
-"""An .onnx file in onnxruntime: what becomes of its operators, and how far each is from the float32 file's."""
+"""An .onnx file in onnxruntime: what becomes of its operators, and how far each is from the float32 file."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from exporters.inspect.onnx_reader import on_integers, read
 
 
 def load(path: Path, scratch: Path, shapes: Mapping[str, tuple[int, ...]]) -> LoadedBy:
-    """Load it, run it once on zeros, and compare what onnxruntime has made of it with what the file says.
+    """Load it, run it once on zeros, and find out what onnxruntime has made of each layer.
 
-    shapes: of inputs that it leaves open, "" the first one's.
+    shapes: of inputs that it leaves open; "" is the first input.
     """
     import onnxruntime
 
     runtime = f"onnxruntime {onnxruntime.__version__} CPU"
     model = onnx_file.parse(path)
     if not all(is_beside(path, name) for name in onnx_file.external_files(model)):
-        return LoadedBy(runtime, "not tried, it names a data file outside its folder")
+        return LoadedBy(runtime, "not tried: it refers to a data file outside its folder")
     graph = read(path)
     optimised = scratch / "optimised.onnx"
     options = onnxruntime.SessionOptions()
     if graph.quantised:
-        # Higher levels change layouts for this very processor; fusing quantise and dequantise nodes is in this one.
+        # This level fuses quantise and dequantise nodes; higher ones change layouts for this particular processor.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(optimised)
     try:
         _run_once(_session(str(path), options), shapes)
-    except Exception as error:  # onnxruntime raises more than one kind, and its binding others
+    except Exception as error:  # onnxruntime raises several kinds, and its binding others
         return LoadedBy(runtime, _reason(error, path))
     return LoadedBy(runtime, runs_as=_runs_as(graph, model, onnx_file.parse(optimised)) if graph.quantised else {})
 
@@ -52,7 +52,7 @@ def compare(path: Path, sibling: Sibling) -> Errors:
         called = names.get(step.outputs[0], [step.outputs[0]]) if step.outputs and not step.inside else []
         shared = [name for name in called if name in theirs]
         if shared:
-            # The last name is that behind a dequantise node: the value as the next layer gets it.
+            # The last name is the one after a dequantise node: the value as the next layer gets it.
             pairs[number] = (called[-1], shared[0])
     noise = Noise()
     mine = _values(model, [own for own, _ in pairs.values()], sibling.own)
@@ -64,7 +64,7 @@ def compare(path: Path, sibling: Sibling) -> Errors:
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """The runtime's own words, without the places in its source that they begin with."""
+    """The runtime's message, without the source locations at its beginning."""
     text = " ".join(str(error).replace(str(path), path.name).split())
     return plain_excerpt(re.sub(r"\S+\.(?:cc|h):\d+ .*\) (?=\S)", "", text))
 
@@ -78,7 +78,7 @@ def _session(model: str | bytes, options: Any) -> Any:
 
 
 def _run_once(session: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Some files load and then take their runtime down. Not where sizes other than the batch are open."""
+    """Some files load and then crash their runtime. Does nothing if sizes other than the batch are open."""
     import numpy as np
 
     fed = {}
@@ -94,7 +94,7 @@ def _run_once(session: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def _runs_as(graph: Graph, model: Any, optimised: Any) -> dict[int, RunsAs]:
-    """A layer has become what makes its output now; if nothing does, it is part of the layer that reads it."""
+    """A layer runs as the node that now makes its output; without one, it was fused into the layer that reads it."""
     makers = {name: node for node, _ in onnx_file.nodes(optimised.graph) for name in node.output}
     integers: dict[str, list[str]] = {}
     first = first_names(model, constants(model))
@@ -106,7 +106,7 @@ def _runs_as(graph: Graph, model: Any, optimised: Any) -> dict[int, RunsAs]:
         for name in step.inputs:
             readers.setdefault(name, []).append(number)
     found: dict[int, RunsAs] = {}
-    # From the end, so that what reads a layer's output is known before the layer itself.
+    # From the end, so that the readers of a layer's output are known before the layer itself.
     for number, step in reversed(list(enumerate(graph.steps, start=1))):
         output = step.outputs[0] if step.outputs else ""
         kept = [makers[name] for name in integers.get(output, []) if name in makers]
@@ -124,7 +124,7 @@ def _runs_as(graph: Graph, model: Any, optimised: Any) -> dict[int, RunsAs]:
 
 
 def _float_names(model: Any) -> dict[str, list[str]]:
-    """A value's first name -> that, and its names behind dequantise nodes."""
+    """A value's first name -> that name, and its names after dequantise nodes."""
     first = first_names(model, constants(model))
     found: dict[str, list[str]] = {}
     for node, _ in onnx_file.nodes(model.graph):
@@ -135,7 +135,7 @@ def _float_names(model: Any) -> dict[str, list[str]]:
 
 
 def _values(model: Any, names: Sequence[str], inputs: GoldenInputs) -> Iterator[dict[str, Any]]:
-    """Values by name, for one image after the other."""
+    """Values by name, for one image after another."""
     import onnx
     import onnxruntime
 

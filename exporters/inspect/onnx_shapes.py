@@ -10,27 +10,27 @@ from edgebench.files.plain_text import plain_excerpt
 from exporters.inspect.onnx_constants import dtype_of
 from exporters.inspect.onnx_file import graphs
 
-# Larger constants hold weights, never shapes; leaving them out saves copying them.
+# Larger constants are weights, never shapes; dropping them saves copying them.
 _LARGEST_SHAPE_CONSTANT_BYTES = 1024
 
 
 def set_shape(model: Any, path: Path, constants: dict[str, Any], name: str, shape: tuple[int, ...]) -> None:
-    """Give an input sizes where it leaves them open, the first one if no name is given; a name of a size is one size.
+    """Set the open sizes of an input, of the first one if no name is given. Equal symbolic sizes get the same value.
 
-    Raises UserError where it does not leave them open.
+    Raises UserError for sizes that are not open.
     """
     sources = [port for port in model.graph.input if port.name not in constants]
     named = [port for port in sources if port.name == name] if name else sources[:1]
     if name and not named:
         known = ", ".join(plain_excerpt(port.name) for port in sources) or "none"
-        raise UserError("--shape", f"no input of {path.name} is called '{name}'", f"There are: {known}")
+        raise UserError("--shape", f"no input of {path.name} is called '{name}'", f"Its inputs: {known}")
     sizes = named[0].type.tensor_type.shape.dim if named else []
     if len(sizes) != len(shape) or any(d.dim_value not in (new, 0, -1) for d, new in zip(sizes, shape, strict=True)):
         own = "x".join(str(dim.dim_value or "?") for dim in sizes)
         raise UserError(
             "--shape",
-            f"{'x'.join(map(str, shape))} is not what {path.name} takes, {own or 'no sizes at all'}",
-            "Give one size for each of an input, and change only what is open",
+            f"{'x'.join(map(str, shape))} does not fit the input of {path.name}, {own or 'which has no sizes'}",
+            "Give one size for each axis, and change only those that are open",
         )
     called = {
         dim.dim_param: size for dim, size in zip(sizes, shape, strict=True) if any(map(str.isalnum, dim.dim_param))
@@ -44,7 +44,7 @@ def set_shape(model: Any, path: Path, constants: dict[str, Any], name: str, shap
 
 
 class Shapes:
-    """Drops what the model's large constants hold."""
+    """Inferred shapes. Drops the data of the model's large constants."""
 
     def __init__(self, model: Any, constants: dict[str, Any]) -> None:
         import onnx
@@ -58,8 +58,8 @@ class Shapes:
         _one_image(sources)
         try:
             model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        except Exception as error:  # onnx's own, and those of what it is written in
-            self.remarks.append(f"its shapes do not fit: {' '.join(str(error).split())}")
+        except Exception as error:  # onnx raises its own types and pybind's
+            self.remarks.append(f"its shapes are inconsistent: {' '.join(str(error).split())}")
         self._types = {
             value.name: value.type.tensor_type
             for graph in graphs(model.graph)
@@ -68,7 +68,7 @@ class Shapes:
         self._remark(sources, model.graph)
 
     def of(self, name: str) -> tuple[tuple[int | None, ...] | None, str]:
-        """Shape (sizes that are not known are None) and dtype."""
+        """Shape (unknown sizes are None) and dtype."""
         if name not in self._types:
             return None, "unknown"
         kind = self._types[name]
@@ -89,11 +89,11 @@ class Shapes:
                 f"give them, e.g. --shape {plain_excerpt(open_[0].name)}={sizes}"
             )
         elif any(output not in self._types for node in graph.node for output in node.output if output):
-            self.remarks.append("the sizes behind some operators are not known, and not counted")
+            self.remarks.append("the output sizes of some operators are not known, and not counted")
 
 
 def _one_image(sources: list[Any]) -> None:
-    """An open batch is one image."""
+    """Set an open batch to one image."""
     for port in sources:
         sizes = port.type.tensor_type.shape.dim
         if sizes and sizes[0].dim_value < 1:

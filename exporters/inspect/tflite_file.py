@@ -1,4 +1,4 @@
-"""A .tflite file as it is stored: tensors, buffers, names. Read with the schema that LiteRT ships, in plain Python."""
+"""A .tflite file as it is stored: tensors, buffers, names. Read in Python, with the schema that LiteRT ships."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NUMPY_TOO = ("float32", "float16", "float64", "int8", "uint8", "int16", "int32"
 
 
 class File:
-    """Reads what it is asked for; a damaged file raises whatever reading beyond its end raises."""
+    """Reads on demand; a damaged file raises whatever reading beyond its end raises."""
 
     def __init__(self, content: bytes, path: Path) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -36,7 +36,7 @@ class File:
 
     def kind(self, operator: Any) -> str:
         code = self._model.OperatorCodes(operator.OpcodeIndex())
-        # Older files hold it in a byte, newer ones in both places.
+        # Older files store it in a byte, newer ones in both places.
         name = self._operators.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown")
         return f"{name} {text(code.CustomCode())}" if name == "CUSTOM" else name
 
@@ -46,7 +46,7 @@ class File:
             entry = self._model.Metadata(index)
             if entry.Name() == b"min_runtime_version":
                 version = text(bytes(self.buffer(entry.Buffer())).split(b"\0")[0])
-                facts["loads from"] = f"TensorFlow Lite {version}, by its own metadata"
+                facts["loads from"] = f"TensorFlow Lite {version}, according to its metadata"
         if self._model.Description():
             facts["producer"] = text(self._model.Description()).rstrip(".")
         return facts
@@ -62,7 +62,7 @@ class File:
         return self._dtypes.get(code, "unknown")
 
     def buffer(self, index: int) -> Any:
-        """Bytes: in the structure itself, or behind it in files of more than 2 GB."""
+        """Bytes: in the structure itself, or after it in files of more than 2 GB."""
         if not 0 <= index < self._model.BuffersLength():
             return b""
         buffer = self._model.Buffers(index)
@@ -92,7 +92,7 @@ class Tensor:
 
     @cached_property
     def _scales(self) -> tuple[Any, Any]:
-        """Arrays: scales and zero points; empty for what is not quantised."""
+        """Arrays of scales and zero points; empty if it is not quantised."""
         quantisation = self._stored.Quantization()
         if quantisation is None or not quantisation.ScaleLength():
             return (), ()
@@ -117,13 +117,13 @@ class Tensor:
         )
 
     def weight(self, name: str) -> Weight | None:
-        """name: what tells it from other constants. None if it is no weight: shapes and axes are bare integers."""
+        """name: a unique one. None if it is not a weight: shapes and axes are plain integers."""
         if not self.shape or not (self.is_quantised or "float" in self.dtype):
             return None
         return Weight(name, self.shape, self.dtype, len(self._scales[0]), self._zeros())
 
     def _zeros(self) -> int | None:
-        """None for dtypes that numpy lacks, and where channels have different zero points."""
+        """None for dtypes that numpy lacks, and if channels have different zero points."""
         import numpy as np
 
         _, points = self._scales
@@ -144,7 +144,7 @@ def text(stored: bytes | None) -> str:
 
 
 def indexes(stored: Any) -> list[int]:
-    """The numbers of a vector; an absent one is read as 0, not as an array."""
+    """The numbers of a vector; the schema reads an absent one as 0, not as an array."""
     return [int(index) for index in stored] if hasattr(stored, "__len__") else []
 
 

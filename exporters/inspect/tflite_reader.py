@@ -1,6 +1,6 @@
 """A .tflite file as a graph.
 
-Dequantise operators on constants (weights that are stored as fp16 in a float file) are no steps.
+Dequantise operators on constants (weights stored as fp16 in a float file) are not steps.
 """
 
 from __future__ import annotations
@@ -30,13 +30,11 @@ def read(path: Path) -> Graph:
             raise ValueError("no identifier")
         return graph_of(File(content, path))
     except _DAMAGED as error:
-        raise BadFile(
-            str(path), "its content is no TFLite network, or only part of one", "Export or download it again"
-        ) from error
+        raise BadFile(str(path), "not a TFLite network, or only part of one", "Export or download it again") from error
 
 
 def quantisable() -> frozenset[str]:
-    """The operators that ai-edge-quantizer knows; empty if it is not installed."""
+    """The operators that ai-edge-quantizer supports; empty if it is not installed."""
     if importlib.util.find_spec("ai_edge_quantizer") is None:
         return frozenset()
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -45,7 +43,7 @@ def quantisable() -> frozenset[str]:
 
 
 def key(subgraph: int, tensor: int) -> str:
-    """Of a value in the graph."""
+    """The key of a value in the graph."""
     return f"{subgraph}:{tensor}"
 
 
@@ -54,9 +52,9 @@ def graph_of(file: File) -> Graph:
     for number in range(len(file.subgraphs)):
         _add_subgraph(graph, file, number)
     if len(file.subgraphs) > 1:
-        graph.remarks.append("what is in its further subgraphs is counted once, and not in the memory")
+        graph.remarks.append("its other subgraphs are counted once, and not included in the memory")
     if any(isinstance(size, str) for port in graph.ports_in for size in port.shape):
-        graph.remarks.append("its inputs leave sizes open; what is counted is for the sizes that are stored with them")
+        graph.remarks.append("its inputs leave sizes open; counts are for the sizes stored in the file")
     return graph
 
 
@@ -68,7 +66,7 @@ def _add_subgraph(graph: Graph, file: File, number: int) -> None:
     for position in range(subgraph.OperatorsLength()):
         operator = subgraph.Operators(position)
         kind = file.kind(operator)
-        # -1: an input that is left out.
+        # -1: an omitted input.
         inputs = [index for index in indexes(operator.InputsAsNumpy()) if index >= 0]
         outputs = indexes(operator.OutputsAsNumpy())
         if kind in _DONE_ON_LOADING and inputs and outputs and inputs[0] in stored:
@@ -104,7 +102,7 @@ def _add_subgraph(graph: Graph, file: File, number: int) -> None:
 
 
 def _multiplies(kind: str, number: int, flowing: Sequence[int], outputs: Sequence[int]) -> tuple[str, int] | None:
-    """Channels are last."""
+    """For `GraphStep.multiplies`; channels are last."""
     if kind in (*_PER_OUTPUT_PIXEL, *_PER_ROW) and outputs:
         return key(number, outputs[0]), -1
     if kind == "TRANSPOSE_CONV" and flowing:
@@ -113,7 +111,7 @@ def _multiplies(kind: str, number: int, flowing: Sequence[int], outputs: Sequenc
 
 
 def _is_grouped(kind: str, flowing: Sequence[Tensor]) -> bool:
-    """Converters write a convolution of a single channel as a depthwise one, too."""
+    """Converters also write a convolution of a single channel as a depthwise one, which is not grouped."""
     return kind == "DEPTHWISE_CONV_2D" and bool(flowing) and flowing[0].shape[-1:] != (1,)
 
 

@@ -1,4 +1,4 @@
-"""A .tflite file in LiteRT: whether it loads, the memory it asks for, and how far each operator is from float32's."""
+"""A .tflite file in LiteRT: whether it loads, the memory it needs, and each operator's error against float32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from exporters.inspect.tflite_reader import key, read
 
 
 def load(path: Path) -> LoadedBy:
-    """Load it, and run it once on whatever lies in its memory."""
+    """Load it, and run it once on whatever its input memory contains."""
     from ai_edge_litert import __version__
     from ai_edge_litert.interpreter import Interpreter
 
@@ -30,7 +30,7 @@ def load(path: Path) -> LoadedBy:
     try:
         return LoadedBy(runtime, arena_bytes=_arena_bytes(path, read(path)))
     except (RuntimeError, ValueError):
-        return LoadedBy(runtime)  # an operator that only a delegate knows
+        return LoadedBy(runtime)  # an operator that only a delegate supports
 
 
 def compare(path: Path, sibling: Sibling) -> Errors:
@@ -45,7 +45,7 @@ def compare(path: Path, sibling: Sibling) -> Errors:
 
 
 def _plain_interpreter(path: Path, **options: Any) -> Any:
-    """Without a delegate: what one has taken over has no memory of its own, and leaves no values behind."""
+    """Without a delegate: operators it takes over have no memory of their own, and leave no values behind."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -55,7 +55,7 @@ def _plain_interpreter(path: Path, **options: Any) -> Any:
 
 
 def _arena_bytes(path: Path, graph: Graph) -> int | None:
-    """From the first to the last byte of what holds activations; they share one block of memory, the arena."""
+    """From the first to the last byte of all activations, which share one block of memory, the arena."""
     interpreter = _plain_interpreter(path)
     begins, ends = [], []
     for detail in interpreter.get_tensor_details():
@@ -68,7 +68,7 @@ def _arena_bytes(path: Path, graph: Graph) -> int | None:
 
 
 def _values(path: Path, inputs: GoldenInputs) -> Iterator[dict[str, Callable[[], Any]]]:
-    """For one image after the other: tensors by name, each read when it is asked for, as real values."""
+    """For one image after another: functions by tensor name that read it, as real values."""
     interpreter = _plain_interpreter(path, experimental_preserve_all_tensors=True)
     details = interpreter.get_tensor_details()
     names = Counter(detail["name"] for detail in details)

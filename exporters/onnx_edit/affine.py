@@ -1,4 +1,4 @@
-"""An .onnx graph for `_affine`: batch norms, and multiplications and additions with a number for each channel."""
+"""An .onnx graph for `arithmetic.affine`: batch norms, and products and sums with one number for each channel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OnnxGraph:
         self._shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in values}
         self._answers = {port.name for port in graph.output}
 
-    # ------------------------------------------------------------------ what there is
+    # ------------------------------------------------------------------ finding them
 
     def affines(self) -> list[Affine]:
         found = []
@@ -39,7 +39,7 @@ class OnnxGraph:
         return found
 
     def _numbers_of(self, node: Any) -> tuple[str, Float64Array, Float64Array] | None:
-        """(what it reads, scale, shift), None for an operator that does anything else."""
+        """(input, scale, shift), None for any other operator."""
         import numpy as np
 
         if node.op_type == "BatchNormalization":
@@ -79,7 +79,7 @@ class OnnxGraph:
         return self._array(constant).reshape(-1)
 
     def _is_known(self, name: str) -> bool:
-        """Whether it is a constant in float32."""
+        """Whether it is a float32 constant."""
         from onnx import TensorProto
 
         return name in self._tensors and self._tensors[name].data_type == TensorProto.FLOAT
@@ -153,7 +153,7 @@ class OnnxGraph:
         return np.broadcast_to(self._array(node.input[2]).reshape(-1), outputs)
 
     def _hold(self, node: Any, weight: Float64Array, bias: Float64Array) -> None:
-        """Other operators may read the old ones."""
+        """Give a layer constants of its own: other operators may read the old ones."""
         had_bias = len(node.input) > 2 and bool(node.input[2])
         del node.input[2:]
         node.input[1] = self._constant(f"{node.name}/weight", weight)
@@ -209,7 +209,7 @@ class OnnxGraph:
         self._hold(node, (split * scale).reshape(weight.shape), bias)
 
     def passed(self, node: Any, tensor: str, affine: Affine) -> Affine | None:
-        """Means of what lies within the image; the largest of several, if larger stays larger; flattening."""
+        """Commutes with means within the image, with maxima if the order is kept, and with flattening."""
         import numpy as np
 
         rising = bool((affine.scale >= 0).all())
@@ -296,21 +296,21 @@ class OnnxGraph:
 
 
 def _by_group(node: Any, weight: Float64Array) -> tuple[Float64Array, tuple[int, ...]]:
-    """Weights of a convolution, [groups, outputs, channels, ...], and the shape of a number for each channel beside."""
+    """Weights of a convolution as [groups, outputs, channels, ...], and the shape for one number per channel."""
     groups = int(_attribute(node, "group", 1))
     split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
     return split, (groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
 
 
 def _spread(numbers: Float64Array, shape: tuple[int, ...]) -> Float64Array:
-    """One for each channel, or one for all, as `shape`, which has as many numbers as there are channels."""
+    """Numbers for each channel, or one for all, in `shape`, which has as many elements as there are channels."""
     import numpy as np
 
     return np.broadcast_to(numbers, math.prod(shape)).reshape(shape)
 
 
 def _pads(node: Any, weight: Any) -> bool:
-    """Whether zeros around the image may come into it."""
+    """Whether it may pad the image with zeros."""
     auto = _attribute(node, "auto_pad", b"NOTSET")
     if auto in (b"SAME_UPPER", b"SAME_LOWER"):
         return any(size != 1 for size in weight.dims[2:])

@@ -10,7 +10,7 @@ from exporters.arithmetic.folding import AS_OPERATORS, INPUT, coefficients
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing, spec: TensorSpec) -> str:
-    """Cast, Mul and Add in front of its input, in float32 whatever comes behind."""
+    """Insert Cast, Mul and Add before its input, in float32 whatever follows. Returns how it was done."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

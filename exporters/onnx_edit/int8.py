@@ -1,8 +1,8 @@
-"""INT8 of a float32 .onnx file: what its tensors hold, and the file with quantise and dequantise nodes.
+"""INT8 of a float32 .onnx file: the ranges of its tensors, and the file with quantise and dequantise nodes.
 
-Activations are unsigned, weights signed and per channel: onnxruntime fuses all of it on x86 and ARM. Signed activations
-stay partly unfused on x86, and are for boards on which they take fewer instructions; unsigned weights run by slower
-kernels. Any layer may stay float; what only follows float layers then stays float too.
+Activations are unsigned, weights signed and per channel: onnxruntime fuses all of that on x86 and ARM. Signed
+activations stay partly unfused on x86, and are for boards on which they take fewer instructions; unsigned weights run
+on slower kernels. Any layer may stay float; operators that only follow float layers then stay float too.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from exporters.onnx_edit.widening import widen
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
 
-# Their integer kernels look up one byte at a time; on large maps, and between float layers, they are faster as float.
+# Their integer kernels look up one byte at a time; on large maps, and between float layers, float is faster.
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish")
-# Its stem, or its stem and first block: depthwise and narrow (MobileNetV2), or with squeeze-and-excite (EfficientNet).
+# Numbers of layers: the stem, or the stem and first block (depthwise in MobileNetV2, squeeze-excite in EfficientNet).
 FLOAT_STEMS = (1, 2, 3, 4)
-# Pixels of the stem's maps from which it takes a notable part of a light network's time: its three channels fill few
-# of the lanes that integer kernels have, and depthwise kernels gain nothing from integers.
+# From this many pixels on, the stem takes a notable part of a light network's time: its three channels fill few of the
+# lanes of integer kernels, and depthwise kernels gain nothing from integers.
 LARGE_MAP = 96 * 96
-OLDEST_OPSET = 13  # the first whose dequantise nodes know channels
+OLDEST_OPSET = 13  # the first with dequantise nodes per channel
 NEWER_OPSET = 17
 IMAGES_TO_COMPARE = 4
 
 
 def prepare(float32: Path, out: Path) -> str:
-    """Fold normalisations and give each layer tensors and a name of its own. Says what became of those that no
-    convolution comes before, "" if there are none.
+    """Fold normalisations and give each layer its own tensors and name.
 
-    Without the folding, tensors that tracing shared between layers keep convolutions from being fused. Without a bias
-    of its own, a float layer reads that of an INT8 layer, dequantises it each time and runs by a slower kernel.
+    Returns what became of the normalisations that do not follow a convolution, "" if there are none. Tensors that
+    tracing shared between layers would keep convolutions from being fused. A float layer without a bias of its own
+    would read that of an INT8 layer, dequantise it each time and run on a slower kernel.
     """
     import onnx
     from onnx import version_converter
@@ -52,14 +52,14 @@ def prepare(float32: Path, out: Path) -> str:
         model = version_converter.convert_version(model, NEWER_OPSET)
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
-    folded, told = _folded(model)
+    folded, note = _folded(model)
     _unshare(folded.graph)
     onnx.save(folded, str(out))
-    return told
+    return note
 
 
 def _folded(model: Any) -> tuple[Any, str]:
-    """The network with less that only scales and shifts channels, if it answers as before."""
+    """The network with fewer operators that only scale and shift channels, if its answers stay the same; and a note."""
     import numpy as np
     from onnx import shape_inference
 
@@ -79,7 +79,7 @@ def _folded(model: Any) -> tuple[Any, str]:
     )
     error = relative_error(after, before)
     return (
-        (folded, str(done)) if error <= affine.LARGEST_ERROR else (model, f"not folded: answers change by {error:.1e}")
+        (folded, str(done)) if error <= affine.LARGEST_ERROR else (model, f"not folded: outputs change by {error:.1e}")
     )
 
 
@@ -93,7 +93,7 @@ def _session(model: bytes | str) -> Any:
 
 
 def _unshare(graph: Any) -> None:
-    """Copy what is read by several layers: tracing makes one tensor of equal ones, as all biases of zero are."""
+    """Copy constants that several layers read: tracing merges equal tensors, such as all biases of zero."""
     import onnx
 
     held = {tensor.name: tensor for tensor in graph.initializer}
@@ -111,25 +111,25 @@ def _unshare(graph: Any) -> None:
 
 
 def layers(prepared: Path) -> tuple[str, ...]:
-    """Names of the nodes with weights, in the order in which they run."""
+    """Names of the nodes with weights, in execution order."""
     return weighted(_graph(prepared))
 
 
 def operators(prepared: Path) -> tuple[str, ...]:
-    """Names of all nodes that may be INT8 or float by themselves, in the order in which they run."""
+    """Names of all nodes that may be INT8 or float by themselves, in execution order."""
     import onnx
 
     return rankable(onnx.shape_inference.infer_shapes(onnx.load(str(prepared))).graph)
 
 
 def left_in_float(prepared: Path) -> str:
-    """Which layers INT8 leaves as they are in any case, and why; "" if there are none."""
+    """Which layers always stay float, and why; "" if there are none."""
     names = always_float(_graph(prepared))
-    return f"{', '.join(names)}: transposed convolutions in groups, which are float in onnxruntime" if names else ""
+    return f"{', '.join(names)}: grouped transposed convolutions, which are float in onnxruntime" if names else ""
 
 
 def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
-    """Layers at the input that may be faster as float; none in most networks."""
+    """Groups of layers at the input that may be faster in float; none in most networks."""
     graph = _graph(prepared)
     if not any(node.op_type in SLOW_ACTIVATIONS for node in graph.node) and not _is_light_on_large_maps(graph):
         return ()
@@ -138,7 +138,7 @@ def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
 
 
 def _is_light_on_large_maps(graph: Any) -> bool:
-    """Whether it has depthwise convolutions, and a stem that answers with large maps."""
+    """Whether it has depthwise convolutions, and a stem with large output maps."""
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     groups = [attribute.i for node in convolutions for attribute in node.attribute if attribute.name == "group"]
     shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in graph.value_info}
@@ -149,7 +149,7 @@ def _is_light_on_large_maps(graph: Any) -> bool:
 
 
 def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
-    """What each float tensor of the network held. images: [1, ...], in the network's own layout."""
+    """The values of each float tensor, as histograms. images: [1, ...], in the network's own layout."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(prepared)))
@@ -182,7 +182,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
     source = model.graph.input[0].name
     ranges = {}
     for name, histogram in seen.items():
-        # The ends of the input are those of a byte: nothing there is an outlier.
+        # The range of the input is that of a byte: no value is an outlier.
         ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
         ranges[name] = tuple(np.array(end, np.float32) for end in ends)
     quantizer = QDQQuantizer(
@@ -205,10 +205,10 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
 
 
 def _answer_in_float(graph: Any) -> None:
-    """Leave the answers of a linear layer as they are summed up, in float: the file gives float in any case.
+    """Leave the outputs of a last linear layer in float, as they are summed: the file's outputs are float in any case.
 
-    256 steps between the largest and the smallest logit of all images are few: on one to three images of a hundred two
-    classes came out equally large, and the first of them won. onnxruntime has a kernel that adds bytes up to floats.
+    256 steps between the largest and the smallest logit of all images are few: for one to three images in a hundred,
+    two classes came out equal, and the first of them won. onnxruntime has a kernel that sums bytes to floats.
     """
     writers = {name: node for node in graph.node for name in node.output}
     (answer,) = (port.name for port in graph.output)

@@ -1,4 +1,4 @@
-"""Which operators of a float32 .onnx file may be INT8 or float one by one, and which go with what they read."""
+"""Which operators of a float32 .onnx file may be INT8 or float by themselves, and which follow their inputs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Iterator
 from typing import Any
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-# They hand numbers on: what they write has the steps of what they read, so they follow that, in bytes or in float.
+# They only move numbers: their outputs have the steps of their inputs, so they follow them, in bytes or in float.
 MOVES = (
     *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "GatherElements"),
     *("Pad", "Identity", "Dropout"),
 )
-# As the ends of the range of what they read, where nothing else reads it.
+# They become the ends of their input's range, if nothing else reads that input.
 BOUNDS = ("Relu", "Clip")
 
 
 def known() -> list[str]:
-    """Operators that onnxruntime's quantiser writes in INT8."""
+    """Operators that onnxruntime's quantiser can write in INT8."""
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    # What normalises has no integer kernel: eight bits would spoil its numbers and gain nothing.
+    # Normalisation has no integer kernel: eight bits would cost accuracy and gain nothing.
     return sorted({*QLinearOpsRegistry, *QDQRegistry} - {"BatchNormalization"})
 
 
 def weighted(graph: Any) -> tuple[str, ...]:
-    """Names of the nodes with weights, in the order in which they run."""
+    """Names of the nodes with weights, in execution order."""
     weights = {tensor.name for tensor in graph.initializer}
     never = always_float(graph)
     return tuple(
@@ -35,8 +35,10 @@ def weighted(graph: Any) -> tuple[str, ...]:
 
 
 def always_float(graph: Any) -> tuple[str, ...]:
-    """Names of transposed convolutions in groups: the quantiser finds a scale for each channel of a group only, and has
-    more channels to put them to. onnxruntime has no integer kernel for any transposed convolution.
+    """Names of grouped transposed convolutions.
+
+    The quantiser computes scales for the channels of one group only, fewer than there are channels. onnxruntime has no
+    integer kernel for any transposed convolution.
     """
     return tuple(node.name for node in graph.node if node.op_type == "ConvTranspose" and _groups(node) > 1)
 
@@ -46,7 +48,7 @@ def _groups(node: Any) -> int:
 
 
 def rankable(graph: Any) -> tuple[str, ...]:
-    """Names of the nodes of which each alone may be INT8 or float, in the order in which they run.
+    """Names of the nodes that may each be INT8 or float by themselves, in execution order.
 
     graph: with the types of its tensors.
     """
@@ -69,9 +71,9 @@ def rankable(graph: Any) -> tuple[str, ...]:
 
 
 def float_nodes(graph: Any, float_layers: tuple[str, ...], *, exactly: tuple[str, ...] = ()) -> list[str]:
-    """These layers, and the nodes between and behind them that get numbers from nothing else.
+    """These layers, and the nodes between and after them that have no other inputs.
 
-    exactly: nodes that do not follow: they are float only if they are named.
+    exactly: nodes that do not follow: they are float only if they are in `float_layers`.
     """
     constants = _constants(graph)
     float_tensors: set[str] = set()
@@ -105,7 +107,7 @@ def _readers(graph: Any) -> dict[str, list[Any]]:
 
 
 def _float_tensors(graph: Any) -> set[str]:
-    """Activations in float; where nobody inferred a type, what only layers write: their answers are float."""
+    """Float activations; also outputs of nodes whose type was not inferred, which are float."""
     from onnx import TensorProto
 
     typed = {value.name: value.type.tensor_type.elem_type for value in _values(graph)}

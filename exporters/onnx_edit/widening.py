@@ -1,10 +1,10 @@
-"""Channels of zeros in an INT8 .onnx file, where onnxruntime's fast kernels need a round number of channels.
+"""Adds channels of zeros to an INT8 .onnx file where onnxruntime's fast kernels need a round number of channels.
 
-On x86 its kernels for 8-bit convolutions (MLAS ConvSym) read input channels four at a time and write them in fours, at
-least sixteen; depthwise ones take sixteen at a time. For any other number a slower way is taken: patches are copied
-into a matrix, which is multiplied. An image has three channels, the narrow layer of squeeze-and-excite often four to
-ten, a pruned layer any number. The channels that are added are zero, or read by weights that are zero, so that the
-answers stay the same to the bit.
+On x86 its kernels for 8-bit convolutions (MLAS ConvSym) read input channels in groups of four and write at least
+sixteen, in groups of four; depthwise kernels take sixteen at a time. For any other number a slower path is taken:
+patches are copied into a matrix, which is multiplied. An image has three channels, the narrow layer of
+squeeze-and-excite often four to ten, a pruned layer any number. The added channels are zero, or read by weights that
+are zero, so that the outputs stay the same to the bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOURS = 4
-LEAST = 16  # channels that these kernels write
+LEAST = 16  # output channels of these kernels
 SIXTEENS = 16  # of depthwise kernels
 SINGLE = ("QuantizeLinear", "DequantizeLinear", "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish")
 POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
@@ -31,7 +31,7 @@ def widen(model: Any) -> None:
         channels.widen(graph)
     _widen_image(graph)
     graph.drop_unread()
-    # Their sizes are those from before.
+    # These sizes are out of date.
     del model.graph.value_info[:]
 
 
@@ -65,12 +65,12 @@ class _Graph:
         return node if given else None
 
     def constant(self, name: str) -> str:
-        """The tensor that `name` always is, as it is stored; "" if it depends on the image."""
+        """The stored tensor behind `name`; "" if it depends on the image."""
         node = self.quantised(name)
         return name if name in self.tensors else node.input[0] if node is not None else ""
 
     def pad(self, node: Any, position: int, axis: int, count: int, fill: float = 0) -> None:
-        """Append `count` numbers along an axis of a constant; a single number, for all channels, stays."""
+        """Append `count` numbers along an axis of a constant; a single number for all channels stays."""
         import numpy as np
         from onnx import numpy_helper
 
@@ -93,9 +93,9 @@ class _Graph:
 
 @dataclass
 class _Channels:
-    """Of activations that have to have the same: the convolutions that write and read them.
+    """Activations that must have the same number of channels: the convolutions that write and read them.
 
-    fixed: other nodes count on their number.
+    fixed: other nodes depend on their number.
     """
 
     written_by: list[Any] = field(default_factory=list)
@@ -137,7 +137,7 @@ def _widen_outputs(graph: _Graph, node: Any, count: int) -> None:
 
 
 def _shared_channels(graph: _Graph) -> list[_Channels]:
-    """What has to be widened together, or not at all."""
+    """Groups that must be widened together, or not at all."""
     roots: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -177,7 +177,7 @@ def _shared_channels(graph: _Graph) -> list[_Channels]:
 
 
 def _is_integer_convolution(graph: _Graph, node: Any) -> bool:
-    """Whether it reads bytes: then its input is dequantised in front of it, and so are its weights."""
+    """Whether it computes on bytes: its input and its weights are dequantised directly before it."""
     if node.op_type != "Conv" or graph.quantised(node.input[1]) is None:
         return False
     source = graph.writers.get(node.input[0])
@@ -185,14 +185,14 @@ def _is_integer_convolution(graph: _Graph, node: Any) -> bool:
 
 
 def _keeps_channels(graph: _Graph, node: Any, constants: list[str]) -> bool:
-    """Whether each channel of the answer comes of the same channel of what is given."""
+    """Whether each output channel depends on the same input channel only."""
     if node.op_type in POOLS:
         return True
     return node.op_type in (*SINGLE, *SUMS) and all(graph.numbers(name).ndim == 0 for name in constants)
 
 
 def _widen_image(graph: _Graph) -> None:
-    """Colour images get a fourth channel, as bytes. One of a grey image would be three quarters zeros."""
+    """Give colour images a fourth channel, as bytes. Not grey images: three quarters would be zeros."""
     import numpy as np
     from onnx import helper, numpy_helper
 

@@ -1,1 +1,1 @@
-"""Networks that an export starts from: checkpoints, .onnx files, Keras, and modules of the user's own."""
+"""The networks that an export starts from: checkpoints, .onnx files, Keras networks, and the user's own modules."""

@@ -1,7 +1,7 @@
 """Keras files (.keras, .h5) and SavedModel folders. Only for worker processes: TensorFlow is imported.
 
-Keras' safe mode refuses layers that hold code. A SavedModel is a graph, whose operators could read and write files:
-one with such operators is not loaded.
+Keras' safe mode refuses layers that contain code. A SavedModel is a graph, and its operators could read and write
+files: one with such operators is not loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOUCHES_FILES = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStat
 
 
 def look(isolated: IsolatedModel) -> ModelSummary:
-    """Convert it to float32 TFLite, which all precisions are made of, and count on that: normalisations are folded in.
+    """Convert it to float32 TFLite, from which all precisions are made, and count on that: normalisations are folded.
 
     Raises UserError for what export cannot start from.
     """
@@ -64,7 +64,7 @@ def network(isolated: IsolatedModel) -> Callable[[Float32Array], Float32Array]:
 
     path = Path(isolated.source)
     if path.is_dir():
-        loaded = tensorflow.saved_model.load(str(path))  # the signature's tensors live as long as this
+        loaded = tensorflow.saved_model.load(str(path))  # the signature's tensors live only as long as this
         signature = loaded.signatures[SIGNATURE]
         (name,) = signature.structured_input_signature[1]
 
@@ -89,7 +89,7 @@ def _keras_model(path: Path) -> Any:
 
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # zipfile, h5py and Keras have errors of their own
+    except Exception as error:  # zipfile, h5py and Keras raise their own
         raise BadFile(
             str(path),
             f"Keras cannot load it without running code from it ({_first_sentence(error)})",
@@ -98,7 +98,7 @@ def _keras_model(path: Path) -> Any:
 
 
 def _saved_shapes(path: Path) -> list[tuple[int | None, ...]]:
-    """Of all inputs, then of all outputs."""
+    """The shapes of all inputs, then of all outputs."""
     import tensorflow
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -109,12 +109,14 @@ def _saved_shapes(path: Path) -> list[tuple[int | None, ...]]:
         touching = sorted({node.op for node in nodes} & set(TOUCHES_FILES))
         if touching:
             raise BadFile(
-                str(path), f"it holds the operator {touching[0]}, which touches files", "Save it without that"
+                str(path),
+                f"it contains the operator {touching[0]}, which accesses files",
+                "Save it without that operator",
             )
         signatures = tensorflow.saved_model.load(str(path)).signatures
     except UserError:
         raise
-    except Exception as error:  # protobuf and TensorFlow have errors of their own
+    except Exception as error:  # protobuf and TensorFlow raise their own
         raise BadFile(str(path), f"TensorFlow cannot load it ({_first_sentence(error)})", "Save it again") from error
     if SIGNATURE not in signatures:
         raise BadFile(str(path), f"it has no signature '{SIGNATURE}'", "Save it with model.export(FOLDER)")
@@ -128,12 +130,12 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _nodes(held: Any) -> Any:
-    """Of a graph, or of a function in it."""
+    """The nodes of a graph, or of a function in it."""
     return held.node if hasattr(held, "node") else held.node_def
 
 
 def _image(path: Path, shapes: list[tuple[int | None, ...]]) -> tuple[int, int, int]:
-    """(height, width, channels). Raises UserError for what is no classifier of images of one size."""
+    """(height, width, channels). Raises UserError for anything but a classifier of images of one size."""
     if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) != 2:
         raise UserError(
             str(path),
@@ -143,13 +145,13 @@ def _image(path: Path, shapes: list[tuple[int | None, ...]]) -> tuple[int, int, 
     _, height, width, channels = shapes[0]
     if height is None or width is None or channels is None:
         raise UserError(
-            str(path), f"its input is {list(shapes[0])}: sizes are open", "Save it with a size: keras.Input"
+            str(path), f"its input {list(shapes[0])} leaves sizes open", "Save it with fixed sizes: keras.Input"
         )
     return height, width, channels
 
 
 def _sha256(path: Path) -> str:
-    """Of a file, or of all files of a folder with their names."""
+    """Hash of a file, or of all files in a folder with their names."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""A torch.nn.Module of the user's own code, named `package.module:callable`. Only for worker processes: code runs."""
+"""A torch.nn.Module from the user's own code, `package.module:callable`. Only for worker processes: code is run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def look(isolated: IsolatedModel) -> ModelSummary:
-    """Import it, give it its weights, run it once. Raises UserError for what export cannot start from."""
+    """Import it, load its weights, run it once. Raises UserError for what export cannot start from."""
     import torch
 
     module = _made(isolated)
@@ -38,7 +38,7 @@ def look(isolated: IsolatedModel) -> ModelSummary:
     with torch.inference_mode():
         try:
             answer = module(torch.zeros(2, *shape))
-        except Exception as error:
+        except Exception as error:  # the user's code may raise anything
             raise _own(
                 isolated, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
             ) from error
@@ -46,7 +46,7 @@ def look(isolated: IsolatedModel) -> ModelSummary:
         seen = f"a tensor of {list(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise UserError(
             isolated.source,
-            f"for two images it answers {seen}",
+            f"its output for two images is {seen}",
             "Export reads image classifiers: [N, C, H, W] in, [N, classes] out",
         )
     size = models.count(module, shape)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def look(isolated: IsolatedModel) -> ModelSummary:
 
 
 def _refuse_training(isolated: IsolatedModel, module: nn.Module) -> None:
-    """Raises UserError for layers that answer by the images at hand although the network is in evaluation mode."""
+    """Raises UserError for layers that still behave as in training although the network is in evaluation mode."""
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
     from torch.nn.modules.dropout import _DropoutNd
@@ -70,8 +70,8 @@ def _refuse_training(isolated: IsolatedModel, module: nn.Module) -> None:
         if isinstance(layer, _BatchNorm) and layer.running_mean is None:
             raise UserError(
                 isolated.source,
-                f"{where} keeps no running statistics: it normalises by the images at hand",
-                "Make it with track_running_stats=True and train the network again",
+                f"{where} keeps no running statistics: it normalises with those of the current images",
+                "Create it with track_running_stats=True and train the network again",
             )
         if layer.training and isinstance(layer, _BatchNorm | _DropoutNd | nn.RReLU):
             raise UserError(
@@ -110,11 +110,13 @@ def _made(isolated: IsolatedModel) -> nn.Module:
     with _importing_from(isolated.folder):
         try:
             make = getattr(importlib.import_module(name), attribute)
-        except Exception as error:
-            raise _own(isolated, "it cannot be imported", error, "Run edgebench where `import` finds it") from error
+        except Exception as error:  # the user's code may raise anything
+            raise _own(
+                isolated, "it cannot be imported", error, "Run edgebench in a folder where `import` finds it"
+            ) from error
         try:
             module = make()
-        except Exception as error:
+        except Exception as error:  # the user's code may raise anything
             raise _own(isolated, "calling it failed", error, "Name a callable that needs no arguments") from error
     if not isinstance(module, nn.Module):
         raise UserError(
@@ -128,7 +130,7 @@ def _made(isolated: IsolatedModel) -> nn.Module:
 
 
 def _give_own_memory(module: nn.Module) -> None:
-    """Buffers and parameters that are one row seen many times (`expand`) become such that weights can be put into."""
+    """Copy buffers and parameters that are views of one row (`expand`), so that weights can be loaded into them."""
 
     def overlaps(tensor: torch.Tensor) -> bool:
         repeats = any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
@@ -145,7 +147,7 @@ def _give_own_memory(module: nn.Module) -> None:
 
 @contextmanager
 def _importing_from(folder: str) -> Iterator[None]:
-    """First on the path, as for a script of the user's; edgebench's own libraries are imported by then."""
+    """Put the folder first on the path, as for a script; edgebench's own libraries are already imported by then."""
     sys.path.insert(0, folder)
     try:
         yield
@@ -154,7 +156,7 @@ def _importing_from(folder: str) -> Iterator[None]:
 
 
 def _own(isolated: IsolatedModel, seen: str, error: Exception, remedy: str) -> UserError:
-    """The user's code raised: its own words, and where."""
+    """An error in the user's code: its message, and where it was raised."""
     import traceback
 
     text = (str(error).strip().splitlines() or [""])[0][:300]

@@ -1,4 +1,4 @@
-"""What an .onnx file of someone else is: its one input, its size, and whether export can start from it."""
+"""What an .onnx file is that did not come from edgebench: its input, its size, and whether export can start from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exporters.sources.onnx_training import refuse_training
 def inspect(
     path: Path, open_artifact: Callable[[Path], OpenedArtifact], given: tuple[int, ...], sized: Path
 ) -> ModelSummary:
-    """given: (channels, height, width) if the user said; sized: where the file with these goes, if it leaves them open.
+    """given: (channels, height, width) if the user gave it; sized: where to write a file with this size, if it is open.
 
     Raises UserError for what export cannot start from.
     """
@@ -26,7 +26,7 @@ def inspect(
     from onnx import numpy_helper
 
     where = str(path)
-    opened = open_artifact(path)  # before all else: a damaged file fails, or crashes, here
+    opened = open_artifact(path)  # first: a damaged file fails, or crashes, here
     model = onnx.load(where)
     _refuse_others(where, opened, [node.op_type for node in model.graph.node])
     refuse_training(where, model)
@@ -49,7 +49,7 @@ def inspect(
 
 
 def _refuse_others(where: str, opened: OpenedArtifact, kinds: list[str]) -> None:
-    """Raises UserError for what is no float32 classifier of images."""
+    """Raises UserError for anything but a float32 image classifier."""
     if len(opened.inputs) != 1 or len(opened.outputs) != 1:
         raise UserError(
             where,
@@ -59,11 +59,13 @@ def _refuse_others(where: str, opened: OpenedArtifact, kinds: list[str]) -> None
     source, sink = opened.inputs[0], opened.outputs[0]
     if source.shape and source.shape[0] != 1:
         raise UserError(
-            where, f"its batch is fixed to {source.shape[0]}", "Export it with 1 or an open batch: one image at a time"
+            where, f"its batch size is fixed at {source.shape[0]}", "Export it with a batch of 1, or an open one"
         )
     if source.dtype != "float32" or sink.dtype != "float32":
         raise UserError(
-            where, f"it takes {source.dtype} and answers {sink.dtype}", "Start from the float32 file of this network"
+            where,
+            f"its input is {source.dtype}, its output {sink.dtype}",
+            "Start from the float32 file of this network",
         )
     if len(source.shape) not in (2, 4) or len(sink.shape) != 2:
         raise UserError(
@@ -74,12 +76,12 @@ def _refuse_others(where: str, opened: OpenedArtifact, kinds: list[str]) -> None
     quantised = [kind for kind in kinds if "QuantizeLinear" in kind or kind.startswith("QLinear")]
     if quantised:
         raise UserError(
-            where, f"it is quantised already ({quantised[0]})", "Deploy it as it is: `edgebench deploy FILE.onnx`"
+            where, f"already quantised ({quantised[0]})", "Deploy it as it is: `edgebench deploy FILE.onnx`"
         )
 
 
 def _sha256(path: Path) -> str:
-    """Of the file, and of those that its weights are in."""
+    """Hash of the file, and of those that contain its weights."""
     model = modelfile.read(path)
     assert model is not None
     digest = hashlib.sha256()
@@ -90,7 +92,7 @@ def _sha256(path: Path) -> str:
 
 
 def _set_size(where: str, model: Any, given: tuple[int, ...]) -> bool:
-    """Write the given size into the input, where it is open; whether anything was. The batch may stay open."""
+    """Set the input to the given size where it is open. Returns whether anything was; the batch may stay open."""
     names = {tensor.name for tensor in model.graph.initializer}
     (port,) = (one for one in model.graph.input if one.name not in names)
     dims = list(port.type.tensor_type.shape.dim)
@@ -100,14 +102,14 @@ def _set_size(where: str, model: Any, given: tuple[int, ...]) -> bool:
         return False
     shown = f"its input is [{', '.join(map(str, sizes))}]"
     if not given:
-        raise UserError(where, f"{shown}: it takes images of any size", "Say which one: --input 3x224x224")
+        raise UserError(where, f"{shown}: images of any size", "Choose one: --input 3x224x224")
     channels, height, width = given
     for wanted in ((channels, height, width), (height, width, channels)):
         if len(dims) == 4 and all(dim.dim_value in (0, size) for dim, size in zip(dims[1:], wanted, strict=True)):
             for dim, size in zip(dims[1:], wanted, strict=True):
                 dim.dim_value = size
             return is_open
-    raise UserError("--input", f"{shown} in {where}, which is not {'x'.join(map(str, given))}", "Leave --input out")
+    raise UserError("--input", f"{'x'.join(map(str, given))} does not fit {where}: {shown}", "Leave --input out")
 
 
 def _inferred(where: str, model: Any) -> Any:
@@ -115,8 +117,8 @@ def _inferred(where: str, model: Any) -> Any:
 
     try:
         return shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:  # onnx raises its own and pybind's types
-        raise BadFile(where, f"the shapes in it do not fit ({error})", "Export it again from its source") from error
+    except Exception as error:  # onnx raises its own types and pybind's
+        raise BadFile(where, f"its shapes are inconsistent ({error})", "Export it again from its source") from error
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
@@ -125,7 +127,7 @@ def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _macs(node: Any, weights: dict[str, tuple[int, ...]], shapes: dict[str, tuple[int, ...]]) -> int:
-    """Convolutions and products with a weight, one image."""
+    """MACs of convolutions and of products with a weight, for one image."""
     if len(node.input) < 2 or node.input[1] not in weights:
         return 0
     weight, answer = prod(weights[node.input[1]]), shapes.get(node.output[0], ())

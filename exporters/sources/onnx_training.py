@@ -1,6 +1,6 @@
-"""Operators of an .onnx file that still train: they draw at random, or normalise each image by what it holds itself.
+"""Operators of an .onnx file in training mode: they draw at random, or normalise with the current images.
 
-A runtime runs such a file without a word, and it is right about as often as chance.
+A runtime runs such a file without a warning, and its accuracy is about that of chance.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 from edgebench.errors import UserError
 
 TRAINABLE = ("BatchNormalization", "Dropout")
-BATCH_NORMALIZATION_HAS_MODE = 14  # the opset; before, further outputs asked for it
+BATCH_NORMALIZATION_HAS_MODE = 14  # the opset; earlier, additional outputs requested it
 DOES = {
-    "BatchNormalization": "it normalises by the images at hand and not by what training found",
-    "Dropout": "it drops numbers at random",
+    "BatchNormalization": "it normalises with the current images instead of the statistics of training",
+    "Dropout": "it drops values at random",
 }
 
 
 def refuse_training(where: str, model: Any) -> None:
-    """Raises UserError for the first operator in training mode, by its name; the others are counted."""
+    """Raises UserError that names the first operator in training mode and counts the others."""
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     found = [node for graph in _graphs(model) for node in _training(graph, opset)]
     if not found:
@@ -30,7 +30,7 @@ def refuse_training(where: str, model: Any) -> None:
     raise UserError(
         where,
         f"{first.op_type} '{name}'{others} is in training mode: {DOES[first.op_type]}",
-        "Export it in eval mode: call model.eval() first, and leave `training=` of torch.onnx.export out (a batch norm "
+        "Export it in eval mode: call model.eval() first, and do not pass `training=` to torch.onnx.export (batch norm "
         "with track_running_stats=False has no other mode)",
     )
 
@@ -50,12 +50,12 @@ def _trains(node: Any, opset: int, constants: dict[str, Any]) -> bool:
     if node.op_type == "BatchNormalization":
         if opset >= BATCH_NORMALIZATION_HAS_MODE:
             return "training_mode" in attributes and bool(attributes["training_mode"].i)
-        return sum(bool(name) for name in node.output) > 1  # what the running mean has become, and so on
+        return sum(bool(name) for name in node.output) > 1  # the updated running mean, and so on
     return bool(_number(node, 2, constants)) and _number(node, 1, constants) != 0
 
 
 def _number(node: Any, position: int, constants: dict[str, Any]) -> float | None:
-    """A single number that an input always is, None where there is none or nobody knows."""
+    """The value of an input that is a constant number; None if it is missing or not constant."""
     from onnx import numpy_helper
 
     name = node.input[position] if len(node.input) > position else ""
@@ -63,7 +63,7 @@ def _number(node: Any, position: int, constants: dict[str, Any]) -> float | None
 
 
 def _graphs(model: Any) -> Iterator[Any]:
-    """The network's, those of its branches and loops, and its functions."""
+    """The graph of the network, those of its branches and loops, and its functions."""
     waiting = [model.graph, *model.functions]
     while waiting:
         graph = waiting.pop(0)

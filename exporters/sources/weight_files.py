@@ -1,8 +1,8 @@
-"""A network's weights out of the files that people have: wrapped, with names that a wrapper put something in front of.
+"""A network's weights from the files people have: nested in a training checkpoint, with prefixed names.
 
     best.pt ─ weights only ─> {"epoch": 3, "model": {...}, "ema": {...}} ─ which ─> names ─ as the network's ─> network
 
-What was taken and what was cut off the names is said. Nothing that is pickled in a file is ever run.
+The user is informed of what was taken and what was cut off the names. Nothing pickled in a file is ever run.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 SAFE, PICKLED = (".safetensors",), (".pt", ".pth", ".bin", ".ckpt", ".tar")
-# Under these names training scripts put the network's weights; the first that is there is taken. The averaged ones come
-# last: whoever wants them says so.
+# Names under which training scripts store the network's weights; the first that exists is taken. Averaged weights come
+# last: they have to be asked for.
 _WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights", "module",
     "ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "params_ema", "ema",
 )  # fmt: skip
 _DEPTH = 3
-# What compiling and sharding put between the parts of a name.
+# Inserted between the parts of a name by compiling and sharding.
 _INFIXES = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-# Counters that no answer depends on: of older checkpoints' normalisation, and of a profiler.
+# Counters that outputs do not depend on: of normalisation in older checkpoints, and of a profiler.
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params")
 _SHOWN = 3
-# Of the network's names, to see what stands in front of them in the file.
+# How many of the network's names are looked up, to find their prefix in the file.
 _NAMES_TRIED = 8
 _ONE_LEFT_OUT = "one tensor of another name left out"
-# Beside the weights a training keeps these; their tensors are no network's.
+# Other entries of a training checkpoint, whose tensors are not weights.
 _NO_WEIGHTS = ("optim", "callbacks", "loops", "lr_sched", "scheduler", "scaler")
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 def fill(module: nn.Module, path: Path, key: str = "") -> str:
-    """Give a network the weights of a file; returns what a user should know of how they were found, "" if nothing.
+    """Load the weights of a file into a network; returns what a user should know about how they were found, or "".
 
-    key: under which they are, where there are several. Raises BadFile for weights that are not this network's.
+    key: where they are, if the file has several. Raises BadFile for weights that are not this network's.
     """
     import torch
 
@@ -72,16 +72,16 @@ def _opened(path: Path) -> Any:
         try:
             return safetensors.torch.load_file(path)
         except (safetensors.SafetensorError, OSError, RuntimeError, ValueError) as error:
-            raise BadFile(str(path), f"it is not a safetensors file ({error})", "Check --weights") from error
+            raise BadFile(str(path), f"not a safetensors file ({error})", "Check --weights") from error
     return plain(path)
 
 
 def plain(path: Path) -> Any:
-    """Tensors and plain containers; a pickle that names code is not opened."""
+    """Load tensors and plain containers; a pickle that refers to code is not opened."""
     import numpy as np
     import torch
 
-    # Options of a command and a number of numpy's: data that many trainings save beside the weights.
+    # Command-line options and numpy numbers: many trainings save these beside the weights.
     harmless: list[Any] = [
         argparse.Namespace,
         np.dtype,
@@ -93,27 +93,30 @@ def plain(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([*harmless, scalar, (scalar, "numpy.core.multiarray.scalar")]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zipfile and torch have errors of their own
+    except Exception as error:  # pickle, zipfile and torch raise their own
         raise BadFile(str(path), *_why_not(path, error)) from error
 
 
 def _why_not(path: Path, error: Exception) -> tuple[str, str]:
-    """What was seen and what to do, of a file that torch did not open."""
+    """What is wrong with a file that torch did not open, and what to do."""
     text = str(error)
     if "TorchScript" in text:
         saved = f"torch.save(torch.jit.load('{path.name}').state_dict(), 'weights.pt')"
-        return "it is a TorchScript archive, which holds code as well, and code is never run", f"Save only: {saved}"
+        return (
+            "it is a TorchScript archive, which contains code, and code is never run",
+            f"Save only the weights: {saved}",
+        )
     named = _GLOBAL.search(text)
     if named or "weights_only" in text.lower() and "unsupported" in text.lower():
         what = f" ({named[1]})" if named else ""
         return (
-            f"it holds code, which is never run{what}",
-            "Where you trust it, open it with torch.load(FILE, weights_only=False) and save only the weights: "
+            f"it contains code, which is never run{what}",
+            "If you trust it, open it with torch.load(FILE, weights_only=False) and save only the weights: "
             "torch.save(network.state_dict(), FILE)",
         )
     return (
-        "it is no file of plain tensors: damaged, or of another format",
-        "Save torch.save(network.state_dict(), FILE), or a .safetensors file",
+        "not a file of plain tensors: damaged, or in another format",
+        "Save it with torch.save(network.state_dict(), FILE), or as a .safetensors file",
     )
 
 
@@ -121,14 +124,14 @@ def _why_not(path: Path, error: Exception) -> tuple[str, str]:
 
 
 def _found(held: Any, path: Path) -> dict[str, Tensors]:
-    """Everything in it that can be a network's weights, by the keys that lead there; "" where they are all of it."""
+    """Everything in it that may be weights, by the keys that lead there; "" if the file holds nothing else."""
     found = dict(_walk(held, "", _DEPTH))
     if not found:
         held_by = f", under {_listed(held)}" if isinstance(held, Mapping) and held else ""
         raise BadFile(
             str(path),
-            f"it holds something else than named tensors{held_by}",
-            "Save torch.save(network.state_dict(), FILE)",
+            f"it does not contain named tensors{held_by}",
+            "Save it with torch.save(network.state_dict(), FILE)",
         )
     return found
 
@@ -139,7 +142,7 @@ def _walk(held: Any, at: str, depth: int) -> Iterator[tuple[str, Tensors]]:
     if not isinstance(held, Mapping):
         return
     tensors = {name: one for name, one in held.items() if isinstance(name, str) and isinstance(one, torch.Tensor)}
-    # Weights have names with dots in them; a training's own numbers (`epoch`, `best`) may be tensors as well.
+    # Names of weights contain dots; other numbers of a training (`epoch`, `best`) may be tensors too.
     if any(one.ndim for one in tensors.values()) and (
         len(tensors) == len(held) or any("." in name for name in tensors)
     ):
@@ -154,12 +157,12 @@ def _chosen(found: Mapping[str, Tensors], key: str, path: Path) -> str:
     if key:
         if key in found:
             return key
-        raise BadFile(f"{path}:{key}", "there are no weights under that key", f"There are: {_listed(found)}")
+        raise BadFile(f"{path}:{key}", "there are no weights under that key", f"Choose from: {_listed(found)}")
     return min(found, key=_rank)
 
 
 def _rank(keys: str) -> tuple[bool, int, int]:
-    """The network itself before its average, known names before others, then the order of `_WRAPPERS`."""
+    """Sort key: the network before its average, known names before others, then the order of `_WRAPPERS`."""
     parts = keys.split(".")
     is_average = any("ema" in part.split("_") for part in parts)
     known = [_WRAPPERS.index(part) if part in _WRAPPERS else len(_WRAPPERS) for part in parts if part]
@@ -170,7 +173,7 @@ def _rank(keys: str) -> tuple[bool, int, int]:
 
 
 def _renamed(tensors: Tensors, own: Mapping[str, Any]) -> tuple[Tensors, str]:
-    """Under the network's own names as far as they can be, and what was cut off for it."""
+    """The tensors under the network's own names, as far as possible, and the prefix that was cut off."""
     wanted = {_bare(name): name for name in own}
     best: tuple[int, Tensors, str] = (sum(name in own for name in tensors), tensors, "")
     if all(name in tensors or _is_counter(name) for name in own):
@@ -197,7 +200,7 @@ def _infix(tensors: Iterable[str]) -> str:
 
 
 def _prefixes(tensors: Tensors, wanted: Mapping[str, str]) -> list[str]:
-    """What stands in front of some of the network's names in the file; the average's last."""
+    """The prefixes of some of the network's names in the file; those of averages last."""
     some = sorted((name for name in wanted if not _is_counter(name)), key=len)[-_NAMES_TRIED:]
     bare = {name: _bare(name) for name in tensors}
     fronts = {name[: -len(one)] for name in tensors for one in some if bare[name].endswith(one) and name.endswith(one)}
@@ -213,7 +216,7 @@ def _is_counter(name: str) -> bool:
 
 
 def _misfits(named: Tensors, own: Mapping[str, Any]) -> str:
-    """Names that one of the two lacks, and shapes that differ; "" if all fit."""
+    """Names missing on either side, and shapes that differ; "" if everything fits."""
     missing = [name for name in own if name not in named and not _is_counter(name)]
     unknown = [name for name in named if name not in own and not _is_counter(name)]
     unlike = [name for name in own if name in named and own[name].shape != named[name].shape]
@@ -222,7 +225,7 @@ def _misfits(named: Tensors, own: Mapping[str, Any]) -> str:
         shapes = [f"'{name}' is {list(named[name].shape)}, not {list(own[name].shape)}" for name in unlike]
         said.append(_some(shapes))
     if missing:
-        said.append(f"it lacks {_some([_with_nearest(name, unknown) for name in missing])}")
+        said.append(f"it has no {_some([_with_nearest(name, unknown) for name in missing])}")
     if unknown:
         said.append(f"the network has no {_some([_with_nearest(name, missing) for name in unknown])}")
     return "; ".join(said)

@@ -1,4 +1,4 @@
-"""A .tflite graph for `_affine`: converters write a batch norm as up to four operators (SUB, MUL, MUL, ADD)."""
+"""A .tflite graph for `arithmetic.affine`: converters write a batch norm as up to four operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE = 4  # axes: images, height, width, channels
 
 
 class TfliteGraph:
-    """The only graph of a model as an object (`_tflite_file`); changed in place. Tensors are numbers."""
+    """The only graph of a model as an object (`flatbuffer`); changed in place. Tensors are referred to by number."""
 
     def __init__(self, model: Any) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -49,7 +49,7 @@ class TfliteGraph:
     def _activation(self, node: Any) -> int:
         return int(getattr(node.builtinOptions, "fusedActivationFunction", 0) or 0)
 
-    # ------------------------------------------------------------------ what there is
+    # ------------------------------------------------------------------ finding them
 
     def affines(self) -> list[Affine]:
         found = []
@@ -61,7 +61,7 @@ class TfliteGraph:
         return found
 
     def _numbers_of(self, node: Any) -> tuple[int, Float64Array, Float64Array] | None:
-        """(what it reads, scale, shift), None for an operator that does anything else."""
+        """(input, scale, shift), None for any other operator."""
         import numpy as np
 
         kind = self._kind(node)
@@ -131,7 +131,7 @@ class TfliteGraph:
         return self._array(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] >= 0 else np.zeros(outputs)
 
     def _hold(self, node: Any, weight: Float64Array, bias: Float64Array) -> None:
-        """In tensors of their own: others may read the old ones."""
+        """Give a layer tensors of its own: others may read the old ones."""
         given = [int(node.inputs[0]), self._constant(f"{self._name(node)}/weight", weight)]
         if bias.any() or (len(node.inputs) > 2 and node.inputs[2] >= 0):
             given.append(self._constant(f"{self._name(node)}/bias", bias))
@@ -141,7 +141,7 @@ class TfliteGraph:
         return str(self.graph.tensors[node.outputs[0]].name, "utf-8")
 
     def _constant(self, name: str, numbers: Any) -> int:
-        """float32 of an array, int32 of a list."""
+        """An array becomes float32, a list int32."""
         import numpy as np
 
         is_list = isinstance(numbers, list)
@@ -192,7 +192,7 @@ class TfliteGraph:
         self._hold(node, weight * scale, self._bias(node, outputs) + added)
 
     def passed(self, node: Any, tensor: int, affine: Affine) -> Affine | None:
-        """Means and sums of what lies within the image; the largest of several, if larger stays larger; flattening."""
+        """Commutes with means and sums within the image, with maxima if the order is kept, and with flattening."""
         import numpy as np
 
         kind, rising = self._kind(node), bool((affine.scale >= 0).all())
@@ -216,7 +216,7 @@ class TfliteGraph:
         return None
 
     def _pads_image(self, node: Any) -> bool:
-        """Whether all that it adds are zeros beside the image, none are channels."""
+        """Whether it adds only zeros around the image, and no channels."""
         ends = self._integers(node.inputs[1])
         return len(ends) == 2 * IMAGE and not any((*ends[:2], *ends[6:]))
 
@@ -242,7 +242,7 @@ class TfliteGraph:
         self.graph.operators = [other for other in self.graph.operators if other is not node]
 
     def drop_unread(self) -> None:
-        """Numbers that no operator reads any more; their tensors stay, empty, because tensors are known by number."""
+        """Drop unread constants; their tensors stay, empty, because tensors are referred to by number."""
         read = {tensor for node in self.graph.operators for tensor in (*node.inputs, *node.outputs)}
         read |= {*self.graph.inputs, *self.graph.outputs}
         for number, tensor in enumerate(self.graph.tensors):

@@ -1,7 +1,7 @@
-"""A .tflite file for one image -> the same for any number at once.
+"""A .tflite file for one image -> the same for any number of images at once.
 
-Runtimes take the sizes of most operators from what comes in, and resize on request. What has to change is what says one
-image in so many words: the sizes that tensors are declared with, and those that reshaping is told.
+Runtimes derive the sizes of most operators from the input, and resize on request. Only sizes stated explicitly have to
+be changed: those declared for tensors, and the targets of reshaping.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ANY = -1
 
 
 def open_batch(path: Path, out: Path) -> None:
-    """Whether it then answers to several as to one is for who runs it to see."""
+    """The caller must check that the answers stay the same."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = flatbuffer.read(path)
@@ -30,7 +30,7 @@ def open_batch(path: Path, out: Path) -> None:
 
 
 def _open_reshape(model: Any, graph: Any, operator: Any) -> None:
-    """The first size follows from what comes in, if it was one image's and the others are said."""
+    """Let the first size follow from the input, if it is that of one image and the others are given."""
     import numpy as np
 
     sizes = graph.tensors[operator.inputs[1]]
@@ -47,7 +47,7 @@ def _open_reshape(model: Any, graph: Any, operator: Any) -> None:
 
 
 def _constant(model: Any, graph: Any, like: Any, numbers: Any) -> int:
-    """A tensor of its own: others may read the same bytes."""
+    """A new tensor: others may read the same bytes."""
     import copy
 
     import numpy as np

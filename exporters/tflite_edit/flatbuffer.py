@@ -7,7 +7,7 @@ from typing import Any
 
 
 def read(path: Path) -> Any:
-    """Weights as arrays: of any other kind the library writes byte by byte, which takes a second for 2 MB."""
+    """Weights become arrays: anything else the library writes byte by byte, which takes a second for 2 MB."""
     import numpy as np
     from ai_edge_litert.tools import flatbuffer_utils
 

@@ -13,14 +13,14 @@ from exporters.tflite_edit import flatbuffer
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
 
-# Of a step of the input's quantisation: what rounding costs anyway.
+# In steps of the input's quantisation: the error of rounding in any case.
 EXACT_STEPS = 0.5
-# A byte as int8: the same step, and zero lies this much lower.
+# A byte as int8: the same step, with the zero point this much lower.
 UINT8_OFFSET = 128
 
 
 def fold(path: Path, out: Path, preprocessing: Preprocessing, spec: TensorSpec) -> str:
-    """Float input: cast, multiply, add. int8: the same and quantise, or only another zero point if that is as exact."""
+    """Float input: cast, multiply, add. int8: also quantise, or just another zero point if that is as exact."""
     head = _Head(flatbuffer.read(path))
     scale, shift = coefficients(preprocessing, spec)
     if spec.scale is not None and deviation_steps(spec, scale, shift) <= EXACT_STEPS:
@@ -41,7 +41,7 @@ def deviation_steps(spec: TensorSpec, scale: Float32Array, shift: Float32Array) 
 
 
 class _Head:
-    """The beginning of a network: puts operators in front of its first one."""
+    """Inserts operators before the first one of a network."""
 
     def __init__(self, model: Any) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -53,7 +53,7 @@ class _Head:
         self._operators: list[Any] = []
 
     def requantise(self) -> None:
-        """uint8 in, the same steps, int8 out."""
+        """uint8 in, int8 out, with the same steps."""
         old = self._graph.tensors[self._old]
         held = self._schema.QuantizationParametersT()
         held.scale = old.quantization.scale
@@ -108,7 +108,7 @@ class _Head:
         self._operators.append(operator)
 
     def _code(self, kind: int, version: int) -> int:
-        """Older runtimes read the operator from a byte, newer ones from a field of its own."""
+        """Older runtimes read the operator code from a byte, newer ones from a separate field."""
         code = self._schema.OperatorCodeT()
         code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, 127), version
         self.model.operatorCodes.append(code)

@@ -1,6 +1,7 @@
-"""INT8 of a float32 .tflite file with a signature: what its tensors hold, and the file with int8 inputs and outputs.
+"""INT8 of a float32 .tflite file with a signature: the ranges of its tensors, and the file with int8 inputs and
+outputs.
 
-ai-edge-quantizer writes the file; the ranges are our own, because its calibrator knows extremes only.
+ai-edge-quantizer writes the file; the ranges are computed here, because its calibrator only supports extremes.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ IMAGES_TO_COMPARE = 4
 STEPS = 255
 LARGEST_WEIGHT = 127
 LARGEST_BIAS = 2**30  # in 32 bits, with room for the sums of products
-# They hand numbers on: what they write has the steps of what they read, so they follow that, in bytes or in float.
+# They only move numbers: their outputs have the steps of their inputs, so they follow them, in bytes or in float.
 MOVES = (
     *("RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "PAD", "PADV2", "MIRROR_PAD", "GATHER", "GATHER_ND"),
     *("PACK", "UNPACK", "BROADCAST_TO", "SPACE_TO_DEPTH", "DYNAMIC_UPDATE_SLICE"),
 )
-# litert-torch: each layer inside another, `package.Class_name`.
+# litert-torch names layers inside one another, `package.Class_name`.
 MODULE = re.compile(r"[\w.]+\.[A-Z]\w*?_(\w+)")
 
 
 def prepare(float32: Path, out: Path) -> tuple[Path, str]:
-    """What INT8 is made of: the file itself, or `out` with less that only scales and shifts channels, if that answers
-    as before. And what became of them, "" if there are none.
+    """The file from which INT8 is made, and what became of operators that only scale and shift channels ("" without
+    any).
+
+    It is the file itself, or `out` with fewer of these operators if its answers stay the same.
     """
     import numpy as np
 
@@ -54,12 +57,12 @@ def prepare(float32: Path, out: Path) -> tuple[Path, str]:
     before, after = (_answers(path) for path in (float32, out))
     error = relative_error(np.concatenate(after), np.concatenate(before))
     if error > affine.LARGEST_ERROR:
-        return float32, f"not folded: answers change by {error:.1e}"
+        return float32, f"not folded: outputs change by {error:.1e}"
     return out, str(done)
 
 
 def _answers(path: Path) -> list[Float32Array]:
-    """To a few images of random numbers."""
+    """Answers to a few images of random numbers."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
@@ -77,7 +80,7 @@ def _answers(path: Path) -> list[Float32Array]:
 
 @dataclass(frozen=True)
 class Operator:
-    """tensor: the name of the first that it writes; scope: of all, as the quantiser puts them together."""
+    """tensor: the name of its first output; scope: of all outputs, as the quantiser joins them."""
 
     kind: str
     tensor: str
@@ -91,15 +94,13 @@ class Operator:
 
 
 def layers(float32: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Short names of the operators that may be INT8 or float by themselves, in the order in which they run, and of
-    those with weights.
-    """
+    """Short names of the operators that may each be INT8 or float, in execution order; and of those with weights."""
     named = _named(_operators(_interpreter(float32)))
     return tuple(named), tuple(name for name, operator in named.items() if operator.kind in LAYERS)
 
 
 def _operators(interpreter: Any) -> list[Operator]:
-    """Those that the quantiser knows and that write floats."""
+    """Those that the quantiser supports and that write floats."""
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.utils.tfl_flatbuffer_utils import TFL_OP_CODE_TO_NAME
 
@@ -117,7 +118,7 @@ def _operators(interpreter: Any) -> list[Operator]:
 
 
 def _named(operators: list[Operator]) -> dict[str, Operator]:
-    """By what users of the network may know: layers by their modules, others with their kind in addition."""
+    """By names that the network's users may recognise: layers by their modules, other operators also by their kind."""
     found: dict[str, Operator] = {}
     for operator in operators:
         if operator.moves:
@@ -129,7 +130,7 @@ def _named(operators: list[Operator]) -> dict[str, Operator]:
 
 
 def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
-    """Of these operators, and of those that hand on nothing but what they write."""
+    """The scopes of these operators, and of those that only move their outputs."""
     operators = _operators(interpreter)
     named = _named(operators)
     chosen = {named[name].scope for name in float_layers}
@@ -145,7 +146,7 @@ def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
 
 
 def observe(float32: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
-    """What each activation of the network held. images: [1, ...], in the network's own layout."""
+    """The values of each activation, as histograms. images: [1, ...], in the network's own layout."""
     interpreter = _interpreter(float32)
     (source,) = interpreter.get_input_details()
     written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
@@ -173,7 +174,7 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
     dimensions = {details["name"]: len(details["shape"]) for details in interpreter.get_tensor_details()}
     ranges = {}
     for name, histogram in seen.items():
-        # The ends of the input are those of a byte: nothing there is an outlier.
+        # The range of the input is that of a byte: no value is an outlier.
         ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
         low, high = (np.full((1,) * dimensions[name], end, np.float32) for end in ends)
         ranges[name] = {"min": low, "max": high}
@@ -190,11 +191,11 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
 
 
 def _with_room_for_biases(interpreter: Any, ranges: dict[str, Any]) -> dict[str, Any]:
-    """Ranges of weights, of those layers only that need other ones than what their weights span.
+    """Ranges of weights, only for layers that need wider ones than their weights span.
 
-    A bias is held in steps of the input times those of the weights. A filter that died in training, or the channel of a
-    batch norm that hardly lets anything through, has so small weights that its bias does not fit into 32 bits of such
-    steps, and the quantiser cuts it off without a word.
+    A bias is stored in steps of the input times those of the weights. A filter that died in training, or a channel that
+    a batch norm almost suppresses, has weights so small that its bias does not fit into 32 bits of such steps, and the
+    quantiser clips it without a warning.
     """
     import numpy as np
 
@@ -223,7 +224,7 @@ def _with_room_for_biases(interpreter: Any, ranges: dict[str, Any]) -> dict[str,
 
 
 def _interpreter(path: Path) -> Any:
-    """With all tensors kept, not only inputs and outputs."""
+    """Keeps all tensors, not only inputs and outputs."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1, experimental_preserve_all_tensors=True)
