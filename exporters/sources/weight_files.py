@@ -127,10 +127,10 @@ def _found(held: Any, path: Path) -> dict[str, Tensors]:
     """Everything in it that may be weights, by the keys that lead there; "" if the file holds nothing else."""
     found = dict(_walk(held, "", _DEPTH))
     if not found:
-        held_by = f", under {_listed(held)}" if isinstance(held, Mapping) and held else ""
+        held_by = f", only {_listed(held)}" if isinstance(held, Mapping) and held else ""
         raise BadFile(
             str(path),
-            f"it does not contain named tensors{held_by}",
+            f"it contains no named tensors{held_by}",
             "Save it with torch.save(network.state_dict(), FILE)",
         )
     return found

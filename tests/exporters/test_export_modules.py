@@ -103,7 +103,7 @@ class Payload:
 @pytest.mark.parametrize(
     ("held", "words"),
     [
-        ({"stem.weight": Payload()}, "holds code, which is never run"),
+        ({"stem.weight": Payload()}, "contains code, which is never run"),
         ({"stem.weight": torch.zeros(16, 1, 3, 3)}, "it lacks 'stem.bias', .* and 6 more"),
         ({"stem.weight": torch.zeros(16, 3, 3, 3)}, r"'stem.weight' is \[16, 3, 3, 3\], not \[16, 1, 3, 3\]"),
         ({"other": torch.zeros(1)}, "it lacks 'stem.weight'"),

@@ -221,7 +221,7 @@ def test_answers_that_change_keep_the_network_as_it_is(tmp_path: Path, monkeypat
     make, _ = NETWORKS["behind a concatenation"]
     monkeypatch.setattr(affine, "LARGEST_ERROR", -1.0)
     told = int8.prepare(onnx_file(make(), tmp_path / "net.onnx"), tmp_path / "prepared.onnx")
-    assert told.startswith("not folded: answers change by ")
+    assert told.startswith("not folded: outputs change by ")
 
 
 def graph_of(nodes: list[Any], constants: dict[str, Any], shape: tuple[int, ...]) -> Any:

@@ -126,7 +126,7 @@ def test_a_network_that_is_wrong_on_its_data_is_told(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "it is empty"), (b"this is no network", "no ONNX network"), (None, "cut off")],
+    [(b"", "it is empty"), (b"this is no network", "not an ONNX network"), (None, "truncated")],
     ids=["empty", "foreign", "truncated"],
 )
 def test_a_bad_onnx_file(exported: Exported, tmp_path: Path, content: bytes | None, words: str) -> None:

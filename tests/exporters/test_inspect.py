@@ -171,7 +171,7 @@ def test_macs_of_our_networks_are_those_that_are_counted_in_torch(
 def test_what_integers_of_an_input_stand_for(tflite_int8: Inspection, network_file: Path, folder: Path) -> None:
     ends = [(end + 55) * 0.01110925991088152 for end in (-128, 127)]
     assert any(f"{ends[0]:.4g} to {ends[1]:.4g}" in hint for hint in tflite_int8.network.hints)
-    assert any("ends with Softmax: answers are probabilities" in h for h in read_onnx(network_file, folder).hints)
+    assert any("ends with Softmax: outputs are probabilities" in h for h in read_onnx(network_file, folder).hints)
 
 
 # ------------------------------------------------------------------ what is printed and written
@@ -241,14 +241,14 @@ def test_mistakes_are_said_before_any_work(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(WorkerPool, "look", lambda self, task: pytest.fail("a process was started"))
     with pytest.raises(BadFile, match="no such file"):
         inspect(tmp_path / "nothing.onnx")
-    with pytest.raises(UserError, match="stored with all of its sizes"):
+    with pytest.raises(UserError, match="stored with all sizes"):
         inspect(BUNDLE / "tflite-fp32.tflite", shape=(1, 2))
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name))
     with pytest.raises(MissingPackage, match=r"pip install 'edgebench\[export\]'"):
         inspect(BUNDLE / "onnx-fp32.onnx")
     for text in ("3 x 4", "1x0x3", "axb", ""):
-        with pytest.raises(UserError, match="is no shape"):
+        with pytest.raises(UserError, match="is not an input shape"):
             feeding.parse_sizes(text)
     assert feeding.parse_sizes("1x3X224x224") == (1, 3, 224, 224)
 

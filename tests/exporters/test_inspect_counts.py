@@ -60,7 +60,7 @@ def test_products_of_every_kind(folder: Path) -> None:
     network = read_onnx(make(nodes, [port("x", 1, 2, 4, 4)], [port("y", 1, 3, 8, 8)], weights), folder)
     macs = {layer.name: layer.macs for layer in network.layers}
     assert macs == {"transposed": 4 * 4 * 2 * 3 * 2 * 2, "rows": 3 * 8 * 64, "left": 3 * 8 * 64, "both": 0}
-    assert any("MatMul multiplies otherwise" in remark for remark in network.remarks)
+    assert any("not those of" in remark for remark in network.remarks)
 
 
 def test_weights_that_layers_share_count_once(folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_normalisation_in_the_file_is_noticed(first: str, said: str, folder: P
     weights = [weight("mean", 1), weight("std", 1), weight("w", 6, 6)]
     network = read_onnx(make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], weights), folder)
     assert any(said in hint for hint in network.hints)
-    assert any("answers are logits" in hint for hint in network.hints)
+    assert any("outputs are logits" in hint for hint in network.hints)
 
 
 @pytest.mark.parametrize("spread", [False, True])
@@ -126,23 +126,23 @@ def test_nothing_is_claimed_of_answers_that_may_be_anything(folder: Path) -> Non
     nodes = [helper.make_node("Gemm", ["x", "w"], ["l"]), helper.make_node("Div", ["l", "n"], ["y"])]
     net = make(nodes, [port("x", 1, 6)], [port("y", 1, 6)], [weight("w", 6, 6), weight("n", 6)])
     (said,) = [hint for hint in read_onnx(net, folder).hints if "ends with" in hint]
-    assert said == "it ends with Div: what its answers are is not in the file"
+    assert said == "it ends with Div: the file does not show what its outputs mean"
     nodes = [helper.make_node("Sigmoid", ["x"], ["l"]), helper.make_node("ReduceMean", ["l", "axes"], ["y"])]
     axes = numpy_helper.from_array(np.array([1]), "axes")
     net = make(nodes, [port("x", 1, 6)], [port("y", 1, 1)], [axes], opset=18)
-    assert any("a probability for each class" in hint for hint in read_onnx(net, folder).hints)
+    assert any("independent probabilities for each class" in hint for hint in read_onnx(net, folder).hints)
 
 
 @pytest.mark.parametrize(
     ("name", "sizes", "said"),
     [
-        ("pixels", (1, 3, 8, 8), "give images"),
-        ("pixels", (1, 8, 8, 3), "give images"),
-        ("pixels", (1, 1, 28, 28), "give images"),
-        ("waveform", (1, 16000), "give inputs"),
-        ("x", (1, 1, 76, 32), "give inputs"),
-        ("mel_spectrogram", (1, 1, 64, 64), "give inputs"),
-        ("x", (1, 40, 100), "give inputs"),
+        ("pixels", (1, 3, 8, 8), "feed it images"),
+        ("pixels", (1, 8, 8, 3), "feed it images"),
+        ("pixels", (1, 1, 28, 28), "feed it images"),
+        ("waveform", (1, 16000), "feed it inputs"),
+        ("x", (1, 1, 76, 32), "feed it inputs"),
+        ("mel_spectrogram", (1, 1, 64, 64), "feed it inputs"),
+        ("x", (1, 40, 100), "feed it inputs"),
     ],
 )
 def test_advice_about_images_is_for_images(name: str, sizes: tuple[int, ...], said: str, folder: Path) -> None:
@@ -155,5 +155,5 @@ def test_tokens_are_not_normalised(folder: Path) -> None:
     rows = numpy_helper.from_array(np.zeros((10, 4), np.float32), "table")
     net = make([helper.make_node("Gather", ["table", "input_ids"], ["y"])], [ids], [port("y", 1, 8, 4)], [rows])
     hints = read_onnx(net, folder).hints
-    assert any("it takes int64: tokens" in hint for hint in hints)
+    assert any("its input is int64: tokens" in hint for hint in hints)
     assert not any("image" in hint or "normalisation" in hint for hint in hints)

@@ -51,7 +51,7 @@ def test_signed_activations_are_seen_to_stay_float_on_this_runtime(network_file:
         4,
         "uint8",
     )
-    assert layers["soft"].why_float == "the quantiser does not know Softplus"
+    assert layers["soft"].why_float == "the quantiser does not support Softplus"
     assert OperatorCount("Conv", 2, 2, 0) in operators(unsigned.network)
     assert OperatorCount("Softplus", 1, 0, 1) in operators(unsigned.network)
 
@@ -68,10 +68,10 @@ def test_why_operators_stayed_float(network_file: Path, folder: Path) -> None:
     file = quantise(network_file, folder / "some.onnx", nodes_to_exclude=["pool", "flat", "head", "prob"])
     reasons = {layer.name: layer.why_float for layer in read_onnx(file, folder).layers}
     assert reasons["first"] == ""
-    assert reasons["soft"] == "the quantiser does not know Softplus"
-    assert reasons["flat"] == "it is between float operators"
+    assert reasons["soft"] == "the quantiser does not support Softplus"
+    assert reasons["flat"] == "between float operators"
     text = on_terminal(inspect(file))
-    assert "Softplus (the quantiser does not know Softplus)" in text
+    assert "Softplus (the quantiser does not support Softplus)" in text
 
 
 def test_integer_operators_of_older_formats(network_file: Path, folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_layer_that_the_runtime_quantises_on_its_own_is_pointed_at(network_fil
     second = by_name(found.network)["second"]
     assert (second.weights_dtype, second.scales) == ("float32", 0)
     if second.runs_as == "QLinearConv":  # what this version does
-        assert any("what the file keeps float: second" in remark for remark in found.network.remarks)
+        assert any("what is float in the file: second" in remark for remark in found.network.remarks)
     else:
         assert (second.arithmetic, second.runs_as) == ("float", "Conv")
 
@@ -116,6 +116,6 @@ def test_tflite_files_with_integer_weights_only(recipe: str, dtype: str, bits: i
     largest = max(network.layers, key=lambda layer: layer.weights)
     assert (largest.weights_dtype, largest.scales, largest.activation_dtype) == (dtype, 44, "float32")
     assert largest.weights_bytes == largest.weights * bits // 8 + 44 * 4
-    assert largest.why_float == "only its weights are quantised, not what flows through it"
+    assert largest.why_float == "only its weights are quantised, not its activations"
     # The coarser the steps, the more of the small weights are rounded to zero.
     assert (largest.zeros or 0) / largest.weights == pytest.approx({8: 0.018, 4: 0.3}[bits], rel=0.5)

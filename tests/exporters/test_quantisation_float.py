@@ -150,10 +150,10 @@ def test_what_stayed_float_is_told_by_reason() -> None:
 
     whole = [layer("Conv", "integer"), layer("QuantizeLinear", "none")]
     assert float_operators.described(whole) == "none of 1"
-    left = [layer("Softplus", "float", "the quantiser does not know Softplus")] * 2
+    left = [layer("Softplus", "float", "the quantiser does not support Softplus")] * 2
     odd = [layer("Relu", "float")]
     assert float_operators.described(whole + left + odd) == (
-        "3 of 4; Softplus x2: the quantiser does not know Softplus; Relu: between float operators"
+        "3 of 4; Softplus x2: the quantiser does not support Softplus; Relu: between float operators"
     )
 
 

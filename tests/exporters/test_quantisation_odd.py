@@ -88,7 +88,7 @@ def test_transposed_convolutions_in_groups_stay_float_and_that_is_said(small: da
     torch.manual_seed(0)
     made, sqnr_db = int8_of(grouped(), small, tmp_path)
     assert sqnr_db > 25
-    assert made.notes["always_float"].startswith("/2/ConvTranspose: transposed convolutions in groups")
+    assert made.notes["always_float"].startswith("/2/ConvTranspose: grouped transposed convolutions")
     assert "/2/ConvTranspose" not in made.layers and "/2/ConvTranspose" not in made.weighted
 
 

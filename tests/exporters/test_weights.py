@@ -140,7 +140,7 @@ def test_of_several_weights_the_networks_own_are_taken_and_others_can_be_named(t
     assert torch.equal(made.conv.weight, state["conv.weight"])
     assert "taken from 'ema' (there is 'model' as well" in weight_files.fill(made, path, "ema")
     assert not made.conv.weight.any()
-    with pytest.raises(BadFile, match="no weights under that key. There are: 'ema', 'model'"):
+    with pytest.raises(BadFile, match="no weights under that key. Choose from: 'ema', 'model'"):
         weight_files.fill(made, path, "emma")
 
 
@@ -155,13 +155,13 @@ class Payload:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda s: {"model": s, "extra": Payload()}, "it holds code, which is never run (posix.mkdir)"),
-        (lambda s: trained(), "it holds code, which is never run (torch.nn.modules.container.Sequential)"),
-        (lambda s: {k: v for k, v in s.items() if k != "head.bias"}, "it lacks 'head.bias'"),
+        (lambda s: {"model": s, "extra": Payload()}, "it contains code, which is never run (posix.mkdir)"),
+        (lambda s: trained(), "it contains code, which is never run (torch.nn.modules.container.Sequential)"),
+        (lambda s: {k: v for k, v in s.items() if k != "head.bias"}, "it has no 'head.bias'"),
         (lambda s: {**s, "heads.bias": s["head.bias"]}, "the network has no 'heads.bias'"),
         (
             lambda s: {k.replace("head.", "fc."): v for k, v in s.items()},
-            "it lacks 'head.weight' (nearest: 'fc.weight'), 'head.bias' (nearest: 'fc.bias'); the network has no "
+            "it has no 'head.weight' (nearest: 'fc.weight'), 'head.bias' (nearest: 'fc.bias'); the network has no "
             "'fc.weight' (nearest: 'head.weight'), 'fc.bias' (nearest: 'head.bias')",
         ),
         (lambda s: {**s, "head.weight": torch.zeros(10, 4)}, "'head.weight' is [10, 4], not [3, 4]"),
@@ -171,11 +171,11 @@ class Payload:
         ),
         (
             lambda s: {"model": {f"module.{k}": v for k, v in s.items() if k != "head.bias"}},
-            "it lacks 'head.bias'",
+            "it has no 'head.bias'",
         ),
-        (lambda s: {"epoch": 3, "args": {"lr": 1}}, "something else than named tensors, under 'epoch', 'args'"),
-        (lambda s: 7, "something else than named tensors"),
-        (lambda s: {}, "something else than named tensors"),
+        (lambda s: {"epoch": 3, "args": {"lr": 1}}, "it contains no named tensors, only 'epoch', 'args'"),
+        (lambda s: 7, "it contains no named tensors"),
+        (lambda s: {}, "it contains no named tensors"),
     ],
     ids=[
         "code",

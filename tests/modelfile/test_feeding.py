@@ -83,11 +83,11 @@ def test_sizes_that_the_file_declares_are_used_and_said(tmp_path: Path) -> None:
         assert found.shapes == {"image": shape}
     found = settled(odd_models.detector(path, metadata={"imgsz": "[320, 640]"}))
     assert found.said == (
-        "net.onnx: image is fed as 1x3x320x640, as its metadata say (imgsz [320, 640]); --shape gives others",
+        "net.onnx: image is fed as 1x3x320x640, according to its metadata (imgsz [320, 640]); --shape gives others",
     )
     assert settled(path, "image=2x3x8x8").shapes == {"image": (2, 3, 8, 8)} and not settled(path, "image=2x3x8x8").said
     stored = settled(odd_models.with_shape(tmp_path / "s.tflite", [1, 257, 129, 3], [-1, -1, -1, 3]))
-    assert stored.shapes == {"x": (1, 257, 129, 3)} and "stored with" in stored.said[0]
+    assert stored.shapes == {"x": (1, 257, 129, 3)} and "stored in the file" in stored.said[0]
     for useless in ({"imgsz": "any"}, {"imgsz": "[0, 0]"}, {"width": "64"}, {"batch": "16"}):
         assert "leaves sizes open" in refusal(odd_models.detector(path, metadata=useless))
 
@@ -96,11 +96,11 @@ def test_sizes_that_the_file_declares_are_used_and_said(tmp_path: Path) -> None:
     ("shape", "said"),
     [
         ("image=1x4x8x8", "1x4x8x8 does not fit: image of open.onnx is [batch, 3, height, width]"),
-        ("image=1x3x8", "another number of sizes"),
-        ("image=", "is no shape"),
-        ("image=1x3xax8", "is no shape"),
-        ("image=1x3x-8x8", "is no shape"),
-        ("1x0x8x8", "is no shape"),
+        ("image=1x3x8", "a different number of sizes"),
+        ("image=", "is not an input shape"),
+        ("image=1x3xax8", "is not an input shape"),
+        ("image=1x3x-8x8", "is not an input shape"),
+        ("1x0x8x8", "is not an input shape"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_one_sentence(shape: str, said: str, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_shape_that_does_not_fit_is_one_sentence(shape: str, said: str, tmp_pa
 
 def test_a_shape_without_a_name_is_for_files_of_one_input(tmp_path: Path) -> None:
     assert settled(odd_models.detector(tmp_path / "a.onnx"), "1x3x8x8").shapes == {"image": (1, 3, 8, 8)}
-    assert "has 2 inputs. Say which of them, NAME=...: input_ids, attention_mask" in refusal(
+    assert "has 2 inputs. Name one of them, NAME=...: input_ids, attention_mask" in refusal(
         odd_models.text_model(tmp_path / "b.onnx"), "1x8"
     )
     with pytest.raises(UserError, match="'image' is given twice"):
@@ -128,7 +128,7 @@ def test_the_command_refuses_before_it_connects(tmp_path: Path) -> None:
 
     assert "height and width of image" in deploy()
     assert "sequence of input_ids [batch, sequence]" in deploy("--shape", "image=1x3x8x8")
-    assert "no input is called 'imge'. There are: attention_mask, image, input_ids" in " ".join(
+    assert "no input is called 'imge'. Inputs: attention_mask, image, input_ids" in " ".join(
         deploy("--shape", "imge=1x3x8x8").replace("imge' ", "imge'. ").split()
     )
     assert "there is no 'decode'" in deploy("--signature", "decode")

@@ -126,8 +126,8 @@ def test_a_network_that_was_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     text = "\n".join(found.lines)
     assert found.lines[0] == "for rpi4: mobilenetv2-tflite-fp32"
     assert "counted for this network on the emulated cortex-a72, 2026-11-27" in text.replace("Counted", "counted")
-    assert "ONNX INT8 is u8s8; it would take, as s8s8 1.25 times the instructions" in text
-    assert "loads from onnxruntime 1.16 on (Debian 11 has 1.19)" in text
+    assert "ONNX INT8 is u8s8; instructions relative to it: as s8s8 1.25" in text
+    assert "needs onnxruntime 1.16 or newer (Debian 11 has 1.19)" in text
     assert "--emulate" not in text
     assert found.notes["mobilenetv2-tflite-fp32"]["for_rpi4"].startswith(
         "worth deploying: 3 M instructions; counted for"
@@ -144,7 +144,7 @@ def test_a_file_with_signed_activations_has_counts_of_its_own(monkeypatch: pytes
     ]
     said = advice.advise({"rpi4": "rpi4"}, files, tmp_path, tmp_path, emulate=False, progress=Silent())
     assert said.notes["mobilenetv2-onnx-int8"]["for_rpi4"].startswith("5 M instructions")
-    assert "ONNX INT8 is s8s8; it would take, as u8s8 0.80 times the instructions" in "\n".join(said.lines)
+    assert "ONNX INT8 is s8s8; instructions relative to it: as u8s8 0.80" in "\n".join(said.lines)
     assert counts.of_forms("mobilenetv2") == {"rpi4": {"u8s8": 4_000_000, "s8s8": 5_000_000}}
 
 
@@ -157,14 +157,14 @@ def test_a_network_of_the_same_kind_is_said_to_be_another(monkeypatch: pytest.Mo
         assert (
             "mobilenetv2 (6 M MACs), which is of the same kind (depthwise convolutions; this network has 3 M)" in text
         )
-        assert "This network itself was not counted: --emulate does that" in text
+        assert "This network itself was not counted; --emulate counts it" in text
 
 
 @pytest.mark.usefixtures("looked")
 def test_without_evidence_there_is_no_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for found in (network(STEM, POINTWISE, HEAD), None):
         said = told("theirs", 3_000_000, found, monkeypatch, tmp_path)
-        assert said.lines[0] == "for rpi4: no network like this one was counted; --emulate counts it"
+        assert said.lines[0] == "for rpi4: no similar network was counted; --emulate counts this one"
         assert not any(said.notes.values())
 
 
@@ -193,7 +193,7 @@ def test_these_files_are_counted_if_that_is_asked_for(
 
 
 def test_what_is_not_known_is_said_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nothing is known that would say what is fast on 'toaster'"):
+    with pytest.raises(UserError, match="nothing is known about what is fast on 'toaster'"):
         export(tmp_path / "nothing.safetensors", ExportOptions(targets=["toaster"]))
     with pytest.raises(UserError, match="no board is named to emulate"):
         export(tmp_path / "nothing.safetensors", ExportOptions(emulate=True))
