@@ -191,7 +191,7 @@ def test_the_cause_of_a_wide_interval_is_named() -> None:
     moving = doubts_of(0.001, active_w=STEADY_W, idle_w=(2.0, 2.05, 1.95, 2.0, 2.05, 1.95))
     assert moving[0].endswith("the idle power moved from window to window")
     (lost, broke, *_) = doubts_of(active_w=(5.0, 5.0), reason="the connection broke. Plug it in")
-    assert lost == "2 whole windows, 3 are the least"
+    assert lost == "2 whole windows, at least 3 are needed"
     assert broke == "the meter was lost meanwhile: the connection broke. Plug it in"
 
 

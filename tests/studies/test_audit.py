@@ -36,7 +36,7 @@ PUBLISHED = {
         "needs 14x fewer than 'Pruned MobileNet, MNIST', although the column shows 71x more",
     ),
     ("ultralight", "structured-changes-nothing"): ("2,236,106 parameters; the dense network has 2,236,106",),
-    ("ultralight", "scheme-contradiction"): ("called unstructured and is said to remove channels",),
+    ("ultralight", "scheme-contradiction"): ("called unstructured but is said to remove channels",),
     ("ultralight", "file-not-smaller"): ("44.77 MB are the dense network's 44.74 MB",),
     ("ultralight", "accuracy-claim"): ("-13.2 points", "-14.6 points"),
     ("ultralight", "latency-of-overhead"): ("0.07 ms for 3 networks from 342,464 to 33,010,944 MACs, 96x",),
@@ -49,16 +49,16 @@ PUBLISHED = {
     ("plos-mlp", "sparsity-far-from-nominal"): ("called 50%, but 0.99%",),
     ("plos-mlp", "unequal-budgets"): ("'S_50_L_PT' 12,832, 'S_50_G_PT' 6,480",),
     ("plos-mlp", "global-but-uniform"): ("'global' zeroed 50.0% of each of 3 layers",),
-    ("plos-mlp", "energy-of-another-device"): ("that of gpu, and it ran on cpu",),
+    ("plos-mlp", "energy-of-another-device"): ("that of gpu, but it ran on cpu",),
     ("plos-mlp", "energy-window"): ("3e-05 s", "0.1 s"),
     ("plos-mlp", "single-seed"): ("10 runs are called independent but have the same seed (42)",),
     ("plos-mlp", "not-the-test-split"): ("6,000 images", "10,000", "without a seed"),
     ("plos-mlp", "augmented-evaluation"): ("validation and test split",),
-    ("plos-mlp", "wrong-unit"): ("power is 41.7 Wh, and 'Wh' is energy",),
+    ("plos-mlp", "wrong-unit"): ("power is 41.7 Wh, but 'Wh' is a unit of energy",),
     ("plos-mlp", "co2-arithmetic"): ("2.01 Wh at 527.93 g/kWh are 1.06 g",),
     ("plos-mlp", "contradiction"): ("(44 %)", "(56 %)"),
     ("cifar100-profile", "single-seed"): ("2 accuracies",),
-    ("cifar100-profile", "train-accuracy-as-test"): ("52.5% are of training images", "99.8%, and no word"),
+    ("cifar100-profile", "train-accuracy-as-test"): ("52.5% is on training images", "99.8%, and no word"),
     ("cifar100-profile", "different-regions"): ("285.5 g/kWh", "452.6"),
     ("cifar100-profile", "modelled-energy"): ("CodeCarbon is presented as measured",),
     ("cifar100-profile", "unlike-conditions"): ("input shape (3x224x224, 3x32x32)", "pretrained"),
@@ -181,7 +181,7 @@ def test_latencies_of_records_decide_about_a_published_one() -> None:
     (open_,) = audit.audit(evidence(45_000.0, job="another"), ["latency-within-noise"])
     assert open_.level == "doubtful" and "takes 0.900x" in open_.seen and open_.seen.endswith("not resolved")
     assert said(evidence(40_000.0), "latency-within-noise") == ""
-    assert "unlike in threads: 4, baseline 1" in said(evidence(40_000.0, threads=4), "unlike-conditions")
+    assert "differ in threads: 4, baseline 1" in said(evidence(40_000.0, threads=4), "unlike-conditions")
     assert "threads" not in said(evidence(40_000.0), "unlike-conditions")
 
 
@@ -189,7 +189,7 @@ def test_training_accuracy_is_recognised_by_a_training_of_our_own(tmp_path: Path
     case = next(case for case in CASES if case.detector == "train-accuracy-as-test")
     row = PublishedRow("slide", model="mlp-small", dataset="mnist", values={"accuracy": PublishedValue(0.523)})
     evidence = AuditEvidence(case.corrected(tmp_path).checkpoints, published=(PublishedTable("slides", (row,)),))
-    assert "'net' has 52.5% of training and 61.2% of test images" in said(evidence, "train-accuracy-as-test")
+    assert "'net' has 52.5% on training and 61.2% on test images" in said(evidence, "train-accuracy-as-test")
 
 
 def test_runs_are_facts_that_need_no_file(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_the_command_groups_findings_and_exits_with_3() -> None:
         ["efficientnet-b4", "361.67", "285.5", "190.94", "42.47", "75.23", "42%"],
     ]
     assert lines.count("emissions.csv") == lines.count("emissions.csv, run 1") == 1
-    assert lines[-1] == f"{len(audit.names())} detectors looked, 4 findings"
+    assert lines[-1] == f"{len(audit.names())} detectors ran, 4 findings"
 
 
 def test_the_exit_code_says_whether_something_is_wrong_or_only_doubtful() -> None:
@@ -345,7 +345,7 @@ def test_the_exit_code_says_whether_something_is_wrong_or_only_doubtful() -> Non
     doubtful = (str(where("ultralight")), "--only", "green-score")
     assert typed(*doubtful)[0] == 0
     code, output = typed(*doubtful, "--strict")
-    assert code == 3 and output.endswith("1 detector looked, 1 finding\n")
+    assert code == 3 and output.endswith("1 detector ran, 1 finding\n")
     code, output = typed(str(DATA / "ultralight-corrected.yaml"), str(DATA / "emissions_corrected.csv"), "--strict")
     assert code == 0 and output.endswith("detectors looked, 0 findings\n")
 

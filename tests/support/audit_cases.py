@@ -422,7 +422,7 @@ CASES = [
     Case(
         "option-without-effect",
         _flag(passed_on=False),
-        ("approach (layer-wise, global)", "'layer-wise'", "the same bits"),
+        ("approach (layer-wise, global)", "'layer-wise'", "bit-identical"),
         _flag(passed_on=True),
     ),
     Case(
