@@ -29,7 +29,7 @@ from benchmarks import report
 from benchmarks.models import all_models
 from edgebench import deploy
 from edgebench.device.phone import assets
-from edgebench.device.phone.link import Link, Way
+from edgebench.device.phone.link import Link, PageAccess
 from edgebench.files import cache
 from edgebench.progress import Silent
 from edgebench.schema import bundle, plan
@@ -74,7 +74,7 @@ def hello_s(opened: Browser) -> float:
     taken = []
     target = Target(name="benchmark-hello", transport="web", runtimes=RUNTIMES)
     for _ in range(5):
-        link = Link(target, Way("127.0.0.1", ("localhost", "127.0.0.1")))
+        link = Link(target, PageAccess("127.0.0.1", ("localhost", "127.0.0.1")))
         with contextlib.closing(link):
             link.start(Silent())
             begun = time.monotonic()
@@ -131,7 +131,7 @@ def loop_ratio(opened: Browser, runtime: str, model: Path, turns: int) -> tuple[
     """(bare median in us, ratio): the ratio's median over TURNS of both loops, in one web worker and random order."""
     target = Target(name="benchmark-loop", transport="web", runtimes=RUNTIMES)
     (package,) = [one for one in assets.PACKAGES if one.runtime == runtime]
-    link = Link(target, Way("127.0.0.1", ("localhost", "127.0.0.1")))
+    link = Link(target, PageAccess("127.0.0.1", ("localhost", "127.0.0.1")))
     with contextlib.closing(link):
         link.start(Silent())
         sha256 = bundle.file_ref(model.parent, model).sha256

@@ -38,13 +38,13 @@ NATIVE = Target(name="pixel", transport="adb", python=sys.executable)
 def test_without_adb_it_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("ADB", raising=False)
-    with pytest.raises(UserError, match=r"there is no `adb` on this machine. Install it \(apt: adb\)"):
+    with pytest.raises(UserError, match=r"`adb` is not installed on this machine. Install it \(apt: adb\)"):
         _adb.command(PIXEL)
 
 
 @needs_adb
 def test_what_stands_between_here_and_the_phone_is_one_sentence(plug_in: Callable[..., str]) -> None:
-    with pytest.raises(Unreachable, match="no phone is attached. Put it on a cable"):
+    with pytest.raises(Unreachable, match="no phone is attached. Attach it by USB"):
         _adb.command(PIXEL)
     first = plug_in()
     assert _adb.command(PIXEL)[1:] == ["-s", first]
@@ -54,14 +54,14 @@ def test_what_stands_between_here_and_the_phone_is_one_sentence(plug_in: Callabl
     assert first in told.value.seen and second in told.value.seen
     chosen = Target(name="pixel", transport="adb", host=second)
     assert _adb.command(chosen)[1:] == ["-s", second]
-    with pytest.raises(Unreachable, match="no phone nothing is attached; attached: "):
+    with pytest.raises(Unreachable, match="phone nothing is not attached; attached: "):
         _adb.command(Target(name="pixel", transport="adb", host="nothing"))
 
 
 @needs_adb
 def test_a_phone_that_refuses_the_key(plug_in: Callable[..., str]) -> None:
     plug_in("--deny")
-    with pytest.raises(Unreachable, match=r"has not allowed this computer .*Unlock it and confirm"):
+    with pytest.raises(Unreachable, match=r"has not authorised this computer .*Unlock it and confirm"):
         _adb.command(PIXEL)
 
 
@@ -240,7 +240,7 @@ def test_a_charging_battery_is_no_meter_and_neither_is_a_silent_one(monkeypatch:
 
 
 def test_a_transport_for_each_agent() -> None:
-    assert isinstance(open_transport(NATIVE), adb.Shell) and isinstance(open_transport(PIXEL), adb.Browser)
+    assert isinstance(open_transport(NATIVE), adb.AdbShell) and isinstance(open_transport(PIXEL), adb.AdbBrowser)
 
 
 # ------------------------------------------------------------------ the bundle for Android's shell

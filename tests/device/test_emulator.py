@@ -19,7 +19,7 @@ from edgebench.device.emulator.boards import find_board
 from edgebench.device.emulator.cache import board_folder, image_key, locked, made_whole
 from edgebench.device.emulator.debian import mirror
 from edgebench.device.emulator.host_tools import missing_packages, require, run_tool
-from edgebench.device.emulator.initramfs import Entry, cpio, make_initramfs
+from edgebench.device.emulator.initramfs import CpioEntry, cpio, make_initramfs
 from edgebench.device.emulator.machine import EmulatedMachine, _write_ssh_config
 from edgebench.errors import UnknownName, UserError
 
@@ -72,8 +72,8 @@ def read_cpio(archive: bytes) -> dict[str, tuple[int, bytes, tuple[int, int]]]:
 
 
 def test_cpio_holds_files_of_any_length_behind_their_folders() -> None:
-    files = [Entry(f"a/b/{'x' * n}", stat.S_IFREG | 0o644, b"d" * n) for n in range(1, 6)]
-    entries = read_cpio(cpio([*files, Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))]))
+    files = [CpioEntry(f"a/b/{'x' * n}", stat.S_IFREG | 0o644, b"d" * n) for n in range(1, 6)]
+    entries = read_cpio(cpio([*files, CpioEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))]))
     assert list(entries)[:2] == ["a", "a/b"]
     assert stat.S_ISDIR(entries["a/b"][0])
     assert all(entries[file.name] == (file.mode, file.data, (0, 0)) for file in files)
@@ -123,7 +123,7 @@ def test_computer_without_a_debian_mirror_says_so(tmp_path: Path, monkeypatch: p
     (tmp_path / "apt-get").write_text("#!/bin/sh\n")
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setattr(host_tools, "_SEARCH_PATH", str(tmp_path))
-    with pytest.raises(UserError, match="knows no Debian mirror.*EDGEBENCH_DEBIAN_MIRROR"):
+    with pytest.raises(UserError, match="has no Debian mirror.*EDGEBENCH_DEBIAN_MIRROR"):
         mirror()
     monkeypatch.setenv("EDGEBENCH_DEBIAN_MIRROR", "file:///mirror")
     assert mirror() == "file:///mirror"
@@ -232,7 +232,7 @@ def test_refusal_and_end_of_qemu_are_told(fake_run: tuple[Path, FakeQemu]) -> No
     with monitor.connect(run / "monitor") as qmp:
         with pytest.raises(UserError, match="stop: not now"):
             qmp.execute("stop")
-        with pytest.raises(UserError, match="QEMU ended"):
+        with pytest.raises(UserError, match="QEMU has ended"):
             qmp.execute("quit")
     with pytest.raises(UserError, match="Is the board running"), monitor.connect(run / "nothing"):
         pass
@@ -286,7 +286,7 @@ def test_board_is_an_emulated_raspberry_pi(board: EmulatedMachine) -> None:
     assert "Raspberry Pi 4" in on_board(board, "cat /proc/device-tree/model").stdout
     assert "linux,dummy-virt" in on_board(board, "cat /proc/device-tree/compatible").stdout
     assert on_board(board, "vcgencmd get_throttled").stdout == "throttled=0x0\n"
-    with pytest.raises(UserError, match="runs in this folder already"):
+    with pytest.raises(UserError, match="already runs in this folder"):
         start("rpi4", run=board.run, root=USERS_CACHE)
 
 

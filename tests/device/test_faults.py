@@ -258,7 +258,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_the_upload_and_nothing_else(
     with pytest.raises(TargetError, match=r"disk is full: no room for .* MB are free at") as caught:
         measure(small, model, tiny_plan)
     watcher.join()
-    assert "Free space there" in str(caught.value) and not list((small.workdir / "blobs").glob("*.part"))
+    assert "Free up space there" in str(caught.value) and not list((small.workdir / "blobs").glob("*.part"))
     fillers[0].unlink()
     assert measure(small, model, tiny_plan).rounds
 

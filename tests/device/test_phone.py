@@ -55,7 +55,7 @@ def lan() -> str:
     try:
         return lan_addresses()[0]
     except UserError:
-        pytest.skip("this machine is in no network")
+        pytest.skip("this machine is not in a network")
 
 
 def test_an_isolated_page_has_a_fine_clock(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -240,4 +240,4 @@ def test_check_says_what_the_browser_is(person: Person) -> None:
     text = "\n".join(lines)
     assert lines[0] == "phone: reached by web" and lines[-1] == "ready"
     assert "browser      Chrome" in text and "onnxruntime-web 1.30.0" in text and "litert-web   2.5.3" in text
-    assert "no browser tells what it uses" in text
+    assert "browsers do not report energy" in text

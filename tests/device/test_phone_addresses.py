@@ -42,7 +42,7 @@ def test_all_addresses_are_offered_the_likeliest_first(
 
 def test_without_a_network_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, {"lo": "127.0.0.1"}, "")
-    with pytest.raises(UserError, match="this machine is in no network"):
+    with pytest.raises(UserError, match="this machine is not in a network"):
         addresses.lan_addresses()
 
 
@@ -51,13 +51,13 @@ def test_the_terminal_shows_the_code_of_one_and_names_the_others(
 ) -> None:
     machine(monkeypatch, {"eth0": "10.0.0.7", "wlan0": "192.168.1.5"}, "192.168.1.5")
     transport = web.Web(Target(name="phone", transport="web", lan=True))
-    assert web.way(transport._target).hosts == ("192.168.1.5", "10.0.0.7", "localhost", "127.0.0.1")
+    assert web.page_access(transport._target).hosts == ("192.168.1.5", "10.0.0.7", "localhost", "127.0.0.1")
     transport._link.port, transport._link._token = 8765, "code"
     transport._link.url = transport._link.url_at(8765)
     lines = transport._address().splitlines()
     assert "█" in lines[3] and "http://192.168.1.5:8765/#t=code" in lines
     assert lines[-2:] == [
-        "If the phone does not get there, this machine is in other networks as well:", "http://10.0.0.7:8765/#t=code"
+        "If the phone cannot open it: this machine's addresses in other networks are", "http://10.0.0.7:8765/#t=code"
     ]  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_this_machine_has_the_addresses_that_it_says() -> None:
     try:
         found = addresses.lan_addresses()
     except UserError:
-        pytest.skip("this machine is in no network")
+        pytest.skip("this machine is not in a network")
     for address in found:
         with socket.socket() as bound:
             bound.bind((address, 0))

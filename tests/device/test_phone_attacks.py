@@ -202,7 +202,7 @@ def test_a_log_ends_where_it_is_enough(tmp_path: Path) -> None:
         for _ in range(1000):
             print("an error and its traceback", file=short)  # type: ignore[arg-type]
     text = (tmp_path / "log").read_text()
-    assert len(text) < 200 and text.endswith("... and more, which is not kept\n")
+    assert len(text) < 200 and text.endswith("... (the rest is not kept)\n")
 
 
 def main() -> None:

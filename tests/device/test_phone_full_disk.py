@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgebench.device.phone import assets, bundle, certificate
-from edgebench.device.phone.assets import Package
+from edgebench.device.phone.assets import NpmPackage
 from edgebench.errors import UserError
 from edgebench.progress import Silent
 from tests.support.faults import board as boards
@@ -42,16 +42,16 @@ def npm(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
 
 
-def tarball(folder: Path) -> Package:
+def tarball(folder: Path) -> NpmPackage:
     """A package as npm packs it, with a file that cannot be compressed."""
-    package = Package("made-up", "made-up", "1.0.0", "", ("dist/a.js",))
+    package = NpmPackage("made-up", "made-up", "1.0.0", "", ("dist/a.js",))
     data = os.urandom(1 << 17)
     with tarfile.open(folder / package.tarball, "w:gz") as archive:
         member = tarfile.TarInfo("package/dist/a.js")
         member.size = len(data)
         archive.addfile(member, io.BytesIO(data))
     digest = hashlib.sha512((folder / package.tarball).read_bytes()).digest()
-    return Package("made-up", "made-up", "1.0.0", base64.b64encode(digest).decode(), ("dist/a.js",))
+    return NpmPackage("made-up", "made-up", "1.0.0", base64.b64encode(digest).decode(), ("dist/a.js",))
 
 
 def test_a_certificate_has_no_room(full: Path) -> None:
@@ -70,13 +70,13 @@ def test_a_package_has_no_room(full: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_npm_has_no_room(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm(tmp_path, "echo 'npm error code ENOSPC' >&2; exit 228", monkeypatch)
-    with pytest.raises(UserError, match=r"the cache of npm: " + FULL):
+    with pytest.raises(UserError, match=r"npm's cache: " + FULL):
         assets.ensure(Silent(), None)
 
 
 def test_npm_says_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     npm(tmp_path, "case $* in *silent*) ;; *) echo 'npm error code ECONNREFUSED' >&2;; esac; exit 1", monkeypatch)
-    with pytest.raises(UserError, match=r"npm cannot fetch it \(npm error code ECONNREFUSED\)"):
+    with pytest.raises(UserError, match=r"npm cannot download it \(npm error code ECONNREFUSED\)"):
         assets.ensure(Silent(), None)
 
 

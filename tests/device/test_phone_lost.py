@@ -100,7 +100,7 @@ def test_a_page_in_the_background_is_asked_to_the_front(person: Person, tiny_pla
     person.when["round 2"] = lambda phone: phone.run(_SHOWN_OR_HIDDEN % "hidden")
     person.on_said["in the background, where nothing is measured"] = show_again
     assert_right(measure(person, plan, tmp_path), rounds_min=6)
-    assert "phone is back; it goes on where it was" in person.said and not person.on_said
+    assert "phone is back; the job continues where it was" in person.said and not person.on_said
 
 
 def test_a_lost_network_is_waited_for(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_link_that_falls_silent_is_said_and_waited_for(person: Person, tiny_pl
 
     person.when["round 2"] = fall_silent
     assert_goes_on(measure(person, plan, tmp_path))
-    assert "phone is back; it goes on where it was" in person.said and not person.on_said
+    assert "phone is back; the job continues where it was" in person.said and not person.on_said
 
 
 def assert_goes_on(measured: dict[str, Record]) -> None:
@@ -190,7 +190,7 @@ def test_a_tab_that_is_lost_is_opened_anew_and_the_job_goes_on(
     assert marked == {"the page was opened anew"}
     (gone,) = [line for line in person.said if "No sign of the page" in line]
     assert url[0] in gone and "the job waits for two minutes" in gone
-    assert any("phone is back; it goes on where it was" in line for line in person.said)
+    assert any("phone is back; the job continues where it was" in line for line in person.said)
 
 
 def test_ctrl_c_ends_a_job_whose_phone_is_gone(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_phone_that_lies_fails_one_artifact(person: Person, tiny_plan: Plan, t
     measured = measure(person, plan, tmp_path)
     by_status = {one.outcome.status: one for one in measured.values()}
     assert sorted(by_status) == ["complete", "failed"]
-    assert "values that are no times" in by_status["failed"].outcome.reason and by_status["failed"].rounds
+    assert "values that are not times" in by_status["failed"].outcome.reason and by_status["failed"].rounds
     assert len(by_status["complete"].rounds) >= 6
 
 
@@ -278,7 +278,7 @@ def test_a_second_deploy_is_told_who_follows_the_job(person: Person, tiny_plan: 
                 with pytest.raises(UserError) as told:
                     measure(person, tiny_plan, tmp_path)
                 said = str(told.value)
-    assert f"which another edgebench here (process {first.pid}) follows" in said and "Ctrl-C" in said
+    assert f"which another edgebench on this machine (process {first.pid}) follows" in said and "Ctrl-C" in said
     assert first.returncode == 0
     records = [record_files.load(path) for path in (tmp_path / "results").glob("phone/*.json")]
     assert len(records) == 2 and all(one.outcome.status == "complete" for one in records)
@@ -293,4 +293,4 @@ def test_a_phone_that_was_killed_does_not_hold_up_the_next_deploy(
     person.phone.kill()
     person.phone, person.said = None, []
     assert_right(measure(person, tiny_plan, tmp_path))
-    assert "had the page open and gives no sign now" in person.said[0] and url_in(person.said[1])
+    assert "had the page open but does not answer now" in person.said[0] and url_in(person.said[1])

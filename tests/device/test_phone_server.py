@@ -96,7 +96,7 @@ def test_the_page_is_for_anybody_and_isolates_itself(call: Caller) -> None:
 )
 def test_without_the_code_nobody_gets_in(call: Caller, station: Station, authorization: str) -> None:
     status, told = call.post("/api/hello", hello(), Authorization=authorization.encode().decode("latin-1"))
-    assert status == 401 and told["title"] == "This code is not valid any more" and "Scan" in told["remedy"]
+    assert status == 401 and told["title"] == "This code is no longer valid" and "Scan" in told["remedy"]
     assert not station.page.is_here()
     assert station.take_turned_away() == [f"{told['title']}. {told['remedy']}"]
 
@@ -104,7 +104,7 @@ def test_without_the_code_nobody_gets_in(call: Caller, station: Station, authori
 @pytest.mark.parametrize("origin", ["", "null", "http://evil.example", "https://localhost:1"])
 def test_a_foreign_page_may_say_nothing(call: Caller, station: Station, origin: str) -> None:
     status, told = call.post("/api/hello", hello(), Origin=origin)
-    assert status == 403 and told["title"] == "Another page asked" and not station.page.is_here()
+    assert status == 403 and told["title"] == "Request from another page" and not station.page.is_here()
 
 
 def test_another_name_for_this_server_is_refused(call: Caller) -> None:
@@ -367,13 +367,13 @@ def test_a_package_that_is_not_the_pinned_one_is_not_used(tmp_path: Path) -> Non
     with pytest.raises(BadFile, match=r"npm pack onnxruntime-web@1\.30\.0"):
         assets.ensure(Silent(), tmp_path)
     (tmp_path / package.tarball).write_bytes(b"something else")
-    with pytest.raises(BadFile, match="it is not onnxruntime-web 1.30.0 as pinned"):
+    with pytest.raises(BadFile, match="differs from the pinned onnxruntime-web 1.30.0"):
         assets.ensure(Silent(), tmp_path)
 
 
 def test_without_npm_it_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="there is no `npm`.*--assets DIR"):
+    with pytest.raises(UserError, match="`npm` is not installed.*--assets DIR"):
         assets.ensure(Silent(), None)
 
 

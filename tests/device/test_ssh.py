@@ -62,11 +62,11 @@ def test_a_whole_deploy_over_ssh(relu_bundle: Path, tiny_plan: Plan, tmp_path: P
 @pytest.mark.parametrize(
     ("said", "seen", "remedy"),
     [
-        ("ssh: Could not resolve hostname board.local: Name or service not known", "no device", "targets.yaml"),
+        ("ssh: Could not resolve hostname board.local: Name or service not known", "name is unknown", "targets.yaml"),
         ("ssh: connect to host board.local port 22: Connection refused", "no ssh server", "Enable ssh"),
         ("ssh: connect to host 10.0.0.9 port 22: Connection timed out", "no answer", "switched on"),
-        ("ssh: connect to host 10.0.0.9 port 22: No route to host", "no way there", "switched on"),
-        ("pi@board.local: Permission denied (publickey).", "does not let", "ssh-copy-id pi@board.local"),
+        ("ssh: connect to host 10.0.0.9 port 22: No route to host", "no route to it", "switched on"),
+        ("pi@board.local: Permission denied (publickey).", "refuses", "ssh-copy-id pi@board.local"),
         ("Host key verification failed.", "not known here yet", "ssh pi@board.local"),
         ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "not the one",
          "ssh-keygen -R board.local"),
@@ -82,7 +82,7 @@ def test_what_ssh_says_becomes_what_to_do(said: str, seen: str, remedy: str, mon
 
 
 def test_no_python_on_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AgentError, match="there is no 'python9'"):
+    with pytest.raises(AgentError, match="'python9' is not installed"):
         connect(Target(name="board", transport="ssh", host="board.local", python="python9"))
 
 

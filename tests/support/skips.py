@@ -16,7 +16,7 @@ import pytest
 MAY_BE_SKIPPED = {
     r"the official files of .* are not in \$EDGEBENCH_DATA": "data sets of hundreds of MB that CI does not download",
     r"there is no Python 3\.9 here": "no Debian or PyPI package has it; the agent's syntax is checked on every Python",
-    r"this machine is in no network": "only a machine with an address of its own can offer a page to a phone",
+    r"this machine is not in a network": "only a machine with an address of its own can offer a page to a phone",
     r"only root may mount a small disk": "a disk that fills up is a file system of a few megabytes",
     r"this system does not let memory be limited": "containers may keep the groups of processes (cgroups) read-only",
     r"this system does not let the mark be reset": "containers may forbid /proc/self/clear_refs",

@@ -2,14 +2,13 @@
 
     machine = ensure_running("rpi4")        # ssh -F <machine.ssh_config> edgebench-rpi4
 
-What it is good for: the whole way to a board and back (keys, transfers, the agent, its runtimes, lost
-links, full memory) and ARM's results bit for bit, without a board.
+It serves to test the whole way to a board and back without a board (keys, transfers, the agent, its runtimes,
+lost links, full memory), and gives ARM's numerical results bit for bit.
 
-What its times are worth: nothing as device times. Guest time is one nanosecond for each instruction
-executed, so that a measurement repeats to about 1 % whatever this computer does meanwhile, but nothing
-in it knows caches, DRAM, clocks or heat. Temperature, clock and throttling bits are made up and can be
-set by tests (`guest/fakepi`). The machine stays recognisable: its device tree's `compatible` ends in
-`linux,dummy-virt`.
+Its times say nothing about a real board. Guest time is one nanosecond for each instruction executed, so that
+a measurement repeats to about 1 % whatever else this computer does, but caches, DRAM, clocks and heat are not
+modelled. Temperature, clock and throttling bits are made up and can be set by tests (`guest/fakepi`). The
+machine stays recognisable: its device tree's `compatible` ends in `linux,dummy-virt`.
 
     packages ──> tree ──> image ──boot once──> snapshot ──1-2 s──> machine, machine, ...
     (Debian)    (image.build_image)         (machine.take_snapshot)  (ensure_running, borrowed)

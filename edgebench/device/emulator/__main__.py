@@ -1,6 +1,6 @@
-"""`fakeroot python -m edgebench.device.emulator BOARD OUT`: the build of people who are not root.
+"""`fakeroot python -m edgebench.device.emulator BOARD OUT`: the build for users who are not root.
 
-fakeroot wraps a whole process, so the build has to be one. A UserError travels back in a file.
+fakeroot wraps a whole process, so the build needs its own. A UserError is passed back in a file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The boards that can be stood in for, and what tells them apart."""
+"""The boards that can be emulated, and how they differ."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class EmulatedBoard:
     cpu: str
     """QEMU's name for the core; it decides which instructions exist (the A72 has no dot product)."""
     model: str
-    """What /proc/device-tree/model says on the real board."""
+    """/proc/device-tree/model of the real board."""
     compatible: tuple[str, ...]
-    """The real board's; `linux,dummy-virt` is put behind them, so that nobody takes this for a board."""
+    """Those of the real board; `linux,dummy-virt` is appended, so that the emulation is recognisable."""
     revision: str
-    """The Raspberry Pi revision code in /proc/cpuinfo, for this much memory."""
+    """The Raspberry Pi revision code in /proc/cpuinfo, for this amount of memory."""
     clock_khz: tuple[int, int]
-    """Lowest and highest clock that the made-up cpufreq shows."""
+    """Lowest and highest clock of the made-up cpufreq."""
     suite: str = "bookworm"
     memory_mib: int = 2048
     cpus: int = 4

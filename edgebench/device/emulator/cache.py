@@ -1,12 +1,12 @@
-"""Where images and machines stand, and who may touch them.
+"""Where images and machines are kept, and who may change them.
 
     $EDGEBENCH_CACHE or ~/.cache/edgebench
     └── boards/rpi4/
         ├── lock              held while an image is made and while a machine is being started
-        ├── image-<key>/      complete whenever it exists: it is made under another name, then renamed
+        ├── image-<key>/      complete if it exists: it is made under another name, then renamed
         └── run/              the machine of `ensure_running`: ssh_config, console.log, its disk
 
-An image is only made and removed, and a machine only started, by a process that holds the lock.
+Only a process that holds the lock makes and removes images and starts machines.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def board_folder(board: EmulatedBoard, root: Path | None = None) -> Path:
 
 
 def image_key(board: EmulatedBoard, qemu_version: str) -> str:
-    """A snapshot is only good for the QEMU that took it, and for the sources that made its image."""
+    """A snapshot only fits the QEMU that took it and the sources that made its image."""
     digest = hashlib.sha256(f"{board!r}\n{qemu_version}\n".encode())
     for source in sorted([*_FOLDER.glob("*.py"), *_FOLDER.glob("guest/*")]):
         digest.update(f"{source.relative_to(_FOLDER)}\n".encode() + source.read_bytes())
@@ -41,23 +41,22 @@ def image_key(board: EmulatedBoard, qemu_version: str) -> str:
 
 @contextmanager
 def locked(folder: Path, say: Say) -> Iterator[None]:
-    """One process at a time; the kernel drops the lock when its holder dies, however it dies."""
+    """One process at a time; the kernel releases the lock however its holder dies."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another process that works on {folder.name}")
+            say(f"waiting for another process that is working on {folder.name}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `folder` if the block ends well, and vanishes otherwise.
+    """A temporary folder that is renamed to `folder` if the block succeeds, and deleted otherwise.
 
-    The temporary name is new each time: programs that a killed build left behind may still be writing
-    into theirs.
+    Its name is new each time: programs that a killed build left behind may still write to theirs.
     """
     for leftover in folder.parent.glob("*.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""`python -m edgebench.device.emulator.ending RUN [private]`: switches the machine in RUN off when its starter is gone.
+"""`python -m edgebench.device.emulator.ending RUN [private]`: stops the machine in RUN if its starter is killed.
 
-QEMU is a daemon and has no parent to end with. Standard input is held by the process that started it: if that is closed
-without a word, it was killed.
+QEMU is a daemon, so it does not end with its parent. The process that started it holds our standard input: if that is
+closed without a word, the process was killed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgebench.device.emulator.machine import EmulatedMachine
 
-# So soon after it was started QEMU has said which process it is.
+# Within this time after its start QEMU has written its pid file.
 _APPEARS_S = 2.0
 
 

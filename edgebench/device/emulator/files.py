@@ -1,4 +1,4 @@
-"""The files of a board's image, by name."""
+"""The files of a board's image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class BoardImage:
-    """A finished image. Nothing in it changes any more, except that `snapshot` appears once."""
+    """A finished image. It does not change any more, except that `snapshot` is added once."""
 
     folder: Path
 

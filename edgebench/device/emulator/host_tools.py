@@ -1,4 +1,4 @@
-"""The programs of this computer that the emulator calls: are they there, and what did they say."""
+"""The programs of this computer that the emulator needs: whether they are installed, and running them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PACKAGES = {
 }
 _ROOM = "Make room there, or set EDGEBENCH_CACHE to another folder"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# mke2fs stands in /sbin, which is not on the path of ordinary users.
+# mke2fs is in /sbin, which is not on the PATH of ordinary users.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 def missing_packages(*, building: bool) -> dict[str, str]:
-    """What is not installed -> the Debian package that brings it.
+    """{what is not installed: the Debian package that contains it}.
 
-    building: an image has to be made; else one stands in the cache and only has to be started.
+    building: an image must be made; else one is in the cache and only needs to be started.
     """
     needed = dict(PACKAGES)
     if not building:
@@ -54,7 +54,7 @@ def require(*, building: bool) -> None:
 
 
 def run_tool(*command: str | Path, cwd: Path | None = None, remedy: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end; a failure becomes a UserError that quotes what the program complained about."""
+    """Run to the end; a failure becomes a UserError that quotes the program's complaint."""
     words = [str(word) for word in command]
     words[0] = _find(words[0]) or words[0]
     try:
@@ -76,7 +76,7 @@ def last_lines(text: str, count: int) -> str:
 
 
 def _complaint(text: str) -> str:
-    """The first error in apt's style, as the later ones only say that something failed; or the last lines."""
+    """The first error in apt's style, since later ones only repeat that something failed; else the last lines."""
     for line in text.splitlines():
         if line.startswith("E: "):
             return line

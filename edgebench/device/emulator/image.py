@@ -1,4 +1,4 @@
-"""From Debian's packages to a disk, a kernel and keys that a machine can be started from."""
+"""Makes the disk, kernel and keys of an emulated board from Debian's packages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from edgebench.device.emulator.host_tools import require, run_tool
 from edgebench.device.emulator.initramfs import make_initramfs
 from edgebench.errors import UserError
 
-_DISK_SIZE = "3G"  # sparse: what is not used takes no space here
+_DISK_SIZE = "3G"  # sparse: unused parts take no space
 
 
 def ensure_image(board: EmulatedBoard, folder: Path, say: Say) -> BoardImage:
     """The image of `board` for this QEMU and these sources, built if it is missing.
 
-    The caller holds the lock on `folder`. Images of other versions are removed once a new one is there.
+    The caller holds the lock on `folder`. Images of other versions are deleted once the new one exists.
     """
     require(building=not any(folder.glob("image-*")))
     image = BoardImage(folder / f"image-{image_key(board, qemu.version())}")
@@ -33,7 +33,7 @@ def ensure_image(board: EmulatedBoard, folder: Path, say: Say) -> BoardImage:
         return image
     require(building=True)
     started = time.monotonic()
-    say(f"building the image of {board.name} (once; a minute or two)")
+    say(f"building the image of {board.name} (once; takes a minute or two)")
     with made_whole(image.folder) as out:
         if geteuid() == 0:
             build_image(board, out, say)
@@ -47,9 +47,9 @@ def ensure_image(board: EmulatedBoard, folder: Path, say: Say) -> BoardImage:
 
 
 def build_image(board: EmulatedBoard, out: Path, say: Say) -> None:
-    """Make every file of an `Image` in `out`, the snapshot excepted.
+    """Make every file of a BoardImage in `out`, except the snapshot.
 
-    Needs root or fakeroot, because the files in the image have owners. Executes nothing of the board's.
+    Needs root or fakeroot, because the files in the image have owners. Does not execute programs of the board.
     """
     image, tree = BoardImage(out), out / "tree"
     _make_key(image.login_key)
@@ -83,7 +83,7 @@ def _make_key(path: Path) -> None:
 
 
 def _make_disk(tree: Path, disk: Path) -> None:
-    # No journal and no checksums: the disk is thrown away after each run, and both cost emulated time.
+    # No journal and no checksums: the disk is discarded after each run, and both cost emulated time.
     run_tool(
         "mke2fs", "-q", "-F", "-t", "ext4", "-L", "rootfs", "-m", "0", "-O", "^metadata_csum,^has_journal",
         "-E", "lazy_itable_init=1", "-d", tree, disk, _DISK_SIZE,
@@ -97,7 +97,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 
 def _build_under_fakeroot(board: EmulatedBoard, out: Path, say: Say) -> None:
-    """`build_image` in a process of its own, in which chown works and root owns everything."""
+    """`build_image` in a process of its own, where chown works and root owns everything."""
     command = ["fakeroot", "--", sys.executable, "-m", "edgebench.device.emulator", board.name, str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -34,7 +34,7 @@ def _silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class EmulatedMachine:
-    """The machine that runs, ran or will run in the folder `run`."""
+    """The machine in the folder `run`, whether it is running or not."""
 
     name: str
     run: Path
@@ -52,16 +52,16 @@ class EmulatedMachine:
         return self._pid() is not None
 
     def link(self, up: bool) -> None:
-        """Plug the board's network cable in, or pull it: packets vanish, connections do not end.
+        """Plug the board's network cable in or pull it: packets are lost, connections stay open.
 
-        Plugged in again, open connections go on within a second or two; a new login after one that
-        failed meanwhile can take seven seconds, until TCP tries again.
+        Plugged in again, open connections continue within a second or two; a new login after a failed
+        one can take seven seconds, until TCP tries again.
         """
         with monitor.connect(self.run / qemu.MONITOR) as qmp:
             qmp.execute("set_link", name=qemu.NETWORK, up=up)
 
     def stop(self) -> None:
-        """Pull the plug. What the board wrote is gone; `ssh_config` stays, as targets name its path."""
+        """Power off. What the board wrote is lost; `ssh_config` stays, because targets name its path."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + _STOP_TIMEOUT_S
             while (pid := self._pid()) is not None and time.monotonic() < deadline:
@@ -72,7 +72,7 @@ class EmulatedMachine:
             (self.run / name).unlink(missing_ok=True)
 
     def _pid(self) -> int | None:
-        """The number of our QEMU; None also if the number in the file is now another program's."""
+        """The pid of our QEMU; None if it does not run, also if another program now has that pid."""
         pid_file = self.run / qemu.PID
         try:
             pid = int(pid_file.read_text())
@@ -83,10 +83,10 @@ class EmulatedMachine:
 
 
 def ensure_running(board: str, *, root: Path | None = None, progress: Say = _silent) -> EmulatedMachine:
-    """The one shared machine of this board: its image is built and it is started if need be.
+    """The shared machine of this board; builds its image and starts it if need be.
 
-    One that runs is left as it is, even if an older version of these sources started it.
-    root: the cache folder, instead of $EDGEBENCH_CACHE or ~/.cache/edgebench.
+    A running one is left as it is, even if an older version of these sources started it.
+    root: the cache folder, in place of $EDGEBENCH_CACHE or ~/.cache/edgebench.
     """
     spec = find_board(board)
     machine = find(board, root=root)
@@ -103,18 +103,18 @@ def ensure_running(board: str, *, root: Path | None = None, progress: Say = _sil
 
 
 def find(board: str, *, root: Path | None = None) -> EmulatedMachine:
-    """The machine of `ensure_running` as it is, running or not; starts nothing."""
+    """The machine of `ensure_running`, running or not; does not start it."""
     spec = find_board(board)
     return EmulatedMachine(spec.name, board_folder(spec, root) / "run")
 
 
 def start(board: str, *, run: Path, root: Path | None = None, progress: Say = _silent) -> EmulatedMachine:
-    """A private machine in the folder `run`, fresh from the snapshot; the caller stops it."""
+    """A private machine in the folder `run`, started from the snapshot; the caller stops it."""
     spec = find_board(board)
     machine = EmulatedMachine(spec.name, run.resolve())
     folder = board_folder(spec, root)
     if machine.is_running():
-        raise UserError(str(run), "a machine runs in this folder already", "Stop it or name another folder")
+        raise UserError(str(run), "a machine already runs in this folder", "Stop it, or use another folder")
     with _stopped_on_failure(machine):
         with locked(folder, progress):
             image = _image_with_snapshot(spec, folder, progress)
@@ -125,7 +125,7 @@ def start(board: str, *, run: Path, root: Path | None = None, progress: Say = _s
 
 @contextmanager
 def borrowed(board: str, *, root: Path | None = None, progress: Say = _silent) -> Iterator[EmulatedMachine]:
-    """The shared machine if it runs; else a private one, which ends with the block or with this process."""
+    """The shared machine if it is running; else a private one, which ends with the block or with this process."""
     shared = find(board, root=root)
     if shared.is_running():
         yield shared
@@ -141,11 +141,11 @@ def borrowed(board: str, *, root: Path | None = None, progress: Say = _silent) -
 
 
 def take_snapshot(board: EmulatedBoard, image: BoardImage, say: Say) -> None:
-    """Boot once, warm up, and keep the whole state of the machine as `image.snapshot`."""
+    """Boot once, warm up, and save the whole state of the machine as `image.snapshot`."""
     started = time.monotonic()
-    say(f"booting {board.name} for its snapshot (once; about ten seconds)")
+    say(f"booting {board.name} for its snapshot (once; takes about ten seconds)")
     machine = EmulatedMachine(board.name, image.folder / "snapshot-run")
-    machine.stop()  # one that a killed process left behind
+    machine.stop()  # a killed process may have left one behind
     _prepare_run_folder(machine, image)
     qemu.create_disk(machine.run / qemu.DISK, on_top_of=image.disk)
     try:
@@ -184,7 +184,7 @@ def _resume(board: EmulatedBoard, image: BoardImage, machine: EmulatedMachine) -
 
 
 def _prepare_run_folder(machine: EmulatedMachine, image: BoardImage) -> None:
-    """Keys are copied: the image may be replaced by a newer one while this machine runs."""
+    """Keys are copied, because the image may be replaced while this machine runs."""
     machine.stop()
     machine.run.mkdir(parents=True, exist_ok=True)
     (machine.run / qemu.CONSOLE).unlink(missing_ok=True)
@@ -196,7 +196,7 @@ def _prepare_run_folder(machine: EmulatedMachine, image: BoardImage) -> None:
 def _write_ssh_config(machine: EmulatedMachine) -> None:
     with monitor.connect(machine.run / qemu.MONITOR) as qmp:
         port = qmp.ssh_port()
-    # A percent sign in a path would be read as the start of a token.
+    # A percent sign in a path would start a token.
     folder = str(machine.run).replace("%", "%%")
     lines = [
         f"Host {machine.host_alias}",
@@ -218,16 +218,16 @@ def _write_ssh_config(machine: EmulatedMachine) -> None:
 
 
 def _wait_for_ssh(machine: EmulatedMachine, timeout_s: float) -> None:
-    """Until a login works; it also sets the clock, which stood still since the snapshot."""
+    """Until a login works; it also sets the clock, which stopped at the snapshot."""
     deadline = time.monotonic() + timeout_s
     while True:
-        # QEMU accepts the connection before the board listens, hence the short time-out of each try.
+        # QEMU accepts connections before the board listens, hence the short time-out.
         answer = _ssh(machine, f"sudo date -s @{time.time():.0f}", "-o", "ConnectTimeout=5")
         if answer.returncode == 0:
             return
         if not machine.is_running():
-            seen = f"QEMU ended; the board's console: {qemu.console_tail(machine.run)}"
-            remedy = "Start it again; if this repeats, delete the board's folder in edgebench's cache"
+            seen = f"QEMU has ended; the board's console: {qemu.console_tail(machine.run)}"
+            remedy = "Start it again; if this happens again, delete the board's folder in edgebench's cache"
             raise Unreachable(machine.host_alias, seen, remedy)
         if time.monotonic() > deadline:
             seen = f"no login after {timeout_s:.0f} s ({answer.stderr.strip() or answer.returncode})"
@@ -237,7 +237,7 @@ def _wait_for_ssh(machine: EmulatedMachine, timeout_s: float) -> None:
 
 
 def _warm_up(machine: EmulatedMachine) -> None:
-    """What every session needs is in the snapshot's memory: compiled if it was not, and read once."""
+    """Compile and read once what every session needs, so that it is in the snapshot's memory."""
     library = "/usr/lib/python3.*"
     compile_library = f"sudo python3 -m compileall -q --invalidation-mode unchecked-hash {library}"
     steps = [
@@ -265,21 +265,21 @@ def _wait_until_ended(machine: EmulatedMachine) -> None:
 
 @contextmanager
 def _stopped_on_failure(machine: EmulatedMachine) -> Iterator[None]:
-    """Also on Ctrl-C and if this process is killed: a half-started machine must not pass for a running one."""
+    """Also on Ctrl-C and if this process is killed: a half-started machine must not be taken for a running one."""
     with _ends_with_us(machine.run):
         try:
             yield
-        except BaseException:
+        except BaseException:  # Ctrl-C included
             machine.stop()
             raise
 
 
 @contextmanager
 def _ends_with_us(run: Path, *kind: str) -> Iterator[None]:
-    """Within the block another process waits for the end of this one, and then ends the machine (ending.py)."""
+    """Within the block another process waits for the end of this one, and then stops the machine (ending.py)."""
     command = [sys.executable, "-P", "-m", "edgebench.device.emulator.ending", str(run), *kind]
     paths = [str(Path(edgebench.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    # A session of its own: what the terminal sends to end this process must not end the other.
+    # A session of its own: a signal from the terminal to this process must not end the other.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},

@@ -1,4 +1,4 @@
-"""A client of QEMU's monitor (QMP: one JSON object a line)."""
+"""A client of QEMU's monitor (QMP: one JSON object per line)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from edgebench.errors import UserError
 
-# Taking a snapshot writes a few hundred megabytes before it answers.
+# A snapshot writes a few hundred megabytes before the answer.
 _TIMEOUT_S = 300.0
 
 
@@ -34,11 +34,11 @@ class QemuMonitor:
         return answer["return"]
 
     def human(self, line: str) -> str:
-        """A command that only the monitor for people has; returns what it printed, also if it failed."""
+        """A command of the human monitor; returns its output, also if it failed."""
         return str(self.execute("human-monitor-command", **{"command-line": line}))
 
     def ssh_port(self) -> int:
-        """The port of this computer that leads to the board's sshd; QEMU chose a free one."""
+        """The port of this computer that leads to the board's sshd, chosen by QEMU."""
         table = self.human("info usernet")
         match = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", table)
         if match is None:
@@ -48,7 +48,7 @@ class QemuMonitor:
     def _read(self) -> dict[str, Any]:
         line = self._stream.readline()
         if not line:
-            raise UserError("QEMU's monitor", "QEMU ended", "Start the board again")
+            raise UserError("QEMU's monitor", "QEMU has ended", "Start the board again")
         message: dict[str, Any] = json.loads(line)
         return message
 
@@ -57,7 +57,7 @@ class QemuMonitor:
 def connect(path: Path) -> Iterator[QemuMonitor]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_TIMEOUT_S)
-        # A socket's path may have 107 bytes and a test's folder is longer; this way round is short.
+        # A socket's path may have 107 bytes, and a test's folder is longer; this detour is short.
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
         try:
             connection.connect(f"/proc/self/fd/{folder}/{path.name}")

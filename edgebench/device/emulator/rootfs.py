@@ -1,4 +1,4 @@
-"""What Debian's maintainer scripts would have done, and the user, keys and init of the emulated board."""
+"""Does what Debian's maintainer scripts would do; adds the user, keys and init of the emulated board."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_NEEDED = [
     "usr/share/initramfs-tools", "usr/share/lintian", "usr/share/locale", "usr/share/man",
     "var/cache/apt", "var/lib/apt/lists",
 ]  # fmt: skip
-# The addresses and the name of the computer that builds: none of the board's business.
+# Addresses and name of the computer that builds, which the board must not have.
 _LEFT_BY_BUILDER = ["etc/resolv.conf", "etc/hostname", "etc/apt/sources.list"]
 _GUEST_PLACES = {
     "init": "usr/sbin/edgebench-init",
@@ -37,7 +37,7 @@ def prune(tree: Path) -> None:
 
 
 def configure(tree: Path, board: EmulatedBoard, *, login_key: str, host_key: Path) -> None:
-    """login_key: the public key that may log in as `pi`; host_key: sshd's private key."""
+    """login_key: the public key that may log in as `pi`. host_key: sshd's private key."""
     _add_users(tree)
     _configure_system(tree)
     _configure_pam(tree)
@@ -47,16 +47,16 @@ def configure(tree: Path, board: EmulatedBoard, *, login_key: str, host_key: Pat
 
 
 def compile_stdlib(tree: Path) -> bool:
-    """Byte-compile the board's standard library with a Python of this computer, if one fits.
+    """Byte-compile the board's standard library with a Python of this computer, if one has its version.
 
-    Without this every `python3` on the board compiles what it imports anew: seconds, emulated. Bytecode
-    only depends on the minor version, not on the machine. False: left to the snapshot, in the guest.
+    Otherwise every `python3` on the board would compile its imports again, which takes emulated seconds. Bytecode
+    depends only on the minor version, not on the machine. False: the guest does it before the snapshot.
     """
     (library,) = tree.glob("usr/lib/python3.*")
     python = _python_of_version(library.name.removeprefix("python"))
     if python is None:
         return False
-    # No check of the source's age at each import: the files never change. -s, -p: paths as on the board.
+    # The age of sources is not checked at import: the files never change. -s, -p: paths as on the board.
     done = subprocess.run(
         [python, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
         + ["-s", str(tree), "-p", "/", str(library)],
@@ -85,7 +85,7 @@ def _add_users(tree: Path) -> None:
     names = [line.split(":")[0] for line in users.splitlines()]
     _write(tree, "etc/passwd", users)
     _write(tree, "etc/group", groups)
-    # "*": no password fits, unlike "!", for which sshd would refuse keys as well.
+    # "*": no password matches; with "!" sshd would refuse keys too.
     _write(tree, "etc/shadow", "".join(f"{name}:*:19700:0:99999:7:::\n" for name in names), 0o640)
     os.chown(tree / "etc/shadow", _ROOT, _SHADOW_GROUP)
 
@@ -105,7 +105,7 @@ def _configure_system(tree: Path) -> None:
 
 
 def _configure_pam(tree: Path) -> None:
-    """Only sudo asks PAM here; the files that pam-auth-update would have written."""
+    """The files that pam-auth-update would write; only sudo uses PAM here."""
     for kind in ("auth", "account", "password", "session"):
         _write(tree, f"etc/pam.d/common-{kind}", f"{kind} required pam_unix.so\n")
     _write(tree, "etc/pam.d/common-session-noninteractive", "session required pam_unix.so\n")

@@ -1,12 +1,11 @@
-"""Phones without an install: a page in their browser is the agent, and a server here brings it to them.
+"""Phones without an installation: a page in the browser is the agent, served by a process on this machine.
 
     deploy ──socket── server.py ──http── page.js ── worker.js      (device_agents/web)
                       session.py  answers, as on any device
                       the job     device_agents/python/job.py, whose workers are the page's web workers
                       page.py     requests to the page, and its answers
 
-So a phone is measured by the same loop as a board: only the worker is another one. The server is a process of its own
-that outlives the `deploy` that started it for as long as a job runs. To be small it uses the standard library only:
-what `deploy` itself runs of this folder (link.py, conversation.py, addresses.py, assets.py, code.py, certificate.py) is
-no part of it.
+So the loop that measures boards measures phones too; only the worker differs. The server is a separate process, which
+outlives the `deploy` that started it while a job runs. To stay small it uses only the standard library; the modules for
+`deploy` itself (link.py, conversation.py, addresses.py, assets.py, code.py, certificate.py) do not run in it.
 """

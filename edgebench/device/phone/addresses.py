@@ -1,4 +1,4 @@
-"""This machine's addresses in networks that a phone may be in as well, the likeliest first."""
+"""This machine's addresses in networks that a phone may share, the likeliest first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import struct
 from edgebench.errors import UserError
 
 _SIOCGIFADDR = 0x8915
-# Bridges of containers and virtual machines: no phone is behind them.
+# Bridges of containers and virtual machines: phones are never behind them.
 _INSIDE = re.compile(r"lo|docker|br-|veth|virbr|vmnet|vboxnet|lxc|lxd|cni|podman|cali|flannel|kube|dummy")
 _TUNNEL = re.compile(r"tun|tap|wg|ppp|utun|tailscale|zt|ipsec|nordlynx|proton")
 
@@ -27,12 +27,12 @@ def lan_addresses() -> list[str]:
     found.sort(key=lambda one: _unlikely(one[0], one[1], outside))
     addresses = list(dict.fromkeys(address for _, address in found)) or [outside]
     if not addresses[0]:
-        raise UserError("--lan", "this machine is in no network", "Join the phone's Wi-Fi, or use USB")
+        raise UserError("--lan", "this machine is not in a network", "Join the phone's Wi-Fi, or use USB")
     return addresses
 
 
 def _unlikely(name: str, address: str, outside: str) -> tuple[bool, bool, bool]:
-    """Sorts what leads outside first; but a tunnel that does so is not the network that a phone here is in."""
+    """Sort key: the address that leads to the internet first, unless it is a tunnel, where no phone is."""
     return bool(_TUNNEL.match(name)), address != outside, not ipaddress.ip_address(address).is_private
 
 
@@ -40,14 +40,14 @@ def _address(interface: str) -> str:
     """Its IPv4 address, "" if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         try:
-            told = fcntl.ioctl(asked.fileno(), _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
+            answer = fcntl.ioctl(asked.fileno(), _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
         except OSError:
             return ""
-        return socket.inet_ntoa(told[20:24])
+        return socket.inet_ntoa(answer[20:24])
 
 
 def _way_outside() -> str:
-    """The address that leads outside; nothing is sent. "" without one."""
+    """The address that leads to the internet, "" without one; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # documentation address, RFC 5737

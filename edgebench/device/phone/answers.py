@@ -1,6 +1,6 @@
-"""The page's answers to each verb, checked before the job sees them: what fits is taken over, the rest is not.
+"""The page's answers to each request, checked before the job sees them; only known fields are passed on.
 
-An answer that cannot be is the artifact's failure (WorkerFailed), and the job goes on with the others.
+After an impossible answer the artifact fails (WorkerFailed), and the job continues with the others.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from edgebench.device.phone.messages import text, whole
 MAX_NS = 10**15  # eleven days
 MAX_BYTES = 1 << 40
 MAX_INPUTS, MAX_RANK = 256, 16
-# What a page says of times is held against this machine's clock, which runs otherwise by less than this.
+# Times that a page reports are checked against this machine's clock; the two clocks differ by less than this.
 CLOCK_SHARE, CLOCK_NS = 1.02, 10**9
 
 Answer = Mapping[str, Any]
 
 
 def checked(what: str, answer: Answer, asked: Mapping[str, Any], took_ns: int) -> Any:
-    """took_ns: how long it took to answer, on this machine. Raises WorkerFailed."""
+    """took_ns: how long the answer took, by this machine's clock. Raises WorkerFailed."""
     ok = answer.get("ok")
     if what == "pace" and ok is None:
         return None
     if what not in _CHECKS or not isinstance(ok, dict):
-        raise _unfit(what, "no answer to it")
+        raise _unfit(what, "something else")
     return _CHECKS[what](ok, asked, int(took_ns * CLOCK_SHARE) + CLOCK_NS)
 
 
 def timed(answer: Answer, asked: Mapping[str, Any], took_ns: int) -> tuple[dict[str, Any], list[int]]:
-    """As worker.py's do_time answers, and the values."""
+    """The answer as of worker.py's do_time, and the values."""
     ok = answer.get("ok")
     if not isinstance(ok, dict):
-        raise _unfit("time", "no answer to it")
+        raise _unfit("time", "something else")
     longest = int(took_ns * CLOCK_SHARE) + CLOCK_NS
     values = _values(ok.get("values_ns"), asked["count"], exactly=not asked.get("least_s"))
     if sum(values) > longest:
         raise _unfit("time", f"{sum(values) / 1e9:.3g} s of inferences in an answer that took {took_ns / 1e9:.3g} s")
     missed = None if ok.get("missed") is None else _whole("time", ok, "missed", 0, len(values))
-    # With a pace every inference begins cold: that is what is measured.
+    # At a fixed rate every inference begins cold; that is what is measured.
     settled = values if missed is not None else values[series.cold_prefix(values) :]
     return {
         "round": {
@@ -59,10 +59,10 @@ def timed(answer: Answer, asked: Mapping[str, Any], took_ns: int) -> tuple[dict[
 
 def _values(values: Any, count: int, *, exactly: bool) -> list[int]:
     if not isinstance(values, list) or len(values) < count or (exactly and len(values) > count):
-        raise _unfit("time", f"no {count} values")
+        raise _unfit("time", f"fewer or more than {count} values")
     if not all(whole(value, 0, MAX_NS) is not None for value in values):
-        raise _unfit("time", "values that are no times")
-    # What the clock cannot tell from nothing: such values make the job take longer blocks.
+        raise _unfit("time", "values that are not times")
+    # Too short for the clock to resolve; such values make the job use longer blocks.
     return [max(value, 1) for value in values]
 
 
@@ -113,16 +113,16 @@ def _golden(ok: Answer, asked: Mapping[str, Any], longest: int) -> dict[str, str
     except (binascii.Error, ValueError):
         size = 0
     if not size or size % (4 * asked["count"]):
-        raise _unfit("golden", f"no float32 outputs of {asked['count']} inputs")
+        raise _unfit("golden", f"no float32 outputs for {asked['count']} inputs")
     return {"outputs": str(outputs)}
 
 
 def _classify(ok: Answer, asked: Mapping[str, Any], longest: int) -> list[int]:
     classes = ok.get("classes")
     if not isinstance(classes, list) or not all(whole(one, 0, 65535) is not None for one in classes):
-        raise _unfit("classify", "what are no classes")
+        raise _unfit("classify", "values that are not classes")
     if len(classes) != asked["count"]:
-        raise _unfit("classify", f"{len(classes)} classes of {asked['count']} images")
+        raise _unfit("classify", f"{len(classes)} classes for {asked['count']} images")
     return classes
 
 
@@ -141,7 +141,7 @@ def _memory(ok: Answer, asked: Mapping[str, Any], longest: int) -> dict[str, int
 def _whole(what: str, answer: Answer, name: str, least: int, most: int) -> int:
     value = whole(answer.get(name), least, most)
     if value is None:
-        raise _unfit(what, f"no {name} from {least} to {most}")
+        raise _unfit(what, f"no {name} between {least} and {most}")
     return value
 
 

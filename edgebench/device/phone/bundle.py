@@ -1,4 +1,4 @@
-"""What the Linux agent needs on Android, which has neither glibc nor Python: both, in a folder that runs from anywhere.
+"""glibc and Python for the Linux agent on Android, which has neither: a folder that works in any place.
 
     python               a script that starts ...
     lib/ld-linux-aarch64.so.1     ... this loader with ...
@@ -6,8 +6,8 @@
     bin/python3                   ... this interpreter
     lib/python3.11/      its standard library
 
-Debian's packages for arm64, extracted and never executed here. The runtimes follow as on every board: as wheels, by
-the agent. So a phone and a Raspberry Pi are measured by one agent, one build of each runtime, one protocol.
+Extracted from Debian's packages for arm64, which are never executed here. The runtimes follow as on every board: as
+wheels, by the agent. So phones and a Raspberry Pi are measured with the same agent, builds of runtimes and protocol.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LIBRARIES = (
     "libresolv.so.2", "libgcc_s.so.1", "libstdc++.so.6", "libz.so.1", "libexpat.so.1", "libffi.so.8", "libbz2.so.1.0",
     "liblzma.so.5", "libuuid.so.1", "libcrypto.so.3",
 )  # fmt: skip
-# Of the standard library: what nothing on a phone imports, and what would need libraries that are left out.
+# Parts of the standard library that nothing on a phone imports, or that need libraries which are left out.
 _LEFT_OUT = ("ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo", "unittest")
 _MODULES_LEFT_OUT = ("_ssl", "_sqlite3", "_curses", "_curses_panel", "readline", "_dbm", "nis", "_crypt")
 START = """\
@@ -49,21 +49,21 @@ def path() -> Path:
 
 
 def find() -> tuple[Path, str]:
-    """The bundle and its sha256. Raises UserError if it was not made yet."""
+    """The bundle and its sha256. Raises UserError if it has not been made yet."""
     made = path()
     if not made.is_file():
         raise UserError(
-            "Android", "the bundle for phones is not there (glibc and CPython for ARM64)",
-            "Make it, once, in half a minute: edgebench targets bundle; or use the browser: `agent: browser`",
+            "Android", "the bundle for phones (glibc and CPython for ARM64) has not been made yet",
+            "Make it once, in half a minute: edgebench targets bundle; or use the browser: `agent: browser`",
         )  # fmt: skip
     with made.open("rb") as stream:
         return made, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def build(progress: Progress, *, shell: str = "/system/bin/sh", runner: str = "") -> Path:
-    """Download, extract and pack it; the same packages give the same bytes.
+    """Download, extract and pack; the same packages give the same bytes.
 
-    shell, runner: what interprets the start script, and what runs ARM64 programs (an emulator, in tests).
+    shell: interprets the start script. runner: runs ARM64 programs (an emulator, in tests).
     """
     made = path()
     with cache.writing():
@@ -75,7 +75,7 @@ def build(progress: Progress, *, shell: str = "/system/bin/sh", runner: str = ""
 
 def _build(scratch: Path, progress: Progress, shell: str, runner: str) -> Path:
     tree, folder = scratch / "tree", scratch / "bundle"
-    with progress.step(f"Fetching Debian {SUITE} packages for ARM64"):
+    with progress.step(f"Downloading Debian {SUITE} packages for ARM64"):
         _extract(tree)
     _lay_out(tree, folder)
     (folder / "python").write_text(START.format(shell=shell, runner=runner))
@@ -91,7 +91,7 @@ def _extract(tree: Path) -> None:
         "--skip=check/qemu,check/empty,check/chrootless", "--include=" + ",".join(_PACKAGES),
         '--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"',
         SUITE, tree, mirror(),
-        remedy="Does `apt-get update` work here? mmdebstrap and debian-archive-keyring are needed (Debian packages)",
+        remedy="Does `apt-get update` work here? The Debian packages mmdebstrap and debian-archive-keyring are needed",
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def _library(tree: Path, name: str) -> Path:
 
 
 def _pack(folder: Path, target: Path) -> None:
-    """Uncompressed: inflating is what a phone would do last and slowest, and adb is quick."""
+    """Uncompressed: adb is fast, and decompression on a phone is slow."""
     with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
         for one in sorted(folder.rglob("*")):
             info = archive.gettarinfo(str(one), arcname=one.relative_to(folder).as_posix())

@@ -1,7 +1,7 @@
 """A certificate for --https, made by the system's `openssl` and kept for a month.
 
-No authority signed it, so the browser warns once: the page is not secret from whoever is between, but isolated, which
-gives it threads and a fine clock. Compare the fingerprint to know that nobody is in between.
+It is self-signed, so the browser warns once. It makes the page isolated, which gives it threads and a fine clock; it
+does not protect against an attacker in between unless the fingerprint is compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DAYS = 30
 
 
 def ensure(folder: Path, hosts: Sequence[str]) -> Path:
-    """A PEM file with key and certificate for these names and addresses, readable by this user only.
+    """A PEM file with key and certificate for these names and addresses, readable only by this user.
 
     Raises UserError.
     """
@@ -46,10 +46,12 @@ def _make(names: str) -> bytes:
         made = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         raise UserError(
-            "--https", "there is no `openssl` here to make a certificate", "Install it (apt: openssl)"
+            "--https", "`openssl`, which makes the certificate, is not installed", "Install it (apt: openssl)"
         ) from None
     if made.returncode:
-        raise UserError("--https", f"openssl makes no certificate ({made.stderr.decode()[-200:].strip()})", "Use --lan")
+        raise UserError(
+            "--https", f"openssl failed to make a certificate ({made.stderr.decode()[-200:].strip()})", "Use --lan"
+        )
     return made.stdout
 
 

@@ -1,4 +1,4 @@
-"""The address of the page as people take it over: a QR code for the camera, the URL for the rest."""
+"""The address of the page for people: a QR code to scan, and the URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgebench.errors import MissingPackage
 
 
 def lines(url: str) -> str:
-    """A QR code in half blocks, 20 lines high, and the URL under it. Raises MissingPackage."""
+    """A QR code in half blocks, 20 lines high, and the URL below. Raises MissingPackage."""
     try:
         import segno
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""One session with a phone's server over its socket, as `deploy` holds it; and what is said of the page meanwhile."""
+"""`deploy`'s session with a phone's server over its socket, and messages about the page meanwhile."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from edgebench.errors import TargetError, Unreachable
 from edgebench.progress import Progress
 
-# How long the server keeps a question about news before it answers that there are none.
+# How long the server holds a request for news before it answers that there are none.
 NEWS_S = 30.0
 NEWS = {
-    "here": "{name} is back; it goes on where it was",
+    "here": "{name} is back; the job continues where it was",
     "hidden": "The page on {name} is in the background, where nothing is measured: bring it to the front",
     "away": (
-        "No sign of the page on {name}: closed, locked or out of reach. What is measured is kept, and the job waits "
+        "No sign of the page on {name}: closed, locked or out of reach. The results so far are kept, and the job waits "
         "for two minutes. Unlock the phone, or open the page again:\n{how}"
     ),
 }
 
 
 class Conversation:
-    """A session with the server over its socket, with the face of a process: what edgebench.device.agent talks to."""
+    """A session with the server over its socket, in the form of a process: an AgentProcess of device.transports."""
 
     stderr = None
 
@@ -36,12 +36,12 @@ class Conversation:
                 connected.connect(str(path))
             except OSError as error:
                 raise Unreachable(where, f"its server does not answer ({error.strerror})", "Deploy again") from None
-            # The connection lasts as long as one of its files is open.
+            # The connection stays open as long as one of its files.
             self.stdin = connected.makefile("wb")
             self.stdout = connected.makefile("rb")
 
     def ask(self, request: dict[str, Any]) -> Any:
-        """Without waiting for the hello first: the lines that are no answer are skipped."""
+        """Send a request at once; lines before the answer, such as the hello, are skipped."""
         self.stdin.write(json.dumps(request).encode() + b"\n")
         self.stdin.flush()
         for line in self.stdout:
@@ -50,7 +50,7 @@ class Conversation:
                 return answer["ok"]
             if "error" in answer:
                 raise TargetError(self._where, answer["error"], "Report this as a bug")
-        raise Unreachable(self._where, "its server ended", "Deploy again")
+        raise Unreachable(self._where, "its server has ended", "Deploy again")
 
     def wait(self, timeout: float | None = None) -> int:
         return 0
@@ -59,7 +59,7 @@ class Conversation:
         self.close()
 
     def close(self) -> None:
-        """Also while another thread waits for an answer, which then gets none."""
+        """Also while another thread waits for an answer, which then raises."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         for stream in (self.stdin, self.stdout):

@@ -1,4 +1,4 @@
-"""What a job knows of a phone that it measures through the browser: what the browser tells, and that is little."""
+"""A phone as the job that measures it through the browser sees it: the little that browsers report."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from edgebench.device.phone.worker import PageWorker
 _BROWSERS = (("Edge", "Edg"), ("Samsung Internet", "SamsungBrowser"), ("Opera", "OPR"), ("Firefox", "Firefox"),
              ("Chrome", "CriOS"), ("Firefox", "FxiOS"), ("Chrome", "Chrome"),
              ("Chrome", "HeadlessChrome"), ("Safari", "Version"))  # fmt: skip
-_NO_METER = "no browser tells what it uses; the native agent over a cable (transport: adb) reads the phone's own meters"
+_NO_METER = "browsers do not report energy; the native agent over a cable (transport: adb) reads the phone's own meters"
 
 
 def open_phone(page: Page, versions: Mapping[str, str], folders: Mapping[str, str], via: list[str]) -> Phone:
-    """via: the command that leads to the phone's shell; [] where only the browser does."""
+    """via: the command that runs the phone's shell; [] if only the browser can be reached."""
     if not via:
         return Phone(page, versions, folders)
     return PhoneOnCable(page, versions, folders, AndroidShell(via))
 
 
 class Phone:
-    """A device as device_agents/python/device.py has it."""
+    """Has the interface of device_agents/python/device.py: Machine."""
 
     phone: AndroidShell | None = None
 
@@ -46,23 +46,23 @@ class Phone:
         time.sleep(seconds)
 
     def static_facts(self) -> dict[str, Any]:
-        told = self._page.facts
-        agent = told.get("user_agent", "")
+        reported = self._page.facts
+        agent = reported.get("user_agent", "")
         facts = {
-            "model": told.get("model"),
-            "os": _system(told, agent),
+            "model": reported.get("model"),
+            "os": _system(reported, agent),
             "browser": describe_browser(agent),
-            "cores": told.get("cores"),
+            "cores": reported.get("cores"),
             "clock_step_ns": self.clock_step_ns(),
-            "secure_context": told.get("secure_context"),
-            "isolated": told.get("isolated"),
+            "secure_context": reported.get("secure_context"),
+            "isolated": reported.get("isolated"),
             "meters": None if self.phone else {"browser": {"available": False, "note": _NO_METER}},
         }
         return {name: value for name, value in facts.items() if value not in (None, "")}
 
     def momentary_facts(self) -> dict[str, Any]:
-        told = self._page.facts
-        return {name: told[name] for name in ("battery_fraction", "charging") if name in told}
+        reported = self._page.facts
+        return {name: reported[name] for name in ("battery_fraction", "charging") if name in reported}
 
     def clock_step_ns(self) -> int:
         return int(self._page.facts.get("clock_step_ns", 1_000_000))
@@ -93,7 +93,7 @@ class Phone:
 
 
 class PhoneOnCable(Phone):
-    """The browser of a phone whose shell answers as well: model and temperature are known, and it may have meters."""
+    """A browser on a phone whose shell answers too: model and temperature are known, and it may have meters."""
 
     def __init__(
         self, page: Page, versions: Mapping[str, str], folders: Mapping[str, str], phone: AndroidShell
@@ -118,7 +118,7 @@ class PhoneOnCable(Phone):
 
 
 def describe_browser(user_agent: str) -> str:
-    """`Chrome 156`, from what the browser calls itself."""
+    """`Chrome 156`, from the user agent."""
     for name, sign in _BROWSERS:
         found = re.search(rf"\b{sign}/(\d+)(\.\d+)?", user_agent)
         if found:
@@ -127,9 +127,9 @@ def describe_browser(user_agent: str) -> str:
     return "an unknown browser"
 
 
-def _system(told: Mapping[str, Any], user_agent: str) -> str:
-    if told.get("platform"):
-        return f"{told['platform']} {told.get('platform_version', '')}".strip()
+def _system(reported: Mapping[str, Any], user_agent: str) -> str:
+    if reported.get("platform"):
+        return f"{reported['platform']} {reported.get('platform_version', '')}".strip()
     android = re.search(r"Android [\d.]+", user_agent)
     apple = re.search(r"(?:iPhone )?OS (\d+)_(\d+)", user_agent)
     if android:

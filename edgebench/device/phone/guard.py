@@ -1,7 +1,7 @@
-"""A server that strangers cannot fill: so many connections, so long for each, so much of each request and of the log.
+"""A server that strangers cannot exhaust: limits on connections, their duration, the size of requests and the log.
 
-Whoever is in the network may connect. A connection that has not shown the code is dropped for a newer one when there
-are too many, so that the phone always gets in; one that dawdles is ended from outside, whatever its thread waits for.
+Anyone in the network may connect. If there are too many connections, one that has not shown the code is dropped for a
+newer one, so that the phone always gets in. A slow one is closed from another thread, whatever its own waits for.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ MAX_CONNECTIONS = 48
 MAX_LINE_BYTES = 4096
 MAX_HEAD_BYTES = 16 << 10
 MAX_LOG_CHARACTERS = 64 << 10
-# From the first byte of a request to the last of its head; and until the first byte, where nobody showed the code yet.
+# From the first byte of a request to the end of its head; before the code was shown, also until the first byte.
 HEAD_S = 10.0
-# Between two requests of one that did.
+# Between two requests, once the code was shown.
 IDLE_S = 65.0
 
 
 @dataclass
 class Visit:
-    """One connection. known: it has shown the code."""
+    """One connection. known: whether it has shown the code."""
 
     since_s: float = field(default_factory=time.monotonic)
     end_s: float = field(default_factory=lambda: time.monotonic() + HEAD_S)
@@ -38,7 +38,7 @@ class Visit:
 class GuardedServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
-    # Another server on this port must be seen, not shared with.
+    # Another server on this port must cause an error, not share it.
     allow_reuse_port = False
     tls: ssl.SSLContext | None = None
 
@@ -49,7 +49,7 @@ class GuardedServer(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()
-        if self.tls:  # the handshake is the handler's: one that dawdles must not hold up the others
+        if self.tls:  # the handshake is left to the handler: a slow one must not block the others
             connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with self._guarding:
             if len(self._visits) >= MAX_CONNECTIONS:
@@ -58,18 +58,18 @@ class GuardedServer(ThreadingHTTPServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Not while threads of connections that were dropped are still about to end."""
+        """Refuse while too many threads of dropped connections have not ended yet."""
         return threading.active_count() < 2 * MAX_CONNECTIONS
 
     def _drop_one(self) -> None:
-        """The longest here of those that nobody knows; else the longest idle."""
+        """The oldest of those that have not shown the code, else the oldest of all."""
         strangers = [one for one, visit in self._visits.items() if not visit.known]
         chosen = min(strangers or self._visits, key=lambda one: self._visits[one].since_s)
         del self._visits[chosen]
         _end(chosen)
 
     def service_actions(self) -> None:
-        """Twice a second: end what has had its time."""
+        """Twice a second: close connections whose time is up."""
         now = time.monotonic()
         with self._guarding:
             for connection, visit in self._visits.items():
@@ -77,7 +77,7 @@ class GuardedServer(ThreadingHTTPServer):
                     _end(connection)
 
     def grant(self, connection: socket.socket, seconds: float) -> None:
-        """Let a connection live for so long from now on."""
+        """Let a connection live for `seconds` from now."""
         with self._guarding:
             if connection in self._visits:
                 self._visits[connection].end_s = time.monotonic() + seconds
@@ -98,22 +98,22 @@ class GuardedServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):  # a phone that goes away is no bug
+        if not isinstance(error, OSError):  # a phone that leaves is not a bug
             super().handle_error(request, client_address)
 
 
 def _end(connection: socket.socket) -> None:
-    """From another thread than the one that uses it, which then reads the end of the stream."""
+    """From another thread: the one that uses the connection then reads the end of the stream."""
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # ssl's own would take the session away from that thread
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # ssl's own would break that thread's session
 
 
 class TooLong(Exception):
-    """A request with a longer head than any browser sends."""
+    """The head of a request is longer than that of any browser."""
 
 
 class LimitedStream:
-    """What a connection sends, of which only so much may be read: `allow` says how much more."""
+    """The stream of a connection, of which only as much may be read as `allow` permits."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -144,7 +144,7 @@ class LimitedStream:
 
 
 class ShortLog:
-    """In place of sys.stderr: the first so many characters, and that there were more."""
+    """Replaces sys.stderr: keeps the first characters, and says if there were more."""
 
     def __init__(self, stream: TextIO, most: int = MAX_LOG_CHARACTERS) -> None:
         self._stream = stream
@@ -155,7 +155,7 @@ class ShortLog:
             self._stream.write(text[: self._left])
             self._left -= len(text)
             if self._left <= 0:
-                self._stream.write("\n... and more, which is not kept\n")
+                self._stream.write("\n... (the rest is not kept)\n")
         return len(text)
 
     def flush(self) -> None:

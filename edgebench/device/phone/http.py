@@ -1,11 +1,11 @@
-"""What the page is served and may say. Everything from a browser is untrusted.
+"""The requests that the server answers. Everything from a browser is untrusted.
 
-    GET  /, /page.js, /assets/...    for anybody who finds the port: the page and public libraries
+    GET  /, /page.js, /assets/...    for anyone who finds the port: the page and public libraries
     GET  /b/<sha256>                 with the token: models and golden inputs
-    POST /api/hello, stay, turn, leave     with the token, from our own page only
+    POST /api/hello, stay, turn, leave     with the token, only from our own page
 
-The token is in the fragment of the URL, which no browser sends or logs. A `Host` that is not ours is refused (DNS
-rebinding), so is a POST whose `Origin` is not this page.
+The token is in the fragment of the URL, which browsers neither send nor log. A foreign `Host` is refused (DNS
+rebinding), and so is a POST whose `Origin` is not this page.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from edgebench.device.phone.station import Station
 
 MAX_BODY_BYTES = 2 << 20
-# Of the answers to golden inputs: a detector's are many.
+# For the outputs of golden inputs: a detector has many.
 MAX_ANSWERS_BYTES = 16 << 20
-# For a body to arrive, and for the longest answer (14 MB of runtime) or a poll to leave.
+# For a body to arrive, and for the longest answer (a runtime of 14 MB) or a poll to be sent.
 BODY_S, SEND_S = 60.0, 300.0
 WEB = Path(device_agents.__file__).parent / "web"
 _KINDS = {
@@ -53,7 +53,7 @@ _ASSET = re.compile(r"/assets/([a-z0-9.-]+)/([a-z_.-]+\.(?:js|mjs|wasm))")
 _LOCALHOST = re.compile(r"(?:localhost|127\.0\.0\.1):\d+")
 _BLOB = re.compile(r"/b/([0-9a-f]{64})")
 _HEADERS = {
-    # The first three isolate the page, where the context is secure: without them no threads and a coarse clock.
+    # The first three isolate the page in a secure context; without them it has one thread and a coarse clock.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "edgebench"
     sys_version = ""
     timeout = IDLE_S
-    # An answer in one packet, at once: waiting for acknowledgements costs 40 ms for each request of a job.
+    # Each answer in one packet, at once: waiting for acknowledgements costs 40 ms for each request of a job.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: Server
@@ -96,12 +96,12 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
         self.rfile = cast("BufferedIOBase", LimitedStream(cast("IO[bytes]", self.rfile)))
 
-    def _metered(self) -> LimitedStream:
+    def _limited(self) -> LimitedStream:
         return cast("LimitedStream", self.rfile)
 
     def handle_one_request(self) -> None:
-        """In place of the library's: bounded in bytes and in time, and with our own words for what is no request."""
-        server, rfile = self.server, self._metered()
+        """Replaces the library's method: limits bytes and time, and answers malformed requests in our own words."""
+        server, rfile = self.server, self._limited()
         self.close_connection = True
         self.command = self.requestline = ""
         try:
@@ -124,28 +124,28 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._check_host()
             if not self.path.startswith("/"):
-                raise HttpRefusal(400, "No request", "Scan the code that edgebench shows.")
+                raise HttpRefusal(400, "Not a valid request", "Scan the code that edgebench shows.")
             path = self.path.partition("?")[0]
             if self.command == "GET":
                 self._get(path)
             elif self.command == "POST":
                 self._post(path)
             else:
-                raise HttpRefusal(405, "No request", "Scan the code that edgebench shows.")
+                raise HttpRefusal(405, "Not a valid request", "Scan the code that edgebench shows.")
         except HttpRefusal as refused:
             self._refuse(refused)
 
     def _refuse(self, refused: HttpRefusal) -> None:
         if refused.status in (401, 403, 409):
             self.server.station.turned_away(f"{refused.title}. {refused.remedy}")
-        self.close_connection = True  # a body that nobody read may still be on its way
+        self.close_connection = True  # an unread body may still be arriving
         self._send_json({"title": refused.title, "remedy": refused.remedy}, refused.status)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the library says of heads that are none."""
+        """The library calls this for malformed heads."""
         self.close_connection = True
-        self.request_version = self.protocol_version  # that of the request may be none
-        content = {"title": "No request", "remedy": "Scan the code that edgebench shows."}
+        self.request_version = self.protocol_version  # the request's may be malformed
+        content = {"title": "Not a valid request", "remedy": "Scan the code that edgebench shows."}
         self._send_json(content, code if code < 500 else 400)
 
     # ------------------------------------------------------------------ files
@@ -163,18 +163,18 @@ class Handler(BaseHTTPRequestHandler):
         elif _PAGE_FILE.fullmatch(path):
             self._send_file(WEB / path[1:])
         else:
-            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Not found", "Scan the code that edgebench shows.")
 
     def _send_file(self, path: Path, kind: str = "") -> None:
         if not path.is_file():
-            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Not found", "Scan the code that edgebench shows.")
         with path.open("rb") as stream:
             self._send(kind or _KINDS[path.suffix], path.stat().st_size, stream, {"Cache-Control": "no-store"})
 
     def _send_compressed(self, path: Path, suffix: str) -> None:
-        """Versions are in the paths: browsers may keep these files for ever."""
+        """The paths contain versions, so browsers may keep these files forever."""
         if not path.is_file():
-            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Not found", "Scan the code that edgebench shows.")
         keep = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             with path.open("rb") as stream:
@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
             with gzip.open(path) as unpacked:
                 self._send(_KINDS[suffix], _unpacked_size(path), unpacked, keep)
 
-    # ------------------------------------------------------------------ what the page says
+    # ------------------------------------------------------------------ the page's requests
 
     def _post(self, path: str) -> None:
         self._check_origin()
@@ -196,8 +196,8 @@ class Handler(BaseHTTPRequestHandler):
             raise HttpRefusal(400, "Not understood", "Reload the page.")
         if path == "/api/hello":
             station.page.hello(client, page, messages.facts(said.get("facts")))
-            told = {"target": station.config["target"], "threads": station.config.get("threads", 1)}
-            self._send_json({**told, "show": station.show.now()})
+            settings = {"target": station.config["target"], "threads": station.config.get("threads", 1)}
+            self._send_json({**settings, "show": station.show.now()})
         elif path == "/api/stay":
             station.page.stay(client, page, self._is_cut, said.get("hidden") is True)
             self._send_json({})
@@ -209,17 +209,17 @@ class Handler(BaseHTTPRequestHandler):
             turn = station.page.turn(client, page, answer if isinstance(answer, dict) else None)
             self._send_json({**turn, "show": station.show.now()})
         else:
-            raise HttpRefusal(404, "Nothing here", "Scan the code that edgebench shows.")
+            raise HttpRefusal(404, "Not found", "Scan the code that edgebench shows.")
 
     def _body_length(self) -> int:
         lengths = self.headers.get_all("Content-Length", [])
         most = MAX_ANSWERS_BYTES if self.server.station.page.awaits() == "golden" else MAX_BODY_BYTES
         if len(lengths) != 1 or not re.fullmatch(r"[0-9]{1,9}", lengths[0]) or int(lengths[0]) > most:
-            raise HttpRefusal(413, "Too much", f"It takes messages of at most {most >> 20} MiB.")
+            raise HttpRefusal(413, "Too large", f"Messages may have at most {most >> 20} MiB.")
         return int(lengths[0])
 
     def _read_json(self) -> dict[str, Any]:
-        length, rfile = self._body_length(), self._metered()
+        length, rfile = self._body_length(), self._limited()
         self.server.grant(self.connection, BODY_S)
         rfile.allow(length)
         said = messages.read(rfile.read(length), length)
@@ -227,28 +227,30 @@ class Handler(BaseHTTPRequestHandler):
         return said
 
     def _is_cut(self, seconds: float) -> bool:
-        """Whether the connection ends within so long: a browser sends nothing before it is answered."""
+        """Whether the connection ends within `seconds`: a browser sends nothing before it has the answer."""
         ready, _, _ = select.select([self.connection], [], [], seconds)
         return bool(ready)
 
-    # ------------------------------------------------------------------ who may
+    # ------------------------------------------------------------------ access
 
     def _check_host(self) -> None:
         host = self.headers.get("Host", "")
-        # adb may lead from any port of the phone's localhost to here; no foreign page is on either localhost.
+        # With adb any port of the phone's localhost may lead here; there are no foreign pages on either localhost.
         if host not in self.server.hosts and not _LOCALHOST.fullmatch(host):
             raise HttpRefusal(403, "Not the address of this server", "Scan the code that edgebench shows.")
 
     def _check_origin(self) -> None:
         scheme = "https" if self.server.tls else "http"
         if self.headers.get("Origin") != f"{scheme}://{self.headers.get('Host')}":
-            raise HttpRefusal(403, "Another page asked", "Only edgebench's own page may; scan the code that it shows.")
+            raise HttpRefusal(
+                403, "Request from another page", "Scan the code that edgebench shows to open its own page."
+            )
 
     def _check_token(self) -> None:
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
         wanted = self.server.station.config["token"]
         if kind != "Bearer" or not hmac.compare_digest(token.encode(), wanted.encode()):
-            raise HttpRefusal(401, "This code is not valid any more", "Scan the code that edgebench shows now.")
+            raise HttpRefusal(401, "This code is no longer valid", "Scan the code that edgebench shows now.")
         self.server.trust(self.connection)
 
     # ------------------------------------------------------------------ answers
@@ -269,11 +271,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Every poll would be a line."""
+        """Nothing: every poll would be a line."""
 
 
 def _unpacked_size(path: Path) -> int:
-    """Of a gzip file below 4 GiB: its last four bytes."""
+    """The last four bytes of a gzip file below 4 GiB."""
     with path.open("rb") as stream:
         stream.seek(-4, 2)
         return int.from_bytes(stream.read(4), "little")

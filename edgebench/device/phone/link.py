@@ -1,4 +1,4 @@
-"""The server of phone/server.py seen from `deploy`: start it or find it running, wait for a phone, talk to it."""
+"""`deploy`'s end of the phone server (server.py): start it or find it running, wait for a phone, talk to it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from edgebench.files.replacing import PRIVATE, write_whole
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
 
-# A code is good for a day's work with one phone, whose page may stay open meanwhile.
+# A code lasts for a day's work with one phone, whose page may stay open.
 TOKEN_LIFE_S = 12 * 3600
 START_S = 20.0
 PAGE_WAIT_S = 600.0
 
 
 @dataclass(frozen=True)
-class Way:
-    """How the page is reached. hosts: the names and addresses that browsers may use, the likeliest first; certificate:
-    PEM, or http.
+class PageAccess:
+    """How browsers reach the page. hosts: the names and addresses that they may use, the likeliest first. certificate:
+    a PEM file for https; None for http.
     """
 
     bind: str
@@ -47,25 +47,25 @@ class Way:
 
 
 class Link:
-    """One target's server. close() leaves it running; it ends by itself."""
+    """The server of one target. close() leaves it running; it ends by itself."""
 
-    def __init__(self, target: Target, way: Way, *, via: Sequence[str] = ()) -> None:
-        """via: the command that leads to the phone's shell, where there is one (adb)."""
+    def __init__(self, target: Target, access: PageAccess, *, via: Sequence[str] = ()) -> None:
+        """via: the command that runs the phone's shell, if it can be reached (adb)."""
         self.where = f"target '{target.name}'"
         self.workdir = Path(target.workdir or cache.folder() / "phone" / target.name).expanduser()
         self._target = target
-        self._way = way
+        self._access = access
         self._via = list(via)
         self._token = ""
         self._control: Conversation | None = None
         self._watcher: Conversation | None = None
         self.url = ""
-        # Then nobody has to wait for a page here: the job does, and whoever wants to stop it must get through.
+        # If so, only the job waits for the page; `deploy` must get through at once to follow or stop it.
         self.job_runs = False
         self.port = 0
 
     def start(self, progress: Progress) -> None:
-        """See that the server runs, with this target's settings."""
+        """Make sure that the server runs with this target's settings."""
         given = Path(self._target.assets).expanduser() if self._target.assets else None
         folder = assets.ensure(progress, given, self._target.runtimes)
         with cache.writing():
@@ -81,9 +81,9 @@ class Link:
             "versions": {package.runtime: package.version for package in assets.PACKAGES},
             "folders": {package.runtime: package.folder for package in assets.PACKAGES},
             "token": self._token,
-            "bind": self._way.bind,
-            "hosts": list(self._way.hosts),
-            "certificate": str(self._way.certificate or ""),
+            "bind": self._access.bind,
+            "hosts": list(self._access.hosts),
+            "certificate": str(self._access.certificate or ""),
             "via": self._via,
             "agent": agent_sha256(),
         }
@@ -94,34 +94,34 @@ class Link:
         self._check_unfollowed()
 
     def _check_unfollowed(self) -> None:
-        """Raises UserError while another process follows the job that runs."""
+        """Raises UserError while another process follows the running job."""
         assert self._control is not None
         busy = self._control.ask({"do": "running"})
         self.job_runs = busy["job"] is not None
         if busy["pid"] not in (None, os.getpid()):
             raise UserError(
-                self.where, f"it is busy with job {busy['job']}, which another edgebench here (process {busy['pid']}) "
-                "follows to its end",
-                "Leave it to that one, or stop it there (Ctrl-C); then deploy again",
+                self.where, f"it is busy with job {busy['job']}, which another edgebench on this machine (process "
+                f"{busy['pid']}) follows",
+                "Wait for that one to end, or stop it (Ctrl-C); then deploy again",
             )  # fmt: skip
 
     def url_at(self, port: int, host: str = "") -> str:
-        return self._way.url(port, self._token, host)
+        return self._access.url(port, self._token, host)
 
     def has_page(self, progress: Progress, patience_s: float = 0.0) -> bool:
-        """Whether a phone has the page open, as it says when asked now. patience_s: for one that was here before."""
+        """Whether a phone has the page open and answers now. patience_s: to wait for one that had it open before."""
         assert self._control is not None
         answer = self._control.ask({"do": "wait", "seconds": 0})
         if answer["known"] and not answer["here"] and patience_s:
             answer = self._control.ask({"do": "wait", "seconds": patience_s})
         if answer["known"] and not answer["here"]:
             progress.say(
-                f"{self._target.name} had the page open and gives no sign now: closed, locked or out of reach."
+                f"{self._target.name} had the page open but does not answer now: closed, locked or out of reach."
             )
         return bool(answer["here"])
 
     def wait_for_page(self, progress: Progress, how: str) -> None:
-        """Until a phone has opened the page, or the one that has it open is back. how: what the person has to do."""
+        """Until a phone has opened the page, or the one that had it open is back. how: instructions for the user."""
         control = self._control
         assert control is not None
         progress.say(how)
@@ -134,11 +134,11 @@ class Link:
                 return
         raise Unreachable(
             self.where, f"no phone opened the page within {PAGE_WAIT_S / 60:.0f} minutes",
-            "Is the phone in the same network, and does a firewall here let it in? USB needs neither",
+            "Is the phone in the same network, and does the firewall of this machine let it in? USB needs neither",
         )  # fmt: skip
 
     def watch(self, progress: Progress, how: str) -> None:
-        """Say what becomes of the page from now on, until close(). how: to open it again."""
+        """Report changes of the page's state until close(). how: instructions to open it again."""
         self._watcher = Conversation(_socket_path(self.workdir), self.where)
         threading.Thread(target=say_news, args=(self._watcher, progress, self._target.name, how), daemon=True).start()
 
@@ -158,7 +158,7 @@ class Link:
         self._control = self._watcher = None
 
     def _running(self, wanted: dict[str, Any]) -> int | None:
-        """The port of the server that runs already; None if none does, or if one with other settings has been ended."""
+        """The port of a server that already runs with these settings. An idle one with others is ended."""
         try:
             known = json.loads((self.workdir / "server.json").read_text())
             with contextlib.closing(Conversation(_socket_path(self.workdir), self.where)) as other:
@@ -166,12 +166,12 @@ class Link:
                     return int(known["port"])
                 if not other.ask({"do": "quit"}):
                     if known["config"] == {**wanted, "token": known["config"]["token"]}:
-                        # The code grew old while the job ran: it is good until the job's end.
+                        # The code expired during the job; it stays valid until the end of the job.
                         self._token = known["config"]["token"]
                         return int(known["port"])
                     raise UserError(
-                        self.where, "its server still runs a job, with other settings",
-                        "Deploy with the same settings to go on with it, or let it end",
+                        self.where, "its server is running a job with other settings",
+                        "Deploy with the same settings to resume it, or wait for its end",
                     )  # fmt: skip
         except (OSError, ValueError, KeyError, Unreachable):
             return None
@@ -184,7 +184,7 @@ class Link:
             time.sleep(0.05)
 
     def _launch(self, wanted: dict[str, Any]) -> int:
-        """Start the server; on the port that it had before, so that a page that is open finds it again."""
+        """Start the server; by preference on the port that it had before, so that an open page finds it again."""
         fixed = self._target.port
         for port in [fixed] if fixed else [self._last_port(), 0]:
             answer = self._try_port({**wanted, "port": port})
@@ -201,7 +201,7 @@ class Link:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                # Two arenas: what a burst of connections took is given back to one of them, not kept by forty.
+                # Two malloc arenas instead of forty, so that the memory of a burst of connections is returned.
                 env={**os.environ, "PYTHONPATH": _import_path(), "MALLOC_ARENA_MAX": "2"},
             )
         assert process.stdin is not None and process.stdout is not None
@@ -231,7 +231,7 @@ class Link:
 
 
 def agent_sha256() -> str:
-    """Of all that runs on the phone and of the loop that measures it."""
+    """The hash of everything that runs on the phone and of the loop that measures it."""
     digest = hashlib.sha256()
     root = Path(device_agents.__file__).parent
     server = Path(__file__).parent
@@ -241,16 +241,16 @@ def agent_sha256() -> str:
 
 
 def _socket_path(workdir: Path) -> Path:
-    """In a folder of this user only; a path below the cache may be longer than sockets allow (107 bytes)."""
+    """In a private folder in /tmp: a path in the cache may be longer than sockets allow (107 bytes)."""
     folder = Path(tempfile.gettempdir()) / f"edgebench-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
-        raise UserError(str(folder), "it is not this user's alone", "Remove it")
+        raise UserError(str(folder), "other users have access to it", "Delete it")
     return folder / (hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:16] + ".sock")
 
 
 def _import_path() -> str:
-    """So that the server imports this edgebench, wherever it is started."""
+    """Makes the server import this edgebench, wherever it is started."""
     return os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]))
 
 

@@ -1,7 +1,7 @@
-"""What a page says, bounded on arrival: JSON of little depth and few parts, and facts of known names and sizes.
+"""Messages of a page, limited on arrival: JSON of little depth and few parts, and facts of known names and sizes.
 
-Numbers longer than any that is meant become infinite and what is no number in JSON becomes NaN: neither is a count, a
-time or a size, so whoever looks for one refuses it.
+Overlong numbers become infinite, and constants that are not numbers become NaN. Neither is a count, time or size, so
+the checks that follow refuse them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from edgebench.device.phone.page import HttpRefusal
 
-# Values come by the ten thousand; names, braces and brackets do not.
+# There are tens of thousands of values, but not of names, braces and brackets.
 MAX_PARTS, MAX_NAMES = 200_000, 4096
 MAX_DIGITS = 20
 _NAME = re.compile(r"[0-9a-zA-Z]{1,64}")
@@ -23,7 +23,7 @@ _COUNTS = {"cores": 4096, "clock_step_ns": 1_000_000_000}
 
 
 def read(data: bytes, length: int) -> dict[str, Any]:
-    """Raises HttpRefusal for what is no message."""
+    """Raises HttpRefusal for anything that is not a message."""
     said = None
     if len(data) == length and _is_modest(data):
         try:
@@ -36,7 +36,7 @@ def read(data: bytes, length: int) -> dict[str, Any]:
 
 
 def _is_modest(data: bytes) -> bool:
-    """Whether it may be read: a few megabytes of brackets would become hundreds of objects."""
+    """Whether it may be parsed: a few megabytes of brackets would take hundreds as objects."""
     opened = data.count(b"[") + data.count(b"{")
     return data.count(b",") <= MAX_PARTS and max(opened, data.count(b":")) <= MAX_NAMES
 
@@ -46,24 +46,24 @@ def _integer(text: str) -> int | float:
 
 
 def name(value: Any) -> str:
-    """Of a tab or a page: random letters, "" for anything else."""
+    """The id of a tab or a page: random letters and digits. "" for anything else."""
     return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
 def facts(value: Any) -> dict[str, Any]:
-    """What is known and fits; the rest is left out."""
-    told = value if isinstance(value, dict) else {}
-    found: dict[str, Any] = {key: text(told.get(key), most) for key, most in _TEXTS.items()}
-    found |= {key: told.get(key) for key in _FLAGS if isinstance(told.get(key), bool)}
-    found |= {key: told[key] for key, most in _COUNTS.items() if whole(told.get(key), 1, most) is not None}
-    battery = told.get("battery_fraction")
+    """The known facts with valid values; the rest is left out."""
+    reported = value if isinstance(value, dict) else {}
+    found: dict[str, Any] = {key: text(reported.get(key), most) for key, most in _TEXTS.items()}
+    found |= {key: reported.get(key) for key in _FLAGS if isinstance(reported.get(key), bool)}
+    found |= {key: reported[key] for key, most in _COUNTS.items() if whole(reported.get(key), 1, most) is not None}
+    battery = reported.get("battery_fraction")
     if isinstance(battery, (int, float)) and not isinstance(battery, bool) and 0 <= battery <= 1:
         found["battery_fraction"] = float(battery)
     return {key: one for key, one in found.items() if one != ""}
 
 
 def text(value: Any, most: int) -> str:
-    """On one line, and without what moves a terminal's cursor."""
+    """One line, without characters that move a terminal's cursor."""
     if not isinstance(value, str):
         return ""
     return "".join(letter if letter.isprintable() else " " for letter in value[:most]).strip()

@@ -1,9 +1,8 @@
-"""The page in the phone's browser, seen from the job: one request at a time goes to it, and its answer comes back.
+"""The page in the phone's browser, as the job sees it: one request at a time goes out, and its answer comes back.
 
-The page asks for work by long polls, so it may come over any number of connections and be away in between. It is told
-from others by the id of its tab (`client`); a reload is another page of the same client, and all web workers are gone.
-One page is in charge. Another one takes over as soon as that one has left or is silent (presence.py), also during a
-job, which goes on with it where it was.
+The page asks for work by long polls, so it may use any number of connections and be away in between. The id of its tab
+(`client`) identifies it; after a reload it is another page of the same client, and all web workers are gone. One page
+is in charge. Another one takes over once that one has left or is silent (presence.py), also during a job.
 """
 
 from __future__ import annotations
@@ -15,22 +14,22 @@ from typing import Any
 
 from edgebench.device.phone.presence import SILENT_S, STAY_S, Presence
 
-# A poll is answered after so long even if there is nothing to do; the page then asks again.
+# A poll is answered after this time even if there is nothing to do; the page then polls again.
 POLL_S = 20.0
-# Without a sign for so long a job does not wait for the phone any more. A page whose screen is locked gives none.
+# How long a job waits for a phone without a sign of life; a page gives none while the screen is locked.
 GONE_S = 120.0
-# A page that has just said that it is there is not asked again for so long.
+# A page that has just answered is not asked again for this time.
 TRUSTED_S = 3.0
-# A reload, and a network that stumbles, are over within.
+# Reloads and short network failures are over within this time.
 AWAY_S = 2.5
-# By what the phone of a job is known: another one must not go on with it.
+# Identifies the phone of a job: another phone must not continue it.
 _SAME = ("user_agent", "model", "cores", "secure_context", "isolated", "shared_memory")
 
 Message = dict[str, Any]
 
 
 class HttpRefusal(Exception):
-    """An answer to the page that it shows to the person: HTTP status, what is wrong, what to do."""
+    """A refusal that the page shows to the user: HTTP status, what is wrong, what to do."""
 
     def __init__(self, status: int, title: str, remedy: str) -> None:
         super().__init__(title)
@@ -40,15 +39,15 @@ class HttpRefusal(Exception):
 
 
 class PageReloaded(Exception):
-    """The page that was asked is no longer there; another one is."""
+    """The page that had the request is gone, and another one is there."""
 
 
 class PageGone(Exception):
-    """No sign of the phone for GONE_S."""
+    """The phone has given no sign for GONE_S."""
 
 
 class Page:
-    """stopping: whether the job is asked to end, so that nobody waits for a phone that is away."""
+    """stopping: whether the job has been asked to end; it then does not wait for a phone that is away."""
 
     def __init__(self, gone_s: float = GONE_S, stopping: Callable[[], bool] = lambda: False) -> None:
         self._changed = threading.Condition()
@@ -64,16 +63,16 @@ class Page:
         self._closing: list[int] = []
         self._news = 0
         self.generation = 0
-        # The generation that came from another tab or browser than the one before.
+        # The last generation that came from a new tab or browser.
         self.anew = 0
         self.facts: Message = {}
         self.in_use = False
-        # Nobody sees it: it does nothing until somebody does.
+        # In the background, where browsers suspend it.
         self.hidden = False
-        # The target says that its times are no device's: a GPU in software will do.
+        # The target is emulated, so a GPU in software is allowed.
         self.emulated = False
 
-    # ------------------------------------------------------------------ the page's side, called by HTTP threads
+    # ------------------------------------------------------------------ for the page, called by HTTP threads
 
     def hello(self, client: str, page: str, facts: Message) -> None:
         """Raises HttpRefusal if another page is in charge."""
@@ -90,23 +89,23 @@ class Page:
             self._see()
 
     def _is_there_after_all(self) -> bool:
-        """Ask the page in charge for a sign; False if there is none. Raises HttpRefusal if there is one."""
+        """Ask the page in charge for a sign of life. False if it gives none; raises HttpRefusal if it does."""
         presence = self._presence
         if time.monotonic() - self._trusted_s > TRUSTED_S:
             self._await_sign()
             if presence is not self._presence:
-                return True  # somebody else was quicker: ask that one
+                return True  # another page took over meanwhile: ask that one
             if presence.is_here():
                 self._trusted_s = time.monotonic()
         if presence.is_here():
             raise HttpRefusal(
                 409, "Another phone or tab has this code",
-                "One code is for one phone. Close the page there; this one then goes on by itself.",
+                "One code is for one phone. Close the page there; this one then continues by itself.",
             )  # fmt: skip
         return False
 
     def _await_sign(self) -> None:
-        """Ask the page in charge, until it answers or does not count as being here any more."""
+        """Ask the page in charge, until it answers or no longer counts as present."""
         presence, signs = self._presence, self._presence.signs
         presence.ask()
         self._changed.notify_all()
@@ -114,18 +113,18 @@ class Page:
             self._changed.wait(0.1)
 
     def _check_same(self, client: str, facts: Message) -> None:
-        """A job measures one phone, as far as browsers tell them apart."""
+        """A job measures one phone, as far as browsers can be distinguished."""
         if not self.in_use or client == self._charge[0]:
             return
         if any(facts.get(name) != self.facts.get(name) for name in _SAME):
             raise HttpRefusal(
                 409, "Another phone is being measured",
-                "This browser is not the one that the measurement began with, or it came by another address. Open the "
-                "page there, or stop the measurement in the terminal (Ctrl-C).",
+                "The measurement began with another browser, or at another address. Open the page there, or stop the "
+                "measurement in the terminal (Ctrl-C).",
             )  # fmt: skip
 
     def stay(self, client: str, page: str, is_cut: Callable[[float], bool], hidden: bool = False) -> None:
-        """The page's open request, for STAY_S or until somebody asks. is_cut: waits for its connection's end."""
+        """The page's open request, for STAY_S or until a sign is wanted. is_cut: waits for its connection to end."""
         with self._changed:
             self._require(client, page)
             presence, self.hidden = self._presence, hidden
@@ -142,7 +141,7 @@ class Page:
             presence.answered(number)
 
     def turn(self, client: str, page: str, answer: Message | None, wait_s: float = POLL_S) -> Message:
-        """Take in an answer, wait for a request; {"request": or None, "close": web workers that are done with}."""
+        """Take an answer and wait for a request: {"request": or None, "close": web workers no longer needed}."""
         with self._changed:
             self._require(client, page)
             self._see()
@@ -158,7 +157,7 @@ class Page:
             return {"request": self._request, "close": closing}
 
     def leave(self, client: str, page: str) -> None:
-        """The page is being closed, or reloaded, which the next hello will show."""
+        """The page is being closed or reloaded; the next hello shows which."""
         with self._changed:
             if (client, page) == self._charge:
                 self._presence.leave()
@@ -168,24 +167,24 @@ class Page:
         return self._presence.is_here()
 
     def awaits(self) -> str:
-        """What the page is asked to do at present, "" if nothing: an answer to it may be expected."""
+        """The request that the page is working on, "" if none."""
         request = self._request
         return str(request["do"]) if request else ""
 
     def _require(self, client: str, page: str) -> None:
         if (client, page) != self._charge:
-            raise HttpRefusal(404, "This page is not known here", "It says hello again by itself.")
+            raise HttpRefusal(404, "This page is unknown", "It connects again by itself.")
 
     def _see(self) -> None:
         self._presence.sign()
         self._changed.notify_all()
 
-    # ------------------------------------------------------------------ the job's side
+    # ------------------------------------------------------------------ for the job
 
     def ask(self, request: Message, timeout_s: float) -> Message:
-        """Give one request to the page and sleep until it is answered: {"ok"} or {"error"}.
+        """Give one request to the page and sleep until its answer, {"ok"} or {"error"}.
 
-        Raises PageReloaded, Gone, TimeoutError.
+        Raises PageReloaded, PageGone, TimeoutError.
         """
         with self._asking, self._changed:
             generation, asked_s = self.generation, time.monotonic()
@@ -210,20 +209,20 @@ class Page:
                 self._request = None
 
     def nudge(self) -> None:
-        """Let the page ask anew, and so see what is to be shown now."""
+        """End the page's poll, so that it shows the current state."""
         with self._changed:
             self._news += 1
             self._changed.notify_all()
 
     def close_worker(self, worker: int) -> None:
-        """Forget a web worker; the page hears of it with the next request."""
+        """Forget a web worker; the page learns of it with the next request."""
         with self._changed:
             self._closing.append(worker)
 
-    # ------------------------------------------------------------------ the host's side
+    # ------------------------------------------------------------------ for the host
 
     def wait(self, seconds: float) -> bool:
-        """Whether a page is there, waiting for one for at most so long. One that seems to be has to give a sign."""
+        """Whether a page is there, after waiting for at most `seconds`. One that seems to be there must give a sign."""
         with self._changed:
             self._await_sign()
             give_up = time.monotonic() + seconds
@@ -235,7 +234,7 @@ class Page:
         return "away" if not self.is_here() else "hidden" if self.hidden else "here"
 
     def wait_for_change(self, known: str, seconds: float) -> str:
-        """The page's state, as soon as it has not been as it was known for more than a moment."""
+        """The page's state, once it has differed from `known` for more than a moment."""
         give_up, since = time.monotonic() + seconds, None
         with self._changed:
             while (now := time.monotonic()) < give_up:

@@ -1,26 +1,26 @@
 """Whether the page is still there, from its signs of life.
 
-A page that is open keeps one request open (`stay`) and asks anew when it is answered. So nothing has to be said while
-something is timed, a tab that is closed or a browser that is killed is seen at once by its connection, and a phone that
-is out of reach by its silence. Who wants to know it now has the open request answered, and waits for the next one.
+An open page keeps one request open (`stay`) and sends another when it is answered. So nothing needs to be sent while
+inferences are timed; the end of the connection shows at once that a tab was closed or a browser killed, and silence
+that a phone is out of reach. To know the state now, answer the open request and wait for the next one.
 """
 
 from __future__ import annotations
 
 import time
 
-# An open request is answered after so long.
+# An open request is answered after this time.
 STAY_S = 10.0
-# Without an open request or another sign for so long, the page is not there.
+# Without an open request or another sign for this time, the page counts as gone.
 SILENT_S = 5.0
-# A page that is there opens another request soon after a connection broke.
+# A live page opens another request this soon after a connection broke.
 CUT_S = 1.0
-# A page that was closed may have sent something before, which comes so much later at most.
+# What a page sent before it was closed may arrive this much later.
 LATE_S = 2.0
 
 
 class Presence:
-    """Of one page. Its owner's lock is held by whoever calls."""
+    """Of one page. Callers hold the lock of its owner."""
 
     def __init__(self) -> None:
         self.seen_s = -float("inf")
@@ -33,7 +33,7 @@ class Presence:
     def sign(self) -> None:
         self.seen_s = time.monotonic()
         if self._left_s is not None and self.seen_s - self._left_s > LATE_S:
-            self._left_s = None  # a browser may bring a page back
+            self._left_s = None  # browsers can restore a closed page
         self._until_s = self.seen_s + (STAY_S + SILENT_S if self._open else SILENT_S)
         self.signs += 1
 
@@ -41,7 +41,7 @@ class Presence:
         self._left_s = time.monotonic()
 
     def open(self) -> int:
-        """The page keeps a request open from now on, which takes the place of the one before; its number."""
+        """The page has opened a request, which replaces the one before; returns its number."""
         self._opened += 1
         self._open = self._opened
         self.sign()
@@ -56,12 +56,12 @@ class Presence:
             self._until_s = time.monotonic() + SILENT_S
 
     def ask(self) -> None:
-        """Have the open request answered: if the page is there, it gives a sign within SILENT_S."""
+        """Get the open request answered: if the page is there, it gives a sign within SILENT_S."""
         if self._open:
             self.answered(self._open)
 
     def cut(self, number: int) -> None:
-        """The connection of its open request broke."""
+        """The connection of the open request broke."""
         if self._open == number:
             self._open = 0
             self._until_s = min(self._until_s, time.monotonic() + CUT_S)

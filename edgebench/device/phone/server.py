@@ -1,10 +1,10 @@
 """The process between a phone's browser and `deploy`: `python -m`, the settings on its stdin.
 
-    a socket of this user   one session for each `deploy` or `check` that is connected
-    http or https           the page, its files, and what it says
-    main thread             one job after the other
+    a private socket        one session for each connected `deploy` or `check`
+    http or https           the page, its files, and its requests
+    main thread             one job after another
 
-It ends by itself when nobody is connected and no job runs.
+It ends by itself when no host is connected and no job runs.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def _serve_host(station: Station, connection: socket.socket) -> None:
 
 
 def _peer(connection: socket.socket) -> int:
-    """The process at the other end."""
-    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", told)[0])
+    """The pid of the process at the other end."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
 
 
 def main() -> None:
-    # Not an argument: the code is in there, and everybody on this machine may read a process's arguments.
+    # Not an argument: it contains the code, and every user of this machine can read a process's arguments.
     config = json.loads(sys.stdin.readline())
-    if os.fork():  # it outlives whoever started it, and is nobody's to wait for
+    if os.fork():  # the child outlives the process that started it, which need not wait for it
         return
     os.setsid()
     sys.stderr = cast("TextIO", ShortLog(sys.stderr))

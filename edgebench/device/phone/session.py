@@ -1,4 +1,4 @@
-"""Answers one host about a phone, as device_agents/python/session.py does about the device that it runs on."""
+"""One host's session about a phone, as device_agents/python/session.py is about the device it runs on."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class PhoneSession(AgentSession):
         self._station.hung_up(self._follower)
 
     def do_news(self, known: str, seconds: float) -> dict[str, Any]:
-        """What became of a page that was here, hidden or away; and what was told to those turned away meanwhile."""
+        """The page's state once it differs from `known`, and the reasons why browsers were refused meanwhile."""
         state = self._station.page.wait_for_change(known, seconds)
         return {"state": state, "turned_away": self._station.take_turned_away()}
 
     def do_wait(self, seconds: float) -> dict[str, Any]:
-        """For a phone to open the page. known: one did before; turned_away: what was told to those not let in."""
+        """Wait for a phone to open the page. known: whether one did before. turned_away: reasons for refusals."""
         here = self._station.page.wait(seconds)
         known = self._station.page.generation > 0
         return {"here": here, "known": known, "turned_away": self._station.take_turned_away()}
 
     def do_quit(self) -> bool:
-        """End the server, unless a job runs. Whether it does."""
+        """End the server, unless a job runs; whether it ends."""
         return self._station.quit()
 
     def do_busy(self) -> None:
-        """The phone is not the machine that this runs on, whose lock says nothing of it."""
+        """None: the lock of this machine says nothing about the phone."""
 
     def do_facts(self) -> dict[str, Any]:
         return {**self._lasting_facts(), **self._station.phone.momentary_facts()}
@@ -60,7 +60,7 @@ class PhoneSession(AgentSession):
 
     def do_runtimes(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
         self._check_free()
-        begun_s = time.monotonic()  # the page says nothing before it answers, which has a deadline
+        begun_s = time.monotonic()  # time stands for progress: the page reports none, and its answer has a deadline
         self._heartbeat.watch(lambda: 1000 * (time.monotonic() - begun_s))
         return {name: self._probe(name, options) for name in names}
 
@@ -87,18 +87,18 @@ class PhoneSession(AgentSession):
         busy = self._running_job()
         if busy and busy != job:
             raise FollowedElsewhere(
-                f"the phone is busy with job {busy}", "Type its `deploy` again to go on with it, or wait for its end"
+                f"the phone is busy with job {busy}", "Repeat its `deploy` to resume it, or wait for its end"
             )
 
     def do_running(self) -> dict[str, Any]:
-        """The job that runs and the process that follows it, as far as there are any."""
+        """The running job and the process that follows it; None without."""
         job = self._running_job()
         return {"job": job, "pid": self._station.followed_by(job) if job else None}
 
     def do_tail(self, job: str, line: int) -> dict[str, Any]:
         self._station.follow(job, self._follower)
-        told: dict[str, Any] = super().do_tail(job, line)
-        return told
+        ending: dict[str, Any] = super().do_tail(job, line)
+        return ending
 
     def do_stop(self, job: str) -> None:
         if self._running_job() == job:

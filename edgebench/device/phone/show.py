@@ -1,4 +1,4 @@
-"""What the page shows of a job: made from the journal's events, in the words of the terminal."""
+"""What the page shows about a job, made from the journal's events."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from device_agents.python import series
 from device_agents.python.journal import Journal
 
-_STEPS = {"loaded": "answers the golden inputs", "golden": "answers are right", "memory": "memory is measured",
+_STEPS = {"loaded": "checking its outputs", "golden": "outputs are right", "memory": "memory is measured",
           "warmup": "warming up", "warm": "warm"}  # fmt: skip
 
 
-class Show:
-    """Written by the job's thread, read by those of HTTP."""
+class JobDisplay:
+    """Written by the thread of the job, read by HTTP threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,17 +29,17 @@ class Show:
             self._notes = ["waiting"] * len(names)
             self._failed = [False] * len(names)
             self._medians: list[list[float]] = [[] for _ in names]
-            self._state = ("good", "Measuring", "Leave this page in front, and the phone alone.")
+            self._state = ("good", "Measuring", "Keep this page in front, and do not use the phone.")
 
     def ended(self, status: str = "") -> None:
         with self._lock:
             said = {
                 "": ("calm", "Connected", "Waiting for work from edgebench."),
                 "done": ("good", "Done", "The results are on the computer."),
-                "budget": ("good", "Done", "The results are on the computer; not all are as precise as asked."),
-                "stopped": ("warn", "Stopped", "Somebody stopped it on the computer. What was measured is saved."),
+                "budget": ("good", "Done", "The results are on the computer; not all are as precise as requested."),
+                "stopped": ("warn", "Stopped", "It was stopped on the computer. The results so far are saved."),
             }
-            self._state = said.get(status) or ("bad", "It broke off", "The terminal says why.")
+            self._state = said.get(status) or ("bad", "Failed", "The terminal shows why.")
 
     def event(self, event: str, artifact: int | None, fields: dict[str, Any], copied: bytes | bytearray) -> None:
         with self._lock:
@@ -83,9 +83,9 @@ class Show:
 
 
 class ShownJournal(Journal):
-    """A journal whose events are shown as well."""
+    """A journal whose events are also displayed."""
 
-    def __init__(self, path: Path, show: Show) -> None:
+    def __init__(self, path: Path, show: JobDisplay) -> None:
         super().__init__(path)
         self._show = show
 

@@ -1,4 +1,4 @@
-"""What the threads of a phone's server share: its page, its store, and the jobs that wait for one another."""
+"""The state that the threads of a phone's server share: its page, its store, and the queue of jobs."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from device_agents.python import store as store_
 from device_agents.python.store import Store
 from edgebench.device.phone.device import open_phone
 from edgebench.device.phone.page import GONE_S, HttpRefusal, Page
-from edgebench.device.phone.show import Show, ShownJournal
+from edgebench.device.phone.show import JobDisplay, ShownJournal
 
 # Long enough to connect again, and for a second command.
 LINGER_S = 5.0
-# Bodies above the first are read one at a time, each waiting so long for its turn: they are what takes memory.
+# Larger bodies are read one at a time, to limit memory; each waits at most this long for its turn.
 SMALL_BYTES, ROOM_S = 64 << 10, 10.0
-# A browser that is turned away tries again; the terminal hears of it once in so long, and of so many at most.
-TOLD_S, TOLD_MOST = 60.0, 5
-# The host that follows a job and was killed is gone by then.
+# A refused browser tries again; the terminal shows each reason once in this time, and at most so many.
+REPORTED_S, REPORTED_MOST = 60.0, 5
+# Within this time a killed host that followed a job has disconnected.
 FOLLOWER_S = 3.0
 
 
 class FollowedElsewhere(store_.RequestRefused):
-    """Another job runs, or another host follows this one."""
+    """Another job is running, or another host follows this one."""
 
 
 class Follower:
-    """A host's session; pid: of its process."""
+    """A host's session. pid: of its process."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -52,20 +52,20 @@ class Station:
         self.page = Page(config.get("gone_s") or GONE_S, jobs.STOP_ASKED.is_set)
         self.page.emulated = bool(config.get("emulated"))
         self.phone = open_phone(self.page, self.versions, config["folders"], config.get("via") or [])
-        self.show = Show()
+        self.show = JobDisplay()
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Path] = queue.Queue()
         self._hosts = 0
         self._last_host_s = time.monotonic()
         self._quit = False
         self._turned_away: list[str] = []
-        self._told_s: dict[str, float] = {}
+        self._reported_s: dict[str, float] = {}
         self._room = threading.Semaphore()
         self._changed = threading.Condition()
         self._followers: dict[str, Follower] = {}
 
     def run_jobs(self) -> None:
-        """Until there is nothing more to do."""
+        """Run jobs until there is nothing left to do."""
         while not self._is_over():
             try:
                 folder = self._jobs.get(timeout=1.0)
@@ -81,7 +81,7 @@ class Station:
         status = "died"
         try:
             status = jobs.run(job, self.store, folder, journal, self.phone)
-        except Exception:  # a job that dies says why, and the server goes on
+        except Exception:  # whatever a job dies of is reported with it, and the server continues
             (folder / "stderr.txt").write_text(traceback.format_exc())
         finally:
             self.page.in_use = False
@@ -115,12 +115,12 @@ class Station:
 
     @contextmanager
     def room_for(self, size: int) -> Iterator[None]:
-        """Raises HttpRefusal if others take too long."""
+        """Raises HttpRefusal if the wait is too long."""
         if size <= SMALL_BYTES:
             yield
             return
         if not self._room.acquire(timeout=ROOM_S):
-            raise HttpRefusal(503, "Too much at once", "It goes on by itself.")
+            raise HttpRefusal(503, "Too much at once", "It continues by itself.")
         try:
             yield
         finally:
@@ -133,7 +133,7 @@ class Station:
             if self.followed_by(job) not in (None, follower.pid):
                 raise FollowedElsewhere(
                     f"job {job} is followed by another edgebench (process {self.followed_by(job)})",
-                    "Leave it to that one, or stop it with Ctrl-C there",
+                    "Wait for that one to end, or stop it with Ctrl-C there",
                 )
             self._followers[job] = follower
 
@@ -149,10 +149,10 @@ class Station:
 
     def turned_away(self, why: str) -> None:
         now = time.monotonic()
-        if now - self._told_s.get(why, -TOLD_S) >= TOLD_S:
-            self._told_s[why] = now
-            self._turned_away = [*self._turned_away, why][-TOLD_MOST:]
+        if now - self._reported_s.get(why, -REPORTED_S) >= REPORTED_S:
+            self._reported_s[why] = now
+            self._turned_away = [*self._turned_away, why][-REPORTED_MOST:]
 
     def take_turned_away(self) -> list[str]:
-        told, self._turned_away = self._turned_away, []
-        return told
+        reasons, self._turned_away = self._turned_away, []
+        return reasons

@@ -1,8 +1,7 @@
-"""A web worker of the page, seen from the job: what process.WorkerProcess is on a Linux device.
+"""A web worker of the page, as the job sees it; the counterpart of process.WorkerProcess on a Linux device.
 
-A reload, or a page that is closed and opened anew, takes all web workers with it. One that was lost so is made again as
-it was, with the same model, the same input, and warmed up for as long as the lost one had run; the values that follow
-say that this happened.
+When the page is reloaded, or closed and opened again, all web workers are lost. The worker is then replaced by one with
+the same model and input, warmed up for as long as the lost one had run; the values that follow are marked.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from edgebench.device.phone import answers
 from edgebench.device.phone.messages import text
 from edgebench.device.phone.page import Page, PageGone, PageReloaded
 
-# A phone that is locked or reloaded more often than this during one round is not measured.
+# The artifact fails if the phone is locked or the page reloaded more often than this during one round.
 MAX_REPEATS = 20
 REWARM_MAX_S = 10.0
 _NUMBERS = itertools.count(1)
@@ -29,12 +28,12 @@ _REBUILT_FROM = ("runtime", "load", "pace", "golden")
 
 
 def _now_ns() -> int:
-    """On a clock that goes on while this machine is suspended, as the phone's does."""
+    """On a clock that continues while this machine is suspended, as the phone's does."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class PageWorker:
-    """versions, folders: of each runtime's package, as the page gets it."""
+    """versions, folders: of each runtime's npm package."""
 
     pid = None  # not a process of this machine
 
@@ -61,14 +60,14 @@ class PageWorker:
         self._page.close_worker(self._number)
 
     def ask(self, what: str, timeout_s: float, **arguments: Any) -> Any:
-        """Raises WorkerFailed for everything but an answer."""
+        """Raises WorkerFailed if there is no valid answer."""
         if what == "reset_high_water":
-            return False  # wasm never gives memory back, and keeps no other mark
-        told = self._for_page(what, arguments)
-        said, took_ns = self._ask(what, timeout_s, told)
-        answer = answers.checked(what, said, told, took_ns)
+            return False  # wasm never returns memory, and has no high-water mark
+        request = self._for_page(what, arguments)
+        said, took_ns = self._ask(what, timeout_s, request)
+        answer = answers.checked(what, said, request, took_ns)
         if what in _REBUILT_FROM:
-            self._made_by.append((what, told))
+            self._made_by.append((what, request))
         if what == "load" and self._threads.isdigit():
             answer["runtime"]["threads"] = max(1, int(self._threads))
         if what == "runtime":
@@ -77,7 +76,7 @@ class PageWorker:
         return answer
 
     def time(self, timeout_s: float, count: int, block: int, least_s: float = 0.0) -> tuple[dict[str, Any], bytes]:
-        """As WorkerProcess.time. What was measured while nobody saw the page is thrown away and measured again."""
+        """As WorkerProcess.time. Values measured while the page was hidden are discarded and measured again."""
         reasons = []
         for _ in range(MAX_REPEATS):
             asked = {"count": count, "block": block, "least_s": least_s}
@@ -90,14 +89,14 @@ class PageWorker:
         if self._interrupted:
             reasons.append(self._interrupted)
             self._interrupted = ""
-        told, values = answers.timed(said, asked, took_ns)
+        summary, values = answers.timed(said, asked, took_ns)
         self._ran_s += sum(values) / 1e9
         if reasons:
-            told["round"]["interrupted"] = ", ".join(dict.fromkeys(reasons))
-        return told, json.dumps({"values_ns": values}, separators=(",", ":")).encode()
+            summary["round"]["interrupted"] = ", ".join(dict.fromkeys(reasons))
+        return summary, json.dumps({"values_ns": values}, separators=(",", ":")).encode()
 
     def _ask(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], int]:
-        """What the page says, as it says it, and how many ns that took here."""
+        """The page's raw answer, and how many ns it took by this machine's clock."""
         for _ in range(MAX_REPEATS):
             try:
                 if self._generation != self._page.generation:
@@ -140,18 +139,18 @@ class PageWorker:
         return answer, _now_ns() - asked_ns
 
     def _for_page(self, what: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The same arguments for the page: files are named by their content, and it is told what to load."""
-        told = dict(arguments)
+        """The arguments as the page needs them: files by their hash, and the scripts to load."""
+        request = dict(arguments)
         if what == "runtime":
-            name = told["name"]
+            name = request["name"]
             assets, script = f"/assets/{self._folders[name]}/", f"/runtimes/{name}.js"
-            told = {"name": name, "options": told["options"], "script": script, "assets": assets}
-            told |= {"tiny": runtimes.module(name).TINY_MODEL, "emulated": self._page.emulated}
+            request = {"name": name, "options": request["options"], "script": script, "assets": assets}
+            request |= {"tiny": runtimes.module(name).TINY_MODEL, "emulated": self._page.emulated}
             self._runtime = name
         if what == "load":
-            told["options"] = {**told["options"], "runtime": self._runtime}
+            request["options"] = {**request["options"], "runtime": self._runtime}
         for key in ("path", "inputs"):
-            if key in told:
-                file = Path(told.pop(key)).resolve()
-                told |= {"blob": file.name, "bytes": file.stat().st_size}
-        return told
+            if key in request:
+                file = Path(request.pop(key)).resolve()
+                request |= {"blob": file.name, "bytes": file.stat().st_size}
+        return request

@@ -1,6 +1,6 @@
-"""A way to a device. One file each; the file's name is what `transport:` in targets.yaml says.
+"""Ways to reach a device. One file each; its name is what `transport:` in targets.yaml says.
 
-open_transport(target) -> Transport, or AgentTransport where the agent is not the zipapp of device_agents/python
+open_transport(target) -> Transport, or AgentTransport if the agent is not the zipapp of device_agents/python
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ EXIT_NO_PYTHON = 98
 
 class Transport(Protocol):
     python: str
-    """The interpreter there."""
+    """The Python interpreter on the device."""
     workdir: str
-    """The agent's folder there; a leading ~ is the home folder there."""
+    """The agent's folder on the device; a leading ~ is the home folder there."""
 
     def connect(self, progress: Progress) -> None:
-        """Reach the device or raise Unreachable with the remedy. progress: where it asks the person for help."""
+        """Reach the device, or raise Unreachable with the remedy. progress: for requests to the user."""
 
     def put(self, source: Path, destination: str) -> None:
-        """Copy a file to `destination` there, making its folder; whole or not at all."""
+        """Copy a file to `destination` on the device, creating its folder; whole or not at all."""
 
     def run(self, script: str) -> subprocess.Popen[bytes]:
-        """Start an `sh` script there, with its stdin, stdout and stderr as pipes."""
+        """Start an `sh` script on the device, with stdin, stdout and stderr as pipes."""
 
     def close(self) -> None: ...
 
 
 class AgentProcess(Protocol):
-    """What a process that answers PROTOCOL.md's requests looks like."""
+    """The part of subprocess.Popen that a process answering the requests of PROTOCOL.md needs."""
 
     @property
     def stdin(self) -> IO[bytes] | None: ...
@@ -51,10 +51,10 @@ class AgentProcess(Protocol):
 
 @runtime_checkable
 class AgentTransport(Protocol):
-    """A way to a device whose agent is already there, or is another one than the zipapp."""
+    """A way to a device with an agent of its own in place of the zipapp."""
 
     sha256: str
-    """Of the agent: its version."""
+    """The agent's hash, which serves as version."""
 
     def connect(self, progress: Progress) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The `adb` binary: find it, find the phone, ask it. Every error is one sentence with what to do."""
+"""The `adb` binary: finding it, finding the phone, running commands. Every error says what to do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgebench.schema.targets import Target
 
 TIMEOUT_S = 60
 _STATES = {
-    "unauthorized": ("the phone has not allowed this computer", "Unlock it and confirm its question (USB debugging)"),
-    "offline": ("the phone does not answer over the cable", "Put the cable in again; else: adb kill-server"),
+    "unauthorized": ("the phone has not authorised this computer", "Unlock it and confirm the prompt (USB debugging)"),
+    "offline": ("the phone does not answer over the cable", "Reconnect the cable; if that fails: adb kill-server"),
     "no permissions": (
-        "this user may not use the USB device", "Install its udev rules (apt: android-sdk-platform-tools-common)"
+        "this user may not access the USB device", "Install its udev rules (apt: android-sdk-platform-tools-common)"
     ),
     "recovery": ("the phone is in recovery mode", "Start it normally"),
-    "sideload": ("the phone waits for an update", "Start it normally"),
+    "sideload": ("the phone is waiting for an update", "Start it normally"),
 }  # fmt: skip
 
 
@@ -30,11 +30,11 @@ def binary() -> str:
         found = candidate and shutil.which(candidate)
         if found:
             return found
-    raise UserError("adb", "there is no `adb` on this machine", "Install it (apt: adb), or set $ADB to its path")
+    raise UserError("adb", "`adb` is not installed on this machine", "Install it (apt: adb), or set $ADB to its path")
 
 
 def command(target: Target) -> list[str]:
-    """`adb -s SERIAL` of the target's phone, which is there and lets us in. Raises Unreachable with the remedy."""
+    """`adb -s SERIAL` for the target's phone, which must be attached and authorised. Raises Unreachable."""
     where, program = f"target '{target.name}'", binary()
     listed = _devices(program, where)
     if target.host:
@@ -42,22 +42,24 @@ def command(target: Target) -> list[str]:
         if serial not in listed:
             known = f"; attached: {', '.join(listed)}" if listed else ""
             raise Unreachable(
-                where, f"no phone {serial} is attached{known}", "Mend `host` in targets.yaml, or attach it"
+                where, f"phone {serial} is not attached{known}", "Correct `host` in targets.yaml, or attach it"
             )
     elif not listed:
         raise Unreachable(
             where, "no phone is attached",
-            "Put it on a cable, and switch on USB debugging in its developer options",
+            "Attach it by USB, and enable USB debugging in its developer options",
         )  # fmt: skip
     elif len(listed) > 1:
         raise Unreachable(
-            where, f"several phones are attached: {', '.join(listed)}", "Set `host` in targets.yaml to the one's serial"
+            where,
+            f"several phones are attached: {', '.join(listed)}",
+            "Set `host` in targets.yaml to a serial number",
         )
     else:
         (serial,) = listed
     state = listed[serial]
     if state != "device":
-        seen, remedy = _STATES.get(state, (f"the phone is '{state}'", "Start it normally, then again"))
+        seen, remedy = _STATES.get(state, (f"the phone is '{state}'", "Start it normally, then try again"))
         raise Unreachable(where, f"{seen} ({serial})", remedy)
     return [program, "-s", serial]
 
@@ -67,13 +69,13 @@ def _devices(program: str, where: str) -> dict[str, str]:
     answer = subprocess.run([program, "devices"], capture_output=True, text=True, timeout=TIMEOUT_S)
     if answer.returncode:
         said = (answer.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise UserError(where, f"adb does not work: {said}", "adb kill-server, then again")
+        raise UserError(where, f"adb does not work: {said}", "Run `adb kill-server`, then try again")
     lines = re.findall(r"^(\S+)\t(no permissions|\S+)", answer.stdout, re.MULTILINE)
     return dict(lines)
 
 
 def ask(adb: list[str], *arguments: str, where: str, given: str = "") -> str:
-    """Output of one adb command that gets `given` on its stdin. Raises Unreachable with what adb said."""
+    """The output of one adb command with `given` on its stdin. Raises Unreachable with adb's error."""
     answer = subprocess.run([*adb, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, input=given)
     if answer.returncode:
         raise failed(answer.stderr or answer.stdout, where)
@@ -81,11 +83,11 @@ def ask(adb: list[str], *arguments: str, where: str, given: str = "") -> str:
 
 
 def failed(said: str, where: str) -> Unreachable:
-    """What was seen when adb failed, from what it printed."""
+    """The error for what adb printed when it failed."""
     for state, (seen, remedy) in _STATES.items():
         if state in said:
             return Unreachable(where, seen, remedy)
     if "not found" in said or "no devices" in said or "closed" in said:
-        return Unreachable(where, "the phone is no longer attached", "Put the cable in again and deploy again")
+        return Unreachable(where, "the phone is no longer attached", "Reconnect the cable and deploy again")
     last = (said.strip().splitlines() or ["adb gave no reason"])[-1]
     return Unreachable(where, last, "Try it by hand: adb devices")

@@ -1,6 +1,6 @@
-"""An Android phone on a cable, by the `adb` binary: its browser (`agent: browser`), or the Linux agent in its shell.
+"""An Android phone on USB, through the `adb` binary: its browser (`agent: browser`), or the Linux agent in its shell.
 
-`agent: native` needs the bundle of `edgebench targets bundle`: glibc, CPython and runtimes that bring their own loader.
+`agent: native` needs the bundle that `edgebench targets bundle` makes: glibc and CPython with their own loader.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from pathlib import Path
 
 from edgebench.device.phone import bundle, link
 from edgebench.device.phone.conversation import Conversation
-from edgebench.device.phone.link import Link, Way
+from edgebench.device.phone.link import Link, PageAccess
 from edgebench.device.transports import _adb
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
 
 FOLDER = "/data/local/tmp/edgebench"
-# A page that lost its connection with the cable tries again every five seconds.
+# A page that lost its connection with the cable retries every five seconds.
 RETURN_S = 7.0
 
 
-def open_transport(target: Target) -> Browser | Shell:
-    return Browser(target) if target.agent == "browser" else Shell(target)
+def open_transport(target: Target) -> AdbBrowser | AdbShell:
+    return AdbBrowser(target) if target.agent == "browser" else AdbShell(target)
 
 
-class Browser:
-    """The page of transport web, through the cable: localhost is secure, so it has threads and a fine clock."""
+class AdbBrowser:
+    """The page of transport web, over the cable: localhost is secure, so it has threads and a fine clock."""
 
     def __init__(self, target: Target) -> None:
         self._where = f"target '{target.name}'"
@@ -37,21 +37,21 @@ class Browser:
 
     def connect(self, progress: Progress) -> None:
         adb = _adb.command(self._target)
-        self._link = Link(self._target, Way("127.0.0.1", ("localhost", "127.0.0.1")), via=[*adb, "shell"])
+        self._link = Link(self._target, PageAccess("127.0.0.1", ("localhost", "127.0.0.1")), via=[*adb, "shell"])
         self._link.start(progress)
-        url = self._link.url_at(self._reverse(adb, self._link.port))  # it does not survive a pulled cable
+        url = self._link.url_at(self._reverse(adb, self._link.port))  # anew: it ends when the cable is pulled
         is_open = self._link.has_page(progress, RETURN_S)
         if not is_open:
-            # By stdin: the code is in the address, and everybody on this machine may read a process's arguments.
+            # By stdin: the address contains the code, and every user of this machine can read a process's arguments.
             view = 'read -r page && am start -a android.intent.action.VIEW -d "$page"'
             _adb.ask(adb, "shell", view, where=self._where, given=f"{url}\n")
         if not (is_open or self._link.job_runs):
-            how = f"The page opens on the phone. If it does not, unlock it and type: {url}"
+            how = f"The page opens on the phone. If it does not, unlock the phone and enter: {url}"
             self._link.wait_for_page(progress, how)
         self._link.watch(progress, url)
 
     def _reverse(self, adb: list[str], port: int) -> int:
-        """Let the phone's localhost lead here; on the same port, so that an open page finds it again, or another."""
+        """Make the phone's localhost lead here: by the same port if possible, so that an open page finds it again."""
         wanted = [*adb, "reverse", f"tcp:{port}", f"tcp:{port}"]
         if subprocess.run(wanted, capture_output=True, timeout=_adb.TIMEOUT_S).returncode == 0:
             return port
@@ -66,18 +66,18 @@ class Browser:
             self._link.close()
 
 
-class Shell:
+class AdbShell:
     """A transport for the Linux agent. The phone's shell user owns FOLDER and may run programs there."""
 
     def __init__(self, target: Target) -> None:
         self._where = f"target '{target.name}'"
         self._target = target
-        self.python = target.python or f"{FOLDER}/python"  # until `connect` knows which bundle
+        self.python = target.python or f"{FOLDER}/python"  # until `connect` knows the bundle
         self.workdir = target.workdir or f"{FOLDER}/agent"
         self._adb: list[str] = []
 
     def connect(self, progress: Progress) -> None:
-        """Also brings the bundle, unless it is there or the target has an interpreter of its own."""
+        """Also sends the bundle, unless the phone has it or the target names an interpreter."""
         self._adb = _adb.command(self._target)
         if self._target.python:
             return
@@ -87,7 +87,7 @@ class Shell:
         there = _adb.ask(self._adb, "shell", f"[ -x {self.python} ] && echo yes || echo no", where=self._where)
         if there.strip() == "yes":
             return
-        with progress.step(f"Bringing Python to {self._target.name}, {packed.stat().st_size / 1e6:.0f} MB"):
+        with progress.step(f"Installing Python on {self._target.name}, {packed.stat().st_size / 1e6:.0f} MB"):
             self.put(packed, f"{FOLDER}/{sha256[:16]}.tar")
             unpack = (
                 f"cd {FOLDER} && rm -rf part && mkdir part && tar xf {sha256[:16]}.tar -C part "

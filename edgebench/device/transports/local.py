@@ -1,4 +1,4 @@
-"""This machine: the same agent, started without a network in between."""
+"""This machine: the same agent, without a network."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Local:
         except OSError as error:
             raise Unreachable(
                 str(path.parent), f"the agent cannot be written there ({error.strerror})",
-                "Free space there, or set `workdir` in targets.yaml",
+                "Free up space there, or set `workdir` in targets.yaml",
             ) from error  # fmt: skip
 
     def run(self, script: str) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C is for edgebench, which then asks the job to stop.
+        # A session of its own: Ctrl-C must only reach edgebench, which then asks the job to stop.
         return subprocess.Popen(
             ["sh", "-c", script],
             stdin=subprocess.PIPE,

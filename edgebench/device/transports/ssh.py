@@ -1,4 +1,4 @@
-"""A device over the system's `ssh`: its keys, configuration, jump hosts and host-key checks come with it."""
+"""A device reached by the system's `ssh`, with the user's keys, configuration, jump hosts and host-key checks."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from edgebench.schema.targets import Target
 
 CONNECT_TIMEOUT_S = 10
 LOGIN_S = 25.0
-# A dropped link is noticed after three times so long instead of never.
+# A dropped link is noticed after three times this instead of never.
 KEEP_ALIVE_S = 5
-# An emulated board's seconds are instructions (emulator/__init__.py): at work it lives so much slower, if not more.
+# An emulated board counts instructions as time (emulator/__init__.py): under load it runs at least this much slower.
 EMULATED_PATIENCE = 12.0
 _SSH_FAILED = 255
-# A file that does not arrive is given up after so long, and a slow link as long as its bytes take.
+# The time limit for a file: a constant, and its bytes at the slowest rate.
 PUT_S, PUT_BYTES_PER_S = 30.0, 10_000.0
 
-# What ssh says -> what was seen, what to do next. {host} and {destination} are filled in.
+# What ssh prints -> what that means, what to do. {host}, {destination} and {ssh} are filled in.
 _DIAGNOSES = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one known here",
-     "If the board was set up anew: ssh-keygen -R {host}, then connect once by hand with: {ssh}"),
+     "If the board was reinstalled: ssh-keygen -R {host}, then connect once by hand with: {ssh}"),
     ("Host key verification failed", "its host key is not known here yet",
      "Connect once by hand and compare the fingerprint: {ssh}"),
-    ("Permission denied", "it does not let this user in", "Set up a key: ssh-copy-id {destination}"),
-    ("Could not resolve hostname", "no device of this name",
-     "Edit `host` in targets.yaml: its address, e.g. from your router or from `hostname -I` on the board"),
-    ("Connection refused", "the device is up but no ssh server answers",
+    ("Permission denied", "it refuses this user's login", "Set up a key: ssh-copy-id {destination}"),
+    ("Could not resolve hostname", "its name is unknown in this network",
+     "Set `host` in targets.yaml to its address, which your router or `hostname -I` on the board shows"),
+    ("Connection refused", "the device is on, but no ssh server answers",
      "Enable ssh on the board (Raspberry Pi: sudo raspi-config, Interface Options, SSH)"),
     ("timed out", "no answer", "Is it switched on and on this network? Is `host` in targets.yaml right?"),
-    ("No route to host", "no way there", "Is it switched on and on this network? Is `host` in targets.yaml right?"),
-    ("Network is unreachable", "this machine has no network", "Connect it, then try again"),
+    ("No route to host", "no route to it", "Is it switched on and on this network? Is `host` in targets.yaml right?"),
+    ("Network is unreachable", "this machine has no network", "Connect it to the network, then try again"),
 )  # fmt: skip
 
 
@@ -50,14 +50,14 @@ def open_transport(target: Target) -> Ssh:
     if not target.host:
         raise BadFile(where, "it has no `host`", "Add `host:` to its entry in targets.yaml")
     if target.host.startswith("-") or target.user.startswith("-"):
-        raise BadFile(where, "`host` and `user` cannot start with '-'", "Mend its entry in targets.yaml")
+        raise BadFile(where, "`host` and `user` cannot start with '-'", "Correct its entry in targets.yaml")
     options: list[str] = []
     if target.ssh_config:
         config = Path(target.ssh_config.replace("{cache}", str(cache.folder()))).expanduser()
         if not config.is_file():
             if target.emulated:
                 raise _emulator_is_off(where, target.host)
-            raise Unreachable(where, f"there is no {config}", "Mend `ssh_config`")
+            raise Unreachable(where, f"{config} does not exist", "Correct `ssh_config` in targets.yaml")
         options += ["-F", str(config)]
     if target.port:
         options += ["-p", str(target.port)]
@@ -77,7 +77,7 @@ class Ssh:
         self._where = where
         self._options = options
         self._destination = destination
-        # One connection for all commands: a fresh handshake costs a weak board half a second.
+        # One connection for all commands: a new handshake takes half a second on a slow board.
         self._sockets = tempfile.TemporaryDirectory(prefix="edgebench-ssh-")
 
     def connect(self, progress: Progress) -> None:
@@ -93,13 +93,13 @@ class Ssh:
             ) from None
         except FileNotFoundError:
             raise UserError(
-                self._where, "there is no `ssh` on this machine", "Install it (apt: openssh-client)"
+                self._where, "`ssh` is not installed on this machine", "Install it (apt: openssh-client)"
             ) from None
         if answer.returncode == _SSH_FAILED:
             raise self.diagnose(answer.stderr.decode(errors="replace"))
 
     def put(self, source: Path, destination: str) -> None:
-        """What the link cuts short is removed there: device_agents/arrival/receive.py."""
+        """A partial file is removed on the device: device_agents/arrival/receive.py."""
         data = source.read_bytes()
         most_s = PUT_S * self.patience + len(data) / PUT_BYTES_PER_S
         script = (
@@ -129,10 +129,10 @@ class Ssh:
                 self._where,
                 f"its disk is full: the agent needs {len(data) / 1e6:.2f} MB, {int(full[1]) / 1e6:.2f} MB are free at "
                 f"{posixpath.dirname(destination)}",
-                "Free space there, or set `workdir` in targets.yaml to another disk",
+                "Free up space there, or set `workdir` in targets.yaml to another disk",
             )
         last = plain(said.strip().splitlines()[-1]) if said.strip() else f"exit code {code}"
-        return Unreachable(self._where, f"cannot write {destination} ({last})", "Free space there, or set `workdir`")
+        return Unreachable(self._where, f"cannot write {destination} ({last})", "Free up space there, or set `workdir`")
 
     def run(self, script: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -1,11 +1,11 @@
-"""A phone by the page in its browser: nothing to install. --lan lets it in from the network, --https isolates it."""
+"""A phone, measured by a page in its browser: nothing to install. --lan admits the network, --https isolates it."""
 
 from __future__ import annotations
 
 from edgebench.device.phone import certificate, code, link
 from edgebench.device.phone.addresses import lan_addresses
 from edgebench.device.phone.conversation import Conversation
-from edgebench.device.phone.link import Link, Way
+from edgebench.device.phone.link import Link, PageAccess
 from edgebench.files import cache
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
@@ -16,17 +16,17 @@ def open_transport(target: Target) -> Web:
 
 
 class Web:
-    """A transport with an agent of its own: device_agents/web."""
+    """An AgentTransport: the agent is the page, device_agents/web."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._way = way(target)
-        self._link = Link(target, self._way)
+        self._access = page_access(target)
+        self._link = Link(target, self._access)
         self.workdir = str(self._link.workdir)
         self.sha256 = link.agent_sha256()
 
     def connect(self, progress: Progress) -> None:
-        """Show the address of the page and wait until a phone has opened it."""
+        """Show the address of the page, and wait until a phone has opened it."""
         self._link.start(progress)
         if not self._link.job_runs and not self._link.has_page(progress):
             self._link.wait_for_page(progress, self._how_to_get_there())
@@ -43,34 +43,36 @@ class Web:
         if not target.lan:
             return (
                 f"Waiting for a browser on this machine: {self._address()}\n"
-                "A phone in this network gets in with --lan; one on a cable with `transport: adb`."
+                "For a phone in this network add --lan; for one on a cable use `transport: adb`."
             )
-        lines = [self._address(), "Scan it with the phone, in the same network."]
+        lines = [self._address(), "Scan it with a phone in the same network."]
         if target.https:
-            path = self._way.certificate
+            path = self._access.certificate
             assert path is not None
-            lines.append("The browser warns of an unknown certificate: go on (Advanced, Proceed). SHA-256 fingerprint:")
+            lines.append(
+                "The browser warns of an unknown certificate: proceed (Advanced, Proceed). SHA-256 fingerprint:"
+            )
             lines.append(certificate.fingerprint(path))
         else:
             lines.append(
-                "Plain http: who listens in this network sees model and code, and the browser gives one thread and "
-                "a coarse clock. --https, or a cable, gives more."
+                "Plain http: others in this network can read the model and the code, and the browser allows one thread "
+                "and a coarse clock. --https or a cable avoids both."
             )
         return "\n".join(lines)
 
     def _address(self) -> str:
-        """Where the page is; in a network, as a code of the likeliest address, and the others under it."""
+        """The page's address; in a network the QR code of the likeliest one, with the others below."""
         if not self._target.lan:
             return self._link.url
-        others = [self._link.url_at(self._link.port, host) for host in self._way.hosts[1:-2]]
+        others = [self._link.url_at(self._link.port, host) for host in self._access.hosts[1:-2]]
         also = (
-            ["If the phone does not get there, this machine is in other networks as well:", *others] if others else []
+            ["If the phone cannot open it: this machine's addresses in other networks are", *others] if others else []
         )
         return "\n".join([code.lines(self._link.url), *also])
 
 
-def way(target: Target) -> Way:
+def page_access(target: Target) -> PageAccess:
     found = lan_addresses() if target.lan else []
     hosts = (*found, "localhost", "127.0.0.1")
     pem = certificate.ensure(cache.folder() / "phone", hosts) if target.https else None
-    return Way("0.0.0.0" if target.lan else "127.0.0.1", hosts, pem)
+    return PageAccess("0.0.0.0" if target.lan else "127.0.0.1", hosts, pem)
