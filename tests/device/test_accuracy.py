@@ -17,7 +17,7 @@ from edgebench.analysis import stats, verdict
 from edgebench.analysis.report import markdown
 from edgebench.device import accuracy, following, records_from_journal, simulated
 from edgebench.device.agent import Agent
-from edgebench.device.job_store import AccuracyTest, JobRequest
+from edgebench.device.job_store import AccuracyTest, JobRequest, StoredJob
 from edgebench.errors import UserError
 from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
@@ -183,19 +183,21 @@ def request(pieces: tuple[tuple[str, int], ...]) -> JobRequest:
     return JobRequest("1-a", "a", "1", TARGET, how, (artifact,), specs, {artifact.name: test})
 
 
-def answered(pieces: dict[int, list[int]]) -> Answers | None:
+def answered(pieces: dict[int, list[int]], folder: Path) -> Answers | None:
     lines = [{"event": "answers", "artifact": 0, "piece": n, "classes": classes} for n, classes in pieces.items()]
-    lines.append({"event": "end", "status": "done"})
-    encoded = [json.dumps({"n": n, "t_ns": n, **line}).encode() for n, line in enumerate(lines)]
-    (one,) = records_from_journal.to_records(request((("a", 3), ("b", 1))), encoded, agent_died=None, version="1")
+    lines.append({"event": "end", "status": "done", "complete": [0]})
+    job = StoredJob(folder / "-".join(map(str, pieces)), request((("a", 3), ("b", 1))))
+    for n, line in enumerate(lines):
+        job.append(json.dumps({"n": n, "t_ns": n, **line}).encode())
+    (one,) = records_from_journal.to_records(job, agent_died=None, version="1")
     return one.answers
 
 
-def test_a_part_of_a_test_set_is_no_accuracy() -> None:
-    whole = answered({1: [0], 0: [0, 1, 3]})
+def test_a_part_of_a_test_set_is_no_accuracy(tmp_path: Path) -> None:
+    whole = answered({1: [0], 0: [0, 1, 3]}, tmp_path)
     assert whole is not None and stats.accuracy(whole).value == 0.5
-    assert answered({0: [0, 1, 3]}) is None
-    assert answered({0: [0, 1], 1: [0]}) is None
+    assert answered({0: [0, 1, 3]}, tmp_path) is None
+    assert answered({0: [0, 1], 1: [0]}, tmp_path) is None
 
 
 def test_an_accuracy_that_was_asked_for_and_is_not_there_is_said() -> None:

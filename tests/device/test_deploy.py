@@ -208,7 +208,7 @@ def test_a_killed_host_goes_on_where_it_was_and_loses_nothing(models: Path, tmp_
         starts = [r.start_ns for r in one.rounds]
         assert starts == sorted(set(starts))
     kept = {r.start_ns for one in records for r in one.rounds}
-    assert {msgspec.json.decode(line)["start_ns"] for line in before} <= kept
+    assert {msgspec.json.decode(line)["round"]["start_ns"] for line in before} <= kept
     assert not list((tmp_path / "results/desktop-cpu/.jobs").iterdir())
     assert not list((cache / "agent/jobs").iterdir())
 
