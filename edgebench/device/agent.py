@@ -62,6 +62,7 @@ class Agent:
         self._asked = "its hello"
         self._job_runs = False
         self._wire: Wire | None = None
+        self._facts: Facts | None = None
         try:
             transport.connect(self._progress)
             running: RunningAgent = start_agent(transport, where, self._say_silence)
@@ -79,7 +80,10 @@ class Agent:
         self._transport.close()
 
     def facts(self) -> Facts:
-        return self._convert(self._ask({"do": "facts"}), Facts)
+        """As they were when they were first asked for: finding them out opens every meter."""
+        if self._facts is None:
+            self._facts = self._convert(self._ask({"do": "facts"}), Facts)
+        return self._facts
 
     def runtimes(self, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, RuntimeOnDevice]:
         request = {"do": "runtimes", "names": list(names), "options": dict(options)}

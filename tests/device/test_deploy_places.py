@@ -261,7 +261,7 @@ def test_a_device_without_room_says_so_and_is_not_confused_by_what_follows(model
 
 
 def test_lines_are_written_anew_when_the_journal_is_not_what_it_was(tmp_path: Path) -> None:
-    from tests.device.test_ledger import KEY, line, request
+    from tests.device.test_job_store import KEY, line, request
 
     book = JobStore(tmp_path, "board")
     job = book.add(request())
