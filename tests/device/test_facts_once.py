@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device_agents.python import device, job, meters
-from device_agents.python.session import Session
+from device_agents.python.session import AgentSession
 from device_agents.python.simulation import SimulatedBoard, SimulatedDevice
 from device_agents.python.store import Store
 
@@ -28,7 +28,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_session_opens_meters_once_and_its_job_not_at_all(tmp_path: Path, probed: list[str]) -> None:
-    session = Session(None, Store(tmp_path))  # type: ignore[arg-type]
+    session = AgentSession(None, Store(tmp_path))  # type: ignore[arg-type]
     first, again = session.do_facts(), session.do_facts()
     assert first["meters"] == again["meters"] and probed == ["probed"]
     assert session._store.create_job({"id": "a"}, session._facts)

@@ -34,6 +34,7 @@ def sleep(seconds):
     while time.monotonic() < end:
         if select.select([0], [], [], 0.2)[0] and not os.read(0, 65536):
             sys.exit()
+METER = b'{"n":%d,"t_ns":1,"event":"meter","meter":"rapl","reason":"none here"}\\n'
 FACTS = {"kernel": "6.1", "machine": "armv6l", "python": "3.11.2", "libc": "glibc 2.36"}
 def until(what, has=True):
     # As a board that has all, or nothing: the first request of that name is the hostile part's.
