@@ -58,7 +58,7 @@ def deploy(
     """
     progress = progress or Silent()
     jobs = JobStore(results, target.name)
-    for remark in (remark for one in wanted for remark in one.feeding.said):
+    for remark in (remark for one in wanted for remark in one.feeding.remarks):
         progress.say(remark)
     tests = _test_sets(wanted, progress) if plan.accuracy else {}
     with (

@@ -60,8 +60,8 @@ class ExportOptions:
         dataset: What the network is tested on. A checkpoint has its own; other sources need `dataset` or `calibration`
             for INT8 and for accuracies.
         calibration: What INT8 ranges are found on, if it is another data set.
-        preprocessing: How images are prepared for such a network, a name in `preprocessing_choice.NAMES`. By default
-            what the data set prescribes, which is refused where another one is clearly better.
+        preprocessing: How images are prepared for such a network: `0..255`, `0..1`, `-1..1`, `imagenet` or `data-set`.
+            By default as the data set prescribes, which is refused where another one is clearly better.
         fold: The files take images as bytes, and begin with the preprocessing.
         dynamic_batch: Only ONNX and TFLite files, which take any number of images at once. Otherwise all take one.
         max_drop_points: How many points of accuracy INT8 may lose against the parent on the validation split. Where it
@@ -146,22 +146,12 @@ def export(
         for_all = _for_all_artifacts(options, places, parent)
         with publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
             store = ArtifactCache(cache, artifact_cache.basis(parent, images, for_all) if cache else {})
-            artifacts = _from_cache(store, choices, parent, part, progress)
-            step.advance(2 * len(artifacts), "from the cache")
-            missing = [choice for choice in choices if choice.name not in artifacts]
-            workers.dismiss(but={choice.plugin for choice in missing})
             conversion = Conversion(parent, images, for_all, part, scratch, workers, converters, step)
-            made, failed = results.sorted_out(conversion.run(missing), parent.where, choices, folder)
-            for choice in (choice for choice in missing if choice.name in made):
-                store.keep(choice, made[choice.name], part)
-            artifacts |= made
-            if failed and (not artifacts or not publishing.has_room(part, scratch)):
-                raise next(iter(failed.values()))
-            ordered = tuple(artifacts[choice.name] for choice in choices if choice.name in artifacts)
-            advised = advice.advise(places, ordered, part, scratch, emulate=options.emulate, progress=progress)
-            ordered = tuple(advice.noted(artifact, advised.notes) for artifact in ordered)
+            artifacts, failed = _artifacts(conversion, store, choices, folder, progress)
+            advised = advice.advise(places, artifacts, part, scratch, emulate=options.emulate, progress=progress)
+            artifacts = tuple(advice.noted(artifact, advised.notes) for artifact in artifacts)
             failed = {**absent, **failed}
-            complete = _bundle(folder.name, parent, ordered, failed)
+            complete = _bundle(folder.name, parent, artifacts, failed)
             bundle.save(complete, part)
     for line in (*summary.lines(parent, complete), *advised.lines, *summary.not_made(failed)):
         progress.say(line)
@@ -241,6 +231,27 @@ def _scratch() -> Iterator[Path]:
         with contextlib.suppress(OSError):
             held.enter_context(publishing.hold(Path(folder)))
         yield Path(folder)
+
+
+def _artifacts(
+    conversion: Conversion, store: ArtifactCache, choices: Sequence[Choice], folder: Path, progress: Progress
+) -> tuple[tuple[Artifact, ...], dict[str, UserError]]:
+    """From the cache if possible, otherwise converted; and by the name of the choice, why others could not be made.
+
+    Raises UserError if there are none, or if the disk is full. folder: the bundle's final one, for logs.
+    """
+    parent, part = conversion.parent, conversion.part
+    artifacts = _from_cache(store, choices, parent, part, progress)
+    conversion.step.advance(2 * len(artifacts), "from the cache")
+    missing = [choice for choice in choices if choice.name not in artifacts]
+    conversion.workers.dismiss(but={choice.plugin for choice in missing})
+    made, failed = results.sorted_out(conversion.run(missing), parent.where, choices, folder)
+    for choice in (choice for choice in missing if choice.name in made):
+        store.keep(choice, made[choice.name], part)
+    artifacts |= made
+    if failed and (not artifacts or not publishing.has_room(part, conversion.scratch)):
+        raise next(iter(failed.values()))
+    return tuple(artifacts[choice.name] for choice in choices if choice.name in artifacts), failed
 
 
 def _from_cache(

@@ -27,7 +27,7 @@ from edgebench.device import local_artifacts
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import ModelFile, feeding
-from edgebench.modelfile.feeding import Feeding, Wish
+from edgebench.modelfile.feeding import Feeding, InputRequest
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
@@ -56,9 +56,16 @@ def inspect(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Inspection:
-    """Inspect one file. shape: of its first input, if the file leaves sizes open (.onnx only); shapes: by input name.
+    """Inspect one file. If its runtime rejects it, that is a remark.
 
-    Raises UserError if its content is not what its name says. If its runtime rejects it, that is a remark.
+    Args:
+        path: An .onnx or .tflite file.
+        shape: The shape of its first input, if the file leaves sizes open (.onnx only).
+        shapes: Shapes by input name.
+        progress: Where to report progress.
+
+    Raises:
+        UserError: If the content of the file is not what its name says.
     """
     sizes = {**({"": shape} if shape else {}), **(shapes or {})}
     loose, model = _checked(path, sizes)
@@ -75,7 +82,7 @@ def inspect(
         network = _read(path, workers, task)
         loaded = _load(workers, task)
         errors, broken = _compare(workers, task) if known.sibling else (Errors({}, 0), ())
-    remarks = [*known.remarks, *declared.said, *network.remarks, *_quietly_quantised(network, loaded), *broken]
+    remarks = [*known.remarks, *declared.remarks, *network.remarks, *_quietly_quantised(network, loaded), *broken]
     if loaded.problem:
         why = failures.of_words(loaded.problem)
         problem = f"{why.seen}. {why.remedy}" if why.kind != "unknown" else loaded.problem
@@ -146,10 +153,10 @@ def _declared(path: Path, model: ModelFile | None, given: Mapping[str, tuple[int
     if model is None or given or path.suffix != ".onnx":
         return Feeding()
     try:
-        settled = feeding.settle(path, model, Wish())
+        settled = feeding.settle(path, model, InputRequest())
     except UserError:
         return Feeding()
-    return settled if settled.said else Feeding()
+    return settled if settled.remarks else Feeding()
 
 
 def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:

@@ -38,7 +38,7 @@ def inspect(
     from edgebench.modelfile import feeding
 
     check_outputs(json, csv, svg)
-    found = inspect.inspect(file, shapes=feeding.wish(shape or ()).shapes, progress=progress())
+    found = inspect.inspect(file, shapes=feeding.parse_request(shape or ()).shapes, progress=progress())
     _inspection.show(found, console())
     if json:
         output.write(json, inspect.as_json(found))

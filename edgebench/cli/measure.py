@@ -116,7 +116,7 @@ def deploy(
     if calibrations is not None and not (meter or known.meter):
         _without_effect("--calibrations", "--meter NAME[:PORT]")
     device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
-    wanted = deploy.artifacts_at(what or [bundle.newest()], feeding.wish(shape or (), signature))
+    wanted = deploy.artifacts_at(what or [bundle.newest()], feeding.parse_request(shape or (), signature))
     records = deploy.deploy(
         device,
         wanted,

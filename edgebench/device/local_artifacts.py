@@ -12,7 +12,7 @@ from edgebench import modelfile
 from edgebench.errors import BadFile, UserError
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import ModelFile, feeding
-from edgebench.modelfile.feeding import Feeding, Wish
+from edgebench.modelfile.feeding import Feeding, InputRequest
 from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
 
@@ -34,7 +34,7 @@ _ALWAYS_AVAILABLE = (
 )
 
 
-def artifacts_at(paths: Iterable[Path], wanted: Wish = Wish()) -> list[LocalArtifact]:  # noqa: B008  (it has no state)
+def artifacts_at(paths: Iterable[Path], wanted: InputRequest = InputRequest()) -> list[LocalArtifact]:  # noqa: B008  (it has no state)
     """The artifacts of bundles (folders) and of loose model files: every file checked, every name unique.
 
     Raises UserError for a file that is not a model, lacks a part, or leaves open what its inputs are.
@@ -113,7 +113,7 @@ def _loose(path: Path) -> tuple[LocalArtifact, ModelFile | None]:
     return LocalArtifact(whole(path, artifact, model), path.parent, custom=model.custom), model
 
 
-def _fed(local: LocalArtifact, model: ModelFile | None, wanted: Wish) -> LocalArtifact:
+def _fed(local: LocalArtifact, model: ModelFile | None, wanted: InputRequest) -> LocalArtifact:
     path = local.folder / local.artifact.content.file
     if model is None:
         # Only its runtime knows its inputs.
@@ -125,7 +125,7 @@ def _fed(local: LocalArtifact, model: ModelFile | None, wanted: Wish) -> LocalAr
     # Golden inputs have the size that the file was exported for.
     remark = f"{artifact.name}: its golden inputs have other sizes than --shape; its outputs are not checked"
     unchecked = msgspec.structs.replace(artifact, golden=None)
-    return replace(local, artifact=unchecked, feeding=replace(settled, said=(*settled.said, remark)))
+    return replace(local, artifact=unchecked, feeding=replace(settled, remarks=(*settled.remarks, remark)))
 
 
 def _with_unique_names(found: Sequence[LocalArtifact]) -> list[LocalArtifact]:

@@ -24,8 +24,8 @@ def read(content: memoryview) -> ModelFile:
         elif number == 7 and isinstance(value, memoryview):
             graph = value
         elif number == 14 and isinstance(value, memoryview):
-            key, text_ = _pair(value)
-            declared[key] = text_
+            key, entry = _pair(value)
+            declared[key] = entry
     if not ir_version or graph is None:
         raise Damaged("not an ONNX network")
     kept, inputs, steps = set(), [], 0
@@ -127,8 +127,8 @@ def _locations(tensor: memoryview) -> Iterator[str]:
         if number == 14:
             outside = value == 1
         elif number == 13 and isinstance(value, memoryview):
-            key, said = _pair(value)
+            key, entry = _pair(value)
             if key == "location":
-                named.append(said)
+                named.append(entry)
     if outside:
         yield from named

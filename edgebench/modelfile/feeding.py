@@ -29,11 +29,11 @@ _MOST_SHOWN = 4
 
 @dataclass(frozen=True)
 class Feeding:
-    """shapes: of all inputs, if the file leaves any size open. said: what the user may not expect."""
+    """shapes: of all inputs, if the file leaves any size open. remarks: what the user may not expect."""
 
     shapes: dict[str, Sizes] = field(default_factory=dict)
     signature: str = ""
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def options(self) -> dict[str, object]:
@@ -43,14 +43,14 @@ class Feeding:
 
 
 @dataclass(frozen=True)
-class Wish:
+class InputRequest:
     """What the user asks of all files: sizes by input ("" is the only input of a file), and a signature."""
 
     shapes: Mapping[str, Sizes] = field(default_factory=dict)
     signature: str = ""
 
 
-def wish(shapes: Iterable[str], signature: str = "") -> Wish:
+def parse_request(shapes: Iterable[str], signature: str = "") -> InputRequest:
     """shapes: `NAME=1x3x320x320`, or without a name for files with one input. Raises UserError."""
     wanted: dict[str, Sizes] = {}
     for one in shapes:
@@ -58,7 +58,7 @@ def wish(shapes: Iterable[str], signature: str = "") -> Wish:
         if name in wanted:
             raise UserError("--shape", f"'{name}' is given twice" if name else "given twice", "Leave one out")
         wanted[name] = parse_sizes(sizes, one, least=0 if name else 1)
-    return Wish(wanted, signature)
+    return InputRequest(wanted, signature)
 
 
 def parse_sizes(text: str, whole: str = "", *, least: int = 1) -> Sizes:
@@ -74,9 +74,9 @@ def parse_sizes(text: str, whole: str = "", *, least: int = 1) -> Sizes:
     return tuple(map(int, sizes))
 
 
-def settle(path: Path, model: ModelFile, wanted: Wish) -> Feeding:
+def settle(path: Path, model: ModelFile, wanted: InputRequest) -> Feeding:
     """How one file is fed. Raises UserError if that is not known, or does not fit the file."""
-    inputs, signature, said = _inputs(path, model, wanted.signature)
+    inputs, signature, remarks = _inputs(path, model, wanted.signature)
     given = _given(path, inputs, wanted.shapes)
     symbols = _symbols(inputs, given, model)
     shapes: dict[str, Sizes] = {}
@@ -86,7 +86,7 @@ def settle(path: Path, model: ModelFile, wanted: Wish) -> Feeding:
         if known is None:
             known, why = _declared(one, model)
             if known:
-                said.append(f"{path.name}: {_plain(one.name)} is fed as {written(known)}, {why}")
+                remarks.append(f"{path.name}: {_plain(one.name)} is fed as {written(known)}, {why}")
         if known is None:
             left.append(one)
         else:
@@ -94,10 +94,10 @@ def settle(path: Path, model: ModelFile, wanted: Wish) -> Feeding:
     if left:
         raise _open(path, inputs, left, symbols)
     needed = any(one.open_axes or one.shape is None for one in inputs)
-    return Feeding(shapes if needed else {}, signature, tuple(said))
+    return Feeding(shapes if needed else {}, signature, tuple(remarks))
 
 
-def refuse_unused(wanted: Wish, models: Sequence[ModelFile]) -> None:
+def refuse_unused(wanted: InputRequest, models: Sequence[ModelFile]) -> None:
     """Raises UserError for a name that no file has."""
     named = {name for model in models for one in _every_input(model) for name in (one.name, *one.also)}
     for name in wanted.shapes:
@@ -170,9 +170,14 @@ def _symbols(inputs: Sequence[Input], given: Mapping[str, Sizes], model: ModelFi
     for one in inputs:
         for axis in one.open_axes:
             name = str((one.shape or ())[axis])
-            said = model.declared.get(name, "").strip()
-            if _is_name(name) and not _BATCH.search(name) and said.isdecimal() and 0 < int(said) <= LARGEST_SIZE:
-                known.setdefault(name, int(said))
+            declared = model.declared.get(name, "").strip()
+            if (
+                _is_name(name)
+                and not _BATCH.search(name)
+                and declared.isdecimal()
+                and 0 < int(declared) <= LARGEST_SIZE
+            ):
+                known.setdefault(name, int(declared))
     for one in inputs:
         if one.shape and isinstance(one.shape[0], str) and _is_batch(one) and _is_name(one.shape[0]):
             known.setdefault(one.shape[0], 1)
@@ -226,8 +231,8 @@ def _declared(one: Input, model: ModelFile) -> tuple[Sizes | None, str]:
         image = dict(zip(places, (numbers[0], numbers[-1]), strict=True))
         sizes = [image.get(axis, 1 if axis == 0 else -1) if isinstance(s, str) else s for axis, s in enumerate(shape)]
         if all(isinstance(size, int) and size > 0 for size in sizes):
-            said = plain_excerpt(model.declared[key][:40])
-            return tuple(map(int, sizes)), f"according to its metadata ({key} {said}); --shape gives others"
+            value = plain_excerpt(model.declared[key][:40])
+            return tuple(map(int, sizes)), f"according to its metadata ({key} {value}); --shape gives others"
     return None, ""
 
 

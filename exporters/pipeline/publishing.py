@@ -49,7 +49,7 @@ def part(folder: Path) -> Iterator[Path]:
         try:
             yield made
             publish(made, folder)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nothing incomplete may stay
             discard(made)
             raise
 
@@ -95,7 +95,7 @@ def publish(made: Path, folder: Path) -> None:
         if folder.exists():
             folder.rename(old)
         made.rename(folder)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: the old bundle must not be lost
         if old.exists() and not folder.exists():
             old.rename(folder)
         raise

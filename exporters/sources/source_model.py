@@ -23,7 +23,7 @@ MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """What the user said about a network. source: a path, or `package.module:callable`.
+    """What the user gave for a network. source: a path, or `package.module:callable`.
 
     dataset: what it is tested on; calibration: what INT8 ranges are found on. For networks that are not checkpoints,
     one of the two stands for both. preprocessing: a name in `preprocessing_choice.NAMES`.

@@ -220,15 +220,15 @@ def _misfits(named: Tensors, own: Mapping[str, Any]) -> str:
     missing = [name for name in own if name not in named and not _is_counter(name)]
     unknown = [name for name in named if name not in own and not _is_counter(name)]
     unlike = [name for name in own if name in named and own[name].shape != named[name].shape]
-    said = []
+    parts = []
     if unlike:
         shapes = [f"'{name}' is {list(named[name].shape)}, not {list(own[name].shape)}" for name in unlike]
-        said.append(_some(shapes))
+        parts.append(_some(shapes))
     if missing:
-        said.append(f"it has no {_some([_with_nearest(name, unknown) for name in missing])}")
+        parts.append(f"it has no {_some([_with_nearest(name, unknown) for name in missing])}")
     if unknown:
-        said.append(f"the network has no {_some([_with_nearest(name, missing) for name in unknown])}")
-    return "; ".join(said)
+        parts.append(f"the network has no {_some([_with_nearest(name, missing) for name in unknown])}")
+    return "; ".join(parts)
 
 
 def _with_nearest(name: str, others: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What is said to a worker process and what it replies, each a line of JSON."""
+"""The messages to and from a worker process, each a line of JSON."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def test_garbled_results_are_none(text: str, reason: str) -> None:
 def test_the_tool_is_told_the_sizes_and_the_signature(tool: Path, tiny_plan: Plan, tmp_path: Path, cache: Path) -> None:
     path = odd_models.with_shape(tmp_path / "open.tflite", [1, 1, 1, 3], [-1, -1, -1, 3])
     target = here(tool)
-    wanted = deploy.artifacts_at([path], feeding.wish(["x=1x8x6x3"]))
+    wanted = deploy.artifacts_at([path], feeding.parse_request(["x=1x8x6x3"]))
     (one,) = deploy.deploy(target, wanted, tiny_plan, tmp_path / "results")
     assert one.outcome.status in ("complete", "budget"), one.outcome
     (log,) = cache.rglob("benchmark_model.log")

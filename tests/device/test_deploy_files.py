@@ -33,7 +33,7 @@ CPU = {"threads": 1, "device": "cpu"}
 def measure(
     what: list[Path], plan: Plan, results: Path, *shapes: str, signature: str = "", target: Target = HERE
 ) -> list[Record]:
-    wanted = deploy.artifacts_at(what, feeding.wish(shapes, signature))
+    wanted = deploy.artifacts_at(what, feeding.parse_request(shapes, signature))
     return deploy.deploy(target, wanted, plan, results)
 
 
@@ -76,7 +76,7 @@ def test_another_shape_is_another_job(tiny_plan: Plan, tmp_path: Path) -> None:
     path = odd_models.detector(tmp_path / "a.onnx")
     keys = set()
     for shape in ("image=1x3x8x8", "image=1x3x8x9"):
-        (source,) = deploy.artifacts_at([path], feeding.wish([shape]))
+        (source,) = deploy.artifacts_at([path], feeding.parse_request([shape]))
         keys.add(job_store.job_key(HERE, tiny_plan, [source.artifact], "agent", [source.feeding.options]))
     assert len(keys) == 2
 
@@ -89,7 +89,7 @@ def test_of_several_signatures_the_one_that_ran_is_said_and_chosen(tiny_plan: Pl
     assert (first.signature, first.fed[0].shape) == ("prefill", (1, 64))
     assert (other.signature, other.fed[0].shape) == ("decode", (1, 1))
     (source,) = deploy.artifacts_at([path])
-    assert source.feeding.said == (
+    assert source.feeding.remarks == (
         "llm.tflite: its signature 'prefill' is run, of decode, prefill; --signature chooses",
     )
 
@@ -98,7 +98,7 @@ def test_of_several_graphs_without_signatures_the_main_one_is_run_and_said(tiny_
     path = odd_models.with_signatures(tmp_path / "two.tflite", {"a": 64, "b": 1}, named=False)
     (one,) = measure([path], tiny_plan, tmp_path / "results")
     assert (one.signature, one.fed[0].shape) == ("main graph of 2", (1, 64))
-    assert deploy.artifacts_at([path])[0].feeding.said == ("two.tflite: its main graph is run, of 2",)
+    assert deploy.artifacts_at([path])[0].feeding.remarks == ("two.tflite: its main graph is run, of 2",)
 
 
 def test_a_file_of_one_signature_does_not_need_to_say_so(models: Path, tiny_plan: Plan, tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def test_whole_numbers_of_any_size_are_fed(code: int, tmp_path: Path) -> None:
 
 def test_a_bundle_is_fed_other_sizes_without_its_golden_inputs(tiny_plan: Plan, tmp_path: Path) -> None:
     """Its ONNX files take any number of images, and the golden inputs are one each."""
-    found = deploy.artifacts_at([Path(__file__).parents[1] / "data/bundle"], feeding.wish(["input=4x1x28x28"]))
+    found = deploy.artifacts_at([Path(__file__).parents[1] / "data/bundle"], feeding.parse_request(["input=4x1x28x28"]))
     onnx_fp32 = next(one for one in found if one.artifact.name.endswith("onnx-fp32"))
     others = [one for one in found if one.artifact.format == "tflite"]
     assert onnx_fp32.artifact.golden is None and all(one.artifact.golden for one in others)
-    assert "its outputs are not checked" in onnx_fp32.feeding.said[0]
+    assert "its outputs are not checked" in onnx_fp32.feeding.remarks[0]
     (one,) = deploy.deploy(HERE, [onnx_fp32], tiny_plan, tmp_path / "results")
     assert_timed(one)
     assert one.batch == 4 and one.golden is None
@@ -137,7 +137,7 @@ def test_an_input_may_be_empty_or_have_no_sizes_in_the_file(tmp_path: Path) -> N
         ("x", TensorProto.FLOAT, ["batch", 1, 4]),
     ]
     path = odd_models.onnx_file(tmp_path / "a.onnx", [node], ports, [("y", TensorProto.FLOAT, ["batch", None, 4])])
-    (source,) = deploy.artifacts_at([path], feeding.wish(["past=1x0x4"]))
+    (source,) = deploy.artifacts_at([path], feeding.parse_request(["past=1x0x4"]))
     session = onnxruntime.load(str(path), {**CPU, **source.feeding.options})
     for index, spec in enumerate(session.inputs()):
         session.feed(index, bytes(spec["bytes"]))
@@ -165,9 +165,9 @@ def test_a_program_of_torch_takes_several_inputs_and_other_sizes(tiny_plan: Plan
     assert [one.shape for one in stored.fed] == [(1, 3, 16, 24), (1, 3)]
     (given,) = measure([path], tiny_plan, tmp_path / "results", "image=2x3x8x24", target=target)
     assert [one.shape for one in given.fed] == [(2, 3, 8, 24), (2, 3)]
-    for wrong, said in (("image=1x3x8x25", "numbers are fixed"), ("imge=1x3x8x24", "There are: image, mask")):
+    for wrong, said in (("image=1x3x8x25", "sizes are fixed"), ("imge=1x3x8x24", "There are: image, mask")):
         with pytest.raises(UserError, match=said):
-            deploy.artifacts_at([path], feeding.wish([wrong]))
+            deploy.artifacts_at([path], feeding.parse_request([wrong]))
 
 
 # ------------------------------------------------------------------ sizes that depend on what is fed

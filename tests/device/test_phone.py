@@ -140,7 +140,7 @@ def test_models_that_the_browser_cannot_load_fail_alone(
 
 def test_a_page_feeds_what_it_is_asked_to_and_says_it(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
     files = [odd_models.detector(tmp_path / "a.onnx"), odd_models.nonzero(tmp_path / "b.onnx")]
-    sources = deploy.artifacts_at(files, feeding.wish(["image=1x3x16x24"]))
+    sources = deploy.artifacts_at(files, feeding.parse_request(["image=1x3x16x24"]))
     image, places = deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
     assert image.rounds and image.fed == (FedInput("image", (1, 3, 16, 24), "float32"),)
     assert places.rounds

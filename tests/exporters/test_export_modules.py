@@ -107,7 +107,7 @@ class Payload:
         ({"stem.weight": torch.zeros(16, 1, 3, 3)}, "it lacks 'stem.bias', .* and 6 more"),
         ({"stem.weight": torch.zeros(16, 3, 3, 3)}, r"'stem.weight' is \[16, 3, 3, 3\], not \[16, 1, 3, 3\]"),
         ({"other": torch.zeros(1)}, "it lacks 'stem.weight'"),
-        ([1, 2], "something else than named tensors"),
+        ([1, 2], "contains no named tensors"),
         (None, "damaged"),
     ],
     ids=["code", "missing", "shape", "other", "list", "damaged"],

@@ -140,7 +140,7 @@ def test_a_bad_onnx_file(exported: Exported, tmp_path: Path, content: bytes | No
 
 
 def test_a_quantised_onnx_file_is_not_quantised_again(exported: Exported, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="quantised already"):
+    with pytest.raises(UserError, match="already quantised"):
         export(exported.path / "onnx-int8.onnx", ExportOptions(formats=["onnx-fp32"]), out=tmp_path / "out")
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_was_made_for_one_image_is_refused_where_any_number_is_asked
             ExportOptions(formats=["onnx-fp16"], dataset="fashion-mnist-mini", dynamic_batch=True),
             out=folder / "never",
         )
-    assert "exported for one image stays so" in refused.value.remedy
+    assert "exported for one image cannot take several" in refused.value.remedy
     assert not (folder / "never").exists()
 
 

@@ -17,7 +17,7 @@ from tests.support import odd_models
 def settled(path: Path, *shapes: str, signature: str = "") -> Feeding:
     model = modelfile.read(path)
     assert model is not None
-    return feeding.settle(path, model, feeding.wish(shapes, signature))
+    return feeding.settle(path, model, feeding.parse_request(shapes, signature))
 
 
 def refusal(path: Path, *shapes: str) -> str:
@@ -82,12 +82,14 @@ def test_sizes_that_the_file_declares_are_used_and_said(tmp_path: Path) -> None:
         found = settled(odd_models.detector(path, metadata=metadata))
         assert found.shapes == {"image": shape}
     found = settled(odd_models.detector(path, metadata={"imgsz": "[320, 640]"}))
-    assert found.said == (
+    assert found.remarks == (
         "net.onnx: image is fed as 1x3x320x640, according to its metadata (imgsz [320, 640]); --shape gives others",
     )
-    assert settled(path, "image=2x3x8x8").shapes == {"image": (2, 3, 8, 8)} and not settled(path, "image=2x3x8x8").said
+    assert (
+        settled(path, "image=2x3x8x8").shapes == {"image": (2, 3, 8, 8)} and not settled(path, "image=2x3x8x8").remarks
+    )
     stored = settled(odd_models.with_shape(tmp_path / "s.tflite", [1, 257, 129, 3], [-1, -1, -1, 3]))
-    assert stored.shapes == {"x": (1, 257, 129, 3)} and "stored in the file" in stored.said[0]
+    assert stored.shapes == {"x": (1, 257, 129, 3)} and "stored in the file" in stored.remarks[0]
     for useless in ({"imgsz": "any"}, {"imgsz": "[0, 0]"}, {"width": "64"}, {"batch": "16"}):
         assert "leaves sizes open" in refusal(odd_models.detector(path, metadata=useless))
 
@@ -113,7 +115,7 @@ def test_a_shape_without_a_name_is_for_files_of_one_input(tmp_path: Path) -> Non
         odd_models.text_model(tmp_path / "b.onnx"), "1x8"
     )
     with pytest.raises(UserError, match="'image' is given twice"):
-        feeding.wish(["image=1x3x8x8", "image=1x3x9x9"])
+        feeding.parse_request(["image=1x3x8x8", "image=1x3x9x9"])
 
 
 def test_the_command_refuses_before_it_connects(tmp_path: Path) -> None:
