@@ -18,18 +18,18 @@ def folder() -> Path:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """For what has to be kept there: that it cannot be is a UserError."""
+    """Around writes to the cache: turns an OSError into a UserError."""
     try:
         yield
     except OSError as error:
         raise UserError(
             str(error.filename or folder()), f"the cache cannot be written ({error.strerror or error})",
-            "Make room there, or set EDGEBENCH_CACHE to another folder",
+            "Free some space there, or set EDGEBENCH_CACHE to another folder",
         ) from error  # fmt: skip
 
 
 def put(path: Path, content: bytes) -> Path:
-    """Write a file there, whole or not at all, unless it is there already. Raises UserError."""
+    """Write a file, whole or not at all, unless it exists. Raises UserError."""
     if path.exists():
         return path
     with writing():

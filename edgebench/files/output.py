@@ -1,7 +1,6 @@
-"""Files that someone asked for by name: looked at before the long work, then written whole or not at all.
+"""Output files that the user names: checked before the long work, then written whole or not at all.
 
-A file is replaced by renaming, a link to it stays. What is no file (a pipe, a terminal, a device) is written into, and
-`-` is stdout.
+A file is replaced by renaming; a link to it stays. Pipes, terminals and devices are written into, and `-` is stdout.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _STDOUT_FD = 1
 
 
 def make_folder(folder: Path) -> None:
-    """And those it is in. Raises UserError."""
+    """With its parents. Raises UserError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,7 +27,7 @@ def make_folder(folder: Path) -> None:
 
 
 def is_stdout(path: Path) -> bool:
-    """`-`, or whatever stdout leads to at present: /dev/stdout, or the file that a shell sends it to."""
+    """Whether it is `-`, or what stdout currently leads to: /dev/stdout, or the file that a shell redirects it to."""
     if path == STDOUT:
         if sys.__stdout__ is None:
             raise UserError(str(path), "stdout is closed", "Give another path")
@@ -52,7 +51,7 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, content: str | bytes | bytearray) -> None:
-    """Raises UserError, and then leaves a file what it was; BrokenPipeError if nobody reads stdout any more."""
+    """Raises UserError and leaves the file unchanged; BrokenPipeError if nobody reads stdout any more."""
     data = content.encode() if isinstance(content, str) else content
     try:
         if is_stdout(path):
@@ -69,9 +68,7 @@ def write(path: Path, content: str | bytes | bytearray) -> None:
 
 
 def _is_written_through(path: Path) -> bool:
-    """Whether something is there that a renamed file must not take the place of. Raises OSError for what cannot be
-    written at all.
-    """
+    """Whether something is there that must not be replaced by renaming. Raises OSError for what cannot be written."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -99,12 +96,12 @@ def _is_descriptor(path: Path) -> bool:
 
 
 def _followed(path: Path) -> Path:
-    """What a link leads to, there or not yet. Raises OSError for links in a circle."""
+    """The target of a link, whether it exists or not. Raises OSError for a circle of links."""
     if not path.is_symlink():
         return path
     followed = Path(os.path.realpath(path))
     if followed.is_symlink():
-        raise OSError(40, "it is a link that leads to itself")
+        raise OSError(40, "the link leads to itself")
     return followed
 
 

@@ -14,13 +14,13 @@ from edgebench.errors import BadFile
 
 _T = TypeVar("_T")
 _BOM = b"\xef\xbb\xbf"
-# How much of a decoder's complaint is worth repeating: it may quote what it read.
+# The longest part of a decoder's message that is shown: it may quote its input.
 _MOST_WORDS = 300
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file has to be. name: "a record"; newest: its schema; remedy: for a file that is none, or is damaged."""
+    """The kind of a file. name: such as "a record"; newest: its newest schema; remedy: for other or damaged files."""
 
     name: str
     newest: int
@@ -29,14 +29,16 @@ class Kind:
 
 
 def read(path: Path, kind: Kind) -> bytes:
-    """Raises BadFile for what cannot be read, is no plain file (a pipe would never end), or is too large to be one."""
+    """Raises BadFile for what cannot be read, is not a regular file (a pipe may never end), or is too large."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise BadFile(str(path), f"it is not a file, so it is not {kind.name}", kind.remedy)
         if found.st_size > kind.most_bytes:
             most = f"{kind.most_bytes / 2**20:.0f} MiB"
-            raise BadFile(str(path), f"its {found.st_size} bytes are too many for {kind.name} ({most})", kind.remedy)
+            raise BadFile(
+                str(path), f"with {found.st_size} bytes it is too large for {kind.name} ({most})", kind.remedy
+            )
         return path.read_bytes()
     except OSError as error:
         raise BadFile(str(path), f"cannot be read ({error.strerror})", "Check the path") from error
@@ -47,9 +49,9 @@ def read(path: Path, kind: Kind) -> bytes:
 def decode(
     data: bytes, where: str, kind: Kind, type_: type[_T], upgrade: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> _T:
-    """The content as `type_`. Before anything else its schema is looked at: a newer file may hold what nobody knows.
+    """The content as `type_`. The schema is checked first, because a newer file may hold anything.
 
-    upgrade: brings an older content to the newest schema; whatever it trips over is damage.
+    upgrade: converts older content to the newest schema; any error in it means damage.
     """
     try:
         content = msgspec.json.decode(data.removeprefix(_BOM))
@@ -68,7 +70,7 @@ def decode(
 
 
 def convert(content: Any, where: str, kind: Kind, type_: type[_T]) -> _T:
-    """Raises BadFile for anything that the type does not allow, with its place."""
+    """Raises BadFile, with the location, for anything that the type does not allow."""
     try:
         return msgspec.convert(content, type_)
     except RecursionError as error:
@@ -82,10 +84,10 @@ def check_schema(content: Any, where: str, kind: Kind) -> None:
         raise BadFile(where, f"it is not {kind.name} (it has no schema_version)", kind.remedy)
     version = content["schema_version"]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        seen = shortened(f"it is not {kind.name} (its schema_version is {version!r}, no number from 1 on)")
+        seen = shortened(f"it is not {kind.name} (its schema_version is {version!r}, not a number from 1 on)")
         raise BadFile(where, seen, kind.remedy)
     if version > kind.newest:
-        seen = shortened(f"it has schema {version}, this edgebench reads up to {kind.newest}")
+        seen = shortened(f"it has schema {version}, but this edgebench reads only up to {kind.newest}")
         raise BadFile(where, seen, "Upgrade edgebench")
 
 

@@ -1,4 +1,4 @@
-"""YAML files that people write: read strictly, and told in one sentence where they are wrong."""
+"""YAML files that people write: read strictly, with errors in one sentence that names the place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(path: Path, kind: type[Typed]) -> Typed:
     except OSError as error:
         raise BadFile(str(path), f"it cannot be read ({error.strerror})", "Check the path") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise BadFile(str(path), f"it is not YAML ({' '.join(str(error).split())})", "Mend the file") from error
+        raise BadFile(str(path), f"it is not YAML ({' '.join(str(error).split())})", "Fix the file") from error
     return convert(content, kind, str(path))
 
 
@@ -36,7 +36,7 @@ def convert(content: Any, kind: type[Typed], where: str) -> Typed:
     except msgspec.ValidationError as error:
         seen = str(error)
         unknown = _UNKNOWN.search(seen)
-        remedy = "Mend the value"
+        remedy = "Correct the value"
         if unknown:
             close = difflib.get_close_matches(unknown["name"], set(_field_names(msgspec.inspect.type_info(kind))), n=1)
             remedy = f"Did you mean '{close[0]}'?" if close else "Remove the key"

@@ -1,4 +1,4 @@
-"""What the arrays are called that cross between rooms: their dtypes. For annotations only: this imports numpy."""
+"""Array types by dtype, for annotations. This imports numpy."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from numpy.typing import NDArray
 UInt8Array = NDArray[np.uint8]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
-# A row of float64 in order of time.
+# float64, one-dimensional, in order of time.
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]

@@ -1,4 +1,4 @@
-"""Bundle and Artifact: what the exporters make and the devices run.
+"""Bundle and Artifact: what exporters produce and devices run.
 
 A bundle is a folder:
 
@@ -6,8 +6,8 @@ A bundle is a folder:
     onnx-fp32.onnx ...     the artifacts
     golden/                golden inputs, the fp32 reference outputs, each artifact's own outputs on the host
 
-Golden files are raw little-endian numbers, already in the layout and dtype that the artifact takes, so that
-a device needs no array library to feed them.
+Golden files are raw little-endian numbers, already in the artifact's layout and dtype, so that a
+device needs no array library to feed them.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".p
 
 _EXPORT = "Export it first: edgebench export {path}"
 _EXPORT_CODE = (
-    "There are weights in it and no network. Name what makes the network: "
+    "It contains weights but no network. Name what creates the network: "
     "edgebench export package.module:callable --weights {path}"
 )
 _EXPORTED_FROM = {
     **dict.fromkeys((".h5", ".hdf5", ".keras", ".safetensors"), _EXPORT),
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _EXPORT_CODE),
-    ".pb": "Export the folder of a SavedModel that it is in: edgebench export {path.parent}",
+    ".pb": "Export the SavedModel folder that it is in: edgebench export {path.parent}",
 }
 
 _KIND = untrusted.Kind("a bundle", SCHEMA_VERSION, "Export it again with `edgebench export`", 64 * 2**20)
-# -1: an axis that the file leaves open.
+# -1: an axis whose size the file leaves open.
 Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=-1, le=2**40)], ...], msgspec.Meta(max_length=64)]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One input or output: real value = (stored - zero_point) * scale where a scale is given.
 
-    folded: an input that takes raw images, 0 to 255; the file itself begins with the preprocessing.
+    folded: it takes raw images, 0 to 255, because the file includes the preprocessing.
     """
 
     name: Text
@@ -66,7 +66,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 def raw(spec: TensorSpec) -> TensorSpec:
-    """The input of a file with folded preprocessing: its numbers are bytes of images and stand for nothing else."""
+    """The input of a file with folded preprocessing: plain image bytes, without scale and zero point."""
     return msgspec.structs.replace(spec, folded=True, scale=None, zero_point=None)
 
 
@@ -79,7 +79,7 @@ class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an artifact must answer before it is timed.
+    """The answers that an artifact must give before it is timed.
 
     inputs: `count` samples in the artifact's own input dtype and layout.
     reference: the outputs of the network it came from, float32 [count, classes].
@@ -95,7 +95,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far the artifact is from the network it came from, over a whole test split, on the host."""
+    """Agreement of the artifact with the network it came from, over a whole test split, on the host."""
 
     dataset: Text
     images: Count
@@ -108,10 +108,10 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One exported file and what is needed to feed and trust it.
+    """One exported file, with what is needed to feed and trust it.
 
-    Everything behind `inputs` is absent for a file that did not come from our exporters.
-    companions: files that its weights are in, beside it or below, under the names that it knows them by.
+    Everything after `inputs` is absent for a file that did not come from our exporters.
+    companions: files with its weights, beside it or below, under the names that it refers to.
     """
 
     name: Name
@@ -125,7 +125,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Bytes | None = None
     golden: Golden | None = None
     parity: Parity | None = None
-    # How images become its input, up to the input's own scale and layout.
+    # How images become its input, before the input's own scale and layout.
     preprocessing: Preprocessing | None = None
     notes: dict[Text, LongText] = {}
     companions: tuple[FileRef, ...] = ()
@@ -137,7 +137,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def sha256(self) -> str:
-        """Of all that a runtime loads: the same graph with other weights beside it is another network."""
+        """Digest of all that a runtime loads: the same graph with other weights is a different network."""
         if not self.companions:
             return self.content.sha256
         parts = "\n".join(f"{ref.file} {ref.sha256}" for ref in self.companions)
@@ -145,14 +145,14 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotMade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A format that the export tried and could not make, and the reason."""
+    """A format that could not be exported, and the reason."""
 
     format: Text
     reason: LongText
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The artifacts of one model. `source` says which network: checkpoint digest, or the file it was read from."""
+    """The artifacts of one model. source: identifies the network, by checkpoint digest or file."""
 
     name: Text
     model: Text
@@ -182,7 +182,7 @@ def load(folder: Path) -> Bundle:
     if not path.is_file():
         if (folder / "saved_model.pb").is_file():
             raise BadFile(str(folder), "it is a SavedModel, not a bundle", _EXPORT.format(path=folder))
-        raise BadFile(str(folder), "there is no bundle.json in it", "Make a bundle with `edgebench export`")
+        raise BadFile(str(folder), "it contains no bundle.json", "Make a bundle with `edgebench export`")
     bundle = _decode(path)
     for artifact in bundle.artifacts:
         for ref in files_of(artifact):
@@ -197,7 +197,7 @@ def _decode(path: Path) -> Bundle:
 def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """Bring an older bundle's content to SCHEMA_VERSION."""
     if content["schema_version"] == 1:
-        content = {**content, "schema_version": 2}  # nothing could fail alone then
+        content = {**content, "schema_version": 2}  # then, a single format could not fail
     return content
 
 
@@ -205,7 +205,7 @@ def newest(folder: Path = Path("bundles")) -> Path:
     """The bundle that was exported last."""
     found = sorted(folder.glob("*/bundle.json"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise BadFile(str(folder), "there is no bundle in it", "Make one with `edgebench export`, or name a file")
+        raise BadFile(str(folder), "it contains no bundle", "Make one with `edgebench export`, or name a file")
     return found[-1].parent
 
 
@@ -215,12 +215,12 @@ def files_of(artifact: Artifact) -> list[FileRef]:
 
 
 def model_files(artifact: Artifact) -> list[FileRef]:
-    """What a runtime loads: the file, and those that its weights are in."""
+    """What a runtime loads: the file, and those with its weights."""
     return [artifact.content, *artifact.companions]
 
 
 def location(artifact: Artifact, companion: FileRef) -> str:
-    """The name that the file itself knows one of its companions by, relative to its own folder. Raises BadFile."""
+    """The name by which the file refers to a companion, relative to its own folder. Raises BadFile."""
     own, other = PurePosixPath(artifact.content.file).parent, PurePosixPath(companion.file)
     if not other.is_relative_to(own) or ".." in other.parts:
         raise BadFile(artifact.name, f"it names {companion.file!r}, outside its folder", "Do not use this bundle")
@@ -233,8 +233,8 @@ def check_file(folder: Path, ref: FileRef) -> Path:
     try:
         is_inside = "\0" not in ref.file and path.resolve().is_relative_to(folder.resolve())
         is_there = is_inside and path.is_file()
-    except (OSError, RuntimeError) as error:  # longer than a name can be; links in a circle
-        seen = f"bundle.json names {untrusted.shortened(repr(ref.file))}, which is no file name ({error})"
+    except (OSError, RuntimeError) as error:  # a name that is too long; a circle of links
+        seen = f"bundle.json names {untrusted.shortened(repr(ref.file))}, which is not a file name ({error})"
         raise BadFile(str(folder), untrusted.shortened(seen), _KIND.remedy) from error
     if not is_inside:
         raise BadFile(str(folder), f"bundle.json names {ref.file!r}, outside the bundle", "Do not use this bundle")
@@ -246,9 +246,9 @@ def check_file(folder: Path, ref: FileRef) -> Path:
 
 
 def loose_artifact(path: Path) -> Artifact:
-    """An artifact for a file that is not in a bundle: it can be timed, but not checked against its network.
+    """An artifact for a file outside a bundle: it can be timed, but not checked against its network.
 
-    Its companions are for who looks into it to find.
+    Its companions are found by whoever reads the file.
     """
     format_ = FORMAT_OF_SUFFIX.get(path.suffix)
     if format_ is None:
@@ -260,8 +260,8 @@ def loose_artifact(path: Path) -> Artifact:
 
 
 def _no_format(path: Path) -> BadFile:
-    """Networks that export starts from are answered with how."""
-    seen = f"'{path.suffix}' is no format that a target runs"
+    """Files that export can start from get the command as the remedy."""
+    seen = f"'{path.suffix}' is not a format that targets run"
     remedy = _EXPORTED_FROM.get(path.suffix.lower())
     if remedy:
         return BadFile(str(path), seen, remedy.format(path=path))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 # 1  2026-11  first
-# 2  2026-11  `training` says all of every training; it was `recipe`, the choices of the last one
+# 2  2026-11  `training` holds every training in full; before, `recipe` held only the choices of the last one
 
 FOLDER = Path("checkpoints")
 SUFFIX = ".safetensors"
@@ -52,7 +52,7 @@ _Side = Annotated[int, msgspec.Meta(ge=1, le=2**16)]
 
 
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the weights are. metrics: on the whole official test split. training, pruning: oldest first."""
+    """Description of the weights. metrics: on the whole official test split. training, pruning: oldest first."""
 
     model: str
     dataset: str
@@ -70,12 +70,12 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def seed(self) -> int:
-        """Of the last training: what is done next goes on with it."""
+        """The seed of the last training, which later steps reuse."""
         return self.training[-1].seed if self.training else 0
 
     @property
     def has_zeros(self) -> bool:
-        """Whether weights were made zeros that have to stay zeros."""
+        """Whether weights were set to zero and have to stay zero."""
         return any(step.form == "baked" for step in self.pruning)
 
 
@@ -90,24 +90,24 @@ class Checkpoint:
         return self.path.stem
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The weights, on the CPU. Raises BadFile if the file is no longer the one that was opened."""
+        """The weights, on the CPU. Raises BadFile if the file changed since it was opened."""
         import safetensors.torch
         from safetensors import SafetensorError
 
         raw, digest = _read(self.path)
         if digest != self.digest:
-            raise BadFile(str(self.path), "it changed while it was in use", "Start again")
+            raise BadFile(str(self.path), "it changed while in use", "Run the command again")
         try:
             tensors = safetensors.torch.load(raw)
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
-            seen = f"its tensors are not laid out as its head says ({untrusted.shortened(error)})"
+            seen = f"its tensors are not laid out as its header says ({untrusted.shortened(error)})"
             raise BadFile(str(self.path), seen, ADVICE) from error
         # Clones: the loaded tensors share memory with `raw`, which is read-only.
         return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
-    """`path` is either the whole new file or what it was. Raises UserError if it cannot be written."""
+    """Write the whole new file, or leave `path` as it was. Raises UserError if it cannot be written."""
     import safetensors.torch
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -123,18 +123,18 @@ def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
 
 
 def load(path: Path) -> Checkpoint:
-    """Open a checkpoint and check all of it. Raises BadFile for anything that is not one, or was changed."""
+    """Open a checkpoint and verify all of it. Raises BadFile for other or modified files."""
     raw, digest = _read(path)
     header = _header(raw, path)
     metadata = header.get("__metadata__")
     text = metadata.get("edgebench") if isinstance(metadata, dict) else None
     if not isinstance(text, str):
-        raise BadFile(str(path), f"it is not {_KIND.name} (its head does not say what the weights are)", ADVICE)
+        raise BadFile(str(path), f"it is not {_KIND.name} (its header does not describe the weights)", ADVICE)
     return Checkpoint(path, digest, untrusted.decode(text.encode(), str(path), _KIND, Metadata, _upgrade))
 
 
 def _upgrade(known: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of any older schema -> of this one."""
+    """Metadata of any older schema -> the current one."""
     if known.get("schema_version") == 1:
         recipe = known.pop("recipe")
         split = recipe.pop("split_sha256", "")
@@ -147,22 +147,24 @@ def newest(folder: Path = FOLDER) -> Path:
     """The checkpoint that was written last."""
     found = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
     if not found:
-        raise UserError(str(folder), "there is no checkpoint in it", "Make one with `edgebench train ultralight`")
+        raise UserError(str(folder), "it contains no checkpoint", "Make one with `edgebench train ultralight`")
     return found[-1]
 
 
 def new_path(name: str, out: Path | None) -> Path:
-    """Where a new checkpoint goes; raises UserError now, not after the training, if nothing can be written there.
+    """The path for a new checkpoint; raises UserError before the training, not after it, if it cannot be written.
 
-    out: a file to write (ends in .safetensors; replaced if it is there), or a folder, or None for `checkpoints/`.
-    In a folder nothing is replaced: `name` gets a number if it is taken.
+    out: a file to write (ends in .safetensors; replaced if it exists), or a folder, or None for `checkpoints/`. In a
+    folder nothing is replaced: `name` gets a number if it is taken.
     """
     if out == output.STDOUT:
-        raise UserError(str(out), "a checkpoint is a file that is read again", f"Name one that ends in {SUFFIX}")
+        raise UserError(
+            str(out), "a checkpoint is read again later, so it must be a file", f"Give a name that ends in {SUFFIX}"
+        )
     if out is not None and out.suffix == SUFFIX:
         path = out
         if path.exists() and not path.is_dir() and not path.is_file():
-            raise UserError(str(path), "it is no file, and a checkpoint is read again", "Give another path")
+            raise UserError(str(path), "it is not a file, and a checkpoint is read again later", "Give another path")
     else:
         folder = FOLDER if out is None else out
         path = folder / f"{name}{SUFFIX}"
@@ -182,7 +184,7 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 
 def verified_digest(raw: bytes, path: Path) -> str:
-    """The digest in a checkpoint's bytes. Raises BadFile, which names `path`, if they are not those it was made of."""
+    """The digest in a checkpoint's bytes. Raises BadFile, which names `path`, if it does not match."""
     _header(raw, path)
     start = _digest_position(raw, path)
     claimed = raw[start : start + 64].decode()
@@ -199,14 +201,14 @@ def _header(raw: bytes | bytearray, path: Path) -> dict[str, Any]:
     try:
         header = msgspec.json.decode(raw[8 : 8 + size], type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise BadFile(str(path), "it is not a safetensors file, or its head is damaged", ADVICE) from error
+        raise BadFile(str(path), "it is not a safetensors file, or its header is damaged", ADVICE) from error
     return header
 
 
 def _digest_position(raw: bytes | bytearray, path: Path) -> int:
-    """Where the 64 digits stand. Quotes inside the metadata's JSON are escaped, so the pattern cannot occur there."""
+    """Position of the 64 digits. Quotes inside the metadata's JSON are escaped, so the pattern cannot occur there."""
     size = int.from_bytes(raw[:8], "little")
     found = list(_DIGEST.finditer(raw, 8, min(8 + size, len(raw))))
     if len(found) != 1:
-        raise BadFile(str(path), "it is not a checkpoint of edgebench: there is no digest in it", ADVICE)
+        raise BadFile(str(path), "it is not a checkpoint of edgebench: it contains no digest", ADVICE)
     return found[0].start(1)

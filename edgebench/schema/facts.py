@@ -1,4 +1,4 @@
-"""What a device says about itself, before and after a job."""
+"""Facts that a device reports about itself, before and after a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgebench.schema.limits import Amount, Bytes, Celsius, Count, Fraction, Her
 
 
 class MeterFound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether a meter of the device can be read; note: why not and how to mend it, or what to know of it."""
+    """Whether a meter of the device can be read; note: why not and how to fix it, or what to know about it."""
 
     available: bool
     note: Text = ""
@@ -44,7 +44,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     uptime_s: Amount | None = None
     battery_fraction: Fraction | None = None
     charging: bool | None = None
-    # Of a phone that is measured through its browser; `isolated` is what gives threads and a fine clock.
+    # For a phone measured through its browser; `isolated` pages get threads and a fine clock.
     browser: Text | None = None
     secure_context: bool | None = None
     isolated: bool | None = None
@@ -52,7 +52,7 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
     @property
     def system(self) -> str:
-        """In one line, as far as it is known."""
+        """In one line, as far as known."""
         parts = (
             self.os, self.kernel and f"kernel {self.kernel}", self.machine, self.libc,
             self.python and f"Python {self.python}",

@@ -1,4 +1,4 @@
-"""What was done to a network: its trainings and prunings, in order, as the checkpoint keeps them.
+"""The history of a network: its trainings and prunings, in order, as stored in the checkpoint.
 
 Only facts are kept. What can be computed from them (CO2, images per second, sparsity of a file) is computed when read.
 """
@@ -18,7 +18,7 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How large a network is.
 
     macs: multiply-accumulates of one image, convolution and linear weights only (no bias, no activation); 2 FLOPs each.
-    weights_bytes: parameters and buffers as they are held, without any file format around them.
+    weights_bytes: parameters and buffers, without any file format around them.
     """
 
     parameters: int
@@ -35,7 +35,7 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnergyShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one component drew. source: what said so, in words. Shares of different provenance are never added."""
+    """The energy of one component. source: of the number, in words. Shares of different provenance are never added."""
 
     component: Literal["cpu", "gpu", "ram", "machine"]
     joules: Joules
@@ -44,11 +44,11 @@ class EnergyShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of the training loop alone: no loading, no compiling, no validation, no test.
+    """Cost of the training loop alone: without loading, compiling, validation and test.
 
-    images: how many went through the network forwards and backwards. peak_memory_bytes: what ("process high water",
-    "cuda allocated") -> bytes. no_energy: why `energy` is empty. intensity: grams of CO2 for one kilowatt hour and
-    where the figure comes from.
+    images: number passed forwards and backwards. peak_memory_bytes: kind ("process high water",
+    "cuda allocated") -> bytes. no_energy: why `energy` is empty. intensity: grams of CO2 per kilowatt hour, and
+    the source of that figure.
     """
 
     seconds: Amount
@@ -61,7 +61,7 @@ class TrainingCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """loss: mean over the epoch's batches, as trained (smoothing and mixing included). nonzero: of the weights."""
+    """loss: mean over the epoch's batches, as trained (smoothing and mixing included). nonzero: non-zero weights."""
 
     loss: float
     validation_loss: float
@@ -73,9 +73,9 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run of the training loop.
 
-    recipe: every choice, as `networks.training.Recipe` writes it. kept_epoch: whose weights were kept, from 1.
+    recipe: every choice, as `networks.training.Recipe` writes it. kept_epoch: the one whose weights were kept, from 1.
     selected_on: the split that decided which epoch that is. train: on images of the training split without
-    augmentation. parent: digest of the checkpoint that went in, if one did.
+    augmentation. parent: digest of the checkpoint that it started from, if any.
     """
 
     recipe: dict[str, Any]
@@ -96,12 +96,12 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PruningStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One pruning. parent: digest of the checkpoint that went in; "" where it was pruned before its first training,
-    and then parent_accuracy is None.
+    """One pruning. parent: digest of the checkpoint that was pruned; "" if it was pruned before its first training, and
+    then parent_accuracy is None.
 
-    form: channels or taps are gone (smaller), or weights are zeros in arrays of the old shapes (baked). ratio: what was
-    asked for, or the share that went where the method finds it by itself. nonzero: weights of Conv and Linear layers
-    that are not zero, after; weights: how many there are, after.
+    form: channels or taps are removed (smaller), or weights are zero in arrays of the same shapes (baked). ratio: as
+    requested, or the removed share if the method finds it itself. weights, nonzero: all and non-zero weights of Conv
+    and Linear layers, after the pruning.
     """
 
     method: Text

@@ -1,8 +1,8 @@
-"""Inspection: what is in one .onnx or .tflite file, as `edgebench inspect` finds and stores it.
+"""Inspection: the content of one .onnx or .tflite file, as `edgebench inspect` finds and stores it.
 
-Three looks at a file make it, each in a worker process of its own (exporters/inspect): Network, by reading it; Loaded,
-by loading it in its runtime; Errors, by running it beside the float32 file of the same network. Everything named in
-these structures has passed `plain_excerpt`.
+It combines three examinations, each in a worker process of its own (exporters/inspect): NetworkInFile, from reading
+the file; LoadedBy, from loading it in its runtime; Errors, from running it beside the float32 file of the same network.
+Every name in these structures has passed `plain_excerpt`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 
 
 class InspectedTensor(msgspec.Struct, frozen=True):
-    """One input or output. A size that the file leaves open is its name, or "?". layout: a guess from the sizes."""
+    """One input or output. An open size is its name, or "?". layout: guessed from the sizes."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -35,13 +35,13 @@ class InspectedTensor(msgspec.Struct, frozen=True):
 class Layer(msgspec.Struct, frozen=True):
     """One operator, in the order of execution; open batch sizes count as 1.
 
-    number: counted from 1, in the file. output_shape: empty if it is not known, and then bytes and MACs are None.
-    parameters, weights_bytes: of all its constants that were trained, as they are stored.
-    weights: of these the largest, without the bias; zeros: of them, exactly zero (None where that was not looked at).
-    scales: how many scales those weights have: 0 if they are float, 1 per tensor, more per channel.
-    grouped: a convolution whose filters read a part of the channels each, one if it is depthwise.
-    why_float: the reason why it is float in a quantised file, as far as it can be told.
-    runs_as: what the runtime makes of it, in a quantised file. sqnr_db: of its output against the float32 file's.
+    number: position in the file, from 1. output_shape: empty if unknown; bytes and MACs are then None.
+    parameters, weights_bytes: of all its trained constants, as stored.
+    weights: number in the largest of them, without the bias; zeros: exact zeros among those (None if not examined).
+    scales: number of scales of those weights: 0 if they are float, 1 if per tensor, more if per channel.
+    grouped: a convolution whose filters each read part of the channels, or one if it is depthwise.
+    why_float: the reason why it is float in a quantised file, if it can be determined.
+    runs_as: the runtime's operator for it, in a quantised file. sqnr_db: of its output against the float32 file's.
     """
 
     number: int
@@ -65,9 +65,9 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class ActivationMemory(msgspec.Struct, frozen=True):
-    """Activations when each is held from the operator that makes it to the last that reads it, none in place.
+    """Activations, if each is held from the operator that produces it to the last that reads it, with none in place.
 
-    peak_at: the layer's number. arena_bytes: what LiteRT lays aside for them without a delegate (.tflite only).
+    peak_at: the layer's number. arena_bytes: what LiteRT allocates for them without a delegate (.tflite only).
     """
 
     peak_activation_bytes: int
@@ -76,11 +76,11 @@ class ActivationMemory(msgspec.Struct, frozen=True):
 
 
 class NetworkInFile(msgspec.Struct, frozen=True, tag="network"):
-    """What the file itself says.
+    """The content of the file itself.
 
-    conversions: quantise and dequantise operators that are no layers, by kind.
-    parameters, weights_bytes: weights that layers share count once. macs: as models.Size counts them, None if a size
-    that they need is open.
+    conversions: quantise and dequantise operators, which are not layers, by kind.
+    parameters, weights_bytes: weights that layers share count once. macs: counted as in Size; None if a size that they
+    need is open.
     """
 
     facts: dict[str, str]
@@ -98,14 +98,14 @@ class NetworkInFile(msgspec.Struct, frozen=True, tag="network"):
 
 
 class RunsAs(msgspec.Struct, frozen=True):
-    """operator: the runtime's name for what a layer has become, "" if nothing is left of it."""
+    """operator: the runtime's name for what became of a layer, "" if nothing did."""
 
     operator: str
     integer: bool
 
 
 class LoadedBy(msgspec.Struct, frozen=True, tag="loaded"):
-    """What the runtime makes of the file. problem: why it does not take it. runs_as: by layer number."""
+    """The file as loaded by its runtime. problem: why it cannot be loaded. runs_as: by layer number."""
 
     runtime: str
     problem: str = ""
@@ -114,7 +114,7 @@ class LoadedBy(msgspec.Struct, frozen=True, tag="loaded"):
 
 
 class Errors(msgspec.Struct, frozen=True, tag="errors"):
-    """SQNR of outputs against the float32 file's, by layer number; images: over how many golden inputs."""
+    """SQNR of outputs against the float32 file's, by layer number; images: number of golden inputs."""
 
     sqnr_db: dict[int, float]
     images: int
@@ -124,9 +124,8 @@ Looked = NetworkInFile | LoadedBy | Errors
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """artifact: what the bundle beside the file knows about it; source: which network the bundle was made from.
-
-    companions: other files that its weights are in.
+    """artifact: from the bundle beside the file; source: the network that the bundle was made from. companions: other
+    files with its weights.
     """
 
     file: str
@@ -144,7 +143,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class OperatorCount:
-    """What is neither quantised nor float only carries values over from one to the other."""
+    """Operators that are neither quantised nor float only convert between the two."""
 
     operator: str
     count: int
@@ -153,7 +152,7 @@ class OperatorCount:
 
 
 def operators(network: NetworkInFile) -> list[OperatorCount]:
-    """By kind, most frequent first; then what is no layer."""
+    """By kind, most frequent first; then those that are not layers."""
     counts = Counter(layer.operator for layer in network.layers)
     integer = Counter(layer.operator for layer in network.layers if layer.arithmetic == "integer")
     floating = Counter(layer.operator for layer in network.layers if layer.arithmetic == "float")
@@ -162,12 +161,12 @@ def operators(network: NetworkInFile) -> list[OperatorCount]:
 
 
 def is_quantised(network: NetworkInFile) -> bool:
-    """Whether anything in it, if only weights, is held in integers."""
+    """Whether anything in it, even only weights, is stored in integers."""
     return any(layer.scales or layer.arithmetic == "integer" for layer in network.layers)
 
 
 def as_run(layer: Layer, loaded: LoadedBy) -> Layer:
-    """Integers in the file are integers for the runtime only if it fuses what is around the operator."""
+    """The layer as the runtime runs it: in integers only if it fuses the nodes around the operator."""
     runs_as = loaded.runs_as.get(layer.number)
     if runs_as is None:
         return layer

@@ -1,8 +1,8 @@
-"""What a number or a text may be that comes out of a file or from a device: types with limits.
+"""Types with limits, for numbers and texts from files and devices.
 
-The limits are those of what can exist, not of what is likely: a value beyond them is damage, and arithmetic on what is
-within them neither overflows nor divides by zero. JSON has no NaN and no infinity; bounds on both sides refuse both
-wherever else a value comes from.
+The limits allow what can exist, not just what is likely: a value beyond them is damage, and arithmetic on values within
+them neither overflows nor divides by zero. JSON has no NaN and no infinity; bounds on both sides refuse both from other
+sources.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-# A line or two that someone reads; what a runtime prints as it fails is longer.
+# A line or two for people; a failing runtime prints more.
 Text = Annotated[str, Meta(max_length=2_000)]
 LongText = Annotated[str, Meta(max_length=100_000)]
 # Becomes part of file names, here and on devices: one plain path component.
@@ -23,9 +23,9 @@ Count = Annotated[int, Meta(ge=1, le=2**40)]
 Integer = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Nanoseconds = Annotated[int, Meta(ge=1, le=10**18)]
-# What passed between two looks at a clock, which may be a coarse one.
+# Time between two readings of a clock, which may be coarse.
 Span = Annotated[int, Meta(ge=0, le=10**18)]
-# On a monotonic clock, which may start anywhere.
+# Time on a monotonic clock, which may start anywhere.
 Instant = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Hertz = Annotated[int, Meta(ge=0, le=10**12)]
 Processor = Annotated[int, Meta(ge=0, le=2**20)]
@@ -39,5 +39,5 @@ Rate = Annotated[float, Meta(ge=1e-9, le=1e12)]
 Celsius = Annotated[float, Meta(ge=-300, le=10_000)]
 Joules = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Uncertainty = Annotated[float, Meta(ge=0, le=1e12)]
-# What counters say that were read one after the other: a hair below zero where little happened between.
+# Differences of counters that are read one after another: slightly below zero if little happened.
 ProcessorSeconds = Annotated[float, Meta(ge=-1.0, le=1e12)]

@@ -13,11 +13,11 @@ ENERGY_WINDOW_S = 10.0
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sent to the agent as it is.
+    """Sent to the agent unchanged.
 
-    A round times each artifact for about `round_s`; rounds go on until every artifact has `rounds_min` rounds,
+    A round times each artifact for about `round_s`; rounds continue until every artifact has `rounds_min` rounds,
     `values_min` values, `seconds_min` seconds and a 95 % interval of the median no wider than
-    +/- `precision` (a fraction of the median), or has used `seconds_max`. precision None: it does not matter.
+    +/- `precision` (a fraction of the median), or has used `seconds_max`. precision None: any.
     """
 
     preset: Text
@@ -29,37 +29,37 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Amount | None
     warmup_max_s: Wait
     memory_inferences: Index
-    # Warm-up ends where the medians of windows of this length are level.
+    # Warm-up ends when the medians of windows of this length are level.
     warmup_window_s: Wait = 0.04
-    # The gate before the rounds: not hotter than at the start plus the margin, the clock as high as then, and nothing
-    # throttled, waited for at most so long.
+    # The gate before the rounds: not hotter than at the start plus the margin, the clock as high, nothing throttled;
+    # it waits at most this long.
     gate_margin_c: Celsius = 3.0
     gate_max_s: Wait = 60.0
-    # Energy windows of each artifact: at least so many (0: none), then until the 95 % interval of the joules of an
-    # inference is within +/- energy_precision, at most so many.
+    # Energy windows per artifact: a minimum (0: none), then until the 95 % interval of the joules of an inference is
+    # within +/- energy_precision, up to a maximum.
     energy_windows: Index = 0
     energy_windows_max: Index = 20
     energy_precision: Amount = 0.02
     energy_window_s: Wait = ENERGY_WINDOW_S
-    # A country (ISO, three letters): codecarbon's model of the device's energy as well, labelled as one; and its grid.
+    # A country (ISO, three letters): its grid, and CodeCarbon's model of the device's energy, labelled as modelled.
     carbon: Text = ""
     carbon_g_per_kwh: Amount | None = None
     carbon_source: Text = ""
-    # Longest wait for one answer of a worker; a model that hangs ends as a failed record.
+    # Longest wait for one answer of a worker; a model that hangs becomes a failed record.
     worker_timeout_s: Wait = 300.0
-    # A fresh worker after so many rounds: where a process's memory came to lie moves all of its rounds alike, so that
-    # rounds of one process agree better with one another than with the truth. 0: one worker for all rounds.
+    # A fresh worker after so many rounds: memory placement shifts all rounds of a process alike, so that they agree
+    # better with one another than with the truth. 0: one worker for all rounds.
     rounds_per_process: Index = 0
-    # Every round lasts for at least so long on the device's clock, and holds so many inferences.
+    # Every round lasts at least this long on the device's clock, and holds at least so many inferences.
     window_s_min: Wait = 0.0
     window_inferences_min: Index = 0
     # More values than this in a round become blocks of inferences.
     round_values_max: Index = 20_000
-    # One artifact after the other, each from a cool device, as heat is what is looked for.
+    # One artifact after the other, each from a cool device, because the plan looks for the effect of heat.
     sustained: bool = False
-    # Inferences a second, each when it is due, asleep in between; None: one right after the other.
+    # Inferences per second, each when it is due, asleep in between; None: back to back.
     duty_hz: Rate | None = None
-    # Temperature, clock and throttle bits once a second. Off only to find out what looking costs (`selftest`).
+    # Read temperature, clock and throttle bits once a second. Off only to measure the cost of reading (`selftest`).
     sampling: bool = True
     # Let the device answer the whole test set as well.
     accuracy: bool = False
@@ -76,17 +76,17 @@ def named(name: str) -> Plan:
 
 
 def duty(name: str) -> Plan:
-    """`duty:N`: N inferences a second, as an application would ask for them. Raises UserError for what is no rate."""
+    """`duty:N`: N inferences per second, as in an application. Raises UserError for an invalid rate."""
     try:
         rate_hz = float(name.removeprefix(DUTY))
     except ValueError:
         rate_hz = math.nan
     if not LEAST_DUTY_HZ <= rate_hz <= MOST_DUTY_HZ:
         raise UserError(
-            "--plan", f"'{name}' names no rate from {LEAST_DUTY_HZ:g} to {MOST_DUTY_HZ:g} inferences a second",
-            "Write for example duty:5",
+            "--plan", f"'{name}' does not name a rate from {LEAST_DUTY_HZ:g} to {MOST_DUTY_HZ:g} inferences per second",
+            "For example: duty:5",
         )  # fmt: skip
-    # Ten inferences and a second: the least of which a round's median means something.
+    # Ten inferences and one second: the least for a meaningful median of a round.
     round_s = max(1.0, 10 / rate_hz)
     return Plan(
         preset=name,
@@ -104,12 +104,12 @@ def duty(name: str) -> Plan:
 
 
 def with_energy(plan: Plan, window_s: float = ENERGY_WINDOW_S) -> Plan:
-    """Five windows of ten seconds or more: the least that gives an interval (MLPerf Tiny asks for >= 10 s each)."""
+    """Five windows of ten seconds or more: the least for an interval (MLPerf Tiny asks for >= 10 s each)."""
     return msgspec.structs.replace(plan, energy_windows=5, energy_window_s=window_s)
 
 
 def with_carbon(plan: Plan, country: str, g_per_kwh: float, source: str) -> Plan:
-    """Grams beside the joules. country: an ISO code. source: who says how many grams there are to a kilowatt hour."""
+    """Grams beside the joules. country: an ISO code. source: of the grams per kilowatt hour."""
     return msgspec.structs.replace(plan, carbon=country, carbon_g_per_kwh=g_per_kwh, carbon_source=source)
 
 
@@ -161,7 +161,7 @@ PRESETS = (
         window_s_min=10.0,
         window_inferences_min=10,
     ),
-    # What is left after ten minutes without a rest, and when the device began to throttle.
+    # The speed after ten minutes without a rest, and when the device began to throttle.
     Plan(
         preset="sustained",
         rounds_min=1,

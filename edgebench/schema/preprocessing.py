@@ -1,4 +1,4 @@
-"""Preprocessing: how stored images become a network's input, the same bits wherever that is done."""
+"""Preprocessing: how stored images become a network's input, bit-identical everywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Stored bytes -> network input: (byte / 255 - mean) / std, per channel.
 
-    resize: (height, width) of the input where it is not that of the images.
+    resize: (height, width) of the input if it differs from the images'.
     """
 
     mean: tuple[float, ...]
@@ -28,19 +28,19 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
         if self.resize and self.resize != images.shape[1:3]:
             pixels = _resized(pixels, *self.resize)
 
-        # One multiplication and one addition per channel, in float32, so that every user of it gets the same bits.
+        # One multiplication and one addition per channel, in float32, so that all users get the same bits.
         scale = (1.0 / (255.0 * np.asarray(self.std, np.float64))).astype(np.float32)
         shift = (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
         return np.ascontiguousarray((pixels * scale + shift).transpose(0, 3, 1, 2))
 
 
 def _resized(pixels: Float32Array, height: int, width: int) -> Float32Array:
-    """Bilinear on [N, H, W, C], pixel centres at half numbers, edges repeated; as torch without antialiasing."""
+    """Bilinear on [N, H, W, C], pixel centres at half numbers, edges repeated; like torch without antialiasing."""
     return _stretched(_stretched(pixels, 1, height), 2, width)
 
 
 def _stretched(pixels: Float32Array, axis: int, size: int) -> Float32Array:
-    """Each new pixel is a mean of the two old ones that its centre lies between."""
+    """Each new pixel is a mean of the two old ones around its centre."""
     import numpy as np
 
     old = pixels.shape[axis]

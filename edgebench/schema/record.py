@@ -44,7 +44,7 @@ ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
 
 
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Values in ns, each over `block` inferences in a row, on the device's monotonic clock."""
+    """Values in ns on the device's monotonic clock, each for `block` consecutive inferences."""
 
     start_ns: Instant
     block: Count
@@ -54,18 +54,18 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Round(Series, frozen=True, omit_defaults=True, dict=True):
     """Rounds with the same number were measured one after the other over all artifacts of the job.
 
-    throttled: bits of any look during the round.
+    throttled: bits of any check during the round.
     interrupted: why it had to be measured again from its start (a page in a phone's browser was hidden or reloaded).
     """
 
     number: Index
     temperature_c: Celsius | None = None
     throttled: Index | None = None
-    # The lowest that was seen while it was timed, once a second.
+    # The lowest seen during the round, read once a second.
     clock_hz: Hertz | None = None
     # From its first inference to its last, on the device's clock.
     duration_ns: Nanoseconds | None = None
-    # Of a plan with a pace: inferences that were not done when the next was due.
+    # For a plan with a pace: inferences not finished when the next was due.
     missed: Index | None = None
 
     interrupted: Text = ""
@@ -78,7 +78,7 @@ class Round(Series, frozen=True, omit_defaults=True, dict=True):
 class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The device's answers to the golden inputs. outputs_base64: float32 [count, classes], dequantised.
 
-    relative_error: rms of the difference to the exporter's outputs over their rms; absent if not finite.
+    relative_error: rms of the difference from the exporter's outputs over their rms; absent if not finite.
     """
 
     passed: bool
@@ -92,11 +92,11 @@ class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes of the worker process in the memory pass: rss, high-water mark, pss, uss, swapped out; how often it had to
-    read pages (major_faults) and its cgroup, or the device, pages that had been given up (refaults); of a GPU what the
-    driver says that it holds (gpu_process) and what the runtime's allocator does (gpu_allocated, its high-water mark).
+    read pages (major_faults), and its cgroup, or the device, evicted pages (refaults); for a GPU, memory according to
+    the driver (gpu_process) and to the runtime's allocator (gpu_allocated, its high-water mark).
 
-    bare: the runtime without a model; loaded; running: after the inferences, high-water mark reset after
-    loading where `reset` says that the kernel allows it.
+    bare: the runtime without a model. loaded. running: after the inferences, with the high-water mark reset after
+    loading if the kernel allows it (`reset`).
     """
 
     bare: dict[Text, Bytes]
@@ -106,13 +106,13 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def high_water_bytes(self) -> int | None:
-        """With what was swapped out meanwhile: it is needed all the same."""
+        """Including what was swapped out, which is needed nevertheless."""
         most = self.running.get("high_water_bytes")
         return None if most is None else most + self.running.get("swap_bytes", 0)
 
     @property
     def parts(self) -> MemoryParts | None:
-        """What the high-water mark is made of; None where it was not told."""
+        """The parts of the high-water mark; None if unknown."""
         bare, loaded = self.bare.get("rss_bytes"), self.loaded.get("rss_bytes")
         most = self.high_water_bytes
         if bare is None or loaded is None or most is None:
@@ -143,14 +143,14 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def others(self) -> float:
-        """Processors that something else kept busy, on average."""
+        """Processors that other programs kept busy, on average."""
         return max(0.0, self.busy_s - self.own_s + self.steal_s) / self.wall_s
 
 
 class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the device came back to the condition that it began in, before anything was timed.
+    """How the device returned to its initial condition before anything was timed.
 
-    curve: (seconds, degrees Celsius, clock limit in Hz), once a second; the limits are what it had to come back to.
+    curve: (seconds, degrees Celsius, clock limit in Hz), once a second; the limits are those it had to return to.
     """
 
     waited_s: Wait
@@ -160,7 +160,7 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file that was timed answered to a whole test set, on the device: a class for each image, and its label.
+    """Answers of the timed file to a whole test set, on the device: a class for each image, and its label.
 
     Both uint16, little-endian, base64.
     """
@@ -172,7 +172,7 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input as every inference was fed with it: no dimension of `shape` is open."""
+    """One input as it was fed to every inference: no dimension of `shape` is open."""
 
     name: Text
     shape: tuple[Index, ...]
@@ -180,7 +180,7 @@ class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """threads: that it started, and the one that calls it; cpus: on which they could run. As seen, not as asked."""
+    """threads: those it started, plus the calling one; cpus: where they could run. As observed, not as requested."""
 
     name: Text
     facts: dict[Text, LongText] = {}
@@ -195,7 +195,7 @@ FailureKind = Literal["wrong", "error", "fallback", "crashed", "timeout"]
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the measurement ended.
 
-    status: complete | budget (ended before it was precise) | stopped | failed | agent-died.
+    status: complete | budget (ended before it was precise enough) | stopped | failed | agent-died.
     kind, stage, reason, signal: of a failure.
     """
 
@@ -262,15 +262,15 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     @property
     def in_browser(self) -> bool:
-        """WebAssembly or WebGPU in a browser: another thing than the same model on the same phone."""
+        """WebAssembly or WebGPU in a browser: not comparable with the same model run natively on the same phone."""
         return self.facts_before.browser is not None
 
     @property
     def in_browser_by(self) -> str:
-        """What a browser computed with."""
+        """The browser's way of computing."""
         return "webgpu" if self.runtime.name == "onnxruntime-webgpu" else "wasm"
 
     @property
     def means_only(self) -> bool:
-        """What a user's benchmark_model said: each round is one mean, of answers that nobody saw."""
+        """From a user's benchmark_model: each round is a mean, and answers were not checked."""
         return self.runtime.name == "benchmark-model"

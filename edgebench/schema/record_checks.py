@@ -1,4 +1,4 @@
-"""What has to fit together in a record, beyond what each of its values may be."""
+"""Consistency of a record's values with one another, beyond the limits of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def contradiction(record: Record) -> str:
-    """What no single value shows: "" where all of them fit together."""
+    """What contradicts what; "" if all values are consistent."""
     golden, answers, outcome = record.golden, record.answers, record.outcome
     if golden and golden.outputs_base64 and not _holds(golden.outputs_base64, 4 * golden.count, exactly=False):
         return f"golden.outputs_base64 does not hold as many float32 for each of {golden.count} inputs"
@@ -20,7 +20,7 @@ def contradiction(record: Record) -> str:
             if not _holds(text, 2 * answers.images):
                 return f"answers.{name}_base64 does not hold a number for each of {answers.images} images"
     if outcome.status == "failed" and not outcome.kind:
-        return "outcome.status is failed, and outcome.kind does not say how"
+        return "outcome.status is failed, but outcome.kind does not say how"
     return ""
 
 

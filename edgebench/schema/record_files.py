@@ -16,11 +16,11 @@ from edgebench.schema import record_checks
 from edgebench.schema.energy_reading import upgrade_1
 from edgebench.schema.record import SCHEMA_VERSION, Record
 
-KIND = untrusted.Kind("a record", SCHEMA_VERSION, "Move it away, or take another copy of it", 256 * 2**20)
+KIND = untrusted.Kind("a record", SCHEMA_VERSION, "Move it away, or use another copy", 256 * 2**20)
 
 
 def save(record: Record, results: Path) -> Path:
-    """results/<target>/<id>.json, by renaming; a file that is there is never overwritten.
+    """results/<target>/<id>.json, by renaming; an existing file is never overwritten.
 
     From then on it is the record's `path`. Saving the same record again is fine: collecting a job twice must not fail
     the second time. Raises UserError.
@@ -38,21 +38,21 @@ def save(record: Record, results: Path) -> Path:
     except OSError as error:
         raise UserError(
             str(path), f"the record cannot be written ({error.strerror})",
-            "Mend that and type the same again: nothing is measured twice",
+            "Fix that and run the same command again: nothing is measured twice",
         ) from error  # fmt: skip
     return path
 
 
 @dataclass(frozen=True)
 class LoadedRecords:
-    """Many files: the records among them, and for each of the others why it is none."""
+    """The records among many files, and for each other file the reason."""
 
     records: list[Record]
     skipped: list[BadFile]
 
 
 def load(path: Path) -> Record:
-    """Raises BadFile for anything else than a whole record whose values can be true."""
+    """Raises BadFile for anything but a complete record with consistent values."""
     data = untrusted.read(path, KIND)
     found = untrusted.decode(data, str(path), KIND, Record, upgrade)
     found.__dict__["path"] = path
@@ -67,7 +67,7 @@ def check(record: Record) -> None:
 
 
 def load_all(paths: Iterable[Path]) -> LoadedRecords:
-    """One damaged file does not keep the others from being read."""
+    """A damaged file does not prevent the others from being read."""
     records: list[Record] = []
     skipped: list[BadFile] = []
     for path in paths:
@@ -82,11 +82,11 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """Bring an older record's content to SCHEMA_VERSION, one version at a time."""
     if content["schema_version"] == 1:
         energy = [new for old in content.get("energy", ()) for new in upgrade_1(old)]
-        # No precision was asked for then: whatever the windows give is given.
+        # No precision was required then.
         plan = {"energy_precision": 1.0, **content["plan"]}
         content = {**content, "schema_version": 2, "energy": energy, "plan": plan}
     if content["schema_version"] == 2:
-        content = {**content, "schema_version": 3}  # what was fed is not known
+        content = {**content, "schema_version": 3}  # what was fed is unknown
     return content
 
 

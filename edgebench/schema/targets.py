@@ -48,7 +48,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def find_file(given: Path | None) -> Path:
-    """The file in force: the given one, ./targets.yaml, or the one that comes with edgebench."""
+    """The file to use: the given one, ./targets.yaml, or the one that ships with edgebench."""
     if given is not None:
         if not given.is_file():
             raise BadFile(str(given), "there is no such file", "Give the path of a targets.yaml")
@@ -56,7 +56,7 @@ def find_file(given: Path | None) -> Path:
     for candidate in (Path("targets.yaml"), *_SHIPPED):
         if candidate.is_file():
             return candidate
-    raise BadFile("targets.yaml", "there is none here and none came with edgebench", "Install edgebench again")
+    raise BadFile("targets.yaml", "there is none here, and the installation has none", "Install edgebench again")
 
 
 def load_all(path: Path) -> dict[str, Target]:
@@ -64,9 +64,9 @@ def load_all(path: Path) -> dict[str, Target]:
     try:
         entries = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, ValueError) as error:
-        raise BadFile(str(path), f"it is not YAML ({error})", "Mend the file") from error
+        raise BadFile(str(path), f"it is not YAML ({error})", "Fix the file") from error
     if not isinstance(entries, dict):
-        raise BadFile(str(path), "it holds no targets", "Write entries of the form `name:` with indented keys")
+        raise BadFile(str(path), "it contains no targets", "Write entries of the form `name:` with indented keys")
     return {str(name): _target(path, str(name), entry) for name, entry in entries.items()}
 
 
@@ -78,9 +78,9 @@ def load(name: str, path: Path) -> Target:
 
 
 def with_meter(target: Target, meter: str | None, volts: float | None) -> Target:
-    """The target with another meter, or another voltage, than its entry says. Raises UserError for a voltage alone."""
+    """The target with a different meter or voltage than in its entry. Raises UserError for a voltage alone."""
     if volts is not None and not (meter or target.meter):
-        raise UserError(f"target '{target.name}'", "a voltage is given and no meter", "Name it: --meter NAME[:PORT]")
+        raise UserError(f"target '{target.name}'", "a voltage is given but no meter", "Name it: --meter NAME[:PORT]")
     changes: dict[str, Any] = {"meter": meter} if meter else {}
     if volts is not None:
         changes["meter_volts"] = volts
@@ -94,7 +94,7 @@ def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) ->
     if not target.has_page or (target.transport == "adb" and (lan or https)):
         raise UserError(
             f"target '{target.name}'",
-            "--lan and --https are about a phone that is reached by a network, --assets about its page",
+            "--lan and --https are for a phone reached over a network, --assets for its page",
             "Leave them out, or use a target with `transport: web`",
         )  # fmt: skip
     folder = str(assets.absolute()) if assets else target.assets
@@ -114,4 +114,4 @@ def _target(path: Path, name: str, entry: Any) -> Target:
     try:
         return msgspec.convert({"name": name, **entry}, Target)
     except msgspec.ValidationError as error:
-        raise BadFile(where, str(error), "Mend the value") from error
+        raise BadFile(where, str(error), "Correct the value") from error

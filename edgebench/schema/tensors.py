@@ -1,4 +1,4 @@
-"""From preprocessed images to what an artifact takes, back from what it answers, and how far off that is."""
+"""From preprocessed images to an artifact's inputs, from its outputs back to float32, and errors between outputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array, Int64Array
     from edgebench.schema.preprocessing import Preprocessing
 
-# Identical answers have no noise; JSON has no infinity.
+# For identical answers, which have no noise: JSON has no infinity.
 SQNR_CEILING_DB = 300.0
 PIECE = 64
 
@@ -25,7 +25,7 @@ def each_image(file: Path, preprocessing: Preprocessing | None) -> Iterator[Floa
 
 
 def each_batch(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec, size: int) -> Iterator[Any]:
-    """Images as an artifact takes them, [size, ...], and at last those that are left."""
+    """Images as an artifact takes them, in batches [size, ...], the last of which may be smaller."""
     for some in _pieces(file, size):
         if spec.folded:
             yield to_layout(some.transpose(0, 3, 1, 2), spec)
@@ -34,7 +34,7 @@ def each_batch(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec
 
 
 def _pieces(file: Path, size: int) -> Iterator[Any]:
-    """A few images at a time: preparing them one by one takes as long as a small network takes to answer."""
+    """A few images at a time: preparing them singly takes as long as a small network's inference."""
     import numpy as np
 
     images = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -60,7 +60,7 @@ def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:
     if images.shape[1:] != spec.shape[1:]:
         raise UserError(
             f"input '{spec.name}'",
-            f"it takes {'x'.join(map(str, spec.shape[1:]))} ({spec.layout}), the images are {given} (NCHW)",
+            f"it takes {'x'.join(map(str, spec.shape[1:]))} ({spec.layout}), but the images are {given} (NCHW)",
             "Use a data set of the network's input size",
         )
     return np.ascontiguousarray(images)
@@ -89,7 +89,7 @@ def from_stored(answers: Any, spec: TensorSpec) -> Float32Array:
 
 
 def agreement(answers: Float32Array, reference: Float32Array) -> float:
-    """Part of the images on which both name the same class."""
+    """Share of the images for which both name the same class."""
     return float((answers.argmax(1) == reference.argmax(1)).mean())
 
 
@@ -100,7 +100,7 @@ def accuracy(answers: Float32Array, labels: Int64Array) -> float:
 def divergence(answers: Float32Array, reference: Float32Array) -> float:
     """Mean Kullback-Leibler divergence of the classes' probabilities from those of the reference, in nats.
 
-    Finer than counting images, and unlike a difference of logits not ruled by a few that are large anyway.
+    Finer than counting images, and unlike a difference of logits not dominated by a few large ones.
     """
     import numpy as np
 
@@ -122,9 +122,9 @@ def relative_error(answers: Float32Array, reference: Float32Array) -> float:
 
 
 def repeat_error(again: Float32Array, first: Float32Array) -> float:
-    """How far answers were off when they came a second time, relative; of those that are numbers both times.
+    """Relative difference between two runs, for answers that are finite in both.
 
-    Answers that are none are refused for that, by whoever asked.
+    Callers refuse answers that are not finite.
     """
     import numpy as np
 

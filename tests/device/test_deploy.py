@@ -132,7 +132,7 @@ def test_unknown_names_are_answered_with_a_guess(models: Path, tiny_plan: Plan, 
         measure(
             [models / "relu.onnx"], tiny_plan, tmp_path, Target(name="x", transport="local", runtimes=("onxruntime",))
         )
-    with pytest.raises(BadFile, match="no format"):
+    with pytest.raises(BadFile, match="not a format"):
         deploy.artifacts_at([tmp_path / "model.pt"])
     with pytest.raises(UnknownName, match="Did you mean 'desktop-cpu'"):
         targets.load("desktop-cpo", targets.find_file(None))

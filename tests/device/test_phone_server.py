@@ -399,5 +399,5 @@ def test_options_of_the_page_are_for_targets_that_have_one() -> None:
     )
     here = Target(name="here", transport="local")
     assert with_page(here, lan=False, https=False, assets=None) is here
-    with pytest.raises(UserError, match="a phone that is reached by a network"):
+    with pytest.raises(UserError, match="a phone reached over a network"):
         with_page(here, lan=True, https=False, assets=None)

@@ -57,7 +57,7 @@ def isolated(path: Path, content: bytes) -> Path:
         ("other.tflite", (BUNDLE / "onnx-fp32.onnx").read_bytes(), "an ONNX network, not a TFLite"),
         ("noise.tflite", b"\x1c\0\0\0TFL3" + bytes(range(256)) * 40, "not a TFLite network"),
         ("net.pt2", b"x", "inspect does not read '.pt2' files"),
-        ("net.pth", b"x", "'.pth' is no format"),
+        ("net.pth", b"x", "'.pth' is not a format"),
     ],
 )
 def test_what_is_no_network_is_said_in_one_sentence(name: str, content: bytes, said: str, tmp_path: Path) -> None:

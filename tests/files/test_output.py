@@ -205,7 +205,7 @@ def test_stdout_that_a_shell_sends_to_a_file_is_not_replaced(tmp_path: Path) -> 
         (["compare", "--html", "no/such/report.html"], 1, "no/such/report.html: cannot be written"),
         (["compare", "--csv", "-", "--html", "/dev/stdout"], 1, "two outputs have the same name"),
         (["sparsity", "net.safetensors", "--csv", "no/such/file.csv"], 1, "no/such/file.csv: cannot be written"),
-        (["train", "ultralight", "--out", "-"], 1, "a checkpoint is a file that is read again"),
+        (["train", "ultralight", "--out", "-"], 1, "a checkpoint is read again later"),
         (["export", "net.onnx", "--out", "-"], 1, "a bundle is a folder"),
     ],
 )

@@ -125,7 +125,7 @@ def test_an_artifacts_name_that_cannot_be_a_file_name_is_refused(name: str, relu
 
 def test_a_newer_schema_is_refused_with_the_remedy(relu_bundle: Path) -> None:
     edit(relu_bundle, lambda content: content.update(schema_version=bundle.SCHEMA_VERSION + 1))
-    with pytest.raises(BadFile, match=r"schema 3, this edgebench reads up to 2\. Upgrade edgebench"):
+    with pytest.raises(BadFile, match=r"schema 3, but this edgebench reads only up to 2\. Upgrade edgebench"):
         bundle.load(relu_bundle)
 
 
@@ -221,7 +221,7 @@ def test_the_name_of_a_loose_file_can_be_a_file_name(file: str, name: str, tmp_p
 @pytest.mark.parametrize("file", ["model.caffemodel", "model.ONNX", "model", "model.onnx.gz"])
 def test_a_file_that_no_target_runs_is_refused_with_those_that_one_does(file: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(b"x")
-    with pytest.raises(BadFile, match=r"is no format that a target runs.*\.onnx, \.tflite, \.pt2"):
+    with pytest.raises(BadFile, match=r"is not a format that targets run.*\.onnx, \.tflite, \.pt2"):
         bundle.loose_artifact(tmp_path / file)
 
 

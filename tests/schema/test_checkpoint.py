@@ -62,7 +62,7 @@ def test_a_truncated_file_is_found(tiny: Checkpoint, keep: int) -> None:
 def test_a_change_between_opening_and_building_is_found(tiny: Checkpoint) -> None:
     other = models.build("ultralight", SHAPE, 3, widths=(2, 3, 4))
     checkpoint.save(other, tiny_metadata(), tiny.path)
-    with pytest.raises(BadFile, match="changed while it was in use"):
+    with pytest.raises(BadFile, match="changed while in use"):
         rebuild(tiny)
 
 

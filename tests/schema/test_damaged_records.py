@@ -136,7 +136,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
     with path.open("wb") as stream:
         stream.truncate(record_files.KIND.most_bytes + 1)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
-    with pytest.raises(BadFile, match="too many for a record"):
+    with pytest.raises(BadFile, match="too large for a record"):
         record_files.load(path)
 
 
@@ -168,7 +168,7 @@ def test_bad_records_are_left_out_with_the_reason(results: Path) -> None:
     assert [one.artifact.name for one in selected.records] == ["net-onnx-fp32", "net-onnx-int8"]
     assert sorted(Path(error.where).name for error in selected.skipped) == sorted(BAD)
     reasons = {Path(error.where).name: f"{error.seen}. {error.remedy}" for error in selected.skipped}
-    assert "schema 99, this edgebench reads up to 3. Upgrade edgebench" in reasons["newer.json"]
+    assert "schema 99, but this edgebench reads only up to 3. Upgrade edgebench" in reasons["newer.json"]
     assert "no schema_version" in reasons["foreign.json"]
     assert "`$.artifact.content.size_bytes`" in reasons["negative.json"]
     assert "nested too deeply" in reasons["deep.json"] or "truncated" in reasons["deep.json"]

@@ -131,7 +131,7 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
 
 def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp_path: Path) -> None:
     path = written(tmp_path, schema_version=4, shape_of_things_to_come=[], rounds=None)
-    with pytest.raises(BadFile, match=r"schema 4, this edgebench reads up to 3\. Upgrade edgebench"):
+    with pytest.raises(BadFile, match=r"schema 4, but this edgebench reads only up to 3\. Upgrade edgebench"):
         record_files.load(path)
 
 
@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_refused_with_the_place(changes: dict[str, Any], sa
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(BadFile, match="it is not a record.*Move it away, or take another copy of it"):
+    with pytest.raises(BadFile, match="it is not a record.*Move it away, or use another copy"):
         record_files.load(path)
 
 

@@ -113,7 +113,7 @@ def test_a_slip_in_an_entry_is_named_with_its_target(text: str, said: str, tmp_p
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "- mine\n", "mine\n", "42\n"])
 def test_yaml_that_is_no_mapping_holds_no_targets(text: str, tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="it holds no targets"):
+    with pytest.raises(BadFile, match="it contains no targets"):
         load(text, tmp_path)
 
 

@@ -195,7 +195,9 @@ def test_a_folder_that_cannot_be_written_is_told(tiny: Matrix, store: StudyStore
         StudyStore(tmp_path / "file" / "x")
     (step, *_) = tiny.steps.values()
     shutil.rmtree(store.folder)
-    with pytest.raises(UserError, match=f"{step.folder}: it cannot be written .*Mend that and type the same again"):
+    with pytest.raises(
+        UserError, match=f"{step.folder}: it cannot be written .*Fix that and run the same command again"
+    ):
         make(tiny, store)
 
 

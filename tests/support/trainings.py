@@ -69,7 +69,7 @@ class Spy:
 
 @pytest.fixture(autouse=True)
 def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only there the same seed gives bit-identical; subprocesses inherit it."""
+    """Only there the same seed gives the same bits; subprocesses inherit it."""
     monkeypatch.setattr(placement, "device", lambda: torch.device("cpu"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
