@@ -232,14 +232,14 @@ def _fitting(source: Checkpoint, images: Dataset, option: str) -> Checkpoint:
     """The checkpoint, if its network takes the same images and has the same classes."""
     about = source.about
     for what, theirs, ours in (
-        ("classes", about.class_names, images.class_names),
-        ("input shape", about.input_shape, images.input_shape),
-        ("preprocessing", about.preprocessing, images.preprocessing),
+        ("different classes", about.class_names, images.class_names),
+        ("a different input shape", about.input_shape, images.input_shape),
+        ("different preprocessing", about.preprocessing, images.preprocessing),
     ):
         if theirs != ours:
             raise UserError(
                 f"{option} {source.path}",
-                f"its {what} differs from that of '{images.name}' with this recipe",
+                f"it has {what} from '{images.name}' with this recipe",
                 "Use a checkpoint of the same data set, trained with the same `normalise` and `resize`",
             )
     return source

@@ -79,7 +79,7 @@ def test_a_teacher_of_other_classes_or_images_is_refused(quick: Dataset, tmp_pat
     teacher = train("ultralight", epochs=1, out=tmp_path)
     others = msgspec.structs.replace(teacher.about, class_names=tuple("0123456789"))
     stranger = checkpoint.save(rebuild(teacher), others, tmp_path / "stranger.safetensors")
-    with pytest.raises(UserError, match="another classes than 'fashion-mnist-mini'"):
+    with pytest.raises(UserError, match="different classes from 'fashion-mnist-mini'"):
         train("mlp-small", recipe="distil", options=TrainOptions(teacher=stranger.path), out=tmp_path)
     darker = msgspec.structs.replace(teacher.about, preprocessing=Preprocessing((0.1,), (0.3,)))
     stranger = checkpoint.save(rebuild(teacher), darker, tmp_path / "stranger.safetensors")
