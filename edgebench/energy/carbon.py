@@ -1,6 +1,6 @@
-"""Carbon: energy times the intensity of the electricity. It ranks files as their energy does, and says no more.
+"""Carbon: energy times the carbon intensity of the electricity. It ranks files exactly as their energy does.
 
-And the grids of the countries that CodeCarbon knows: a typing slip there would silently become the world's mean.
+The intensities are CodeCarbon's. Unknown countries are errors here, where CodeCarbon silently takes the world's mean.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ J_PER_KWH = 3.6e6
 
 
 def grams(joules: float, intensity_g_per_kwh: float) -> float:
-    """CO2e of the use alone; what making the device emitted (M of ISO/IEC 21031, SCI) is not in it."""
+    """CO2e of operation only; the emissions of making the device (M of ISO/IEC 21031, SCI) are not included."""
     return joules / J_PER_KWH * intensity_g_per_kwh
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Of a country (ISO code of three letters). source: who says so, of which year."""
+    """The electricity of a country (three-letter ISO code). source: of the intensity, with its year."""
 
     country: str
     g_per_kwh: float
@@ -28,7 +28,7 @@ class Grid:
 
 
 def grid(code: str) -> Grid:
-    """Raises UnknownName for a country that codecarbon has not, MissingPackage."""
+    """Raises UnknownName for a country that codecarbon lacks, and MissingPackage."""
     try:
         from codecarbon.input import DataSource
     except ModuleNotFoundError as error:
@@ -38,5 +38,5 @@ def grid(code: str) -> Grid:
     known: dict[str, dict[str, Any]] = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
     if code not in known:
         raise UnknownName("country (ISO, three letters)", code, known)
-    year = known[code].get("year", "a year that it does not say")
+    year = known[code].get("year", "unknown year")
     return Grid(code, float(known[code]["carbon_intensity"]), f"{code} {year}, codecarbon {version('codecarbon')}")

@@ -1,7 +1,7 @@
-"""CodeCarbon's emissions.csv, of any version: line by line, and what follows from its numbers.
+"""CodeCarbon's emissions.csv of any version, read line by line, and what follows from its numbers.
 
 The columns are CodeCarbon's (github.com/mlco2/codecarbon, `output_methods/emissions_data.py`): energies in kWh,
-emissions in kg CO2, durations in s, powers in W. What a version writes:
+emissions in kg CO2, durations in s, powers in W. The versions write:
 
     1.0      12 columns: duration, emissions and energy as a whole
     2.0      29: power and energy of each component
@@ -10,8 +10,8 @@ emissions in kg CO2, durations in s, powers in W. What a version writes:
     3.0.8    water_consumed, wue
     3.2      utilisation; a power is the mean of the run's samples, where it was the last sample before
 
-No column says whether a figure was measured or is a model: `is_cpu_constant` and `modelled_share` say what the numbers
-betray. Lines that are damaged are left out, and counted with the reason.
+No column says whether a figure was measured or modelled; `is_cpu_constant` and `modelled_share` are what the numbers
+reveal. Damaged lines are left out, and counted with the reason.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Component = Literal["cpu", "gpu", "ram"]
 COMPONENTS: tuple[Component, ...] = ("cpu", "gpu", "ram")
 
 _JOULES_PER_KWH = 3.6e6
-# Grams of CO2 for one kWh: the world's mean of 2000-2017, as the PLOS study (pruned MLPs) has it.
+# Grams of CO2 per kWh: the world's mean of 2000-2017, as in the PLOS study (pruned MLPs).
 INTENSITY_G_PER_KWH = 527.93
-# What CodeCarbon takes where it knows nothing of the processor: 85 W of thermal design power, half of it used.
+# CodeCarbon's assumption for unknown processors: half of a thermal design power of 85 W.
 CPU_FALLBACK_W = 42.5
 MEAN_POWERS_FROM = (3, 2)
 
 _ESSENTIAL = ("duration", "emissions", "energy_consumed")
 _NUMBERS = _ESSENTIAL + tuple(f"{component}_{what}" for component in COMPONENTS for what in ("power", "energy"))
-# Beyond these nothing is an amount: quotients of what is within them stay finite.
+# Limits of plausible amounts, within which quotients stay finite.
 _LEAST, _MOST = 1e-30, 1e15
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _ADVICE = "Name the emissions.csv that CodeCarbon wrote"
@@ -50,9 +50,8 @@ _SHOWN = 60
 
 
 class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One run: a line of the file. power_w: the columns as they stand; component_kwh: a part that the file does not
-    give is not in it. pue: 1 where there is no such column. mean_powers: whether a power is the run's mean; None where
-    the version is not known.
+    """One run: a line of the file. power_w: the columns unchanged. component_kwh: only of components that the file has.
+    pue: 1 without such a column. mean_powers: whether a power is the run's mean; None if the version is unknown.
     """
 
     table: str
@@ -80,7 +79,7 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def intensity_g_per_kwh(self) -> float:
-        """What the file's emissions and energy imply."""
+        """As implied by the file's emissions and energy."""
         return self.emissions_kg * 1000 / self.energy_kwh
 
     @property
@@ -96,19 +95,19 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_cpu_constant(self) -> bool:
-        """Whether the processor's power is CodeCarbon's fallback: it was not measured, whatever ran."""
+        """Whether the processor's power is CodeCarbon's fallback, which is a constant and not measured."""
         return self.power_w.get("cpu") == CPU_FALLBACK_W
 
     @property
     def modelled(self) -> tuple[Component, ...]:
-        """Components that are no measurement: memory never is, it is watts for its size."""
+        """Components that were not measured. Memory never is: its power is computed from its size."""
         return ("cpu", "ram") if self.is_cpu_constant else ("ram",)
 
     @property
     def modelled_share(self) -> float | None:
-        """Of the energy, at least: another processor power may come out of a model too, the file does not say.
+        """The least share of the energy that is modelled; other processor powers may be modelled too.
 
-        None where the file does not tell the components apart.
+        None if the file does not separate the components.
         """
         if not self.component_kwh:
             return None
@@ -117,7 +116,7 @@ class Emission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class SkippedLines:
-    """Lines that are no runs, all for the same reason. seen, number: of the first of them."""
+    """Lines that are not runs, all for the same reason. seen, number: of the first of them."""
 
     seen: str
     count: int
@@ -131,8 +130,8 @@ class EmissionsTable:
     left_out: tuple[SkippedLines, ...]
 
 
-class _NoRun(ValueError):
-    """A damaged line. kind: the same for all that are damaged alike, whatever they say."""
+class _DamagedLine(ValueError):
+    """kind: the same for all lines with the same kind of damage."""
 
     def __init__(self, kind: str, seen: str = "") -> None:
         super().__init__(seen or kind)
@@ -140,7 +139,7 @@ class _NoRun(ValueError):
 
 
 def load(path: Path) -> EmissionsTable:
-    """Raises BadFile for what is no such file, lacks a column that all versions have, or has no whole run in it."""
+    """Raises BadFile for another kind of file, or one without an essential column or a whole run."""
     lines = untrusted.read(path, _KIND).decode("utf-8-sig", "replace").splitlines()
     cells = ((number, _cells(line)) for number, line in enumerate(lines) if line.strip())
     header = next((found or () for _, found in cells), ())
@@ -149,23 +148,23 @@ def load(path: Path) -> EmissionsTable:
     reasons: dict[str, list[SkippedLines]] = {}
     for number, found in cells:
         if found and _is_header(found):
-            header = found  # tables that were put together, of one version or of several
+            header = found  # the file is several tables in one, perhaps of several versions
             continue
         try:
             runs.append(_emission(str(path), number, header, found))
-        except _NoRun as error:
+        except _DamagedLine as error:
             reasons.setdefault(error.kind, []).append(SkippedLines(str(error), 1, number))
     left_out = tuple(replace(alike[0], count=len(alike)) for alike in reasons.values())
     if not runs and not left_out:
-        raise BadFile(str(path), "it has a header and no run", "Let the tracker stop, then it writes one")
+        raise BadFile(str(path), "it has a header but no run", "CodeCarbon writes a run when its tracker stops")
     if not runs:
         first = left_out[0]
-        raise BadFile(f"{path}, run {first.number}", f"{first.seen}, and no other run is whole", _ADVICE)
+        raise BadFile(f"{path}, run {first.number}", f"{first.seen}, and no other run is usable", _ADVICE)
     return EmissionsTable(path, tuple(runs), left_out)
 
 
 def _cells(line: str) -> list[str] | None:
-    """By itself, so that an open quote does not swallow the lines behind it; None for what is no line of CSV."""
+    """Each line by itself, so that an open quote does not swallow the following lines. None if it is not CSV."""
     try:
         return next(csv.reader([line], strict=True))
     except (csv.Error, StopIteration):
@@ -187,16 +186,16 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 
 
 def _emission(table: str, number: int, header: Sequence[str], cells: Sequence[str] | None) -> Emission:
-    """Raises _NoRun."""
+    """Raises _DamagedLine."""
     if cells is None:
-        raise _NoRun("it is no line of CSV")
+        raise _DamagedLine("it is not a line of CSV")
     if len(cells) != len(header):
-        raise _NoRun("fields", f"it has {len(cells)} fields, the header {len(header)}")
+        raise _DamagedLine("fields", f"it has {len(cells)} fields, but the header has {len(header)}")
     line = dict(zip(header, cells, strict=True))
     numbers = dict(_numbers(line))
     for name in ("duration", "energy_consumed"):
         if numbers[name] == 0:
-            raise _NoRun(f"{name} is 0, so nothing was tracked")
+            raise _DamagedLine(f"{name} is 0, so nothing was tracked")
     version = line.get("codecarbon_version", "")
     return Emission(
         table=table,
@@ -222,13 +221,13 @@ def _by_component(numbers: dict[str, float], what: str) -> dict[Component, float
 
 
 def _numbers(line: dict[str, str]) -> Iterator[tuple[str, float]]:
-    """An empty field is a number that is not known, where all can be said without it."""
+    """Empty fields are skipped, except essential ones."""
     for name in _NUMBERS:
         text = line.get(name, "")
         if text:
             yield name, _number(name, text)
         elif name in _ESSENTIAL:
-            raise _NoRun(f"{name} is empty")
+            raise _DamagedLine(f"{name} is empty")
 
 
 def _number(name: str, text: str) -> float:
@@ -237,7 +236,7 @@ def _number(name: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not (number == 0 or _LEAST <= number <= _MOST):
-        raise _NoRun(name, f"{name} is '{text[:_SHOWN]}', which is no amount")
+        raise _DamagedLine(name, f"{name} is '{text[:_SHOWN]}', which is not an amount")
     return abs(number)  # -0.0
 
 

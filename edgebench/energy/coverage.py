@@ -1,11 +1,11 @@
-"""How wide an interval is that holds 95 % of what several causes add up to: propagation of distributions.
+"""The width of a 95 % interval for the sum of several causes of error: propagation of distributions.
 
-    limits   of a data sheet, a period, a lag: any value within them is as likely   ──┌──────┐──
-    random   a mean of so many values: Student's t; of very many: normal            ──╱‾‾‾‾‾‾╲──
+    limits   of a data sheet, a period, a lag: all values within are equally likely   ──┌──────┐──
+    random   the mean of some values: Student's t; of very many: normal            ──╱‾‾‾‾‾‾╲──
 
-Twice the standard deviation of the sum is right for a normal one only: a limit alone ends at 1.73 of its own, and 1.65
-of it hold 95 %. Source: JCGM 101:2008 (GUM Supplement 1), here without drawing: a distribution is averaged over each
-limit in turn.
+Twice the standard deviation of the sum is only right for a normal distribution: a limit alone ends at 1.73 standard
+deviations, and 1.65 cover 95 %. Source: JCGM 101:2008 (GUM Supplement 1), but without random draws: the distribution is
+averaged over each limit in turn.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 HELD = 0.95
 # Two-sided 95 % point of the normal distribution.
 Z95 = 1.959964
-# Points of the distribution, from end to end.
+# Points at which the distribution is computed.
 POINTS = 4001
-# A limit that is a smaller share of the largest part widens the whole by less than a millionth of it.
+# A limit below this share of the largest part widens the interval by less than a millionth.
 SMALL = 1e-3
 
 
 def half_width(u_random: float, limits: Sequence[float] = (), freedom: int | None = None) -> float:
     """Half of the 95 % interval of the sum of independent parts around 0.
 
-    u_random: standard uncertainty of the random part, of `freedom` degrees of freedom (None: known). limits: half
-    widths of rectangular parts; one of standard uncertainty u has u times the root of 3.
+    u_random: standard uncertainty of the random part, with `freedom` degrees of freedom (None: infinitely many).
+    limits: half widths of rectangular parts; a standard uncertainty u is a half width of sqrt(3) u.
     """
     t95 = Z95 if freedom is None else series.t95(freedom)
     scale = max(t95 * u_random, *limits, 0.0)
@@ -44,7 +44,7 @@ def half_width(u_random: float, limits: Sequence[float] = (), freedom: int | Non
 
 
 def of_u(u_random: float, u_limited: float, freedom: int | None = None) -> float:
-    """The same of standard uncertainties, the second one of something limited."""
+    """The same for standard uncertainties; the second one is of a rectangular part."""
     return half_width(u_random, (math.sqrt(3) * u_limited,), freedom)
 
 
@@ -63,7 +63,7 @@ def _half_width(u_random: float, limits: tuple[float, ...], freedom: int | None)
     for limit in limits:
         area = np.concatenate([[0.0], np.cumsum((below[1:] + below[:-1]) / 2 * step)])
         ends = np.interp(at + limit, at, area), np.interp(at - limit, at, area)
-        # Beyond the last point the whole distribution is below.
+        # Beyond the last point the cumulative share is 1.
         beyond = np.maximum(at + limit - at[-1], 0.0)
         below = (ends[0] + beyond - ends[1]) / (2 * limit)
     middle = POINTS // 2
@@ -71,8 +71,8 @@ def _half_width(u_random: float, limits: tuple[float, ...], freedom: int | None)
 
 
 def _cumulative(at: Floats, freedom: int | None) -> Floats:
-    """Share below each point of the normal distribution, or of Student's t: with x = sqrt(n) tan(angle) its density
-    is cos(angle)^(n - 1).
+    """Cumulative share at each point: of the normal distribution, or of Student's t, whose density is cos(angle)^(n -
+    1) with x = sqrt(n) tan(angle).
     """
     import numpy as np
 

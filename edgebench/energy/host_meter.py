@@ -1,11 +1,11 @@
-"""A meter on this machine that sees the windows of an agent on a device.
+"""A meter on this machine that measures the energy windows of an agent on a device.
 
     device   ─ idle ─┐  inferring  ┌─ idle ─      windows, on the device's clock, come with the journal
     link     exchanges before, meanwhile, after   the device's clock on this one's, with a stated error
     here     · · · · · · · · · · · · · · · · ·    the meter's values, on this machine's clock
 
-Whatever goes wrong with the meter becomes a reason in the record, with the cure: the job is measured without it. One
-that falls silent meanwhile is opened again, and what it missed is said.
+Any failure of the meter becomes a reason in the record, with the remedy, and the job is measured without it. If it
+falls silent meanwhile, it is reopened, and the record says what it missed.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from edgebench.schema.plan import Plan
 from edgebench.schema.targets import Target
 
 EXCHANGES = 16
-# How long the last value that a window needs is waited for.
+# How long to wait for the last value of a window.
 PATIENCE_S = 3.0
-# What stands in a record for a meter that nobody named.
+# The name in a record if no meter is set.
 NOBODY = "attached"
 _CLOCK_FILE = "clock.jsonl"
 
 
 class HostMeter:
-    """The attached meter of one deployment. `name` is "" while none can be read; the reason is in the reading."""
+    """The attached meter of one deployment. name: "" if none can be read; the reading then has the reason."""
 
     def __init__(self, target: Target, plan: Plan, calibrations: Path, progress: Progress) -> None:
         self._asked = _naming.parse(target.meter)[0] or NOBODY
         self._known: dict[str, Calibration] = {}
-        if target.meter:  # a slip in its name, or in the calibrations, is said at once
+        if target.meter:  # a wrong name or calibration is an error at once
             _naming.check_volts(self._asked, target.meter_volts)
             self._known = _calibration.load(calibrations, self._asked)
         self.name = ""
@@ -77,7 +77,7 @@ class HostMeter:
     # ------------------------------------------------------------------ while the job runs
 
     def start(self, job: StoredJob, agent: Agent) -> None:
-        """Open the meter and see its first value; what a killed `deploy` of this job had seen comes with it."""
+        """Open the meter and wait for its first value; the values of a killed `deploy` of this job are kept."""
         self._reason = self._why_not_asked()
         if self._reason:
             if self._target.meter and self._plan.energy_windows:
@@ -104,17 +104,17 @@ class HostMeter:
 
     def _why_not_asked(self) -> str:
         if self._target.has_page:
-            return "a browser's windows are on a clock that this machine does not know exactly enough"
+            return "a browser's windows are on a clock that this machine does not know precisely enough"
         if self._target.emulated:
-            return "an emulated board has no supply of its own: what it uses is its host's energy"
+            return "an emulated board has no supply of its own: it uses the energy of its host"
         if not self._target.meter:
             there = _naming.plugged_in()
             seen = f"; plugged in here: {', '.join(there)}" if there else ""
             return (
-                "no meter in the device's supply is named: deploy --meter um25c:/dev/rfcomm0, or `meter:` in "
+                "no meter is set for the device's supply: use deploy --meter um25c:/dev/rfcomm0, or `meter:` in "
                 f"targets.yaml{seen}; `edgebench meters` lists them"
             )
-        return "" if self._plan.energy_windows else "not asked for; deploy --energy"
+        return "" if self._plan.energy_windows else "not requested; use deploy --energy"
 
     def _open(self) -> Meter:
         name, given = _naming.parse(self._target.meter)
@@ -129,7 +129,7 @@ class HostMeter:
         self._progress.say(f"Measuring without the meter {self._asked}: {reason}")
 
     def align(self, agent: Agent) -> None:
-        """Exchange instants with the device. A link that is gone leaves the exchanges before it."""
+        """Exchange clock readings with the device. If the link is lost, those before it remain."""
         if not self.name or self._job is None:
             return
         batch = []
@@ -153,7 +153,7 @@ class HostMeter:
         return is_last and number + 1 >= self._plan.energy_windows
 
     def talk(self, agent: Agent) -> None:
-        """In the idle window after a round: tell the agent if the joules are known well enough, or will never be."""
+        """In the idle window after a round: stop the windows if the energy is precise enough, or will never be."""
         if not self.name or self._job is None or self._recorder is None:
             return
         self.align(agent)
@@ -175,9 +175,9 @@ class HostMeter:
     # ------------------------------------------------------------------ what it saw
 
     def reading(self, artifact: int, entries: Sequence[AnyLine]) -> EnergyReading:
-        """What the meter saw of one artifact's windows; those that it did not see whole are refused, with why."""
+        """The meter's reading of one artifact's windows. Incomplete windows are refused, with the reason."""
         if self._recorder is None or not self._exchanges:
-            return EnergyReading(self._asked, "unavailable", self._reason or "no value of it", self._scope)
+            return EnergyReading(self._asked, "unavailable", self._reason or "it gave no value", self._scope)
         recorder = self._recorder
         metered = MeteredWindows(recorder.trace(), recorder.sensor, self._alignment(), recorder.silences)
         idle, windows, refused = metered.windows(artifact, entries)
@@ -212,7 +212,7 @@ class HostMeter:
 def _opened_again(silences: Sequence[tuple[float, str]]) -> str:
     if not silences:
         return ""
-    return f"{silences[0][1]}; it was opened again" + (f" {len(silences)} times" if len(silences) > 1 else "")
+    return f"{silences[0][1]}; it was reopened" + (f" {len(silences)} times" if len(silences) > 1 else "")
 
 
 def _instrument(meter: Meter, sensor: Sensor, port: str) -> Instrument:

@@ -82,7 +82,7 @@ def test_audit_shows_what_tables_say(tmp_path: Path) -> None:
     text = (DATA / "emissions.csv").read_text().replace("resnet18", NASTY.replace("\r", ""))
     (tmp_path / "emissions.csv").write_text(text.replace("efficientnet-b4", "x").replace("0.1032593", "\x1b[2J"))
     done = run_cli("audit", "emissions.csv", cwd=tmp_path)
-    assert "title" in done.stdout and "which is no amount" in " ".join(done.stderr.split())
+    assert "title" in done.stdout and "which is not an amount" in " ".join(done.stderr.split())
     assert is_plain(done.stdout) and is_plain(done.stderr)
 
 

@@ -247,7 +247,7 @@ def test_the_exchange_with_the_shortest_way_is_believed() -> None:
 def test_a_clock_that_was_set_meanwhile_is_not_believed() -> None:
     broken, fine = Exchange(0, 0, 10**9, 1000), exchange(1.0, 0.01, 0.01, 2.0, 0.0)
     assert _clock.align([broken, fine]).early == fine
-    with pytest.raises(ValueError, match="a delay that is possible"):
+    with pytest.raises(ValueError, match="a possible delay"):
         _clock.align([broken])
 
 
@@ -267,7 +267,7 @@ def test_two_points_mend_what_a_meter_shows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("true_w", [(1.0, 1.2), (0.0, 5.0), (-1.0, 5.0), (5.0, 5.0), (1.0, float("nan"))])
 def test_points_that_say_nothing_are_refused(true_w: tuple[float, float]) -> None:
-    with pytest.raises(UserError, match="are no two different loads"):
+    with pytest.raises(UserError, match="are not two different loads"):
         _calibration.from_two_points((1.0, 5.0), true_w, 0.005, "2026-11-20")
 
 

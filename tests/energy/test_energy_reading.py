@@ -206,8 +206,8 @@ def test_what_all_windows_share_is_not_made_smaller_by_their_number() -> None:
 def test_one_window_alone_has_no_interval_and_says_what_became_of_the_others() -> None:
     reading = make_reading(active_w=(5.0,), reason="the connection broke. Plug it in")
     assert energy.why_none(reading) == "1 whole window, 2 are the least: the connection broke. Plug it in"
-    refused = msgspec.structs.replace(reading, reason="", refused=(Refusal(1, "frozen", "its values stood still"),))
-    assert energy.why_none(refused).endswith(": its values stood still")
+    refused = msgspec.structs.replace(reading, reason="", refused=(Refusal(1, "frozen", "its values were frozen"),))
+    assert energy.why_none(refused).endswith(": its values were frozen")
 
 
 def test_a_model_that_takes_the_same_power_always_has_no_net_joules() -> None:

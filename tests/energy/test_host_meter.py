@@ -85,8 +85,8 @@ def test_a_hole_in_a_window_refuses_it_and_no_other(
 def test_a_meter_that_was_never_there_during_windows_has_no_energy_and_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene
 ) -> None:
-    reading = seen(tmp_path, monkeypatch, scene, slice(20), failure="the board started anew")
-    assert (reading.provenance, reading.reason) == ("unavailable", "the board started anew. Plug it in")
+    reading = seen(tmp_path, monkeypatch, scene, slice(20), failure="the board restarted")
+    assert (reading.provenance, reading.reason) == ("unavailable", "the board restarted. Plug it in")
     assert len(reading.refused) == 5
 
 

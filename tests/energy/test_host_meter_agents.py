@@ -169,13 +169,13 @@ def test_a_meter_that_falls_silent_does_not_stop_the_job(
     one = measure(target, models, plan, tmp_path)
     reading = attached(one)
     assert one.outcome.status in ("complete", "budget") and one.rounds
-    said = "it said nothing that fits for 5 s"
+    said = "no valid data for 5 s"
     if comes_back:
-        assert reading.reason.startswith(f"{said}; it was opened again")
+        assert reading.reason.startswith(f"{said}; it was reopened")
         assert max(window.round for window in reading.windows) > 1
         assert any("the meter was lost meanwhile" in reason.seen for reason in verdict.judge(one).reasons)
     else:
-        assert reading.reason.startswith(f"{said}. Check cable and power")
+        assert reading.reason.startswith(f"{said}. Check the cable")
         assert 7 not in {window.round for window in reading.windows}
     assert reading.refused and all(refused.reason for refused in reading.refused)
 
@@ -186,4 +186,4 @@ def test_a_meter_that_another_program_reads_is_a_reason_in_the_record(
     with contextlib.closing(csv_serial.open_meter(wave[0])):
         target = Target(name="here", transport="local", meter=f"csv-serial:{wave[0]}")
         reading = attached(measure(target, models, energy_plan, tmp_path))
-    assert reading.provenance == "unavailable" and reading.reason.endswith("End the other program that reads it")
+    assert reading.provenance == "unavailable" and reading.reason.endswith("Stop the other program that is reading it")

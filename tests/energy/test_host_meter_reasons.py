@@ -21,13 +21,13 @@ def test_a_meter_that_nobody_can_open_is_a_reason_and_said_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene
 ) -> None:
     def refuse(port: str, volts: float | None) -> None:
-        raise UserError("meter um25c", "it cannot be opened (busy)", "End the other program that reads it")
+        raise UserError("meter um25c", "it cannot be opened (busy)", "Stop the other program that is reading it")
 
     host = Host(tmp_path, monkeypatch, None)
     monkeypatch.setattr(um25c, "open_meter", refuse)
     reading = host.run(scene)
     assert reading.provenance == "unavailable" and host.meter.name == ""
-    assert reading.reason == "it cannot be opened (busy). End the other program that reads it"
+    assert reading.reason == "it cannot be opened (busy). Stop the other program that is reading it"
     assert host.said == [f"Measuring without the meter um25c: {reading.reason}"]
 
 
@@ -50,7 +50,7 @@ def test_a_record_always_says_which_meter_could_have_been_used(tmp_path: Path) -
     assert reading.meter == "attached" and "deploy --meter um25c:/dev/rfcomm0" in reading.reason
     with HostMeter(BOARD, plan.named("quick"), tmp_path / "meters.yaml", Silent()) as meter:
         meter.start(open_job(tmp_path), FakeAgent())  # type: ignore[arg-type]
-        assert meter.reading(0, []).reason == "not asked for; deploy --energy"
+        assert meter.reading(0, []).reason == "not requested; use deploy --energy"
 
 
 def test_an_emulated_board_has_no_energy_of_its_own(
@@ -59,7 +59,7 @@ def test_an_emulated_board_has_no_energy_of_its_own(
     emulated = msgspec.structs.replace(BOARD, emulated=True)
     host = Host(tmp_path, monkeypatch, FakeMeter(*scene.trace(), Sensor("average", scene.period_s)), emulated)
     reading = host.run(scene)
-    assert reading.provenance == "unavailable" and "what it uses is its host's energy" in reading.reason
+    assert reading.provenance == "unavailable" and "it uses the energy of its host" in reading.reason
     assert host.said == [f"Measuring without the meter um25c: {reading.reason}"]
 
 

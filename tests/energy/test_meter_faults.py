@@ -45,12 +45,12 @@ def doubts(reading: EnergyReading) -> str:
 
 # kind, faults, what all windows from the fault on are refused for, what is said of it with the cure
 REFUSED = [
-    ("um25c", Faults(frozen_s=(0.0, FOREVER_S)), "frozen", "to the digit. Unplug the meter"),
-    ("um34c", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "to the digit. Unplug the meter"),
-    ("tc66c", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "to the digit. Unplug the meter"),
-    ("csv-serial", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "to the digit. Unplug the meter"),
-    ("csv-average", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "to the digit. Unplug the meter"),
-    ("fnb58", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "to the digit. Unplug the meter"),
+    ("um25c", Faults(frozen_s=(0.0, FOREVER_S)), "frozen", "Unplug the meter"),
+    ("um34c", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "Unplug the meter"),
+    ("tc66c", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "Unplug the meter"),
+    ("csv-serial", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "Unplug the meter"),
+    ("csv-average", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "Unplug the meter"),
+    ("fnb58", Faults(frozen_s=(MIDWAY_S, FOREVER_S)), "frozen", "Unplug the meter"),
     ("csv-serial", Faults(reversed=True), "backwards", "swap the leads of the meter"),
     ("csv-average", Faults(reversed=True), "backwards", "swap the leads of the meter"),
 ]
@@ -128,14 +128,14 @@ def test_a_load_in_step_with_a_point_meter_is_said() -> None:
 def test_words_that_a_ppk2_lost_do_not_shift_the_rest() -> None:
     trace, meter = record("ppk2", Constant(1.5), 1000.0, 1003.0, Faults(lost=0.1))
     assert trace.watts == pytest.approx(1.5, abs=1e-3) and meter.tally.dropped > 0
-    with pytest.raises(MeterLost, match="said nothing that fits"):
+    with pytest.raises(MeterLost, match="no valid data"):
         record("ppk2", Constant(1.5), 1000.0, 1012.0, Faults(garbled=0.05))
 
 
 def test_a_meter_of_another_model_is_told_from_a_garbled_answer() -> None:
     from edgebench.errors import UserError
 
-    with pytest.raises(UserError, match="it says that it is a UM24C") as caught:
+    with pytest.raises(UserError, match="it identifies itself as a UM24C") as caught:
         record("um25c", Constant(), 1000.0, 1010.0, Faults(model=0x0963))
     assert caught.value.remedy == "Name it um24c"
     trace, _ = record("um25c", Constant(), 1000.0, 1060.0, Faults(garbled=0.05))
@@ -150,7 +150,7 @@ def test_watching_a_meter_that_hangs_says_so(tmp_path: Path) -> None:
     with OnPty(Player("um25c", Constant(25.0), Faults(frozen_s=(0.0, FOREVER_S)))) as played:
         watched = run_cli("meters", "watch", f"um25c:{played.port}", "--seconds", "3", cwd=tmp_path)
     assert watched.returncode == 1, watched.stdout
-    assert "its values stood still at 25 W" in watched.stderr and "Unplug the meter" in watched.stderr
+    assert "its values were frozen at 25 W" in watched.stderr and "Unplug the meter" in watched.stderr
     assert "J ±" not in watched.stdout
 
 

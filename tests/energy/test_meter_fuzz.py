@@ -205,7 +205,7 @@ def test_a_driver_does_not_grow_with_what_it_cannot_read(kind: str) -> None:
 
 
 def test_a_meter_that_streams_on_when_told_to_stop_is_said() -> None:
-    with pytest.raises(MeterLost, match="it goes on streaming"):
+    with pytest.raises(MeterLost, match="it keeps streaming"):
         clock = SimpleNamespace(now_s=100.0)
         fake = SimpleNamespace(monotonic=lambda: clock.now_s)
         with mock.patch.object(ppk2, "time", fake):

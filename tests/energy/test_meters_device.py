@@ -107,11 +107,11 @@ def test_a_sensor_that_hangs_is_found_between_rest_and_work(monkeypatch: pytest.
 
         def check_moving(self, rested: float, after: float) -> None:
             if rested == after:
-                raise Unavailable("its values stood still")
+                raise Unavailable("its values were frozen")
 
     lines = windows_of(Hangs(), monkeypatch)
     assert [line["event"] for line in lines[:3]] == ["meter", "idle", "meter"]
-    assert lines[2]["reason"] == "its values stood still"
+    assert lines[2]["reason"] == "its values were frozen"
 
 
 # ------------------------------------------------------------------ a model

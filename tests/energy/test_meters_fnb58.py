@@ -50,7 +50,7 @@ def test_an_fnb58_is_started_kept_alive_and_read(monkeypatch: pytest.MonkeyPatch
             far.send(fnb58_report([(500_000, 100_000)] * 4))
             next(stream)
             sent = [far.recv(100) for _ in range(4)]
-            with pytest.raises(UserError, match="said nothing for"):
+            with pytest.raises(UserError, match="silent for"):
                 list(stream)
     assert [one.power_w for one in samples] == [pytest.approx(5.0)] * 4
     assert [round(b.t_s - a.t_s, 6) for a, b in itertools.pairwise(samples)] == [fnb58.PERIOD_S] * 3
@@ -61,7 +61,10 @@ def test_an_fnb58_is_started_kept_alive_and_read(monkeypatch: pytest.MonkeyPatch
 def test_two_programs_do_not_share_an_fnb58(tmp_path: Path) -> None:
     port = tmp_path / "hidraw0"
     port.touch()
-    with contextlib.closing(fnb58.open_meter(str(port))), pytest.raises(UserError, match="another program reads it"):
+    with (
+        contextlib.closing(fnb58.open_meter(str(port))),
+        pytest.raises(UserError, match="another program is reading it"),
+    ):
         fnb58.open_meter(str(port))
     fnb58.open_meter(str(port)).close()
 

@@ -26,12 +26,12 @@ def test_a_port_in_use_says_who_has_to_end() -> None:
     refused = pytest.raises(UserError, match="cannot be opened")
     with SerialMeter() as simulated, contextlib.closing(um25c.open_meter(simulated.port)), refused as caught:
         um25c.open_meter(simulated.port)
-    assert caught.value.remedy == "End the other program that reads it"
+    assert caught.value.remedy == "Stop the other program that is reading it"
 
 
 @pytest.mark.parametrize("name", ["um25c", "um34c", "tc66c", "ppk2", "csv-serial"])
 def test_a_meter_that_is_silent_says_so(name: str) -> None:
-    with SerialMeter() as simulated, pytest.raises(UserError, match=f"meter {name} at .*it said nothing that fits"):
+    with SerialMeter() as simulated, pytest.raises(UserError, match=f"meter {name} at .*no valid data"):
         take(plugins.load("edgebench.energy.meters", name, kind="meter").open_meter(simulated.port), 1)
 
 

@@ -76,7 +76,7 @@ def test_each_model_is_read_by_its_name_and_none_by_another(module: Any) -> None
     assert sample.power_w == 3.0 and meter.device_id == model.upper()
     other = next(code for name, code in codes.items() if name != model)
     liar = SerialMeter(lambda asked: [um_frame(model=other)])
-    with liar as simulated, pytest.raises(UserError, match="it says that it is a UM") as caught:
+    with liar as simulated, pytest.raises(UserError, match="it identifies itself as a UM") as caught:
         take(module.open_meter(simulated.port), 1)
     assert caught.value.remedy.startswith("Name it um")
 
@@ -85,7 +85,7 @@ def test_a_um25c_that_lies_about_its_model_is_found_out_by_its_power() -> None:
     """A UM34C's steps under a UM25C's number: a hundredth of the power that it shows. One such answer is a slip."""
     liar = bytearray(um_frame(model=0x0D4C, power_w=3.35))
     liar[:2], liar[-2:] = b"\x09\xc9", b"\xff\xf1"
-    found_out = pytest.raises(UserError, match=r"are not the 3\.35 W that it shows: it is not the model")
+    found_out = pytest.raises(UserError, match=r"3\.35 W, which do not fit together: it is not the model")
     with SerialMeter(lambda asked: [bytes(liar)]) as simulated, found_out:
         take(um25c.open_meter(simulated.port), 1)
     answers = iter([[bytes(liar)], [UM25C_VECTOR]])

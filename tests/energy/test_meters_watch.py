@@ -70,7 +70,7 @@ def test_a_meter_that_cannot_be_watched_says_why() -> None:
         _watch.watch("um25")
     with pytest.raises(UserError, match="--port /dev/"):
         list(_watch.watch("um25c"))
-    with pytest.raises(UserError, match="it has no port"):
+    with pytest.raises(UserError, match="neither port nor supply"):
         _watch.watch("rapl:/dev/ttyUSB0")
     with pytest.raises(UserError, match="it measures the voltage itself, so 5 V has no effect"):
         _watch.watch("um25c:/dev/rfcomm0", volts=5.0)
@@ -87,7 +87,7 @@ def test_the_command_line_lists_watches_and_calibrates(tmp_path: Path) -> None:
     assert watched.returncode == 0, watched.stderr
     assert "board_input 3.352 W" in watched.stdout
     assert "J by sampling; the meter's own accuracy is not known; short window" in watched.stdout
-    assert watched.stdout.count("note: nobody states its accuracy: edgebench meters calibrate um25c") == 1
+    assert watched.stdout.count("note: its accuracy is not specified: edgebench meters calibrate um25c") == 1
     points = ["--point", "1.1:1.0", "--point", "5.3:5.0"]
     assert run_cli("meters", "calibrate", "um25c:/dev/rfcomm0", *points, cwd=tmp_path).returncode == 0
     assert _calibration.load(tmp_path / "meters.yaml")["um25c:/dev/rfcomm0"].gain == pytest.approx(4.0 / 4.2)

@@ -58,7 +58,7 @@ def test_the_constant_is_the_tables_unit() -> None:
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ({"gpu_energy": "plenty"}, "gpu_energy is 'plenty', which is no amount"),
+        ({"gpu_energy": "plenty"}, "gpu_energy is 'plenty', which is not an amount"),
         ({"duration": ""}, "duration is empty"),
         ({"duration": "0"}, "duration is 0"),
         ({"energy_consumed": "-1"}, "energy_consumed is '-1'"),
@@ -103,7 +103,7 @@ def test_lines_that_are_damaged_alike_are_counted_together(tmp_path: Path) -> No
     path = tmp_path / "emissions.csv"
     bad = [EFFICIENTNET.replace(b"0.1032593", f"{number}?".encode()) for number in range(50)]
     path.write_bytes(b"\n".join([HEADER, RESNET, *bad]))
-    expected = codecarbon_table.SkippedLines("emissions is '0?', which is no amount", 50, 2)
+    expected = codecarbon_table.SkippedLines("emissions is '0?', which is not an amount", 50, 2)
     assert codecarbon_table.load(path).left_out == (expected,)
 
 
@@ -121,8 +121,8 @@ def test_tables_of_two_versions_that_were_put_together_are_read(tmp_path: Path) 
         (b"a,b\n1,2\n", "it has none of CodeCarbon's columns"),
         (b"duration,b\n1,2\n", "it lacks the columns emissions, energy_consumed"),
         (b"\xff\xfe\x00\x81", "it has none of CodeCarbon's columns"),
-        (HEADER + b"\n", "it has a header and no run"),
-        (HEADER + b"\n" + RESNET[:-40], "run 1: it has 26 fields, the header 32, and no other run is whole"),
+        (HEADER + b"\n", "it has a header but no run"),
+        (HEADER + b"\n" + RESNET[:-40], "run 1: it has 26 fields, but the header has 32, and no other run is usable"),
     ],
 )
 def test_what_is_no_such_file_is_told(tmp_path: Path, content: bytes, words: str) -> None:

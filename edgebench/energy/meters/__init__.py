@@ -1,10 +1,10 @@
 """Meters that this machine reads: USB and serial power meters between a supply and a board. One file per meter.
 
-DESCRIPTION         what it is, as `edgebench meters` lists it
-SCOPE               what its joules cover: "board_input" where it sits in the supply
-find()              -> the ports of those that are plugged in; None where a port does not tell what is behind it
-open_meter(port, volts=None)    -> a Meter; raises UserError with the remedy. volts: of the supply, for a meter that
-                    sees current only
+DESCRIPTION         what it is, for `edgebench meters`
+SCOPE               what its joules cover: "board_input" for a meter in the supply
+find()              -> the ports of those that are plugged in; None if ports do not show what is behind them
+open_meter(port, volts=None)    -> a Meter; raises UserError with the remedy. volts: supply voltage, for a meter that
+                    measures only current
 NEEDS_VOLTS         True for such a meter; may be absent
 
 Counters of this machine's own processor, GPU or board are read by the agent's meters (device_agents/python/meters).
@@ -23,9 +23,9 @@ from edgebench.schema.energy_reading import Flag
 
 @dataclass(frozen=True)
 class Sample:
-    """One value. t_s: this machine's monotonic clock when it arrived; voltage and current where the meter says them.
+    """One value. t_s: arrival time by this machine's monotonic clock. voltage_v, current_a: if the meter reports them.
 
-    counter_j: what the meter itself has added up so far, where it does.
+    counter_j: the reading of the meter's own energy counter, if it has one.
     """
 
     t_s: float
@@ -37,20 +37,20 @@ class Sample:
 
 @dataclass
 class Tally:
-    """What a meter said that became no sample: said twice, or garbled or lost on the way."""
+    """Values that did not become samples: repeated ones, and those garbled or lost on the way."""
 
     duplicates: int = 0
     dropped: int = 0
 
 
 class MeterLost(UserError):
-    """A meter that may come back: it fell silent, its cable broke, its board started anew."""
+    """The meter may come back: it fell silent, its cable was pulled, its board restarted."""
 
 
 class Meter(Protocol):
-    """sensor: how it sees power. device_id, firmware: what it says it is; serial: what tells this one from others of
-    its model, "" where it does not say; note, flags: what a reader should know of its values. All but the sensor may
-    be known only once there are values.
+    """sensor: how it samples power. device_id, firmware: as it reports them. serial: distinguishes units of the model,
+    "" if it does not report one. note, flags: what readers of its values should know. All but the sensor may be unknown
+    until there are values.
     """
 
     sensor: Sensor

@@ -1,9 +1,9 @@
-"""Another machine's monotonic clock on this machine's, out of questions and answers, with a stated error.
+"""Maps another machine's monotonic clock to this machine's, from exchanges of messages, with a stated error.
 
     this machine   t1 ──────┐                    ┌────── t4
     the other               └──> t2 ······ t3 ──┘          offset = other - this
 
-Source: RFC 5905, sections 8 and 10 (the exchange with the shortest way is the one to believe).
+Source: RFC 5905, sections 8 and 10 (the exchange with the shortest delay is the most reliable).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# How far two quartz clocks may run apart where their rates were not compared.
+# How far two quartz clocks may drift apart if their rates were not compared.
 UNKNOWN_DRIFT = 100e-6
 
 
@@ -32,25 +32,25 @@ class Exchange:
 
     @property
     def delay_s(self) -> float:
-        """Time on the way, there and back."""
+        """Time in transit, there and back."""
         return ((self.t4_ns - self.t1_ns) - (self.t3_ns - self.t2_ns)) / 1e9
 
     @property
     def other_s(self) -> float:
-        """When it was, on the other clock."""
+        """The instant of the exchange on the other clock."""
         return (self.t2_ns + self.t3_ns) / 2e9
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """A straight line through the best exchanges of two moments; one moment alone leaves the drift unknown."""
+    """A straight line through the best exchanges of two moments; with one moment the drift is unknown."""
 
     early: Exchange
     late: Exchange
 
     @property
     def drift(self) -> float | None:
-        """Rate of the other clock over this one's, minus 1; None from one moment."""
+        """Rate of the other clock over this one's, minus 1; None with one moment."""
         if self.late.other_s == self.early.other_s:
             return None
         return (self.late.offset_s - self.early.offset_s) / (self.late.other_s - self.early.other_s)
@@ -61,7 +61,7 @@ class Alignment:
         return other_s - self.early.offset_s - (self.drift or 0.0) * (other_s - self.early.other_s)
 
     def bound_s(self, other_ns: int) -> float:
-        """`here_s` is wrong by no more than this while the drift is steady."""
+        """The largest error of `here_s` if the drift is constant."""
         other_s = other_ns / 1e9
         if self.drift is None:
             return self.early.delay_s / 2 + UNKNOWN_DRIFT * abs(other_s - self.early.other_s)
@@ -73,7 +73,7 @@ class Alignment:
         return self.bound_s(other_ns) / math.sqrt(3)
 
     def u_length_s(self, start_ns: int, end_ns: int) -> float:
-        """The same of the time between two instants: of what both are off alike nothing is left."""
+        """The same for the time between two instants, in which common errors cancel."""
         length_s = (end_ns - start_ns) / 1e9
         if self.drift is None:
             return UNKNOWN_DRIFT * length_s / math.sqrt(3)
@@ -84,14 +84,14 @@ class Alignment:
 def align(before: Sequence[Exchange], after: Sequence[Exchange] = ()) -> Alignment:
     """From the exchanges before and after the windows; 16 of each are plenty.
 
-    Raises ValueError if none of those before can be believed.
+    Raises ValueError if none of those before is plausible.
     """
     early = _best(before)
     if early is None:
-        raise ValueError("no exchange with a delay that is possible: one of the clocks was set")
+        raise ValueError("no exchange with a possible delay: one of the clocks was set")
     return Alignment(early, _best(after) or early)
 
 
 def _best(exchanges: Sequence[Exchange]) -> Exchange | None:
-    """The one with the shortest way. A negative delay says that a clock was set in between."""
+    """The one with the shortest delay. A negative delay means that a clock was set in between."""
     return min((one for one in exchanges if one.delay_s >= 0), key=lambda one: one.delay_s, default=None)

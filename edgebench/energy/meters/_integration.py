@@ -1,4 +1,4 @@
-"""The joules of a window, out of what a meter said around it, and the error that its kind of sampling leaves.
+"""The joules of a window from a meter's values around it, with the error of its kind of sampling.
 
          a                        b
 ───┬─────┼──┬───────┬────────┬────┼───┬───    ┬ a value
@@ -7,8 +7,8 @@ average   a value holds since the one before it
 point     trapezoids: a straight line from value to value
 
      a - m  a                        b  b + m
-Where the device idles beside the window, energy is that of the wider one without idle power over 2 m: values that are
-late, and instants that are not exactly known, then cost nothing. Where it does not, they do.
+If the device idles beside the window, its energy is that of the wider one minus idle power over 2 m: late values and
+inexact instants then do no harm. Otherwise they add to the error.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from edgebench.energy.meters._sensor import Sensor
 from edgebench.schema.arrays import Floats
 from edgebench.schema.energy_reading import Accuracy
 
-Flag = Literal["gap", "edge_extrapolated", "wrapped", "short_window", "aliasing"]
+IntegrationFlag = Literal["gap", "edge_extrapolated", "wrapped", "short_window", "aliasing"]
 Code = Literal["outside", "gaps", "reset", "saturated", "frozen", "counter", "backwards"]
 
-# A value that is so many periods late leaves a gap; more than this share of a window in gaps makes it worthless.
+# A wait of so many periods is a gap; a window with more than this share of gaps is refused.
 GAP_PERIODS = 3.0
 GAP_SHARE = 0.02
-# Shorter windows are measured, and flagged (MLPerf Tiny asks for 10 s).
+# Shorter windows are measured but flagged (MLPerf Tiny requires 10 s).
 WINDOW_MIN_S = 10.0
 
 
 class NoEnergy(Exception):
-    """Why a window has no energy; the text says it in numbers."""
+    """The energy of a window cannot be determined; the text has the numbers."""
 
     def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
@@ -46,12 +46,12 @@ class NoEnergy(Exception):
 
 @dataclass(frozen=True)
 class WindowContext:
-    """What is known of a window besides the meter's values.
+    """What is known about a window besides the meter's values.
 
-    u_edge_s: standard uncertainty of its two instants on their clock; u_length_s: of the time between them, which is
-    known better, as both are off alike. beside_w: power right before and after it, as
-    idle power is, and room_s: for how long on both sides. An interval that an edge divides is then divided by it
-    instead of evenly. repeat_s: what the device does repeats so often.
+    u_edge_s: standard uncertainty of its two instants on the meter's clock. u_length_s: of the time between them, which
+    is smaller, because both have the same offset. beside_w: idle power right before and after, for room_s on both
+    sides; intervals at the edges are then divided by it instead of evenly. repeat_s: the period of what the device
+    does.
     """
 
     u_edge_s: float = 0.0
@@ -63,9 +63,9 @@ class WindowContext:
 
 @dataclass(frozen=True)
 class WindowEnergy:
-    """u_window_j: what sampling, edges and clocks leave open in this one window; u_common_j: what is the same in all of
-    them, as a meter's lag is; u_systematic_j: what the meter's accuracy does, None if nobody states it. All are
-    standard uncertainties (k = 1).
+    """Standard uncertainties (k = 1). u_window_j: by sampling, edges and clocks, independent from window to window.
+    u_common_j: the same in all windows, such as the meter's lag. u_systematic_j: by the meter's accuracy, None if it is
+    not specified.
     """
 
     energy_j: float
@@ -75,7 +75,7 @@ class WindowEnergy:
     u_systematic_j: float | None
     values: int
     max_gap_s: float
-    flags: frozenset[Flag]
+    flags: frozenset[IntegrationFlag]
 
     @property
     def mean_w(self) -> float:
@@ -83,7 +83,7 @@ class WindowEnergy:
 
     @property
     def u95_j(self) -> float:
-        """All of them together, in 95 % of the cases: a lag and an accuracy are limits."""
+        """All of them together, with a coverage of 95 %; lag and accuracy are limits."""
         limits = (math.sqrt(3) * self.u_common_j, math.sqrt(3) * (self.u_systematic_j or 0.0))
         return coverage.half_width(self.u_window_j, limits)
 
@@ -91,10 +91,10 @@ class WindowEnergy:
 def integrate(
     times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, around: WindowContext | None = None
 ) -> WindowEnergy:
-    """Energy between two instants of the clock of `times_s`, from values in W (J for a counter). Raises NoEnergy."""
+    """Energy between two instants on the clock of `times_s`, from values in W (J for a counter). Raises NoEnergy."""
     around = around or WindowContext()
     times_s, values = _in_order(times_s, values)
-    flags: set[Flag] = set()
+    flags: set[IntegrationFlag] = set()
     if end_s - start_s < WINDOW_MIN_S:
         flags.add("short_window")
     if sensor.kind == "counter":
@@ -103,7 +103,7 @@ def integrate(
     inside = (times_s > start_s) & (times_s <= end_s)
     max_gap_s = _check_gaps(times_s, start_s, end_s, sensor, flags)
     if sensor.kind != "counter" and (values[inside] >= sensor.max_w).any():
-        raise NoEnergy("saturated", f"readings at the meter's limit of {sensor.max_w:g} W")
+        raise NoEnergy("saturated", f"values at the meter's limit of {sensor.max_w:g} W")
     margin_s, late = _margin_s(times_s, start_s, end_s, sensor, around)
     taken = start_s - margin_s, end_s + margin_s
     if sensor.kind == "point":
@@ -115,8 +115,8 @@ def integrate(
     u_alias_j = _u_alias_j(times_s[inside], values[inside], step_w, sensor, around)
     if u_alias_j > aliasing.SHARE * abs(energy_j):
         flags.add("aliasing")
-    # At a wrong instant: what an edge is off by as far as it can be late, and idle power where the margins take it off,
-    # which is the same before and after: there only the time between the edges counts.
+    # Inexact instants: as far as values can be late, the edges count; where margins are subtracted at idle power, which
+    # is the same before and after, only the time between the edges counts.
     u_clock_j = math.hypot(
         math.sqrt(2) * around.u_edge_s * step_w * late, around.u_length_s * (around.beside_w or 0.0) * (1 - late)
     )
@@ -135,7 +135,7 @@ def integrate(
 def _margin_s(
     times_s: Floats, start_s: float, end_s: float, sensor: Sensor, around: WindowContext
 ) -> tuple[float, float]:
-    """(how much wider the window is taken on both sides, the share of what can be late that this leaves)."""
+    """(the margin added on both sides, the share of lateness that it does not cover)."""
     needed_s = sensor.latency_s + sensor.period_s + 3 * around.u_edge_s
     if around.beside_w is None or sensor.kind == "counter":
         return 0.0, 1.0
@@ -153,25 +153,25 @@ def _u_alias_j(times_s: Floats, values: Floats, step_w: float, sensor: Sensor, a
 
 
 def _in_order(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Sorted by time, without values that are no numbers, one value for one instant."""
+    """Sorted by time, without values that are not finite, one value for each instant."""
     finite = np.isfinite(values)
     times_s, first = np.unique(times_s[finite], return_index=True)
     return times_s, values[finite][first]
 
 
-def _unwrapped(joules: Floats, sensor: Sensor, flags: set[Flag]) -> Floats:
-    """A counter that only grows: each step back is one start from 0, where the counter is known to do that."""
+def _unwrapped(joules: Floats, sensor: Sensor, flags: set[IntegrationFlag]) -> Floats:
+    """A monotonic counter: each step back is a wrap, if the counter is known to wrap."""
     back = np.diff(joules) < 0
     if not back.any():
         return joules
     if sensor.wraps_at_j is None:
-        raise NoEnergy("reset", "the counter went back: the meter or its driver started anew")
+        raise NoEnergy("reset", "the counter went back: the meter or its driver was restarted")
     flags.add("wrapped")
     return joules + sensor.wraps_at_j * np.concatenate([[0], np.cumsum(back)])
 
 
-def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> None:
-    """Values on both sides of both edges; a point meter may miss an edge by a period."""
+def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[IntegrationFlag]) -> None:
+    """Check that there are values beyond both edges; a point meter may miss an edge by a period."""
     if len(times_s) < 2:
         raise NoEnergy("outside", f"{len(times_s)} values in and around the window")
     first_s, last_s = float(times_s[0]), float(times_s[-1])
@@ -181,12 +181,12 @@ def _check_cover(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, 
     if missing_s <= 0:
         return
     if sensor.kind != "point" or missing_s > sensor.period_s:
-        raise NoEnergy("outside", f"the meter's values miss {missing_s:.2f} s of the window")
+        raise NoEnergy("outside", f"{missing_s:.2f} s of the window have no values")
     flags.add("edge_extrapolated")
 
 
-def _check_gaps(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[Flag]) -> float:
-    """The longest wait between values in the window. A counter loses nothing in a gap."""
+def _check_gaps(times_s: Floats, start_s: float, end_s: float, sensor: Sensor, flags: set[IntegrationFlag]) -> float:
+    """The longest wait between values in the window. Gaps do not matter for a counter."""
     waits_s = np.diff(times_s)
     overlap_s = np.minimum(times_s[1:], end_s) - np.maximum(times_s[:-1], start_s)
     inside = overlap_s > 0
@@ -210,7 +210,7 @@ def _trapezoids(
 
 
 def _area(times_s: Floats, powers_w: Floats, start_s: float, end_s: float) -> float:
-    """Under the lines between points."""
+    """The area under the lines between points."""
     inside = (times_s > start_s) & (times_s < end_s)
     at_edges_w = np.interp([start_s, end_s], times_s, powers_w)
     knots_s = np.concatenate([[start_s], times_s[inside], [end_s]])
@@ -221,7 +221,7 @@ def _area(times_s: Floats, powers_w: Floats, start_s: float, end_s: float) -> fl
 def _steps(
     times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, beside_w: float | None
 ) -> tuple[float, float]:
-    """The same of a counter, or of a meter whose values are averages."""
+    """The same for a counter, or for a meter whose values are averages."""
     if sensor.kind == "counter":
         ends_s, energies_j = times_s, values - values[0]
     else:
@@ -246,11 +246,11 @@ def _steps(
 
 
 def _u_split_j(ends_s: Floats, powers_w: Floats, edge_s: float) -> float:
-    """Of dividing evenly the interval that an edge falls into.
+    """The uncertainty of dividing evenly the interval that contains an edge.
 
-    If power stepped at the edge, the share is wrong by f (1 - f) of the interval times the step (f: the part inside),
-    at both edges to the same side. Taken as it is, not as a limit: within an interval the step may be larger than
-    the values beside it show.
+    If power steps at the edge, the error is f (1 - f) of the interval times the step (f: the part inside), to the same
+    side at both edges. It counts as a standard uncertainty, not as a limit, because the step within an interval may be
+    larger than the values beside it show.
     """
     index = min(int(np.searchsorted(ends_s, edge_s)), len(powers_w)) - 1
     if index < 0:
@@ -262,7 +262,7 @@ def _u_split_j(ends_s: Floats, powers_w: Floats, edge_s: float) -> float:
 
 
 def _step_w(times_s: Floats, values: Floats, start_s: float, end_s: float, sensor: Sensor, u_edge_s: float) -> float:
-    """How far power inside a window is from power right beside it: what an edge at a wrong instant is charged with."""
+    """The difference between power inside and right beside a window, which an edge at a wrong instant costs."""
     if sensor.kind == "counter":
         values = np.concatenate([[np.nan], np.diff(values) / np.diff(times_s)])
     reach_s = sensor.latency_s + 2 * sensor.period_s + 4 * u_edge_s

@@ -1,4 +1,4 @@
-"""How late a meter's values are: found by when power rose and fell, beside when the device says that it inferred."""
+"""How late a meter's values are: power's rise and fall compared with the device's times of inference."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from edgebench.schema.arrays import Floats
 
-# What is looked at, and how closely.
+# The range that is searched, and its step.
 EARLIEST_S, LATEST_S, STEP_S = -2.0, 15.0, 0.05
-# The windows have to stand out of the rest by so many times what equally long pieces of the rest differ by.
+# The windows must exceed the idle times by so many times the spread of the idle times.
 STANDS_OUT = 4.0
 
 
 def lag_s(
     times_s: Floats, watts: Floats, windows_s: Sequence[tuple[float, float]], rests_s: Sequence[tuple[float, float]]
 ) -> float | None:
-    """Seconds by which the values are late; None where the windows do not stand out of the idle ones.
+    """Seconds by which the values are late; None if the windows do not stand out from the idle times.
 
-    windows_s: from when to when the device inferred, rests_s: was idle. Energy in all windows, moved by the lag and
-    without what it is at rest, is largest where the lag is right.
+    windows_s: (start, end) of the inferring times, rests_s: of the idle times. The energy in all windows above idle,
+    with the windows moved by the lag, is largest for the right lag.
     """
     if len(windows_s) < 2 or len(rests_s) < 2 or len(times_s) < 3:
         return None

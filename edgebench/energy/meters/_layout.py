@@ -1,36 +1,36 @@
-"""Lines without a checksum: what a sketch prints looks alike from line to line, and a garbled line does not."""
+"""Finds garbled lines without a checksum: a sketch prints all lines in the same layout."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 
-# So many lines before one is judged; of them so many have to look alike.
+# Lines before the first is judged, and the share of them that must be alike.
 LEARNT = 20
 KEPT = 50
 ALIKE = 0.8
 
 
 def number(word: str) -> float:
-    """Raises ValueError for what no sketch prints, 6_0 among them, which Python takes for 60."""
+    """Raises ValueError also for text like 6_0, which Python reads as 60 but no sketch prints."""
     if "_" in word:
-        raise ValueError("no number")
+        raise ValueError("not a number")
     return float(word)
 
 
 class Layout:
-    """How many decimals each column has: Arduino's print(float) gives two, whatever the value.
+    """The number of decimals of each column: Arduino's print(float) always gives two.
 
-    640.20 that lost its end is 640 or 64, a number like any other.
+    640.20 cut short becomes 640 or 64, which are plausible numbers.
     """
 
     def __init__(self) -> None:
         self._seen: deque[tuple[int, ...]] = deque(maxlen=KEPT)
 
     def check(self, words: list[str]) -> None:
-        """Raises ValueError for a line unlike the others; does not where they differ among themselves."""
+        """Raises ValueError for a line unlike the others, unless they differ among themselves."""
         decimals = tuple(len(word.strip().partition(".")[2]) for word in words)
         usual, count = Counter(self._seen).most_common(1)[0] if self._seen else (decimals, 0)
         is_odd = len(self._seen) >= LEARNT and count >= ALIKE * len(self._seen) and decimals != usual
         self._seen.append(decimals)
         if is_odd:
-            raise ValueError("printed unlike the lines before it")
+            raise ValueError("its layout differs from the lines before")

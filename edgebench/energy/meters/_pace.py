@@ -1,4 +1,4 @@
-"""The instants of values that come at a steady pace, out of when they arrived: some are late by milliseconds."""
+"""The instants of values with a steady period, from their arrival times, which are late by milliseconds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from edgebench.schema.arrays import Floats
 
-# Of what an arrival is off the pace; smooths over some twenty values, and follows a pace that is a percent off.
+# Correction per value: smooths over about twenty values, and follows a period that is off by a percent.
 SHARE = 0.05
-# Off by more periods than this, something was lost.
+# If an arrival is off by more periods than this, values were lost.
 LOST_PERIODS = 5
-# So many values make a line; one that is off it by more periods was no steady one.
+# Values needed for a line; if one is off the line by more periods, the period was not steady.
 LINE_MIN = 100
 OFF_LINE = 0.5
 
@@ -21,7 +21,7 @@ class Pace:
         self._last_s: float | None = None
 
     def at(self, arrived_s: float) -> float:
-        """When the value was, but for what the way takes on average."""
+        """The instant of the value, apart from the mean transmission time."""
         at_s = arrived_s
         if self._last_s is not None:
             expected_s = self._last_s + self._period_s
@@ -32,8 +32,8 @@ class Pace:
 
 
 def straight(times_s: Floats, period_s: float) -> Floats:
-    """The same instants on one line, as a quartz has them: what is left of late arrivals wanders by parts of a
-    millisecond. As they are where they make no line.
+    """The instants moved onto a straight line, as of a quartz, which removes the remaining drift of fractions of a
+    millisecond. Unchanged if they are not on a line.
     """
     if len(times_s) < LINE_MIN:
         return times_s

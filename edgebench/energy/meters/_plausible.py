@@ -1,6 +1,6 @@
-"""Whether what a meter says can be what flows: values that stand still, its own counter, and current that flows back.
+"""Plausibility of a meter's values: frozen values, contradictions with its own counter, and current that flows back.
 
-Each refuses a window with the reason and the cure. A meter that answers is not yet one that measures.
+Each check refuses a window with the reason and the remedy: a meter that answers does not necessarily measure.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from edgebench.energy.meters._integration import NoEnergy
 from edgebench.energy.meters._sensor import Sensor
 from edgebench.schema.arrays import Floats
 
-# Values that repeat to the digit for so long on both sides of an edge, and for so many periods, stand still: the load
-# changed there.
+# Values are frozen if they repeat to the digit for this long, and this many periods, on both sides of an edge, where
+# the load changed.
 STILL_S = 1.0
 STILL_PERIODS = 5
-# Within a window a run of equal values is no chance if it is less likely than this.
+# A run of equal values within a window is not by chance if it is less likely than this.
 CHANCE = 1e-6
 LEAST_RUN = 10
-# A meter's own counter and its power may differ by so much, besides the counter's steps.
+# By how much a meter's own counter and its power may differ, besides the counter's steps.
 COUNTER_SHARE = 0.05
 COUNTER_STEPS = 2.0
-# Of a counter's moves, so many have to be possible ones, or it is garbled itself and says nothing.
+# If fewer of a counter's moves are possible ones, the counter itself is garbled and ignored.
 SOUND_MOVES = 0.8
-# Idle power below this flows back; less is an offset.
+# Idle power below this flows back; smaller negative values are an offset.
 BACK_W = -0.02
-FROZEN_CURE = "Unplug the meter, plug it in, and look whether `edgebench meters watch` moves"
+FROZEN_CURE = "Unplug the meter, plug it in, and check that the values of `edgebench meters watch` change"
 
 
 def check_moving(times_s: Floats, watts: Floats, start_s: float, end_s: float, sensor: Sensor) -> None:
-    """Raises NoEnergy for values that repeat to the digit while the device began or ended inferring."""
+    """Raises NoEnergy for values that repeat to the digit while the device started or stopped inferring."""
     begins = np.concatenate([[0], np.flatnonzero(np.diff(watts)) + 1])
     ends = np.concatenate([begins[1:], [len(watts)]]) - 1
     needed_s = max(STILL_S, STILL_PERIODS * sensor.period_s)
@@ -45,7 +45,7 @@ def check_moving(times_s: Floats, watts: Floats, start_s: float, end_s: float, s
 
 
 def _check_runs(times_s: Floats, watts: Floats) -> None:
-    """Raises NoEnergy for one run of equal values that the others make most unlikely."""
+    """Raises NoEnergy for a run of equal values that is most unlikely, given the other values."""
     if len(watts) < 2 * LEAST_RUN:
         return
     begins = np.concatenate([[0], np.flatnonzero(np.diff(watts)) + 1])
@@ -60,14 +60,14 @@ def _check_runs(times_s: Floats, watts: Floats) -> None:
 
 
 def _still(watts: float, seconds: float) -> NoEnergy:
-    return NoEnergy("frozen", f"its values stood still at {watts:g} W for {seconds:.1f} s, to the digit. {FROZEN_CURE}")
+    return NoEnergy("frozen", f"its values were frozen at {watts:g} W for {seconds:.1f} s. {FROZEN_CURE}")
 
 
 def check_counter(
     times_s: Floats, watts: Floats, counters_j: Floats, start_s: float, end_s: float, energy_j: float, sensor: Sensor
 ) -> None:
-    """Raises NoEnergy where the meter's own counter says another energy of this window than its power adds up to. One
-    that never moves is not in use, unless its power never moves either.
+    """Raises NoEnergy if the meter's own counter contradicts the sum of its power over the window. A counter that never
+    moves is taken to be off, unless power never moves either.
     """
     if sensor.counter_step_j is None or energy_j <= 0:
         return
@@ -82,14 +82,14 @@ def check_counter(
     if moved is not None and abs(moved - energy_j) > allowed_j:
         raise NoEnergy(
             "counter",
-            f"its own counter says {moved:.3g} J where its power adds up to {energy_j:.3g} J. {FROZEN_CURE}",
+            f"its own counter shows {moved:.3g} J, but its power adds up to {energy_j:.3g} J. {FROZEN_CURE}",
         )
 
 
 def _moved_j(
     times_s: Floats, counters_j: Floats, start_s: float, end_s: float, mean_w: float, step_j: float
 ) -> float | None:
-    """By how much the counter moved; None where it does not count, or is garbled."""
+    """By how much the counter moved; None if it does not count or is garbled."""
     known = np.isfinite(counters_j)
     times_s, counters_j = times_s[known], counters_j[known]
     if len(counters_j) < 3 or not np.ptp(counters_j):

@@ -1,7 +1,7 @@
-"""A meter read in the background for as long as a job lasts, its values kept on disk as they come.
+"""Reads a meter in the background during a job, and stores its values on disk as they arrive.
 
-One that falls silent is opened again, until it answers or the job ends: the windows meanwhile are lost, and said. The
-values outlive a killed `deploy`: the monotonic clock they are stamped with goes on, until the machine starts anew.
+A silent meter is reopened until it answers or the job ends; the windows meanwhile are lost, with the reason. The values
+survive a killed `deploy`: their monotonic clock continues until the machine restarts.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from edgebench.energy.meters._windows import PowerTrace
 from edgebench.errors import UserError
 
 FIRST_VALUE_S = 8.0
-# A meter that was lost is looked for so often; after so long without it nobody waits for it any more.
+# How often to look for a lost meter, and after what time it is given up.
 AGAIN_S = 1.0
 GONE_S = 60.0
-# Instant, power, and what the meter itself has counted (nan where it counts nothing).
+# Instant, power, and the meter's own counter (nan without one).
 _VALUE = struct.Struct("<ddd")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Recorder:
-    """problem: why there are no values now, with the remedy; "" while they come. silences: (when, why) of all times
-    at which the meter was lost. Every way in which a meter fails ends up there.
+    """problem: why there are no values now, with the remedy; "" while they arrive. silences: when and why the meter was
+    lost. Every failure of the meter is recorded in both.
 
-    again: opens it once more. calibration_of: what is known of this unit, asked once it has said which one it is.
+    again: reopens the meter. calibration_of: the calibration of a unit, called once the unit has identified itself.
     """
 
     def __init__(
@@ -64,24 +64,24 @@ class Recorder:
 
     @property
     def sensor(self) -> Sensor:
-        """How the meter sees power; its accuracy is that of the calibration, if there is one."""
+        """The meter's sensor; with the accuracy of the calibration, if there is one."""
         if self._calibration is None:
             return self.meter.sensor
         return dataclasses.replace(self.meter.sensor, accuracy=self._calibration.accuracy())
 
     @property
     def tally(self) -> Tally:
-        """Over all times that it was opened."""
+        """The sum over all times that the meter was open."""
         now = self.meter.tally
         return Tally(self._past.duplicates + now.duplicates, self._past.dropped + now.dropped)
 
     @property
     def is_gone(self) -> bool:
-        """No more values are to be expected."""
+        """Whether no more values are to be expected."""
         return bool(self.problem) and (self._is_final or time.monotonic() - self.silences[-1][0] > GONE_S)
 
     def wait_for_a_value(self) -> str:
-        """Why none came; "" as soon as one did."""
+        """Wait for the first value; returns why there is none, else ""."""
         give_up_s = time.monotonic() + FIRST_VALUE_S
         while len(self._values) == self._before:
             if self.problem or time.monotonic() > give_up_s:
@@ -90,7 +90,7 @@ class Recorder:
         return ""
 
     def wait_past(self, instant_s: float, patience_s: float) -> None:
-        """Until a value later than this has come, or the patience ends."""
+        """Wait for a value later than this instant, for at most `patience_s`."""
         give_up_s = time.monotonic() + patience_s
         while not self.problem and self._last_s() <= instant_s and time.monotonic() < give_up_s:
             time.sleep(0.02)
@@ -129,8 +129,8 @@ class Recorder:
                 return
             if self._calibration is None:
                 self._calibration = self._calibration_of(self.meter)
-            mended = self._calibration.apply(sample) if self._calibration else sample
-            value = mended.t_s, mended.power_w, np.nan if mended.counter_j is None else mended.counter_j
+            corrected = self._calibration.apply(sample) if self._calibration else sample
+            value = corrected.t_s, corrected.power_w, np.nan if corrected.counter_j is None else corrected.counter_j
             write(_VALUE.pack(*value))
             flush()
             self.problem = ""
@@ -143,7 +143,7 @@ class Recorder:
         self.problem = why
 
     def _find_again(self) -> None:
-        """Opens the meter once more, as soon as that is possible."""
+        """Reopen the meter as soon as possible."""
         tally = self.tally
         with contextlib.suppress(UserError, OSError):
             self.meter.close()
@@ -157,7 +157,7 @@ class Recorder:
 
 
 def _kept(file: Path) -> array[float]:
-    """Values of an earlier `deploy` of the same job, without a half one that its end may have left."""
+    """Values of an earlier `deploy` of the same job, without an incomplete last one."""
     data = file.read_bytes() if file.exists() else b""
     whole = array("d")
     whole.frombytes(data[: len(data) // _VALUE.size * _VALUE.size])

@@ -1,4 +1,4 @@
-"""Whether a meter is what it says it is: its voltage times its current has to be its power."""
+"""Whether a meter is the model it claims to be: its voltage times its current must equal its power."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from edgebench.errors import UserError
 
-# Beside the steps of the display: a meter that averages all three apart is off by as much as its supply sags.
+# Besides the resolution: a meter that averages all three separately deviates as its supply sags.
 TOLERANCE = 0.02
-# So many in a row that are wrong by one and the same factor are no slips of the line: it is another scale.
+# So many in a row that are wrong by the same factor are not transmission errors but another scale.
 WRONG_IN_A_ROW = 5
 SAME = 0.1
 
 
 @dataclass
 class ScaleCheck:
-    """Of one meter. where: for the error; steps of the display in V, A and W."""
+    """For one meter. where: for the error. step_v, step_a, step_w: its resolution."""
 
     where: str
     step_v: float
@@ -25,7 +25,7 @@ class ScaleCheck:
     _factors: deque[float] = field(default_factory=lambda: deque(maxlen=WRONG_IN_A_ROW))
 
     def fits(self, volts: float, amperes: float, watts: float) -> bool:
-        """False for a value to be left out, as a garbled one is. Raises UserError for a scale that is not its own."""
+        """False for a garbled value, which is to be left out. Raises UserError for the scale of another model."""
         rounding_w = abs(volts) * self.step_a + abs(amperes) * self.step_v + self.step_w
         if abs(volts * amperes - watts) <= rounding_w + TOLERANCE * abs(watts):
             self._factors.clear()
@@ -35,8 +35,8 @@ class ScaleCheck:
         if len(self._factors) == WRONG_IN_A_ROW and high > 0 and high - low <= SAME * high:
             raise UserError(
                 self.where,
-                f"its {volts:g} V times {amperes:g} A are not the {watts:g} W that it shows: it is not the model that "
-                "it says it is",
-                "Look at its display and its name plate; `edgebench meters` lists the models that are known",
+                f"it shows {volts:g} V, {amperes:g} A and {watts:g} W, which do not fit together: it is not the "
+                "model it claims to be",
+                "Look at its display and label; `edgebench meters` lists the supported models",
             )
         return False

@@ -1,4 +1,4 @@
-"""How a meter sees power."""
+"""How a meter samples power."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from edgebench.schema.energy_reading import Accuracy, Sampling
 
 @dataclass(frozen=True)
 class Sensor:
-    """period_s: between new values. latency_s: a value arrives so late at most; given_jitter_s: so much of that differs
-    from value to value, None for all of it, up to a period. step: of a value, W (J for a counter). max_w: readings from
-    here on are saturated. wraps_at_j: where a counter starts again from 0. accuracy: None where nobody states it.
-    counter_step_j: of the counter that a meter of power has besides. is_steady: values are so far apart by a quartz,
-    and only their arrivals are not.
+    """period_s: between new values. latency_s: maximum delay of a value; given_jitter_s: the part of it that varies
+    from value to value, None for all of it, up to a period. step: resolution in W (J for a counter). max_w: values from
+    here on are saturated. wraps_at_j: where a counter restarts from 0. accuracy: None if not specified. counter_step_j:
+    resolution of the energy counter of a power meter. is_steady: a quartz times the values, so that only their arrivals
+    vary.
     """
 
     kind: Sampling

@@ -1,4 +1,4 @@
-"""Serial ports: opened, read and polled, with errors that say what to do. Parsing is each meter's own."""
+"""Serial ports: opening, reading and polling, with errors that say what to do. Each meter does its own parsing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from edgebench.errors import MissingPackage, UserError
 if TYPE_CHECKING:
     import serial  # type: ignore[import-untyped]
 
-# A read returns after so long with what there is; a meter that says nothing for SILENCE_S is gone.
+# A read returns after READ_S with what has arrived; a meter that is silent for SILENCE_S is gone.
 READ_S = 0.05
 SILENCE_S = 5.0
-# A question without a whole answer is asked again.
+# A question without a complete answer is repeated after this time.
 ANSWER_S = 1.0
-# Of what has arrived, no more is searched for an answer: none is longer than a tenth of it.
+# How much of the input is searched for an answer; the longest answer is a tenth of it.
 MOST_BYTES = 2048
 
 
 class Port:
-    """One open port. Every way in which a cable fails is a UserError that names meter and port."""
+    """One open port. All failures of the connection are UserErrors that name meter and port."""
 
     def __init__(self, port: str, baud: int, meter: str) -> None:
         try:
@@ -38,7 +38,7 @@ class Port:
             raise UserError(self.where, f"it cannot be opened ({error})", _remedy(error)) from error
 
     def read(self) -> bytes:
-        """What has arrived, at least a byte unless READ_S went by without one."""
+        """What has arrived: at least a byte, unless none arrived for READ_S."""
         try:
             data: bytes = self._serial.read(max(1, self._serial.in_waiting))
         except (OSError, TypeError) as error:  # pyserial fails with TypeError where another thread closed the port
@@ -55,10 +55,10 @@ class Port:
         self._serial.close()
 
     def silent(self) -> MeterLost:
-        return self.lost(f"it said nothing that fits for {SILENCE_S:g} s")
+        return self.lost(f"no valid data for {SILENCE_S:g} s")
 
     def lost(self, seen: str) -> MeterLost:
-        return MeterLost(self.where, seen, "Check cable and power, and that it is this port; then again")
+        return MeterLost(self.where, seen, "Check the cable, the power and the port, then try again")
 
 
 def _remedy(error: Exception) -> str:
@@ -66,18 +66,17 @@ def _remedy(error: Exception) -> str:
     if number == errno.EACCES:
         return "sudo usermod -aG dialout $USER, then log in again"
     if number == errno.EBUSY or "exclusively lock" in str(error):
-        return "End the other program that reads it"
-    return "Plug it in; `edgebench meters` lists the ports that are there"
+        return "Stop the other program that is reading it"
+    return "Plug it in; `edgebench meters` lists the available ports"
 
 
 def answers(
     port: Port, question: bytes, split: Callable[[bytes], tuple[bytes | None, bytes]], size: int, poll_s: float
 ) -> Iterator[tuple[float, bytes | None]]:
-    """(when it was whole, the answer) for a question asked every `poll_s`; None for an answer that never got whole.
+    """(time of completion, answer) for a question asked every `poll_s`; None for an answer that stayed incomplete.
 
-    split: takes the first whole answer from what has arrived, and says what is left after it. What is left is old
-    when the next question is asked, and thrown away. size: of an answer; where as many bytes are none and no more come,
-    it was garbled, and is not waited for.
+    split: returns the first whole answer in the input and the rest, which is outdated by the next question and
+    discarded. size: of an answer; if as many bytes do not contain one and no more arrive, it was garbled.
     """
     heard_s = time.monotonic()
     while True:
@@ -99,7 +98,7 @@ def answers(
 
 
 def ports() -> list[str]:
-    """The serial ports of this machine with what they say they are. Raises MissingPackage."""
+    """The serial ports of this machine with their descriptions. Raises MissingPackage."""
     try:
         from serial.tools import list_ports  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
@@ -108,7 +107,7 @@ def ports() -> list[str]:
 
 
 def ports_of(is_meter: Callable[[int | None, int | None, str], bool]) -> list[str]:
-    """The USB serial ports whose (vendor, product, product's name) is a meter's; [] without pyserial."""
+    """The USB serial ports whose (vendor, product, product name) are those of a meter; [] without pyserial."""
     try:
         from serial.tools import list_ports
     except ModuleNotFoundError:

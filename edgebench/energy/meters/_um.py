@@ -1,9 +1,9 @@
 """RDTech's UM24C, UM25C and UM34C: USB power meters with Bluetooth (a serial port once bound: rfcomm bind 0 ADDRESS).
 
-Asked with one byte it answers 130, big-endian, without a start mark. Nobody states its accuracy: calibrate it. It has
-new values twice a second; that these are averages is presumed, so windows should be 30 s or longer. Current has no
-sign: what flows backwards it shows as flowing forwards. Its ten counters of energy (steps of 1 mWh) are what its power
-is held against. Source: the sigrok project's notes on the UM series.
+It answers a request of one byte with 130 bytes, big-endian, without a start mark. Its accuracy is not specified, so
+calibrate it. It has new values twice a second, presumably averages, so windows should be 30 s or longer. Current has no
+sign: backward current is shown as forward. Power is compared with its ten energy counters (steps of 1 mWh). Source: the
+sigrok project's notes on the UM series.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from edgebench.schema.energy_reading import Flag
 POLL_S = 0.1
 REFRESH_S = 0.5
 MWH_J = 3.6
-# A new value is seen up to a poll late, and Bluetooth takes half as long now and then.
+# A new value is seen up to one poll late, and Bluetooth sometimes adds half of that.
 JITTER_S = 1.12 * POLL_S
 SENSOR = Sensor("average", REFRESH_S, latency_s=2 * POLL_S, step=1e-3, counter_step_j=MWH_J, given_jitter_s=JITTER_S)
 
-# Of its answers; with more than that lost there are gaps, and no joules.
+# Maximum share of lost answers; beyond it there are gaps, and no energy.
 MOST_LOST = 0.8
-# Where more than this is garbled, what differs long before its time is a byte that no check found.
+# If more than this share is garbled, a value that changes long before its time is an undetected error.
 GARBLED, SOON = 0.01, 0.6
 GROUPS = 10
 
-# No answer says more unless it is garbled.
+# Answers with more are garbled.
 HOTTEST_C = 150
 QUESTION = b"\xf0"
 SIZE = 130
@@ -45,7 +45,7 @@ TRAILER = b"\xff\xf1"
 # (model, V and A of one step)
 MODELS = {0x0963: ("UM24C", 0.01, 0.001), 0x09C9: ("UM25C", 0.001, 0.0001), 0x0D4C: ("UM34C", 0.01, 0.001)}
 _BEGINS = re.compile(b"(?=" + b"|".join(re.escape(number.to_bytes(2, "big")) for number in MODELS) + b")")
-# The last byte of a UM34C's answer is the exclusive or of these.
+# The last byte of a UM34C's answer is the exclusive or of the bytes at these positions.
 CHECKED = (
     1, 3, 7, 9, 15, 17, 19, 23, 31, 39, 41, 45, 49, 53, 55, 57, 59, 63, 67, 69, 73, 79, 83, 89, 97, 99, 109, 111, 113,
     119, 121, 127,
@@ -54,8 +54,8 @@ CHECKED = (
 
 @dataclass(frozen=True)
 class UmAnswer:
-    """group: of the ten counters, the one in use; its energy and charge start again from 0 at 2^32. total_mwh: of all
-    ten, which goes on where another one is chosen.
+    """group: the counter in use, of ten; its energy and charge restart from 0 at 2^32. total_mwh: the sum of all ten,
+    which continues when another one is selected.
     """
 
     model: str
@@ -70,7 +70,7 @@ class UmAnswer:
 
 
 def split(buffer: bytes) -> tuple[bytes | None, bytes]:
-    """The first whole answer, wherever it begins, and what follows it."""
+    """The first whole answer, wherever it begins, and the rest."""
     for begin in _BEGINS.finditer(buffer):
         frame = buffer[begin.start() :][:SIZE]
         if len(frame) == SIZE and _is_whole(frame):
@@ -88,7 +88,7 @@ def _is_whole(frame: bytes) -> bool:
 
 
 def parse(frame: bytes) -> UmAnswer:
-    """Of an answer that `split` found."""
+    """For an answer found by `split`."""
     model, volts, amperes = MODELS[int.from_bytes(frame[:2], "big")]
     voltage, current, power_mw, temperature_c = struct.unpack_from(">HHIH", frame, 2)
     (group,) = struct.unpack_from(">H", frame, 14)
@@ -116,13 +116,13 @@ def _sample(at_s: float, reading: UmAnswer) -> Sample:
 
 
 class UmMeter:
-    """model: the one that the user named."""
+    """model: as named by the user."""
 
     def __init__(self, port: Port, model: str) -> None:
         self.tally = Tally()
         self.note = (
-            f"nobody states its accuracy: edgebench meters calibrate {model.lower()}:{port.name}; that its values are "
-            "averages is presumed"
+            f"its accuracy is not specified: edgebench meters calibrate {model.lower()}:{port.name}; its values are "
+            "presumably averages"
         )
         self.device_id = model
         self.serial = ""
@@ -136,22 +136,22 @@ class UmMeter:
 
     @property
     def sensor(self) -> Sensor:
-        """The more answers get lost, the later a new value is noticed."""
+        """The more answers are lost, the later a new value is noticed."""
         lost = min(self._lost, MOST_LOST)
         return dataclasses.replace(SENSOR, given_jitter_s=JITTER_S * math.sqrt(1 + lost) / (1 - lost))
 
     @property
     def _lost(self) -> float:
-        """Share of its answers."""
+        """Share of the answers."""
         return self.tally.dropped / max(self._asked, 1)
 
     def samples(self) -> Iterator[Sample]:
-        """Asked more often than it has news, and it does not say what is news: what differs is, and so is the same
-        value after REFRESH_S, as power may be even. An answer with a garbled byte elsewhere is not the next value.
+        """It is polled faster than it has new values, and does not mark them. A value is new if it differs, or after
+        REFRESH_S if power is constant. An answer with a garbled byte elsewhere is not the next value.
 
-            asked   · · · · · · · · · ·      even power is told with the next value in hand, so that each of them covers
-            value   a a a a a a a b b b      the REFRESH_S before it
-            told    ─────a──|───a──|──b
+            polled    · · · · · · · · · ·      a constant value is yielded once the next one is there, so that each
+            covers value     a a a a a a a b b b      the REFRESH_S before it
+            yielded   ─────a──|───a──|──b
         """
         last: UmAnswer | None = None
         last_s = heard_s = 0.0
@@ -171,7 +171,7 @@ class UmMeter:
             if last is not None and now_s - last_s < SOON * REFRESH_S and self._lost > GARBLED:
                 self.tally.dropped += 1
                 continue
-            # New since the answers that got lost: on average since half of that time.
+            # It became new during the lost answers, on average halfway.
             new_s = max(now_s - missed_s / 2, last_s) if last is not None else now_s
             if last is not None and new_s - last_s > 1.5 * REFRESH_S:
                 yield _sample(new_s - REFRESH_S, last)
@@ -179,15 +179,15 @@ class UmMeter:
             yield _sample(last_s, last)
 
     def _is_believed(self, reading: UmAnswer) -> bool:
-        """False for an answer that was garbled. Raises UserError for another model."""
+        """False for a garbled answer. Raises UserError for another model."""
         if not self._is_of_the_model(reading.model) or reading.group >= GROUPS or reading.temperature_c > HOTTEST_C:
             return False
         return self._scale_check.fits(reading.voltage_v, reading.current_a, reading.power_w)
 
     def _is_of_the_model(self, said: str) -> bool:
-        """One answer with another model's number is garbled; a second with the same one is another meter."""
+        """One answer with the number of another model is garbled; a second one means that it is another model."""
         if said != self.device_id and said == self._other:
-            raise UserError(self._port.where, f"it says that it is a {said}", f"Name it {said.lower()}")
+            raise UserError(self._port.where, f"it identifies itself as a {said}", f"Name it {said.lower()}")
         self._other = said if said != self.device_id else ""
         return said == self.device_id
 

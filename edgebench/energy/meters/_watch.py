@@ -1,4 +1,4 @@
-"""Which meters this machine has, and what one of them shows now: its own counters, and meters on its ports."""
+"""Lists the meters of this machine (its own counters and meters on its ports), and shows one live."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from edgebench.energy.meters._sensor import Sensor
 from edgebench.errors import UnknownName, UserError
 
 OWN, ATTACHED = "device_agents.python.meters", _naming.PACKAGE
-# Counters are read so often; a meter's values are shown as means over so long.
+# How often counters are read, and the span of the means that are shown for meters.
 SHOW_S = 1.0
 
 
 @dataclass(frozen=True)
 class ListedMeter:
-    """ports: where it was found. note: why it cannot be used and the cure, or what to know of it."""
+    """ports: where it was found. note: why it cannot be used and the remedy, or what to know about it."""
 
     name: str
     what: str
@@ -39,7 +39,7 @@ class ListedMeter:
 
 
 def listing() -> list[ListedMeter]:
-    """This machine's own counters, then meters that can be attached to it."""
+    """This machine's own counters, then the meters that can be attached."""
     found = own.probe(MACHINE.has_meter, MACHINE.phone)
     counters = [
         ListedMeter(name.replace("_", "-"), "of this machine", one["available"], note=one["note"])
@@ -52,17 +52,15 @@ def _attached(name: str) -> ListedMeter:
     module = _naming.load(name)
     found = module.find()
     if found is None:
-        return ListedMeter(
-            name, module.DESCRIPTION, False, note=f"its port does not tell what it is; name it: {name}:/dev/..."
-        )
+        return ListedMeter(name, module.DESCRIPTION, False, note=f"cannot be detected; name its port: {name}:/dev/...")
     return ListedMeter(name, module.DESCRIPTION, bool(found), tuple(found), "" if found else "not plugged in")
 
 
 @dataclass(frozen=True)
 class ShownPower:
-    """Mean power by scope since the last one, and energy by scope since the first; seconds since the first.
+    """By scope, the mean power since the last one and the energy since the start. seconds: since the start.
 
-    note: what to know of the meter. window: the whole of it, with its error, when a meter's time is up.
+    note: what to know about the meter. window: the whole time with its error, once a meter's time is up.
     """
 
     seconds: float
@@ -80,9 +78,9 @@ def watch(
     seconds: float = math.inf,
     calibrations: Path = _calibration.FILE,
 ) -> Iterator[ShownPower]:
-    """Shown about once a second, until `seconds` have gone by. name: NAME or NAME:PORT. Raises UserError."""
-    name, told = _naming.parse(name)
-    port = port or told
+    """Values about once a second, for `seconds`. name: NAME or NAME:PORT. Raises UserError."""
+    name, named_port = _naming.parse(name)
+    port = port or named_port
     attached = plugins.names(ATTACHED)
     counters = [one for one in plugins.names(OWN) if MACHINE.has_meter(one)]
     if name in attached:
@@ -90,7 +88,11 @@ def watch(
         return _watch_attached(name, port, volts, seconds, _calibration.load(calibrations, name))
     if name in counters:
         if port or volts is not None:
-            raise UserError(f"meter {name}", "it is this machine's own: it has no port and no supply", "Leave them out")
+            raise UserError(
+                f"meter {name}",
+                "a counter of this machine has neither port nor supply voltage",
+                "Leave these options out",
+            )
         return _watch_counter(name, seconds)
     raise UnknownName("meter", name, attached + counters)
 
@@ -119,7 +121,7 @@ def _watch_attached(
     module = _naming.load(name)
     port = port or _naming.only_port(name, module.find())
     meter: Meter = module.open_meter(port, volts)
-    seen = _Seen()
+    seen = _WatchedValues()
     with contextlib.closing(meter):
         calibration: Calibration | None = None
         for sample in meter.samples():
@@ -137,15 +139,15 @@ def _watch_attached(
 
 
 def _note(meter: Meter, calibration: Calibration | None, mean_w: float) -> str:
-    """What to know of it, with the serial number that a calibration can be of."""
+    """What to know about it, with the serial number for its calibration."""
     notes = [f"its serial number is {meter.serial}"] if meter.serial else []
     notes += [meter.note] if meter.note and not calibration else []
     notes += ["current flows backwards: swap the leads of the meter"] if mean_w < _plausible.BACK_W else []
     return "; ".join(notes)
 
 
-class _Seen:
-    """What a meter said so far; of it, what was not shown yet."""
+class _WatchedValues:
+    """The values so far, and which of them have been shown."""
 
     def __init__(self) -> None:
         self._values = array("d")
@@ -178,7 +180,7 @@ class _Seen:
         return (self.energy_j - self._energies_j[self._shown]) / self.span_s
 
     def window(self, sensor: Sensor) -> WindowEnergy:
-        """Raises UserError for values that make no window."""
+        """Raises UserError if the values cannot be integrated."""
         times_s, watts, counters_j = np.array(self._values).reshape(-1, 3).T
         start_s, end_s = float(times_s[0]), float(times_s[-1])
         try:
@@ -187,6 +189,6 @@ class _Seen:
             _plausible.check_counter(times_s, watts, counters_j, start_s, end_s, found.energy_j, sensor)
         except NoEnergy as refused:
             raise UserError(
-                "the whole time", f"it has no energy: {refused}", "Watch again; check the cable"
+                "the whole time", f"its energy is unknown: {refused}", "Check the cable and watch again"
             ) from refused
         return found

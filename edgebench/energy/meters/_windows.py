@@ -1,4 +1,4 @@
-"""What a meter on this machine saw of a device's windows, whose instants are on the device's clock."""
+"""A meter on this machine measures a device's windows, whose instants are on the device's clock."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from edgebench.energy.meters._sensor import Sensor
 from edgebench.schema.arrays import Floats
 from edgebench.schema.energy_reading import ClockAlignment, EnergyWindow, Flag, IdleWindow, Refusal
 
-# Of a window, values so long before and after it are looked at.
+# Values this long before and after a window are examined too.
 BESIDE_S = 15.0
-# A lag is found to a part of a period; less than this beyond what the meter is known for is none.
+# A lag is found to a fraction of a period; less than this beyond the known latency is ignored.
 LAG_PERIODS = 0.5
 
 
 @dataclass(frozen=True)
 class PowerTrace:
-    """On this machine's monotonic clock. counters_j: nan where the meter counts nothing itself."""
+    """A meter's values, on this machine's monotonic clock. counters_j: nan if the meter has no counter."""
 
     times_s: Floats
     watts: Floats
@@ -38,7 +38,7 @@ class PowerTrace:
 
 
 class MeteredWindows:
-    """A meter's values and the windows of the device that they belong to. silences: when it was lost, and why."""
+    """A device's windows, measured by a meter's values. silences: when the meter was lost, and why."""
 
     def __init__(
         self, trace: PowerTrace, sensor: Sensor, alignment: Alignment, silences: Sequence[tuple[float, str]] = ()
@@ -52,17 +52,17 @@ class MeteredWindows:
     def windows(
         self, artifact: int, entries: Sequence[AnyLine]
     ) -> tuple[dict[int, IdleWindow], list[EnergyWindow], list[Refusal]]:
-        """({round: idle window}, the artifact's windows, those of them that have no energy)."""
-        told = [entry for entry in entries if isinstance(entry, IdleLine | EnergyLine)]
-        rooms_s = _rooms_s(told)
-        self._find_lag(told)
+        """({round: idle window}, the artifact's windows, those refused)."""
+        lines = [entry for entry in entries if isinstance(entry, IdleLine | EnergyLine)]
+        rooms_s = _rooms_s(lines)
+        self._find_lag(lines)
         idle: dict[int, IdleWindow] = {}
-        for entry in told:
+        for entry in lines:
             if isinstance(entry, IdleLine):
                 with contextlib.suppress(NoEnergy):
                     idle[entry.window.round] = IdleWindow(**self._seen(entry, self._around(entry), is_idle=True))
         windows, refused = [], []
-        for entry, room_s in zip(told, rooms_s, strict=True):
+        for entry, room_s in zip(lines, rooms_s, strict=True):
             if isinstance(entry, EnergyLine) and entry.artifact == artifact:
                 number = entry.window.round
                 beside = [idle[one].mean_w for one in (number, number + 1) if one in idle]
@@ -84,9 +84,9 @@ class MeteredWindows:
     def _here_s(self, entry: WindowLine) -> tuple[float, float]:
         return self._alignment.here_s(entry.start_ns), self._alignment.here_s(entry.end_ns)
 
-    def _find_lag(self, told: Sequence[IdleLine | EnergyLine]) -> None:
-        """Values that are later than the meter is known for are moved to where they belong."""
-        spans_s = [(isinstance(entry, IdleLine), self._here_s(entry)) for entry in told]
+    def _find_lag(self, lines: Sequence[IdleLine | EnergyLine]) -> None:
+        """Shift values that are later than the known latency of the meter."""
+        spans_s = [(isinstance(entry, IdleLine), self._here_s(entry)) for entry in lines]
         times_s = self._trace.times_s
         if not len(times_s):
             return
@@ -103,7 +103,7 @@ class MeteredWindows:
             self._trace = PowerTrace(times_s - found_s, self._trace.watts, self._trace.counters_j)
 
     def _seen(self, entry: IdleLine | EnergyLine, around: WindowContext, *, is_idle: bool) -> dict[str, Any]:
-        """The fields that all windows have. Raises NoEnergy."""
+        """The fields common to all windows. Raises NoEnergy."""
         start_s, end_s = self._here_s(entry)
         trace = PowerTrace(self._trace.times_s.copy(), self._trace.watts, self._trace.counters_j)
         near = (trace.times_s >= start_s - BESIDE_S) & (trace.times_s <= end_s + BESIDE_S)
@@ -127,13 +127,13 @@ class MeteredWindows:
         }
 
     def _why(self, entry: WindowLine, error: NoEnergy) -> str:
-        """With what the meter said where it was lost meanwhile."""
+        """The reason; with that of the meter's silence, if it was lost in the window."""
         start_s, end_s = self._here_s(entry)
         said = [why for at_s, why in self._silences if start_s <= at_s <= end_s + BESIDE_S]
         return f"{error} ({said[0]})" if said and error.code in ("gaps", "outside") else str(error)
 
     def stated(self, windows: Sequence[IdleWindow]) -> ClockAlignment:
-        """The alignment and the largest error that it has in any of the windows."""
+        """The alignment with its largest error in any of the windows."""
         starts_ns = [window.start_ns for window in windows if window.start_ns is not None]
         ends_ns = [start + int(window.duration_s * 1e9) for start, window in zip(starts_ns, windows, strict=True)]
         first_ns = min(starts_ns)
@@ -147,9 +147,9 @@ class MeteredWindows:
         )
 
 
-def _rooms_s(told: Sequence[WindowLine]) -> list[float]:
-    """For how long the device rests on both sides of each window: half of it belongs to the neighbour."""
-    ends_s = [(entry.start_ns / 1e9, entry.end_ns / 1e9) for entry in told]
+def _rooms_s(lines: Sequence[WindowLine]) -> list[float]:
+    """How long the device idles on both sides of each window; half of that belongs to the neighbour."""
+    ends_s = [(entry.start_ns / 1e9, entry.end_ns / 1e9) for entry in lines]
     rooms_s = []
     for number, (start_s, end_s) in enumerate(ends_s):
         before_s = start_s - ends_s[number - 1][1] if number else np.inf
@@ -160,7 +160,7 @@ def _rooms_s(told: Sequence[WindowLine]) -> list[float]:
 
 
 def _flags(found: WindowEnergy) -> Iterator[Flag]:
-    """Those of integration that do not follow from the window's length."""
+    """The flags of the integration, except that of the window's length."""
     for flag in sorted(found.flags):
         if flag != "short_window":
             yield flag

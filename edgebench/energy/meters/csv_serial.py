@@ -1,16 +1,16 @@
-"""INA219 and INA226 behind a microcontroller that prints lines: ebcsv/1, and five conventions of public sketches.
+"""INA219 and INA226 on a microcontroller that prints lines: ebcsv/1, and five formats of public sketches.
 
-    #ebcsv 1 cols=ms,V,mA avg_ms=68 kind=avg    a header that says what follows; comments begin with #
-    123456,5.120,640.2*01                       *HH: exclusive or of the characters before it, if given
+    #ebcsv 1 cols=ms,V,mA avg_ms=68 kind=avg    a header that describes the columns; comments begin with #
+    123456,5.120,640.2*01                       *HH (optional): exclusive or of the characters before it
 
-A header is worth repeating every second: whoever opens the port may have missed the first one. Where none comes within
+Repeat the header every second, because programs that open the port later miss the first one. Without one within
 HEADER_S the columns are guessed from their number:
 
     millis,busV,shunt_mV,loadV,mA     millis,loadV,mA     busV,shunt_mV,loadV,mA     5.12 V,0.64 A     millis mA mW
 
-and lines `Bus Voltage: 5.12 V`, as Adafruit's example prints them, up to an empty line. A value's instant is when its
-line arrived; the board's own milliseconds say whether it started anew. A sketch without a header asks the chip once a
-line, so its values are taken for points; they are averages if a header says so and they cover most of the time.
+and lines `Bus Voltage: 5.12 V` up to an empty line, as Adafruit's example prints them. A value's instant is the arrival
+of its line; the board's own milliseconds show if it restarted. Sketches without a header read the chip once a line, so
+their values count as points; values are averages if the header says so and they cover most of the time.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ DESCRIPTION = "INA219/INA226 on a microcontroller that prints lines (USB; csv-se
 SCOPE = "board_input"
 LATENCY_S = 0.02
 HEADER_S = 2.5
-# Lines from which their distance is told, and what it is taken for before there are some.
+# Lines from which their period is estimated, and the period before there are any.
 SPACINGS = 101
 LONGEST_LINE = 1000
 USUAL_PERIOD_S = 0.1
-# Averages that cover less of the time between lines miss what happens in the rest.
+# Averages that cover less of the time between lines count as points.
 COVERS = 0.5
 
 HEADER = re.compile(r"^#ebcsv 1\b.*\bcols=(\S+)")
@@ -48,7 +48,7 @@ LABELLED = re.compile(r"^(bus|load|shunt) voltage:\s*(\S+)\s*m?V$|^(current|powe
 WITH_UNITS = re.compile(r"^(\S+)\s*V\s*,\s*(\S+)\s*A$")
 GUESSED = {5: ("ms", "busV", "shunt_mV", "V", "mA"), 3: ("ms", "V", "mA"), 4: ("busV", "shunt_mV", "V", "mA")}
 COLUMNS = {"ms", "V", "busV", "shunt_mV", "mA", "mW", "A", "W"}
-# millis() starts again from 0 after 49.7 days. A longer step than MAX_STEP_MS is a garbled line; two are a new start.
+# millis() restarts from 0 after 49.7 days. A step longer than MAX_STEP_MS is a garbled line; two are a restart.
 WRAP_MS = 2**32
 MAX_STEP_MS = 60_000
 
@@ -58,11 +58,11 @@ class Restarted(Exception):
 
 
 class GuessedWrongly(Exception):
-    """A header that came late says other columns than the lines before it were taken for."""
+    """A late header has other columns than were guessed for the lines before it."""
 
 
-class Lines:
-    """What lines become: {column: number}, or None for one that says nothing (yet)."""
+class CsvLines:
+    """Parses lines into {column: number}, or None for a line without values."""
 
     def __init__(self) -> None:
         self._columns: tuple[str, ...] | None = None
@@ -77,7 +77,7 @@ class Lines:
         self.firmware = ""
 
     def take(self, line: str) -> dict[str, float] | None:
-        """Raises ValueError for a line that is garbled or no measurement, Restarted."""
+        """Raises ValueError for a garbled line or one that is not a measurement, and Restarted."""
         line = line.strip()
         if line.startswith("#"):
             self._take_header(line)
@@ -86,7 +86,7 @@ class Lines:
             return self._take_labelled(line)
         values = self._values(_checked(line))
         if not all(math.isfinite(value) for value in values.values()):
-            raise ValueError("a value that is no number")
+            raise ValueError("a value that is not a number")
         self._check_clock(values.get("ms"))
         return values
 
@@ -97,15 +97,15 @@ class Lines:
             if not set(columns) <= COLUMNS or len(set(columns)) < len(columns):
                 return
             if self._columns not in (None, columns) and self._contradiction != columns:
-                self._contradiction = columns  # one that is garbled comes once
+                self._contradiction = columns  # a garbled header appears only once
                 return
             if self.guessed and columns != self._guess:
                 raise GuessedWrongly
             self._columns = columns
-            told = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            self.firmware = told.get("fw", "")
-            if told.get("kind") == "avg" and re.fullmatch(r"[0-9]{1,6}", told.get("avg_ms", "")):
-                self.averaged_s = int(told["avg_ms"]) / 1000
+            fields = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            self.firmware = fields.get("fw", "")
+            if fields.get("kind") == "avg" and re.fullmatch(r"[0-9]{1,6}", fields.get("avg_ms", "")):
+                self.averaged_s = int(fields["avg_ms"]) / 1000
 
     def _take_labelled(self, line: str) -> dict[str, float] | None:
         found = LABELLED.match(line)
@@ -137,8 +137,8 @@ class Lines:
         return self._columns is not None
 
     def _check_clock(self, now_ms: float | None) -> None:
-        """Raises ValueError for an instant that does not follow the last one, Restarted for a second such that follows
-        the first, from soon after the board began.
+        """Raises ValueError for an instant that does not follow the last one, and Restarted for a second such instant
+        that follows the first, soon after the start of the board.
         """
         if now_ms is None:
             return
@@ -151,11 +151,11 @@ class Lines:
             raise ValueError("a clock that jumped")
         self._last_ms, self._odd_ms = now_ms, None
         if now_ms <= MAX_STEP_MS:
-            raise Restarted  # and else it was the one before these two that was garbled
+            raise Restarted  # otherwise the line before these two was garbled
 
 
 def _checked(line: str) -> str:
-    """The line without its checksum. Raises ValueError if it does not fit."""
+    """The line without its checksum. Raises ValueError if the checksum is wrong."""
     text, star, given = line.partition("*")
     if star and not re.fullmatch(r"[0-9A-Fa-f]{2}", given):
         raise ValueError("half a checksum")
@@ -165,7 +165,7 @@ def _checked(line: str) -> str:
 
 
 def power(values: dict[str, float]) -> tuple[float, float | None, float]:
-    """(W, V, A). The load's voltage if there is one, else the bus voltage."""
+    """(W, V, A), with the load's voltage if there is one, else the bus voltage."""
     volts = values.get("V", values.get("busV"))
     amperes = values["A"] if "A" in values else values["mA"] / 1e3
     if "W" in values or "mW" in values:
@@ -176,7 +176,7 @@ def power(values: dict[str, float]) -> tuple[float, float | None, float]:
 
 
 def find() -> None:
-    """Not possible: a microcontroller's port does not say what runs on it."""
+    """Not possible: the port of a microcontroller does not show what runs on it."""
 
 
 class CsvSerial:
@@ -185,12 +185,12 @@ class CsvSerial:
         self.device_id = ""
         self.serial = ""
         self._port = port
-        self._lines = Lines()
+        self._lines = CsvLines()
         self._arrived_s: deque[float] = deque(maxlen=SPACINGS)
 
     @property
     def sensor(self) -> Sensor:
-        """As the lines so far show it."""
+        """As estimated from the lines so far."""
         spacings_s = np.diff(self._arrived_s)
         period_s = float(np.median(spacings_s)) if len(spacings_s) > 1 else USUAL_PERIOD_S
         covers = self._lines.averaged_s >= COVERS * period_s
@@ -206,7 +206,11 @@ class CsvSerial:
 
     @property
     def note(self) -> str:
-        return "its columns are guessed from their number: print an ebcsv header" if self._lines.guessed else ""
+        return (
+            "its columns are guessed from their number; better let it print an ebcsv header"
+            if self._lines.guessed
+            else ""
+        )
 
     def samples(self) -> Iterator[Sample]:
         heard_s = opened_s = time.monotonic()
@@ -216,25 +220,25 @@ class CsvSerial:
                 continue
             try:
                 values = self._lines.take(line) if line is not None else None
-                told = power(values) if values else None
+                measured = power(values) if values else None
             except (ValueError, KeyError):
                 self.tally.dropped += 1
                 continue
             except Restarted:
-                raise MeterLost(self._port.where, "the board started anew", "Check its supply, then again") from None
+                raise MeterLost(self._port.where, "the board restarted", "Check its supply, then try again") from None
             except GuessedWrongly:
                 raise UserError(
-                    self._port.where, "its header came late and says other columns than were guessed", "Start it again"
+                    self._port.where, "its header came late, and its columns differ from those guessed", "Start again"
                 ) from None
-            if told:
+            if measured:
                 heard_s = now_s
                 self._arrived_s.append(now_s)
-                yield Sample(now_s, *told)
+                yield Sample(now_s, *measured)
             elif now_s - heard_s > SILENCE_S:
                 raise self._port.silent()
 
     def _whole_lines(self) -> Iterator[tuple[float, str | None]]:
-        """(when it arrived, line); None when nothing came. The first is the end of one that began before."""
+        """(arrival, line); None when nothing arrived. The first line is skipped, because its beginning is missing."""
         buffer, first = b"", True
         while True:
             buffer += self._port.read()

@@ -1,7 +1,8 @@
-"""FNIRSI FNB58, a USB power meter read as a HID device; /dev/hidraw*, no library.
+"""FNIRSI FNB58, a USB power meter, read as a HID device (/dev/hidraw*, without a library).
 
-Reports of 64 bytes, four values of 10 ms each, as long as it is asked to go on once a second. Nobody states its
-accuracy: calibrate it. Source: the project fnirsi-usb-power-data-logger. Not tried on a real meter so far.
+It sends reports of 64 bytes, with four values 10 ms apart, as long as it gets a request to continue once a second. Its
+accuracy is not specified, so calibrate it. Source: the project fnirsi-usb-power-data-logger. Not yet tested with a real
+meter.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SENSOR = Sensor("point", PERIOD_S, latency_s=4 * PERIOD_S, step=1e-5, given_jitt
 HIDRAW = Path("/sys/class/hidraw")
 HID_ID = "HID_ID=0003:00002E3C:00005558"
 SIZE = 64
-# Beyond what it can measure, with room: of the supply, and of the data lines, which fast chargers raise to 20 V.
+# Above its measuring range: for the supply, and for the data lines, which fast chargers raise to 20 V.
 MOST_V, MOST_A, MOST_DATA_MV = 50.0, 12.0, 25_000
 DATA = 0x04
 KEEP_ALIVE_S = 1.0
@@ -53,7 +54,7 @@ _CRC_OF = [_crc_of(byte) for byte in range(256)]
 
 
 def command(number: int) -> bytes:
-    """A report to the meter. Its checksum covers all but the first and the last byte."""
+    """A report to the meter, with a checksum over all but the first and the last byte."""
     body = bytes([number]) + bytes(SIZE - 3)
     return b"\xaa" + body + bytes([crc8(body)])
 
@@ -63,14 +64,14 @@ KEEP_ALIVE = command(0x83)
 
 
 def parse(report: bytes) -> list[tuple[float, float]]:
-    """(V, A), four of them, oldest first; [] for a report about something else. ValueError: it is garbled."""
+    """Four (V, A), oldest first; [] for a report of another kind. Raises ValueError for a garbled one."""
     if len(report) != SIZE or crc8(report[1:-1]) != report[-1]:
         raise ValueError("a report with a wrong checksum")
     if report[1] != DATA:
         return []
     values = [struct.unpack_from("<IIHHBH", report, 2 + 15 * index) for index in range(4)]
     for volts, amperes, plus_mv, minus_mv, _, tenths_c in values:
-        # A checksum of 8 bits lets one garbled report of 256 pass.
+        # A checksum of 8 bits misses one garbled report in 256.
         if volts > MOST_V * 1e5 or amperes > MOST_A * 1e5 or max(plus_mv, minus_mv) > MOST_DATA_MV or tenths_c > 1500:
             raise ValueError("more than it can measure")
     return [(volts * 1e-5, amperes * 1e-5) for volts, amperes, *_ in values]
@@ -90,12 +91,12 @@ def _text(path: Path) -> str:
 
 
 class Fnb58:
-    """descriptor: of the open device; reads give one report each."""
+    """descriptor: of the open device; each read returns one report."""
 
     def __init__(self, descriptor: int, port: str) -> None:
         self.sensor = SENSOR
         self.tally = Tally()
-        self.note = f"nobody states its accuracy: edgebench meters calibrate fnb58:{port}"
+        self.note = f"its accuracy is not specified: edgebench meters calibrate fnb58:{port}"
         self.device_id = "FNB58"
         self.serial = ""
         self.firmware = ""
@@ -118,7 +119,7 @@ class Fnb58:
                 heard_s = now_s
                 yield from self._samples(report, now_s)
             elif now_s - heard_s > SILENCE_S:
-                raise self._lost(f"it said nothing for {SILENCE_S:g} s")
+                raise self._lost(f"silent for {SILENCE_S:g} s")
 
     def _samples(self, report: bytes, now_s: float) -> Iterator[Sample]:
         try:
@@ -131,12 +132,14 @@ class Fnb58:
 
     def _send(self, report: bytes) -> None:
         try:
-            os.write(self._descriptor, b"\0" + report)  # hidraw takes the report's number first; this one has none
+            os.write(
+                self._descriptor, b"\0" + report
+            )  # hidraw expects the number of the report first; this one has none
         except OSError as error:
             raise self._lost(f"the connection broke ({error.strerror})") from error
 
     def _receive(self) -> bytes:
-        """One report, or nothing for a tenth of a second."""
+        """One report, or b"" if none arrives within a tenth of a second."""
         if not select.select([self._descriptor], [], [], 0.1)[0]:
             return b""
         try:
@@ -145,7 +148,7 @@ class Fnb58:
             raise self._lost(f"the connection broke ({error.strerror})") from error
 
     def _lost(self, seen: str) -> MeterLost:
-        return MeterLost(self._where, seen, "Unplug it, plug it in, and look for it with `edgebench meters`")
+        return MeterLost(self._where, seen, "Unplug it, plug it in, and check that `edgebench meters` lists it")
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -156,7 +159,7 @@ def open_meter(port: str, volts: float | None = None) -> Fnb58:
     try:
         descriptor = os.open(port, os.O_RDWR)
     except PermissionError as error:
-        raise UserError(where, "it is readable by root only", f"sudo chmod a+rw {port} (until unplugged)") from error
+        raise UserError(where, "only root may read it", f"sudo chmod a+rw {port} (until unplugged)") from error
     except OSError as error:
         raise UserError(
             where, f"it cannot be opened ({error.strerror})", "Plug it in; see `edgebench meters`"
@@ -165,5 +168,5 @@ def open_meter(port: str, volts: float | None = None) -> Fnb58:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise UserError(where, "another program reads it", "End the other program that reads it") from error
+        raise UserError(where, "another program is reading it", "Stop the other program that is reading it") from error
     return Fnb58(descriptor, port)

@@ -1,8 +1,8 @@
-"""Nordic Power Profiler Kit II as an ampere meter: 100,000 values a second, up to 1 A, so not for a Raspberry Pi 4.
+"""Nordic Power Profiler Kit II as an ammeter: 100,000 values a second, up to 1 A, so not for a Raspberry Pi 4.
 
-It sees current only: the voltage is the supply's, given or assumed, and known to 1 % at best. Values are averaged over
-10 ms here. Each word of its stream has a count modulo 64: lost ones are noticed unless exactly 64 are lost.
-Source: Nordic's nRF Connect application and the format that it speaks.
+It measures only current; the voltage of the supply is given or assumed, and known to 1 % at best. This driver averages
+over 10 ms. Each word of the stream has a count modulo 64, so losses are noticed unless exactly 64 words are lost.
+Source: the format of Nordic's nRF Connect application.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DESCRIPTION = "Nordic PPK2, up to 1 A (USB)"
 SCOPE = "board_input"
 NEEDS_VOLTS = True
 RATE_HZ = 100_000
-BIN = 1000  # words to one value
-# A value in which more words than this do not follow each other is garbled; so many words tell where they begin.
+BIN = 1000  # words per value
+# A value is garbled if more than this share of its words are out of sequence; so many words show where words begin.
 ODD_SHARE = 0.02
 ALIGNED_BY = 200
 ASSUMED_V = 5.0
 MAX_A = 1.0
 SUPPLY_V = (0.8, 5.0)
-# Limit of what is not known of a voltage that nobody measures.
+# Error limit of a voltage that is not measured.
 SUPPLY_ERROR_V = 0.05
 
 METADATA, AMPERE_METER, POWER_ON, START, STOP = b"\x19", b"\x11\x01", b"\x0c\x01", b"\x06", b"\x07"
@@ -42,13 +42,13 @@ MOST_METADATA = 4096
 RANGES = 5
 KEYS = ("R", "GS", "GI", "O", "S", "I", "UG")
 DEFAULTS = {"R": (1031.64, 101.65, 10.15, 0.94, 0.043), "GS": (0.0,) * 5, "GI": (1.0,) * 5, "UG": (1.0,) * 5}
-# What a step of the converter is at the shunt, in V.
+# A step of the converter in V at the shunt.
 ADC_STEP_V = 1.8 / 163840
 
 
 @dataclass(frozen=True)
 class Modifiers:
-    """Of each range, from the meter's own metadata. values: [key][range]."""
+    """Calibration values of each range, from the meter's own metadata. values: [key][range]."""
 
     values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
     supply_v: float
@@ -56,9 +56,9 @@ class Modifiers:
 
 
 def parse_metadata(text: str) -> Modifiers:
-    """Lines of `key: value` up to END. ValueError: it is not whole, or garbled. A resistance of 0 has its default."""
+    """Lines of `key: value` up to END; a resistance of 0 gets its default. Raises ValueError for damaged ones."""
     if "END" not in text:
-        raise ValueError("the metadata have no end")
+        raise ValueError("the metadata are incomplete")
     pairs = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {}
     for key in KEYS:
@@ -67,7 +67,7 @@ def parse_metadata(text: str) -> Modifiers:
     values["R"] = np.where(values["R"] > 0, values["R"], DEFAULTS["R"])
     supply_v = float(pairs.get("VDD", 0)) / 1000
     if not np.isfinite([supply_v, *np.concatenate(list(values.values()))]).all():
-        raise ValueError("a value that is no number")
+        raise ValueError("a value that is not a number")
     return Modifiers(values, supply_v, pairs.get("HW", "").strip())
 
 
@@ -104,7 +104,9 @@ def decode(data: bytes, modifiers: Modifiers, last_count: int | None = None) -> 
 
 
 def _aligned(data: bytes) -> bytes:
-    """What follows the value, from where words count best at its end: a byte that was lost shifts all after it."""
+    """The data after a garbled value, realigned where words at its end are best in sequence: a lost byte shifts the
+    rest.
+    """
     ends = [data[4 * (BIN - ALIGNED_BY - 1) + at :][: 4 * ALIGNED_BY] for at in range(4)]
     fits = [_following(np.frombuffer(end, "<u4") >> 18 & 63) for end in ends]
     return data[4 * (BIN - 1) + fits.index(max(fits)) :]
@@ -119,7 +121,7 @@ def find() -> list[str]:
 
 
 class Ppk2:
-    """volts: of the supply; ASSUMED_V if nobody says it, and said to be assumed."""
+    """given_v: supply voltage; without it ASSUMED_V, with the flag voltage_assumed."""
 
     def __init__(self, port: Port, given_v: float | None) -> None:
         volts = ASSUMED_V if given_v is None else given_v
@@ -132,7 +134,7 @@ class Ppk2:
         )  # fmt: skip
         self._step_a = 0.0
         self.tally = Tally()
-        self.note = f"it sees current only: power is for a supply of {volts:g} V, --volts says another"
+        self.note = f"it measures only current: power is for a supply of {volts:g} V, which --volts changes"
         self.device_id = "PPK2"
         self.serial = ""
         self.firmware = ""
@@ -174,12 +176,12 @@ class Ppk2:
                 yield Sample(pace.at(now_s - len(data) // 4 / RATE_HZ), amperes * self._volts, None, amperes)
 
     def _begin(self) -> Modifiers:
-        """Metadata first: while it streams they would be hidden in it."""
+        """Read the metadata first: during the stream they would be hidden in it."""
         self._port.write(STOP)
         asked_s = time.monotonic()
         while self._port.read():
             if time.monotonic() - asked_s > SILENCE_S:
-                raise self._port.lost("it goes on streaming when told to stop")
+                raise self._port.lost("it keeps streaming after the command to stop")
         self._port.write(METADATA)
         text, asked_s = b"", time.monotonic()
         while b"END" not in text:
@@ -195,8 +197,8 @@ class Ppk2:
         return modifiers
 
     def close(self) -> None:
-        """The stream ends; what it feeds stays on."""
-        with contextlib.suppress(UserError):  # it may have been pulled out
+        """End the stream; the device under test stays powered."""
+        with contextlib.suppress(UserError):  # it may have been unplugged
             self._port.write(STOP)
         self._port.close()
 
@@ -204,5 +206,5 @@ class Ppk2:
 def open_meter(port: str, volts: float | None = None) -> Ppk2:
     low_v, high_v = SUPPLY_V
     if volts is not None and not low_v <= volts <= high_v:
-        raise UserError("meter ppk2", f"{volts:g} V is no supply for it", f"It takes {low_v:g} to {high_v:g} V")
+        raise UserError("meter ppk2", f"{volts:g} V is outside its range", f"Its supply is {low_v:g} to {high_v:g} V")
     return Ppk2(Port(port, 115200, "ppk2"), volts)

@@ -1,8 +1,8 @@
 """RDTech TC66 and TC66C, USB-C power meters on a USB serial port.
 
-Asked with `getva` it answers 192 bytes: three blocks, each with its name and a CRC-16, encrypted with a key that is
-the same in all of them. About ten answers a second; whether they are averages nobody says, nor how accurate they are.
-Source: the sigrok project's notes on the TC series.
+It answers `getva` with 192 bytes: three blocks, each with its name and a CRC-16, encrypted with a key that is the same
+in all units. About ten answers a second; neither their accuracy nor whether they are averages is specified. Source: the
+sigrok project's notes on the TC series.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEY = bytes.fromhex("5821fa5601b2f02687ff1204622a4fb086f40260816f9a0ba7f106619ab
 
 @dataclass(frozen=True)
 class Tc66cAnswer:
-    """total_mwh: of both of its counters, the one that runs and the one that is kept."""
+    """total_mwh: the sum of both counters, the current one and the stored one."""
 
     model: str
     firmware: str
@@ -45,7 +45,7 @@ class Tc66cAnswer:
 
 
 def decrypt(data: bytes) -> bytes:
-    """AES-256 without chaining: any 16 bytes on their own."""
+    """AES-256 without chaining: each 16 bytes by themselves."""
     try:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     except ModuleNotFoundError as error:
@@ -54,7 +54,7 @@ def decrypt(data: bytes) -> bytes:
 
 
 def split(buffer: bytes) -> tuple[bytes | None, bytes]:
-    """The first whole answer, decrypted, and what follows it."""
+    """The first whole answer, decrypted, and the rest."""
     for start in _begins(buffer):
         blocks = decrypt(buffer[start : start + SIZE])
         if all(_is_whole(blocks[BLOCK * index :][:BLOCK], name) for index, name in enumerate(NAMES)):
@@ -63,7 +63,7 @@ def split(buffer: bytes) -> tuple[bytes | None, bytes]:
 
 
 def _begins(buffer: bytes) -> list[int]:
-    """Where an answer may begin. Any 16 bytes are encrypted on their own, from one of 16 places on."""
+    """Where an answer may begin: each 16 bytes are encrypted by themselves, at one of 16 offsets."""
     found = []
     for first in range(min(AES_BLOCK, len(buffer) - SIZE + 1)):
         plain = decrypt(buffer[first : first + (len(buffer) - first) // AES_BLOCK * AES_BLOCK])
@@ -95,7 +95,7 @@ _CRC_OF = [_crc_of(byte) for byte in range(256)]
 
 
 def parse(blocks: bytes) -> Tc66cAnswer:
-    """Of an answer that `split` found."""
+    """For an answer found by `split`."""
     (serial_number,) = struct.unpack_from("<I", blocks, 12)
     voltage, current, power = struct.unpack_from("<III", blocks, 48)
     energies_mwh = struct.unpack_from("<4I", blocks, BLOCK + 8)[1::2]
@@ -113,14 +113,14 @@ def parse(blocks: bytes) -> Tc66cAnswer:
 
 
 def find() -> None:
-    """Not possible: its USB numbers are those of the serial chip, which others have as well."""
+    """Not possible: its USB ids are those of the serial chip, which other devices have too."""
 
 
 class Tc66c:
     def __init__(self, port: Port) -> None:
         self.sensor = SENSOR
         self.tally = Tally()
-        self.note = "nobody states its accuracy: edgebench meters calibrate tc66c:SERIAL"
+        self.note = "its accuracy is not specified: edgebench meters calibrate tc66c:SERIAL"
         self.device_id = ""
         self.serial = ""
         self.firmware = ""
@@ -139,7 +139,9 @@ class Tc66c:
 
     def _is_plausible(self, reading: Tc66cAnswer) -> bool:
         if not reading.model.startswith("TC66"):
-            raise UserError(self._port.where, f"it says that it is a {reading.model}", "Name it so, or unplug it")
+            raise UserError(
+                self._port.where, f"it identifies itself as a {reading.model}", "Name that model, or unplug it"
+            )
         self.serial = str(reading.serial_number)
         self.device_id, self.firmware = f"{reading.model} no. {reading.serial_number}", reading.firmware
         return self._scale_check.fits(reading.voltage_v, reading.current_a, reading.power_w)
@@ -149,5 +151,5 @@ class Tc66c:
 
 
 def open_meter(port: str, volts: float | None = None) -> Tc66c:
-    decrypt(bytes(16))  # says that the package is missing before anything is asked
+    decrypt(bytes(16))  # reports a missing package before the port is opened
     return Tc66c(Port(port, 115200, "tc66c"))

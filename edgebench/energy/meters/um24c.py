@@ -1,4 +1,4 @@
-"""RDTech UM24C, a USB power meter: up to 3 A, steps of 10 mV and 1 mA. All of its kind speak alike: _um.py."""
+"""RDTech UM24C, a USB power meter: up to 3 A, steps of 10 mV and 1 mA. The models share a protocol: _um.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SCOPE = "board_input"
 
 
 def find() -> None:
-    """Not possible: Bluetooth's serial ports do not say what is behind them."""
+    """Not possible: serial ports of Bluetooth do not show what is behind them."""
 
 
 def open_meter(port: str, volts: float | None = None) -> UmMeter:
