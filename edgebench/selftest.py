@@ -1,8 +1,8 @@
-"""selftest(): what the numbers of a device can tell, found by comparing a file with itself.
+"""selftest(): which differences a device can resolve, found by comparing a file with itself.
 
-    clock ─ link ─ the same file twice in one job, job after job, device looked at between rounds or left alone
+    clock ─ link ─ the same file twice in a job, job after job, with and without sampling of the device between rounds
 
-Identical files have a ratio of 1. What their intervals reach out to is what a difference has to exceed there.
+Identical files have a ratio of 1. A real difference must exceed the reach of their intervals.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
 
 ROUND_TRIPS = 20
-# A device on which identical files differ by more is of no use to a study of compression.
+# A device on which identical files differ by more is useless for comparing networks.
 USELESS = 0.05
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One file measured twice in one job; sampled: the device was looked at after every round, as always."""
+    """One file measured twice in a job. sampled: the device was sampled after every round, as usual."""
 
     first: Record
     twin: Record
@@ -52,12 +52,12 @@ class Pair:
     @property
     def ratio(self) -> Ratio:
         ratio = ratios.latency_ratio(self.twin, self.first)
-        assert ratio is not None  # both have rounds: _pair saw to it
+        assert ratio is not None  # both have rounds: _pair checks that
         return ratio
 
     @property
     def reach(self) -> float:
-        """How far from 1 the interval of the ratio reaches, as a fraction; infinite without an interval."""
+        """How far the interval of the ratio reaches from 1, as a fraction; infinite without an interval."""
         ratio = self.ratio
         if ratio.low is None or ratio.high is None:
             return math.inf
@@ -70,7 +70,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """stopped: by Ctrl-C, before all jobs were done."""
+    """stopped: by Ctrl-C before all jobs had ended."""
 
     target: str
     plan: Plan
@@ -80,7 +80,7 @@ class SelfTest:
 
     @property
     def detectable(self) -> float:
-        """The least difference that is none of the device's own making in four jobs of five, as a fraction."""
+        """The reach that four jobs of five stay within, as a fraction: larger differences are real."""
         reaches = sorted(pair.reach for pair in self.pairs)
         return reaches[math.ceil(0.8 * len(reaches)) - 1]
 
@@ -90,14 +90,14 @@ class SelfTest:
 
     @property
     def observer(self) -> Estimate:
-        """What being looked at between rounds adds to a latency, as a fraction; with an interval from six jobs on."""
+        """What sampling between rounds adds to a latency, as a fraction; with an interval from six jobs on."""
         on, off = ([_log_p50(pair.first) for pair in self.pairs if pair.sampled is asked] for asked in (True, False))
         shift, interval = ratios.shift_of(on, off)
         return Estimate(math.expm1(shift), *(map(math.expm1, interval) if interval else ()))
 
     @property
     def between_jobs(self) -> float:
-        """Standard deviation of the same file's p50 from job to job, as a fraction: fresh processes, other times."""
+        """Standard deviation of the same file's p50 between jobs (new processes, other times), as a fraction."""
         return statistics.stdev(_log_p50(pair.first) for pair in self.pairs)
 
     def lines(self) -> Iterator[str]:
@@ -116,15 +116,15 @@ class SelfTest:
         yield f"  link            {statistics.median(trips_ms):.2f} ms a round trip, at most {max(trips_ms):.2f} ms"
         yield f"  noise           p50 known to within {self._noise():.2%}; from job to job ±{self.between_jobs:.2%}"
         yield f"  sampling        {_signed(self.observer)} on the latency"
-        yield f"  A/A             {called} of {jobs} jobs call a difference where there is none"
+        yield f"  A/A             {called} of {jobs} jobs report a difference between identical files"
         margin = f"{EQUIVALENCE_MARGIN:.0%}"
         yield f"  outcomes        {called} different, {same} same within {margin}, {open_} not resolved"
         yield f"  not precise     {imprecise} of {jobs} jobs within {self.plan.seconds_max:g} s"
-        yield f"  can tell        above {self.detectable:.2%} inside one job{self._between_two()}"
+        yield f"  can resolve     above {self.detectable:.2%} inside one job{self._between_two()}"
         if self.stopped:
             yield f"  stopped after {jobs} jobs"
         if self.useless:
-            yield f"  too noisy: below {USELESS:.0%} nothing can be told apart here with this plan"
+            yield f"  too noisy: differences below {USELESS:.0%} cannot be resolved with this plan"
 
     def _between_two(self) -> str:
         known = between_jobs.deviations(one for pair in self.pairs for one in (pair.first, pair.twin))
@@ -145,11 +145,11 @@ def selftest(
     results: Path | None = None,
     progress: Progress,
 ) -> SelfTest:
-    """Compare a file with itself in `runs` jobs with sampling and `runs` without, by turns.
+    """Compare a file with itself in `runs` jobs with sampling and `runs` without, alternating.
 
-    file: something that the target runs; by default its runtime's own tiny model, or an artifact of a simulated device.
-    results: where the records are kept; nowhere if it is left out. Ctrl-C ends it with the jobs that are done; raises
-    KeyboardInterrupt if they are fewer than two.
+    file: default is the tiny model of the target's runtime, or an artifact of a simulated device. results: folder for
+    the records, which are not kept without it. Ctrl-C ends it with the finished jobs; raises KeyboardInterrupt if they
+    are fewer than two.
     """
     trips_s, runtime = _reach(target, progress)
     pairs: list[Pair] = []
@@ -161,7 +161,7 @@ def selftest(
                     path = file or _own_file(runtime, folder, number)
                     pair = _pair(target, path, plan, results or folder / "results", sampled=number % 2 == 0)
                     pairs.append(pair)
-                    step.advance(1, _told(pair.ratio))
+                    step.advance(1, _described(pair.ratio))
             except KeyboardInterrupt:
                 if len(pairs) < 2:
                     raise
@@ -169,7 +169,7 @@ def selftest(
 
 
 def _reach(target: Target, progress: Progress) -> tuple[list[float], str]:
-    """Round trips of the smallest request in s, and the first of the target's runtimes that works."""
+    """Round-trip times of the smallest request in s, and the first of the target's runtimes that works."""
     with progress.step(f"Reaching {target.name}"):
         agent = Agent(open_transport(target), f"target '{target.name}'")
         try:
@@ -186,7 +186,7 @@ def _working_runtime(agent: Agent, target: Target) -> str:
         if not here.problem:
             return name
         problems.append(f"{name}: {here.problem}")
-    raise UserError(f"target '{target.name}'", "; ".join(problems), "`edgebench targets check` says what is missing")
+    raise UserError(f"target '{target.name}'", "; ".join(problems), "`edgebench targets check` shows what is missing")
 
 
 def _round_trip_s(agent: Agent) -> float:
@@ -196,7 +196,7 @@ def _round_trip_s(agent: Agent) -> float:
 
 
 def _own_file(runtime: str, folder: Path, number: int) -> Path:
-    """A file of the runtime's own; for a simulated device one that draws other noise in every job."""
+    """The runtime's tiny model; for a simulated device one with other noise in every job."""
     if runtime == "simulated":
         return simulated.write_bundle(folder / str(number), {"net": simulated.network("clean", seed=number)})
     module = plugins.load("device_agents.python.runtimes", runtime, kind="runtime")
@@ -206,10 +206,7 @@ def _own_file(runtime: str, folder: Path, number: int) -> Path:
 
 
 def _pair(target: Target, path: Path, plan: Plan, results: Path, *, sampled: bool) -> Pair:
-    """One job of the file, or of the first artifact of a bundle, and the same again.
-
-    Raises KeyboardInterrupt if it was stopped: half a job is no pair.
-    """
+    """A job with the file, or the first artifact of a bundle, twice. Raises KeyboardInterrupt if it was stopped."""
     found = artifacts_at([path, path])
     wanted = [found[0], found[len(found) // 2]]
     asked = msgspec.structs.replace(plan, sampling=sampled)
@@ -231,7 +228,7 @@ def _log_p50(one: Record) -> float:
     return math.log(latency.value)
 
 
-def _told(ratio: Ratio) -> str:
+def _described(ratio: Ratio) -> str:
     if ratio.low is None or ratio.high is None:
         return f"ratio {ratio.value:.4f}"
     return f"ratio {ratio.value:.4f} ({ratio.low:.4f} to {ratio.high:.4f})"

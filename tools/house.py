@@ -18,7 +18,7 @@ PACKAGES = ("edgebench", "exporters", "device_agents")
 
 # What someone reads to follow one measurement, from the command to the printed number.
 HOST = (
-    "edgebench/cli/measure.py", "edgebench/deploy.py", "edgebench/device/connection.py", "edgebench/device/agent.py",
+    "edgebench/cli/deploy.py", "edgebench/deploy.py", "edgebench/device/connection.py", "edgebench/device/agent.py",
     "edgebench/device/following.py", "edgebench/device/records_from_journal.py", "edgebench/compare.py",
 )  # fmt: skip
 DEVICE = ("session.py", "job.py", "artifact_run.py", "worker.py", "journal.py", "runtimes/onnxruntime.py")

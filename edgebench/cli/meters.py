@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgebench.energy.meters._integration import WindowEnergy
 
 app = typer.Typer(
-    help="List, watch and calibrate what measures energy here.",
+    help="List, watch and calibrate the energy meters of this machine.",
     invoke_without_command=True,
     rich_markup_mode="rich",
 )
@@ -28,7 +28,7 @@ def meters(context: typer.Context) -> None:
 
 @app.command("list", epilog=example("edgebench meters list"))
 def list_meters() -> None:
-    """This machine's energy counters and the meters on its ports, or why there are none."""
+    """List this machine's energy counters and the meters on its ports, or why there are none."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -52,15 +52,17 @@ def list_meters() -> None:
 
 @app.command("watch", epilog=example("edgebench meters watch rapl", "edgebench meters watch um25c:/dev/rfcomm0"))
 def watch_meter(
-    name: Annotated[str, typer.Argument(metavar="NAME[:PORT]", help="A name of `edgebench meters`.")],
-    port: Annotated[str | None, typer.Option(help="Where it is, if it cannot be found.")] = None,
-    volts: Annotated[float | None, typer.Option(min=0.1, help="Of the supply, for meters of current only.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME[:PORT]", help="A name from `edgebench meters`.")],
+    port: Annotated[str | None, typer.Option(help="Its port, if it cannot be detected.")] = None,
+    volts: Annotated[
+        float | None, typer.Option(min=0.1, help="Supply voltage, for meters that measure only current.")
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="End after so long; without it, with Ctrl-C.", show_default=False)
+        float, typer.Option(min=0.1, help="How long to watch; default: until Ctrl-C.", show_default=False)
     ] = math.inf,
     calibrations: CalibrationFile = CALIBRATIONS,
 ) -> None:
-    """Power as a meter shows it now, once a second, and the energy so far."""
+    """Show a meter's power once a second, and the energy so far."""
     from edgebench.energy.meters import _watch
 
     said = ""
@@ -80,11 +82,11 @@ def watch_meter(
 
 
 def _whole(window: WindowEnergy) -> str:
-    """Energy with both of its errors, each in 95 % of the cases."""
+    """The energy with both of its errors, each with a coverage of 95 %."""
     sampling_j = coverage.of_u(window.u_window_j, window.u_common_j)
     line = f"{window.duration_s:7.1f} s  {window.energy_j:.2f} J ± {sampling_j:.2g} J by sampling"
     if window.u_systematic_j is None:
-        line += "; the meter's own accuracy is not known"
+        line += "; the meter's own accuracy is unknown"
     else:
         line += f", ± {coverage.of_u(0.0, window.u_systematic_j):.2g} J by the meter"
     return line + "".join(f"; {flag.replace('_', ' ')}" for flag in sorted(window.flags))
@@ -101,16 +103,18 @@ def calibrate(
     unit: Annotated[
         str,
         typer.Argument(
-            metavar="NAME:UNIT", help="Its serial number where it tells one (`meters watch`), else its port."
+            metavar="NAME:UNIT", help="Its serial number if it reports one (`meters watch` shows it), else its port."
         ),
     ],
-    point: Annotated[list[str], typer.Option(metavar="SHOWN:TRUE", help="Watts; twice, for two different loads.")],
-    error: Annotated[float, typer.Option(min=0, max=99, help="Limit of the reference's own error, in percent.")] = 1.0,
+    point: Annotated[
+        list[str], typer.Option(metavar="SHOWN:TRUE", help="In watts; give it twice, for two different loads.")
+    ],
+    error: Annotated[float, typer.Option(min=0, max=99, help="Error limit of the reference, in percent.")] = 1.0,
     calibrations: CalibrationFile = CALIBRATIONS,
 ) -> None:
-    """Mend one meter by two loads of known power, such as resistors and a multimeter that states its accuracy.
+    """Calibrate a meter with two loads of known power, such as resistors and a multimeter with a specified accuracy.
 
-    What is found is of this very meter: another one of its model errs otherwise.
+    The calibration is only valid for this unit: others of the same model differ.
     """
     from datetime import UTC, datetime
 
@@ -123,8 +127,8 @@ def calibrate(
     if not which:
         raise UserError(
             "meters calibrate",
-            f"which {name} it is is not said, and no two err alike",
-            f"Write {name}:PORT as in `deploy --meter`, or {name}:SERIAL where `edgebench meters watch` tells a serial "
+            f"which {name}? Its unit is not named, and units differ",
+            f"Write {name}:PORT as for `deploy --meter`, or {name}:SERIAL if `edgebench meters watch` shows a serial "
             "number",
         )
     (shown_low, true_low), (shown_high, true_high) = _points(point)

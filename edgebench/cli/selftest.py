@@ -1,4 +1,4 @@
-"""The command that asks what the numbers of a device are good for."""
+"""The command that finds out which differences a device can resolve."""
 
 from __future__ import annotations
 
@@ -21,24 +21,31 @@ app = typer.Typer()
 )
 def selftest(
     file: Annotated[
-        Path | None, typer.Argument(help="A file or bundle; by default a tiny one.", show_default=False)
+        Path | None, typer.Argument(help="A file or bundle; default: a tiny one.", show_default=False)
     ] = None,
-    target: Annotated[str, typer.Option(help="A name of targets.yaml.")] = "desktop-cpu",
+    target: Annotated[str, typer.Option(help="A name from targets.yaml.")] = "desktop-cpu",
     preset: Annotated[str, typer.Option("--plan", help="How hard to measure: quick or default.")] = "default",
-    runs: Annotated[int, typer.Option(help="Jobs with the device looked at between rounds, and without.", min=1)] = 6,
+    runs: Annotated[
+        int,
+        typer.Option(
+            help="Number of jobs with sampling of the device between rounds, and the same number without.", min=1
+        ),
+    ] = 6,
     example_folder: Annotated[
         Path | None,
-        typer.Option("--example", help="Write bundles for the simulated target here, and end.", show_default=False),
+        typer.Option(
+            "--example", help="Write bundles for the simulated target to this folder and exit.", show_default=False
+        ),
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Keep the records in this folder; by default they are not kept.", show_default=False),
+        typer.Option(help="Folder for the records; default: they are not kept.", show_default=False),
     ] = None,
     targets: TargetsFile = None,
 ) -> None:
-    """Compare a file with itself on a device: its noise, and what difference it can tell.
+    """Compare a file with itself on a device, to find its noise and the smallest difference that it can resolve.
 
-    Exits with 3 if the device is too noisy for the plan. After Ctrl-C the jobs that are done are reported.
+    Exits with 3 if the device is too noisy for the plan. After Ctrl-C the finished jobs are reported.
     """
     from edgebench import selftest as selftest_
     from edgebench.device import simulated

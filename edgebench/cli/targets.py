@@ -23,7 +23,7 @@ def targets(context: typer.Context, file: TargetsFile = None) -> None:
 
 @app.command("list", epilog=example("edgebench targets list"))
 def list_targets(file: TargetsFile = None) -> None:
-    """The devices in targets.yaml."""
+    """List the devices in targets.yaml."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -41,10 +41,10 @@ def list_targets(file: TargetsFile = None) -> None:
 
 @app.command("check", epilog=example("edgebench targets check desktop-cpu"))
 def check_target(
-    name: Annotated[str, typer.Argument(help="A name of targets.yaml.")],
+    name: Annotated[str, typer.Argument(help="A name from targets.yaml.")],
     file: TargetsFile = None,
 ) -> None:
-    """Reach a device and say what it is, what is missing and how to mend it."""
+    """Reach a device and report what it is, what is missing, and how to fix that."""
     from edgebench.device import target_check
     from edgebench.schema import targets as targets_
 
@@ -57,11 +57,11 @@ def check_target(
 
 @app.command("bundle", epilog=example("edgebench targets bundle"))
 def bundle() -> None:
-    """Make what the native agent needs on Android phones: glibc and CPython for ARM64 (Debian packages; once)."""
+    """Make the bundle for the native agent on Android phones: glibc and CPython for ARM64 (from Debian, once)."""
     from edgebench.device.phone import bundle as bundles
 
     made = bundles.build(progress())
-    say(f"{made} ({made.stat().st_size / 1e6:.0f} MB); deploy brings it to the phone")
+    say(f"{made} ({made.stat().st_size / 1e6:.0f} MB); deploy sends it to the phone")
 
 
 @app.command("emulate", epilog=example("edgebench targets emulate rpi4"))
@@ -70,7 +70,7 @@ def emulate(
     stop: Annotated[bool, typer.Option("--stop", help="Switch it off.")] = False,
     file: TargetsFile = None,
 ) -> None:
-    """Make and start an emulated ARM board behind a real ssh server (Debian packages; a minute or two, once)."""
+    """Make and start an emulated ARM board with a real ssh server (from Debian packages; a minute or two, once)."""
     from edgebench.device import emulator
     from edgebench.schema import targets as targets_
 
@@ -79,13 +79,13 @@ def emulate(
         say(f"The emulated {board} is off")
         return
     machine = emulator.ensure_running(board, progress=say)
-    say(f"The emulated {board} is up. By hand: ssh -F {machine.ssh_config} {machine.host_alias}")
+    say(f"The emulated {board} is running. To log in: ssh -F {machine.ssh_config} {machine.host_alias}")
     path = targets_.find_file(file)
     named = [one.name for one in targets_.load_all(path).values() if one.host == machine.host_alias]
     if named:
         say(f"Measure on it: edgebench deploy --target {named[0]}")
         return
-    say(f"{path} has no target for it; put this there:\n\n{_entry(board, machine.host_alias)}")
+    say(f"{path} has no target for it; add this:\n\n{_entry(board, machine.host_alias)}")
 
 
 def _entry(board: str, host: str) -> str:

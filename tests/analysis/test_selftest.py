@@ -73,7 +73,7 @@ def test_the_report_fits_a_terminal_and_says_what_was_found() -> None:
     assert all(len(line) <= 80 for line in lines)
     text = "\n".join(lines)
     assert "50 ns" in text and "below 5 µs" in text and "2.00 ms a round trip, at most 3.00 ms" in text
-    assert "1 of 3 jobs call a difference" in text and "1 of 3 jobs within 3 s" in text
+    assert "1 of 3 jobs report a difference" in text and "1 of 3 jobs within 3 s" in text
     assert "1 different, 2 same within 3%, 0 not resolved" in text
 
 
@@ -82,7 +82,7 @@ def test_what_two_jobs_differ_by_is_told_as_well() -> None:
         Pair(*(msgspec.structs.replace(one, job=f"job-{number}") for one in (made_.first, made_.twin)), number != 1)
         for number, made_ in enumerate(pair(1.0, p50_ns=p50_ns) for p50_ns in (50_000.0, 80_000.0, 30_000.0))
     ]
-    (line,) = (line for line in made(*jobs).lines() if "can tell" in line)
+    (line,) = (line for line in made(*jobs).lines() if "can resolve" in line)
     assert "inside one job, above " in line and line.endswith("% between two jobs") and len(line) <= 80
 
 
@@ -108,7 +108,7 @@ def test_a_device_that_is_not_sampled_is_not_looked_at_between_rounds(tmp_path: 
 def test_a_clean_simulated_device_passes_as_typed(tmp_path: Path) -> None:
     done = run_cli("selftest", "--target", "simulated", "--plan", "quick", "--runs", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 jobs of plan quick" in done.stdout and "can tell" in done.stdout
+    assert "2 jobs of plan quick" in done.stdout and "can resolve" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert not (tmp_path / "results").exists()
 

@@ -91,7 +91,7 @@ def decode_tc66c(data: bytes) -> None:
 
 
 def decode_lines(data: bytes) -> None:
-    reader = csv_serial.Lines()
+    reader = csv_serial.CsvLines()
     for line in data.decode("ascii", "replace").split("\n"):
         with contextlib.suppress(ValueError, KeyError, csv_serial.Restarted, csv_serial.GuessedWrongly):
             values = reader.take(line)

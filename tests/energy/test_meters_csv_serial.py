@@ -7,7 +7,7 @@ import time
 import pytest
 
 from edgebench.energy.meters import csv_serial
-from edgebench.energy.meters.csv_serial import Lines, Restarted
+from edgebench.energy.meters.csv_serial import CsvLines, Restarted
 from edgebench.errors import UserError
 from tests.support.fake_meters import SerialMeter
 from tests.support.host_meters import quick as quick
@@ -17,7 +17,7 @@ EBCSV = "#ebcsv 1 cols=ms,V,mA,mW fw=1.2 shunt_mohm=100 avg_ms=68 kind=avg"
 
 
 def told(*lines: str) -> list[tuple[float, float | None, float]]:
-    reader = Lines()
+    reader = CsvLines()
     taken = [reader.take(line) for line in lines]
     return [csv_serial.power(values) for values in taken if values]
 
@@ -52,11 +52,11 @@ def test_every_convention_of_lines(lines: list[str], watts: float, volts: float 
 )
 def test_lines_that_are_no_measurement_are_refused(line: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        Lines().take(line)
+        CsvLines().take(line)
 
 
 def test_a_header_says_the_columns_and_without_one_they_are_guessed() -> None:
-    declared, guessed = Lines(), Lines()
+    declared, guessed = CsvLines(), CsvLines()
     declared.take(EBCSV)
     declared.take("1,5.12,640,3277")
     guessed.take("1,5.12,640")
@@ -111,7 +111,7 @@ def test_lines_are_averages_only_if_they_say_so_and_cover_the_time(header: str, 
 
 
 def test_milliseconds_start_again_after_49_days_and_after_a_reset() -> None:
-    reader = Lines()
+    reader = CsvLines()
     for now_ms in (4294967200, 4294967295, 0, 100):
         assert reader.take(f"{now_ms},5.12,640")
     with pytest.raises(ValueError, match="a clock that jumped"):

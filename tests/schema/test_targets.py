@@ -192,6 +192,6 @@ def test_an_emulated_board_that_is_up_says_which_target_measures_on_it(
     if named:
         assert "edgebench deploy --target five" in said
         return
-    _, _, entry = said.partition("put this there:\n\n")
+    _, _, entry = said.partition("add this:\n\n")
     path.write_text(path.read_text() + entry)
     assert targets.load("rpi5-emulated", path).emulated

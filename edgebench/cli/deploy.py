@@ -1,0 +1,165 @@
+"""The command that measures files on devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgebench.cli._comparison import be_strict, show
+from edgebench.cli._terminal import (
+    CALIBRATIONS,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    RESULTS,
+    Carbon,
+    Results,
+    Strict,
+    TargetsFile,
+    example,
+    progress,
+    say,
+)
+
+if TYPE_CHECKING:
+    from edgebench.schema.plan import Plan
+
+app = typer.Typer()
+
+PLANS = (
+    "How to measure: quick; default; mlperf (5 windows of 10 s); sustained (10 minutes without a pause: when it "
+    "throttles, and what speed remains); duty:N (N inferences a second)."
+)
+
+TargetName = Annotated[str, typer.Option("--target", help="A name from targets.yaml.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Bundles and .onnx / .tflite files; default: the newest bundle.", show_default=False),
+]
+Preset = Annotated[str, typer.Option("--plan", help=PLANS)]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=1x3x320x320",
+        help="Sizes of an input that the file leaves open; repeat it for several inputs.",
+    ),
+]
+Signature = Annotated[
+    str, typer.Option("--signature", metavar="NAME", help="The signature to run, for .tflite files with several.")
+]
+Energy = Annotated[bool, typer.Option("--energy", help="Measure energy too (takes minutes longer).")]
+Accuracy = Annotated[bool, typer.Option("--accuracy", help="Run the whole test set on the device too.")]
+MeterName = Annotated[
+    str | None,
+    typer.Option(
+        "--meter",
+        metavar="NAME[:PORT]",
+        help="A meter in the device's supply, connected to this machine: um25c:/dev/rfcomm0.",
+    ),
+]
+Volts = Annotated[float | None, typer.Option("--volts", help="Supply voltage, for meters that measure only current.")]
+Window = Annotated[
+    float | None,
+    typer.Option("--energy-window", min=0.1, help="Length of an energy window in seconds; default: 10."),
+]
+Calibrations = Annotated[
+    Path | None, typer.Option("--calibrations", help=f"Meter calibration file; default: {CALIBRATIONS}.")
+]
+Lan = Annotated[bool, typer.Option("--lan", help="For phones: let other machines in the network open the page.")]
+Https = Annotated[
+    bool, typer.Option("--https", help="For phones: serve the page by https, with a self-signed certificate.")
+]
+Assets = Annotated[
+    Path | None,
+    typer.Option("--assets", help="For phones: folder with the npm packages, if offline.", show_default=False),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="If another user is measuring there, wait until the device is free.")
+]
+
+
+@app.command(
+    epilog=example(
+        "edgebench deploy --target rpi4",
+        "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
+        "edgebench deploy --target rpi4 model.tflite --plan duty:5",
+        "edgebench deploy --target rpi4 detector.onnx --shape images=1x3x320x320",
+        "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
+        "edgebench deploy --target phone --lan --https",
+    )
+)
+def deploy(
+    target: TargetName,
+    what: Files = None,
+    preset: Preset = "default",
+    shape: Shapes = None,
+    signature: Signature = "",
+    energy: Energy = False,
+    accuracy: Accuracy = False,
+    meter: MeterName = None,
+    volts: Volts = None,
+    window: Window = None,
+    calibrations: Calibrations = None,
+    country: Carbon = None,
+    results: Results = RESULTS,
+    targets: TargetsFile = None,
+    lan: Lan = False,
+    https: Https = False,
+    assets: Assets = None,
+    wait: Wait = False,
+    strict: Strict = False,
+) -> None:
+    """Measure files on a device and save one record each.
+
+    --meter and --carbon imply --energy.
+
+    Exits with 1 unless every file is measured; with --strict, with 3 if a record is not valid.
+
+    Interrupted (killed, link lost, laptop closed)? Run the same command again: it continues where it stopped.
+    """
+    from edgebench import compare, deploy
+    from edgebench.modelfile import feeding
+    from edgebench.schema import bundle
+    from edgebench.schema import targets as targets_
+
+    plan = _plan(preset, accuracy=accuracy, energy=energy or bool(meter), country=country, window_s=window)
+    known = targets_.load(target, targets_.find_file(targets))
+    if calibrations is not None and not (meter or known.meter):
+        _without_effect("--calibrations", "--meter NAME[:PORT]")
+    device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
+    wanted = deploy.artifacts_at(what or [bundle.newest()], feeding.parse_request(shape or (), signature))
+    records = deploy.deploy(
+        device, wanted, plan, results,
+        calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(),
+    )  # fmt: skip
+    comparison = compare.compare(records)
+    show(comparison)
+    if any(one.outcome.status == "stopped" for one in records):
+        raise typer.Exit(EXIT_INTERRUPTED)
+    deploy.check_measured(wanted, records)
+    be_strict(comparison, strict)
+
+
+def _plan(preset: str, *, accuracy: bool, energy: bool, country: str | None, window_s: float | None) -> Plan:
+    from edgebench.energy import carbon
+    from edgebench.schema import plan
+
+    chosen = plan.named(preset)
+    if accuracy:
+        chosen = plan.with_accuracy(chosen)
+    if energy or country:
+        chosen = plan.with_energy(chosen, window_s or plan.ENERGY_WINDOW_S)
+    elif window_s is not None:
+        _without_effect("--energy-window", "--energy, --meter or --carbon")
+    if country:
+        grid = carbon.grid(country)
+        chosen = plan.with_carbon(chosen, grid.country, grid.g_per_kwh, grid.source)
+    return chosen
+
+
+def _without_effect(option: str, needed: str) -> None:
+    """Refuses an option without effect, which is a mistake that could cost an hour of measuring."""
+    say(f"{option} has no effect without {needed}: add it, or leave {option} out")
+    raise typer.Exit(EXIT_USAGE)
