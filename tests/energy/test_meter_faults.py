@@ -171,7 +171,7 @@ def test_an_old_calibration_says_what_to_do(tmp_path: Path) -> None:
     with OnPty(Player("um25c", Constant())) as played:
         watched = run_cli("meters", "watch", f"um25c:{played.port}", "--seconds", "1", cwd=tmp_path)
     assert watched.returncode == 1
-    assert "'um25c' does not say which um25c was calibrated" in watched.stderr
+    assert "'um25c' does not say which unit was calibrated" in watched.stderr
     assert "Rename that entry to um25c:PORT" in watched.stderr
     unsaid = run_cli("meters", "calibrate", "um25c", "--point", "1.1:1.0", "--point", "5.3:5.0", cwd=tmp_path)
     assert unsaid.returncode == 1 and "um25c:PORT" in unsaid.stderr and "um25c:SERIAL" in unsaid.stderr
