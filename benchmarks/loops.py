@@ -14,7 +14,7 @@ from typing import Protocol
 
 from benchmarks import models
 from benchmarks.models import Model
-from device_agents.python.process import WorkerProcess
+from device_agents.python.process import ModelWorkerProcess
 from edgebench.errors import MissingPackage, UserError
 
 THREADS = 1
@@ -41,7 +41,7 @@ class WorkerLoop:
 
     def __init__(self, model: Model, folder: Path) -> None:
         options = {"threads": THREADS, "device": "cpu"}
-        self._worker = WorkerProcess(folder / "worker.stderr", {"OMP_NUM_THREADS": str(THREADS)})
+        self._worker = ModelWorkerProcess(folder / "worker.stderr", {"OMP_NUM_THREADS": str(THREADS)})
         self._worker.ask("runtime", TIMEOUT_S, name=model.runtime, folder="", options=options)
         self._worker.ask("load", TIMEOUT_S, path=str(model.path), options=options)
         answer = self._worker.ask("golden", TIMEOUT_S, inputs=str(model.input_path), count=1)

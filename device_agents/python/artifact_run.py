@@ -6,7 +6,7 @@ import contextlib
 import math
 
 from . import runtimes, series
-from .process import WorkerProcess
+from .process import ModelWorkerProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ArtifactRun:
         self._folder = folder
         self._check = store.check
         runtime = runtimes.module(spec["runtime"])
-        self.start_process: Callable[..., ArtifactWorker] = getattr(runtime, "start_worker", WorkerProcess)
+        self.start_process: Callable[..., ArtifactWorker] = getattr(runtime, "start_worker", ModelWorkerProcess)
         self.values_max: float = getattr(runtime, "VALUES_MAX", math.inf)
         self.worker: ArtifactWorker | None = None
         self.typical_ns = 0.0

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from . import runtimes
-from .process import WorkerFailed, WorkerProcess
+from .process import ModelWorkerProcess, WorkerFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _try(store: Store, name: str, folder: str, options: dict[str, Any], pids: li
     with tempfile.TemporaryDirectory(prefix=".part-", dir=str(store.root / "runtimes")) as scratch:
         model = Path(scratch) / ("tiny" + runtime.SUFFIX)
         model.write_bytes(base64.b64decode(runtime.TINY_MODEL))
-        start = getattr(runtime, "start_worker", WorkerProcess)
+        start = getattr(runtime, "start_worker", ModelWorkerProcess)
         with start(Path(scratch) / "stderr.txt") as worker:
             pids += [worker.pid] if worker.pid else []
             facts: dict[str, Any] = worker.ask("runtime", TIMEOUT_S, name=name, folder=folder, options=options)

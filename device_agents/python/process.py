@@ -65,7 +65,7 @@ def own_path() -> list[str]:
     return [str(container)] if container.is_file() else ["-m", __package__]
 
 
-class WorkerProcess:
+class ModelWorkerProcess:
     def __init__(self, stderr_path: Path, environment: dict[str, str] | None = None) -> None:
         self._stderr_path = stderr_path
         self._kills = pressure.kills()
@@ -85,7 +85,7 @@ class WorkerProcess:
         self.pid = self._process.pid
         self._channel = Channel(self._stdout.fileno(), self._stdin.fileno())
 
-    def __enter__(self) -> WorkerProcess:
+    def __enter__(self) -> ModelWorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-// What this browser offers a measurement, what it does not, and why.
+// What this browser offers for measuring, what it lacks, and why.
 "use strict";
 
 const SIMD_MODULE = Uint8Array.of(
@@ -13,7 +13,7 @@ function whyNot() {
   return "";
 }
 
-// What the host calls facts. `look` is what a web worker found.
+// What the host calls facts. `look`: what a web worker found out.
 async function gatherFacts(look) {
   const named = navigator.userAgentData ? await namedDevice() : {};
   return {
@@ -31,8 +31,8 @@ async function gatherFacts(look) {
 
 async function namedDevice() {
   try {
-    const told = await navigator.userAgentData.getHighEntropyValues(["model", "platformVersion"]);
-    return { model: told.model, platform: told.platform, platform_version: told.platformVersion };
+    const named = await navigator.userAgentData.getHighEntropyValues(["model", "platformVersion"]);
+    return { model: named.model, platform: named.platform, platform_version: named.platformVersion };
   } catch {
     return {};
   }
@@ -47,36 +47,36 @@ async function batteryFacts() {
   }
 }
 
-// threads: as many as the target's entry asks for; null where it is not known.
+// threads: as many as the target asks for; null if that is not known.
 function threadsOffer(facts, threads, way) {
   if (!facts.shared_memory) return [false, threads > 1 ? `One thread, not the ${threads} asked for` : "One thread only", way];
-  const processors = facts.cores ? `The browser tells of ${facts.cores} processors.` : "";
+  const processors = facts.cores ? `The browser reports ${facts.cores} processors.` : "";
   if (threads === null) return [true, "Several threads are possible", processors];
   if (threads > 1) return [true, `${threads} threads`, processors];
   return [true, "One thread, as asked for", `${processors} For more, set threads in targets.yaml.`];
 }
 
-// [is it there, what, note] for the list on the page.
+// [is it available, what, note] for the list on the page.
 function offers(facts, threads, screenHeld) {
   const byHttp = location.protocol === "http:" && !facts.secure_context;
   const way = byHttp
-    ? "This page came over plain http. Over USB, or with --https, the browser gives it."
-    : "This browser does not give it to this page.";
+    ? "This page was loaded over plain http. Over USB, or with --https, the browser allows it."
+    : "This browser does not allow it on this page.";
   const grain = facts.clock_step_ns / 1000;
   return [
     threadsOffer(facts, threads, way),
     [
       grain <= 20,
-      `Clock of ${grain < 1000 ? `${Math.round(grain)} µs` : `${Math.round(grain / 1000)} ms`}`,
+      `Clock resolution ${grain < 1000 ? `${Math.round(grain)} µs` : `${Math.round(grain / 1000)} ms`}`,
       grain <= 20 ? "Fine enough to time single inferences." : `Short inferences are timed in blocks. ${way}`,
     ],
     [facts.relaxed_simd, "Relaxed SIMD", facts.relaxed_simd ? "" : "TFLite files run in a slower build, on one thread."],
     [
       screenHeld,
       screenHeld ? "Screen stays on" : "Screen may go off",
-      screenHeld ? "" : "Set the screen's time-out to some minutes: a locked phone measures nothing.",
+      screenHeld ? "" : "Set the screen time-out to several minutes: a locked phone measures nothing.",
     ],
-    [Boolean(facts.model), facts.model || "Name of this phone", facts.model ? "" : "The browser keeps it to itself."],
-    [false, "Energy", "No browser tells what it uses. A USB meter, or the native agent over USB, does."],
+    [Boolean(facts.model), facts.model || "Model of this phone", facts.model ? "" : "The browser does not reveal it."],
+    [false, "Energy", "Browsers do not report it. A USB meter, or the native agent over USB, does."],
   ];
 }

@@ -1,9 +1,9 @@
-// The phone's agent: says hello, then takes one request after the other and gives it to a web worker.
+// The phone's agent: says hello, then takes one request after the other and hands it to a web worker.
 //
 //   hello ─ turn ─ turn ─ turn ─ ...      each turn brings the answer of the last request and waits for the next one
 //         └ stay ─ stay ─ ...             kept open by the host: as long as one is, this page is there
 //
-// A turn that does not get through is said again until it does; the host knows requests and answers by their number.
+// A turn that does not get through is repeated until it does; the host knows requests and answers by their number.
 "use strict";
 
 const RETRY_MS = [300, 1000, 2000, 5000];
@@ -18,7 +18,7 @@ const workers = new Map();
 let sawHidden = false;
 let screenLock = null;
 let facts = null;
-let threads = null; // as many as the target asks for, once it is known
+let threads = null; // as many as the target asks for, once that is known
 let isOver = false;
 let staying = new AbortController();
 let shown = "";
@@ -37,7 +37,7 @@ function randomId() {
 }
 
 async function main() {
-  history.replaceState(null, "", location.pathname); // the token is no part of what is seen or shared
+  history.replaceState(null, "", location.pathname); // the token is neither shown nor shared
   const problem = whyNot();
   if (problem) return say("bad", "This browser cannot measure", problem);
   if (!token) return say("bad", "No code", "Scan the code that edgebench shows in the terminal.");
@@ -50,7 +50,7 @@ async function main() {
     try {
       await serve();
     } catch (refusal) {
-      if (!(refusal instanceof Refused)) throw refusal;
+      if (!(refusal instanceof HostRefused)) throw refusal;
       if (refusal.code === 404) continue;
       say("bad", refusal.title, refusal.remedy);
       if (refusal.code !== 409) return;
@@ -60,7 +60,7 @@ async function main() {
   }
 }
 
-// From hello until the host no longer knows this page: it was started anew, or another page is in charge.
+// From hello until the host no longer knows this page: the host was restarted, or another page is in charge.
 async function serve() {
   const hello = await post("/api/hello", { client, page, facts });
   document.getElementById("target").textContent = hello.target;
@@ -84,7 +84,7 @@ async function serve() {
   }
 }
 
-// An answer that is too much for the host is the artifact's failure, which the host has to hear of.
+// An answer that is too long for the host is a failure of the artifact, which the host has to hear about.
 async function said(answer) {
   try {
     return await post("/api/turn", { client, page, answer });
@@ -95,7 +95,7 @@ async function said(answer) {
   }
 }
 
-// Said anew when the page is hidden or seen again.
+// Sent again when the page is hidden or shown.
 async function stay(service) {
   for (let attempt = 0; !service.ended; attempt++) {
     const { signal } = (staying = new AbortController());
@@ -127,7 +127,7 @@ class WebWorker {
   ask(request) {
     return new Promise((resolve) => {
       this.answered = (answer) => {
-        if (answer.id === undefined && !answer.error) return; // of the token
+        if (answer.id === undefined && !answer.error) return; // the answer to the token
         resolve({ ...answer, id: request.id });
       };
       this.worker.postMessage(request);
@@ -149,7 +149,7 @@ function closeWorker(number) {
 
 // ------------------------------------------------------------------ the host
 
-class Refused extends Error {
+class HostRefused extends Error {
   constructor(code, title, remedy) {
     super(title);
     Object.assign(this, { code, title, remedy });
@@ -160,17 +160,17 @@ async function post(path, body) {
   for (let attempt = 0; ; attempt++) {
     try {
       const answer = await fetch(path, message(body));
-      const told = await answer.json();
-      if (answer.ok) return told;
-      if (answer.status < 500) throw new Refused(answer.status, told.title, told.remedy);
+      const content = await answer.json();
+      if (answer.ok) return content;
+      if (answer.status < 500) throw new HostRefused(answer.status, content.title, content.remedy);
     } catch (error) {
-      if (error instanceof Refused) throw error;
+      if (error instanceof HostRefused) throw error;
     }
     if (isOver) {
-      setText(document.getElementById("detail"), "The computer has hung up. This page may stay open for the next time.");
+      setText(document.getElementById("detail"), "The computer has disconnected. You can leave this page open for next time.");
     } else if (attempt > 0) {
       shown = "";
-      say("warn", "No connection to the computer", "It goes on by itself when edgebench answers again.");
+      say("warn", "No connection to the computer", "It continues by itself when edgebench answers again.");
     }
     await slept(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]);
   }
@@ -180,7 +180,7 @@ function slept(milliseconds) {
   return new Promise((wake) => setTimeout(wake, milliseconds));
 }
 
-// The host need not wait for a page that was closed. It says hello again after a reload.
+// So that the host does not wait for a page that was closed. After a reload the page says hello again.
 addEventListener("pagehide", () => {
   if (facts) fetch("/api/leave", { ...message({ client, page }), keepalive: true }).catch(() => {});
 });
@@ -212,11 +212,11 @@ async function holdScreen() {
   try {
     screenLock = await navigator.wakeLock.request("screen");
   } catch {
-    screenLock = null; // plain http, or low battery; the list says it
+    screenLock = null; // plain http, or low battery; the list shows it
   }
 }
 
-// What was changed on the page is drawn before anything is measured. A page in the background draws nothing.
+// Changes on the page are drawn before anything is measured. A page in the background draws nothing.
 function painted() {
   const drawn = new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
   return Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, 100))]);
@@ -293,4 +293,4 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-main().catch((error) => say("bad", "This page is broken", `${error.message}. Reload it; if that does not help, report it.`));
+main().catch((error) => say("bad", "This page is broken", `${error.message}. Reload it; if that does not help, please report it.`));

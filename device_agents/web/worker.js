@@ -7,7 +7,7 @@
 // One file of runtimes/ adds itself here: {facts(options), load(bytes, options)} -> a session
 //   inputs()       [{name, shape, dtype, bytes}]
 //   feed(i, data)  Uint8Array of input i, in the model's own dtype and layout
-//   invoke()       one inference, result in wasm's memory; a promise, or nothing if it has ended
+//   invoke()       one inference, result in wasm's memory; returns a promise, or nothing if it is finished
 //   logits()       Float32Array: the first output of the last inference, dequantised
 //   notes()        what was really built
 const runtimes = {};
@@ -16,7 +16,7 @@ let session = null;
 let period_ms = 0;
 
 const VERBS = {
-  // The steps of the clock: where the page is not isolated they are 20 to 200 times coarser.
+  // The resolution of the clock: 20 to 200 times coarser if the page is not isolated.
   look() {
     return { clock_step_ns: clockStepNs(), relaxed_simd: hasRelaxedSimd(), shared_memory: canShareMemory() };
   },
@@ -49,21 +49,21 @@ const VERBS = {
     return { outputs: toBase64(new Uint8Array(Float32Array.from(outputs).buffer)) };
   },
 
-  // Of each sample where its largest output is, the first if there are several.
+  // For each sample the index of its largest output, of several equal ones the first.
   async classify({ blob, bytes, count }) {
     const classes = [];
     await answerEach(blob, bytes, count, (logits) => classes.push(logits.indexOf(Math.max(...logits))));
     return { classes };
   },
 
-  // From now on an inference begins every `period_ns`, and the worker sleeps in between.
+  // From now on start an inference every `period_ns`, and sleep in between.
   pace({ period_ns }) {
     period_ms = period_ns / 1e6;
     return null;
   },
 
   // `count` values, each over `block` inferences in a row, and more until they have lasted for `least_s`.
-  // start_ns counts from `epoch_ms`, over reloads of the page.
+  // start_ns counts from `epoch_ms`, across reloads of the page.
   async time({ count, block, least_s, epoch_ms }) {
     const started = performance.now();
     const start_ns = nanoseconds(performance.timeOrigin - epoch_ms + started);
@@ -92,7 +92,7 @@ const VERBS = {
     return { inferences, start_ns, duration_ns: nanoseconds(performance.now() - started) };
   },
 
-  // What wasm has reserved so far; it never gives back, so it is a high-water mark. No browser tells a worker's RSS.
+  // What wasm has reserved so far. It never gives memory back, so this is a high-water mark. No browser reports RSS.
   memory() {
     let size = 0;
     for (const memory of memories) size += memory.buffer.byteLength;
@@ -133,7 +133,7 @@ async function inBlocks(count, block) {
   return Array.from(values, nanoseconds);
 }
 
-// Counts the inferences that were not done when the next was due; what is late shifts what follows.
+// Counts the inferences that were not finished when the next was due; a late one shifts those that follow.
 async function paced(count) {
   const values = [];
   let missed = 0;
@@ -167,7 +167,7 @@ onmessage = async ({ data: request }) => {
 
 // ------------------------------------------------------------------ wasm memory
 
-// Emscripten asks for up to 4 GiB of shared memory at once, which phones refuse: ask for less until one is given.
+// Emscripten asks for up to 4 GiB of shared memory at once, which phones refuse: ask for less until it is granted.
 const LEAST_PAGES = 1024;
 WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
   construct(Memory, [wanted]) {
@@ -226,14 +226,14 @@ let token = "";
 
 async function fetched(sha256, size) {
   const answer = await fetch("/b/" + sha256, { headers: { Authorization: "Bearer " + token } });
-  if (!answer.ok) throw new Error(`file ${sha256.slice(0, 12)} did not come: ${answer.status}`);
+  if (!answer.ok) throw new Error(`file ${sha256.slice(0, 12)} did not arrive: HTTP status ${answer.status}`);
   const bytes = new Uint8Array(await answer.arrayBuffer());
-  if (bytes.length !== size) throw new Error(`${bytes.length} bytes of ${size} came of file ${sha256.slice(0, 12)}`);
-  // Only secure contexts can hash; elsewhere the length has to do.
+  if (bytes.length !== size) throw new Error(`only ${bytes.length} of ${size} bytes of file ${sha256.slice(0, 12)} arrived`);
+  // Only secure contexts can hash; elsewhere the length has to suffice.
   if (self.crypto && crypto.subtle) {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    if (hex !== sha256) throw new Error(`file ${sha256.slice(0, 12)} came with another content`);
+    if (hex !== sha256) throw new Error(`file ${sha256.slice(0, 12)} was damaged on the way`);
   }
   return bytes;
 }
@@ -243,8 +243,8 @@ VERBS.token = ({ token: given }) => {
   return null;
 };
 
-// The sizes that an input is fed with: what the host gives, else what the file says; by itself only an open batch has a
-// size, the first of several axes: 1. An open size comes as a name, or as less than 1.
+// The sizes that an input is fed with: those from the host, else those in the file, where only an open batch, the first
+// of several axes, has a size: 1. An open size is a name, or less than 1.
 function fedShape(name, shape, given) {
   const isOpen = (size) => typeof size !== "number" || size < 1;
   const shown = "[" + shape.map((size) => (isOpen(size) && typeof size === "number" ? "?" : size)).join(", ") + "]";

@@ -13,7 +13,7 @@ import pytest
 
 from device_agents.python import gpu_memory, runtimes, worker
 from device_agents.python.meters import nvml
-from device_agents.python.process import WorkerProcess
+from device_agents.python.process import ModelWorkerProcess
 from device_agents.python.runtimes import onnxruntime
 from device_agents.python.simulation import SimulatedBoard, SimulatedModel
 from edgebench import compare, deploy
@@ -34,7 +34,7 @@ SIMULATED = targets.load("simulated", Path(__file__).parents[2] / "targets.yaml"
 
 def ask_runtime(folder: Path, file: Path, threads: int, cpus: list[int]) -> dict[str, Any]:
     options = {"threads": threads, "device": "cpu", "cpus": cpus}
-    with WorkerProcess(folder / "stderr", {"OMP_NUM_THREADS": "1"}) as process:
+    with ModelWorkerProcess(folder / "stderr", {"OMP_NUM_THREADS": "1"}) as process:
         process.ask("runtime", 60, name="onnxruntime", folder="", options=options)
         loaded: dict[str, Any] = process.ask("load", 60, path=str(file), options=options)
         return loaded

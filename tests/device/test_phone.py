@@ -222,7 +222,8 @@ def test_on_the_gpu_answers_are_checked_and_rows_say_so(tiny_plan: Plan, tmp_pat
 
 @pytest.mark.usefixtures("gpu_assets")
 @pytest.mark.parametrize(
-    ("flags", "why"), [(SOFTWARE_GPU, "computes WebGPU on the processor"), ((), "gives WebGPU no GPU of this device")]
+    ("flags", "why"),
+    [(SOFTWARE_GPU, "computes WebGPU on the processor"), ((), "offers no GPU of this device to WebGPU")],
 )
 def test_what_is_no_gpu_is_not_measured_as_one(
     tiny_plan: Plan, tmp_path: Path, flags: tuple[str, ...], why: str

@@ -48,7 +48,7 @@ def start_worker(stderr_path: Path, environment: dict[str, str] | None = None) -
 
 
 class ToolWorker:
-    """Stands in for process.WorkerProcess. The tool runs only while something is timed."""
+    """Stands in for process.ModelWorkerProcess. The tool runs only while something is timed."""
 
     pid = None
 

@@ -1,4 +1,4 @@
-// LiteRT's WebAssembly build with XNNPACK, driven through the bindings that its own wrapper uses: the wrapper knows
+// LiteRT's WebAssembly build with XNNPACK, driven through the bindings that its own wrapper uses: the wrapper supports
 // neither int8 tensors nor an open batch size. They are internal to @litertjs/core, hence its pinned version.
 "use strict";
 
@@ -47,7 +47,7 @@ runtimes["litert-web"] = {
         litert.HEAPU8.set(data, at);
         buffers[index].unlock();
       },
-      // Every run makes its outputs anew; those of the run before are freed here, inside the time as in any program.
+      // Every run allocates its outputs; those of the run before are freed here, inside the timed part as in any program.
       invoke() {
         for (const result of results) result.delete();
         results = compiled.run(0, buffers);
@@ -78,7 +78,7 @@ function litertNames(vector) {
   return Array.from({ length: vector.size() }, (_, index) => vector.get(index));
 }
 
-// given: for an input the sizes from the host, {} without any; an output has the sizes that it has.
+// given: for an input the sizes from the host, {} without any; left out for an output.
 function litertTensor(type, name, given) {
   const element = type.elementType();
   if (!(element.value in LITERT_TYPES)) throw new Error(`tensor '${name}' has element type ${element.value}`);
@@ -86,7 +86,7 @@ function litertTensor(type, name, given) {
   const stored = litertNames(type.layout().dimensions());
   const shape = given ? fedShape(name, stored, given) : stored.map((size) => Math.max(size, 1));
   if (stored.some((size, axis) => size < 1 && shape[axis] !== 1)) {
-    throw new Error(`input '${name}' leaves sizes open, and LiteRT's build for browsers cannot be given others than 1`);
+    throw new Error(`input '${name}' leaves sizes open, and LiteRT's build for browsers only takes 1 for them`);
   }
   return { name, shape, dtype, element, bytes: shape.reduce((product, size) => product * size, width) };
 }
@@ -103,7 +103,7 @@ function dequantised(stored, { scale, zeroPoint }) {
   return Float32Array.from(stored, (value) => (value - zeroPoint) * scale);
 }
 
-// Scale and zero point of the first output, read from the file (a flatbuffer): the bindings do not tell them.
+// Scale and zero point of the first output, read from the file (a flatbuffer): the bindings do not expose them.
 // Fields by number, as in TensorFlow Lite's schema.
 function outputOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

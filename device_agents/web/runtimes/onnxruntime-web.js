@@ -1,4 +1,4 @@
-// ONNX Runtime's WebAssembly build on the CPU. Outputs are copied out of wasm by every run; that is its interface.
+// ONNX Runtime's WebAssembly build on the CPU. Its interface copies the outputs out of wasm in every run.
 "use strict";
 
 const ORT_TYPES = {
@@ -10,7 +10,7 @@ const ORT_TYPES = {
 let ortOptions = { executionProviders: ["wasm"] };
 
 runtimes["onnxruntime-web"] = {
-  // The tiny model proves that it works, and brings compiling of the wasm forward: it is no part of a load.
+  // The tiny model proves that it works, and has the wasm compiled before anything is loaded and timed.
   async facts({ threads, assets, tiny }) {
     importScripts(assets + "ort.wasm.min.js");
     ort.env.wasm.wasmPaths = assets;

@@ -1,5 +1,5 @@
 // ONNX Runtime on the GPU, by WebGPU: the session of onnxruntime-web.js with another provider. A node that it does not
-// take is no reason to compute it on the processor: such times would be of neither.
+// take is not computed on the processor instead: the times would be of neither.
 "use strict";
 
 importScripts("/runtimes/onnxruntime-web.js");
@@ -21,18 +21,18 @@ runtimes["onnxruntime-webgpu"] = {
       return await runtimes["onnxruntime-web"].load(bytes, options);
     } catch (error) {
       if (!String(error).includes("assigned to the default CPU EP")) throw error;
-      throw new Error("WebGPU does not take every node of this file, and times of two processors would be of neither");
+      throw new Error("WebGPU does not take every node of this file, and a time shared by two processors would be of neither");
     }
   },
 };
 
-// What the browser calls the GPU. One in software is refused where the target does not say that it is emulated.
+// What the browser calls the GPU. One in software is refused unless the target says that it is emulated.
 async function gpuAdapter(emulated) {
   if (!navigator.gpu) {
-    throw new Error(isSecureContext ? "this browser has no WebGPU" : "browsers give WebGPU to secure pages only: --https, or a cable");
+    throw new Error(isSecureContext ? "this browser has no WebGPU" : "browsers offer WebGPU to secure pages only: use --https, or a cable");
   }
   const adapter = await navigator.gpu.requestAdapter();
-  if (!adapter) throw new Error("the browser gives WebGPU no GPU of this device");
+  if (!adapter) throw new Error("the browser offers no GPU of this device to WebGPU");
   const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
   const name = [vendor, architecture, device, description].filter(Boolean).join(" ") || "a GPU without a name";
   const software = isFallbackAdapter || adapter.isFallbackAdapter;

@@ -1,4 +1,4 @@
-"""A web worker of the page, as the job sees it; the counterpart of process.WorkerProcess on a Linux device.
+"""A web worker of the page, as the job sees it; the counterpart of process.ModelWorkerProcess on a Linux device.
 
 When the page is reloaded, or closed and opened again, all web workers are lost. The worker is then replaced by one with
 the same model and input, warmed up for as long as the lost one had run; the values that follow are marked.
@@ -76,7 +76,7 @@ class PageWorker:
         return answer
 
     def time(self, timeout_s: float, count: int, block: int, least_s: float = 0.0) -> tuple[dict[str, Any], bytes]:
-        """As WorkerProcess.time. Values measured while the page was hidden are discarded and measured again."""
+        """As ModelWorkerProcess.time. Values measured while the page was hidden are discarded and measured again."""
         reasons = []
         for _ in range(MAX_REPEATS):
             asked = {"count": count, "block": block, "least_s": least_s}
