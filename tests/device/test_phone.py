@@ -101,7 +101,7 @@ def test_over_plain_http_in_the_network_it_says_what_is_missing(
         assert statistics.median(values_ns) >= 5 * facts.clock_step_ns
     assert person.phone is not None
     page = person.phone.run("document.body.innerText")
-    assert "This page came over plain http" in page and "timed in blocks" in page
+    assert "This page was loaded over plain http" in page and "timed in blocks" in page
     assert "One thread, not the 2 asked for" in page
 
 
@@ -161,7 +161,7 @@ def test_operators_that_the_browser_would_leave_out_are_refused(
 ) -> None:
     """It loads such files, and times the rest of them."""
     sources = deploy.artifacts_at([odd_models.with_operator(tmp_path / "flex.tflite", custom="FlexErf")])
-    with pytest.raises(UserError, match="its operator FlexErf is a custom one, and LiteRT in a browser"):
+    with pytest.raises(UserError, match="FlexErf is a custom operator, which LiteRT in a browser"):
         deploy.deploy(PHONE, sources, tiny_plan, tmp_path / "results", progress=person)
 
 
