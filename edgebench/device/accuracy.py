@@ -25,7 +25,7 @@ PIECE_BYTES = 8_000_000
 PIECE_IMAGES = 500
 
 
-class Split(Protocol):
+class LabelledImages(Protocol):
     """images: uint8 [N, H, W, C]; labels: int64 [N]."""
 
     @property
@@ -35,14 +35,14 @@ class Split(Protocol):
     def labels(self) -> Any: ...
 
 
-class Dataset(Protocol):
+class TestedDataset(Protocol):
     """What has a test split, as those of `networks.data` have."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def test(self) -> Split: ...
+    def test(self) -> LabelledImages: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TestSet:
     files: dict[str, Path]
 
 
-def test_set(artifact: Artifact, load: Callable[[str], Dataset]) -> TestSet:
+def test_set(artifact: Artifact, load: Callable[[str], TestedDataset]) -> TestSet:
     """load: of a data set by its name.
 
     Raises UserError for an artifact that was exported without a data set, or before edgebench kept how.

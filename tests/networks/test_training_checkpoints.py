@@ -83,7 +83,7 @@ def test_a_teacher_of_other_classes_or_images_is_refused(quick: Dataset, tmp_pat
         train("mlp-small", recipe="distil", options=TrainOptions(teacher=stranger.path), out=tmp_path)
     darker = msgspec.structs.replace(teacher.about, preprocessing=Preprocessing((0.1,), (0.3,)))
     stranger = checkpoint.save(rebuild(teacher), darker, tmp_path / "stranger.safetensors")
-    with pytest.raises(UserError, match="another preprocessing"):
+    with pytest.raises(UserError, match="different preprocessing"):
         train("mlp-small", recipe="distil", options=TrainOptions(teacher=stranger.path), out=tmp_path)
 
 

@@ -50,7 +50,7 @@ def make(matrix: Matrix, store: StudyStore, on: str, jobs: int, progress: Progre
             f"the processes that make the steps have ended ({str(error).strip().splitlines()[0]})",
             "Run the same command again to continue. If memory ran out, reduce --jobs",
         ) from error
-    except BaseException:
+    except BaseException:  # Ctrl-C included: no worker may go on training
         place.close(now=True)
         raise
     place.close(now=False)

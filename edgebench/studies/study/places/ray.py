@@ -67,7 +67,7 @@ def open_place(address: str, jobs: int) -> Cluster:
         ) from error
     try:
         _check_version(ray, where)
-    except BaseException:
+    except BaseException:  # Ctrl-C included: the client must not stay connected
         ray.shutdown()
         raise
     return Cluster(ray, jobs)
