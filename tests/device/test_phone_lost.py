@@ -187,7 +187,7 @@ def test_a_tab_that_is_lost_is_opened_anew_and_the_job_goes_on(
     for one in measured.values():
         assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds)))
     marked = {r.interrupted for one in measured.values() for r in one.rounds if r.interrupted}
-    assert marked == {"the page was opened anew"}
+    assert marked == {"the page was opened again"}
     (gone,) = [line for line in person.said if "No sign of the page" in line]
     assert url[0] in gone and "the job waits for two minutes" in gone
     assert any("phone is back; the job continues where it was" in line for line in person.said)

@@ -119,7 +119,7 @@ class PageWorker:
             _, values = answers.timed(said, asked, took_ns)
             warm_s += max(sum(values), 1e6) / 1e9
         if self._ran_s:
-            self._interrupted = "the page was opened anew" if anew else "the page was reloaded"
+            self._interrupted = "the page was opened again" if anew else "the page was reloaded"
 
     def _ask_page(self, what: str, timeout_s: float, arguments: dict[str, Any]) -> tuple[dict[str, Any], int]:
         asked_ns = _now_ns()
