@@ -81,7 +81,7 @@ def _look(load: Load, start_s: float, end_s: float, count: int, rng: np.random.G
     clock = VirtualClock(start_s - 5 + float(rng.random()))
     fake = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
     with mock.patch.object(_sampler, "time", fake):
-        meter: Any = _sampler.Sampler(  # type: ignore[no-untyped-call]
+        meter: Any = _sampler.Sampler(
             lambda: {"soc_rails": float(load.power_w(np.array([clock.now_s]))[0])}, rpi_pmic.PERIOD_S, "point"
         )
         meter._thread = SimpleNamespace(join=lambda: None)
@@ -97,7 +97,7 @@ def _look(load: Load, start_s: float, end_s: float, count: int, rng: np.random.G
         after = meter.read()
     joules, u_j = meter.joules(before, after)["soc_rails"], meter.u_joules(before, after)["soc_rails"]
     told = meter, "soc_rails", joules, u_j, (start_s, end_s), count, 0.0, IDLE_W
-    return u_j, edges.window_j(*told)  # type: ignore[no-untyped-call]
+    return u_j, edges.window_j(*told)
 
 
 def _looks_s(from_s: float, to_s: float, rng: np.random.Generator) -> Iterator[float]:

@@ -137,7 +137,7 @@ def _counter_of(module: Any, job: Job, clock: VirtualClock, period_s: float) -> 
 
     if module is nvml:
         boards = SimpleNamespace(names=lambda: "made up", energies_j=lambda: {"gpu_board": round(joules() * 1e3) / 1e3})
-        meter: Any = nvml.Nvml(boards)  # type: ignore[no-untyped-call]
+        meter: Any = nvml.Nvml(boards)
         meter._period_s = period_s
         return meter
     meter = rapl.Rapl.__new__(rapl.Rapl)
@@ -160,7 +160,7 @@ def _sampler_of(kind: str, job: Job, clock: VirtualClock, period_s: float) -> An
         low_j, high_j = job.load.joules(np.array([done_s - chip_s, done_s]))
         return {"rail:5V": float(high_j - low_j) / chip_s}
 
-    meter: Any = _sampler.Sampler(power_w, period_s, kind)  # type: ignore[no-untyped-call]
+    meter: Any = _sampler.Sampler(power_w, period_s, kind)
     meter._thread = SimpleNamespace(join=lambda: None)
     meter.period_s = 1.003 * period_s
     return meter

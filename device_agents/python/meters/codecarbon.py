@@ -60,10 +60,10 @@ class CodeCarbonModel:
 
     def read(self) -> Joules:
         """{scope: joules so far}: ends the running task and begins another."""
-        told = self._tracker.stop_task()
+        spent = self._tracker.stop_task()
         self._begin()
-        self._joules["cpu_package"] += told.cpu_energy * J_PER_KWH
-        self._joules["ram"] += told.ram_energy * J_PER_KWH
+        self._joules["cpu_package"] += spent.cpu_energy * J_PER_KWH
+        self._joules["ram"] += spent.ram_energy * J_PER_KWH
         return dict(self._joules)
 
     def joules(self, before: Joules, after: Joules) -> Joules:
