@@ -16,11 +16,11 @@ from edgebench.schema.record import Record
 
 
 def ratio(record: Record, baseline: Record, one: EnergyPerInference, spread: Spread | None = None) -> Ratio | str:
-    """Net joules over the baseline's, of the same scope and provenance; else why there is none. Of one image where the
-    two are known to take different numbers of them at once.
+    """Net joules over the baseline's, for the same scope and provenance, else the reason why not. Per image if the two
+    are known to take different numbers of images at once.
 
-    In one job windows are paired by round. One meter's accuracy leaves its ratios alone; that of two meters does not.
-    spread: what two jobs differ by in latency, which joules follow.
+    In one job windows are paired by round. A meter's accuracy does not affect its own ratios, but ratios between two
+    meters. spread: the difference between two jobs in latency, which joules follow.
     """
     why = ratios.batches_unlike(record, baseline)
     found = why or _ratio_of_inferences(record, baseline, one, spread)
@@ -50,7 +50,7 @@ def _ratio_of_inferences(
     if not _same_meter(own, base):
         accuracies = [reading.instrument.accuracy if reading.instrument else None for reading in (own, base)]
         if None in accuracies:
-            return f"{own.meter} and {base.meter} measured, and nobody states how exact both of them are"
+            return f"{own.meter} and {base.meter} measured, but their accuracies are not both stated"
         halves += [2 * accuracy.gain / math.sqrt(3) for accuracy in accuracies if accuracy]
     known = [half for half in halves if half is not None]
     half = math.hypot(*known) if len(known) == len(halves) else None

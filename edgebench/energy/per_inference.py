@@ -1,10 +1,10 @@
 """Energy of one inference, computed from a record's readings: joules, and how well they are known.
 
-gross    what the supply pays: the window's joules over its inferences
+gross    everything from the supply: the window's joules over its inferences
 net      without the idle power of the windows before and after the round
-interval 95 %, from the spread between windows (Student's t); never less than what reading leaves in a window. What is
-         the same in all windows, as a meter's lag is, comes on top: repeating does not lower it
-systematic   what the meter's accuracy allows; repeating does not lower it, ratios of one meter are free of it
+interval 95 %, from the spread between windows (Student's t), but never below the reading uncertainty of a window. What
+         all windows share, such as a meter's lag, is added: repeating does not reduce it
+systematic   from the meter's accuracy; repeating does not reduce it, and it cancels in ratios from one meter
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from edgebench.schema.estimate import Estimate
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 
-# The least that give an interval, and the least that give one worth trusting.
+# The fewest windows for an interval, and the fewest for one that can be trusted.
 INTERVAL_MIN = 2
 WINDOWS_MIN = 3
-# A modelled power that moves by less than this, idle or not, is a constant.
+# A modelled power that varies by less than this, idle or not, is a constant.
 CONSTANT_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class EnergyPerInference:
-    """Joules for one inference. The intervals are random: of the spread between windows.
+    """Joules for one inference. The intervals are random: from the spread between windows.
 
-    u_systematic_j: standard uncertainty of the net joules by the meter's accuracy; None if nobody states it.
-    net_j is None where no idle window was seen, and of a model that takes the same power idle or not.
+    u_systematic_j: standard uncertainty of the net joules from the meter's accuracy; None if that is not stated.
+    net_j is None if there was no idle window, and for a model with the same power idle or not.
     """
 
     meter: str
@@ -50,12 +50,12 @@ class EnergyPerInference:
 
     @property
     def shown_j(self) -> Estimate:
-        """What is printed, and asked to be precise: net joules where there are some."""
+        """The joules that are printed, and that the plan's precision applies to: net joules if there are any."""
         return self.gross_j if self.net_j is None else self.net_j
 
     @property
     def u95_j(self) -> float | None:
-        """Both parts of what is not known of the net joules; None where either is not known."""
+        """Random and systematic uncertainty of the net joules combined; None if either is unknown."""
         if self.net_j is None or self.net_j.half_width is None or self.u_systematic_j is None:
             return None
         return coverage.of_u(self.net_j.half_width / coverage.Z95, self.u_systematic_j)
@@ -85,7 +85,7 @@ def per_inference(reading: EnergyReading) -> EnergyPerInference | None:
 
 
 def is_constant(reading: EnergyReading) -> bool:
-    """Whether it is a model that takes the same power whatever the device does, as for memory: nothing of it is net."""
+    """Whether it is a model with constant power whatever the device does, as for memory: it has no net energy."""
     powers_w = [window.mean_w for window in (*reading.idle, *reading.windows)]
     if reading.provenance != "modelled" or not reading.windows:
         return False
@@ -108,8 +108,8 @@ def net_j(reading: EnergyReading) -> tuple[dict[int, float], list[float]]:
 
 
 def _estimate(values: Sequence[float], left_j: Sequence[float], common_j: float) -> Estimate:
-    """The mean with its interval. left_j: standard uncertainties of single values, which equal values cannot deny;
-    common_j: of all of them alike.
+    """The mean with its interval. left_j: standard uncertainties of single values, a lower bound even if the values
+    agree; common_j: that which they share.
     """
     centre, count = statistics.mean(values), len(values)
     by_spread = series.mean_half_width(values)
@@ -122,12 +122,12 @@ def _estimate(values: Sequence[float], left_j: Sequence[float], common_j: float)
 
 
 def window_u95_j(window: IdleWindow) -> float:
-    """What reading leaves in one window, in 95 % of the cases."""
+    """Reading uncertainty of one window, 95 %."""
     return coverage.of_u(window.u_j, window.u_common_j)
 
 
 def is_precise(one: EnergyPerInference, plan: Plan) -> bool:
-    """Whether what is shown is known as well as the plan asks."""
+    """Whether the shown joules are as precise as the plan requires."""
     half = one.shown_j.half_width
     if half is None or plan.energy_precision >= series.NO_PRECISION:
         return half is not None
@@ -135,7 +135,7 @@ def is_precise(one: EnergyPerInference, plan: Plan) -> bool:
 
 
 def _systematic_j(reading: EnergyReading, values: Sequence[float]) -> float | None:
-    """Of net joules: the meter's offset is in the idle power as well, and goes with it."""
+    """For net joules: the meter's offset is in the idle power as well and cancels."""
     accuracy = reading.instrument.accuracy if reading.instrument else None
     if accuracy is None:
         return None
@@ -146,17 +146,19 @@ def _systematic_j(reading: EnergyReading, values: Sequence[float]) -> float | No
 
 
 def why_none(reading: EnergyReading) -> str:
-    """Why a reading gives no joules for an inference; "" if it does, however well they are known."""
+    """Why a reading gives no joules for an inference; "" if it does, however imprecise."""
     found = len(reading.windows)
     if found >= INTERVAL_MIN:
         return ""
     lost = reading.reason or (reading.refused[0].reason if reading.refused else "")
-    return f"{found} whole window, {INTERVAL_MIN} are the least{lost and f': {lost}'}" if found else reading.reason
+    return (
+        f"{found} whole window, at least {INTERVAL_MIN} are needed{lost and f': {lost}'}" if found else reading.reason
+    )
 
 
 def of_record(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
-    """What can be said of a record's energy, and for every meter that says nothing, why: first of the one that the user
-    named, in the supply.
+    """The energies of a record, and the reason for every meter without one; the meter that the user named, in the
+    supply, comes first.
     """
     found, missing = [], []
     named = plugins.names("edgebench.energy.meters")

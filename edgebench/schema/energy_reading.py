@@ -1,7 +1,7 @@
-"""EnergyReading: the joules that one meter saw of one scope, and all that is needed to judge them.
+"""EnergyReading: the joules that one meter measured for one scope, with what is needed to judge them.
 
-Raw windows; joules for an inference, intervals and net energy are computed when it is read (`energy.per_inference`).
-Readings are not added up: there is no `+`, and nothing sums over scopes or provenances.
+It holds raw windows; joules per inference, intervals and net energy are computed when it is read
+(`energy.per_inference`). Readings are never added up: there is no `+`, and nothing sums over scopes or provenances.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgebench.schema.limits import (
 
 Provenance = Literal["measured", "estimated", "modelled", "unavailable"]
 Sampling = Literal["counter", "average", "point"]
-# `short_window`, `baseline_drift` and `scope_mismatch` follow from the windows: they are found when read.
+# `short_window`, `baseline_drift` and `scope_mismatch` follow from the windows and are determined when it is read.
 Flag = Literal[
     "undervoltage", "freq_capped", "throttled", "soft_temp", "charging", "wrapped", "gap", "saturated",
     "edge_extrapolated", "voltage_assumed", "column_map_guessed", "aliasing", "late",
@@ -43,7 +43,7 @@ Scope = Annotated[
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits that a datasheet or a calibration gives, taken as rectangular. source: which of them.
+    """Limits from a data sheet or a calibration, taken as rectangular. source: which of the two.
 
     gain: a fraction of the reading; offset_w: at any reading.
     """
@@ -54,9 +54,9 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The meter as it was. period_s: between new values; latency_s: one arrives so late at most.
+    """The meter at the time. period_s: between new values; latency_s: largest delay of a value.
 
-    accuracy: None where nobody states it. device_id: what it says it is; version: of what reads it.
+    accuracy: None if not stated. device_id: as reported by the meter; version: of what reads it.
     """
 
     sampling: Sampling
@@ -74,9 +74,9 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class ClockAlignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the instants of windows got onto the meter's clock.
+    """How the times of windows were converted to the meter's clock.
 
-    same_clock: device and meter have one. rtt: by exchanges over the link (RFC 5905); offset_s: device minus meter at
+    same_clock: device and meter share one. rtt: by exchanges over the link (RFC 5905); offset_s: device minus meter at
     the first window; u_s: standard uncertainty of a window's ends; delay_s: of the best exchange.
     """
 
@@ -90,9 +90,8 @@ class ClockAlignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The device at rest before round `round`, or after the last one. start_ns: the device's monotonic clock.
 
-    u_j: standard uncertainty that reading leaves in this window; u_common_j: that of what is the same in all windows of
-    the reading, as a meter's lag is; values, max_gap_s: of the meter in it.
-    temperature_c: of the device, at the last look in it.
+    u_j: standard uncertainty of this window; u_common_j: its part that all windows of the reading share, such as the
+    meter's lag; values, max_gap_s: of the meter in the window. temperature_c: of the device, as last read in it.
     """
 
     round: Index
@@ -112,15 +111,15 @@ class IdleWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class EnergyWindow(IdleWindow, frozen=True, kw_only=True):
-    """So many inferences one after the other. clock_hz: the device's lowest, looked at once a second."""
+    """A window of consecutive inferences. clock_hz: the device's lowest, read once a second."""
 
     inferences: Count
     clock_hz: Hertz | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A window that has no energy. code: outside | gaps | reset | saturated | frozen | counter | backwards; reason: the
-    same in numbers, and the cure where there is one.
+    """A window without energy. code: outside | gaps | reset | saturated | frozen | counter | backwards; reason: in
+    numbers, with the remedy if there is one.
     """
 
     round: Index
@@ -129,11 +128,11 @@ class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one meter said of one scope, and where its numbers come from.
+    """The values of one meter for one scope, and where they come from.
 
-    Windows and `unavailable` exclude each other; what is not measured has a reason, and so has what ended early.
-    duplicates, dropped: values that the meter said twice, or that got lost or garbled on the way. late_s: by so much
-    values were moved that came later than the meter is known for.
+    Windows and `unavailable` exclude each other; what was not measured, or ended early, has a reason. duplicates,
+    dropped: values that came twice, or were lost or garbled on the way. late_s: by how much values were shifted that
+    came later than usual for the meter.
     """
 
     meter: Text
@@ -155,7 +154,7 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
         if (self.provenance == "unavailable") == bool(self.windows):
             raise ValueError(f"meter {self.meter} is {self.provenance} and has {len(self.windows)} windows")
         if self.provenance != "measured" and not self.reason:
-            raise ValueError(f"meter {self.meter} is {self.provenance} and says not why")
+            raise ValueError(f"meter {self.meter} is {self.provenance} without a reason")
         if self.windows and (not self.scope or self.instrument is None or self.alignment is None):
             raise ValueError(f"meter {self.meter} has windows without a scope, an instrument or a clock")
 
@@ -165,13 +164,13 @@ class EnergyReading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     @property
     def temperatures_c(self) -> tuple[float, ...]:
-        """Of the device in its windows, at rest and inferring, in the order of time; empty where it tells none."""
+        """Temperatures of the device in its windows, idle and inferring, in order of time; empty if it reports none."""
         windows = sorted((*self.idle, *self.windows), key=lambda window: window.start_ns or 0)
         return tuple(window.temperature_c for window in windows if window.temperature_c is not None)
 
     @property
     def clocks_hz(self) -> tuple[int, ...]:
-        """The device's lowest in each window of inferences; empty where it tells none."""
+        """The device's lowest clock in each window of inferences; empty if it reports none."""
         return tuple(window.clock_hz for window in self.windows if window.clock_hz is not None)
 
     @property

@@ -42,9 +42,9 @@ def per_inference(reading: EnergyReading) -> EnergyPerInference:
     [
         ({"windows": ()}, "is measured and has 0 windows"),
         ({"provenance": "unavailable", "reason": "why"}, "is unavailable and has 3 windows"),
-        ({"provenance": "unavailable", "windows": ()}, "says not why"),
-        ({"provenance": "estimated"}, "says not why"),
-        ({"provenance": "modelled"}, "says not why"),
+        ({"provenance": "unavailable", "windows": ()}, "without a reason"),
+        ({"provenance": "estimated"}, "without a reason"),
+        ({"provenance": "modelled"}, "without a reason"),
         ({"scope": ""}, "without a scope"),
         ({"instrument": None}, "without a scope, an instrument"),
         ({"alignment": None}, "without a scope, an instrument or a clock"),
@@ -205,7 +205,7 @@ def test_what_all_windows_share_is_not_made_smaller_by_their_number() -> None:
 
 def test_one_window_alone_has_no_interval_and_says_what_became_of_the_others() -> None:
     reading = make_reading(active_w=(5.0,), reason="the connection broke. Plug it in")
-    assert energy.why_none(reading) == "1 whole window, 2 are the least: the connection broke. Plug it in"
+    assert energy.why_none(reading) == "1 whole window, at least 2 are needed: the connection broke. Plug it in"
     refused = msgspec.structs.replace(reading, reason="", refused=(Refusal(1, "frozen", "its values were frozen"),))
     assert energy.why_none(refused).endswith(": its values were frozen")
 
@@ -303,7 +303,7 @@ def test_two_meters_are_compared_with_the_errors_of_both_or_not_at_all() -> None
         math.hypot(math.log(same.high), 2 * 0.01 / math.sqrt(3), 2 * 0.01 / math.sqrt(3))
     )
     silent = ratio(record(meter="um25c", job="job-2", active_w=STEADY_W), base)
-    assert silent == "um25c and rapl measured, and nobody states how exact both of them are"
+    assert silent == "um25c and rapl measured, but their accuracies are not both stated"
 
 
 # ------------------------------------------------------------------ doubts

@@ -95,8 +95,8 @@ def energy(row: ComparisonRow) -> str:
     if not row.energy:
         return "none"
     ratios = row.energy_ratios or ("",) * len(row.energy)
-    told = zip(row.energy, ratios, strict=True)
-    return "; ".join(_energy(one, ratio, row.intensity_g_per_kwh) for one, ratio in told)
+    pairs = zip(row.energy, ratios, strict=True)
+    return "; ".join(_energy(one, ratio, row.intensity_g_per_kwh) for one, ratio in pairs)
 
 
 def _energy(one: EnergyPerInference, to_baseline: Ratio | str, intensity_g_per_kwh: float | None) -> str:

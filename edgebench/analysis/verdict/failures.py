@@ -163,7 +163,7 @@ CAUSES: tuple[Cause, ...] = (
         f"Close other programs there. {_MEMORY}",
     ),
     Cause("memory", _OUT_OF_MEMORY, "there is not enough memory for it", _MEMORY),
-    # ---- networks that are none
+    # ---- invalid networks
     Cause(
         "type", r"Invalid data-type for array",
         "its inputs or outputs have a type without arrays here (bfloat16, or a few bits)",
