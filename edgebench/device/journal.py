@@ -199,6 +199,10 @@ def _is_doubtful(line: bytes) -> bool:
     return bool(_DOUBTFUL.search(line if values.translate(None, b"0123456789,]}") else head))
 
 
+# As agents write lines; one that begins otherwise is not taken for one of a long kind.
+_KIND = re.compile(rb'\{"n":\d+,"t_ns":-?\d+,"event":"(\w+)",')
+
+
 class Allowance:
     """How long a journal may be: it comes from measuring, so it cannot grow faster than values are made.
 
@@ -209,6 +213,9 @@ class Allowance:
     BYTES_PER_S = 1.5e6
     MOST_BYTES = 512 << 20
     LINE_BYTES = 400  # what keeping a line takes besides its text
+    # Lines of other kinds are short. Decoded, their lists and dictionaries take up to this many times their text.
+    LONG_KINDS = frozenset((b"warmup", b"round", b"answers", b"golden", b"failed"))
+    SHORT_WEIGHT = 32
 
     def __init__(self, age_s: float = 0.0) -> None:
         """age_s: of the job."""
@@ -217,8 +224,10 @@ class Allowance:
 
     def over(self, line: bytes) -> str:
         """Count a line; why it is one too many, or ""."""
-        self._spent += len(line) + self.LINE_BYTES
+        kind = _KIND.match(line)
+        weight = 1 if kind and kind[1] in self.LONG_KINDS else self.SHORT_WEIGHT
+        self._spent += weight * len(line) + self.LINE_BYTES
         allowed = min(self.BASE_BYTES + self.BYTES_PER_S * (time.monotonic() - self._since), self.MOST_BYTES)
         if self._spent <= allowed:
             return ""
-        return f"a journal of {self._spent / 1e6:.0f} MB, more than measuring can write in that time"
+        return f"a journal that takes {self._spent / 1e6:.0f} MB, more than measuring can write in that time"

@@ -117,6 +117,15 @@ PEERS = (
         raw(b'{"n":0,"t_ns":1' + b'0' * 400 + b',"event":"end","status":"done","complete":[]}\\n')
         sleep(99)
         """, "does not fit the protocol"),
+    Peer("journal of lists in lists", """
+        hello()
+        until_tail()
+        n = 0
+        while True:
+            raw(b'{"n":%d,"t_ns":1,"event":"loaded","artifact":0,"loaded":{"runtime":{"name":"x","notes":{"a":[%s[]]}}}}\\n'
+                % (n, b"[]," * 20_000))
+            n += 1
+        """, "more than measuring can write in that time"),
     Peer("values that are none", """
         hello()
         until_tail()
