@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 class ArtifactRun:
     """What a job knows of an artifact while it measures it. worker: None before it is loaded, and once it broke."""
 
-    def __init__(self, index: int, spec: dict[str, Any], store: Store, folder: Path) -> None:
+    def __init__(
+        self, index: int, spec: dict[str, Any], store: Store, folder: Path, stop_asked: Callable[[], bool]
+    ) -> None:
         self.index = index
         self.spec = spec
+        self.stop_asked = stop_asked
         self.path = _placed(store, spec)
         self._folder = folder
         self._check = store.check

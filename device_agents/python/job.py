@@ -50,11 +50,13 @@ def main(arguments: list[str]) -> None:
     folder = Path(arguments[0])
     store = Store(folder.parents[1])
     job = json.loads((folder / "job.json").read_text())
-    signal.signal(signal.SIGTERM, lambda *_: STOP_ASKED.set())
+    # Looked at between steps: an exception out of a signal handler could tear a journal line in two.
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     reserve = folder / "reserve"
     reserve.write_bytes(bytes(RESERVE_BYTES))
     try:
-        run(job, store, folder, Journal(folder / "journal.jsonl"))
+        run(job, store, folder, Journal(folder / "journal.jsonl"), stop)
     except OSError as error:
         if error.errno in FULL:
             reserve.unlink()  # the room to say why
@@ -62,23 +64,21 @@ def main(arguments: list[str]) -> None:
         raise
 
 
-# Looked at between steps: an exception out of a signal handler could tear a journal line in two.
-STOP_ASKED = threading.Event()
-
-
 class Stopped(Exception):
     """The host asked the job to end."""
 
 
-def run(job: dict[str, Any], store: Store, folder: Path, journal: Journal, phone: Any = None) -> str:
+def run(
+    job: dict[str, Any], store: Store, folder: Path, journal: Journal, stop: threading.Event, phone: Any = None
+) -> str:
     """Measure every artifact of a job. Always ends with an `end` line unless the process is killed.
 
-    phone: a device that starts workers of its own; without it, this machine or the one that the job's runtime brings.
-    Returns the status.
+    stop: set by whoever asks the job to end. phone: a device that starts workers of its own; without it, this machine
+    or the one that the job's runtime brings. Returns the status.
     """
     plan = job["plan"]
     journal.write("job", id=job["id"], protocol=PROTOCOL, python=sys.version.split()[0])
-    artifacts = [ArtifactRun(index, spec, store, folder) for index, spec in enumerate(job["artifacts"])]
+    artifacts = [ArtifactRun(index, spec, store, folder, stop.is_set) for index, spec in enumerate(job["artifacts"])]
     if phone is not None:
         for artifact in artifacts:
             artifact.start_process = phone.start_worker
@@ -312,14 +312,14 @@ def block_and_count(
 def _time(
     artifact: ArtifactRun, plan: Plan, count: int, block: int, least_s: float = 0.0
 ) -> tuple[dict[str, Any], bytes | bytearray]:
-    if STOP_ASKED.is_set():
+    if artifact.stop_asked():
         raise Stopped
     return artifact.running.time(plan["worker_timeout_s"], count=count, block=block, least_s=least_s)
 
 
 def _survives(artifact: ArtifactRun, journal: Journal, step: Callable[..., object], *arguments: Any) -> bool:
     """Take one step with one artifact; an artifact that breaks is journalled and leaves the job, not the agent."""
-    if STOP_ASKED.is_set():
+    if artifact.stop_asked():
         raise Stopped
     try:
         step(*arguments)

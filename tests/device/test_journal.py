@@ -219,7 +219,7 @@ def test_host_and_agent_agree_on_when_a_job_is_precise(tmp_path: Path) -> None:
     ]
 
     spec = {"sha256": "0" * 64, "suffix": ".onnx", "runtime": "onnxruntime"}
-    subject = ArtifactRun(0, spec, Store(tmp_path), tmp_path)
+    subject = ArtifactRun(0, spec, Store(tmp_path), tmp_path, lambda: False)
     subject.round_medians = [float(line["values_ns"][0]) for line in lines]
     subject.values = sum(len(line["values_ns"]) for line in lines)
     subject.seconds = sum(line["round"]["duration_ns"] for line in lines) / 1e9

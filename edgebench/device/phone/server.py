@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from device_agents.python import PROTOCOL
-from device_agents.python import job as jobs
 from device_agents.python.channel import Channel, Closed
 from edgebench.device.phone import http
 from edgebench.device.phone.guard import ShortLog
@@ -64,7 +63,7 @@ def main() -> None:
     os.setsid()
     sys.stderr = cast("TextIO", ShortLog(sys.stderr))
     station = Station(config)
-    signal.signal(signal.SIGTERM, lambda *_: jobs.STOP_ASKED.set())
+    signal.signal(signal.SIGTERM, lambda *_: station.stop.set())
     path = Path(config["socket"])
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:

@@ -6,7 +6,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from device_agents.python import job as jobs
 from device_agents.python.device import lasting_facts
 from device_agents.python.process import WorkerFailed
 from device_agents.python.session import AgentSession
@@ -102,4 +101,4 @@ class PhoneSession(AgentSession):
 
     def do_stop(self, job: str) -> None:
         if self._running_job() == job:
-            jobs.STOP_ASKED.set()
+            self._station.stop.set()

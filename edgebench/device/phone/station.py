@@ -49,7 +49,8 @@ class Station:
         self.config = config
         self.store = Store(config["workdir"])
         self.versions: dict[str, str] = config["versions"]
-        self.page = Page(config.get("gone_s") or GONE_S, jobs.STOP_ASKED.is_set)
+        self.stop = threading.Event()
+        self.page = Page(config.get("gone_s") or GONE_S, self.stop.is_set)
         self.page.emulated = bool(config.get("emulated"))
         self.phone = open_phone(self.page, self.versions, config["folders"], config.get("via") or [])
         self.show = JobDisplay()
@@ -77,10 +78,10 @@ class Station:
         job = json.loads((folder / "job.json").read_text())
         journal = ShownJournal(folder / "journal.jsonl", self.show)
         self.show.started([spec["name"] for spec in job["artifacts"]], job["plan"]["rounds_min"])
-        jobs.STOP_ASKED.clear()
+        self.stop.clear()
         status = "died"
         try:
-            status = jobs.run(job, self.store, folder, journal, self.phone)
+            status = jobs.run(job, self.store, folder, journal, self.stop, self.phone)
         except Exception:  # whatever a job dies of is reported with it, and the server continues
             (folder / "stderr.txt").write_text(traceback.format_exc())
         finally:
