@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def _how_it_ended(outcome: Outcome) -> str:
 
 def _test_sets(wanted: Sequence[LocalArtifact], progress: Progress) -> dict[str, TestSet]:
     """The test set of each artifact, by the artifact's name."""
-    load = cache(data.load)  # all artifacts of a bundle are tested on the same images
+    load = cache(partial(data.prepared, progress=progress))  # all artifacts of a bundle are tested on the same images
     with progress.step("Preparing the test images", total=len(wanted)) as step:
         tests = {}
         for one in wanted:

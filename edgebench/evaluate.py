@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -44,7 +43,7 @@ def evaluate(
     _check(split, images)
     opened = checkpoint.load(source)
     about = opened.about
-    chosen = _chosen(opened, split, images)
+    chosen = _chosen(opened, split, images, progress)
     network = rebuild(opened).to(training.device())
 
     with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images"):
@@ -85,9 +84,9 @@ def _check(split: str, images: int | None) -> None:
         raise UserError("images", f"{images} is not a number of images", "Give 1 or more, or leave it out")
 
 
-def _chosen(opened: Checkpoint, split: SplitName, images: int | None) -> Split:
+def _chosen(opened: Checkpoint, split: SplitName, images: int | None, progress: Progress) -> Split:
     about = opened.about
-    dataset = replace(data.load(about.dataset), preprocessing=about.preprocessing)
+    dataset = data.prepared(about.dataset, about.preprocessing, progress=progress)
     if (dataset.class_names, dataset.input_shape) != (about.class_names, about.input_shape):
         raise UserError(
             str(opened.path),

@@ -25,6 +25,7 @@ from edgebench.progress import Progress, Silent
 from edgebench.recommend import advice, counts
 from edgebench.schema import bundle, checkpoint
 from edgebench.schema.bundle import Artifact, Bundle, NotMade
+from edgebench.schema.preprocessing import Geometry
 from edgebench.schema.targets import Target
 from exporters import ArtifactOptions, Choice
 from exporters.pipeline import (
@@ -62,6 +63,7 @@ class ExportOptions:
         calibration: What INT8 ranges are found on, if it is another data set.
         preprocessing: How images are prepared for such a network: `0..255`, `0..1`, `-1..1`, `imagenet` or `data-set`.
             By default as the data set prescribes, which is refused where another one is clearly better.
+        geometry: How images of other sizes become the network's. A checkpoint may have its own.
         fold: The files take images as bytes, and begin with the preprocessing.
         dynamic_batch: Only ONNX and TFLite files, which take any number of images at once. Otherwise all take one.
         max_drop_points: How many points of accuracy INT8 may lose against the parent on the validation split. Where it
@@ -82,6 +84,7 @@ class ExportOptions:
     dataset: str | None = None
     calibration: str | None = None
     preprocessing: str | None = None
+    geometry: Geometry | None = None
     fold: bool = False
     dynamic_batch: bool = False
     max_drop_points: float | None = None
@@ -141,7 +144,7 @@ def export(
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
         converters = side_by_side(len(plugins), parent.parameters)
         workers.warm(plugins[:converters])
-        images = export_images.load(parent)
+        images = export_images.load(parent, progress)
         wanted.refuse_unusable(parent, images, choices, fold=options.fold)
         for_all = _for_all_artifacts(options, places, parent)
         with publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
@@ -197,6 +200,7 @@ def _request(source: Path | str | None, options: ExportOptions) -> SourceRequest
         dataset=options.dataset,
         calibration=options.calibration,
         preprocessing=options.preprocessing,
+        geometry=options.geometry,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -34,7 +33,7 @@ def finetune(
     parent = checkpoint.load(source)
     path = checkpoint.new_path(f"{parent.name}-finetuned", out)
     about = parent.about
-    images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
+    images = data.prepared(about.dataset, about.preprocessing, progress=progress)
     network = rebuild(parent)
     state = training.state_path(path)
     zeros = pruning.keep_zeros(about.input_shape) if about.has_zeros else None

@@ -90,6 +90,6 @@ def _shared(opened: Checkpoint, stored: packed_file.Stored, bits: int) -> Packed
             array = shared.tobytes()
         arrays.append(array)
     about = opened.about
-    metrics = training.evaluate(network, data.load(about.dataset).test, about.preprocessing)
+    metrics = training.evaluate(network, data.prepared(about.dataset, about.preprocessing).test, about.preprocessing)
     packed, _ = packed_file.verified(replace(stored, arrays=tuple(arrays)), DEFAULT_FORMAT)
     return replace(packed, format=f"shared {bits}-bit", accuracy=metrics.accuracy)

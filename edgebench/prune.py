@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ def prune(
     parent = checkpoint.load(source)
     path = checkpoint.new_path(f"{parent.name}-{method}", out)
     about = parent.about
-    images = dataclasses.replace(data.load(about.dataset), preprocessing=about.preprocessing)
+    images = data.prepared(about.dataset, about.preprocessing, progress=progress)
 
     dense, network = rebuild(parent), rebuild(parent)
     pruning.apply(method, network, ratio, about.input_shape, seed=about.seed, **request.options)

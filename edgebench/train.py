@@ -13,7 +13,7 @@ import msgspec
 
 from edgebench.errors import UserError
 from edgebench.files import output, replacing
-from edgebench.networks import data, models, training
+from edgebench.networks import data, models, normalisation, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.pruning import PruningRequest
@@ -23,7 +23,7 @@ from edgebench.progress import Progress, Silent
 from edgebench.prune import before_training
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
-from edgebench.schema.preprocessing import Preprocessing
+from edgebench.schema.preprocessing import Geometry, Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +38,8 @@ class TrainOptions:
 
     arguments: of the network. teacher: the checkpoint to learn from, for recipes that distil. branches_from:
     checkpoints whose branches the network starts from. pruning: weights that are zero from the first step on.
+    preprocessing: a name of `networks.normalisation`, instead of the data set's and the recipe's; geometry: how images
+    get their size.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class TrainOptions:
     branches_from: Sequence[Path] = ()
     pruning: PruningRequest | None = None
     costing: Costing = Costing()
+    preprocessing: str | None = None
+    geometry: Geometry | None = None
 
 
 def train(
@@ -66,7 +70,7 @@ def train(
     """
     path = checkpoint.new_path(model, out)
     state = training.state_path(path)
-    start = _prepared(model, dataset, training.recipe(recipe, epochs), seed, options)
+    start = _prepared(model, dataset, training.recipe(recipe, epochs), seed, options, progress)
     images = start.images
     try:
         run = training.fit(
@@ -86,7 +90,7 @@ def train(
         start.network,
         checkpoint.Metadata(
             model=model,
-            dataset=dataset,
+            dataset=images.name,
             input_shape=images.input_shape,
             class_names=images.class_names,
             preprocessing=images.preprocessing,
@@ -165,10 +169,18 @@ class _Start:
     teacher: nn.Module | None
 
 
-def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: TrainOptions) -> _Start:
+def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: TrainOptions, progress: Progress) -> _Start:
     """Raises for everything that can be refused before the long work."""
-    images = data.load(dataset)
-    images = dataclasses.replace(images, preprocessing=_preprocessing(images, recipe))
+    images = data.prepared(
+        dataset,
+        geometry=options.geometry,
+        channels=normalisation.channels_of(options.preprocessing),
+        progress=progress,
+    )
+    prepared = _preprocessing(images, recipe)
+    if options.preprocessing is not None:
+        prepared = normalisation.named(options.preprocessing, prepared)
+    images = dataclasses.replace(images, preprocessing=prepared)
     network = _network(model, images, seed, options.arguments)
     size = models.count(network, images.input_shape)
     parents = [_fitting(checkpoint.load(path), images, "--branches-from") for path in options.branches_from]
@@ -205,7 +217,7 @@ def _preprocessing(images: Dataset, recipe: Recipe) -> Preprocessing:
             f"`normalise` is for {len(mean)} channels, '{images.name}' has {channels}",
             "Give one number for all channels, or one for each",
         )
-    return Preprocessing(mean, std, recipe.resize)
+    return Preprocessing(mean, std, recipe.resize, images.preprocessing.geometry)
 
 
 def _network(model: str, images: Dataset, seed: int, arguments: Mapping[str, Any]) -> nn.Module:

@@ -16,8 +16,9 @@ import msgspec
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.schema.tensors import each_image, to_layout
+from edgebench.schema.tensors import to_layout
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact
+from exporters.arithmetic.image_files import each_image
 from exporters.arithmetic.ranges import Histogram
 from exporters.sources import modules
 from exporters.tflite_edit import batch, folding, int8

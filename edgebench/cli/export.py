@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgebench.cli import _own_data
 from edgebench.cli._terminal import example, progress, say
 
 app = typer.Typer()
@@ -19,6 +20,7 @@ app = typer.Typer()
         "edgebench export checkpoints/ultralight.safetensors --formats tflite-int8,onnx-fp32",
         "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
         "edgebench export my.models:make --weights best.pt --dataset cifar10",
+        "edgebench export my.models:make --dataset photos/ --preprocessing imagenet --resize 256 --crop 224",
         "edgebench export --for rpi4,rpi5",
     ),
 )
@@ -38,12 +40,17 @@ def export_command(
     input_: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size, if the source leaves it open: 3x32x32.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set that the network is tested on.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="Data set for INT8 ranges, if it is another one.")] = None,
-    preprocessing: Annotated[
-        str | None,
-        typer.Option(help="How images are prepared, if not as for the data set: 0..1, 0..255, -1..1, imagenet."),
+    dataset: Annotated[
+        str | None, typer.Option(help=f"What the network is tested on. {_own_data.DATA}", show_default=False)
     ] = None,
+    calibration: Annotated[str | None, typer.Option(help="Data set for INT8 ranges, if it is another one.")] = None,
+    preprocessing: _own_data.Preprocessing = None,
+    resize: _own_data.Resize = None,
+    crop: _own_data.Crop = None,
+    interpolation: _own_data.Interpolate = "bilinear",
+    antialias: _own_data.Antialias = True,
+    skip_broken: _own_data.SkipBroken = False,
+    split_seed: _own_data.SplitSeed = 0,
     fold: Annotated[
         bool, typer.Option("--fold-preprocessing", help="Make files that take images as bytes, 0 to 255.")
     ] = False,
@@ -91,9 +98,10 @@ def export_command(
         int8=int8,
         weights=weights,
         input_shape=models.parse_shape(input_) if input_ else None,
-        dataset=dataset,
-        calibration=calibration,
+        dataset=_own_data.address(dataset, split_seed, skip_broken),
+        calibration=_own_data.address(calibration, split_seed, skip_broken),
         preprocessing=preprocessing,
+        geometry=_own_data.geometry(resize, crop, interpolation, antialias),
         fold=fold,
         dynamic_batch=dynamic_batch,
         max_drop_points=max_drop,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgebench.cli import _own_data
 from edgebench.cli._terminal import (
     Carbon,
     Intensity,
@@ -31,12 +32,13 @@ app = typer.Typer()
         "edgebench train ultralight --dataset fashion-mnist-mini",
         "edgebench train mlp-small --dataset mnist --recipe plos-mlp --seeds 10",
         "edgebench train mlp-small --dataset mnist@10000 --method set --ratio 0.8",
+        "edgebench train mobilenetv2 --dataset photos/ --resize 256 --crop 224 --preprocessing imagenet",
     )
 )
 def train(
     model: Annotated[str, typer.Argument(help="Network, e.g. ultralight; see `edgebench models`.")],
     dataset: Annotated[
-        str, typer.Option(help="Data set; mnist@10000 takes 10,000 of its images.")
+        str, typer.Option(help=f"{_own_data.DATA} mnist@10000 takes 10,000 of its images.")
     ] = "fashion-mnist-mini",
     recipe: Annotated[str, typer.Option(help="Training recipe: a name or a .yaml file.")] = "default",
     epochs: Annotated[int | None, typer.Option(help="Epochs, in place of the recipe's.", min=1)] = None,
@@ -57,6 +59,13 @@ def train(
     hooks: Annotated[bool, typer.Option("--hooks", help="Multiply by masks instead of writing zeros.")] = False,
     carbon: Carbon = None,
     intensity: Intensity = None,
+    preprocessing: _own_data.Preprocessing = None,
+    resize: _own_data.Resize = None,
+    crop: _own_data.Crop = None,
+    interpolation: _own_data.Interpolate = "bilinear",
+    antialias: _own_data.Antialias = True,
+    skip_broken: _own_data.SkipBroken = False,
+    split_seed: _own_data.SplitSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
     """Train a network and save a checkpoint. If it was killed, the same command continues it."""
@@ -71,7 +80,10 @@ def train(
         tuple(branches_from),
         _zeros(method, ratio, option, hooks=hooks),
         training.costing(carbon, intensity_g_per_kwh=intensity),
+        preprocessing,
+        _own_data.geometry(resize, crop, interpolation, antialias),
     )
+    dataset = str(_own_data.address(dataset, split_seed, skip_broken))
     if seeds == 1:
         trained = [run(model, dataset, seed=seed, options=options, **how)]
     else:

@@ -19,6 +19,7 @@ from edgebench.errors import UserError
 from edgebench.files import cache
 from edgebench.schema import tensors
 from edgebench.schema.bundle import Artifact
+from edgebench.schema.preprocessing import Preprocessing
 
 # Of one piece: it is one request to the device, which has to answer it in time, and is fed from its memory.
 PIECE_BYTES = 8_000_000
@@ -55,8 +56,8 @@ class TestSet:
     files: dict[str, Path]
 
 
-def test_set(artifact: Artifact, load: Callable[[str], TestedDataset]) -> TestSet:
-    """load: of a data set by its name.
+def test_set(artifact: Artifact, load: Callable[[str, Preprocessing], TestedDataset]) -> TestSet:
+    """load: of a data set by its name, its images in the geometry that is said.
 
     Raises UserError for an artifact that was exported without a data set, or before edgebench kept how.
     """
@@ -66,7 +67,7 @@ def test_set(artifact: Artifact, load: Callable[[str], TestedDataset]) -> TestSe
             "it does not say which test set it is for and how its images are prepared",
             "Export it (again) with `edgebench export --dataset NAME`, or leave --accuracy out",
         )
-    images = load(artifact.parity.dataset)
+    images = load(artifact.parity.dataset, artifact.preprocessing)
     pieces, files = [], {}
     folder = cache.folder() / "test-sets"
     for count, content in _pieces(artifact, images.test.images):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -10,15 +10,52 @@ if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array, UInt8Array
 
 
+Side = Annotated[int, msgspec.Meta(ge=1, le=2**16)]
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Images of any size -> bytes of one size: resized, then the middle cut out, as torchvision does to Pillow images.
+
+    resize: (shorter side,) or (height, width). crop: (height, width). antialias: look at every old pixel that a new
+    one covers; without it at the nearest two (bilinear) or four (bicubic) in each direction only.
+    """
+
+    # Not a number or a pair: msgspec 0.22 crashes in the garbage collector after decoding such a union with limits.
+    resize: Annotated[tuple[Side, ...], msgspec.Meta(min_length=1, max_length=2)] | None = None
+    crop: tuple[Side, Side] | None = None
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+
+    def __str__(self) -> str:
+        parts = []
+        if self.resize is not None:
+            what = "resized" if len(self.resize) == 2 else "shorter side resized"
+            how = f"{self.interpolation}, {'' if self.antialias else 'not '}antialiased"
+            parts.append(f"{what} to {'x'.join(map(str, self.resize))} ({how})")
+        if self.crop is not None:
+            parts.append(f"middle {'x'.join(map(str, self.crop))} cut out")
+        return ", ".join(parts) or "as they are"
+
+
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Stored bytes -> network input: (byte / 255 - mean) / std, per channel.
 
-    resize: (height, width) of the input if it differs from the images'.
+    resize: (height, width) of the input if it differs from the images'. geometry: how images got their size as bytes,
+    before all this; `apply` takes them as they are then.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: tuple[int, int] | None = None
+    geometry: Geometry | None = None
+
+    def __str__(self) -> str:
+        parts = [] if self.geometry is None else [str(self.geometry)]
+        if self.resize:
+            parts.append(f"stretched to {self.resize[0]}x{self.resize[1]}")
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        return "; ".join([*parts, f"(byte / 255 - mean) / std with mean {mean} and std {std}"])
 
     def apply(self, images: UInt8Array) -> Float32Array:
         """uint8 [N, H, W, C] -> float32 [N, C, H, W], contiguous."""

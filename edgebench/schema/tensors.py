@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
@@ -11,35 +10,9 @@ from edgebench.schema.bundle import TensorSpec
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array, Int64Array
-    from edgebench.schema.preprocessing import Preprocessing
 
 # For identical answers, which have no noise: JSON has no infinity.
 SQNR_CEILING_DB = 300.0
-PIECE = 64
-
-
-def each_image(file: Path, preprocessing: Preprocessing | None) -> Iterator[Float32Array]:
-    """float32 [1, C, H, W], one after the other; what `file` holds: see `_evidence.Samples`."""
-    for some in _pieces(file, PIECE):
-        yield from one_by_one(preprocessing.apply(some) if preprocessing else some)
-
-
-def each_batch(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec, size: int) -> Iterator[Any]:
-    """Images as an artifact takes them, in batches [size, ...], the last of which may be smaller."""
-    for some in _pieces(file, size):
-        if spec.folded:
-            yield to_layout(some.transpose(0, 3, 1, 2), spec)
-        else:
-            yield to_stored(preprocessing.apply(some) if preprocessing else some, spec)
-
-
-def _pieces(file: Path, size: int) -> Iterator[Any]:
-    """A few images at a time: preparing them singly takes as long as a small network's inference."""
-    import numpy as np
-
-    images = np.load(file, mmap_mode="r", allow_pickle=False)
-    for start in range(0, len(images), size):
-        yield np.array(images[start : start + size])
 
 
 def one_by_one(images: Any) -> Iterator[Any]:

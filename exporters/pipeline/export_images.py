@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
-from edgebench.networks import data
-from exporters.pipeline import preprocessing_choice
+from edgebench.networks import data, normalisation
+from edgebench.networks.lazy_images import LazyImages, pieces
+from edgebench.progress import Progress, Silent
 from exporters.sources.source_model import SourceModel
 
 if TYPE_CHECKING:
     from edgebench.networks.data import Dataset, Split
     from edgebench.schema.preprocessing import Preprocessing
+
+
+PIECE = 256
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,25 @@ class ExportImages:
         whole = hashlib.sha256()
         for split in (self.dataset.test, self.dataset.validation, self.calibration):
             whole.update(str(split.images.shape).encode())
-            whole.update(split.images.tobytes())
+            _add(whole, split)
             whole.update(split.labels.tobytes())
         return whole.hexdigest()
 
 
-def load(parent: SourceModel) -> ExportImages | None:
+def _add(whole: hashlib._Hash, split: Split) -> None:
+    """The images' bytes, or what identifies them without decoding."""
+    content = split.images.content if isinstance(split.images, LazyImages) else b""
+    if content:
+        whole.update(content)
+        return
+    for some in pieces(split.images, PIECE):
+        whole.update(some.tobytes())
+
+
+def load(
+    parent: SourceModel,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> ExportImages | None:
     """None where no data set is known. Raises UserError for one that does not fit the network."""
     if parent.dataset is None:
         if parent.named_preprocessing is not None:
@@ -54,21 +71,45 @@ def load(parent: SourceModel) -> ExportImages | None:
                 "--preprocessing", "has no effect without a data set, and none is named", "Name one with --dataset"
             )
         return None
-    dataset = data.load(parent.dataset)
-    calibrating = dataset if parent.calibration in (None, parent.dataset) else data.load(str(parent.calibration))
+    dataset = _prepared(parent, parent.dataset, progress)
+    calibrating = dataset
+    if parent.calibration not in (None, parent.dataset):
+        calibrating = _prepared(parent, str(parent.calibration), progress)
     preprocessing = parent.preprocessing or dataset.preprocessing
     if parent.named_preprocessing is not None:
-        preprocessing = preprocessing_choice.named(parent.named_preprocessing, dataset.preprocessing)
+        preprocessing = normalisation.named(parent.named_preprocessing, dataset.preprocessing)
     for used in (dataset, calibrating):
         _refuse_other_size(parent, dataclasses.replace(used, preprocessing=preprocessing))
-    calibration = calibrating.calibration()
-    if calibration.images.max() <= 1:
+    _refuse_other_classes(parent, dataset)
+    if dataset.content:
+        progress.say(f"images of {dataset.name}: {preprocessing}")
+    calibration = calibrating.calibration().decoded()
+    if calibration.images.dtype.name == "uint8" and calibration.images[:].max() <= 1:
         raise UserError(
             f"data set '{calibrating.name}'",
             "no number in its images is larger than 1: they were divided by 255 and then converted to bytes",
             "Give the images as bytes, 0 to 255",
         )
     return ExportImages(dataset, calibration, calibrating.name, preprocessing)
+
+
+def _prepared(parent: SourceModel, name: str, progress: Progress) -> Dataset:
+    shape = parent.input_shape
+    channels = shape[0] if len(shape) == 3 and shape[0] in (1, 3) else None
+    return data.prepared(name, parent.preprocessing, geometry=parent.geometry, channels=channels, progress=progress)
+
+
+def _refuse_other_classes(parent: SourceModel, images: Dataset) -> None:
+    """The names of a user's own classes are known: in another order every answer would be counted wrong."""
+    if not (images.content and parent.class_names) or images.class_names == parent.class_names:
+        return
+    foreign = [name for name in images.class_names if name not in parent.class_names]
+    if foreign:
+        seen = f"it has no class '{foreign[0]}', which {images.name} has"
+    else:
+        missing = [name for name in parent.class_names if name not in images.class_names]
+        seen = f"{images.name} has no class '{missing[0]}'" if missing else "its classes have another order"
+    raise UserError(parent.where, seen, f"Its classes are: {', '.join(parent.class_names[:20])}")
 
 
 def _refuse_other_size(parent: SourceModel, images: Dataset) -> None:

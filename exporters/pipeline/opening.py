@@ -7,11 +7,14 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from edgebench import modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.networks import data
+from edgebench.networks import data, normalisation
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
+from edgebench.schema.preprocessing import Preprocessing
 from exporters import IsolatedModel, SourceKind
 from exporters.sources import keras, weight_files
 from exporters.sources.model_summary import ModelSummary
@@ -72,11 +75,22 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
         macs=about.size.macs,
         dataset=request.dataset or about.dataset,
         calibration=request.calibration or request.dataset or about.dataset,
-        preprocessing=about.preprocessing,
+        preprocessing=_sized(request, about.preprocessing),
+        class_names=about.class_names,
         zeros=zeros,
         packed_bytes=_packed_bytes(path) if packed else None,
         tested=about.metrics,
     )
+
+
+def _sized(request: SourceRequest, preprocessing: Preprocessing) -> Preprocessing:
+    """A checkpoint's own, with a geometry for data whose images have other sizes than those that it was trained on."""
+    if request.geometry is None:
+        return preprocessing
+    if preprocessing.geometry not in (None, request.geometry):
+        seen = f"{request.source} was trained on images {preprocessing.geometry}"
+        raise UserError("--resize and --crop", seen, "Leave the options out")
+    return msgspec.structs.replace(preprocessing, geometry=request.geometry)
 
 
 def _zeros(opened: checkpoint.Checkpoint) -> int:
@@ -131,7 +145,7 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
         folder=str(Path.cwd()),
         weights=str(weights.absolute()) if weights else "",
         weights_key=key,
-        input_shape=request.input_shape or data.load(str(images)).input_shape,
+        input_shape=request.input_shape or _shape(request, str(images)),
         held=str(scratch / "module.pt"),
     )
     source = {"kind": "module", "callable": request.source}
@@ -141,6 +155,11 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
     if summary.weights:
         source["weights_note"] = summary.weights
     return replace(_from_summary(request, summary, "module", Path(request.source), source), isolated=isolated)
+
+
+def _shape(request: SourceRequest, images: str) -> tuple[int, int, int]:
+    channels = normalisation.channels_of(request.preprocessing)
+    return data.prepared(images, geometry=request.geometry, channels=channels).input_shape
 
 
 def _weights_file(given: Path) -> tuple[Path, str]:
@@ -193,5 +212,6 @@ def _from_summary(
         dataset=request.dataset or request.calibration,
         calibration=request.calibration or request.dataset,
         named_preprocessing=request.preprocessing,
+        geometry=request.geometry,
         zeros=summary.zeros,
     )

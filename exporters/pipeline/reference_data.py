@@ -16,6 +16,7 @@ from edgebench.errors import BadFile, UserError
 from edgebench.networks import data
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint, tensors
+from exporters.arithmetic import image_files
 from exporters.pipeline import golden, preprocessing_choice
 from exporters.pipeline.criterion import AGREEMENT, Criterion, choose_criterion
 from exporters.pipeline.samples import Samples, keep
@@ -76,7 +77,7 @@ def collect(
             return _random_data(parent, folder, answer)
         dataset, preprocessing = images.dataset, images.preprocessing
         judging = dataset.validation if by_all else _enough(dataset.validation, parent.macs)
-        selection = _samples(folder, "validation", judging, preprocessing, answer)
+        selection = _samples(parent.where, folder, "validation", judging, preprocessing, answer)
         ranking = selection.take(data.balanced_index(judging.labels, RANKING_IMAGES), "ranking")
         if parent.preprocessing_is_guessed:
             assert ranking.labels is not None
@@ -90,7 +91,7 @@ def collect(
             )
         return ReferenceData(
             dataset=dataset.name,
-            test=_samples(folder, "test", dataset.test, preprocessing, answer),
+            test=_samples(parent.where, folder, "test", dataset.test, preprocessing, answer),
             selection=selection,
             ranking=ranking,
             calibration=keep(folder, "calibration", images.calibration),
@@ -106,11 +107,25 @@ def _enough(split: data.Split, macs: int | None) -> data.Split:
     return split if count >= len(split) else split.take(data.balanced_index(split.labels, count))
 
 
-def _samples(folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer) -> Samples:
+def _samples(
+    where: str, folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer
+) -> Samples:
     height, width, channels = split.images.shape[1:]
     file = keep(folder, name, split)
     chosen = data.balanced_index(split.labels, golden.count((channels, height, width)))
-    return Samples(file, preprocessing, answer(file, preprocessing), chosen, split.labels)
+    answers = answer(file, preprocessing)
+    _refuse_labels(where, split, answers.shape[1])
+    return Samples(file, preprocessing, answers, chosen, split.labels)
+
+
+def _refuse_labels(where: str, split: data.Split, outputs: int) -> None:
+    largest = int(split.labels.max(initial=0))
+    if largest >= outputs:
+        raise UserError(
+            where,
+            f"it has {outputs:,} outputs, the images have labels up to {largest:,}",
+            "Use data with the network's classes, in their order",
+        )
 
 
 def _random_data(parent: SourceModel, folder: Path, answer: Answer) -> ReferenceData:
@@ -181,15 +196,13 @@ def _beside_converters() -> Iterator[None]:
 
 
 def _ask_checkpoint(path: Path) -> Ask:
-    import numpy as np
-
     from edgebench.networks import training
 
     model = rebuild(checkpoint.load(path))
 
     def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
         assert preprocessing is not None
-        images = np.load(file, allow_pickle=False)
+        images = image_files.read(file)
         answers = training.logits(model, images, preprocessing)
         again = training.logits(model, images[:ASKED_TWICE], preprocessing)
         return answers, tensors.repeat_error(again, answers[:ASKED_TWICE])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.tensors import to_layout, to_stored
+from exporters.arithmetic import image_files
 from exporters.workers.messages import RunResult, RunTask
 from exporters.workers.process import WorkerPool
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """file: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without.
+    """file: see `image_files`, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without.
 
     reference: the parent's answers. golden: indices of the images that become golden inputs.
     """
@@ -47,18 +48,13 @@ class Samples:
 
     def take(self, index: Int64Array, name: str) -> Samples:
         """Some of them, in a file of their own beside this one."""
-        import numpy as np
-
         assert self.labels is not None
-        file = self.file.with_name(f"{name}.npy")
-        np.save(file, np.load(self.file, mmap_mode="r", allow_pickle=False)[index], allow_pickle=False)
+        file = image_files.take(self.file, index, name)
         return Samples(file, self.preprocessing, self.reference[index], index[:0], self.labels[index])
 
     def stored(self, index: Int64Array, spec: TensorSpec) -> Any:
         """Some of them as an artifact takes them, [n, ...]."""
-        import numpy as np
-
-        images = np.load(self.file, mmap_mode="r", allow_pickle=False)[index]
+        images: Any = image_files.read(self.file)[index]
         if spec.folded:
             return to_layout(images.transpose(0, 3, 1, 2), spec)
         return to_stored(self.preprocessing.apply(images) if self.preprocessing else images, spec)
@@ -66,8 +62,4 @@ class Samples:
 
 def keep(folder: Path, name: str, split: Split) -> Path:
     """Put a split's images where worker processes can read them."""
-    import numpy as np
-
-    path = folder / f"{name}.npy"
-    np.save(path, split.images, allow_pickle=False)
-    return path
+    return image_files.write(folder, name, split.images)

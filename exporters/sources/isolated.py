@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgebench.networks.lazy_images import pieces
 from edgebench.schema import tensors
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import IsolatedModel
+from exporters.arithmetic import image_files
 from exporters.sources import keras, modules
 from exporters.sources.model_summary import ModelSummary
 
@@ -26,7 +29,7 @@ ASKED_TWICE = 8
 
 
 class IsolatedRun(msgspec.Struct, frozen=True):
-    """images: .npy, uint8 [N, H, W, C] with preprocessing, float32 [N, C, H, W] without; answers: .npy to write."""
+    """images: see `image_files`, uint8 [N, H, W, C] with preprocessing, float32 [N, C, H, W] without; answers: .npy."""
 
     isolated: IsolatedModel
     images: str
@@ -43,12 +46,12 @@ def run(task: IsolatedRun) -> float:
     import numpy as np
 
     network = _network(task.isolated)
-    images = np.load(task.images, mmap_mode="r", allow_pickle=False)
+    images = image_files.read(Path(task.images))
 
     def answers(some: Any) -> Float32Array:
         return network(task.preprocessing.apply(some) if task.preprocessing else np.array(some))
 
-    first = np.concatenate([answers(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
+    first = np.concatenate([answers(some) for some in pieces(images, BATCH)])
     np.save(task.answers, first, allow_pickle=False)
     return tensors.repeat_error(answers(images[:ASKED_TWICE]), first[:ASKED_TWICE])
 

@@ -14,7 +14,7 @@ from exporters import IsolatedModel, SourceKind
 
 if TYPE_CHECKING:
     from edgebench.schema.history import Metrics
-    from edgebench.schema.preprocessing import Preprocessing
+    from edgebench.schema.preprocessing import Geometry, Preprocessing
 
 # Leaving the zeros out costs one bit for each weight: with fewer zeros nothing is saved.
 NOTABLE_ZEROS = 1 / 32
@@ -26,7 +26,7 @@ class SourceRequest:
     """What the user gave for a network. source: a path, or `package.module:callable`.
 
     dataset: what it is tested on; calibration: what INT8 ranges are found on. For networks that are not checkpoints,
-    one of the two stands for both. preprocessing: a name in `preprocessing_choice.NAMES`.
+    one of the two stands for both. preprocessing: a name in `normalisation.NAMES`. geometry: how images get their size.
     """
 
     source: str
@@ -35,6 +35,7 @@ class SourceRequest:
     dataset: str | None = None
     calibration: str | None = None
     preprocessing: str | None = None
+    geometry: Geometry | None = None
 
     @property
     def is_module(self) -> bool:
@@ -55,6 +56,7 @@ class SourceModel:
     dataset, calibration: see `SourceRequest`; None where no data set is known. preprocessing: how images are prepared
     for it, None where only the data set says so. packed_bytes: size of the checkpoint without its zeros, None where
     that is not smaller. tested: what a checkpoint's training noted about the official test split.
+    class_names: () if the source does not name its classes.
     """
 
     name: str
@@ -71,10 +73,12 @@ class SourceModel:
     calibration: str | None
     preprocessing: Preprocessing | None = None
     named_preprocessing: str | None = None
+    geometry: Geometry | None = None
     zeros: int = 0
     packed_bytes: int | None = None
     isolated: IsolatedModel | None = None
     tested: Metrics | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def weights_note(self) -> str:

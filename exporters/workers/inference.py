@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.schema.bundle import TensorSpec
-from edgebench.schema.tensors import each_batch, from_stored, one_by_one
+from edgebench.schema.tensors import from_stored, one_by_one
+from exporters.arithmetic import image_files
+from exporters.arithmetic.image_files import each_batch
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array
@@ -54,9 +56,7 @@ def alone(opened: OpenedArtifact, images: Any) -> Float32Array:
 
 
 def _are_worth_a_copy(images: Path, spec: TensorSpec) -> bool:
-    import numpy as np
-
-    enough = len(np.load(images, mmap_mode="r", allow_pickle=False)) >= LEAST_BATCHES * BATCH
+    enough = len(image_files.read(images)) >= LEAST_BATCHES * BATCH
     return enough and math.prod(spec.shape[1:]) <= LARGEST_IMAGE
 
 

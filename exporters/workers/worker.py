@@ -125,7 +125,8 @@ def run(exporter: Exporter, task: RunTask) -> RunResult:
     if task.images:
         import numpy as np
 
-        from edgebench.schema.tensors import each_batch, repeat_error
+        from edgebench.schema.tensors import repeat_error
+        from exporters.arithmetic.image_files import each_batch
 
         found = inference.answers(exporter, opened, inputs[0], task)
         again = next(each_batch(Path(task.images), task.preprocessing, inputs[0], ASKED_TWICE))

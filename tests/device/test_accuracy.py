@@ -102,7 +102,7 @@ def test_a_test_set_is_sent_once(tmp_path: Path, tiny_plan: Plan, monkeypatch: p
     monkeypatch.setattr(Agent, "send", counting)
     where = dotted(tmp_path / "b", one=SimulatedModel(1_000_000), two=SimulatedModel(2_000_000))
     score(tmp_path, where, tiny_plan)
-    pieces = {sha256 for sha256, _ in accuracy.test_set(bundle.load(where).artifacts[0], data.load).test.pieces}
+    pieces = {sha256 for sha256, _ in accuracy.test_set(bundle.load(where).artifacts[0], data.prepared).test.pieces}
     assert len(pieces) == 3 and all(sent.count(sha256) == 1 for sha256 in pieces), "both take the same bytes"
     sent.clear()
     score(tmp_path, where, msgspec.structs.replace(tiny_plan, seed=1))
@@ -220,4 +220,4 @@ def test_changes_have_the_interval_of_matched_pairs() -> None:
 
 def test_an_artifact_of_before_is_refused_with_the_remedy() -> None:
     with pytest.raises(UserError, match="Export it"):
-        accuracy.test_set(make_artifact("net-onnx-fp32"), data.load)
+        accuracy.test_set(make_artifact("net-onnx-fp32"), data.prepared)

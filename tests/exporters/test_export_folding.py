@@ -19,6 +19,7 @@ from edgebench.schema import bundle, tensors
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from edgebench.train import train
+from exporters.arithmetic import image_files
 from exporters.arithmetic.folding import AS_OPERATORS, AS_QUANTISATION, coefficients
 from exporters.tflite_edit import folding
 from tests.conftest import DATA, run_cli
@@ -38,7 +39,7 @@ def answers(plugin: str, path: Path, images: Path, preprocessing: Preprocessing,
     """As a worker gets them: what the artifact says to every image."""
     opened = exporters.load(plugin).open_artifact(path)
     spec = bundle.raw(opened.inputs[0]) if folded else opened.inputs[0]
-    return np.concatenate([opened.run(one) for one in tensors.each_batch(images, preprocessing, spec, 1)])
+    return np.concatenate([opened.run(one) for one in image_files.each_batch(images, preprocessing, spec, 1)])
 
 
 @pytest.fixture(scope="module")

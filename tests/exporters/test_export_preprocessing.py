@@ -11,7 +11,7 @@ import pytest
 import exporters
 from edgebench.errors import UnknownName, UserError
 from edgebench.export import ExportOptions, export
-from edgebench.networks import data
+from edgebench.networks import data, normalisation
 from edgebench.networks.data import Dataset, Split
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint
@@ -63,12 +63,12 @@ def test_preprocessings_are_what_their_names_say() -> None:
     ends = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)
     prescribed = Preprocessing((0.286,), (0.353,))
     for name, wanted in (("0..255", (0, 255)), ("0..1", (0, 1)), ("-1..1", (-1, 1))):
-        assert preprocessing_choice.named(name, prescribed).apply(ends).reshape(-1).tolist() == pytest.approx(wanted)
-    assert preprocessing_choice.named("data-set", prescribed) is prescribed
+        assert normalisation.named(name, prescribed).apply(ends).reshape(-1).tolist() == pytest.approx(wanted)
+    assert normalisation.named("data-set", prescribed) is prescribed
     with pytest.raises(UnknownName, match=r"Did you mean '0\.\.255'"):
-        preprocessing_choice.named("0-255", prescribed)
+        normalisation.named("0-255", prescribed)
     with pytest.raises(UserError, match="for 3 channels"):
-        preprocessing_choice.named("imagenet", prescribed)
+        normalisation.named("imagenet", prescribed)
 
 
 def test_a_network_that_is_right_often_enough_is_not_asked_again() -> None:

@@ -18,7 +18,7 @@ from tests.support.small_data import no_network as no_network
 def test_a_split_refuses_other_types() -> None:
     images = np.zeros((2, 4, 4, 1), np.uint8)
     with pytest.raises(ValueError, match="uint8"):
-        Split(images.astype(np.float32), np.zeros(2, np.int64))
+        Split(images.astype(np.int32), np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="int64"):
         Split(images, np.zeros(3, np.int64))
 

@@ -9,117 +9,43 @@ Everything else (splits, preprocessing, the calibration set) is decided here, on
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgebench import plugins
 from edgebench.errors import UserError
 from edgebench.files import cache
-from edgebench.schema.preprocessing import Preprocessing
+from edgebench.networks import own_data
+from edgebench.networks.dataset import (
+    CALIBRATION_IMAGES,
+    Dataset,
+    Split,
+    balanced,
+    balanced_index,
+    hold_out,
+    split_hash,
+)
+from edgebench.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from edgebench.schema.arrays import Int64Array, UInt8Array
+    from edgebench.schema.preprocessing import Geometry, Preprocessing
 
-CALIBRATION_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class Split:
-    """images: uint8 [N, H, W, C]; labels: int64 [N], 0 <= label < number of classes.
-
-    index: int64 [N], the position of each image in the official split it came from; None: all of it, in order.
-    """
-
-    images: UInt8Array
-    labels: Int64Array
-    index: Int64Array | None = None
-
-    def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype.name != "uint8":
-            raise ValueError(f"images must be uint8 [N, H, W, C], not {self.images.dtype} {self.images.shape}")
-        if self.labels.dtype.name != "int64" or self.labels.shape != self.images.shape[:1]:
-            raise ValueError(f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {self.labels.shape}")
-        if self.index is not None and (self.index.dtype.name, self.index.shape) != ("int64", self.labels.shape):
-            raise ValueError(f"index must be int64 [{len(self.images)}], not {self.index.dtype} {self.index.shape}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, index: Any) -> Split:
-        return Split(self.images[index], self.labels[index], self.positions()[index])
-
-    def positions(self) -> Int64Array:
-        """`index`, written out if it is None."""
-        import numpy as np
-
-        return np.arange(len(self), dtype=np.int64) if self.index is None else self.index
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The official test split is `test`; `validation` was cut from the official training split.
-
-    flip: a mirrored image still belongs to its class (clothes yes, digits no).
-    """
-
-    name: str
-    train: Split
-    validation: Split
-    test: Split
-    class_names: tuple[str, ...]
-    preprocessing: Preprocessing
-    flip: bool
-    licence: str
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width), as networks see one image."""
-        height, width, channels = self.train.images.shape[1:]
-        return channels, *(self.preprocessing.resize or (height, width))
-
-    def calibration(self, count: int = CALIBRATION_IMAGES) -> Split:
-        """Images from which a quantizer may find its ranges: of the training split, never the test split."""
-        return balanced(self.train, count)
-
-
-def balanced(split: Split, count: int) -> Split:
-    """`count` images of a split, as evenly over the classes as possible, in a fixed order."""
-    return split.take(balanced_index(split.labels, count))
-
-
-def balanced_index(labels: Int64Array, count: int) -> Int64Array:
-    """Positions of the first image of every class, then the second of every class, and so on: `count` in all."""
-    import numpy as np
-
-    by_class = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    turn = np.empty(len(labels), np.int64)
-    turn[by_class] = np.arange(len(labels)) - first
-    return np.lexsort((labels, turn))[:count].astype(np.int64)
-
-
-def hold_out(official: Split, per_class: int) -> tuple[Split, Split]:
-    """Split a validation split off a training split: the last `per_class` images of every class."""
-    import numpy as np
-
-    held = np.zeros(len(official), bool)
-    for label in np.unique(official.labels):
-        held[np.flatnonzero(official.labels == label)[-per_class:]] = True
-    return official.take(~held), official.take(held)
-
-
-def split_hash(dataset: Dataset) -> str:
-    """sha256 over the position and label of every image in each split: equal only for equal splits."""
-    digest = hashlib.sha256()
-    for name, split in (("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test)):
-        digest.update(f"{name} {len(split)}\n".encode())
-        digest.update(split.positions().astype("<i8").tobytes())
-        digest.update(split.labels.astype("<i8").tobytes())
-    return digest.hexdigest()
+__all__ = [
+    "CALIBRATION_IMAGES",
+    "Dataset",
+    "Split",
+    "balanced",
+    "balanced_index",
+    "folder",
+    "hold_out",
+    "load",
+    "names",
+    "plain_name",
+    "prepared",
+    "split_hash",
+]
 
 
 def folder() -> Path:
@@ -138,8 +64,33 @@ def load(name: str) -> Dataset:
     part's name: a network that was trained on `cifar10@10000` is pruned and calibrated on the same 10,000 images.
     Raises UnknownName for a name without a file here, UserError for an impossible part.
     """
+    if own_data.is_own(name, names()):
+        return prepared(name)
     dataset: Dataset = plugins.load("edgebench.networks.data", plain_name(name), kind="data set").load()
     return _part(dataset, name, name.partition("@")[2]) if "@" in name else dataset
+
+
+def prepared(
+    name: str,
+    preprocessing: Preprocessing | None = None,
+    *,
+    geometry: Geometry | None = None,
+    channels: int | None = None,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> Dataset:
+    """A data set as a network wants it: `preprocessing` if that is known, else with a geometry and so many channels.
+
+    Built-in images keep their channels. What should be known about a user's own data is said.
+    """
+    if preprocessing is not None:
+        geometry, channels = preprocessing.geometry, len(preprocessing.mean)
+    if own_data.is_own(name, names()):
+        dataset = own_data.load(name, geometry, channels, progress)
+        for line in dataset.remarks:
+            progress.say(line)
+    else:
+        dataset = own_data.in_geometry(load(name), geometry)
+    return dataset if preprocessing is None else replace(dataset, preprocessing=preprocessing)
 
 
 def plain_name(name: str) -> str:

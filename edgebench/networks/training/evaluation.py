@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgebench.networks.lazy_images import pieces
 from edgebench.schema.history import Metrics
 
 if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.networks.data import Split
-    from edgebench.schema.arrays import Float32Array, UInt8Array
+    from edgebench.networks.lazy_images import Images
+    from edgebench.schema.arrays import Float32Array
     from edgebench.schema.preprocessing import Preprocessing
 
 BATCH = 250
@@ -18,7 +20,7 @@ BATCH = 250
 BATCH_VALUES = 4_000_000
 
 
-def logits(model: nn.Module, images: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+def logits(model: nn.Module, images: Images, preprocessing: Preprocessing) -> Float32Array:
     """float32 [N, classes] for uint8 [N, H, W, C], on the model's device."""
     import numpy as np
     import torch
@@ -30,8 +32,8 @@ def logits(model: nn.Module, images: UInt8Array, preprocessing: Preprocessing) -
     model.eval()
     answers = []
     with torch.inference_mode():
-        for start in range(0, len(images), count):
-            batch = torch.from_numpy(preprocessing.apply(images[start : start + count]))
+        for some in pieces(images, count):
+            batch = torch.from_numpy(preprocessing.apply(some))
             answers.append(model(batch.to(where)).float().cpu().numpy())
     for module, mode in training.items():
         module.training = mode

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from edgebench.networks.lazy_images import LazyImages
 from edgebench.networks.training import augment
 
 if TYPE_CHECKING:
     from edgebench.networks.data import Dataset
     from edgebench.networks.training.recipes import Recipe
+    from edgebench.schema.arrays import UInt8Array
     from edgebench.schema.preprocessing import Preprocessing
 
 # So many values are prepared at once: a few large tensors instead of one small tensor per step.
@@ -23,14 +25,20 @@ CHUNK_VALUES = 2**22
 
 
 class TrainingImages:
-    """batches: in one epoch. Images are kept as bytes; floats exist for one chunk of the epoch at a time."""
+    """batches: in one epoch. Images are kept as bytes; floats exist for one chunk of the epoch at a time.
+
+    A large split of files is not kept: its images are decoded again in each epoch, a chunk at a time.
+    """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, where: torch.device) -> None:
         self._augment = recipe.augment
         self._flip = recipe.augment.flip and dataset.flip
         self._batch = recipe.batch
         self._to_input = Preprocess(dataset.preprocessing, where)
-        self._padded = augment.pad(torch.from_numpy(dataset.train.images).to(where), recipe.augment.shift)
+        self._where = where
+        images = dataset.train.images
+        self._files = images if isinstance(images, LazyImages) else None
+        self._padded = None if isinstance(images, LazyImages) else self._pad(images)
         self._labels = torch.from_numpy(dataset.train.labels).to(where)
         channels, height, width = dataset.input_shape
         self._chunk = max(1, CHUNK_VALUES // (channels * height * width * self._batch)) * self._batch
@@ -50,8 +58,16 @@ class TrainingImages:
             images = self._ready(chosen)
             yield from zip(torch.split(images, self._batch), torch.split(labels, self._batch), strict=True)
 
+    def _pad(self, images: UInt8Array) -> torch.Tensor:
+        return augment.pad(torch.from_numpy(images).to(self._where), self._augment.shift)
+
     def _ready(self, chosen: torch.Tensor) -> torch.Tensor:
-        picked = augment.pick(self._padded, chosen, self._augment.shift, flip=self._flip).permute(0, 3, 1, 2)
+        padded = self._padded
+        if padded is None:
+            assert self._files is not None
+            padded = self._pad(self._files[chosen.cpu().numpy()])
+            chosen = torch.arange(len(chosen), device=self._where)
+        picked = augment.pick(padded, chosen, self._augment.shift, flip=self._flip).permute(0, 3, 1, 2)
         if self._augment.auto_augment:
             picked = augment.auto_augment(picked, self._augment.auto_augment)
         images = picked.float()

@@ -9,7 +9,7 @@ A training that continues after a kill ends with the weights that it would have 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,7 @@ def fit(
     teacher = options.teacher
     refuse_what_has_no_effect(model, recipe, teacher)
     split_sha256 = data.split_hash(dataset)
+    dataset = replace(dataset, train=dataset.train.kept(), validation=dataset.validation.kept())
     where = placement.device()
     meter = TrainingMeter(options.costing, where)
 
@@ -136,9 +137,10 @@ def refuse_what_has_no_effect(model: nn.Module, recipe: Recipe, teacher: nn.Modu
 
 
 def _with_trainable(recipe: Recipe, counts: list[int]) -> Recipe:
-    replace = msgspec.structs.replace
-    stages = tuple(replace(stage, trainable=count) for stage, count in zip(recipe.stages, counts, strict=False))
-    return replace(recipe, stages=stages)
+    stages = tuple(
+        msgspec.structs.replace(stage, trainable=count) for stage, count in zip(recipe.stages, counts, strict=False)
+    )
+    return msgspec.structs.replace(recipe, stages=stages)
 
 
 def _resume(run: TrainingRun, state: Path, mark: str, label: str, progress: Progress) -> None:

@@ -1,0 +1,109 @@
+"""What users type for data of their own, and what checkpoints and bundles keep of it.
+
+photos                      a folder of class folders
+photos.csv, photos.jsonl    a manifest
+digits.npz, digits/x.npy    arrays
+my.data:make                code of the user's
+photos?seed=3&skip-broken   with what is not the default
+photos@1000,200             so many of its training and test images only
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgebench.errors import BadFile, UserError
+
+Kind = Literal["folder", "manifest", "arrays", "code"]
+
+SUFFIXES: dict[str, Kind] = {".csv": "manifest", ".jsonl": "manifest", ".npz": "arrays", ".npy": "arrays"}
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_OPTIONS = re.compile(r"(.+)\?((?:seed=\d+|skip-broken)(?:&(?:seed=\d+|skip-broken))*)")
+_PART = re.compile(r"(.+)@(\d+(?:,\d+)?)")
+READABLE = (
+    "Give a folder of class folders, a .csv or .jsonl manifest, .npz or .npy arrays, or package.module:callable; "
+    "or a built-in data set: {}"
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """where: an absolute path, or the callable. part: as typed behind the @."""
+
+    kind: Kind
+    where: str
+    seed: int = 0
+    skip_broken: bool = False
+    part: str = ""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.where)
+
+    def __str__(self) -> str:
+        options = [f"seed={self.seed}"] if self.seed else []
+        options += ["skip-broken"] if self.skip_broken else []
+        asked = f"?{'&'.join(options)}" if options else ""
+        return f"{self.where}{f'@{self.part}' if self.part else ''}{asked}"
+
+
+def with_options(name: str, *, seed: int = 0, skip_broken: bool = False) -> str:
+    """A data set's name with choices that stand beside it on the command line."""
+    options = [f"seed={seed}"] if seed else []
+    options += ["skip-broken"] if skip_broken else []
+    return f"{name}?{'&'.join(options)}" if options else name
+
+
+def is_own(name: str, built_in: Collection[str]) -> bool:
+    """Whether this is data of the user's own. A built-in name wins over a folder called so; ./NAME is the folder."""
+    plain = name.partition("?")[0].partition("@")[0]
+    if plain in built_in:
+        return False
+    where, _, _ = _split(name)
+    return bool(
+        _CALLABLE.fullmatch(where)
+        or "/" in where
+        or where in (".", "..")
+        or Path(where).suffix.lower() in SUFFIXES
+        or Path(where).expanduser().exists()
+    )
+
+
+def parse(name: str) -> Address:
+    """Raises BadFile for a path where nothing is, or nothing that can be read."""
+    where, part, options = _split(name)
+    seed = next((int(one[5:]) for one in options if one.startswith("seed=")), 0)
+    skip = "skip-broken" in options
+    if _CALLABLE.fullmatch(where) and not Path(where).exists():
+        return Address("code", where, seed, skip, part)
+    path = Path(where).expanduser().absolute()
+    if not path.exists():
+        raise BadFile(str(path), "there is no such file or folder", "Check the path of the data set")
+    kind = "folder" if path.is_dir() else SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise BadFile(str(path), f"'{path.suffix}' is not a kind of data set", READABLE.partition(";")[0])
+    return Address(kind, str(path), seed, skip, part)
+
+
+def _split(name: str) -> tuple[str, str, list[str]]:
+    """(where, part, options). A file whose own name has an @ or a ? in it is meant as it is."""
+    if Path(name).exists():
+        return name, "", []
+    asked = _OPTIONS.fullmatch(name)
+    where, options = (asked[1], asked[2].split("&")) if asked else (name, [])
+    part = None if Path(where).exists() else _PART.fullmatch(where)
+    return (part[1], part[2], options) if part else (where, "", options)
+
+
+def refuse_options(name: str) -> None:
+    """Raises UserError where options of own data stand behind a built-in name."""
+    if "?" in name:
+        raise UserError(
+            f"data set '{name}'",
+            "--split-seed and --skip-broken are for data of your own: built-in data sets have fixed splits",
+            "Leave them out",
+        )
