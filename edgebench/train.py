@@ -90,7 +90,7 @@ def train(
         start.network,
         checkpoint.Metadata(
             model=model,
-            dataset=images.name,
+            dataset=images.name if images.content else dataset,
             input_shape=images.input_shape,
             class_names=images.class_names,
             preprocessing=images.preprocessing,

@@ -108,7 +108,7 @@ def _read(path: Path) -> tuple[Any, Any, Splits, list[str] | None]:
         given = [_split(path, part) for part, labels in zip(parts, ys, strict=True) for _ in labels]
         return np.concatenate(xs), np.concatenate(ys), given, None
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise BadFile(str(path), f"it cannot be read ({error})", _REMEDY) from error
+        raise _unreadable(path, error) from error
 
 
 def _opened(path: Path) -> Any:
@@ -117,8 +117,12 @@ def _opened(path: Path) -> Any:
     try:
         return np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        why = "it holds Python objects, which are never unpickled" if "pickle" in str(error).lower() else str(error)
-        raise BadFile(str(path), why, _REMEDY) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> BadFile:
+    why = "it holds Python objects, which are never unpickled" if "pickle" in str(error).lower() else str(error)
+    return BadFile(str(path), f"it cannot be read ({why})", _REMEDY)
 
 
 def _split(path: Path, name: str) -> SplitName | None:

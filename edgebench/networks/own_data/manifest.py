@@ -45,10 +45,10 @@ def read(path: Path) -> Listing:
             missing.append(file)
         listing.add(str(whole), number[label], split)
     if missing:
-        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        more = f" and {len(missing) - 1:,} more of its files are" if len(missing) > 1 else ", which it names, is"
         raise BadFile(
             str(path),
-            f"{missing[0]}{more} of the files that it names are missing",
+            f"{missing[0]}{more} missing",
             f"Paths are relative to {path.parent}",
         )
     learnt = [label for label, split in zip(listing.labels, listing.splits, strict=True) if split in (None, "train")]
