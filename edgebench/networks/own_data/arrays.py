@@ -87,31 +87,36 @@ def from_arrays(
 
 
 def _read(path: Path) -> tuple[Any, Any, Splits, list[str] | None]:
-    import numpy as np
-
     if path.suffix.lower() == ".npy":
         beside = path.with_name(path.name.replace("x", "y", 1) if path.stem.startswith("x") else f"{path.stem}_y.npy")
         if not beside.is_file():
             raise BadFile(str(path), f"its labels are looked for in {beside.name}, which is missing", _REMEDY)
         return _opened(path), _opened(beside), None, None
-    found = _opened(path)
-    keys = list(found)
     try:
-        if {"x", "y"} <= set(keys):
-            given: Splits = [_split(path, str(name)) for name in found["split"]] if "split" in keys else None
-            names = [str(name) for name in found["class_names"]] if "class_names" in keys else None
-            return found["x"], found["y"], given, names
-        parts = [key[2:] for key in keys if key.startswith("x_") and f"y_{key[2:]}" in keys]
-        if not parts:
-            raise BadFile(str(path), f"it has no x and y, but {', '.join(keys) or 'nothing'}", _REMEDY)
-        xs, ys = [found[f"x_{part}"] for part in parts], [found[f"y_{part}"] for part in parts]
-        given = [_split(path, part) for part, labels in zip(parts, ys, strict=True) for _ in labels]
-        return np.concatenate(xs), np.concatenate(ys), given, None
+        with _opened(path) as found:
+            return _members(path, found)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error) from error
 
 
+def _members(path: Path, found: Any) -> tuple[Any, Any, Splits, list[str] | None]:
+    import numpy as np
+
+    keys = list(found)
+    if {"x", "y"} <= set(keys):
+        given: Splits = [_split(path, str(name)) for name in found["split"]] if "split" in keys else None
+        names = [str(name) for name in found["class_names"]] if "class_names" in keys else None
+        return found["x"], found["y"], given, names
+    parts = [key[2:] for key in keys if key.startswith("x_") and f"y_{key[2:]}" in keys]
+    if not parts:
+        raise BadFile(str(path), f"it has no x and y, but {', '.join(keys) or 'nothing'}", _REMEDY)
+    xs, ys = [found[f"x_{part}"] for part in parts], [found[f"y_{part}"] for part in parts]
+    given = [_split(path, part) for part, labels in zip(parts, ys, strict=True) for _ in labels]
+    return np.concatenate(xs), np.concatenate(ys), given, None
+
+
 def _opened(path: Path) -> Any:
+    """An array, or the arrays of an .npz file, none of them read yet."""
     import numpy as np
 
     try:
