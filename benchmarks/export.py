@@ -65,9 +65,9 @@ def int8_files(network: str, plugin: str, folder: Path, workers: WorkerPool) -> 
     return files
 
 
-def accuracy(source: Path, *, max_drop: float | None, folder: Path) -> Iterator[tuple[list[str], bool]]:
+def accuracy(source: Path, *, max_drop_points: float | None, folder: Path) -> Iterator[tuple[list[str], bool]]:
     formats = [f"{plugin}-int8" for plugin in PLUGINS]
-    made = export(source, ExportOptions(formats=formats, max_drop_points=max_drop), out=folder / source.stem)
+    made = export(source, ExportOptions(formats=formats, max_drop_points=max_drop_points), out=folder / source.stem)
     for artifact in made.bundle.artifacts:
         found = artifact.parity
         assert found
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.conditions(), flush=True)
     pairs = itertools.product(chosen.networks, PLUGINS)
     speeds = {f"{one}, {plugin}": partial(speed, one, plugin, seconds=chosen.seconds) for one, plugin in pairs}
-    accuracies = {path.stem: partial(accuracy, path, max_drop=chosen.max_drop) for path in chosen.checkpoints}
+    accuracies = {path.stem: partial(accuracy, path, max_drop_points=chosen.max_drop) for path in chosen.checkpoints}
     states = [
         *report.printed(SPEED_HEADER, SPEED_WIDTHS, speeds),
         *report.printed(ACCURACY_HEADER, ACCURACY_WIDTHS, accuracies),

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     print(report.conditions(), flush=True)
     speeds = {name: partial(speed, name, seconds=chosen.seconds) for name in chosen.networks}
-    rights = {path.stem: partial(right.rows, path, max_drop=chosen.max_drop) for path in chosen.checkpoints}
+    rights = {path.stem: partial(right.rows, path, max_drop_points=chosen.max_drop) for path in chosen.checkpoints}
     states = [
         *report.printed(SPEED_HEADER, SPEED_WIDTHS, speeds),
         *report.printed(right.HEADER, right.WIDTHS, rights),

@@ -89,11 +89,13 @@ class Trained:
         told: np.ndarray = answers.argmax(1) == self._images.test.labels
         return told
 
-    def ours(self, plugin: str, max_drop: float | None) -> Iterator[Answered]:
+    def ours(self, plugin: str, max_drop_points: float | None) -> Iterator[Answered]:
         """fp32, then INT8."""
         formats = [f"{plugin}-fp32", f"{plugin}-int8"]
         made = export(
-            self.source, ExportOptions(formats=formats, max_drop_points=max_drop), out=self.folder / f"ours-{plugin}"
+            self.source,
+            ExportOptions(formats=formats, max_drop_points=max_drop_points),
+            out=self.folder / f"ours-{plugin}",
         )
         for one in made.bundle.artifacts:
             yield self.asked(f"{OURS} {one.precision}", plugin, made.path / one.content.file)
@@ -114,7 +116,7 @@ class Trained:
         return Answered(name, self._told(answers), tensors.agreement(answers, self._reference), error)
 
 
-def rows(source: Path, *, max_drop: float | None, folder: Path) -> Iterator[Row]:
+def rows(source: Path, *, max_drop_points: float | None, folder: Path) -> Iterator[Row]:
     """As they become known, the tools' first; each with whether it holds what is asked of it."""
     network = Trained(source, folder)
     tools: dict[str, list[Answered]] = {plugin: [] for plugin in PLUGINS}
@@ -129,7 +131,7 @@ def rows(source: Path, *, max_drop: float | None, folder: Path) -> Iterator[Row]
     for plugin in PLUGINS:
         best = max(tools[plugin], key=lambda one: one.accuracy, default=None)
         try:
-            for ours in network.ours(plugin, max_drop):
+            for ours in network.ours(plugin, max_drop_points):
                 if ours.name.endswith("int8"):
                     kept = ours.accuracy >= network.itself.accuracy - LARGEST_DROP
                     as_good = best is None or ours.accuracy >= best.accuracy - LESS_ACCURATE_BY
