@@ -86,8 +86,9 @@ def export_command(
 ) -> None:
     """Write ONNX and TFLite files, each checked against the network it came from.
 
-    A format that cannot be made is listed with the reason; the others are made. Exits with 1 if --formats named it, if
-    nothing could be made, or if a file loses more than --max-drop without --best-effort.
+    A format that cannot be made is listed with the reason; the others are made.
+
+    Exits with 1 if --formats named it, if nothing could be made, or if a file loses more than --max-drop.
     """
     from edgebench.export import ExportOptions, check_kept, check_made, export
     from edgebench.files import cache
