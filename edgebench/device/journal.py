@@ -169,6 +169,8 @@ def decode(line: bytes, where: str, *, artifacts: int) -> AnyLine:
             raise ValueError(f"it is about artifact {getattr(entry, 'artifact', None)} of {artifacts}")
         if isinstance(entry, LoadedLine):
             wire.checked(entry.loaded.runtime.notes)
+        if isinstance(entry, FailedLine) and not (entry.outcome.status == "failed" and entry.outcome.kind):
+            raise ValueError("a failure that does not say how")
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise unfit(line, where, error) from error
     if isinstance(entry, JobLine) and entry.protocol != PROTOCOL:

@@ -11,50 +11,21 @@ from msgspec.structs import asdict
 
 from edgebench.device import accuracy, journal
 from edgebench.device.job_store import AccuracyTest, JobRequest, StoredJob
-from edgebench.device.journal import (
-    AnswersLine,
-    AnyLine,
-    EndLine,
-    EnergyLine,
-    FactsLine,
-    FailedLine,
-    GateLine,
-    GoldenLine,
-    IdleLine,
-    Line,
-    LoadedLine,
-    LoadLine,
-    MemoryLine,
-    MeterLine,
-    RoundLine,
-    WarmLine,
-    WarmupLine,
-    WindowLine,
-)
-from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow
+from edgebench.schema import record
+from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow, Provenance
 from edgebench.schema.facts import Facts
-from edgebench.schema.record import (
-    SCHEMA_VERSION,
-    Answers,
-    MeasuredTarget,
-    Outcome,
-    Record,
-    Round,
-    Runtime,
-    Series,
-    ValuesNs,
-)
+from edgebench.schema.record import Answers, MeasuredTarget, Outcome, Record, Round, Runtime, Series
 
-_LineT = TypeVar("_LineT", bound=Line)
+_LineT = TypeVar("_LineT", bound=journal.Line)
 _WindowT = TypeVar("_WindowT", bound=IdleWindow)
 _SeriesT = TypeVar("_SeriesT", bound=Series)
 _T = TypeVar("_T")
-AttachedMeter = Callable[[int, Sequence[AnyLine]], EnergyReading]
+AttachedMeter = Callable[[int, Sequence[journal.AnyLine]], EnergyReading]
 # {meter: {scope: what it adds to a window}}
 Readings = dict[str, dict[str, dict[str, Any]]]
 
 Class = Annotated[int, msgspec.Meta(ge=0, lt=65536)]
-_VALUES = msgspec.json.Decoder(ValuesNs)
+_VALUES = msgspec.json.Decoder(record.ValuesNs)
 _CLASSES = msgspec.json.Decoder(list[Class])
 _READINGS = msgspec.json.Decoder(Readings)
 
@@ -67,7 +38,7 @@ def to_records(
     agent_died: what the agent last said if its process ended without an `end` line; None if it did not.
     version: of edgebench. attached: what a meter on this machine saw of an artifact, from all lines.
     """
-    windows = [(e, _read(job, e.readings, _READINGS)) for e in job.entries if isinstance(e, WindowLine)]
+    windows = [(e, _read(job, e.readings, _READINGS)) for e in job.entries if isinstance(e, journal.WindowLine)]
     records = []
     for index in range(len(job.request.artifacts)):
         own = [entry for entry in job.entries if _is_about(index, entry)]
@@ -77,21 +48,26 @@ def to_records(
     return records
 
 
-def _is_about(index: int, entry: Line) -> bool:
-    if isinstance(entry, GateLine):
+def _is_about(index: int, entry: journal.Line) -> bool:
+    if isinstance(entry, journal.GateLine):
         return entry.artifacts is None or index in entry.artifacts
     return getattr(entry, "artifact", index) == index
 
 
 def _record(
-    job: StoredJob, index: int, own: list[AnyLine], outcome: Outcome, energy: Sequence[EnergyReading], version: str
+    job: StoredJob,
+    index: int,
+    own: list[journal.AnyLine],
+    outcome: Outcome,
+    energy: Sequence[EnergyReading],
+    version: str,
 ) -> Record:
     request = job.request
     target, artifact = request.target, request.artifacts[index]
-    facts = {entry.when: entry.facts for entry in _all(own, FactsLine)}
+    facts = {entry.when: entry.facts for entry in _all(own, journal.FactsLine)}
     parts: dict[str, Any] = {"runtime": Runtime(request.specs[index]["runtime"]), **_parts(own)}
     return Record(
-        schema_version=SCHEMA_VERSION,
+        schema_version=record.SCHEMA_VERSION,
         id=f"{request.created}-{artifact.name}",
         job=request.id,
         created=request.created,
@@ -102,42 +78,42 @@ def _record(
         outcome=outcome,
         facts_before=facts.get("before", Facts()),
         facts_after=facts.get("after"),
-        warmup=tuple(_timed(job, e.series, e.values_ns, Series) for e in _all(own, WarmupLine)),
-        rounds=tuple(_timed(job, e.round, e.values_ns, Round) for e in _all(own, RoundLine)),
+        warmup=tuple(_timed(job, e.series, e.values_ns, Series) for e in _all(own, journal.WarmupLine)),
+        rounds=tuple(_timed(job, e.round, e.values_ns, Round) for e in _all(own, journal.RoundLine)),
         energy=tuple(_charged(reading, facts) for reading in energy),
         answers=_answers(job, own, request.tests.get(artifact.name)),
         **parts,
     )
 
 
-def _parts(own: Sequence[AnyLine]) -> dict[str, Any]:
+def _parts(own: Sequence[journal.AnyLine]) -> dict[str, Any]:
     """What lines carry as the record has it; of a line that came twice, the last."""
     parts: dict[str, Any] = {}
     for entry in own:
         match entry:
-            case LoadedLine():
+            case journal.LoadedLine():
                 parts |= asdict(entry.loaded)
-            case GoldenLine():
+            case journal.GoldenLine():
                 parts["golden"] = entry.golden
-            case MemoryLine() if entry.memory.running:  # not every runtime's process can be looked into
+            case journal.MemoryLine() if entry.memory.running:  # not every runtime's process can be looked into
                 parts["memory"] = entry.memory
-            case GateLine():
+            case journal.GateLine():
                 parts |= {"gate_open": entry.open, "cooling": entry.cooling}
-            case WarmLine():
+            case journal.WarmLine():
                 parts["stationary"] = entry.stationary
-            case LoadLine():
+            case journal.LoadLine():
                 parts["load"] = entry.load
     return parts
 
 
-def _outcome(request: JobRequest, index: int, own: list[AnyLine], agent_died: str | None) -> Outcome:
-    if failed := _all(own, FailedLine):
+def _outcome(request: JobRequest, index: int, own: list[journal.AnyLine], agent_died: str | None) -> Outcome:
+    if failed := _all(own, journal.FailedLine):
         return failed[-1].outcome
-    ends = _all(own, EndLine)
+    ends = _all(own, journal.EndLine)
     if not ends:
         return Outcome("agent-died", reason=agent_died or "the agent's process ended without a last line")
     if ends[-1].status == "stopped":
-        return Outcome("stopped", reason=f"stopped by the user after {len(_all(own, RoundLine))} rounds")
+        return Outcome("stopped", reason=f"stopped by the user after {len(_all(own, journal.RoundLine))} rounds")
     if index in ends[-1].complete:
         return Outcome("complete")
     plan = request.plan
@@ -149,36 +125,45 @@ def _outcome(request: JobRequest, index: int, own: list[AnyLine], agent_died: st
 
 
 def _readings(
-    job: StoredJob, own: list[AnyLine], windows: Sequence[tuple[WindowLine, Readings]]
+    job: StoredJob, own: list[journal.AnyLine], windows: Sequence[tuple[journal.WindowLine, Readings]]
 ) -> Iterator[EnergyReading]:
     """One for each scope of each meter. One that stopped answering has the windows before that, and says why there are
     no more; one whose windows never came (the job ended before) says so.
     """
-    said: dict[str, list[MeterLine]] = {}
-    for entry in _all(own, MeterLine):
+    said: dict[str, list[journal.MeterLine]] = {}
+    for entry in _all(own, journal.MeterLine):
         said.setdefault(entry.meter, []).append(entry)
     for meter, lines in said.items():
         seen = [(entry, readings[meter]) for entry, readings in windows if meter in readings]
         for scope, (provenance, why) in (lines[0].scopes or {"": ("unavailable", "")}).items():
-            idle = [_window(job, e, of[scope], IdleWindow) for e, of in seen if isinstance(e, IdleLine) and scope in of]
-            active = [
-                _window(job, e, of[scope], EnergyWindow) for e, of in seen if isinstance(e, EnergyLine) and scope in of
-            ]
+            of_scope = [(entry, found[scope]) for entry, found in seen if scope in found]
+            idle = [_window(job, e, rest, IdleWindow) for e, rest in of_scope if isinstance(e, journal.IdleLine)]
+            active = [_window(job, e, rest, EnergyWindow) for e, rest in of_scope if isinstance(e, journal.EnergyLine)]
             if active:
                 reason = "; ".join(part for part in (why, lines[-1].reason) if part)
-                yield EnergyReading(
-                    meter, provenance, reason, scope, lines[0].note, lines[0].instrument, ClockAlignment("same_clock"),
-                    tuple(idle), tuple(active),
-                )  # fmt: skip
+                yield _reading(job, lines[0], provenance, reason, scope, idle, active)
             else:
-                others = any(isinstance(entry, EnergyLine) for entry, _ in seen)
+                others = any(isinstance(entry, journal.EnergyLine) for entry, _ in seen)
                 none = "its counter of this scope stood still" if others else "the job ended before its windows"
                 yield EnergyReading(meter, "unavailable", lines[-1].reason or none, scope)
 
 
-def _window(job: StoredJob, entry: IdleLine | EnergyLine, seen: dict[str, Any], kind: type[_WindowT]) -> _WindowT:
+def _reading(
+    job: StoredJob, line: journal.MeterLine, provenance: Provenance, reason: str, scope: str,
+    idle: list[IdleWindow], active: list[EnergyWindow],
+) -> EnergyReading:  # fmt: skip
     try:
-        window = msgspec.convert({**seen, **asdict(entry.window)}, kind)
+        return EnergyReading(
+            line.meter, provenance, reason, scope, line.note, line.instrument, ClockAlignment("same_clock"),
+            tuple(idle), tuple(active),
+        )  # fmt: skip
+    except ValueError as error:  # windows of a meter that does not say what it is
+        raise journal.unfit(job.lines[job.entries.index(line)], job.where, error) from error
+
+
+def _window(job: StoredJob, entry: journal.WindowLine, rest: dict[str, Any], kind: type[_WindowT]) -> _WindowT:
+    try:
+        window = msgspec.convert({**rest, **asdict(entry.window)}, kind)
     except msgspec.ValidationError as error:
         raise journal.unfit(bytes(entry.readings), job.where, error) from error
     return msgspec.structs.replace(window, flags=(*board_flags(entry.throttled), *window.flags))
@@ -210,11 +195,11 @@ def _timed(job: StoredJob, part: Series, values_ns: Raw, kind: type[_SeriesT]) -
     return kind(**asdict(part), values_ns=_read(job, values_ns, _VALUES))
 
 
-def _answers(job: StoredJob, own: list[AnyLine], test: AccuracyTest | None) -> Answers | None:
+def _answers(job: StoredJob, own: list[journal.AnyLine], test: AccuracyTest | None) -> Answers | None:
     """None unless the whole test set was answered: a part of it has another accuracy."""
     if test is None:
         return None
-    pieces = {entry.piece: _read(job, entry.classes, _CLASSES) for entry in _all(own, AnswersLine)}
+    pieces = {entry.piece: _read(job, entry.classes, _CLASSES) for entry in _all(own, journal.AnswersLine)}
     counts = [len(pieces.get(number, ())) for number in range(len(test.pieces))]
     if counts != [count for _, count in test.pieces]:
         return None
@@ -229,5 +214,5 @@ def _read(job: StoredJob, part: Raw, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise journal.unfit(bytes(part), job.where, error) from error
 
 
-def _all(entries: Sequence[AnyLine], kind: type[_LineT]) -> list[_LineT]:
+def _all(entries: Sequence[journal.AnyLine], kind: type[_LineT]) -> list[_LineT]:
     return [entry for entry in entries if isinstance(entry, kind)]

@@ -397,6 +397,18 @@ def test_joules_that_cannot_have_been_read_are_an_agent_error(readings: Any) -> 
         records([*START, METER, {**window(0, 0, 2.0), "readings": readings}])
 
 
+def test_windows_of_a_meter_that_does_not_say_what_it_is_are_an_agent_error() -> None:
+    for meter in ({**METER, "instrument": None}, {**METER, "scopes": {"cpu_package": ["estimated", ""]}}):
+        with pytest.raises(AgentError, match="does not fit the protocol .meter rapl"):
+            records([*START, meter, window(0, 0, 2.0)])
+
+
+def test_a_failure_that_does_not_say_how_is_an_agent_error() -> None:
+    for outcome in ({"status": "complete"}, {"status": "failed", "kind": ""}):
+        with pytest.raises(AgentError, match="a failure that does not say how"):
+            records([*START, event("failed", artifact=0, outcome=outcome)])
+
+
 def test_a_job_of_another_protocol_is_refused_with_what_to_do() -> None:
     old = event("job", id="20261120T100000Z-abc", protocol=1, python="3.11.2")
     with pytest.raises(AgentError, match="speaks protocol 1, not 2. Finish it with that version, or remove its folder"):
