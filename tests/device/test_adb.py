@@ -125,7 +125,7 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
     onlooker = Onlooker("round 3", lambda: plug_in.pull(serial))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
     records = deploy.deploy(NATIVE, deploy.artifacts_at([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
-    assert any("The job was running there; connecting again" in line for line in onlooker.said), onlooker.said
+    assert any("The job was running there; reconnecting" in line for line in onlooker.said), onlooker.said
     for one in records:
         assert one.outcome.status == "complete" and one.golden and one.golden.passed
         assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds))) and len(one.rounds) >= 40
@@ -141,7 +141,7 @@ def test_a_cable_that_falls_silent_in_the_middle_of_a_job_costs_nothing(
     ):  # fmt: skip
         monkeypatch.setattr(where, name, seconds)
     _, proxy = plug_in.through_a_proxy()
-    onlooker = Onlooker("round 3", proxy.stall, heal=("connecting again", proxy.heal))
+    onlooker = Onlooker("round 3", proxy.stall, heal=("reconnecting", proxy.heal))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)
     records = deploy.deploy(NATIVE, deploy.artifacts_at([relu_bundle]), plan, tmp_path / "results", progress=onlooker)
     assert any("silent for" in line for line in onlooker.said), onlooker.said

@@ -210,7 +210,7 @@ def test_a_lost_link_is_taken_up_again(
         over.set()
         thread.join()
     assert cut and cut[0] < 16
-    assert any("connecting again" in line for line in said), said
+    assert any("reconnecting" in line for line in said), said
     assert one.outcome.status == "complete"
     assert len(one.rounds) >= 16
     assert [round_.number for round_ in one.rounds] == list(range(len(one.rounds)))

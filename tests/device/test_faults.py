@@ -338,7 +338,7 @@ def test_a_silent_agent_is_said_and_the_job_gone_on_with(board: Board, models: P
     one = measure(board, models / "relu.onnx", long, heard)
     assert one.outcome.status in ("complete", "budget")
     told = " ".join(heard.said)
-    assert "silent for" in told and "connecting again" in told
+    assert "silent for" in told and "reconnecting" in told
 
 
 # ------------------------------------------------------------------ two users
