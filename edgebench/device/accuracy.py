@@ -1,4 +1,4 @@
-"""Accuracy on the device: the whole test set as an artifact takes it, in pieces that are known by their content.
+"""Accuracy on the device: the whole test set as an artifact takes it, in pieces that are named by their content.
 
 host    images of the data set ─> the artifact's own dtype and layout ─> pieces ─> sent once (by sha256)
 device  the file that was timed answers each image ─> classes             (device_agents/python/accuracy.py)
@@ -21,7 +21,7 @@ from edgebench.schema import tensors
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.preprocessing import Preprocessing
 
-# Of one piece: it is one request to the device, which has to answer it in time, and is fed from its memory.
+# The most of one piece, which is one request to the device: it has to answer in time, and holds the piece in memory.
 PIECE_BYTES = 8_000_000
 PIECE_IMAGES = 500
 
@@ -37,7 +37,7 @@ class LabelledImages(Protocol):
 
 
 class TestedDataset(Protocol):
-    """What has a test split, as those of `networks.data` have."""
+    """Has a test split, as the data sets of `networks.data` do."""
 
     @property
     def name(self) -> str: ...
@@ -50,21 +50,21 @@ class TestedDataset(Protocol):
 class TestSet:
     """What a device is asked about one artifact. files: {sha256: path} of the pieces, here."""
 
-    __test__ = False  # it is no test of pytest's
+    __test__ = False  # not a test of pytest's
 
     test: AccuracyTest
     files: dict[str, Path]
 
 
 def test_set(artifact: Artifact, load: Callable[[str, Preprocessing], TestedDataset]) -> TestSet:
-    """load: of a data set by its name, its images in the geometry that is said.
+    """load: loads a data set by its name, its images in the given geometry.
 
-    Raises UserError for an artifact that was exported without a data set, or before edgebench kept how.
+    Raises UserError for an artifact that was exported without a data set, or before edgebench kept its preparation.
     """
     if artifact.parity is None or artifact.preprocessing is None or not artifact.inputs:
         raise UserError(
             artifact.name,
-            "it does not say which test set it is for and how its images are prepared",
+            "it does not say which test set it is for, or how its images are prepared",
             "Export it (again) with `edgebench export --dataset NAME`, or leave --accuracy out",
         )
     images = load(artifact.parity.dataset, artifact.preprocessing)

@@ -58,9 +58,9 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def job_key(
     target: Target, plan: Plan, artifacts: list[Artifact], agent_sha256: str, fed: Sequence[dict[str, Any]] = ()
 ) -> str:
-    """The same for the same question: by it a second `deploy` finds the job that a killed one left running.
+    """The same for the same question, so that a second `deploy` finds the job that a killed one left running.
 
-    fed: the sizes and the signature of each artifact, where they were asked for.
+    fed: the sizes and the signature of each artifact, if they were asked for.
     """
     files = [artifact.sha256 for artifact in artifacts]
     asked = msgspec.json.encode([target, plan, files, agent_sha256, fed])
@@ -87,14 +87,14 @@ class JobStore:
 
     @contextmanager
     def claim(self, key: str) -> Iterator[None]:
-        """Hold a question: nobody else asks it here or goes on with its job. Raises UserError if someone does."""
+        """Hold a question, so that nobody else asks it or resumes its job. Raises UserError if someone holds it."""
         path = self._folder / f"{key}.lock"
         descriptor = _locked(path)
         if descriptor is None:
             raise UserError(
                 f"target '{self._target}'",
                 f"another deploy{_holder(path)} is measuring the same there, into the same results",
-                "Wait until it has ended, or stop it with Ctrl-C",
+                "Wait until it ends, or stop it with Ctrl-C",
             )
         try:
             yield
@@ -133,7 +133,7 @@ class JobStore:
                 yield path.parent, msgspec.json.decode(path.read_bytes(), type=JobRequest)
 
     def add(self, request: JobRequest) -> StoredJob:
-        """Raises UserError if it cannot be written down; then nothing of it stays."""
+        """Raises UserError if it cannot be written; then nothing of it stays."""
         folder = self._folder / request.id
         try:
             _write_request(folder, request)
@@ -195,7 +195,7 @@ class StoredJob:
         return stream
 
     def forget_lines(self) -> None:
-        """The device no longer knew the job and has begun it anew."""
+        """The device no longer knew the job and has started it again."""
         self._journal.unlink(missing_ok=True)
         self.lines.clear()
         self.entries.clear()
@@ -204,7 +204,7 @@ class StoredJob:
     def close(self) -> None:
         """Everything is in records now, or nothing was ever started."""
         with suppress(FileNotFoundError):
-            (self.folder / "request.json").unlink()  # without it, what a kill leaves of the folder is no job
+            (self.folder / "request.json").unlink()  # without it, what a kill leaves of the folder is not a job
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
