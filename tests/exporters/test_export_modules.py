@@ -104,9 +104,9 @@ class Payload:
     ("held", "words"),
     [
         ({"stem.weight": Payload()}, "contains code, which is never run"),
-        ({"stem.weight": torch.zeros(16, 1, 3, 3)}, "it lacks 'stem.bias', .* and 6 more"),
+        ({"stem.weight": torch.zeros(16, 1, 3, 3)}, "it has no 'stem.bias', .* and 6 more"),
         ({"stem.weight": torch.zeros(16, 3, 3, 3)}, r"'stem.weight' is \[16, 3, 3, 3\], not \[16, 1, 3, 3\]"),
-        ({"other": torch.zeros(1)}, "it lacks 'stem.weight'"),
+        ({"other": torch.zeros(1)}, "it has no 'stem.weight'"),
         ([1, 2], "contains no named tensors"),
         (None, "damaged"),
     ],
@@ -133,7 +133,7 @@ def test_weights_that_are_refused(folder: Path, held: Any, words: str) -> None:
         ("number", (1, 28, 28), "gives a int"),
         ("empty", (1, 28, 28), "no parameters"),
         ("Small", (3, 28, 28), "does not take 3x28x28"),
-        ("dictionary", (1, 28, 28), "for two images it answers dict"),
+        ("dictionary", (1, 28, 28), "its output for two images is dict"),
     ],
 )
 def test_code_that_export_cannot_start_from(folder: Path, name: str, shape: tuple[int, ...], words: str) -> None:

@@ -68,7 +68,7 @@ def test_open_sizes_have_to_be_given(onnx_file: Path) -> None:
 def test_a_size_that_is_not_the_files(onnx_file: Path) -> None:
     assert opened(onnx_file, {}, (1, 28, 28)).input_shape == (1, 28, 28)
     assert not onnx_file.with_name("sized.onnx").exists(), "it says its size itself"
-    with pytest.raises(UserError, match="which is not 3x28x28"):
+    with pytest.raises(UserError, match="3x28x28 does not fit"):
         opened(onnx_file, {}, (3, 28, 28))
 
 
@@ -149,7 +149,7 @@ def test_a_fixed_batch_is_said_with_its_number(shape: tuple[int, ...], tmp_path:
     graph = helper.make_graph(nodes, "g", ports[:1], ports[1:])
     path = tmp_path / "four.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
-    with pytest.raises(UserError, match=r"its batch is fixed to 4\. Export it with 1 or an open batch"):
+    with pytest.raises(UserError, match=r"its batch size is fixed at 4\. Export it with a batch of 1, or an open one"):
         _onnx_graph.inspect(path, open_artifact, (), tmp_path / "sized.onnx")
 
 
