@@ -165,7 +165,7 @@ def test_a_program_of_torch_takes_several_inputs_and_other_sizes(tiny_plan: Plan
     assert [one.shape for one in stored.fed] == [(1, 3, 16, 24), (1, 3)]
     (given,) = measure([path], tiny_plan, tmp_path / "results", "image=2x3x8x24", target=target)
     assert [one.shape for one in given.fed] == [(2, 3, 8, 24), (2, 3)]
-    for wrong, said in (("image=1x3x8x25", "sizes are fixed"), ("imge=1x3x8x24", "There are: image, mask")):
+    for wrong, said in (("image=1x3x8x25", "sizes are fixed"), ("imge=1x3x8x24", "Inputs: image, mask")):
         with pytest.raises(UserError, match=said):
             deploy.artifacts_at([path], feeding.parse_request([wrong]))
 

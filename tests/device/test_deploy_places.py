@@ -172,7 +172,7 @@ def test_a_disk_that_becomes_full_ends_in_a_sentence_and_the_same_again_goes_on(
         output, _ = host.communicate(timeout=300)
         text = " ".join(output.split())
         assert host.returncode == 1 and "Traceback" not in output, output
-        assert "(No space left on device)" in text and "it is followed to its end" in text
+        assert "(No space left on device)" in text and "it follows the job to its end" in text
         filler.unlink()
         done = deploy_again(models, tmp_path, BRIEF_S)
         assert done.returncode == 0 and f"Resuming job {journal.parent.name}" in done.stdout, said(done)
