@@ -120,7 +120,7 @@ class Onlooker(Silent):
 def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
     relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, plug_in: Cables
 ) -> None:
-    """The job goes on in the phone, and what it measured meanwhile is fetched when the cable is back."""
+    """The job continues on the phone, and its results are fetched when the cable is back."""
     serial = plug_in()
     onlooker = Onlooker("round 3", lambda: plug_in.pull(serial))
     plan = msgspec.structs.replace(tiny_plan, rounds_min=40, seconds_max=60.0, precision=10.0)

@@ -55,7 +55,7 @@ def tool(tmp_path: Path) -> Path:
 
 
 def on_cable(tool: Path) -> Target:
-    """Two runtimes: .onnx files have to go on being measured natively beside it."""
+    """Two runtimes: .onnx files are still measured natively."""
     return Target(
         name="pixel", transport="adb", python=sys.executable, runtimes=("benchmark-model", "onnxruntime"),
         benchmark_model=str(tool),

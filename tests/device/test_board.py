@@ -180,7 +180,7 @@ def test_heat_and_throttling_are_seen(machine: EmulatedMachine, board: Target, t
 def test_a_lost_link_is_taken_up_again(
     machine: EmulatedMachine, board: Target, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network goes away in the middle of the rounds; the job goes on there and nothing is lost."""
+    """The network goes away in the middle of the rounds; the job continues there and nothing is lost."""
     monkeypatch.setattr(ssh, "KEEP_ALIVE_S", 2)
     said: list[str] = []
     progress = Silent()

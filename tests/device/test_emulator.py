@@ -257,7 +257,7 @@ def test_process_number_of_another_program_is_no_machine(tmp_path: Path) -> None
     machine = EmulatedMachine("rpi4", tmp_path)
     (tmp_path / "pid").write_text(str(os.getpid()))
     assert not machine.is_running()
-    machine.stop()  # and this test goes on
+    machine.stop()  # and this process continues
     assert not (tmp_path / "pid").exists()
 
 
@@ -297,7 +297,7 @@ def test_board_has_a_bare_python_and_no_internet(board: EmulatedMachine) -> None
         assert "ModuleNotFoundError" in on_board(board, f"python3 -c 'import {package}'").stderr
     dial = "import socket; socket.create_connection(('1.1.1.1', 53), 5)"
     assert "Error" in on_board(board, f'python3 -c "{dial}"').stderr
-    # The standard library is compiled, not compiled anew at each start.
+    # The standard library is compiled once, not at each start.
     assert "__pycache__" in on_board(board, "python3 -v -c 'import json' 2>&1 | grep json/").stdout
 
 
@@ -313,7 +313,7 @@ def test_board_comes_back_when_its_link_does(board: EmulatedMachine) -> None:
 
 @pytest.mark.board
 def test_failure_to_start_leaves_no_process(board: EmulatedMachine, tmp_path: Path) -> None:
-    """`board` is asked for only so that the image exists."""
+    """`board` is only requested so that the image exists."""
 
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt

@@ -76,7 +76,7 @@ def test_a_firmware_that_does_not_answer_is_unknown(body: str, tmp_path: Path) -
 def test_a_firmware_that_hangs_is_unknown_and_waited_for_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reads from a pipe that nobody writes to."""
+    """It reads from a pipe without a writer."""
     monkeypatch.setattr(firmware, "PROGRAM_TIMEOUT_S", 0.1)
     os.mkfifo(tmp_path / "never")
     install_vcgencmd(tmp_path, f"read answer < {tmp_path / 'never'}; echo throttled=0x4")

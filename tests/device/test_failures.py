@@ -1,4 +1,4 @@
-"""Why a runtime did not run a file: told from what the installed runtimes really say of small real files."""
+"""Why a runtime did not run a file: causes recognised in the real messages of the installed runtimes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def old(path: Path) -> Path:
 
 
 def split(path: Path) -> Path:
-    """What it is split into is fed, and zeros are no such sizes."""
+    """The made-up input of zeros does not contain valid sizes for a split."""
     ports: list[odd_models.Port] = [("x", FLOAT, [1, 4]), ("parts", TensorProto.INT64, [2])]
     nodes = [h.make_node("SplitToSequence", ["x", "parts"], ["s"], axis=1), h.make_node("SequenceLength", ["s"], ["y"])]
     return onnx_file(path, nodes, ports, [("y", TensorProto.INT64, [])])

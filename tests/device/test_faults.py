@@ -37,7 +37,7 @@ MODEL_BYTES = 6 << 20
 
 
 class Heard(Silent):
-    """A progress that keeps what it is told, and when."""
+    """A progress that keeps its lines and their times."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -34,7 +34,7 @@ class Peer:
     said: str = ""
 
 
-# How far a long request is brought, and how it is asked for.
+# The requests that take long, and how to reach them.
 LONG = {
     "runtimes": 'until("runtimes")', "missing": 'until("missing")',
     "receive": 'answer(list(until("missing")["blobs"])); until("receive")', "install": 'until("install", has=False)',

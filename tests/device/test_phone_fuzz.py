@@ -174,7 +174,7 @@ _RIGHT: dict[str, dict[str, Any]] = {
 
 
 class Liar:
-    """In place of the page: says what it is told to, as it comes over the wire."""
+    """Replaces the page: gives the prescribed answers as they arrive over the wire."""
 
     generation = anew = 0
     emulated = hidden = False
@@ -187,7 +187,7 @@ class Liar:
         try:
             said = messages.read(data, len(data)).get("answer")
         except HttpRefusal:
-            raise TimeoutError from None  # the page is told, and has nothing else to say
+            raise TimeoutError from None  # the page got a refusal, and has no other answer
         return said if isinstance(said, dict) else {}
 
     def is_here(self) -> bool:

@@ -68,7 +68,7 @@ def test_a_reload_in_the_middle_is_marked_and_nothing_is_lost(person: Person, ti
     assert_right(measured, rounds_min=6)
     marked = [r.interrupted for one in measured.values() for r in one.rounds if r.interrupted]
     assert 1 <= len(marked) <= 4 and set(marked) == {"the page was reloaded"}
-    # The clock of the rounds goes on over the reload.
+    # The clock of the rounds continues over the reload.
     for one in measured.values():
         starts = [r.start_ns for r in one.rounds]
         assert starts == sorted(starts)
@@ -265,7 +265,7 @@ def test_a_phone_that_lies_fails_one_artifact(person: Person, tiny_plan: Plan, t
 
 
 def test_a_second_deploy_is_told_who_follows_the_job(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
-    """... and the first one goes on and saves what it measured."""
+    """... and the first one continues and saves its results."""
     plan = msgspec.structs.replace(tiny_plan, rounds_min=8, seconds_max=60.0, precision=10.0)
     arguments = [msgspec.json.encode(PHONE).decode(), msgspec.json.encode(plan).decode(), BUNDLE, tmp_path / "results"]
     first = subprocess.Popen([sys.executable, "-c", _DEPLOY, *map(str, arguments)], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The phone's server without a browser: who is let in, what is served, what each mistake is told."""
+"""The phone's server without a browser: who is let in, what is served, and the message for each mistake."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_a_reload_ends_the_request_and_a_silent_phone_is_gone() -> None:
 
 
 def test_a_page_that_was_closed_is_not_here_until_it_speaks_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was still on its way when it was closed is no sign of it; a browser may bring a page back."""
+    """What was in transit when it was closed is not a sign of life; browsers can restore a page."""
     page = Page()
     page.hello("c", "p", {})
     assert page.is_here()
@@ -268,7 +268,7 @@ class Phone:
 def test_another_page_takes_over_once_the_first_is_no_longer_there(
     station: Station, call: Caller, how: str, within_s: float, in_use: bool
 ) -> None:
-    """Also while a job runs: it goes on with the page that is there."""
+    """Also while a job runs: it continues with the new page."""
     first = Phone(call, "first", cores=8)
     station.page.in_use = in_use
     status, told = call.post("/api/hello", hello("second", cores=8))
@@ -289,7 +289,7 @@ def test_another_page_takes_over_once_the_first_is_no_longer_there(
 
 
 def test_a_job_does_not_go_on_with_another_phone(station: Station, call: Caller) -> None:
-    """Two devices in one record: nobody would see it in the numbers."""
+    """Two devices in one record would not be visible in the numbers."""
     first = Phone(call, "first", cores=8, user_agent="A")
     station.page.in_use = True
     first.leave()

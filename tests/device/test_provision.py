@@ -18,7 +18,7 @@ PI = Facts(machine="aarch64", python="3.11.2", libc="glibc 2.36")
 
 
 class Pip:
-    """Stands in for `pip download`: writes a wheel, or fails with what it was told to say."""
+    """Replaces `pip download`: writes a wheel, or fails with the given message."""
 
     def __init__(self, says: str = "") -> None:
         self.says = says

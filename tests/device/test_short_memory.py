@@ -69,7 +69,7 @@ def measure(group: Group, files: list[Path], plan: Plan) -> list[Record]:
 
 
 def forget_pages(folder: Path) -> None:
-    """Whoever reads a page first has it on its account: from now on that is nobody."""
+    """A page is charged to the group that reads it first: drop the cache, so that none is charged yet."""
     os.sync()
     for path in folder.rglob("*"):
         if path.is_file():

@@ -316,7 +316,7 @@ def deploy_relu(models: Path, plan: Plan, results: Path) -> Record:
 
 @pytest.fixture
 def energy_plan(tiny_plan: Plan) -> Plan:
-    """Windows so short on so busy a machine do not agree; what they give is asked for as it is."""
+    """Windows this short do not agree on a busy machine, so no precision is requested."""
     return msgspec.structs.replace(tiny_plan, energy_windows=3, energy_window_s=0.4, energy_precision=9.0)
 
 

@@ -159,7 +159,7 @@ def left_open(reading: EnergyReading, u_j: float, u_common_j: float = 0.0) -> tu
 
 
 def test_joules_that_are_known_badly_are_shown_with_their_interval_and_suspect() -> None:
-    """As a latency is. The precision asked for is that of the net joules, which are shown."""
+    """As for a latency. The requested precision is that of the net joules, which are shown."""
     spread_w = (5.0, 6.0, 4.0, 5.0)
     record = make_record(energy=(make_reading(active_w=spread_w),))
     (row,) = compare.compare([record]).rows
@@ -230,7 +230,7 @@ def test_the_meter_that_was_named_comes_first_among_those_that_say_nothing() -> 
 
 
 def test_the_carbon_of_an_inference_is_said_where_an_intensity_is_known() -> None:
-    """5 W at 100 inferences a second: 50 mJ, whoever says so. By --intensity, or by the country of deploy --carbon."""
+    """5 W at 100 inferences a second: 50 mJ, from any meter. By --intensity, or by the country of deploy --carbon."""
     model = make_reading(active_w=STEADY_W, meter="codecarbon", provenance="modelled", scope="ram")
     record = make_record(energy=(make_reading(active_w=STEADY_W), model))
     asked = markdown.render(compare.compare([record], intensity_g_per_kwh=380.95))

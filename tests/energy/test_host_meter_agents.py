@@ -120,7 +120,7 @@ def test_a_meter_here_measures_an_agent_there(
     one = measure(target, models, energy_plan, tmp_path)
     reading = attached(one)
     assert (reading.provenance, reading.scope, reading.reason) == ("measured", "board_input", "")
-    assert len(reading.windows) >= 3 and len(reading.windows) + len(reading.refused) < 12  # it was told: enough
+    assert len(reading.windows) >= 3 and len(reading.windows) + len(reading.refused) < 12  # the meter had enough
     aligned = reading.alignment
     assert aligned and aligned.offset_s == pytest.approx(-1000 - DRIFT * time.monotonic(), abs=1.0)
     assert aligned.u_s < 0.25

@@ -166,7 +166,7 @@ def test_watching_reversed_leads_says_so(tmp_path: Path) -> None:
 
 
 def test_an_old_calibration_says_what_to_do(tmp_path: Path) -> None:
-    """It was of a model: which unit it is of nobody knows."""
+    """It was for a model, without a unit."""
     (tmp_path / "meters.yaml").write_text("um25c: {date: '2026-11-20', gain: 1.1, offset_w: 0.0, error: 0.01}\n")
     with OnPty(Player("um25c", Constant())) as played:
         watched = run_cli("meters", "watch", f"um25c:{played.port}", "--seconds", "1", cwd=tmp_path)

@@ -157,7 +157,7 @@ class FedPort:
 
 
 def drive(kind: str, data: bytes) -> int:
-    """How many samples the real driver makes of these bytes. Raises what is no UserError."""
+    """How many samples the real driver makes of these bytes. Raises any error but UserError."""
     clock = SimpleNamespace(now_s=100.0)
     fake = SimpleNamespace(monotonic=lambda: clock.now_s, sleep=lambda seconds: None)
     port: Any = FedPort(data, clock)
@@ -193,7 +193,7 @@ def test_a_driver_ends_in_a_sentence_whatever_arrives(kind: str, changes: list[M
 
 @pytest.mark.parametrize("kind", DECODERS)
 def test_a_driver_does_not_grow_with_what_it_cannot_read(kind: str) -> None:
-    """Two hundred kilobytes without an end: the same byte, which is no answer and no line."""
+    """Two hundred kilobytes of the same byte: neither an answer nor a line."""
     data = b"\x55" * 200_000
     tracemalloc.start()
     try:

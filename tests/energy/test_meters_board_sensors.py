@@ -74,7 +74,7 @@ def test_two_chips_of_a_kind_are_two_rails(root: Path) -> None:
     [
         ("ina226", "100000", {"gain": 0.011, "offset_w": 0.0, "source": "datasheet:SBOS547 and a shunt of 1 %"}),
         ("ina260", "2000", {"gain": 0.0015, "offset_w": 0.025, "source": "datasheet:INA260"}),
-        ("ina226", "10000", None),  # nobody told the driver its shunt
+        ("ina226", "10000", None),  # the driver was not given its shunt
         ("powerz", "", None),
     ],
 )

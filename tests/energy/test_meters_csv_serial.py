@@ -1,4 +1,4 @@
-"""Lines of a microcontroller: every convention of them, their header, and boards that start anew."""
+"""Lines of a microcontroller: all formats, their header, and boards that restart."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.support.faults.proxy import Proxy
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (apt: chromium)")
-# A GPU of the processor's: its answers are right, its times are nobody's.
+# A GPU emulated on the processor: its outputs are right, its times meaningless.
 SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync",

@@ -95,7 +95,7 @@ class Cables:
         return self._attach(self._start(*options))
 
     def through_a_proxy(self) -> tuple[str, Proxy]:
-        """A cable that falls silent when it is told to."""
+        """A cable that falls silent on command."""
         proxy = Proxy(self._start())
         self._proxies.append(proxy)
         return self._attach(proxy.port), proxy

@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, options: str = "size=8m") -> Iterator[Path]:
-    """An empty disk mounted at `folder`; skips the test where nobody may."""
+    """An empty disk mounted at `folder`; skips the test if mounting is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)

@@ -120,7 +120,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def without_anything(results: Results) -> Results:
-    """The same networks, of which nothing else is known."""
+    """The same networks, without other facts."""
     variants = [
         replace(variant, axes={"part": "p"}, runs=tuple(_bare(run) for run in variant.runs))
         for variant in results.variants[:1]

@@ -77,7 +77,7 @@ class Count:
 
 
 def run(reader: Reader, inputs: int, first_seed: int = 0) -> Count:
-    """Raises whatever a reader raises that is no UserError, with the input that it could not bear."""
+    """Raises any error of a reader but UserError, with the input that caused it."""
     count = Count()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgebench-fuzz-") as folder:

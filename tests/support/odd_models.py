@@ -1,4 +1,4 @@
-"""Small real files that something is the matter with, each made when it is asked for."""
+"""Small real files with something unusual, each made on demand."""
 
 from __future__ import annotations
 

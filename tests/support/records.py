@@ -25,7 +25,7 @@ from edgebench.schema.energy_reading import (
 from edgebench.schema.facts import Facts
 from edgebench.schema.record import GoldenCheck, Load, MeasuredTarget, Memory, Outcome, Record, Round, Runtime, Series
 
-# Made-up rounds last microseconds: the least time is no condition of them.
+# Made-up rounds last microseconds, so the minimum time does not apply.
 # ... and so few windows do not agree within 2 %.
 PLAN = msgspec.structs.replace(plan.named("quick"), seconds_min=0.0, energy_precision=0.2)
 FACTS = Facts(

@@ -114,7 +114,7 @@ def metadata(model: str = "mlp-small", *, dataset: str = DATASET, accuracy: floa
 
 
 class Fake:
-    """A place that trains nothing, and fails where it is told to: failing and bug are parts of labels."""
+    """A place that trains nothing, and fails as prescribed: failing and bug are parts of labels."""
 
     def __init__(self, folder: Path, jobs: int = 1, failing: str = "", bug: str = "") -> None:
         self.jobs = jobs

@@ -24,7 +24,7 @@ SGD = Sgd(0.05, momentum=0.9)
 
 
 class Lines(Silent):
-    """A progress that remembers its lines, and how often it was told to move."""
+    """A progress that remembers its lines, and how often it was advanced."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

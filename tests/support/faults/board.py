@@ -41,7 +41,7 @@ class Board:
 
 
 def start(folder: Path, **options: object) -> Board:
-    """options: of the target. Skips the test where there is no sshd."""
+    """options: of the target. Skips the test without sshd."""
     if not Path(SSHD).exists():
         pytest.skip("no ssh server on this machine (Debian: openssh-server)")
     folder.mkdir(parents=True, exist_ok=True)

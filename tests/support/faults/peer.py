@@ -29,7 +29,7 @@ def for_ever(piece):
     while True:
         raw(piece)
 def sleep(seconds):
-    # Until the other side is gone, at most so long.
+    # Until the other side is gone, but not forever.
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if select.select([0], [], [], 0.2)[0] and not os.read(0, 65536):
