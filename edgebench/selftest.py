@@ -20,7 +20,7 @@ from typing import get_args
 
 import msgspec
 
-from device_agents.python.job import MIN_CLOCK_STEPS
+from device_agents.python.latency import MIN_CLOCK_STEPS
 from edgebench import plugins
 from edgebench.analysis import between_jobs, ratios, stats
 from edgebench.analysis.between_jobs import Spread

@@ -21,7 +21,7 @@ HOST = (
     "edgebench/cli/deploy.py", "edgebench/deploy.py", "edgebench/device/connection.py", "edgebench/device/agent.py",
     "edgebench/device/following.py", "edgebench/device/records_from_journal.py", "edgebench/compare.py",
 )  # fmt: skip
-DEVICE = ("session.py", "job.py", "artifact_run.py", "worker.py", "journal.py", "runtimes/onnxruntime.py")
+DEVICE = ("session.py", "job.py", "artifact_run.py", "latency.py", "worker.py", "journal.py", "runtimes/onnxruntime.py")
 ON_THE_PATH = (*HOST, *(f"device_agents/python/{name}" for name in DEVICE))
 
 LONGEST_FUNCTION, MOST_PARAMETERS = 60, 8

@@ -6,7 +6,7 @@ import contextlib
 import math
 
 from . import runtimes, series
-from .process import ModelWorkerProcess
+from .process import ModelWorkerProcess, WorkerFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from .journal import Notebook
     from .process import ArtifactWorker
     from .store import Store
+
+
+class Stopped(Exception):
+    """The host asked the job to end."""
 
 
 class ArtifactRun:
@@ -86,10 +91,33 @@ class ArtifactRun:
         outputs: str = self.running.ask("golden", plan["worker_timeout_s"], inputs=inputs, count=count)["outputs"]
         return outputs
 
+    def time(
+        self, plan: Mapping[str, Any], count: int, block: int, least_s: float = 0.0
+    ) -> tuple[dict[str, Any], bytes | bytearray]:
+        """What the worker says of so many values, and the values. Raises Stopped."""
+        if self.stop_asked():
+            raise Stopped
+        return self.running.time(plan["worker_timeout_s"], count=count, block=block, least_s=least_s)
+
     def close(self) -> None:
         if self.worker:
             self.worker.close()
             self.worker = None
+
+
+def survives(artifact: ArtifactRun, journal: Notebook, step: Callable[..., object], *arguments: Any) -> bool:
+    """Take one step with one artifact; an artifact that breaks is journalled and leaves the job, not the agent."""
+    if artifact.stop_asked():
+        raise Stopped
+    try:
+        step(*arguments)
+    except WorkerFailed as failure:
+        artifact.close()
+        why = {"kind": failure.kind, "reason": failure.reason, "signal": failure.signal or ""}
+        outcome = {"status": "failed", "stage": step.__name__, **why}
+        journal.write("failed", artifact=artifact.index, outcome=outcome)
+        return False
+    return True
 
 
 def _placed(store: Store, spec: Mapping[str, Any]) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from device_agents.python import device, job, simulation
+from device_agents.python import device, latency, simulation
 from device_agents.python.runtimes import simulated as runtime
 from device_agents.python.simulation import SimulatedBoard, SimulatedDevice, SimulatedModel
 from edgebench import deploy
@@ -182,7 +182,7 @@ def test_a_file_that_is_no_prescription_fails_alone(tmp_path: Path, tiny_plan: P
 def test_an_inference_too_short_for_a_coarse_clock_is_timed_in_blocks(tmp_path: Path, tiny_plan: Plan) -> None:
     (one,) = measure(tmp_path, {"net": SimulatedModel(30_000, device=SimulatedBoard(clock_step_ns=10_000))}, tiny_plan)
     assert all(value % 10_000 == 0 for round_ in one.rounds for value in round_.values_ns)
-    assert all(round_.block * 30_000 >= 0.9 * job.MIN_CLOCK_STEPS * 10_000 for round_ in one.rounds)
+    assert all(round_.block * 30_000 >= 0.9 * latency.MIN_CLOCK_STEPS * 10_000 for round_ in one.rounds)
     assert statistics.median(medians_ns(one)) == pytest.approx(30_000, rel=0.02)
 
 
@@ -284,13 +284,13 @@ def test_real_and_simulated_artifacts_do_not_share_a_job(tmp_path: Path) -> None
     [(10_000, 100, 1), (9_000, 100, 2), (1_000, 40, 10), (1_000, 1_000, 100), (50_000, 1_000_000, 2000)],
 )
 def test_a_block_is_long_enough_for_the_clock(typical_ns: int, step_ns: int, block: int) -> None:
-    assert job.block_and_count(typical_ns, 0.2, step_ns)[0] == block
+    assert latency.block_and_count(typical_ns, 0.2, step_ns)[0] == block
 
 
 def test_a_long_round_of_short_inferences_is_kept_in_blocks() -> None:
-    assert job.block_and_count(50_000, 10.0, 40, None, 20_000) == (10, 20_000)
-    assert job.block_and_count(50_000, 2.0, 40, None, 2_000) == (20, 2_000)
-    assert job.block_and_count(50_000, 10.0, 40, 5.0) == (1, 50)
+    assert latency.block_and_count(50_000, 10.0, 40, None, 20_000) == (10, 20_000)
+    assert latency.block_and_count(50_000, 2.0, 40, None, 2_000) == (20, 2_000)
+    assert latency.block_and_count(50_000, 10.0, 40, 5.0) == (1, 50)
 
 
 def test_the_quick_plan_is_quick_to_simulate(tmp_path: Path) -> None:
