@@ -154,7 +154,7 @@ class Store:
     def _no_room(self, why: str, free: int) -> RequestRefused:
         return RequestRefused(
             "its disk is full: %s, %.1f MB are free at %s" % (why, free / 1e6, self.root),
-            "Free space there, or set `workdir` in targets.yaml to another disk",
+            "Free up space there, or set `workdir` in targets.yaml to another disk",
         )
 
     def free_bytes(self) -> int:

@@ -299,7 +299,7 @@ def test_on_the_device_no_name_leads_out_of_the_model(name: str, tmp_path: Path)
     store = Store(tmp_path)
     sha256 = "0" * 64
     store.blob(sha256).write_bytes(b"x")
-    with pytest.raises(ValueError, match="not a name"):
+    with pytest.raises(ValueError, match="not a valid name"):
         store.lay_out(sha256, ".onnx", [(name, sha256)])
 
 
