@@ -94,7 +94,7 @@ class ArtifactRun:
     def time(
         self, plan: Mapping[str, Any], count: int, block: int, least_s: float = 0.0
     ) -> tuple[dict[str, Any], bytes | bytearray]:
-        """What the worker says of so many values, and the values. Raises Stopped."""
+        """What the worker says of its values, and the values. Raises Stopped."""
         if self.stop_asked():
             raise Stopped
         return self.running.time(plan["worker_timeout_s"], count=count, block=block, least_s=least_s)

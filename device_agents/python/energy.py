@@ -221,9 +221,9 @@ class OpenMeters:
             self._journal.write("meter", meter=name, reason=str(error))
             return
         self._meters[name] = meter
-        told = {scope: module.NOT_MEASURED.get(scope, ["measured", ""]) for scope in scopes}
+        provenances = {scope: module.NOT_MEASURED.get(scope, ["measured", ""]) for scope in scopes}
         note = getattr(meter, "note", "")
-        self._journal.write("meter", meter=name, scopes=told, instrument=meter.instrument, note=note)
+        self._journal.write("meter", meter=name, scopes=provenances, instrument=meter.instrument, note=note)
 
     def read(self) -> dict[str, Any]:
         """{meter: reading}"""

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
         run(job, store, folder, Journal(folder / "journal.jsonl"), stop)
     except OSError as error:
         if error.errno in FULL:
-            reserve.unlink()  # the room to say why
+            reserve.unlink()  # makes room to say why
             print(store.full(error, 0), file=sys.stderr, flush=True)
         raise
 
@@ -98,7 +98,7 @@ def run(
 
 
 def _lasting_facts(device: Device, phone: Any, folder: Path) -> dict[str, Any]:
-    """As the session that started this job found them, if it is of the same device that it speaks."""
+    """As found by the session that started this job, if the job measures the device that the session is on."""
     found = folder / "facts.json"
     if found.exists() and (device is MACHINE or device is phone):
         known: dict[str, Any] = json.loads(found.read_text())

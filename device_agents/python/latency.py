@@ -32,7 +32,7 @@ MIN_CLOCK_STEPS = 100
 def warm_up(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Device) -> None:
     """Run until the medians of short windows are stationary, or the budget ends; all of it is kept apart.
 
-    Then for as long again: what noise hides of a decay that looks level, a share s of it, is a share s * s by then.
+    Then for as long again: if noise hides a share s of a decay that looks level, only s * s of it is left by then.
     """
     spent_s = first_look(artifact, plan, device)
     medians, stationary = [], False
@@ -41,13 +41,13 @@ def warm_up(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Device)
         medians.append(artifact.typical_ns)
         stationary = series.is_stationary(medians)
     journal.write("warm", artifact=artifact.index, stationary=stationary, windows=len(medians), spent_s=spent_s)
-    # A device that does not settle is not waited for any longer: its record is suspect in any case.
+    # There is no point in waiting longer for a device that does not settle: its record is suspect anyway.
     artifact.warmup_s = 2 * spent_s if stationary else 0.0
     stay_warm(artifact, plan, journal, device, artifact.warmup_s - spent_s)
 
 
 def first_look(artifact: ArtifactRun, plan: Plan, device: Device) -> float:
-    """How long an inference takes, more or less; over more and more of them until the clock can tell."""
+    """How long an inference takes, roughly: over more and more of them until the clock can tell."""
     step_ns = device.clock_step_ns()
     block, spent_s = 1, 0.0
     while True:
@@ -75,7 +75,7 @@ def stay_warm(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Devic
 
 
 def run_window(artifact: ArtifactRun, plan: Plan, journal: Journal, device: Device) -> float:
-    """Short, and kept apart from the rounds; returns the seconds that it took."""
+    """A short one, kept apart from the rounds; returns the seconds that it took."""
     most = min(MAX_VALUES_PER_ROUND, artifact.values_max)
     seconds, step_ns = plan["warmup_window_s"], device.clock_step_ns()
     block, count = block_and_count(artifact.typical_ns, seconds, step_ns, plan["duty_hz"], most)
@@ -160,10 +160,10 @@ def block_and_count(
     duty_hz: float | None = None,
     most: float = MAX_VALUES_PER_ROUND,
 ) -> tuple[int, int]:
-    """How many inferences a value covers, and how many values, at most so many, fill `seconds`.
+    """(how many inferences a value covers, how many values fill `seconds`, at most `most`).
 
-    A block above 1 only where one inference is too short for the clock, or a round would hold too many of them. With a
-    pace it is each inference that counts.
+    A block is larger than 1 only if one inference is too short for the clock, or a round would hold too many values.
+    With a pace, each inference is timed.
     """
     if duty_hz:
         return 1, max(2, round(seconds * duty_hz))

@@ -1,4 +1,4 @@
-"""Pure functions on series of latencies; the host reads records with the same ones.
+"""Pure functions on series of latencies, which the host uses as well.
 
 All values are positive numbers in any one unit of time.
 """
@@ -20,10 +20,10 @@ _T95 = (
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
     2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-# No series of rounds is so long that more than this could be told from a drift.
+# No series of rounds is long enough to tell more than this from a drift.
 MAX_RESEMBLANCE = 0.9
 EFFECTIVE_ROUNDS_MIN = 6
-# A plan that asks for no better joules than this takes them as they come.
+# A plan that asks for no better precision than this takes joules as they come.
 NO_PRECISION = 1.0
 
 
@@ -36,7 +36,7 @@ def t95(freedom: int) -> float:
 
 
 def median(values: Sequence[float]) -> float:
-    """Own, as the worker runs it: the library's module would count as memory of the runtime."""
+    """Not the standard library's: in the worker its module would count as memory of the runtime."""
     ranked = sorted(values)
     middle = len(ranked) // 2
     return ranked[middle] if len(ranked) % 2 else (ranked[middle - 1] + ranked[middle]) / 2
@@ -53,8 +53,8 @@ def mean_half_width(values: Sequence[float]) -> float | None:
 
 
 def guarded_half_width(values: Sequence[float], left: Sequence[float]) -> float | None:
-    """The same of energy windows. left: standard uncertainty that reading leaves in each; windows that happen to
-    agree cannot deny it.
+    """The same for energy windows. left: standard uncertainty that reading leaves in each; windows that happen to
+    agree cannot remove it.
     """
     half = mean_half_width(values)
     if half is None:
@@ -63,7 +63,7 @@ def guarded_half_width(values: Sequence[float], left: Sequence[float]) -> float 
 
 
 def is_mean_precise(values: Sequence[float], left: Sequence[float], precision: float) -> bool:
-    """Whether the mean of energy windows is known to +/- `precision` of it, with 95 %. NO_PRECISION: as it comes."""
+    """Whether the mean of energy windows is known to +/- `precision`, with 95 %. NO_PRECISION: as it comes."""
     half = guarded_half_width(values, left)
     if half is None or precision >= NO_PRECISION:
         return half is not None
@@ -76,11 +76,10 @@ def median_interval(values: Sequence[float], *, cautious: bool = False) -> tuple
     Distribution-free, from the sign test (Conover, Practical Nonparametric Statistics, 3.2), between two order
     statistics where the exact ranks lie between, and wider for values that resemble their predecessors: ranks as far
     from the middle as for `effective_count` independent values. cautious: out to whole ranks, which cover 95 to 99 %;
-    whoever decides by an interval whether there is a difference is wrong in one case of twenty at the most.
+    deciding by such an interval whether there is a difference is wrong in one case of twenty at most.
 
     Used on one figure per round. Values inside a round are correlated, so their number says nothing; rounds are nearly
-    independent. Now and then something slows a whole round by a third: such rounds move a mean and its interval, but
-    not this one.
+    independent. Now and then something slows a whole round by a third: that moves a mean and its interval, not these.
     """
     return _interval(values, effective_count(values), cautious)
 
@@ -159,8 +158,8 @@ def trend_z(values: Sequence[float]) -> float:
 def is_enough(round_medians: Sequence[float], values: int, seconds: float, plan: Mapping[str, Any]) -> bool:
     """The stop rule: the plan's least rounds, values and seconds, and the median known to its precision, if it has one.
 
-    Known also from the first two thirds of the rounds: whoever looks after every round and stops at the first narrow
-    interval stops at one that is narrow by chance.
+    Known also from the first two thirds of the rounds: looking after every round and stopping at the first narrow
+    interval would stop at one that is narrow by chance.
     """
     count = len(round_medians)
     if count < plan["rounds_min"] or values < plan["values_min"] or seconds < plan["seconds_min"]:
@@ -187,8 +186,8 @@ SLOPE_TOLERANCE = 0.005
 def is_stationary(window_medians: Sequence[float]) -> bool:
     """Whether warm-up is over: the last WINDOWS medians show no trend and their halves the same level.
 
-    Both are asked because either alone is fooled: a step leaves a weak trend, a slow slope a small step. A decay too
-    slow for so few windows shows in the last third of all of them, where a trend counts if the level changes with it.
+    Both are tested because either alone is fooled: a step leaves a weak trend, a slow slope a small step. A decay too
+    slow for so few windows shows in the last third of all of them, where a trend counts if the level changes too.
     """
     if len(window_medians) < WINDOWS:
         return False
@@ -212,8 +211,8 @@ def _level_change(values: Sequence[float]) -> float:
 def cold_prefix(values: Sequence[float]) -> int:
     """How many values at the start of a round belong to waking up: the leading run above the upper quartile.
 
-    A worker that slept while others ran starts with cold caches and, on many boards, a low clock. By chance
-    alone such a run is a third of a value long. Only what stands out of the noise is found: a lower limit finds more.
+    A worker that slept while others ran starts with cold caches and, on many boards, a low clock. By chance alone such
+    a run is a third of a value long. Only what stands out from the noise is found: a lower limit would find more.
     """
     if len(values) < 10:
         return 0
