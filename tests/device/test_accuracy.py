@@ -37,7 +37,7 @@ IMAGES, WRONG = 1200, 120
 
 @pytest.fixture(autouse=True)
 def dots(monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """1200 images of one pixel; the class is whether it is odd, and a tenth of the labels says otherwise."""
+    """1200 images of one pixel; the class is its parity, and a tenth of the labels is wrong."""
     pixels = np.random.default_rng(0).integers(0, 256, IMAGES, np.uint8)
     labels = pixels.astype(np.int64) % 2
     labels[:WRONG] = 1 - labels[:WRONG]
@@ -48,7 +48,7 @@ def dots(monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def dotted(folder: Path, *, host_accuracy: float = 0.9, **models: SimulatedModel) -> Path:
-    """A simulated bundle that says what its artifacts were tested on, as an exported one does."""
+    """A simulated bundle that names the test set of its artifacts, as an exported one does."""
     path = simulated.write_bundle(folder, models or {"net": SimulatedModel(1_000_000)})
     made = bundle.load(path)
     parity = Parity("dots", IMAGES, host_accuracy, host_accuracy, 1.0, 0.0, 300.0, "host")

@@ -92,7 +92,7 @@ def test_a_cable_that_is_pulled_while_files_go_over_it(
 
 
 class Onlooker(Silent):
-    """Does something once, when the journal gets so far, and something else when words are said."""
+    """Does something once when the journal gets that far, and something else at a given message."""
 
     def __init__(
         self, at: str, then: Callable[[], None], heal: tuple[str, Callable[[], None]] = ("\0", lambda: None)
@@ -135,7 +135,7 @@ def test_a_cable_that_is_pulled_in_the_middle_of_a_job_costs_nothing(
 def test_a_cable_that_falls_silent_in_the_middle_of_a_job_costs_nothing(
     relu_bundle: Path, tiny_plan: Plan, tmp_path: Path, plug_in: Cables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """adb still lists the phone, and says nothing of it."""
+    """adb still lists the phone, and does not report the silence."""
     for where, name, seconds in (
         (wire, "SILENCE_SAID_S", 1.0), (wire, "JOURNAL_SILENCE_MAX_S", 8.0), (arrival, "HELLO_MAX_S", 4.0),
     ):  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_cable_that_falls_silent_in_the_middle_of_a_job_costs_nothing(
 def test_the_browser_through_the_cable(
     tiny_plan: Plan, tmp_path: Path, phone: Path, plug_in: Callable[..., str]
 ) -> None:
-    """reverse, am start, the page on localhost: threads, a fine clock, and what the phone's shell knows besides."""
+    """reverse, am start, the page on localhost: threads, a fine clock, and the facts from the phone's shell."""
     plug_in()
     person = Person()
     sources = [one for one in deploy.artifacts_at([BUNDLE]) if one.artifact.precision == "int8"]

@@ -57,7 +57,7 @@ class Session:
         return self.line()
 
     def send(self, data: bytes, sha: str = "", size: int = 0) -> Any:
-        """A file in two frames; the answer behind the last one."""
+        """A file in two frames, then the answer."""
         assert self.ask(do="receive", sha256=sha or sha256(data), size=size or len(data))["ok"] == {"have": 0}
         assert self.process.stdin
         self.process.stdin.write(frames(data[:3], data[3:]) + b'{"bytes":0}\n')
@@ -95,7 +95,7 @@ def test_the_zipapp_is_small_and_the_same_every_time() -> None:
 
 
 class WithoutTypes(ast.NodeTransformer):
-    """What is there for mypy only; fields of dataclasses stay as they are."""
+    """What only mypy needs is removed; fields of dataclasses stay."""
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         kept = [one if isinstance(one, ast.AnnAssign) else self.visit(one) for one in node.body]
@@ -125,7 +125,7 @@ class WithoutTypes(ast.NodeTransformer):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_a_traceback_from_a_device_points_at_the_sources(path: Path) -> None:
-    """Only docstrings and types are left out: every statement stays as it is, and where it is."""
+    """Only docstrings and types are left out: every statement stays the same, in its place."""
 
     def statements(source: str) -> list[tuple[int, str]]:
         nodes = [node for node in ast.walk(WithoutTypes().visit(ast.parse(source))) if isinstance(node, ast.stmt)]

@@ -1,4 +1,4 @@
-"""A user's own benchmark_model: brought over the cable, run there, its output read, its rows marked as means."""
+"""A user's own benchmark_model: sent over the cable, run there, its output read, its rows marked as means."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedMachin
 
 @pytest.fixture
 def board(machine: EmulatedMachine, cache: Path) -> Target:
-    """The target, with the wheels of earlier runs at hand."""
+    """The target, with the cached wheels of earlier runs."""
     (USERS_CACHE / "wheels").mkdir(parents=True, exist_ok=True)
     cache.mkdir()
     (cache / "wheels").symlink_to(USERS_CACHE / "wheels")
@@ -70,7 +70,7 @@ def measure(target: Target, folder: Path, plan: Plan, results: Path, progress: P
 
 
 def relu_tflite(folder: Path) -> Path:
-    """A bundle of one file: one runtime is looked for and one worker started, where it is about something else."""
+    """A bundle of one file, for tests of other things: one runtime is probed and one worker started."""
     whole = bundle.load(make_relu_bundle(folder, expected=[0.0, 1.0, 2.0]))
     only = tuple(one for one in whole.artifacts if one.format == "tflite")
     bundle.save(msgspec.structs.replace(whole, artifacts=only), folder)

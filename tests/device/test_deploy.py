@@ -148,7 +148,7 @@ def test_two_files_of_one_name_become_two_records(models: Path, tiny_plan: Plan,
 
 @pytest.mark.parametrize("strict", [[], ["--strict"]])
 def test_deploy_ends_with_1_unless_every_file_is_measured(strict: list[str], models: Path, tmp_path: Path) -> None:
-    """One takes its runtime down, nothing here runs .sim; what could be measured is shown and saved."""
+    """One crashes its runtime, and .sim cannot run here; what can be measured is shown and saved."""
     files = [models / "relu.onnx", models / "crash.onnx", tmp_path / "net.sim"]
     (tmp_path / "net.sim").write_text('{"latency_ns": 1000000}')
     done = run_cli("deploy", "--target", "desktop-cpu", *files, "--plan", "quick", *strict, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Files as people have them, through the real agent here: open sizes, several graphs, weights beside them."""
+"""Files as users have them, through the real agent on this machine: open sizes, several graphs, external weights."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_whole_numbers_of_any_size_are_fed(code: int, tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_fed_other_sizes_without_its_golden_inputs(tiny_plan: Plan, tmp_path: Path) -> None:
-    """Its ONNX files take any number of images, and the golden inputs are one each."""
+    """Its ONNX files take any number of images; each golden input has one."""
     found = deploy.artifacts_at([Path(__file__).parents[1] / "data/bundle"], feeding.parse_request(["input=4x1x28x28"]))
     onnx_fp32 = next(one for one in found if one.artifact.name.endswith("onnx-fp32"))
     others = [one for one in found if one.artifact.format == "tflite"]
@@ -185,7 +185,7 @@ def test_answers_of_any_size_are_those_of_the_last_inference(tmp_path: Path) -> 
 
 
 def test_outputs_of_fixed_sizes_are_still_bound_once(tmp_path: Path) -> None:
-    """No call of ours lies between the clock and the runtime."""
+    """There is no call of ours between the clock and the runtime."""
     for path in (
         odd_models.identity(tmp_path / "a.onnx", [1, 4]),
         odd_models.identity(tmp_path / "b.onnx", ["batch", 4]),
@@ -210,7 +210,7 @@ def test_an_output_whose_size_the_file_says_wrongly_is_bound_anew(tmp_path: Path
 
 
 def nonzero_bundle(folder: Path) -> Path:
-    """Golden inputs with as many answers each, and not as many as of zeros."""
+    """Golden inputs with equal numbers of outputs, which differ from those of zeros."""
     folder.mkdir()
     content = odd_models.nonzero(folder / "nonzero.onnx")
     inputs = array.array("f", [0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1])

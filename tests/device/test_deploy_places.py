@@ -1,4 +1,4 @@
-"""Two deploys at once; results and caches that are deleted, full or read-only: a sentence, then the same again goes."""
+"""Two deploys at once; results and caches deleted, full or read-only: an error, then the same command succeeds."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_into_other_results_the_second_says_which_job_the_device_has(models: Pat
 
 
 def test_two_that_begin_in_the_same_moment(models: Path, tmp_path: Path) -> None:
-    """Whoever is first measures; the other says so, or comes so late that it measures too."""
+    """The first one measures; the other says so, or is late enough to measure too."""
     command = cli_command("deploy", "--target", "desktop-cpu", models / "relu.onnx", *QUICK)
     hosts = [
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

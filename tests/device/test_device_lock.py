@@ -1,4 +1,4 @@
-"""The lock that all users of a device share: who holds it is known, and it ends with its holder's process."""
+"""The lock that all users of a device share: its holder is known, and it ends with the holder's process."""
 
 from __future__ import annotations
 

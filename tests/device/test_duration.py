@@ -1,4 +1,4 @@
-"""How long a job takes is said first, and stays true: against simulated devices, whose clock is their own."""
+"""The estimated duration of a job is given first and stays right: with simulated devices and clocks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def measured(
 
 
 def ended_s(entry: AnyLine) -> float | None:
-    """When what a line tells had ended, on the device's clock."""
+    """When the event of a line had ended, on the device's clock."""
     if isinstance(entry, RoundLine):
         return (entry.round.start_ns + (entry.round.duration_ns or 0)) / 1e9
     return entry.end_ns / 1e9 if isinstance(entry, WindowLine) else None

@@ -1,4 +1,4 @@
-"""What a worker says of itself as it ran: threads, processors, nodes that fell back, a GPU's memory."""
+"""What a worker reports about its run: threads, processors, nodes that fell back, a GPU's memory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_target_pins_its_worker_and_the_record_says_where_it_ran(
     assert (one.runtime.threads, one.runtime.cpus) == (1, (last,))
     assert one.runtime.notes["nodes"] == {"CPUExecutionProvider": 1}
     (row,) = compare.compare([one]).rows
-    assert dict(_facts.facts(row))["threads"] == f"1 asked for, 1 started, on processors {last}"
+    assert dict(_facts.facts(row))["threads"] == f"1 requested, 1 started, on processors {last}"
 
 
 def test_a_processor_that_is_not_there_fails_with_its_reason(
@@ -72,7 +72,7 @@ def test_a_processor_that_is_not_there_fails_with_its_reason(
     ("runtime", "asked", "said"),
     [
         (Runtime("x", threads=1, cpus=(0,)), 1, None),
-        (Runtime("x", threads=4, cpus=(0, 1)), 1, "1 threads were asked for, x started 4"),
+        (Runtime("x", threads=4, cpus=(0, 1)), 1, "1 threads were requested, x started 4"),
         (Runtime("x", threads=4, cpus=(2, 3)), 4, "4 threads shared 2 processors"),
         (Runtime("x"), 4, None),
     ],
@@ -155,7 +155,7 @@ def test_what_a_gpu_holds_is_said_by_whom() -> None:
 
 
 class Driver:
-    """The functions of NVML that tell which process holds how much, of two GPUs."""
+    """The functions of NVML that report the memory of each process, for two GPUs."""
 
     def __init__(self, held: list[list[tuple[int, int]]], room: int = 64) -> None:
         self._held, self._room = held, room

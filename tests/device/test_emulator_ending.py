@@ -1,4 +1,4 @@
-"""The machine that `export --emulate` starts ends with it, whatever ends that: with a made-up QEMU."""
+"""The machine that `export --emulate` starts ends with it, however that ends: with a fake QEMU."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ with emulator.borrowed("rpi4") as machine:
 
 @pytest.fixture
 def tools(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is searched for programs first, and an image in the cache."""
+    """A folder at the front of the PATH, and an image in the cache."""
     folder = tmp_path / "tools"
     folder.mkdir()
     program(folder / "qemu-system-aarch64", QEMU.format(python=sys.executable))

@@ -1,4 +1,4 @@
-"""What the agent says that a device is and what feeds it, over made-up /proc and /sys trees."""
+"""What the agent reports about a device and its supply, from made-up /proc and /sys trees."""
 
 from __future__ import annotations
 

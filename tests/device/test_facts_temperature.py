@@ -28,7 +28,7 @@ def test_a_zone_that_cannot_be_read_does_not_hide_the_others(root: Path) -> None
 
 
 def refuse_reading(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
-    """Files with this ending are there, and the kernel answers reading them with an error."""
+    """Files with this ending exist, but reading them is an error."""
     real = os.read
 
     def read(handle: int, count: int) -> bytes:

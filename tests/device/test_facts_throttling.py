@@ -1,4 +1,4 @@
-"""Throttle bits: from the firmware, through its mailbox and of the kernel, and as they are looked at once a second."""
+"""Throttle bits: from the firmware's mailbox and from the kernel, sampled once a second."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_firmware_that_hangs_is_unknown_and_waited_for_no_longer(
 
 
 def mailbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: list[int]) -> list[tuple[int, ...]]:
-    """A firmware that answers a property message with these numbers; what it was asked."""
+    """A firmware that answers a property message with these numbers; records the requests."""
     asked = []
 
     def ioctl(handle: int, request: int, message: bytearray, mutate: bool) -> int:
@@ -136,7 +136,7 @@ def test_a_machine_without_vcgencmd_has_no_throttle_bits() -> None:
 
 
 class Sick:
-    """Its bits and clock are those of a list, one look after the other."""
+    """Its bits and clock come from a list, one sample after another."""
 
     def __init__(self, bits: list[int | None], clocks_hz: list[int | None]) -> None:
         self._bits, self._clocks_hz = iter(bits), iter(clocks_hz)

@@ -56,7 +56,7 @@ def huge(path: Path) -> Path:
 
 
 def reshaped(path: Path) -> Path:
-    """Runs with 7 numbers only, and says that it takes any."""
+    """Only runs with 7 numbers, although it declares any number."""
     ports: list[odd_models.Port] = [("x", FLOAT, ["batch", "n"])]
     return onnx_file(path, [node("Reshape", "x", "s")], ports, [("y", FLOAT, None)], weights=[constant("s", [1, 7])])
 
@@ -75,14 +75,14 @@ def split(path: Path) -> Path:
 
 
 def alone(path: Path) -> Path:
-    """Its weights are somewhere else."""
+    """Its weights are missing."""
     odd_models.outside(path)
     path.with_name(path.name + ".data").unlink()
     return path
 
 
 def explained(path: Path, shapes: dict[str, list[int]] | None = None) -> Explained:
-    """As job.py and worker.py do it: load, feed, infer; the words of whatever is raised."""
+    """Load, feed and infer as job.py and worker.py do; returns the text of the error."""
     runtime = runtimes.module("onnxruntime" if path.suffix == ".onnx" else "litert")
     try:
         session = runtime.load(str(path), {"threads": 1, "device": "cpu", "shapes": shapes or {}})
@@ -145,7 +145,7 @@ def test_sizes_that_the_network_does_not_take(tmp_path: Path) -> None:
 
 
 def test_a_newer_opset_than_the_runtime_is_told_with_the_runtime_that_reads_it() -> None:
-    """The words of onnxruntime 1.16 about a file that 1.31 reads."""
+    """The message of onnxruntime 1.16 for a file that 1.31 reads."""
     words = (
         "ONNX Runtime only *guarantees* support for models stamped with official released onnx opset versions. Opset "
         "21 is under development and support for this is limited. Current official support for domain ai.onnx is till "

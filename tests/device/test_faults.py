@@ -48,7 +48,7 @@ class Heard(Silent):
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits of a person, shortened: what is said is the same."""
+    """The time-outs, shortened; the messages are the same."""
     for where, name, seconds in (
         (wire, "SILENCE_SAID_S", 0.5), (wire, "SILENCE_MAX_S", 3.0),
         (wire, "JOURNAL_SILENCE_MAX_S", 8.0), (arrival, "HELLO_MAX_S", 6.0),
@@ -99,7 +99,7 @@ def partial_bytes(board: Board) -> int:
 
 @dataclass(frozen=True)
 class Link:
-    """A fault of the link while a model is sent. said: what the person hears; again: bytes sent twice, at most."""
+    """A fault of the link while a model is sent. said: the message; again: bytes sent twice, at most."""
 
     name: str
     fault: Callable[[Board], Fault]
@@ -323,7 +323,7 @@ def test_a_stopped_worker_is_named_and_not_waited_for_for_ever(
 
 
 def test_a_silent_agent_is_said_and_the_job_gone_on_with(board: Board, models: Path, tiny_plan: Plan) -> None:
-    """Its session is stopped: it holds the connection and says nothing."""
+    """Its session is stopped: it holds the connection and is silent."""
     long = msgspec.structs.replace(tiny_plan, rounds_min=20, seconds_min=4.0, seconds_max=6.0, precision=10.0)
     heard = Heard()
 
@@ -345,7 +345,7 @@ def test_a_silent_agent_is_said_and_the_job_gone_on_with(board: Board, models: P
 
 
 def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, models: Path, tiny_plan: Plan) -> None:
-    """The second one has another folder there, as another user has."""
+    """The second one has another folder there, as for another user."""
     long = msgspec.structs.replace(tiny_plan, rounds_min=100_000, seconds_min=4.0, seconds_max=5.0, precision=10.0)
     first: list[Record] = []
     thread = threading.Thread(target=lambda: first.append(measure(board, models / "relu.onnx", long)))

@@ -1,4 +1,4 @@
-"""The gate before a measurement: until when it waits for a device to cool, and what it writes down."""
+"""The gate before a measurement: how long it waits for a device to cool, and what it records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.machine import Notebook
 
 
 class Board:
-    """A device that cools by a degree a second, whose clock limit and bits come and go; its time is its own."""
+    """A device that cools by a degree a second, whose clock limit and bits change; with simulated time."""
 
     def __init__(self, celsius: float | None, *, limits_hz: tuple[int | None, ...] = (None,), bits: int = 0) -> None:
         self._celsius, self._limits_hz, self._bits, self._now_s = celsius, limits_hz, bits, 0.0

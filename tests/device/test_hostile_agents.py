@@ -1,4 +1,4 @@
-"""What answers in an agent's place may say anything: each ends in one sentence, in little memory and before long."""
+"""Whatever answers in place of an agent, the result is one error, with little memory and without a long wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORT = ("SILENCE_SAID_S=0.3", "SILENCE_MAX_S=1", "JOURNAL_SILENCE_MAX_S=1", "HE
 
 @dataclass(frozen=True)
 class Peer:
-    """script: what it does (faults/peer.py); end: what is said at last; said: and before that."""
+    """script: what it does (faults/peer.py). end: the final message. said: one before it."""
 
     name: str
     script: str
@@ -177,7 +177,7 @@ PEERS = (
 
 
 def a_cache(folder: Path) -> Path:
-    """With what a board of these facts would be brought."""
+    """With the runtimes that a board with these facts would get."""
     wheels = folder / "wheels/armv6l-py3.11-glibc2.36"
     wheels.mkdir(parents=True)
     for package, rule in onnxruntime.WHEELS.items():

@@ -1,4 +1,4 @@
-"""How a killed host finds its way back: unsaved jobs, found by what was asked."""
+"""How a killed host resumes: unsaved jobs are found by their request."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_a_file_in_the_place_of_a_folder_is_said_with_the_remedy(in_the_way: str
 
 
 def test_a_folder_that_takes_no_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may write everywhere: the refusal is made up."""
+    """Root may write everywhere, so the refusal is simulated."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

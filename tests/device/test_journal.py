@@ -45,7 +45,7 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def of(artifact: int, typical_ns: int, rounds: int = 6) -> Lines:
-    """Everything that an agent says of an artifact that goes well."""
+    """Everything that an agent writes about an artifact without failures."""
     memory = {"rss_bytes": 1000 + artifact, "high_water_bytes": 2000 + artifact}
     loaded = {**LOADED, "load_ns": 100 + artifact, "first_inference_ns": 50 + artifact}
     loaded["runtime"] = {

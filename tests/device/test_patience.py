@@ -1,4 +1,4 @@
-"""The host waits for as long as the agent gets on: both count the same work."""
+"""The host waits as long as the agent makes progress; both count the same work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def put(store: Store, data: bytes) -> str:
 
 
 def ask(store: Store, monkeypatch: pytest.MonkeyPatch, raw: bytes = b"", **request: Any) -> tuple[Any, list[int]]:
-    """The last answer to a request, and how much the signs of life said was done; the last one of all is whole."""
+    """The last answer to a request, and the progress in the signs of life, of which the last is complete."""
     monkeypatch.setattr(heartbeat, "ALIVE_S", 0.01)
     here, there = socket.socketpair()
     with here, there:

@@ -72,7 +72,7 @@ def test_an_isolated_page_has_a_fine_clock(person: Person, tiny_plan: Plan, tmp_
 
 
 def assert_labelled(phone: dict[str, Record], plan: Plan, tmp_path: Path) -> None:
-    """Browser rows say what they are, and so does a ratio to native ones, which answer the same to the bit."""
+    """Rows of browsers are marked, and so is a ratio to native ones, whose outputs are equal bit for bit."""
     here = Target(name="here", transport="local")
     sources = [one for one in deploy.artifacts_at([BUNDLE]) if one.artifact.precision == "int8"]
     native = deploy.deploy(here, sources, plan, tmp_path / "results")

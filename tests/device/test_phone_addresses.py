@@ -16,7 +16,7 @@ pytestmark = pytest.mark.phone
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, interfaces: dict[str, str], outside: str) -> None:
-    """With these interfaces, and the address of the one that leads outside."""
+    """With these interfaces, and the address of the one that leads to the internet."""
     monkeypatch.setattr(socket, "if_nameindex", lambda: list(enumerate(interfaces)))
     monkeypatch.setattr(addresses, "_address", interfaces.__getitem__)
     monkeypatch.setattr(addresses, "_way_outside", lambda: outside)

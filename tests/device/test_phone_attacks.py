@@ -1,4 +1,4 @@
-"""The phone's server as a process of its own, under what strangers in the network can do to it.
+"""The phone's server as a separate process, under attacks from the network.
 
 Nobody is timed here; what is held is that the phone gets in meanwhile, and what the server takes of memory and log.
 """
@@ -109,7 +109,7 @@ def slowly(server: Server) -> None:
 
 
 def silently(server: Server) -> None:
-    """Connections on which nothing is said."""
+    """Silent connections."""
     opened = [server.connect() for _ in range(4 * MANY)]
     assert server.lets_the_phone_in()
     for one in opened:

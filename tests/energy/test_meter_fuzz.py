@@ -136,7 +136,7 @@ def test_a_decoder_stands_what_arrives(kind: str, changes: list[Mutation], blank
 
 
 class FedPort:
-    """Gives what it was given, piece by piece, and then is pulled out. Each read takes a moment."""
+    """Returns the given data piece by piece, and is then unplugged. Each read takes a moment."""
 
     where = name = "fed"
 

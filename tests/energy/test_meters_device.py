@@ -1,4 +1,4 @@
-"""Meters that a device reads itself: a machine without any, power added up, a model, and what a record says of them."""
+"""Meters that a device reads itself: none, power summed up, a model, and their readings in records."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_sensor_that_hangs_or_sits_the_wrong_way_round_leaves_no_energy(clock:
 
 
 def test_a_sensor_that_hangs_is_found_between_rest_and_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked by the energy pass, once the device has worked."""
+    """Probed by the energy pass, after the device has worked."""
 
     class Hangs(Quits):
         def read(self) -> float:

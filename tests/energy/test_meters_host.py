@@ -1,4 +1,4 @@
-"""All meters on this machine's ports alike: what they say of themselves; ports that are silent, absent or in use."""
+"""All meters on this machine's ports: what they report about themselves; ports that are silent, absent or in use."""
 
 from __future__ import annotations
 

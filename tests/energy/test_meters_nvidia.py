@@ -1,4 +1,4 @@
-"""NVIDIA's boards over a made-up driver: their counters, how often these move, and power where there is none."""
+"""NVIDIA's boards with a fake driver: their counters, how often they change, and power if there are none."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_counter_that_goes_back_or_stands_still_is_none(driver: FakeNvml) -> N
 
 
 def test_a_counter_that_moves_in_steps_is_known_to_a_step(driver: FakeNvml, clock: Clock) -> None:
-    """70 W, moved every 100 ms: read at any instants, the joules are as well known as is said."""
+    """70 W, updated every 100 ms: read at any instants, the energy is within its stated uncertainty."""
     driver.energy_mj = moving(clock, 0.1)
     meter = nvml.open_meter()
     errors = []

@@ -1,4 +1,4 @@
-"""RAPL: what its counters add up to, where they start again, and what is said where they cannot be read."""
+"""RAPL: the sum of its counters, their wraps, and the message if they cannot be read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SERVER = {
 
 
 def joules(root: Path, before: Mapping[str, str], after: Mapping[str, int]) -> dict[str, float]:
-    """What the meter says when the counters of these zones have moved to these values, in µJ."""
+    """The meter's reading after the counters of these zones have moved to these values, in µJ."""
     plant(root, before)
     return rapl_joules(root, after)
 
@@ -171,7 +171,7 @@ def test_a_machine_with_psys_only_has_no_package(root: Path) -> None:
 def test_counters_that_cannot_be_read_say_why_and_how_to_mend_it(
     error: OSError, said: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root reads everything: the refusal is made up."""
+    """Root reads everything, so the refusal is simulated."""
     plant(root, LAPTOP)
     real = Path.read_text
 

@@ -67,7 +67,7 @@ def test_a_um_answer_is_found_among_anything(before: bytes, after: bytes) -> Non
 
 @pytest.mark.parametrize("module", [um24c, um25c, um34c])
 def test_each_model_is_read_by_its_name_and_none_by_another(module: Any) -> None:
-    """A meter that says another model than the user did has another scale."""
+    """A meter of another model than the user named has another scale."""
     model = module.__name__.rpartition(".")[2]
     codes = {name.lower(): code for code, (name, _, _) in _um.MODELS.items()}
     with SerialMeter(lambda asked: [um_frame(model=codes[model], power_w=3.0)]) as simulated:
@@ -82,7 +82,7 @@ def test_each_model_is_read_by_its_name_and_none_by_another(module: Any) -> None
 
 
 def test_a_um25c_that_lies_about_its_model_is_found_out_by_its_power() -> None:
-    """A UM34C's steps under a UM25C's number: a hundredth of the power that it shows. One such answer is a slip."""
+    """A UM34C's steps with a UM25C's number: a hundredth of the power shown. A single such answer is an error."""
     liar = bytearray(um_frame(model=0x0D4C, power_w=3.35))
     liar[:2], liar[-2:] = b"\x09\xc9", b"\xff\xf1"
     found_out = pytest.raises(UserError, match=r"3\.35 W, which do not fit together: it is not the model")
@@ -96,7 +96,7 @@ def test_a_um25c_that_lies_about_its_model_is_found_out_by_its_power() -> None:
 
 
 def test_the_counters_of_a_um25c_start_again_and_power_goes_on() -> None:
-    """Energy is of its power: its own counters are too coarse, and wrap."""
+    """Energy is computed from its power: its own counters are too coarse, and wrap."""
     frames = [bytearray(um_frame(power_w=3.352 - 0.001 * number)) for number in range(2)]
     for frame, energy_mwh in zip(frames, (2**32 - 1, 0), strict=True):
         struct.pack_into(">I", frame, 20, energy_mwh)
@@ -124,7 +124,7 @@ def test_a_um25c_that_answers_in_pieces(at: int) -> None:
 
 
 def test_a_um25c_asked_more_often_than_it_has_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A meter with a value every 0.1 s, asked ten times as often: energy as prescribed, and the rest are duplicates."""
+    """A meter with a value every 0.1 s, polled ten times as often: energy as prescribed, all else duplicates."""
     monkeypatch.setattr(_um, "REFRESH_S", 0.1)
     powers_w = [2.0, 8.0]
 

@@ -129,7 +129,7 @@ def url_in(text: str) -> str | None:
 
 
 class Person:
-    """Someone with a phone: opens the page that `deploy` shows, and does something when the journal gets so far."""
+    """A user with a phone: opens the page that `deploy` shows, and does something when the journal gets that far."""
 
     def __init__(self, *flags: str) -> None:
         self._flags = flags
@@ -161,7 +161,7 @@ class Person:
             self.phone.open(url)
 
     def behind_a_proxy(self) -> None:
-        """What the phone says goes through `proxy`, from its first page on."""
+        """The phone's traffic goes through `proxy`, from its first page on."""
         self._wants_proxy = True
 
     def _way(self, url: str) -> list[str]:
@@ -173,7 +173,7 @@ class Person:
         return [f"--host-resolver-rules=MAP {address} 127.0.0.1:{self.proxy.port}"]
 
     def open_again(self, url: str) -> None:
-        """In another browser, with nothing of the first one's."""
+        """In another browser, without data of the first one."""
         self.phone = self._opened.enter_context(browser(*self._flags))
         self.phone.open(url)
 

@@ -60,7 +60,7 @@ RAILS = """\
 
 @pytest.fixture
 def phone(tmp_path: Path) -> Path:
-    """The phone's file system, with the programs that are asked."""
+    """The phone's file system, with the programs that are run."""
     root = tmp_path / "phone"
     (root / "bin").mkdir(parents=True)
     (root / "data/local/tmp").mkdir(parents=True)
@@ -115,7 +115,7 @@ class Cables:
         return serial
 
     def pull(self, serial: str) -> None:
-        """And put in again: adb takes a while to notice either."""
+        """And reconnect it: adb takes a while to notice either."""
         self._running[-1].send_signal(signal.SIGUSR1)
         subprocess.run(["adb", "disconnect", serial], capture_output=True, timeout=30)
         subprocess.run(["adb", "connect", serial], capture_output=True, check=True, timeout=30)

@@ -16,7 +16,7 @@ GONE = object()
 
 
 def replacements(value: Any) -> Iterator[Any]:
-    """What may stand in the place of a value of a damaged file."""
+    """What may replace a value in a damaged file."""
     yield from (GONE, None, "", [], {}, True, 0, 1, -1, 0.5, 10**30, 1e300, -1e300, 5e-324)
     yield from ("<huge>", "<nan>", "<infinity>")
     yield from ("x", "\x1b[2J\x07", "../../etc/passwd", "nul\0", "'; --", "\ud7ff\U0001f600" * 50, "a" * 200_000)
@@ -89,7 +89,7 @@ def damaged(tree: Any, *, one_in: int = 1) -> Iterator[tuple[str, bytes]]:
 
 
 def broken(data: bytes, chance: random.Random) -> bytes:
-    """The bytes of a file as a bad disk, a full one or a wrong editor leaves them."""
+    """The bytes of a file after a disk error, a full disk or a bad edit."""
     kind = chance.randrange(7)
     where = chance.randrange(len(data) + 1)
     if kind == 0:

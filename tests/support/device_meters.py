@@ -1,4 +1,4 @@
-"""For the tests of the meters that a device reads itself: a machine without any, a clock, and what a meter says."""
+"""For the tests of the meters that a device reads itself: a machine without any, a clock, and a meter's readings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What the meters take for the time; it passes where one of them sleeps."""
+    """The clock of the meters; it advances when one of them sleeps."""
     made_up = Clock()
     for module in (nvml, _sampler):
         monkeypatch.setattr(module, "time", made_up)

@@ -52,7 +52,7 @@ def read(made: Exported, ref: bundle.FileRef, dtype: str, shape: tuple[int, ...]
 
 @pytest.fixture(scope="module")
 def coloured() -> Iterator[Dataset]:
-    """20 x 12 images with three channels: a mixed-up axis cannot go unseen.
+    """20 x 12 images with three channels: a mixed-up axis cannot go unnoticed.
 
     The class is the channel that is bright, and the half of the image in which it is.
     """

@@ -1,4 +1,4 @@
-"""Meters that are not there: a vcgencmd, the NVIDIA driver's library, and serial meters on a pty."""
+"""Fake meters: a vcgencmd, the NVIDIA driver's library, and serial meters on a pty."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class FakeTc66c:
 
 
 class FakePpk2:
-    """Obeys the orders of a PPK2 with default modifiers, its range 4 in use: a current, in chunks of odd length."""
+    """Follows the commands of a PPK2 with default modifiers, in range 4: a current, in chunks of odd length."""
 
     METADATA = b"Calibrated: 0\nR0: 1031.64\nVDD: 3300\nHW: 9173\nIA: 56\nEND\n"
 

@@ -1,4 +1,4 @@
-"""Faults that boards and their links have, made on purpose.
+"""Faults of boards and their links, made on purpose.
 
 board.py   a real sshd on loopback, with a home of its own
 proxy.py   between ssh and sshd: cuts, stalls, throttles, corrupts, counts

@@ -1,4 +1,4 @@
-"""Deploy to a hostile agent in a process of its own, and say what became of it, its largest memory and the time.
+"""Deploys to a hostile agent in a separate process, and prints the outcome, its peak memory and the time.
 
 python -m tests.support.faults.drive PYTHON MODEL RESULTS [NAME=SECONDS ...]       deadlines, instead of the real ones
 """
@@ -49,7 +49,7 @@ def main(python: str, model: str, results: str, *deadlines: str) -> None:
 
 
 def high_water_mb() -> float:
-    """Of this process: what getrusage says includes the one that started it."""
+    """Of this process: the value of getrusage includes the parent."""
     (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 

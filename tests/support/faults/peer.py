@@ -68,7 +68,7 @@ def at_work(*did, pause=0.1):
 
 
 def write(folder: Path, script: str) -> Path:
-    """A `python` for a target: whatever it is asked to run, it plays the script."""
+    """A `python` for a target: whatever it is to run, it plays the script."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "python"
     body = (

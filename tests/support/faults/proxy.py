@@ -48,25 +48,25 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def once(self, fault: Fault) -> None:
-        """The next fault; counts begin at 0. One with an event is watched for on its own."""
+        """The next fault; counts begin at 0. One with an event is watched for separately."""
         self.up = self.down = 0
         self.fault = fault
         if fault.event:
             threading.Thread(target=self._await, args=(fault,), daemon=True).start()
 
     def cut(self) -> None:
-        """Every connection ends now; new ones are taken."""
+        """Every connection ends now; new ones are accepted."""
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
     def stall(self) -> None:
-        """Every connection, new ones as well, is there and carries nothing."""
+        """All connections, also new ones, stay open and carry nothing."""
         self._stalled.set()
 
     def heal(self) -> None:
-        """What was stalled flows on."""
+        """What was stalled continues."""
         self.fault = None
         self._stalled.clear()
 

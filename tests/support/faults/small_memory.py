@@ -32,7 +32,7 @@ class Group:
     swap_file: str
 
     def limit(self, size: int) -> None:
-        """Without swap, so that it is the same on machines that have some."""
+        """Without swap, so that the result is the same on machines that have some."""
         (self.folder / self.limit_file).write_text(str(size))
         swap = self.folder / self.swap_file
         if swap.exists():
@@ -68,7 +68,7 @@ def _make() -> tuple[Path, str, str]:
 
 
 def _remove(folder: Path) -> None:
-    """With what is still at work in it, of a test that failed."""
+    """Including the processes that a failed test left running."""
     while left := (folder / "cgroup.procs").read_text().split():
         for pid in left:
             with suppress(ProcessLookupError):
