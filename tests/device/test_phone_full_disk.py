@@ -18,7 +18,7 @@ from edgebench.errors import UserError
 from edgebench.progress import Silent
 from tests.support.faults import board as boards
 
-FULL = r"the cache cannot be written \(No space left on device\). Make room there, or set EDGEBENCH_CACHE"
+FULL = r"the cache cannot be written \(No space left on device\). Free some space there, or set EDGEBENCH_CACHE"
 
 
 @pytest.fixture
@@ -81,5 +81,5 @@ def test_npm_says_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_bundle_for_android_has_no_room(full: Path) -> None:
-    with pytest.raises(UserError, match="No space left on device.*Make room there, or set EDGEBENCH_CACHE"):
+    with pytest.raises(UserError, match="No space left on device.*Free some space there, or set EDGEBENCH_CACHE"):
         bundle.build(Silent())
