@@ -77,15 +77,14 @@ def _shared(opened: Checkpoint, stored: packed_file.Stored, bits: int) -> Packed
     """Shared weights in Huffman's code, with the accuracy of a network that has them."""
     import torch
 
-    from edgebench.networks import data, training
-    from edgebench.networks.packing import _sharing
+    from edgebench.networks import data, training, weight_sharing
 
     network = rebuild(opened)
     state = network.state_dict()
     arrays = []
     for slot, array in zip(stored.slots, stored.arrays, strict=True):
         if slot.is_weight:
-            shared = _sharing.share(packed_file.floats(array, slot.shape), bits)
+            shared = weight_sharing.share(packed_file.floats(array, slot.shape), bits)
             state[slot.name].copy_(torch.from_numpy(shared))
             array = shared.tobytes()
         arrays.append(array)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgebench.errors import UserError
-from edgebench.networks import data, models, pruning, sparsity, training
+from edgebench.networks import data, models, pruning, pruning_effect, sparsity, training
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.networks.pruning import PruningRequest, _effect
+from edgebench.networks.pruning import PruningRequest
 from edgebench.networks.training import FitOptions
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
@@ -180,11 +180,11 @@ def _zeros(about: checkpoint.Metadata, request: PruningRequest) -> Sparsity | No
 
 def _refuse_no_effect(source: str, method: str, dense: nn.Module, network: nn.Module, shape: InputShape) -> None:
     if not pruning.is_structured(method):
-        _effect.refuse_no_new_zeros(source, method, dense, network, shape)
+        pruning_effect.refuse_no_new_zeros(source, method, dense, network, shape)
         return
-    _effect.refuse_nothing_removed(source, method, dense, network, shape)
+    pruning_effect.refuse_nothing_removed(source, method, dense, network, shape)
     if pruning.is_lossless(method):
-        _effect.refuse_other_answers(source, method, dense, network, shape)
+        pruning_effect.refuse_other_answers(source, method, dense, network, shape)
 
 
 def _moved_padding(dense: nn.Module, network: nn.Module) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(comparison: Comparison) -> None:
-    from edgebench.analysis.report import _terminal as terminal
+    from edgebench.analysis import terminal_report as terminal
 
     terminal.show(comparison, console())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from edgebench.analysis.report._format import NOTHING
+from edgebench.analysis.formatting import NOTHING
 from edgebench.networks.evaluation import Evaluation, listing
 
 _OF_A_CLASS = ("images", "recall", "precision", "f1", "auc")

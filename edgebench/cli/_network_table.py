@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from edgebench.analysis.report import _format
+from edgebench.analysis import formatting
 from edgebench.networks.models import ListedModel
 
 
@@ -22,6 +22,6 @@ def table(listed: Sequence[ListedModel]) -> Table:
             made.add_row(one.name, f"[dim]{escape(one.problem[:60])}[/dim]")
         else:
             size = one.size
-            weights = _format.size(size.weights_bytes)
+            weights = formatting.size(size.weights_bytes)
             made.add_row(one.name, f"{size.parameters:,}", f"{size.macs:,}", f"{one.ptflops_macs:,}", weights)
     return made

@@ -33,21 +33,21 @@ def inspect(
 ) -> None:
     """Show what is in a model file, layer by layer: operators, precisions, MACs, memory, errors."""
     from edgebench import inspect
-    from edgebench.analysis.report import _inspection
+    from edgebench.analysis import inspection_report
     from edgebench.files import output
     from edgebench.modelfile import feeding
 
     check_outputs(json, csv, svg)
     found = inspect.inspect(file, shapes=feeding.parse_request(shape or ()).shapes, progress=progress())
-    _inspection.show(found, console())
+    inspection_report.show(found, console())
     if json:
         output.write(json, inspect.as_json(found))
     if csv:
-        output.write(csv, _inspection.layers_csv(found))
+        output.write(csv, inspection_report.layers_csv(found))
     if svg:
-        from edgebench.analysis.report import _inspection_chart
+        from edgebench.analysis import inspection_chart
 
-        output.write(svg, _inspection_chart.svg(found))
+        output.write(svg, inspection_chart.svg(found))
     for path in (json, csv, svg):
         if path:
             say_written(path)

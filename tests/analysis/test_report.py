@@ -16,10 +16,10 @@ import pytest
 from rich.console import Console
 
 from edgebench import compare
-from edgebench.analysis import report
+from edgebench.analysis import formatting, report
+from edgebench.analysis import terminal_report as terminal
 from edgebench.analysis.comparison import Comparison
-from edgebench.analysis.report import _format, csv, markdown
-from edgebench.analysis.report import _terminal as terminal
+from edgebench.analysis.report import csv, markdown
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.record import Runtime
 from tests.conftest import DATA
@@ -75,7 +75,7 @@ def test_no_number_is_cut_off_at_80_columns() -> None:
     shown = "".join(on_terminal(COMPARISON).split())
     for row in COMPARISON.rows:
         for estimate in (row.p50_ns, row.p90_ns, row.p99_ns):
-            assert _format.estimate_parts(estimate)[0].replace(" ", "") in shown
+            assert formatting.estimate_parts(estimate)[0].replace(" ", "") in shown
 
 
 def test_every_reason_and_difference_is_said_with_its_rows() -> None:

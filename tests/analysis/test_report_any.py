@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edgebench import compare, plugins
-from edgebench.analysis.report import _terminal as terminal
+from edgebench.analysis import terminal_report as terminal
 from edgebench.errors import UserError
 from edgebench.schema.bundle import Parity
 from edgebench.schema.plan import PRESETS

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from edgebench import compare
-from edgebench.analysis.report import _format, html
+from edgebench.analysis import formatting
+from edgebench.analysis.report import html
 from edgebench.analysis.report._charts import charts
 from tests.support.comparisons import COMPARISON, fixed_records
 from tests.support.records import failed, make_artifact, make_record
@@ -94,8 +95,8 @@ def test_the_page_holds_each_record_with_its_numbers(page: Page) -> None:
         assert row.record.artifact.name in cells[0]
         assert row.record.target.name in cells[1] and ("emulatedclock" in cells[1]) is row.record.target.emulated
         assert cells[2] == row.verdict.level
-        assert cells[3].startswith(_format.estimate_parts(row.p50_ns)[0].replace(" ", ""))
-        assert cells[7] == _format.ratio(row).replace(" ", "")
+        assert cells[3].startswith(formatting.estimate_parts(row.p50_ns)[0].replace(" ", ""))
+        assert cells[7] == formatting.ratio(row).replace(" ", "")
 
 
 def test_the_page_says_reasons_and_conditions(page: Page) -> None:

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from edgebench.analysis import formatting
 from edgebench.analysis.ratios import Ratio
-from edgebench.analysis.report import _format
 from edgebench.schema.estimate import Estimate
 from tests.support.comparisons import COMPARISON
 
@@ -24,24 +24,24 @@ from tests.support.comparisons import COMPARISON
     ],
 )
 def test_times_have_three_digits_and_a_unit(ns: float, said: str) -> None:
-    assert _format.time(ns) == said
+    assert formatting.time(ns) == said
 
 
 @pytest.mark.parametrize(
     ("count", "said"), [(None, "-"), (0, "0 B"), (999, "999 B"), (110_000, "110 kB"), (4_000_000_000, "4.00 GB")]
 )
 def test_sizes_are_decimal(count: int | None, said: str) -> None:
-    assert _format.size(count) == said
+    assert formatting.size(count) == said
 
 
 @pytest.mark.parametrize(("j", "said"), [(0.03, "30.0 mJ"), (2.5, "2.50 J"), (4.2e-6, "4.20 µJ"), (-0.001, "-1.00 mJ")])
 def test_joules_keep_their_sign(j: float, said: str) -> None:
-    assert _format.joules(j) == said
+    assert formatting.joules(j) == said
 
 
 def ratio_cell(value: float, low: float | None, high: float | None) -> str:
     row = COMPARISON.rows[1]
-    return _format.ratio(dataclasses.replace(row, ratio=Ratio(value, low, high, True)))
+    return formatting.ratio(dataclasses.replace(row, ratio=Ratio(value, low, high, True)))
 
 
 def test_a_ratio_is_a_difference_the_same_or_not_resolved() -> None:
@@ -67,7 +67,7 @@ def test_a_ratio_is_a_difference_the_same_or_not_resolved() -> None:
     ],
 )
 def test_an_interval_is_shown_with_both_ends(value: float, low: float, high: float, said: str) -> None:
-    assert _format.estimate(Estimate(1e3 * value, 1e3 * low, 1e3 * high)) == said
+    assert formatting.estimate(Estimate(1e3 * value, 1e3 * low, 1e3 * high)) == said
 
 
 def test_a_small_ratio_is_not_rounded_to_nothing() -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from edgebench import compare, deploy
-from edgebench.analysis import stats
-from edgebench.analysis.report import _text, markdown
+from edgebench.analysis import report_text, stats
+from edgebench.analysis.report import markdown
 from edgebench.device import target_check
 from edgebench.device.phone import assets, link
 from edgebench.device.phone.addresses import lan_addresses
@@ -79,7 +79,7 @@ def assert_labelled(phone: dict[str, Record], plan: Plan, tmp_path: Path) -> Non
     comparison = compare.compare([*native, *phone.values()])
     for row in comparison.rows[2:]:
         assert "runs: in a browser (wasm), baseline natively" in row.differences
-    assert any("phone ran in a browser (wasm)" in note for note in _text.notes(comparison))
+    assert any("phone ran in a browser (wasm)" in note for note in report_text.notes(comparison))
     assert len(comparison.outputs) == 2 and all(match.identical for match in comparison.outputs)
     assert "phone (browser, wasm)" in markdown.render(comparison)
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from edgebench.analysis.report import _inspection as report
+from edgebench.analysis import inspection_report as report
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.inspect import inspect, known_of
 from edgebench.modelfile import feeding

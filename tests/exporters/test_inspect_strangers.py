@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from device_agents.python.runtimes import litert
-from edgebench.analysis.report import _inspection as report
+from edgebench.analysis import inspection_report as report
 from edgebench.errors import BadFile, UserError
 from edgebench.files.plain_text import LONGEST_EXCERPT, plain_excerpt
 from edgebench.inspect import inspect
@@ -206,12 +206,12 @@ def test_names_cannot_write_on_the_terminal(folder: Path) -> None:
 def test_a_picture_of_a_hostile_name_holds_no_markup(network_file: Path) -> None:
     from xml.etree import ElementTree
 
-    from edgebench.analysis.report import _inspection_chart
+    from edgebench.analysis import inspection_chart
 
     found = inspect(network_file)
     layers = [replace(found.network.layers[0], name="<script>alert(1)</script>"), *found.network.layers[1:]]
     hostile = replace(found, file="</svg><script>x", network=replace(found.network, layers=tuple(layers)))
-    root = ElementTree.fromstring(_inspection_chart.svg(hostile))
+    root = ElementTree.fromstring(inspection_chart.svg(hostile))
     assert not [element for element in root.iter() if element.tag.endswith("script")]
 
 

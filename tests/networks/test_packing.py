@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as arrays
 
 from edgebench import pack
 from edgebench.errors import BadFile, MissingPackage, UnknownName, UserError
-from edgebench.networks import data, models, packed_file, packing, pruning, training
+from edgebench.networks import data, models, packed_file, packing, pruning, training, weight_sharing
 from edgebench.networks.from_checkpoint import rebuild
-from edgebench.networks.packing import _bits, _canonical, _sharing
+from edgebench.networks.packing import _bits, _canonical
 from edgebench.schema import checkpoint
 from edgebench.schema.checkpoint import Checkpoint
 from tests.conftest import run_cli
@@ -167,18 +167,18 @@ def test_shared_weights_are_few_and_zeros_stay() -> None:
     array = random.normal(size=(60, 50)).astype(np.float32)
     array[random.random(array.shape) < 0.5] = 0
     for bits in (1, 3, 5):
-        shared = _sharing.share(array, bits)
+        shared = weight_sharing.share(array, bits)
         assert np.array_equal(shared == 0, array == 0)
         assert len(np.unique(shared[shared != 0])) <= 2**bits
-    assert np.array_equal(_sharing.share(np.zeros((3, 3), np.float32), 4), np.zeros((3, 3)))
+    assert np.array_equal(weight_sharing.share(np.zeros((3, 3), np.float32), 4), np.zeros((3, 3)))
     few = np.array([[0.0, 1.0, -2.0, 1.0]], np.float32)
-    assert np.array_equal(_sharing.share(few, 2), few), "what fits is left as it is"
+    assert np.array_equal(weight_sharing.share(few, 2), few), "what fits is left as it is"
 
 
 def test_shared_weights_are_the_nearest_of_the_best_values() -> None:
     """k-means: every weight has the nearest value, and every value is the mean of its weights."""
     array = np.random.default_rng(3).normal(size=500).astype(np.float32)
-    shared = _sharing.share(array, 3)
+    shared = weight_sharing.share(array, 3)
     found = np.unique(shared)
     nearest = found[np.abs(array[:, None] - found).argmin(1)]
     assert np.mean(nearest != shared) < 0.01
@@ -271,7 +271,7 @@ def test_shared_weights_are_one_more_line_with_their_accuracy(mlp: Checkpoint) -
     with torch.no_grad():
         for weight in network.parameters():
             if weight.ndim > 1:
-                weight.copy_(torch.from_numpy(_sharing.share(weight.numpy(), 4)))
+                weight.copy_(torch.from_numpy(weight_sharing.share(weight.numpy(), 4)))
     images = data.load("fashion-mnist-mini")
     assert shared.accuracy == training.evaluate(network, images.test, images.preprocessing).accuracy
 

@@ -191,10 +191,10 @@ def show(compared: list[Any], *, html: bool) -> None:
     from rich.console import Console
 
     from edgebench import compare, plugins
-    from edgebench.analysis.report import _terminal
+    from edgebench.analysis import terminal_report
 
     comparison = compare.compare(compared, intensity_g_per_kwh=50.0)
-    _terminal.show(comparison, Console(file=io.StringIO(), width=80))
+    terminal_report.show(comparison, Console(file=io.StringIO(), width=80))
     for form in ("csv", "markdown", "html")[: 3 if html else 2]:
         plugins.load("edgebench.analysis.report", form, kind="report").render(comparison)
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
-from edgebench.analysis.report import _inspection as report
+from edgebench.analysis import inspection_report as report
 from edgebench.schema.inspection import Inspection, Layer, NetworkInFile
 from exporters.inspect import counting, onnx_reader, tflite_reader
 from tests.conftest import DATA

@@ -12,9 +12,9 @@ from typing import Any
 import altair as alt
 
 from edgebench.analysis import stats
+from edgebench.analysis.chart_style import COLOURS, LABELS, LEGEND, sized
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.record_statistics import SHARES
-from edgebench.analysis.report._style import COLOURS, LABELS, LEGEND, sized
 
 # For all curves together: more would make a page of many records large and slow.
 _POINTS = 12_000

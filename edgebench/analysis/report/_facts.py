@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgebench.analysis import formatting
 from edgebench.analysis.comparison import ComparisonRow
-from edgebench.analysis.report import _format
 from edgebench.schema.facts import Facts
 from edgebench.schema.record import Record
 
@@ -19,7 +19,7 @@ def facts(row: ComparisonRow) -> list[tuple[str, str]]:
         "clock": _clock(row.record),
         "temperature": None if facts.temperature_c is None else f"{facts.temperature_c:.1f} °C",
         "load": None if facts.load_1min is None else f"{facts.load_1min:.1f}",
-        "memory": facts.ram_bytes and _format.size(facts.ram_bytes),
+        "memory": facts.ram_bytes and formatting.size(facts.ram_bytes),
         "browser": facts.browser and f"{facts.browser}, {'isolated' if facts.isolated else 'not isolated'}",
         "system": facts.system,
         "power": _power(facts),

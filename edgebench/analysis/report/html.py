@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgebench.analysis import formatting, html_page, report_text
 from edgebench.analysis.comparison import Comparison
-from edgebench.analysis.report import _facts, _format, _page, _text
+from edgebench.analysis.report import _facts
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -14,18 +15,18 @@ def render(comparison: Comparison) -> str:
     from edgebench.analysis.report._charts import charts
 
     drawn = charts(comparison)
-    return _page.render(
+    return html_page.render(
         _TEMPLATE,
         [spec for _, _, spec in drawn],
-        fmt=_format,
-        text=_text,
+        fmt=formatting,
+        text=report_text,
         facts=_facts.facts,
-        shapes=_text.shows_shapes(comparison.rows),
+        shapes=report_text.shows_shapes(comparison.rows),
         rows=comparison.rows,
         levels={level: _count(comparison, level) for level in ("valid", "suspect", "invalid")},
         targets=list({row.record.target.name: row for row in comparison.rows}.values()),
-        remarks=_text.remarks(comparison.rows),
-        notes=list(_text.notes(comparison)),
+        remarks=report_text.remarks(comparison.rows),
+        notes=list(report_text.notes(comparison)),
         charts=[(heading, explained) for heading, explained, _ in drawn],
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.report import _markdown, _page
+from edgebench.analysis import html_page, markdown_table
 from edgebench.files import output
 from edgebench.networks.evaluation import listing
 from edgebench.studies.study import figures
@@ -77,7 +77,7 @@ def _html(
     shown, without = _split(sections)
     specs = [section.chart for section in shown if section.chart]
     numbers = itertools.count(1)
-    return _page.render(
+    return html_page.render(
         _TEMPLATE,
         specs,
         results=results,
@@ -113,12 +113,12 @@ def _text(
     if claims:
         lines += ["", "## Claims", ""]
         cells = [(one.standing, f"{one.says} ({one.by})", one.seen, one.why) for one in claims]
-        lines += _markdown.table(("standing", "claim", "what was seen", "why"), cells, left=4)
+        lines += markdown_table.table(("standing", "claim", "what was seen", "why"), cells, left=4)
     if findings:
         lines += ["", "## Findings", ""]
         lines += [f"* **{one.level}** {one.detector}: {one}" for one in findings]
     for section in sections:
         lines += ["", f"## {section.heading}", "", section.text]
         if section.table:
-            lines += ["", *_markdown.table(section.table.columns, section.table.rows)]
+            lines += ["", *markdown_table.table(section.table.columns, section.table.rows)]
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edgebench.analysis.report._format import NOTHING, significant
+from edgebench.analysis.formatting import NOTHING, significant
 from edgebench.schema.estimate import Estimate
 from edgebench.studies.study.figures._values import Summary
 

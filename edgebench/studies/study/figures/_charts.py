@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from edgebench.analysis.report._style import COLOURS, LABELS, LEGEND, WIDTH, styled
+from edgebench.analysis.chart_style import COLOURS, LABELS, LEGEND, WIDTH, styled
 from edgebench.schema.estimate import Estimate
 from edgebench.studies.study.results import VariantResults
 

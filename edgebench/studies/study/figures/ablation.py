@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.analysis import stats
-from edgebench.analysis.report._format import NOTHING
+from edgebench.analysis.formatting import NOTHING
 from edgebench.schema.estimate import Estimate
 from edgebench.studies.study import numbers
 from edgebench.studies.study.figures import _values

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis import stats
-from edgebench.analysis.report._format import NOTHING, significant
+from edgebench.analysis.formatting import NOTHING, significant
 from edgebench.schema.estimate import Estimate
 from edgebench.studies.study.figures import _approaches, _cells, _devices, _values
 from edgebench.studies.study.figures._devices import EnergyOrigin, Setting

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from edgebench.analysis.report._format import NOTHING, significant
+from edgebench.analysis.formatting import NOTHING, significant
 from edgebench.schema.history import Provenance
 from edgebench.studies.study.figures import _cells, _values
 from edgebench.studies.study.results import ReportTable, Results, Section, VariantResults, VariantRun

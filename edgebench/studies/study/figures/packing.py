@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from edgebench.analysis.report._format import NOTHING
+from edgebench.analysis.formatting import NOTHING
 from edgebench.studies.study.figures import _ratios, _values
 from edgebench.studies.study.results import ReportTable, Results, Section, VariantRun
 

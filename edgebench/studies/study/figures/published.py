@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis.report._format import NOTHING
+from edgebench.analysis.formatting import NOTHING
 from edgebench.studies.study.results import ReportTable, Results, Section
 
 HEADING = "What the publication states"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis.report._format import NOTHING
+from edgebench.analysis.formatting import NOTHING
 from edgebench.networks.evaluation import Roc
 from edgebench.studies.study.figures import _shown
 from edgebench.studies.study.results import ReportTable, Results, Section

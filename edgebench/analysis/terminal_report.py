@@ -8,24 +8,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edgebench.analysis import formatting, report_text
 from edgebench.analysis.comparison import Comparison, ComparisonRow
-from edgebench.analysis.report import _format, _text
 from edgebench.schema.estimate import Estimate
 
 _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    shapes = _text.shows_shapes(comparison.rows)
+    shapes = report_text.shows_shapes(comparison.rows)
     for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
         rows = [row for row in comparison.rows if row.record.target.name == target]
         console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
         console.print(_latency_table(rows, shapes=shapes))
         console.print(_quality_table(rows))
-        for remark in _text.remarks(rows):
+        for remark in report_text.remarks(rows):
             style = _STYLES[remark.level]
             console.print(f"[{style}]{remark.rows} {remark.level}[/]: {escape(remark.text)}")
-    for note in _text.notes(comparison):
+    for note in report_text.notes(comparison):
         console.print(escape(note), style="dim")
 
 
@@ -47,7 +47,7 @@ def _latency_table(rows: Sequence[ComparisonRow], *, shapes: bool) -> Table:
         quantiles = [_two_lines(estimate) for estimate in (row.p50_ns, row.p90_ns, row.p99_ns)]
         mark = f"[{_STYLES[row.verdict.level]}]({number})[/]"
         name = escape(row.record.artifact.name) + _under(row.label) + _under(row.fed if shapes else "")
-        table.add_row(mark, name, *quantiles, "\n".join(_format.ratio_parts(row)))
+        table.add_row(mark, name, *quantiles, "\n".join(formatting.ratio_parts(row)))
     return table
 
 
@@ -62,12 +62,12 @@ def _quality_table(rows: Sequence[ComparisonRow]) -> Table:
         table.add_row(
             f"({number})",
             escape(f"{runtime.name} {runtime.facts.get('version', '')}"),
-            _format.rate(row.throughput_hz),
-            _format.accuracy(row).replace(" ", "\n"),
-            _format.agreement(row),
-            _text.memory(row) + _under(_text.memory_parts(row)),
-            _format.size(size),
-            _format.energy(row),
+            formatting.rate(row.throughput_hz),
+            formatting.accuracy(row).replace(" ", "\n"),
+            formatting.agreement(row),
+            report_text.memory(row) + _under(report_text.memory_parts(row)),
+            formatting.size(size),
+            formatting.energy(row),
         )
     return table
 
@@ -78,5 +78,5 @@ def _under(text: str) -> str:
 
 def _two_lines(estimate: Estimate | None) -> str:
     """The interval under its value, so that three quantiles fit into 80 columns."""
-    value, ends = _format.estimate_parts(estimate)
+    value, ends = formatting.estimate_parts(estimate)
     return value + _under(ends.strip("()"))

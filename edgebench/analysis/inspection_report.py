@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgebench.analysis import stats
-from edgebench.analysis.report import _format
+from edgebench.analysis import formatting, stats
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.bundle import Parity
 from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators
@@ -25,7 +24,9 @@ _WORDS = ("layer", "operator", "output", "held as", "runs as")
 
 def show(found: Inspection, console: Console) -> None:
     """The file, its bundle's information, operators, layers, memory, hints and warnings."""
-    console.print(f"\n[bold]{escape(found.file)}[/bold]  {found.size_bytes:,} bytes ({_format.size(found.size_bytes)})")
+    console.print(
+        f"\n[bold]{escape(found.file)}[/bold]  {found.size_bytes:,} bytes ({formatting.size(found.size_bytes)})"
+    )
     console.print(_pairs(_head(found)))
     if found.artifact:
         console.print("\nFrom its bundle")
@@ -141,14 +142,14 @@ def _work(layers: Sequence[Layer], *, compared: bool) -> Table:
     """Each layer's output, MACs and error."""
     table = _table("", "layer", "operator", "output", "held as", "bytes", "MACs", *(["dB"] if compared else []))
     for layer in layers:
-        error = [_format.NOTHING if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}"] if compared else []
+        error = [formatting.NOTHING if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}"] if compared else []
         table.add_row(
             str(layer.number),
             escape(layer_name(layer)),
             escape(layer.operator),
             _output(layer),
             layer.activation_dtype,
-            _format.NOTHING if layer.activation_bytes is None else f"{layer.activation_bytes:,}",
+            formatting.NOTHING if layer.activation_bytes is None else f"{layer.activation_bytes:,}",
             "?" if layer.macs is None else _or_nothing(layer.macs),
             *error,
         )
@@ -174,7 +175,7 @@ def _weights(found: Inspection, layers: Sequence[Layer]) -> Table:
                 layer.weights_dtype,
                 f"{layer.parameters:,}",
                 f"{layer.weights_bytes:,}",
-                _format.NOTHING if layer.zeros is None else f"{layer.zeros / max(1, layer.weights):.1%}",
+                formatting.NOTHING if layer.zeros is None else f"{layer.zeros / max(1, layer.weights):.1%}",
                 *([_or_nothing(layer.scales), _runs_as(layer)] if quantised else []),
             )
     return table
@@ -235,4 +236,4 @@ def _by(sizes: Sequence[int | str]) -> str:
 
 
 def _or_nothing(count: int) -> str:
-    return f"{count:,}" if count else _format.NOTHING
+    return f"{count:,}" if count else formatting.NOTHING

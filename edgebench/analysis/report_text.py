@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench.analysis import between_jobs, comparability, latency_patterns, ratios, stats
+from edgebench.analysis import between_jobs, comparability, formatting, latency_patterns, ratios, stats
 from edgebench.analysis.between_jobs import Spread
 from edgebench.analysis.comparison import Comparison, ComparisonRow
-from edgebench.analysis.report import _format
 from edgebench.analysis.same_outputs import OutputsMatch
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
@@ -155,11 +154,11 @@ def of_plan(record: Record) -> Iterator[str]:
         found = stats.windows(record.rounds)
         yield (
             f"{found.count} windows of {found.shortest_s:.1f} s and {found.least_inferences} inferences or more, "
-            f"median {_format.rate(found.rate_hz)}"
+            f"median {formatting.rate(found.rate_hz)}"
         )
     over_time = latency_patterns.sustained(record)
     if over_time is not None:
-        minutes = ", ".join(_format.time(p50_ns) for p50_ns in over_time.p50_ns)
+        minutes = ", ".join(formatting.time(p50_ns) for p50_ns in over_time.p50_ns)
         yield (
             f"{_throttling(over_time)}; the last minute's p50 is {over_time.slowdown:.2f}x of the first minute's "
             f"({minutes})"
@@ -199,7 +198,7 @@ def _carbon(rows: Sequence[ComparisonRow]) -> Iterator[str]:
         if row.intensity_g_per_kwh is None:
             continue
         for one in row.energy:
-            emitted = _format.grams(carbon.grams(one.gross_j.value, row.intensity_g_per_kwh))
+            emitted = formatting.grams(carbon.grams(one.gross_j.value, row.intensity_g_per_kwh))
             yield (
                 f"{row.name} on {row.record.target.name}: {emitted} of CO2e per inference, gross joules "
                 f"of {one.meter} {one.scope} ({one.provenance}) at {row.intensity_g_per_kwh:g} g/kWh "
@@ -246,7 +245,7 @@ def outputs(match: OutputsMatch) -> str:
 
 def memory(row: ComparisonRow) -> str:
     """The high-water mark of the worker while it runs, runtime included."""
-    return _format.size(row.high_water_bytes)
+    return formatting.size(row.high_water_bytes)
 
 
 def memory_parts(row: ComparisonRow) -> str:
@@ -261,7 +260,7 @@ def gpu_memory(record: Record) -> str:
     """Memory according to the GPU's driver and the runtime's allocator; empty without a GPU."""
     running = record.memory.running if record.memory else {}
     names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
-    said = [f"{_format.size(running[key])} {name}" for key, name in names.items() if key in running]
+    said = [f"{formatting.size(running[key])} {name}" for key, name in names.items() if key in running]
     return f"GPU memory {', '.join(said)}" if said else ""
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from edgebench.analysis.report._inspection import MOST_ROWS, layer_name
-from edgebench.analysis.report._style import COLOURS, LABELS, LEGEND, WIDTH, styled
+from edgebench.analysis.chart_style import COLOURS, LABELS, LEGEND, WIDTH, styled
+from edgebench.analysis.inspection_report import MOST_ROWS, layer_name
 from edgebench.schema.inspection import Inspection, Layer
 
 
