@@ -20,7 +20,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
-_ROOM = "Make room there, or set EDGEBENCH_CACHE to another folder"
+_ROOM = "Free some space there, or set EDGEBENCH_CACHE to another folder"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # mke2fs is in /sbin, which is not on the PATH of ordinary users.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
