@@ -179,7 +179,7 @@ def test_compare_shows_a_table_and_writes_the_reports(tmp_path: Path) -> None:
 def test_compare_says_the_carbon_of_joules_where_an_intensity_is_given(tmp_path: Path) -> None:
     save_all(tmp_path / "results", [make_record(energy=(make_reading(),))])
     done = run_cli("compare", "--intensity", "380.95", "--csv", "out.csv", cwd=tmp_path)
-    assert done.returncode == 0 and "µg of CO2e an inference" in squeezed(done.stdout)
+    assert done.returncode == 0 and "µg of CO2e per inference" in squeezed(done.stdout)
     assert max(map(len, done.stdout.splitlines())) <= 80
     with (tmp_path / "out.csv").open() as stream:
         (line,) = csv.DictReader(stream)

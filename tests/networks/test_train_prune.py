@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_is_told(small: Dataset) -> None:
 
     model = models.build("ultralight", (1, 28, 28), 10)
     hopeless = msgspec.structs.replace(training.recipe("default"), optimiser=AdamW(1e20))
-    with pytest.raises(UserError, match="not a number.*lower learning rate"):
+    with pytest.raises(UserError, match="not finite.*lower learning rate"):
         training.fit(model, small, hopeless, seed=0, label="x", progress=Silent())
 
 

@@ -192,7 +192,7 @@ def test_normalisation_stands_still_in_what_is_frozen() -> None:
     ("stages", "words"),
     [
         ((Stage(("clasifier.*",), 2),), "stage 1: 'clasifier.*' matches no parameter"),
-        ((Stage(("*",), 1), Stage(("hidden.*",), 1)), "stage 2: it trains nothing that the stage before did not"),
+        ((Stage(("*",), 1), Stage(("hidden.*",), 1)), "stage 2: it trains nothing that the previous stage did not"),
     ],
 )
 def test_a_stage_that_does_nothing_is_refused(small: Dataset, stages: tuple[Stage, ...], words: str) -> None:
@@ -229,7 +229,7 @@ def test_a_student_learns_what_its_teacher_says(small: Dataset) -> None:
 
 
 def test_teacher_and_recipe_belong_together(small: Dataset) -> None:
-    with pytest.raises(UserError, match="there is none.*--teacher"):
+    with pytest.raises(UserError, match="none is given.*--teacher"):
         fit(network(), small, recipe(distil=Distil()))
     with pytest.raises(UserError, match="does not learn from a teacher"):
         fit(network(), small, recipe(), teacher=network())

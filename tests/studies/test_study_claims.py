@@ -320,7 +320,7 @@ def test_which_network_is_meant_has_to_be_clear() -> None:
     dense = [variant("dense", run(0.8), model=model) for model in ("mlp-small", "ultralight")]
     unclear = judged(differing(at_least=0), *two, *dense)
     assert unclear.standing == "unsupported"
-    assert "which network it speaks about: mlp-small mnist half, ultralight mnist half" in unclear.seen
+    assert "which of these networks it is about: mlp-small mnist half, ultralight mnist half" in unclear.seen
     clear = differing(
         at_least=-0.02, of=Side("half", "ultralight"), to=Side("dense", dataset="mnist", model="ultralight")
     )
