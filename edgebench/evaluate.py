@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, get_args
 from edgebench.errors import UnknownName, UserError
 from edgebench.networks import data, training
 from edgebench.networks.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName, packed
-from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.from_checkpoint import images_of, rebuild
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
-from edgebench.schema.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from edgebench.networks.data import Split
@@ -27,14 +26,16 @@ def evaluate(
     source: Path,
     *,
     split: SplitName = "test",
+    dataset: str | None = None,
     images: int | None = None,
     pictures: bool = True,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Evaluation:
     """Classify every image of a split.
 
-    images: only so many, evenly over the classes. pictures: Grad-CAM and t-SNE as well (seconds longer). Raises
-    UserError if an answer is not finite, or if the data set is not the one it was trained on.
+    dataset: instead of the one that it was trained on, with the same classes. images: only so many, evenly over the
+    classes. pictures: Grad-CAM and t-SNE as well (seconds longer). Raises UserError if an answer is not finite, or if
+    the data set does not have its images and classes.
     """
     import numpy as np
 
@@ -43,7 +44,8 @@ def evaluate(
     _check(split, images)
     opened = checkpoint.load(source)
     about = opened.about
-    chosen = _chosen(opened, split, images, progress)
+    tested = images_of(opened, dataset, progress)
+    chosen = _chosen(getattr(tested, split), images)
     network = rebuild(opened).to(training.device())
 
     with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images"):
@@ -61,7 +63,7 @@ def evaluate(
     return Evaluation(
         checkpoint=opened.digest,
         model=about.model,
-        dataset=about.dataset,
+        dataset=tested.name if dataset else about.dataset,
         split=split,
         class_names=about.class_names,
         confusion=tuple(map(tuple, measures.confusion(chosen.labels, logits.argmax(1), classes).tolist())),
@@ -84,16 +86,7 @@ def _check(split: str, images: int | None) -> None:
         raise UserError("images", f"{images} is not a number of images", "Give 1 or more, or leave it out")
 
 
-def _chosen(opened: Checkpoint, split: SplitName, images: int | None, progress: Progress) -> Split:
-    about = opened.about
-    dataset = data.prepared(about.dataset, about.preprocessing, progress=progress)
-    if (dataset.class_names, dataset.input_shape) != (about.class_names, about.input_shape):
-        raise UserError(
-            str(opened.path),
-            f"it was trained on different images or classes than '{about.dataset}' has here",
-            "Train it again on this data set",
-        )
-    whole: Split = getattr(dataset, split)
+def _chosen(whole: Split, images: int | None) -> Split:
     return whole if images is None or images >= len(whole) else data.balanced(whole, images)
 
 

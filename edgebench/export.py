@@ -154,7 +154,8 @@ def export(
             advised = advice.advise(places, artifacts, part, scratch, emulate=options.emulate, progress=progress)
             artifacts = tuple(advice.noted(artifact, advised.notes) for artifact in artifacts)
             failed = {**absent, **failed}
-            complete = _bundle(folder.name, parent, artifacts, failed)
+            class_names = parent.class_names or (images.dataset.class_names if images else ())
+            complete = _bundle(folder.name, parent, artifacts, failed, class_names)
             bundle.save(complete, part)
     for line in (*summary.lines(parent, complete), *advised.lines, *summary.not_made(failed)):
         progress.say(line)
@@ -270,6 +271,14 @@ def _from_cache(
     return found
 
 
-def _bundle(name: str, parent: SourceModel, artifacts: tuple[Artifact, ...], failed: Mapping[str, UserError]) -> Bundle:
+def _bundle(
+    name: str,
+    parent: SourceModel,
+    artifacts: tuple[Artifact, ...],
+    failed: Mapping[str, UserError],
+    class_names: tuple[str, ...],
+) -> Bundle:
     not_made = tuple(NotMade(choice, error.seen) for choice, error in failed.items())
-    return Bundle(name, parent.model, parent.source, artifacts, checkpoint.now(), failed=not_made)
+    return Bundle(
+        name, parent.model, parent.source, artifacts, checkpoint.now(), failed=not_made, class_names=class_names
+    )

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from edgebench.files import replacing
-from edgebench.networks import data, pruning, training
-from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks import pruning, training
+from edgebench.networks.from_checkpoint import images_of, rebuild
 from edgebench.networks.training import Costing, FitOptions, Recipe
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
@@ -18,6 +18,7 @@ from edgebench.schema.checkpoint import Checkpoint
 def finetune(
     source: Path,
     *,
+    dataset: str | None = None,
     recipe: str | Path | Recipe = "finetune",
     epochs: int | None = None,
     costing: Costing = Costing(),  # noqa: B008  (it is frozen)
@@ -26,14 +27,14 @@ def finetune(
 ) -> Checkpoint:
     """Continue training with the parent's data, seed and zeros, then test and save.
 
-    recipe: a name, a file, or a recipe; epochs: replaces the recipe's number. out: see `checkpoint.new_path`; the
-    default is `checkpoints/<source>-finetuned.safetensors`.
+    dataset: instead of the parent's, with the same classes. recipe: a name, a file, or a recipe; epochs: replaces the
+    recipe's number. out: see `checkpoint.new_path`; the default is `checkpoints/<source>-finetuned.safetensors`.
     """
     tuning = training.recipe(recipe, epochs)
     parent = checkpoint.load(source)
     path = checkpoint.new_path(f"{parent.name}-finetuned", out)
     about = parent.about
-    images = data.prepared(about.dataset, about.preprocessing, progress=progress)
+    images = images_of(parent, dataset, progress)
     network = rebuild(parent)
     state = training.state_path(path)
     zeros = pruning.keep_zeros(about.input_shape) if about.has_zeros else None
@@ -47,7 +48,13 @@ def finetune(
         options=FitOptions(sparsity=zeros, state=state, parent=parent.digest, costing=costing),
     )
     metrics = training.evaluate(network, images.test, about.preprocessing)
-    grown = msgspec.structs.replace(about, training=(*about.training, run), metrics=metrics, created=checkpoint.now())
+    grown = msgspec.structs.replace(
+        about,
+        dataset=dataset and images.name or about.dataset,
+        training=(*about.training, run),
+        metrics=metrics,
+        created=checkpoint.now(),
+    )
     made = checkpoint.save(network, grown, path)
     replacing.remove(state)
     progress.say(f"{path}: accuracy {about.metrics.accuracy:.2%} -> {metrics.accuracy:.2%}")

@@ -16,6 +16,10 @@ Preprocessing = Annotated[
     str | None,
     typer.Option(help="Of images, if not the data set's: 0..1, 0..255, -1..1, imagenet.", show_default=False),
 ]
+Another = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Instead of the one it was trained on, with the same classes.", show_default=False),
+]
 Resize = Annotated[
     str | None, typer.Option(metavar="256|HxW", help="The shorter side, or height x width.", rich_help_panel=OWN)
 ]

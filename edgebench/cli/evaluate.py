@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from edgebench.cli import _own_data
 from edgebench.cli._terminal import check_outputs, console, example, progress, say_written
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train` or `edgebench prune`.")],
     split: Annotated[str, typer.Option(help="Split: test, validation or train.")] = "test",
+    dataset: _own_data.Another = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with charts and pictures.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every number, one per line.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the whole evaluation.")] = None,
@@ -37,7 +39,9 @@ def evaluate(
     from edgebench.studies.study import report
 
     check_outputs(html, csv, json)
-    made = run(checkpoint, split=cast("SplitName", split), pictures=bool(html or json), progress=progress())
+    made = run(
+        checkpoint, split=cast("SplitName", split), dataset=dataset, pictures=bool(html or json), progress=progress()
+    )
     console().print(*_evaluation_table.tables(made), sep="\n\n")
     if html:
         report.write_evaluation(checkpoint_.load(checkpoint), made, html)

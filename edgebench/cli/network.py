@@ -97,12 +97,13 @@ def finetune(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train`.")],
     recipe: Annotated[str, typer.Option(help="Training recipe: a name or a .yaml file.")] = "finetune",
     epochs: Annotated[int | None, typer.Option(help="Epochs, in place of the recipe's.", min=1)] = None,
+    dataset: _own_data.Another = None,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
     """Train a network further: the control for pruning, a dense network with the same number of epochs."""
     from edgebench.finetune import finetune as run
 
-    say(str(run(checkpoint, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
+    say(str(run(checkpoint, dataset=dataset, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
 
 
 @app.command(
@@ -126,6 +127,7 @@ def prune(
     finetune: Annotated[
         int | None, typer.Option(help="Fine-tuning epochs, in place of the recipe's; 0 for none.", min=0)
     ] = None,
+    dataset: _own_data.Another = None,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
     """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint."""
@@ -136,6 +138,7 @@ def prune(
         method=method,
         ratio=ratio,
         options=named_values("--option", option, "criterion=l1"),
+        dataset=dataset,
         recipe=recipe,
         finetune=finetune,
         out=out,

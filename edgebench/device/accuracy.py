@@ -18,7 +18,7 @@ from edgebench.device.job_store import AccuracyTest
 from edgebench.errors import UserError
 from edgebench.files import cache
 from edgebench.schema import tensors
-from edgebench.schema.bundle import Artifact
+from edgebench.schema.bundle import TEST_SET, Artifact
 from edgebench.schema.preprocessing import Preprocessing
 
 # The most of one piece, which is one request to the device: it has to answer in time, and holds the piece in memory.
@@ -34,6 +34,8 @@ class LabelledImages(Protocol):
 
     @property
     def labels(self) -> Any: ...
+
+    def digest(self) -> str: ...
 
 
 class TestedDataset(Protocol):
@@ -68,6 +70,12 @@ def test_set(artifact: Artifact, load: Callable[[str, Preprocessing], TestedData
             "Export it (again) with `edgebench export --dataset NAME`, or leave --accuracy out",
         )
     images = load(artifact.parity.dataset, artifact.preprocessing)
+    if artifact.notes.get(TEST_SET) not in (None, images.test.digest()):
+        raise UserError(
+            artifact.parity.dataset,
+            f"its test images, or how they are decoded, changed since {artifact.name} was exported",
+            "Export it again, or leave --accuracy out",
+        )
     pieces, files = [], {}
     folder = cache.folder() / "test-sets"
     for count, content in _pieces(artifact, images.test.images):

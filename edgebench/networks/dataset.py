@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebench.networks.lazy_images import LazyImages, in_memory
+from edgebench.networks.lazy_images import LazyImages, in_memory, pieces
 from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgebench.schema.arrays import Int64Array
 
 CALIBRATION_IMAGES = 256
+PIECE = 256
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ class Split:
     def kept(self) -> Split:
         """The same, in memory if it is small."""
         return Split(in_memory(self.images), self.labels, self.index)
+
+    def digest(self) -> str:
+        """sha256 over shape, images and labels; files that are not decoded yet stand for their images."""
+        whole = hashlib.sha256(str(self.images.shape).encode())
+        content = self.images.content if isinstance(self.images, LazyImages) else b""
+        for some in () if content else pieces(self.images, PIECE):
+            whole.update(some.tobytes())
+        whole.update(content)
+        whole.update(self.labels.tobytes())
+        return whole.hexdigest()
 
     def positions(self) -> Int64Array:
         """`index`, written out if it is None."""

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgebench.errors import BadFile, UnknownName
+from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.files import untrusted
-from edgebench.networks import models
+from edgebench.networks import data, models
+from edgebench.networks.data import Dataset
+from edgebench.progress import Progress
 from edgebench.schema.checkpoint import ADVICE, Checkpoint
 from edgebench.schema.history import PruningStep
 
@@ -38,6 +40,20 @@ def rebuild(opened: Checkpoint) -> nn.Module:
         seen = f"its tensors do not fit the model '{about.model}' ({untrusted.shortened(error)})"
         raise BadFile(str(opened.path), seen, ADVICE) from error
     return model.eval()
+
+
+def images_of(opened: Checkpoint, dataset: str | None, progress: Progress) -> Dataset:
+    """The data set that it was trained on, or another `dataset` with its classes, prepared for it. Raises UserError."""
+    about = opened.about
+    images = data.prepared(dataset or about.dataset, about.preprocessing, progress=progress)
+    if (images.class_names, images.input_shape) != (about.class_names, about.input_shape):
+        raise UserError(
+            str(opened.path),
+            f"it was trained on other images or classes than '{images.name}' has",
+            f"Its images are {'x'.join(map(str, about.input_shape))} (channels, height, width), its classes "
+            f"{', '.join(about.class_names[:20])}; use such data, or train it again",
+        )
+    return images
 
 
 def _resize(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -25,9 +25,10 @@ from edgebench.files.replacing import write_whole
 from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Name, Real, Sha256, Text
 from edgebench.schema.preprocessing import Preprocessing
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # 1  2026-11  first
 # 2  2026-11  failed: formats that could not be made, and why
+# 3  2026-11  class_names; preprocessing.geometry
 
 Format = Literal["onnx", "tflite", "torch", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
@@ -68,6 +69,10 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 def raw(spec: TensorSpec) -> TensorSpec:
     """The input of a file with folded preprocessing: plain image bytes, without scale and zero point."""
     return msgspec.structs.replace(spec, folded=True, scale=None, zero_point=None)
+
+
+# A note of artifacts that were tested on a user's own data: sha256 of the test images and labels.
+TEST_SET = "test set sha256"
 
 
 class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +166,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: Text
     schema_version: Count = SCHEMA_VERSION
     failed: tuple[NotMade, ...] = ()
+    class_names: tuple[Text, ...] = ()
 
 
 def file_ref(folder: Path, path: Path) -> FileRef:
@@ -198,6 +204,8 @@ def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """Bring an older bundle's content to SCHEMA_VERSION."""
     if content["schema_version"] == 1:
         content = {**content, "schema_version": 2}  # then, a single format could not fail
+    if content["schema_version"] == 2:
+        content = {**content, "schema_version": 3}
     return content
 
 

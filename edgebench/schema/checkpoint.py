@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # 1  2026-11  first
 # 2  2026-11  `training` holds every training in full; before, `recipe` held only the choices of the last one
+# 3  2026-11  preprocessing.geometry; data sets of the user's own
 
 FOLDER = Path("checkpoints")
 SUFFIX = ".safetensors"
@@ -140,6 +141,8 @@ def _upgrade(known: dict[str, Any]) -> dict[str, Any]:
         split = recipe.pop("split_sha256", "")
         known["training"] = [{"recipe": recipe, "seed": recipe.pop("seed", 0), "split_sha256": split}]
         known["schema_version"] = 2
+    if known.get("schema_version") == 2:
+        known["schema_version"] = 3
     return known
 
 

@@ -198,6 +198,8 @@ class Conversion:
         if self.options.fold:
             file, how = self._folded(file, choice, reference)
             notes |= {"preprocessing": how}
+        if reference.own_test_set:
+            notes |= {bundle.TEST_SET: reference.own_test_set}
         if choice.precision == "int8":
             notes |= self._int8_notes(best, file, choice)
         answers, ran = test.answers(

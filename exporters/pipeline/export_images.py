@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
 from edgebench.networks import data, normalisation
-from edgebench.networks.lazy_images import LazyImages, pieces
 from edgebench.progress import Progress, Silent
 from exporters.sources.source_model import SourceModel
 
 if TYPE_CHECKING:
     from edgebench.networks.data import Dataset, Split
     from edgebench.schema.preprocessing import Preprocessing
-
-
-PIECE = 256
 
 
 @dataclass(frozen=True)
@@ -44,20 +40,8 @@ class ExportImages:
         """sha256 over all images and labels that decide about artifacts or are counted in them."""
         whole = hashlib.sha256()
         for split in (self.dataset.test, self.dataset.validation, self.calibration):
-            whole.update(str(split.images.shape).encode())
-            _add(whole, split)
-            whole.update(split.labels.tobytes())
+            whole.update(split.digest().encode())
         return whole.hexdigest()
-
-
-def _add(whole: hashlib._Hash, split: Split) -> None:
-    """The images' bytes, or what identifies them without decoding."""
-    content = split.images.content if isinstance(split.images, LazyImages) else b""
-    if content:
-        whole.update(content)
-        return
-    for some in pieces(split.images, PIECE):
-        whole.update(some.tobytes())
 
 
 def load(

@@ -51,7 +51,8 @@ class ReferenceData:
     """test: the official test split, or random numbers where no data set is known; selection: the validation split.
 
     ranking: a part of the selection, for quick comparisons. calibration: .npy of uint8 [N, H, W, C], from the training
-    split. criterion: how INT8 files are compared on the selection.
+    split. own_test_set: sha256 of the test images where they are the user's own. criterion: how INT8 files are compared
+    on the selection.
     """
 
     dataset: str
@@ -61,6 +62,7 @@ class ReferenceData:
     calibration: Path | None = None
     calibration_note: str = ""
     preprocessing: Preprocessing | None = None
+    own_test_set: str = ""
     criterion: Criterion = AGREEMENT
 
 
@@ -97,6 +99,7 @@ def collect(
             calibration=keep(folder, "calibration", images.calibration),
             calibration_note=images.calibration_note,
             preprocessing=preprocessing,
+            own_test_set=dataset.test.digest() if dataset.content else "",
             criterion=choose_criterion(parent, dataset.name, selection),
         )
 

@@ -66,6 +66,7 @@ def load(name: str) -> Dataset:
     """
     if own_data.is_own(name, names()):
         return prepared(name)
+    own_data.refuse_options(name)
     dataset: Dataset = plugins.load("edgebench.networks.data", plain_name(name), kind="data set").load()
     return _part(dataset, name, name.partition("@")[2]) if "@" in name else dataset
 

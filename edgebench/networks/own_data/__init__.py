@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.networks.own_data import address, pictures
-from edgebench.networks.own_data.address import is_own
+from edgebench.networks.own_data.address import is_own, refuse_options
 
 if TYPE_CHECKING:
     from edgebench.networks.dataset import Dataset, Split
     from edgebench.progress import Progress
     from edgebench.schema.preprocessing import Geometry
 
-__all__ = ["in_geometry", "is_own", "load"]
+__all__ = ["in_geometry", "is_own", "load", "refuse_options"]
 
 
 def load(name: str, geometry: Geometry | None, channels: int | None, progress: Progress) -> Dataset:
