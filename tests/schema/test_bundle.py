@@ -125,7 +125,7 @@ def test_an_artifacts_name_that_cannot_be_a_file_name_is_refused(name: str, relu
 
 def test_a_newer_schema_is_refused_with_the_remedy(relu_bundle: Path) -> None:
     edit(relu_bundle, lambda content: content.update(schema_version=bundle.SCHEMA_VERSION + 1))
-    with pytest.raises(BadFile, match=r"schema 3, but this edgebench reads only up to 2\. Upgrade edgebench"):
+    with pytest.raises(BadFile, match=r"schema 4, but this edgebench reads only up to 3\. Upgrade edgebench"):
         bundle.load(relu_bundle)
 
 
