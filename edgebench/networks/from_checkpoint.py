@@ -49,7 +49,7 @@ def images_of(opened: Checkpoint, dataset: str | None, progress: Progress) -> Da
     if (images.class_names, images.input_shape) != (about.class_names, about.input_shape):
         raise UserError(
             str(opened.path),
-            f"it was trained on other images or classes than '{images.name}' has",
+            f"it was trained on different images or classes than '{images.name}' has",
             f"Its images are {'x'.join(map(str, about.input_shape))} (channels, height, width), its classes "
             f"{', '.join(about.class_names[:20])}; use such data, or train it again",
         )
