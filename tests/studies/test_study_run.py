@@ -178,7 +178,7 @@ def test_networks_that_cannot_be_exported_are_told_and_all_else_is_reported(
     monkeypatch.setattr(export, "export", refused)
     ended = typed("run", write(tmp_path / "s.yaml", minimal(formats=["onnx-fp32"], targets=["desktop-cpu"])))
     assert ended.code == 1
-    assert "not made: mlp, exported: onnx: it is not there. Install it" in ended.squeezed
+    assert "not made: export of mlp: onnx: it is not there. Install it" in ended.squeezed
     assert "Report: " in ended.squeezed
     assert typed("run", tmp_path / "s.yaml", "--no-measure").code == 0
 
