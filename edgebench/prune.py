@@ -58,7 +58,6 @@ def prune(
     method: str = "channels",
     ratio: float | None = None,
     options: Mapping[str, Any] | None = None,
-    dataset: str | None = None,
     recipe: str | Path | training.Recipe = "finetune",
     finetune: int | None = None,
     out: Path | None = None,
@@ -66,10 +65,10 @@ def prune(
 ) -> Pruned:
     """Remove a part of a network or set weights to zero, fine-tune, test, save.
 
-    ratio, options: the method's own defaults where they are left out. dataset: instead of the source's, with the same
-    classes. recipe: for fine-tuning: a name, a file, or a recipe. finetune: epochs, in place of the recipe's; a
-    lossless method is not fine-tuned. out: see `checkpoint.new_path`; the default is
-    `checkpoints/<source>-<method>.safetensors`. Raises UserError if the method had no effect.
+    ratio, options: the method's own defaults where they are left out. recipe: for fine-tuning: a name, a file, or a
+    recipe. finetune: epochs, in place of the recipe's; a lossless method is not fine-tuned. out: see
+    `checkpoint.new_path`; the default is `checkpoints/<source>-<method>.safetensors`. Raises UserError if the method
+    had no effect.
     """
     request = PruningRequest(method, ratio, dict(options or {}))
     pruning.settings(method, ratio, request.options)
@@ -77,7 +76,7 @@ def prune(
     parent = checkpoint.load(source)
     path = checkpoint.new_path(f"{parent.name}-{method}", out)
     about = parent.about
-    images = images_of(parent, dataset, progress)
+    images = images_of(parent, None, progress)
 
     dense, network = rebuild(parent), rebuild(parent)
     pruning.apply(method, network, ratio, about.input_shape, seed=about.seed, **request.options)
@@ -103,7 +102,6 @@ def prune(
         parent=parent.digest,
         parent_accuracy=about.metrics.accuracy,
     )
-    about = msgspec.structs.replace(about, dataset=images.name if dataset else about.dataset)
     pruned = {"training": trainings, "size": step.after, "metrics": metrics, "pruning": (*about.pruning, step)}
     made = checkpoint.save(network, msgspec.structs.replace(about, created=checkpoint.now(), **pruned), path)
     result = Pruned(made, step, cut.accuracy, source.stat().st_size, path.stat().st_size)

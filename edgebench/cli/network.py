@@ -127,7 +127,6 @@ def prune(
     finetune: Annotated[
         int | None, typer.Option(help="Fine-tuning epochs, in place of the recipe's; 0 for none.", min=0)
     ] = None,
-    dataset: _own_data.Another = None,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
     """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint."""
@@ -138,7 +137,6 @@ def prune(
         method=method,
         ratio=ratio,
         options=named_values("--option", option, "criterion=l1"),
-        dataset=dataset,
         recipe=recipe,
         finetune=finetune,
         out=out,

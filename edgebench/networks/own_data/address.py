@@ -24,10 +24,7 @@ SUFFIXES: dict[str, Kind] = {".csv": "manifest", ".jsonl": "manifest", ".npz": "
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _OPTIONS = re.compile(r"(.+)\?((?:seed=\d+|skip-broken)(?:&(?:seed=\d+|skip-broken))*)")
 _PART = re.compile(r"(.+)@(\d+(?:,\d+)?)")
-READABLE = (
-    "Give a folder of class folders, a .csv or .jsonl manifest, .npz or .npy arrays, or package.module:callable; "
-    "or a built-in data set: {}"
-)
+READABLE = "Give a folder of class folders, a .csv or .jsonl manifest, .npz or .npy arrays, or package.module:callable"
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def parse(name: str) -> Address:
         raise BadFile(str(path), "there is no such file or folder", "Check the path of the data set")
     kind = "folder" if path.is_dir() else SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        raise BadFile(str(path), f"'{path.suffix}' is not a kind of data set", READABLE.partition(";")[0])
+        raise BadFile(str(path), f"'{path.suffix}' is not a kind of data set", READABLE)
     return Address(kind, str(path), seed, skip, part)
 
 

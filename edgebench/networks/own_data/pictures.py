@@ -24,7 +24,6 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 # Pillow tries these and no others: some of its readers start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
-AS_THEY_ARE = Geometry()
 
 
 def require_pillow() -> None:
