@@ -74,7 +74,7 @@ def test_what_ours_are_asked_for_is_told_in_their_rows(
     monkeypatch.setattr(peer_tools, "make_int8", lambda *_: iter(tools))
     monkeypatch.setattr(right, "PLUGINS", ("onnx",))
     monkeypatch.setattr(right, "LARGEST_DROP", 0.003 - accuracy_lost)
-    failed, float32, int8 = right.rows(source, max_drop=None, folder=tmp_path)
+    failed, float32, int8 = right.rows(source, max_drop_points=None, folder=tmp_path)
     assert failed == (["mlp", "onnx", "a tool", "not made", "no module named x", "", "", "", ""], True)
     assert float32[1]
     assert float32[0][-1] == "100%, 1e-4: holds"
