@@ -48,8 +48,8 @@ def evaluate(
     chosen = _chosen(getattr(tested, split), images)
     network = rebuild(opened).to(training.device())
 
-    with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images"):
-        logits = training.logits(network, chosen.images, about.preprocessing).astype(np.float64)
+    with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images", len(chosen)) as step:
+        logits = training.logits(network, chosen.images, about.preprocessing, step.advance).astype(np.float64)
     _check_finite(logits, source)
     logs = measures.log_probabilities(logits)
     probabilities = np.exp(logs)

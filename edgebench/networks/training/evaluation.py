@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgebench.networks.lazy_images import pieces
@@ -20,8 +21,13 @@ BATCH = 250
 BATCH_VALUES = 4_000_000
 
 
-def logits(model: nn.Module, images: Images, preprocessing: Preprocessing) -> Float32Array:
-    """float32 [N, classes] for uint8 [N, H, W, C], on the model's device."""
+def logits(
+    model: nn.Module,
+    images: Images,
+    preprocessing: Preprocessing,
+    advance: Callable[[float], None] = lambda images: None,
+) -> Float32Array:
+    """float32 [N, classes] for uint8 [N, H, W, C], on the model's device. advance: is called with images done."""
     import numpy as np
     import torch
 
@@ -35,6 +41,7 @@ def logits(model: nn.Module, images: Images, preprocessing: Preprocessing) -> Fl
         for some in pieces(images, count):
             batch = torch.from_numpy(preprocessing.apply(some))
             answers.append(model(batch.to(where)).float().cpu().numpy())
+            advance(len(some))
     for module, mode in training.items():
         module.training = mode
     result: Float32Array = np.concatenate(answers)
