@@ -34,10 +34,11 @@ from edgebench.schema.limits import (
 )
 from edgebench.schema.plan import Plan
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # 1  2026-11  first
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
+# 4  2026-11  artifact: the geometry of its preprocessing, the test set's hash
 
 
 ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]

@@ -87,6 +87,8 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
         content = {**content, "schema_version": 2, "energy": energy, "plan": plan}
     if content["schema_version"] == 2:
         content = {**content, "schema_version": 3}  # what was fed is unknown
+    if content["schema_version"] == 3:
+        content = {**content, "schema_version": 4}  # images had the size that they were stored with
     return content
 
 

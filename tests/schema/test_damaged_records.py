@@ -168,7 +168,7 @@ def test_bad_records_are_left_out_with_the_reason(results: Path) -> None:
     assert [one.artifact.name for one in selected.records] == ["net-onnx-fp32", "net-onnx-int8"]
     assert sorted(Path(error.where).name for error in selected.skipped) == sorted(BAD)
     reasons = {Path(error.where).name: f"{error.seen}. {error.remedy}" for error in selected.skipped}
-    assert "schema 99, but this edgebench reads only up to 3. Upgrade edgebench" in reasons["newer.json"]
+    assert "schema 99, but this edgebench reads only up to 4. Upgrade edgebench" in reasons["newer.json"]
     assert "no schema_version" in reasons["foreign.json"]
     assert "`$.artifact.content.size_bytes`" in reasons["negative.json"]
     assert "nested too deeply" in reasons["deep.json"] or "truncated" in reasons["deep.json"]
@@ -235,8 +235,8 @@ def test_windows_without_energy_have_no_relative_interval() -> None:
 
 
 def test_a_record_of_an_older_schema_loads(tmp_path: Path) -> None:
-    for name in ("schema 1", "schema 2"):
+    for name in ("schema 1", "schema 2", "schema 3"):
         path = tmp_path / "record.json"
         path.write_text(json.dumps(TREES[name]))
         one = record_files.load(path)
-        assert one.schema_version == 3 and msgspec.json.encode(one)
+        assert one.schema_version == record.SCHEMA_VERSION and msgspec.json.encode(one)

@@ -130,8 +130,8 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp_path: Path) -> None:
-    path = written(tmp_path, schema_version=4, shape_of_things_to_come=[], rounds=None)
-    with pytest.raises(BadFile, match=r"schema 4, but this edgebench reads only up to 3\. Upgrade edgebench"):
+    path = written(tmp_path, schema_version=5, shape_of_things_to_come=[], rounds=None)
+    with pytest.raises(BadFile, match=r"schema 5, but this edgebench reads only up to 4\. Upgrade edgebench"):
         record_files.load(path)
 
 

@@ -96,5 +96,6 @@ def trees() -> dict[str, dict[str, Any]]:
     """JSON trees of records of every schema and shape, by a name."""
     encoded = {"whole": whole(), "sustained": sustained(), "failed": failed()}
     made = {name: json.loads(msgspec.json.encode(one)) for name, one in encoded.items()}
+    made["schema 3"] = {**made["whole"], "schema_version": 3}
     made["schema 2"] = {**made["whole"], "schema_version": 2}
     return {**made, "schema 1": schema_1()}
