@@ -4,6 +4,7 @@ import array
 import base64
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,15 @@ from tests.support.cable import phone as phone
 from tests.support.cable import plug_in as plug_in
 from tests.support.skips import pytest_sessionfinish as pytest_sessionfinish
 from tests.support.skips import pytest_terminal_summary as pytest_terminal_summary
+
+# Under nohup, or behind a shell's `&`, pytest would ignore these, and so would everything that it starts.
+for number, usual in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 DATA = Path(__file__).parent / "data"
 # Before the `cache` fixture hides it: large files from the network, each checked by its hash, are fetched once.

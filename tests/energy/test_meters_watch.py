@@ -86,7 +86,7 @@ def test_the_command_line_lists_watches_and_calibrates(tmp_path: Path) -> None:
         watched = run_cli("meters", "watch", "um25c", "--port", simulated.port, "--seconds", "0.6", cwd=tmp_path)
     assert watched.returncode == 0, watched.stderr
     assert "board_input 3.352 W" in watched.stdout
-    assert "J by sampling; the meter's own accuracy is not known; short window" in watched.stdout
+    assert "J by sampling; the meter's own accuracy is unknown; short window" in watched.stdout
     assert watched.stdout.count("note: its accuracy is not specified: edgebench meters calibrate um25c") == 1
     points = ["--point", "1.1:1.0", "--point", "5.3:5.0"]
     assert run_cli("meters", "calibrate", "um25c:/dev/rfcomm0", *points, cwd=tmp_path).returncode == 0

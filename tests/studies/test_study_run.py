@@ -318,7 +318,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert 0 < len(before) < 8
     ended = run_cli("study", "run", path, "--jobs", "2", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "done before" in ended.stdout
+    assert "already done" in ended.stdout
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     # What was made over two runs is what one makes, whatever the number of workers.
     study.run(path, folder=tmp_path / "whole")
