@@ -42,11 +42,12 @@ def own_seconds(pids: Iterable[int]) -> float:
 def journal_load(
     before: Mapping[str, Any], artifacts: Sequence[ArtifactRun], journal: Notebook, device: Device = MACHINE
 ) -> None:
-    """before: what processor_seconds said then."""
+    """before: what processor_seconds said then. artifacts: those that were measured meanwhile."""
     after = processor_seconds(artifacts, device)
     if artifacts and "busy_s" in before:
         spent = {name: after[name] - before[name] for name in ("wall_s", "own_s", "busy_s", "steal_s")}
-        journal.write("load", load={**spent, "clocks_s": _clocks_spent(before["clocks_s"], after["clocks_s"])})
+        spent["clocks_s"] = _clocks_spent(before["clocks_s"], after["clocks_s"])
+        journal.write("load", artifacts=[artifact.index for artifact in artifacts], load=spent)
 
 
 def _clocks_spent(before: ClocksS, after: ClocksS) -> dict[str, dict[str, float]]:

@@ -96,6 +96,9 @@ class RoundLine(ArtifactLine, tag="round", frozen=True):
 
 
 class LoadLine(Line, tag="load", frozen=True):
+    """artifacts: those that were measured meanwhile."""
+
+    artifacts: tuple[Index, ...]
     load: Load
 
 

@@ -49,7 +49,7 @@ def to_records(
 
 
 def _is_about(index: int, entry: journal.Line) -> bool:
-    if isinstance(entry, journal.GateLine):
+    if isinstance(entry, journal.GateLine | journal.LoadLine):
         return entry.artifacts is None or index in entry.artifacts
     return getattr(entry, "artifact", index) == index
 

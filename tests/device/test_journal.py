@@ -80,7 +80,7 @@ GATE = event("gate", artifacts=None, cooling=COOLING, open=True)
 NO_METER = event("meter", meter="rapl", reason="none here")
 AFTER = event("facts", when="after", facts={"load_1min": 0.9})
 BUSY = {"wall_s": 2.0, "own_s": 1.9, "busy_s": 2.2, "steal_s": 0.1, "clocks_s": {"policy0": {"1800000000": 1.9}}}
-LOAD = event("load", load=BUSY)
+LOAD = event("load", artifacts=[0, 1], load=BUSY)
 DONE: Lines = [LOAD, NO_METER, AFTER, event("end", status="done", complete=[0, 1])]
 
 
@@ -128,6 +128,14 @@ def test_the_lines_of_one_artifact_do_not_leak_into_another() -> None:
     assert (first.runtime.name, second.runtime.name) == ("onnxruntime", "litert")
     assert first.golden is not None and first.golden.count == 2 and first.golden.agreement_with_host == 1.0
     assert second.golden is None
+
+
+def test_the_load_of_an_artifact_that_was_measured_alone_is_its_own() -> None:
+    lighter = BUSY | {"busy_s": 1.9}
+    lines = [*START, *of(0, 50_000), event("load", artifacts=[0], load=lighter)]
+    first, second = records([*lines, *of(1, 20_000), event("load", artifacts=[1], load=BUSY), *DONE[1:]])
+    assert first.load is not None and first.load.busy_s == 1.9
+    assert second.load is not None and second.load.busy_s == 2.2
 
 
 def test_what_was_not_measured_is_absent() -> None:
