@@ -114,11 +114,11 @@ def _of_all_targets(results: Path) -> list[LoadedRecords]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The last record of each artifact, from records sorted by age; a model's files together."""
-    latest: dict[str, Record] = {}
+    """The last record of each artifact in each runtime, from records sorted by age; a model's files together."""
+    latest: dict[tuple[str, str], Record] = {}
     for record in records:
-        latest.pop(record.artifact.name, None)
-        latest[record.artifact.name] = record
+        latest.pop((record.artifact.name, record.runtime.name), None)
+        latest[record.artifact.name, record.runtime.name] = record
     return sorted(latest.values(), key=_reading_order)
 
 

@@ -46,11 +46,15 @@ def deploy(
     plan: Plan,
     results: Path,
     *,
+    every_runtime: bool = False,
     calibrations: Path = _calibration.FILE,
     wait: bool = False,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Measure artifacts on a target; returns their records, which are saved, in the order of the artifacts.
+
+    every_runtime: each artifact in every one of the target's runtimes that reads it and works there, in the same
+    rounds; otherwise in the first.
 
     A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
     being started again. Ctrl-C asks the job to stop and saves what there is. calibrations: of the target's `meter`.
@@ -69,7 +73,8 @@ def deploy(
         facts = link.agent.facts()
         _check_device(facts, target)
         fed = [one.feeding.options for one in wanted]
-        key = job_store.job_key(target, plan, [one.artifact for one in wanted], link.agent.sha256, fed)
+        how: list[dict[str, Any]] = [*fed, {"every_runtime": True}] if every_runtime else list(fed)
+        key = job_store.job_key(target, plan, [one.artifact for one in wanted], link.agent.sha256, how)
         claims.enter_context(jobs.claim(key))
         job = jobs.find(key)
         if job:
@@ -77,7 +82,7 @@ def deploy(
         else:
             jobs.refuse_older(target, plan, [one.artifact for one in wanted])
             link.await_turn(wait)
-            runnable = _with_runtimes(link.agent, target, wanted, progress)
+            runnable = _with_runtimes(link.agent, target, wanted, progress, every=every_runtime)
             _check_plan(plan, runnable, target)
             job = jobs.add(_request(key, target, plan, runnable, tests))
         meter.start(job, link.agent)
@@ -144,19 +149,21 @@ def _check_device(facts: Facts, target: Target) -> None:
 
 
 def _with_runtimes(
-    agent: Agent, target: Target, wanted: Sequence[LocalArtifact], progress: Progress
+    agent: Agent, target: Target, wanted: Sequence[LocalArtifact], progress: Progress, *, every: bool
 ) -> list[tuple[LocalArtifact, WorkingRuntime]]:
-    """Each artifact with the runtime that will run it there; one that no runtime can run is named and left out."""
+    """Each artifact with each runtime that will run it there; one that no runtime can run is named and left out."""
     suffixes = {Path(one.artifact.content.file).suffix for one in wanted}
-    choice = provisioning.find_runtimes(agent, target, sorted(suffixes), progress)
+    choice = provisioning.find_runtimes(agent, target, sorted(suffixes), progress, every=every)
     runnable = []
     for one in wanted:
         suffix = Path(one.artifact.content.file).suffix
-        if runtime := choice.by_suffix.get(suffix):
+        runtimes = choice.by_suffix.get(suffix, [])
+        for runtime in runtimes:
             local_artifacts.check_runtime(one, runtime.name)
             runnable.append((one, runtime))
-        else:
-            progress.say(f"Left out: {one.artifact.name} ({choice.problem(suffix)})")
+        if every or not runtimes:
+            for problem in choice.problems.get(suffix, [] if runtimes else [choice.problem(suffix)]):
+                progress.say(f"Left out: {one.artifact.name} ({problem})")
     if not runnable:
         problems = "; ".join(choice.problem(suffix) for suffix in sorted(suffixes))
         raise UserError(f"target '{target.name}'", problems, "`edgebench targets check` shows what is missing")

@@ -200,7 +200,7 @@ def _own_file(runtime: str, folder: Path, number: int) -> Path:
     if runtime == "simulated":
         return simulated.write_bundle(folder / str(number), {"net": simulated.network("clean", seed=number)})
     module = plugins.load("device_agents.python.runtimes", runtime, kind="runtime")
-    path = folder / f"tiny{module.SUFFIX}"
+    path = folder / f"tiny{module.SUFFIXES[0]}"
     path.write_bytes(base64.b64decode(module.TINY_MODEL))
     return path
 

@@ -100,7 +100,7 @@ def make_relu_bundle(folder: Path, *, expected: list[float]) -> Path:
     outputs = _write_floats(golden / "expected.bin", expected, folder)
     artifacts = []
     for runtime, format_ in ((onnxruntime, "onnx"), (litert, "tflite")):
-        path = folder / f"{format_}-fp32{runtime.SUFFIX}"
+        path = folder / f"{format_}-fp32{runtime.SUFFIXES[0]}"
         path.write_bytes(base64.b64decode(runtime.TINY_MODEL))
         artifacts.append(
             Artifact(

@@ -42,7 +42,7 @@ def look(store: Store, name: str, options: dict[str, Any], pids: list[int]) -> d
 def _try(store: Store, name: str, folder: str, options: dict[str, Any], pids: list[int]) -> dict[str, Any]:
     runtime = runtimes.module(name)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=str(store.root / "runtimes")) as scratch:
-        model = Path(scratch) / ("tiny" + runtime.SUFFIX)
+        model = Path(scratch) / ("tiny" + runtime.SUFFIXES[0])
         model.write_bytes(base64.b64decode(runtime.TINY_MODEL))
         start = getattr(runtime, "start_worker", ModelWorkerProcess)
         with start(Path(scratch) / "stderr.txt") as worker:

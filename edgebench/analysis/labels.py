@@ -1,4 +1,4 @@
-"""Labels that distinguish records of the same artifact and target: dates, or the folders they came from."""
+"""Labels that distinguish records of the same artifact and target: runtimes, dates, or the folders they came from."""
 
 from __future__ import annotations
 
@@ -18,9 +18,21 @@ def of(records: Sequence[Record]) -> list[str]:
         alike[record.artifact.name, record.target.name].append(number)
     labels = [""] * len(records)
     for numbers in alike.values():
+        for number, label in zip(numbers, _labels([records[number] for number in numbers]), strict=True):
+            labels[number] = label
+    return labels
+
+
+def _labels(records: Sequence[Record]) -> list[str]:
+    """Of one artifact on one target: the runtime where there are several, and what distinguishes those of a runtime."""
+    by_runtime: dict[str, list[int]] = defaultdict(list)
+    for number, record in enumerate(records):
+        by_runtime[record.runtime.name].append(number)
+    labels = [record.runtime.name if len(by_runtime) > 1 else "" for record in records]
+    for numbers in by_runtime.values():
         if len(numbers) > 1:
             for number, label in zip(numbers, _distinct([records[number] for number in numbers]), strict=True):
-                labels[number] = label
+                labels[number] = f"{labels[number]} {label}".strip()
     return labels
 
 

@@ -49,6 +49,15 @@ Shapes = Annotated[
 Signature = Annotated[
     str, typer.Option("--signature", metavar="NAME", help="The signature to run, for .tflite files with several.")
 ]
+Runtimes = Annotated[
+    str | None,
+    typer.Option(
+        "--runtimes",
+        metavar="NAME,...|all",
+        help="Measure each file in every one of these that reads it, or in all of the target's; default: in the first.",
+        show_default=False,
+    ),
+]
 Energy = Annotated[bool, typer.Option("--energy", help="Measure energy too (takes minutes longer).")]
 Accuracy = Annotated[bool, typer.Option("--accuracy", help="Run the whole test set on the device too.")]
 MeterName = Annotated[
@@ -86,6 +95,7 @@ Wait = Annotated[
         "edgebench deploy --target desktop-cpu model.onnx model.tflite --plan quick",
         "edgebench deploy --target rpi4 model.tflite --plan duty:5",
         "edgebench deploy --target rpi4 detector.onnx --shape images=1x3x320x320",
+        "edgebench deploy --target rpi4 model.onnx --runtimes onnxruntime,openvino",
         "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
         "edgebench deploy --target phone --lan --https",
     )
@@ -96,6 +106,7 @@ def deploy(
     preset: Preset = "default",
     shape: Shapes = None,
     signature: Signature = "",
+    runtimes: Runtimes = None,
     energy: Energy = False,
     accuracy: Accuracy = False,
     meter: MeterName = None,
@@ -129,9 +140,11 @@ def deploy(
     if calibrations is not None and not (meter or known.meter):
         _without_effect("--calibrations", "--meter NAME[:PORT]")
     device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
+    if runtimes not in (None, "all"):
+        device = targets_.with_runtimes(device, str(runtimes))
     wanted = deploy.artifacts_at(what or [bundle.newest()], feeding.parse_request(shape or (), signature))
     records = deploy.deploy(
-        device, wanted, plan, results,
+        device, wanted, plan, results, every_runtime=runtimes is not None,
         calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(),
     )  # fmt: skip
     comparison = compare.compare(records)

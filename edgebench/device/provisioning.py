@@ -43,33 +43,36 @@ class WorkingRuntime:
 
 @dataclass(frozen=True)
 class RuntimeChoice:
-    """The runtime for each file suffix that the device can run, and the problems with the others."""
+    """The runtimes that work on the device, by the suffix of the files that they run there; the problems of others."""
 
-    by_suffix: dict[str, WorkingRuntime]
+    by_suffix: dict[str, list[WorkingRuntime]]
     problems: dict[str, list[str]]
 
     def problem(self, suffix: str) -> str:
         return "; ".join(self.problems.get(suffix, [])) or f"none of its runtimes reads {suffix} files"
 
 
-def find_runtimes(agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress) -> RuntimeChoice:
-    """For each suffix the first of the target's runtimes that works there, installed if need be."""
-    candidates = {name: _runtime_module(name) for name in target.runtimes}
-    wanted = [name for name, module in candidates.items() if module.SUFFIX in suffixes]
+def find_runtimes(
+    agent: Agent, target: Target, suffixes: Sequence[str], progress: Progress, *, every: bool = False
+) -> RuntimeChoice:
+    """For each suffix the first of the target's runtimes that works there, installed if need be; or every one."""
+    reads = {name: [one for one in _runtime_module(name).SUFFIXES if one in suffixes] for name in target.runtimes}
+    wanted = [name for name, own in reads.items() if own]
     choice = RuntimeChoice({}, {})
     with progress.step(f"Looking for runtimes on {target.name}"):
         found = look(agent, target, wanted)
     for name in wanted:
-        suffix = candidates[name].SUFFIX
-        if suffix in choice.by_suffix:
+        needed = [suffix for suffix in reads[name] if every or suffix not in choice.by_suffix]
+        if not needed:
             continue
         runtime = found[name]
         if _program(name, target) or (runtime.problem and can_install(name, target)):
             runtime = _install(agent, target, name, runtime, progress)
-        if runtime.problem:
-            choice.problems.setdefault(suffix, []).append(f"{name}: {runtime.problem}")
-        else:
-            choice.by_suffix[suffix] = WorkingRuntime(name, runtime.folder)
+        for suffix in needed:
+            if runtime.problem:
+                choice.problems.setdefault(suffix, []).append(f"{name}: {runtime.problem}")
+            else:
+                choice.by_suffix.setdefault(suffix, []).append(WorkingRuntime(name, runtime.folder))
     return choice
 
 

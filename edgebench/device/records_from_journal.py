@@ -68,7 +68,7 @@ def _record(
     parts: dict[str, Any] = {"runtime": Runtime(request.specs[index]["runtime"]), **_parts(own)}
     return Record(
         schema_version=record.SCHEMA_VERSION,
-        id=f"{request.created}-{artifact.name}",
+        id=f"{request.created}-{_name(request, index)}",
         job=request.id,
         created=request.created,
         edgebench=version,
@@ -84,6 +84,13 @@ def _record(
         answers=_answers(job, own, request.tests.get(artifact.name)),
         **parts,
     )
+
+
+def _name(request: JobRequest, index: int) -> str:
+    """Unique in the job: an artifact that is measured in several runtimes is named with its runtime."""
+    name = request.artifacts[index].name
+    alone = sum(one.name == name for one in request.artifacts) == 1
+    return name if alone else f"{name}-{request.specs[index]['runtime']}"
 
 
 def _parts(own: Sequence[journal.AnyLine]) -> dict[str, Any]:

@@ -87,6 +87,14 @@ def with_meter(target: Target, meter: str | None, volts: float | None) -> Target
     return msgspec.structs.replace(target, **changes)
 
 
+def with_runtimes(target: Target, names: str) -> Target:
+    """The target with other runtimes than in its entry: names separated by commas. Raises UserError for none."""
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not chosen:
+        raise UserError("--runtimes", f"'{names}' names no runtime", "Give names, such as onnxruntime,litert, or all")
+    return msgspec.structs.replace(target, runtimes=chosen)
+
+
 def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) -> Target:
     """The target with the command line's options for a phone's page, on top of its own."""
     if not (lan or https or assets):

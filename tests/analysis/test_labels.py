@@ -7,6 +7,8 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
+
 from edgebench import compare
 from edgebench.analysis import labels
 from edgebench.analysis.report import csv, html, markdown
@@ -38,6 +40,24 @@ def test_other_targets_and_names_need_no_label() -> None:
     one, two, three = make_record(FILE), make_record(FILE, target="other"), make_record("net-onnx-int8")
     assert labels.of([one, two, three]) == ["", "", ""]
     assert labels.of([one, two, make_record(FILE, created="20261121T100000Z")]) == ["2026-11-20", "", "2026-11-21"]
+
+
+def in_runtime(name: str, moment: str = "20261129T100000Z") -> Record:
+    one = make_record(FILE, created=moment)
+    return msgspec.structs.replace(one, runtime=msgspec.structs.replace(one.runtime, name=name))
+
+
+def test_runtimes_are_named_where_there_are_several() -> None:
+    assert labels.of([in_runtime("onnxruntime"), in_runtime("openvino")]) == ["onnxruntime", "openvino"]
+    later = in_runtime("openvino", "20261130T100000Z")
+    assert labels.of([in_runtime("onnxruntime"), in_runtime("openvino"), later]) == [
+        "onnxruntime", "openvino 2026-11-29", "openvino 2026-11-30",
+    ]  # fmt: skip
+    both = compare.newest([in_runtime("onnxruntime"), in_runtime("openvino"), later])
+    assert [(one.runtime.name, one.created[:8]) for one in both] == [
+        ("onnxruntime", "20261129"),
+        ("openvino", "20261130"),
+    ]
 
 
 def two_folders(tmp_path: Path) -> list[Record]:

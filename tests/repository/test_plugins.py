@@ -167,7 +167,7 @@ def test_a_report_form_renders_a_comparison_to_text(name: str) -> None:
 @every("device_agents.python.runtimes")
 def test_a_runtime_says_what_it_loads_and_how_it_is_brought(name: str) -> None:
     runtime = load("device_agents.python.runtimes", name)
-    assert runtime.SUFFIX in FORMAT_OF_SUFFIX
+    assert runtime.SUFFIXES and set(runtime.SUFFIXES) <= set(FORMAT_OF_SUFFIX)
     assert all(isinstance(package, str) and isinstance(rule, str) for package, rule in runtime.WHEELS.items())
     assert isinstance(runtime.TINY_MODEL, str)
     if hasattr(runtime, "start_worker"):

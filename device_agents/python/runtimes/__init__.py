@@ -1,8 +1,8 @@
 """One file per runtime; the file's name is what targets.yaml and records call it.
 
-    SUFFIX          of the files it loads
+    SUFFIXES        of the files it loads
     WHEELS          what deploy sends, without dependencies, where the device lacks it: {"package": "version rule"}
-    TINY_MODEL      a complete model of a few bytes, base64, which the probe loads; "" if there is none
+    TINY_MODEL      a complete model of a few bytes, base64, with the first suffix, which the probe loads; "" if none
     facts(options)  import it and check that it has the device; {"version": ..., ...}
     load(path, options) -> a session
 

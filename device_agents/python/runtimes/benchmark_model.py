@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SUFFIX = ".tflite"
+SUFFIXES = (".tflite",)
 WHEELS: dict[str, str] = {}
 TINY_MODEL = litert.TINY_MODEL
 # Its file, and the target's key that leads to it; deploy sends it.

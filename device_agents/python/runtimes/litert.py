@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         def invoke(self) -> Callable[[], object]: ...
 
 
-SUFFIX = ".tflite"
+SUFFIXES = (".tflite",)
 WHEELS = {"ai-edge-litert": "", "numpy": ""}
 # y = relu(x), one float.
 TINY_MODEL = (

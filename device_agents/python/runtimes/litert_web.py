@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import litert, onnxruntime_web
 
-SUFFIX = ".tflite"
+SUFFIXES = (".tflite",)
 WHEELS: dict[str, str] = {}
 TINY_MODEL = litert.TINY_MODEL
 facts = onnxruntime_web.facts

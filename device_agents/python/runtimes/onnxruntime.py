@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-SUFFIX = ".onnx"
+SUFFIXES = (".onnx",)
 WHEELS = {"onnxruntime": "", "numpy": ""}
 # y = relu(x), one float; IR 8, opset 13.
 TINY_MODEL = "CAgSADo7CgwKAXgSAXkiBFJlbHUSAWdaEwoBeBIOCgwIARIICgIIAQoCCAFiEwoBeRIOCgwIARIICgIIAQoCCAFCBAoAEA0="

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-SUFFIX = ".onnx"
+SUFFIXES = (".onnx",)
 WHEELS: dict[str, str] = {}
 TINY_MODEL = onnxruntime.TINY_MODEL
 

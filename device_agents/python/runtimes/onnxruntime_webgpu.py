@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import onnxruntime, onnxruntime_web
 
-SUFFIX = ".onnx"
+SUFFIXES = (".onnx",)
 WHEELS: dict[str, str] = {}
 TINY_MODEL = onnxruntime.TINY_MODEL
 facts = onnxruntime_web.facts

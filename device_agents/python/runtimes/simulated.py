@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-SUFFIX = ".sim"
+SUFFIXES = (".sim",)
 WHEELS: dict[str, str] = {}
 # {"latency_ns": 1000}
 TINY_MODEL = "eyJsYXRlbmN5X25zIjogMTAwMH0="

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SUFFIX = ".tflite"
+SUFFIXES = (".tflite",)
 WHEELS = {"tflite-runtime": "", "numpy": "<2"}
 
 

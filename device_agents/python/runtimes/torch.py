@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-SUFFIX = ".pt2"
+SUFFIXES = (".pt2",)
 WHEELS: dict[str, str] = {}  # gigabytes: never sent, only used where it is installed
 TINY_MODEL = ""
 
