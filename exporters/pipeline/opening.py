@@ -13,10 +13,11 @@ from edgebench import modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks import data, normalisation
 from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.own_network import weight_files
 from edgebench.schema import checkpoint
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import IsolatedModel, SourceKind
-from exporters.sources import keras, weight_files
+from exporters.sources import keras
 from exporters.sources.model_summary import ModelSummary
 from exporters.sources.source_model import NOTABLE_ZEROS, SourceModel, SourceRequest
 from exporters.workers.messages import InspectTask
@@ -138,7 +139,7 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
         )
     if importlib.util.find_spec("torch") is None:
         raise MissingPackage(request.source, "torch", "train")
-    weights, key = _weights_file(request.weights) if request.weights else (None, "")
+    weights, key = weight_files.named(request.weights) if request.weights else (None, "")
     isolated = IsolatedModel(
         kind="module",
         source=request.source,
@@ -160,16 +161,6 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
 def _shape(request: SourceRequest, images: str) -> tuple[int, int, int]:
     channels = normalisation.channels_of(request.preprocessing)
     return data.prepared(images, geometry=request.geometry, channels=channels).input_shape
-
-
-def _weights_file(given: Path) -> tuple[Path, str]:
-    """`FILE` or `FILE:KEY`, the key under which the file holds the weights."""
-    if given.is_file():
-        return given, ""
-    file, colon, key = str(given).rpartition(":")
-    if colon and Path(file).is_file():
-        return Path(file), key
-    raise BadFile(str(given), "there is no such file", "Check --weights")
 
 
 def _from_keras(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
 from edgebench.networks import models
+from edgebench.networks.own_network import code, weight_files
 from exporters import IsolatedModel
-from exporters.sources import weight_files
 from exporters.sources.model_summary import ModelSummary
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from edgebench.schema.arrays import Float32Array
@@ -39,8 +35,8 @@ def look(isolated: IsolatedModel) -> ModelSummary:
         try:
             answer = module(torch.zeros(2, *shape))
         except Exception as error:  # the user's code may raise anything
-            raise _own(
-                isolated, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
+            raise code.own_error(
+                isolated.source, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
             ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2:
         seen = f"a tensor of {list(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
@@ -102,67 +98,4 @@ def network(isolated: IsolatedModel) -> Callable[[Float32Array], Float32Array]:
 
 
 def _made(isolated: IsolatedModel) -> nn.Module:
-    import torch
-    from torch import nn
-
-    name, _, attribute = isolated.source.partition(":")
-    torch.manual_seed(0)
-    with _importing_from(isolated.folder):
-        try:
-            make = getattr(importlib.import_module(name), attribute)
-        except Exception as error:  # the user's code may raise anything
-            raise _own(
-                isolated, "it cannot be imported", error, "Run edgebench in a folder where `import` finds it"
-            ) from error
-        try:
-            module = make()
-        except Exception as error:  # the user's code may raise anything
-            raise _own(isolated, "calling it failed", error, "Name a callable that needs no arguments") from error
-    if not isinstance(module, nn.Module):
-        raise UserError(
-            isolated.source,
-            f"calling it gives a {type(module).__name__}",
-            "Name a callable that returns a torch.nn.Module",
-        )
-    module = module.cpu().float()
-    _give_own_memory(module)
-    return module
-
-
-def _give_own_memory(module: nn.Module) -> None:
-    """Copy buffers and parameters that are views of one row (`expand`), so that weights can be loaded into them."""
-
-    def overlaps(tensor: torch.Tensor) -> bool:
-        repeats = any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
-        return repeats or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size()
-
-    for layer in module.modules():
-        for name, buffer in layer._buffers.items():
-            if buffer is not None and overlaps(buffer):
-                layer._buffers[name] = buffer.clone().contiguous()
-        for parameter in layer.parameters(recurse=False):
-            if overlaps(parameter):
-                parameter.data = parameter.data.clone().contiguous()
-
-
-@contextmanager
-def _importing_from(folder: str) -> Iterator[None]:
-    """Put the folder first on the path, as for a script; edgebench's own libraries are already imported by then."""
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-
-
-def _own(isolated: IsolatedModel, seen: str, error: Exception, remedy: str) -> UserError:
-    """An error in the user's code: its message, and where it was raised."""
-    import traceback
-
-    text = (str(error).strip().splitlines() or [""])[0][:300]
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return UserError(
-        isolated.source,
-        f"{seen} ({type(error).__name__}: {text}, {Path(last.filename).name} line {last.lineno})",
-        remedy,
-    )
+    return code.make(isolated.source, folder=isolated.folder)

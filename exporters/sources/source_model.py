@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebench.networks import own_network
 from exporters import IsolatedModel, SourceKind
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # Leaving the zeros out costs one bit for each weight: with fewer zeros nothing is saved.
 NOTABLE_ZEROS = 1 / 32
-MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SourceRequest:
 
     @property
     def is_module(self) -> bool:
-        return MODULE.fullmatch(self.source) is not None and not Path(self.source).exists()
+        return own_network.is_own(self.source)
 
     @property
     def name(self) -> str:

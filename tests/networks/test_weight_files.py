@@ -16,7 +16,7 @@ from edgebench.errors import BadFile
 
 torch = pytest.importorskip("torch")
 
-from exporters.sources import weight_files  # noqa: E402
+from edgebench.networks.own_network import weight_files  # noqa: E402
 
 nn = torch.nn
 

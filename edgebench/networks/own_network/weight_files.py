@@ -65,6 +65,16 @@ def fill(module: nn.Module, path: Path, key: str = "") -> str:
 # ------------------------------------------------------------------ the file
 
 
+def named(given: Path) -> tuple[Path, str]:
+    """`FILE` or `FILE:KEY`, the key under which the file holds the weights."""
+    if given.is_file():
+        return given, ""
+    file, colon, key = str(given).rpartition(":")
+    if colon and Path(file).is_file():
+        return Path(file), key
+    raise BadFile(str(given), "there is no such file", "Check --weights")
+
+
 def _opened(path: Path) -> Any:
     if path.suffix in SAFE:
         import safetensors.torch
