@@ -165,7 +165,7 @@ def _prepared(float32: Path) -> tuple[Path, str]:
 @cache
 def _observed(prepared: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
     (spec,) = open_artifact(prepared).inputs
-    return int8.observe(prepared, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
+    return int8.observe(prepared, ((to_layout(image, spec),) for image in each_image(calibration, preprocessing)))
 
 
 def open_artifact(path: Path) -> OpenedArtifact:

@@ -144,7 +144,7 @@ def _prepared(float32: Path) -> tuple[Path, str]:
 @cache
 def _observed(float32: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
     (spec,) = open_artifact(float32).inputs
-    return int8.observe(float32, (to_layout(image, spec) for image in each_image(calibration, preprocessing)))
+    return int8.observe(float32, ((to_layout(image, spec),) for image in each_image(calibration, preprocessing)))
 
 
 def _halve(float32: Path, out: Path) -> Path:

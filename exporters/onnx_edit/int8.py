@@ -8,9 +8,9 @@ on slower kernels. Any layer may stay float; operators that only follow float la
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgebench.schema.tensors import relative_error
 from exporters import Scheme
@@ -19,9 +19,6 @@ from exporters.arithmetic.ranges import Histogram, chosen
 from exporters.onnx_edit.affine import OnnxGraph
 from exporters.onnx_edit.operators import LAYERS, always_float, float_nodes, known, rankable, weighted
 from exporters.onnx_edit.widening import widen
-
-if TYPE_CHECKING:
-    from edgebench.schema.arrays import Float32Array
 
 # Their integer kernels look up one byte at a time; on large maps, and between float layers, float is faster.
 SLOW_ACTIVATIONS = ("Sigmoid", "HardSigmoid", "HardSwish")
@@ -32,7 +29,7 @@ FLOAT_STEMS = (1, 2, 3, 4)
 LARGE_MAP = 96 * 96
 OLDEST_OPSET = 13  # the first with dequantise nodes per channel
 NEWER_OPSET = 17
-IMAGES_TO_COMPARE = 4
+SAMPLES_TO_COMPARE = 4
 
 
 def prepare(float32: Path, out: Path) -> str:
@@ -70,17 +67,39 @@ def _folded(model: Any) -> tuple[Any, str]:
         return model, ""
     graph.drop_unread()
     folded = shape_inference.infer_shapes(folded)
-    (source,) = (port for port in model.graph.input if port.name not in {one.name for one in model.graph.initializer})
-    shape = [size.dim_value or 1 for size in source.type.tensor_type.shape.dim]
-    images = np.random.default_rng(0).standard_normal((IMAGES_TO_COMPARE, *shape), np.float32)
+    random = np.random.default_rng(0)
+    samples = [_random_inputs(model.graph, random) for _ in range(SAMPLES_TO_COMPARE)]
     before, after = (
-        np.concatenate([session.run(None, {source.name: image})[0] for image in images])
+        [
+            np.concatenate([one.ravel() for one in found])
+            for found in zip(*(session.run(None, sample) for sample in samples), strict=True)
+        ]
         for session in (_session(model.SerializeToString()), _session(folded.SerializeToString()))
     )
-    error = relative_error(after, before)
+    error = max(relative_error(*both) for both in zip(after, before, strict=True))
     return (
         (folded, str(done)) if error <= affine.LARGEST_ERROR else (model, f"not folded: outputs change by {error:.1e}")
     )
+
+
+def fed(graph: Any) -> list[Any]:
+    """The inputs that have no number of their own, as older files give them for each weight."""
+    held = {tensor.name for tensor in graph.initializer}
+    return [port for port in graph.input if port.name not in held]
+
+
+def _random_inputs(graph: Any, random: Any) -> dict[str, Any]:
+    """By name. Integers are zero: what else an index or a length may be is not known."""
+    import numpy as np
+    from onnx import helper
+
+    found = {}
+    for port in fed(graph):
+        shape = [size.dim_value or 1 for size in port.type.tensor_type.shape.dim]
+        dtype = helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+        is_float = np.issubdtype(dtype, np.floating)
+        found[port.name] = np.asarray(random.standard_normal(shape) if is_float else np.zeros(shape)).astype(dtype)
+    return found
 
 
 def _session(model: bytes | str) -> Any:
@@ -148,26 +167,27 @@ def _is_light_on_large_maps(graph: Any) -> bool:
     return math.prod(maps) >= LARGE_MAP
 
 
-def observe(prepared: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
-    """The values of each float tensor, as histograms. images: [1, ...], in the network's own layout."""
+def observe(prepared: Path, samples: Iterable[Sequence[Any]]) -> dict[str, Histogram]:
+    """The values of each float tensor, as histograms. samples: an array for each input, as the network takes them."""
     import onnx
 
     model = onnx.shape_inference.infer_shapes(onnx.load(str(prepared)))
-    source = model.graph.input[0].name
-    known = {value.name for value in model.graph.output}
-    added = [value for value in model.graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
-    model.graph.output.extend(value for value in added if value.name not in known)
-    names = [value.name for value in model.graph.output]
+    sources = [port.name for port in fed(model.graph)]
+    # Optimisers leave the types of tensors that they removed.
+    added = {name for node in model.graph.node for name in node.output} - {value.name for value in model.graph.output}
+    model.graph.output.extend(value for value in model.graph.value_info if value.name in added)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.output}
+    names = [name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT and name not in sources]
 
     exposed = prepared.with_suffix(".exposed.onnx")
     onnx.save(model, str(exposed))
     session = _session(str(exposed))
-    seen = {name: Histogram() for name in [source, *names]}
-    for image in images:
-        seen[source].add(image)
-        for name, values in zip(names, session.run(names, {source: image}), strict=True):
+    seen = {name: Histogram() for name in [*sources, *names]}
+    for sample in samples:
+        given = dict(zip(sources, sample, strict=True))
+        for name, values in (given | dict(zip(names, session.run(names, given), strict=True))).items():
             seen[name].add(values)
-    return seen
+    return {name: one for name, one in seen.items() if name in names or one.lows}
 
 
 def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Scheme) -> None:
@@ -179,11 +199,11 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
 
     model = load_model_with_shape_infer(prepared)
     named = rankable(model.graph) if scheme.exactly else ()
-    source = model.graph.input[0].name
+    sources = {port.name for port in fed(model.graph)}
     ranges = {}
     for name, histogram in seen.items():
-        # The range of the input is that of a byte: no value is an outlier.
-        ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
+        # The range of an input is that of a byte: no value is an outlier.
+        ends = chosen(histogram, "minmax" if name in sources else scheme.ranges)
         ranges[name] = tuple(np.array(end, np.float32) for end in ends)
     quantizer = QDQQuantizer(
         model,
@@ -210,10 +230,14 @@ def _answer_in_float(graph: Any) -> None:
     256 steps between the largest and the smallest logit of all images are few: for one to three images in a hundred,
     two classes came out equal, and the first of them won. onnxruntime has a kernel that sums bytes to floats.
     """
+    for port in graph.output:
+        _sums_in_float(graph, port.name)
+
+
+def _sums_in_float(graph: Any, answer: str) -> None:
     writers = {name: node for node in graph.node for name in node.output}
-    (answer,) = (port.name for port in graph.output)
     dequantise = writers[answer]
-    quantise = writers.get(dequantise.input[0])
+    quantise = writers.get(next(iter(dequantise.input), ""))
     if dequantise.op_type != "DequantizeLinear" or quantise is None or quantise.op_type != "QuantizeLinear":
         return
     layer = writers.get(quantise.input[0])

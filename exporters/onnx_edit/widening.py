@@ -202,7 +202,9 @@ def _widen_image(graph: _Graph) -> None:
         source = graph.writers[node.input[0]]
         quantise = graph.writers.get(source.input[0])
         weight = graph.quantised(node.input[1])
-        outputs, channels, *_ = graph.numbers(weight.input[0]).shape
+        outputs, channels, *window = graph.numbers(weight.input[0]).shape
+        if len(window) != 2:
+            continue
         count = -channels % FOURS
         alone = len(graph.readers[node.input[0]]) == 1 and len(graph.readers[source.input[0]]) == 1
         if quantise is None or quantise.input[0] != graph.graph.input[0].name or not alone:

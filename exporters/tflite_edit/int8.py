@@ -7,10 +7,10 @@ ai-edge-quantizer writes the file; the ranges are computed here, because its cal
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgebench.schema.tensors import relative_error
 from exporters import Scheme
@@ -19,12 +19,9 @@ from exporters.arithmetic.ranges import Histogram, chosen
 from exporters.tflite_edit import flatbuffer
 from exporters.tflite_edit.affine import TfliteGraph
 
-if TYPE_CHECKING:
-    from edgebench.schema.arrays import Float32Array
-
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 TRANSPOSED = "TRANSPOSE_CONV"
-IMAGES_TO_COMPARE = 4
+SAMPLES_TO_COMPARE = 4
 STEPS = 255
 LARGEST_WEIGHT = 127
 LARGEST_BIAS = 2**30  # in 32 bits, with room for the sums of products
@@ -43,8 +40,6 @@ def prepare(float32: Path, out: Path) -> tuple[Path, str]:
 
     It is the file itself, or `out` with fewer of these operators if its answers stay the same.
     """
-    import numpy as np
-
     model = flatbuffer.read(float32)
     if len(model.subgraphs) != 1:
         return float32, ""
@@ -55,27 +50,29 @@ def prepare(float32: Path, out: Path) -> tuple[Path, str]:
     graph.drop_unread()
     flatbuffer.write(model, out)
     before, after = (_answers(path) for path in (float32, out))
-    error = relative_error(np.concatenate(after), np.concatenate(before))
-    if error > affine.LARGEST_ERROR:
+    error = max(relative_error(*both) for both in zip(after, before, strict=True))
+    if not error <= affine.LARGEST_ERROR:
         return float32, f"not folded: outputs change by {error:.1e}"
     return out, str(done)
 
 
-def _answers(path: Path) -> list[Float32Array]:
-    """Answers to a few images of random numbers."""
+def _answers(path: Path) -> list[Any]:
+    """For each output, answers to a few random inputs; integers are zero: what an index may be is not known."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
-    (source,), (sink,) = interpreter.get_input_details(), interpreter.get_output_details()
     random = np.random.default_rng(0)
     found = []
-    for _ in range(IMAGES_TO_COMPARE):
-        interpreter.set_tensor(source["index"], random.standard_normal(source["shape"], np.float32))
+    for _ in range(SAMPLES_TO_COMPARE):
+        for source in interpreter.get_input_details():
+            is_float = np.issubdtype(source["dtype"], np.floating)
+            drawn = random.standard_normal(source["shape"]) if is_float else np.zeros(source["shape"])
+            interpreter.set_tensor(source["index"], np.asarray(drawn).astype(source["dtype"]))
         interpreter.invoke()
-        found.append(interpreter.get_tensor(sink["index"]))
-    return found
+        found.append([interpreter.get_tensor(sink["index"]).ravel() for sink in interpreter.get_output_details()])
+    return [np.concatenate(one) for one in zip(*found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -145,19 +142,20 @@ def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
     return scopes
 
 
-def observe(float32: Path, images: Iterable[Float32Array]) -> dict[str, Histogram]:
-    """The values of each activation, as histograms. images: [1, ...], in the network's own layout."""
+def observe(float32: Path, samples: Iterable[Sequence[Any]]) -> dict[str, Histogram]:
+    """The values of each activation, as histograms. samples: an array for each input, as the network takes them."""
     interpreter = _interpreter(float32)
-    (source,) = interpreter.get_input_details()
+    sources = [details["index"] for details in interpreter.get_input_details()]
     written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
     names = {
         details["index"]: details["name"]
         for details in interpreter.get_tensor_details()
-        if details["index"] in {source["index"], *written} and details["dtype"].__name__ == "float32"
+        if details["index"] in {*sources, *written} and details["dtype"].__name__ == "float32"
     }
     seen = {name: Histogram() for name in names.values()}
-    for image in images:
-        interpreter.set_tensor(source["index"], image)
+    for sample in samples:
+        for index, array in zip(sources, sample, strict=True):
+            interpreter.set_tensor(index, array)
         interpreter.invoke()
         for index, name in names.items():
             seen[name].add(interpreter.get_tensor(index))
@@ -170,12 +168,12 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
     interpreter = _interpreter(float32)
-    source = interpreter.get_input_details()[0]["name"]
+    sources = {details["name"] for details in interpreter.get_input_details()}
     dimensions = {details["name"]: len(details["shape"]) for details in interpreter.get_tensor_details()}
     ranges = {}
     for name, histogram in seen.items():
-        # The range of the input is that of a byte: no value is an outlier.
-        ends = chosen(histogram, "minmax" if name == source else scheme.ranges)
+        # The range of an input is that of a byte: no value is an outlier.
+        ends = chosen(histogram, "minmax" if name in sources else scheme.ranges)
         low, high = (np.full((1,) * dimensions[name], end, np.float32) for end in ends)
         ranges[name] = {"min": low, "max": high}
     ranges |= _with_room_for_biases(interpreter, ranges)

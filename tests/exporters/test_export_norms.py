@@ -193,7 +193,7 @@ def test_what_became_of_it_and_that_the_answers_stay(where: str, tmp_path: Path)
     session = int8._session(str(prepared))
     name = session.get_inputs()[0].name
     assert error_of(lambda image: session.run(None, {name: image})[0], network) < 1e-5
-    seen = int8.observe(prepared, RANDOM.standard_normal((2, 1, *SHAPE)).astype(np.float32))
+    seen = int8.observe(prepared, [(RANDOM.standard_normal((1, *SHAPE)).astype(np.float32),) for _ in range(2)])
     assert all(len(histogram.lows) == 2 for histogram in seen.values())
 
 

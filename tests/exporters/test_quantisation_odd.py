@@ -147,7 +147,7 @@ def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -
         )
 
     assert tensors.relative_error(answers(prepared), wanted) < 1e-5
-    seen = int8.observe(prepared, tensors.one_by_one(np.ascontiguousarray(inputs)))
+    seen = int8.observe(prepared, ((image,) for image in tensors.one_by_one(np.ascontiguousarray(inputs))))
     out = tmp_path / "int8.tflite"
     int8.quantise(prepared, out, seen, Scheme("minmax"))
     assert tensors.sqnr_db(answers(out), wanted) > 25

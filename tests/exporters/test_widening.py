@@ -72,7 +72,7 @@ def quantised(network: nn.Module, folder: Path, *, channels: int = 3, float_laye
     with warnings.catch_warnings(action="ignore"):
         exporter._trace(network.eval(), (channels, 12, 12), float32, dynamic_batch=False)
     int8.prepare(float32, prepared)
-    seen = int8.observe(prepared, images(channels))
+    seen = int8.observe(prepared, ((image,) for image in images(channels)))
     scheme = Scheme("minmax", int8.layers(prepared)[:float_layers], Kernels(x86=wide))
     int8.quantise(prepared, out, seen, scheme)
     exporter.make_loadable(out)
