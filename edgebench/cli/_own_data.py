@@ -24,6 +24,10 @@ Resize = Annotated[
     str | None, typer.Option(metavar="256|HxW", help="The shorter side, or height x width.", rich_help_panel=OWN)
 ]
 Crop = Annotated[str | None, typer.Option(metavar="224|HxW", help="The middle of it.", rich_help_panel=OWN)]
+Letterbox = Annotated[
+    str | None,
+    typer.Option(metavar="640|HxW", help="Instead: the whole image, with grey around it.", rich_help_panel=OWN),
+]
 Interpolate = Annotated[
     Literal["bilinear", "bicubic"], typer.Option("--interpolation", help="Of --resize.", rich_help_panel=OWN)
 ]
@@ -40,12 +44,21 @@ SplitSeed = Annotated[
 
 
 def geometry(
-    resize: str | None, crop: str | None, interpolation: Literal["bilinear", "bicubic"], antialias: bool
+    resize: str | None,
+    crop: str | None,
+    interpolation: Literal["bilinear", "bicubic"],
+    antialias: bool,
+    letterbox: str | None = None,
 ) -> Geometry | None:
     """None where nothing changes the size of an image. Raises UserError."""
     from edgebench.errors import UserError
     from edgebench.schema.preprocessing import Geometry
 
+    if letterbox is not None:
+        if resize is not None or crop is not None:
+            raise UserError("--letterbox", "it stands instead of --resize and --crop", "Leave these or it out")
+        sides = _sides("--letterbox", letterbox)
+        return Geometry(None, None, interpolation, antialias, (sides[0], sides[-1]))
     if resize is None and (interpolation != "bilinear" or not antialias):
         raise UserError("--interpolation", "nothing is resized", "Add --resize 256, or leave it out")
     if resize is None and crop is None:

@@ -28,7 +28,7 @@ def read(content: memoryview) -> ModelFile:
             declared[key] = entry
     if not ir_version or graph is None:
         raise Damaged("not an ONNX network")
-    kept, inputs, steps = set(), [], 0
+    kept, inputs, outputs, steps = set(), [], [], 0
     for number, value in fields(graph):
         if not isinstance(value, memoryview):
             continue
@@ -36,6 +36,8 @@ def read(content: memoryview) -> ModelFile:
             kept.add(_name_of_tensor(value))
         elif number == 11:
             inputs.append(_input(value))
+        elif number == 12:
+            outputs.append(_input(value))
         elif number == 1:
             steps += 1
     if not steps:
@@ -45,6 +47,7 @@ def read(content: memoryview) -> ModelFile:
         inputs=tuple(one for one in inputs if one.name not in kept),
         external=tuple(dict.fromkeys(_locations_in_graph(graph, _DEEPEST))),
         declared=declared,
+        outputs=tuple(outputs),
     )
 
 

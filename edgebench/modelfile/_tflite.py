@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from edgebench.modelfile._bytes import Damaged, text
 from edgebench.modelfile._what import Input, ModelFile, Signature
@@ -13,6 +16,7 @@ _DTYPES = (
     "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64",
     "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16",
 )  # fmt: skip
+POSTPROCESS = "TFLite_Detection_PostProcess"
 _CUT_OFF = "not a TFLite network, or truncated"
 
 
@@ -32,11 +36,17 @@ def read(content: memoryview) -> ModelFile:
     known = {one.name: one.also for one in inputs}
     tensors = list(file.tables(subgraphs[0], 0))
     own = [_input(file, file.one(tensors, index)) for index in file.numbers(subgraphs[0], 1)]
-    named = tuple(
-        Input(one.name, one.shape, one.dtype, known.get(one.name, ()), one.stored) for one in own
-    )  # fmt: skip
+    named = tuple(replace(one, also=known.get(one.name, ())) for one in own)
+    outputs = tuple(_input(file, file.one(tensors, index)) for index in file.numbers(subgraphs[0], 2))
     custom = tuple(name for code in file.tables(model, 1) if (name := file.string(code, 1)))
-    return ModelFile(inputs=named, signatures=signatures, subgraphs=len(subgraphs), custom=custom)
+    return ModelFile(
+        inputs=named,
+        signatures=signatures,
+        subgraphs=len(subgraphs),
+        custom=custom,
+        outputs=outputs,
+        postprocess=_postprocess(file, model, subgraphs[0]),
+    )
 
 
 def _signatures(file: _File, model: int, subgraphs: list[int]) -> Iterator[Signature]:
@@ -50,6 +60,18 @@ def _signatures(file: _File, model: int, subgraphs: list[int]) -> Iterator[Signa
         yield Signature(file.string(one, 2), number, tuple(inputs))
 
 
+def _postprocess(file: _File, model: int, graph: int) -> tuple[int, ...]:
+    codes = [file.string(code, 1) for code in file.tables(model, 1)]
+    if POSTPROCESS not in codes:
+        return ()
+    shown = file.numbers(graph, 2)
+    for operator in file.tables(graph, 3):
+        made = file.numbers(operator, 2)
+        if codes.index(POSTPROCESS) == file.number(operator, 0, "<I") and set(made[:4]) <= set(shown):
+            return tuple(shown.index(tensor) for tensor in made[:4])
+    return ()
+
+
 def _input(file: _File, tensor: int, called: str = "") -> Input:
     stored = tuple(file.numbers(tensor, 0))
     signature = tuple(file.numbers(tensor, 7))
@@ -58,7 +80,18 @@ def _input(file: _File, tensor: int, called: str = "") -> Input:
     dtype = _DTYPES[code] if code < len(_DTYPES) else f"type {code}"
     shape = tuple("" if size < 1 else size for size in sizes)
     name = file.string(tensor, 3)
-    return Input(name, shape, dtype, (called,) if called and called != name else (), stored)
+    also = (called,) if called and called != name else ()
+    return Input(name, shape, dtype, also, stored, *_quantised(file, tensor))
+
+
+def _quantised(file: _File, tensor: int) -> tuple[float | None, int | None]:
+    """Scale and zero point of a tensor that has one of each."""
+    table = file.table(tensor, 4)
+    scales = file.vector(table, 2, "f") if table else ()
+    zeros = file.vector(table, 3, "q") if table else ()
+    if len(scales) != 1 or len(zeros) > 1 or not 0 < scales[0] < math.inf:
+        return None, None
+    return scales[0], zeros[0] if zeros else 0
 
 
 class _File:
@@ -78,8 +111,17 @@ class _File:
 
     def numbers(self, table: int, field: int) -> list[int]:
         """A vector of 32-bit integers."""
-        at, count = self._vector(table, field, 4)
-        return list(struct.unpack_from(f"<{count}i", self._content, at)) if count else []
+        return list(self.vector(table, field, "i"))
+
+    def vector(self, table: int, field: int, form: str) -> tuple[Any, ...]:
+        """form: of one element, as in `struct`."""
+        at, count = self._vector(table, field, struct.calcsize(form))
+        return struct.unpack_from(f"<{count}{form}", self._content, at) if count else ()
+
+    def table(self, table: int, field: int) -> int:
+        """The position of a table in it; 0 if it is omitted."""
+        at = self._field(table, field)
+        return self.at(at) if at else 0
 
     def tables(self, table: int, field: int) -> Iterator[int]:
         at, count = self._vector(table, field, 4)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Input:
-    """shape: an open size is its name, or ""; None if not even their number is known.
+    """An input, or an output. shape: an open size is its name, or ""; None if not even their number is known.
 
-    also: other names it is known by. stored: the sizes stored in a file that leaves some open.
+    also: other names it is known by. stored: the sizes stored in a file that leaves some open. scale, zero_point: of
+    one that is quantised as a whole, real value = (stored - zero_point) * scale.
     """
 
     name: str
@@ -17,6 +18,8 @@ class Input:
     dtype: str
     also: tuple[str, ...] = ()
     stored: tuple[int, ...] = ()
+    scale: float | None = None
+    zero_point: int | None = None
 
     @property
     def open_axes(self) -> tuple[int, ...]:
@@ -32,9 +35,10 @@ class Signature:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """inputs: of the graph that runs by default. external: files that contain its weights, as it names them.
+    """inputs, outputs: of the graph that runs by default. external: files that contain its weights, as it names them.
 
-    declared: its metadata. custom: operators of a .tflite file that a runtime may not have.
+    declared: its metadata. custom: operators of a .tflite file that a runtime may not have. postprocess: which of the
+    outputs are the boxes, classes, scores and count of a TFLite_Detection_PostProcess; () without one.
     """
 
     inputs: tuple[Input, ...]
@@ -43,3 +47,5 @@ class ModelFile:
     external: tuple[str, ...] = ()
     declared: dict[str, str] = field(default_factory=dict)
     custom: tuple[str, ...] = ()
+    outputs: tuple[Input, ...] = ()
+    postprocess: tuple[int, ...] = ()

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=2**16)]
 Interpolation = Literal["bilinear", "bicubic"]
+# Around a letterboxed image, as in the YOLO family.
+LETTERBOX_GREY = 114
 
 
 class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Images of any size -> bytes of one size: resized, then the middle cut out, as torchvision does to Pillow images.
 
     resize: (shorter side,) or (height, width). crop: (height, width). antialias: look at every old pixel that a new
-    one covers; without it at the nearest two (bilinear) or four (bicubic) in each direction only.
+    one covers; without it at the nearest two (bilinear) or four (bicubic) in each direction only. letterbox: (height,
+    width), instead of both: the whole image, as large as fits without being stretched, in the middle of grey
+    (LETTERBOX_GREY).
     """
 
     # Not a number or a pair: msgspec 0.22 crashes in the garbage collector after decoding such a union with limits.
@@ -26,9 +30,17 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     crop: tuple[Side, Side] | None = None
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
+    letterbox: tuple[Side, Side] | None = None
+
+    def __post_init__(self) -> None:
+        if self.letterbox and (self.resize or self.crop):
+            raise ValueError("a letterbox excludes resizing and cutting")
 
     def __str__(self) -> str:
         parts = []
+        if self.letterbox is not None:
+            how = f"{self.interpolation}, {'' if self.antialias else 'not '}antialiased"
+            parts.append(f"fitted into grey {'x'.join(map(str, self.letterbox))} ({how})")
         if self.resize is not None:
             what = "resized" if len(self.resize) == 2 else "shorter side resized"
             how = f"{self.interpolation}, {'' if self.antialias else 'not '}antialiased"

@@ -27,7 +27,9 @@ from edgebench.schema.limits import (
     Nanoseconds,
     Processor,
     ProcessorSeconds,
+    Real,
     Seconds,
+    Sha256,
     Span,
     Text,
     Wait,
@@ -172,6 +174,31 @@ class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels_base64: str
 
 
+class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One metric over a whole test set. resampled: its value on samples of the images, drawn with replacement; the same
+    samples for every record of that test set. Empty where that is not known.
+    """
+
+    metric: Text
+    value: Real
+    lower_is_better: bool = False
+    resampled: Annotated[tuple[Real, ...], msgspec.Meta(max_length=10_000)] = ()
+
+
+class Scored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the device's answers to a test set are worth. Computed when the job ended: boxes, masks and a user's own
+    metric are not in the record. reading: how the outputs are read. scores: the first is compared; of one class an
+    image all but top-1, which is in `answers`.
+    """
+
+    task: Name
+    dataset: Text
+    images: Count
+    test_sha256: Sha256
+    reading: Text = ""
+    scores: Annotated[tuple[Score, ...], msgspec.Meta(max_length=1000)] = ()
+
+
 class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input as it was fed to every inference: no dimension of `shape` is open."""
 
@@ -244,6 +271,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
     answers: Answers | None = None
+    scored: Scored | None = None
     fed: tuple[FedInput, ...] = ()
     signature: Text = ""
 

@@ -62,7 +62,7 @@ def from_arrays(
     """
     import numpy as np
 
-    x = x if isinstance(x, LazyImages) else _images(where.where, np.asanyarray(x))
+    x = x if isinstance(x, LazyImages) else checked_images(where.where, np.asanyarray(x))
     y = _labels(where.where, np.asarray(y), len(x))
     names = class_names or [str(number) for number in range(int(y.max()) + 1)]
     refuse_class_count(where.where, len(names))
@@ -91,9 +91,9 @@ def _read(path: Path) -> tuple[Any, Any, Splits, list[str] | None]:
         beside = path.with_name(path.name.replace("x", "y", 1) if path.stem.startswith("x") else f"{path.stem}_y.npy")
         if not beside.is_file():
             raise BadFile(str(path), f"its labels are looked for in {beside.name}, which is missing", _REMEDY)
-        return _opened(path), _opened(beside), None, None
+        return opened(path), opened(beside), None, None
     try:
-        with _opened(path) as found:
+        with opened(path) as found:
             return _members(path, found)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error) from error
@@ -115,7 +115,7 @@ def _members(path: Path, found: Any) -> tuple[Any, Any, Splits, list[str] | None
     return np.concatenate(xs), np.concatenate(ys), given, None
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
     """An array, or the arrays of an .npz file, none of them read yet."""
     import numpy as np
 
@@ -137,7 +137,7 @@ def _split(path: Path, name: str) -> SplitName | None:
     return known
 
 
-def _images(where: str, x: Any) -> Any:
+def checked_images(where: str, x: Any) -> Any:
     """[N, H, W, C], bytes or float32."""
     import numpy as np
 

@@ -28,18 +28,18 @@ _REMEDY = "Write a line for each image: path, label and, if you like, split (tra
 
 def read(path: Path) -> Listing:
     """Raises BadFile, which names the line."""
-    rows = [_row(path, number, row) for number, row in _rows(path)]
-    if not rows:
+    lines = [_row(path, number, row) for number, row in rows(path)]
+    if not lines:
         raise BadFile(str(path), "it lists no images", _REMEDY)
-    unsplit = sum(split is None for _, _, split in rows)
-    if 0 < unsplit < len(rows):
-        raise BadFile(str(path), f"{unsplit:,} of its {len(rows):,} lines name no split, the others do", _REMEDY)
-    class_names = _class_names(path, [label for _, label, _ in rows])
+    unsplit = sum(split is None for _, _, split in lines)
+    if 0 < unsplit < len(lines):
+        raise BadFile(str(path), f"{unsplit:,} of its {len(lines):,} lines name no split, the others do", _REMEDY)
+    class_names = _class_names(path, [label for _, label, _ in lines])
     refuse_class_count(str(path), len(class_names))
     number = {name: place for place, name in enumerate(class_names)}
     listing = Listing(class_names)
     missing = []
-    for file, label, split in rows:
+    for file, label, split in lines:
         whole = path.parent / file
         if not whole.is_file():
             missing.append(file)
@@ -58,7 +58,7 @@ def read(path: Path) -> Listing:
     return listing
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+def rows(path: Path) -> Iterator[tuple[int, Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             if path.suffix.lower() == ".csv":

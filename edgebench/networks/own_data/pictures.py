@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks.lazy_images import LazyImages
-from edgebench.schema.preprocessing import Geometry
+from edgebench.schema.preprocessing import LETTERBOX_GREY, Geometry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 # Pillow tries these and no others: some of its readers start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+# In a mask: pixels that are not scored.
+NO_CLASS = 255
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
@@ -56,10 +58,13 @@ def in_channels(image: Image, channels: int) -> Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def sized(image: Image, geometry: Geometry) -> Image:
+def sized(image: Image, geometry: Geometry, *, mask: bool = False) -> Image:
+    """mask: of classes, which are not to be mixed; what an image does not cover becomes NO_CLASS."""
     width, height = resized_size(image.size, geometry)
     if (width, height) != image.size:
-        image = _resized(image, width, height, geometry)
+        image = image.resize((width, height), 0) if mask else _resized(image, width, height, geometry)
+    if geometry.letterbox is not None:
+        return _boxed(image, geometry.letterbox, NO_CLASS if mask else LETTERBOX_GREY)
     if geometry.crop is not None:
         rows, columns = geometry.crop
         top, left = round((height - rows) / 2), round((width - columns) / 2)
@@ -67,9 +72,37 @@ def sized(image: Image, geometry: Geometry) -> Image:
     return image
 
 
+def _boxed(image: Image, size: tuple[int, int], grey: int) -> Image:
+    from PIL import Image
+
+    whole = Image.new(image.mode, (size[1], size[0]), grey if len(image.getbands()) == 1 else (grey,) * 3)
+    whole.paste(image, _margins(image.size, size))
+    return whole
+
+
+def _margins(inner: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Left and top. inner: (width, height); size: (height, width)."""
+    return (size[1] - inner[0]) // 2, (size[0] - inner[1]) // 2
+
+
+def placement(size: tuple[int, int], geometry: Geometry) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where an image of `size` (width, height) is in the network's input: factors and offsets, x and y each."""
+    width, height = resized_size(size, geometry)
+    left = top = 0
+    if geometry.letterbox is not None:
+        left, top = _margins((width, height), geometry.letterbox)
+    elif geometry.crop is not None:
+        rows, columns = geometry.crop
+        top, left = -round((height - rows) / 2), -round((width - columns) / 2)
+    return (width / size[0], height / size[1]), (left, top)
+
+
 def resized_size(size: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
-    """(width, height) before the cut."""
+    """(width, height) before the cut, or without the grey around it."""
     width, height = size
+    if geometry.letterbox is not None:
+        factor = min(geometry.letterbox[0] / height, geometry.letterbox[1] / width)
+        return max(1, round(width * factor)), max(1, round(height * factor))
     if geometry.resize is None:
         return size
     if len(geometry.resize) == 2:
@@ -81,7 +114,7 @@ def resized_size(size: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
 def final_size(size: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
     """(height, width) of an image of `size` (width, height)."""
     width, height = resized_size(size, geometry)
-    return geometry.crop or (height, width)
+    return geometry.letterbox or geometry.crop or (height, width)
 
 
 def _resized(image: Image, width: int, height: int, geometry: Geometry) -> Image:

@@ -1,0 +1,81 @@
+"""What annotations are, whatever they were written in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgebench.networks.own_data.listing import SPELLINGS
+from edgebench.schema.preprocessing import Geometry
+
+if TYPE_CHECKING:
+    from edgebench.schema.arrays import Float32Array, Int64Array
+
+TargetKind = Literal["classes", "boxes", "masks", "labels", "values"]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Of one image. corners: float32 [n, 4], left, top, right, bottom in its pixels. labels: int64 [n].
+
+    areas: float32 [n], of what is in the box where that is known. crowds: bool [n], boxes around many objects, which
+    count neither way.
+    """
+
+    corners: Float32Array
+    labels: Int64Array
+    areas: Float32Array
+    crowds: Any
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """images: uint8 [N, H, W, C], decoded when asked for. targets: for each image a class, Boxes, the path of a mask,
+    labels (bool [classes]) or values (float32 [n]). sizes: (width, height) of each image upright, before any geometry.
+
+    sha256: over the targets and the images as they are read. class_names: () where classes have no names. numbers: of
+    the classes in COCO's files, else ().
+    """
+
+    name: str
+    kind: TargetKind
+    images: Any
+    targets: Sequence[Any]
+    sizes: Sequence[tuple[int, int]]
+    class_names: tuple[str, ...]
+    sha256: str
+    geometry: Geometry
+    remarks: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass
+class Annotations:
+    """What a reader finds, before an image is opened. files and targets in step; stated: (width, height), if said."""
+
+    kind: TargetKind
+    class_names: list[str]
+    files: list[str]
+    targets: list[Any]
+    remarks: list[str]
+    stated: list[tuple[int, int] | None]
+    numbers: list[int]
+
+    def __init__(self, kind: TargetKind, class_names: list[str]) -> None:
+        self.kind, self.class_names = kind, class_names
+        self.files, self.targets, self.remarks, self.stated, self.numbers = [], [], [], [], []
+
+    def add(self, file: str, target: Any, stated: tuple[int, int] | None = None) -> None:
+        self.files.append(file)
+        self.targets.append(target)
+        self.stated.append(stated)
+
+
+def chosen_split(names: Sequence[str]) -> str | None:
+    """Of the names of splits the one that is scored: test, else val; None: neither is there."""
+    for wanted in ("test", "validation"):
+        for name in names:
+            if SPELLINGS.get(name.lower()) == wanted:
+                return name
+    return None
