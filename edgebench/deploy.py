@@ -20,18 +20,20 @@ import msgspec
 
 from device_agents.python import PROTOCOL
 from edgebench import __version__
-from edgebench.device import accuracy, following, job_store, local_artifacts, provisioning, records_from_journal
+from edgebench.device import following, job_store, local_artifacts, provisioning, records_from_journal
 from edgebench.device.accuracy import TestSet
 from edgebench.device.agent import Agent
 from edgebench.device.connection import Connection
-from edgebench.device.job_store import JobRequest, JobStore, StoredJob
+from edgebench.device.job_store import AccuracyTest, JobRequest, JobStore, StoredJob
 from edgebench.device.local_artifacts import LocalArtifact as LocalArtifact
 from edgebench.device.local_artifacts import artifacts_at as artifacts_at
 from edgebench.device.provisioning import WorkingRuntime
 from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
-from edgebench.networks import data
+from edgebench.networks import scored_files
+from edgebench.networks.scored_files import Question
+from edgebench.networks.scoring import ScoreChoice as ScoreChoice
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle, record_files
 from edgebench.schema.facts import Facts
@@ -47,6 +49,7 @@ def deploy(
     results: Path,
     *,
     every_runtime: bool = False,
+    score: ScoreChoice = ScoreChoice(),  # noqa: B008  (it has no state)
     calibrations: Path = _calibration.FILE,
     wait: bool = False,
     progress: Progress | None = None,
@@ -54,7 +57,7 @@ def deploy(
     """Measure artifacts on a target; returns their records, which are saved, in the order of the artifacts.
 
     every_runtime: each artifact in every one of the target's runtimes that reads it and works there, in the same
-    rounds; otherwise in the first.
+    rounds; otherwise in the first. score: how answers to a test set are scored, where the plan asks for accuracy.
 
     A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
     being started again. Ctrl-C asks the job to stop and saves what there is. calibrations: of the target's `meter`.
@@ -64,7 +67,9 @@ def deploy(
     jobs = JobStore(results, target.name)
     for remark in (remark for one in wanted for remark in one.feeding.remarks):
         progress.say(remark)
-    tests = _test_sets(wanted, progress) if plan.accuracy else {}
+    questions = _questions(wanted, score, progress) if plan.accuracy else {}
+    wanted = [questions[one.artifact.name].local if questions else one for one in wanted]
+    tests = _test_sets(questions, progress)
     with (
         Connection(target, progress) as link,
         HostMeter(target, plan, calibrations, progress) as meter,
@@ -74,6 +79,7 @@ def deploy(
         _check_device(facts, target)
         fed = [one.feeding.options for one in wanted]
         how: list[dict[str, Any]] = [*fed, {"every_runtime": True}] if every_runtime else list(fed)
+        how += [{"tests": msgspec.to_builtins([one.test for one in tests.values()])}] if tests else []
         key = job_store.job_key(target, plan, [one.artifact for one in wanted], link.agent.sha256, how)
         claims.enter_context(jobs.claim(key))
         job = jobs.find(key)
@@ -91,7 +97,10 @@ def deploy(
         ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
         died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
-        records = records_from_journal.to_records(job, agent_died=died, version=__version__, attached=meter.reading)
+        records = records_from_journal.to_records(
+            job, agent_died=died, version=__version__, attached=meter.reading,
+            scoring=lambda name, answers: questions[name].scored(answers),
+        )  # fmt: skip
         for one in records:
             record_files.save(one, results)
         link.agent.forget(job.request.id)
@@ -123,14 +132,23 @@ def _how_it_ended(outcome: Outcome) -> str:
     return f"failed: {outcome.reason.splitlines()[0][:120]}" if outcome.reason else "failed"
 
 
-def _test_sets(wanted: Sequence[LocalArtifact], progress: Progress) -> dict[str, TestSet]:
-    """The test set of each artifact, by the artifact's name."""
-    load = cache(partial(data.prepared, progress=progress))  # all artifacts of a bundle are tested on the same images
-    with progress.step("Preparing the test images", total=len(wanted)) as step:
+def _questions(wanted: Sequence[LocalArtifact], choice: ScoreChoice, progress: Progress) -> dict[str, Question]:
+    """What each artifact is asked about its test set, by the artifact's name."""
+    # All artifacts of a bundle are tested on the same images.
+    load = cache(partial(scored_files.loaded, progress=progress))
+    questions = {}
+    for one in wanted:
+        local_artifacts.check_test_set(one)
+        asked = questions[one.artifact.name] = scored_files.question(one, choice, load)
+        progress.say(asked.said)
+    return questions
+
+
+def _test_sets(questions: Mapping[str, Question], progress: Progress) -> dict[str, TestSet]:
+    with progress.step("Preparing the test images", total=len(questions)) as step:
         tests = {}
-        for one in wanted:
-            local_artifacts.check_test_set(one)
-            tests[one.artifact.name] = accuracy.test_set(one.artifact, load)
+        for name, one in questions.items():
+            tests[name] = one.test_set()
             step.advance()
     return tests
 
@@ -231,8 +249,21 @@ def _spec(
             "reference": golden.reference.sha256,
             "max_relative_error": golden.max_relative_error,
         },
-        "test": tests[artifact.name].test.pieces if tests and answers else None,
+        "test": _test_spec(artifact.name, runtime, tests[artifact.name].test) if tests and answers else None,
     }
+
+
+def _test_spec(name: str, runtime: WorkingRuntime, test: AccuracyTest) -> dict[str, Any]:
+    """Raises UserError for what a phone's page cannot do: it has no arrays to condense answers with."""
+    reduction = test.reduction
+    if "-web" in runtime.name and reduction["kind"] != "classes":
+        if not test.labels_base64 or reduction["output"]:
+            raise UserError(
+                name, f"a page in a phone's browser ({runtime.name}) is scored on one class an image only",
+                "Score it on a board or on this machine, or leave --accuracy out",
+            )  # fmt: skip
+        reduction = {"kind": "classes"}
+    return {"pieces": test.pieces, "reduction": reduction}
 
 
 def _start(

@@ -25,7 +25,7 @@ def measure_accuracy(
     if not plan["accuracy"]:
         return
     for artifact in artifacts:
-        for number in range(len(artifact.spec["test"] or ())):
+        for number in range(len((artifact.spec["test"] or {}).get("pieces", ()))):
             if artifact.worker is None or not survives(
                 artifact, journal, answer, artifact, number, plan, journal, store
             ):
@@ -33,10 +33,14 @@ def measure_accuracy(
 
 
 def answer(artifact: ArtifactRun, number: int, plan: Mapping[str, Any], journal: Notebook, store: Store) -> None:
-    """The class of each image of one piece, by the largest output."""
-    sha256, count = artifact.spec["test"][number]
+    """What is kept of the answers to one piece: the class of each image, or what reductions.py makes of them."""
+    reduction = artifact.spec["test"]["reduction"]
+    sha256, count = artifact.spec["test"]["pieces"][number]
     timeout_s, inputs = plan["worker_timeout_s"], str(store.checked(sha256))
-    classes = artifact.running.ask("classify", timeout_s, inputs=inputs, count=count)
-    if len(classes) != count:
-        raise WorkerFailed("error", "%d answers to %d images" % (len(classes), count))
-    journal.write("answers", artifact=artifact.index, piece=number, classes=classes)
+    if reduction["kind"] == "classes":
+        answers = artifact.running.ask("classify", timeout_s, inputs=inputs, count=count)
+        if len(answers) != count:
+            raise WorkerFailed("error", "%d answers to %d images" % (len(answers), count))
+    else:
+        answers = artifact.running.ask("reduce", timeout_s, inputs=inputs, count=count, how=reduction)
+    journal.write("answers", artifact=artifact.index, piece=number, answers=answers)

@@ -113,7 +113,18 @@ class ModelWorker:
         """Run each of `count` samples once. Returns the indices of their largest outputs, the first of equal ones."""
         return [logits.index(max(logits)) for logits in self._answers(inputs, count)]
 
+    def do_reduce(self, inputs: str, count: int, how: dict[str, Any]) -> list[dict[str, Any]]:
+        """Run each of `count` samples once. Returns what is kept of the answers (reductions.py)."""
+        from . import reductions  # not in processes whose memory is measured
+
+        kept = (reductions.reduced(self._session.arrays(), how) for _ in self._inferred(inputs, count))
+        return reductions.packed(list(kept))
+
     def _answers(self, inputs: str, count: int) -> Iterator[list[float]]:
+        for _ in self._inferred(inputs, count):
+            yield self._session.logits()
+
+    def _inferred(self, inputs: str, count: int) -> Iterator[None]:
         size = self._session.inputs()[0]["bytes"]
         with Path(inputs).open("rb") as stream:
             held = os.fstat(stream.fileno()).st_size
@@ -122,7 +133,7 @@ class ModelWorker:
             for _ in range(count):
                 self._session.feed(0, stream.read(size))
                 self._session.invoke()
-                yield self._session.logits()
+                yield
 
     def do_pace(self, period_ns: int) -> None:
         """From now on start an inference every `period_ns`, and sleep in between."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgebench.cli import _own_data
 from edgebench.cli._comparison import be_strict, show
 from edgebench.cli._terminal import (
     CALIBRATIONS,
@@ -60,6 +61,51 @@ Runtimes = Annotated[
 ]
 Energy = Annotated[bool, typer.Option("--energy", help="Measure energy too (takes minutes longer).")]
 Accuracy = Annotated[bool, typer.Option("--accuracy", help="Run the whole test set on the device too.")]
+SCORE = "Accuracy of any file"
+TestData = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="The test set: as for export; COCO's .json, YOLO's folder or data.yaml, images/ beside masks/.",
+        rich_help_panel=SCORE,
+        show_default=False,
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="classification, multilabel, detection, segmentation or regression; default: what the data is for.",
+        rich_help_panel=SCORE,
+        show_default=False,
+    ),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="package.module:callable",
+        help="A metric of your own: called with {output: array} and targets, returns a number or {name: number}.",
+        rich_help_panel=SCORE,
+        show_default=False,
+    ),
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A detector's output layout, if it is not recognised: yolov8, yolov5, yolox, ssd, detr, end-to-end, ...",
+        rich_help_panel=SCORE,
+        show_default=False,
+    ),
+]
+Anchors = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npy",
+        help="With --head ssd: anchors [n, 4], centre x and y, width, height, in shares of the image.",
+        rich_help_panel=SCORE,
+        show_default=False,
+    ),
+]
 MeterName = Annotated[
     str | None,
     typer.Option(
@@ -96,6 +142,8 @@ Wait = Annotated[
         "edgebench deploy --target rpi4 model.tflite --plan duty:5",
         "edgebench deploy --target rpi4 detector.onnx --shape images=1x3x320x320",
         "edgebench deploy --target rpi4 model.onnx --runtimes onnxruntime,openvino",
+        "edgebench deploy --target rpi4 net.tflite --accuracy --dataset photos/ --preprocessing 0..1",
+        "edgebench deploy --target rpi4 yolo.onnx --accuracy --dataset val.json --preprocessing 0..1 --letterbox 640",
         "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
         "edgebench deploy --target phone --lan --https",
     )
@@ -109,6 +157,19 @@ def deploy(
     runtimes: Runtimes = None,
     energy: Energy = False,
     accuracy: Accuracy = False,
+    dataset: TestData = None,
+    preprocessing: _own_data.Preprocessing = None,
+    resize: _own_data.Resize = None,
+    crop: _own_data.Crop = None,
+    letterbox: _own_data.Letterbox = None,
+    interpolation: _own_data.Interpolate = "bilinear",
+    antialias: _own_data.Antialias = True,
+    skip_broken: _own_data.SkipBroken = False,
+    split_seed: _own_data.SplitSeed = 0,
+    task: Task = None,
+    metric: Metric = None,
+    head: Head = None,
+    anchors: Anchors = None,
     meter: MeterName = None,
     volts: Volts = None,
     window: Window = None,
@@ -132,9 +193,18 @@ def deploy(
     """
     from edgebench import compare, deploy
     from edgebench.modelfile import feeding
+    from edgebench.networks.scoring import ScoreChoice
     from edgebench.schema import bundle
     from edgebench.schema import targets as targets_
 
+    score = ScoreChoice(
+        _own_data.address(dataset, split_seed, skip_broken),
+        preprocessing,
+        _own_data.geometry(resize, crop, interpolation, antialias, letterbox),
+        task, metric, head, anchors,
+    )  # fmt: skip
+    if score != ScoreChoice() and not accuracy:
+        _without_effect("--dataset, --task and what describes images", "--accuracy")
     plan = _plan(preset, accuracy=accuracy, energy=energy or bool(meter), country=country, window_s=window)
     known = targets_.load(target, targets_.find_file(targets))
     if calibrations is not None and not (meter or known.meter):
@@ -144,7 +214,7 @@ def deploy(
         device = targets_.with_runtimes(device, str(runtimes))
     wanted = deploy.artifacts_at(what or [bundle.newest()], feeding.parse_request(shape or (), signature))
     records = deploy.deploy(
-        device, wanted, plan, results, every_runtime=runtimes is not None,
+        device, wanted, plan, results, every_runtime=runtimes is not None, score=score,
         calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(),
     )  # fmt: skip
     comparison = compare.compare(records)

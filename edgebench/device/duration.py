@@ -296,7 +296,7 @@ def job_of(request: JobRequest, *, metered: bool, watched: bool) -> JobEstimate:
     seen = []
     for spec in request.specs:
         golden = (spec.get("golden") or {}).get("count", 0)
-        seen.append(ArtifactProgress(golden, tuple(count for _, count in spec.get("test") or ())))
+        seen.append(ArtifactProgress(golden, tuple(count for _, count in (spec.get("test") or {}).get("pieces", ()))))
     simulated = any(spec["runtime"] == "simulated" for spec in request.specs)
     watched = watched or bool(request.plan.carbon)
     return JobEstimate(request.plan, seen, metered or simulated or watched, watched)

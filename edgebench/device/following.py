@@ -50,7 +50,9 @@ def follow(link: Connection, job: StoredJob, meter: Listener, progress: Progress
     more = " more" if job.lines else ""
     progress.say(f"Measuring {files} takes {expected.left()}{more}")
     stopping = False
-    allowance = Allowance(_age_s(request))
+    kept = (request.tests.get(one.name) for one in request.artifacts)
+    # In base64, which zlib makes no longer than that.
+    allowance = Allowance(_age_s(request), sum(1.5 * test.images * (64 + test.image_bytes) for test in kept if test))
     lost_in_a_row = 0
     with progress.step(f"Measuring {files} on {request.target.name}") as step:
         show = JobProgress(request, step, progress, expected)

@@ -31,11 +31,19 @@ GOES_ON = "The job goes on there. Mend that and run the same command again: it f
 
 
 class AccuracyTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole test set: labels (uint16, little-endian, base64), and the (sha256, images) of its pieces."""
+    """A whole test set: labels (uint16, little-endian, base64; "" if images have more than a class), and the (sha256,
+    images) of its pieces. reduction: what the device keeps of its answers; image_bytes: the most of that, an image.
+    """
 
     dataset: str
     labels_base64: str
     pieces: tuple[tuple[str, int], ...]
+    reduction: dict[str, Any] = msgspec.field(default_factory=lambda: {"kind": "classes"})
+    image_bytes: int = 2
+
+    @property
+    def images(self) -> int:
+        return sum(count for _, count in self.pieces)
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -140,8 +140,10 @@ class EnergyLine(WindowLine, tag="energy", frozen=True):
 
 
 class AnswersLine(ArtifactLine, tag="answers", frozen=True):
+    """answers: of a piece of a test set, a class for each image, or arrays (accuracy.unpacked)."""
+
     piece: Index
-    classes: Raw
+    answers: Raw
 
 
 class FailedLine(ArtifactLine, tag="failed", frozen=True):
@@ -214,7 +216,7 @@ class Allowance:
     Values take 5 microseconds or more each, or are shorter than 4 digits: 1.2 MB a second at most.
     """
 
-    BASE_BYTES = 24 << 20  # outputs of golden inputs, answers to a test set, facts
+    BASE_BYTES = 24 << 20  # outputs of golden inputs, classes of a test set, facts
     BYTES_PER_S = 1.5e6
     MOST_BYTES = 512 << 20
     LINE_BYTES = 400  # what keeping a line takes besides its text
@@ -222,8 +224,9 @@ class Allowance:
     LONG_KINDS = frozenset((b"warmup", b"round", b"answers", b"golden", b"failed"))
     SHORT_WEIGHT = 32
 
-    def __init__(self, age_s: float = 0.0) -> None:
-        """age_s: of the job."""
+    def __init__(self, age_s: float = 0.0, answers_bytes: float = 0.0) -> None:
+        """age_s: of the job. answers_bytes: the most of what it answers to test sets."""
+        self._base = self.BASE_BYTES + answers_bytes
         self._since = time.monotonic() - max(0.0, age_s)
         self._spent = 0
 
@@ -232,7 +235,7 @@ class Allowance:
         kind = _KIND.match(line)
         weight = 1 if kind and kind[1] in self.LONG_KINDS else self.SHORT_WEIGHT
         self._spent += weight * len(line) + self.LINE_BYTES
-        allowed = min(self.BASE_BYTES + self.BYTES_PER_S * (time.monotonic() - self._since), self.MOST_BYTES)
+        allowed = min(self._base + self.BYTES_PER_S * (time.monotonic() - self._since), self.MOST_BYTES)
         if self._spent <= allowed:
             return ""
         return f"a journal that takes {self._spent / 1e6:.0f} MB, more than measuring can write in that time"

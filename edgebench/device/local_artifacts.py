@@ -19,12 +19,12 @@ from edgebench.schema.bundle import Artifact
 
 @dataclass(frozen=True)
 class LocalArtifact:
-    """An artifact and the folder of its files. custom: operators that its runtime may lack."""
+    """An artifact and the folder of its files. model: what its file says of itself; None for formats not parsed."""
 
     artifact: Artifact
     folder: Path
     feeding: Feeding = Feeding()
-    custom: tuple[str, ...] = ()
+    model: ModelFile | None = None
 
 
 # Custom operators in every build of LiteRT, and those of MediaPipe in XNNPACK.
@@ -45,7 +45,7 @@ def artifacts_at(paths: Iterable[Path], wanted: InputRequest = InputRequest()) -
             for artifact in bundle.load(path).artifacts:
                 model = modelfile.read(path / artifact.content.file)
                 _check_parts(path, artifact, model)
-                found.append((LocalArtifact(artifact, path, custom=model.custom if model else ()), model))
+                found.append((LocalArtifact(artifact, path, model=model), model))
         else:
             found.append(_loose(path))
     looked_into = [model for _, model in found if model]
@@ -81,7 +81,8 @@ def check_runtime(local: LocalArtifact, runtime: str) -> None:
             f"its weights are in {artifact.companions[0].file}, and a page in a browser loads only one file",
             "Put them into the .onnx file: onnx.save(onnx.load(FILE), OTHER_FILE)",
         )
-    custom = [name for name in local.custom if name not in _ALWAYS_AVAILABLE]
+    operators = local.model.custom if local.model else ()
+    custom = [name for name in operators if name not in _ALWAYS_AVAILABLE]
     if custom and runtime == "litert-web":
         # Seen with @litertjs/core 2.5.3: it loads such models, and times them without running these operators.
         raise UserError(
@@ -110,7 +111,7 @@ def _loose(path: Path) -> tuple[LocalArtifact, ModelFile | None]:
     model = modelfile.read(path)
     if model is None:
         return LocalArtifact(artifact, path.parent), None
-    return LocalArtifact(whole(path, artifact, model), path.parent, custom=model.custom), model
+    return LocalArtifact(whole(path, artifact, model), path.parent, model=model), model
 
 
 def _fed(local: LocalArtifact, model: ModelFile | None, wanted: InputRequest) -> LocalArtifact:

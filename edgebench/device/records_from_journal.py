@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 from msgspec.structs import asdict
 
 from edgebench.device import accuracy, journal
-from edgebench.device.job_store import AccuracyTest, JobRequest, StoredJob
+from edgebench.device.job_store import JobRequest, StoredJob
 from edgebench.schema import record
 from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow, Provenance
 from edgebench.schema.facts import Facts
-from edgebench.schema.record import Answers, MeasuredTarget, Outcome, Record, Round, Runtime, Series
+from edgebench.schema.record import Answers, MeasuredTarget, Outcome, Record, Round, Runtime, Scored, Series
 
 _LineT = TypeVar("_LineT", bound=journal.Line)
 _WindowT = TypeVar("_WindowT", bound=IdleWindow)
 _SeriesT = TypeVar("_SeriesT", bound=Series)
 _T = TypeVar("_T")
 AttachedMeter = Callable[[int, Sequence[journal.AnyLine]], EnergyReading]
+# An artifact's name and, for each image of its test set, what the device kept of the answers.
+Scoring = Callable[[str, list[list[Any]]], Scored | None]
 # {meter: {scope: what it adds to a window}}
 Readings = dict[str, dict[str, dict[str, Any]]]
 
-Class = Annotated[int, msgspec.Meta(ge=0, lt=65536)]
 _VALUES = msgspec.json.Decoder(record.ValuesNs)
-_CLASSES = msgspec.json.Decoder(list[Class])
 _READINGS = msgspec.json.Decoder(Readings)
 
 
 def to_records(
-    job: StoredJob, *, agent_died: str | None, version: str, attached: AttachedMeter | None = None
+    job: StoredJob,
+    *,
+    agent_died: str | None,
+    version: str,
+    attached: AttachedMeter | None = None,
+    scoring: Scoring | None = None,
 ) -> list[Record]:
     """One record for each artifact of the job. Raises AgentError for what cannot have been measured.
 
     agent_died: what the agent last said if its process ended without an `end` line; None if it did not.
     version: of edgebench. attached: what a meter on this machine saw of an artifact, from all lines.
+    scoring: of the answers to its test set; what it raises goes through, and the job stays stored.
     """
     windows = [(e, _read(job, e.readings, _READINGS)) for e in job.entries if isinstance(e, journal.WindowLine)]
     records = []
@@ -44,7 +50,8 @@ def to_records(
         own = [entry for entry in job.entries if _is_about(index, entry)]
         readings = _readings(job, own, [(e, seen) for e, seen in windows if _is_about(index, e)])
         seen = (*readings, *([attached(index, job.entries)] if attached else ()))
-        records.append(_record(job, index, own, _outcome(job.request, index, own, agent_died), seen, version))
+        made = _record(job, index, own, _outcome(job.request, index, own, agent_died), seen, version)
+        records.append(msgspec.structs.replace(made, **_answers(job, own, index, scoring)))
     return records
 
 
@@ -81,7 +88,6 @@ def _record(
         warmup=tuple(_timed(job, e.series, e.values_ns, Series) for e in _all(own, journal.WarmupLine)),
         rounds=tuple(_timed(job, e.round, e.values_ns, Round) for e in _all(own, journal.RoundLine)),
         energy=tuple(_charged(reading, facts) for reading in energy),
-        answers=_answers(job, own, request.tests.get(artifact.name)),
         **parts,
     )
 
@@ -202,16 +208,29 @@ def _timed(job: StoredJob, part: Series, values_ns: Raw, kind: type[_SeriesT]) -
     return kind(**asdict(part), values_ns=_read(job, values_ns, _VALUES))
 
 
-def _answers(job: StoredJob, own: list[journal.AnyLine], test: AccuracyTest | None) -> Answers | None:
-    """None unless the whole test set was answered: a part of it has another accuracy."""
-    if test is None:
-        return None
-    pieces = {entry.piece: _read(job, entry.classes, _CLASSES) for entry in _all(own, journal.AnswersLine)}
-    counts = [len(pieces.get(number, ())) for number in range(len(test.pieces))]
-    if counts != [count for _, count in test.pieces]:
-        return None
-    classes = [class_ for number in range(len(counts)) for class_ in pieces[number]]
-    return Answers(test.dataset, len(classes), accuracy.classes(classes), test.labels_base64)
+def _answers(
+    job: StoredJob, own: list[journal.AnyLine], index: int, scoring: Scoring | None
+) -> dict[str, Answers | Scored | None]:
+    """Empty unless the whole test set was answered: a part of it has another accuracy."""
+    name = job.request.artifacts[index].name
+    test = job.request.tests.get(name)
+    lines = {entry.piece: entry for entry in _all(own, journal.AnswersLine)}
+    if test is None or set(lines) != set(range(len(test.pieces))):
+        return {}
+    images: list[list[Any]] = []
+    for number, (_, count) in enumerate(test.pieces):
+        try:
+            answered = accuracy.unpacked(bytes(lines[number].answers))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise journal.unfit(bytes(lines[number].answers), job.where, error) from error
+        if len(answered) != count:
+            return {}
+        images += answered
+    parts: dict[str, Answers | Scored | None] = {}
+    if test.labels_base64:
+        first = accuracy.classes([int(one[0][0]) for one in images])
+        parts["answers"] = Answers(test.dataset, len(images), first, test.labels_base64)
+    return {**parts, "scored": scoring(name, images) if scoring else None}
 
 
 def _read(job: StoredJob, part: Raw, decoder: msgspec.json.Decoder[_T]) -> _T:

@@ -44,10 +44,10 @@ def to_stored(images: Float32Array, spec: TensorSpec) -> Any:
     import numpy as np
 
     values = to_layout(images, spec)
-    if spec.scale is None or spec.zero_point is None:
+    if np.dtype(spec.dtype).kind not in "iu":
         return values.astype(spec.dtype, copy=False)
     limits = np.iinfo(spec.dtype)
-    steps = np.round(values / np.float32(spec.scale)) + spec.zero_point
+    steps = np.round(values / np.float32(spec.scale or 1.0)) + (spec.zero_point or 0)
     return np.clip(steps, limits.min, limits.max).astype(spec.dtype)
 
 

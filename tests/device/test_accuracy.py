@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from edgebench.analysis.report import markdown
 from edgebench.device import accuracy, following, records_from_journal, simulated
 from edgebench.device.agent import Agent
 from edgebench.device.job_store import AccuracyTest, JobRequest, StoredJob
+from edgebench.device.local_artifacts import LocalArtifact
 from edgebench.errors import UserError
-from edgebench.networks import data
+from edgebench.networks import data, scored_files
 from edgebench.networks.data import Dataset, Split
+from edgebench.networks.scoring import ScoreChoice
+from edgebench.progress import Silent
 from edgebench.schema import bundle, plan, targets
 from edgebench.schema.bundle import Parity, TensorSpec
 from edgebench.schema.plan import Plan
@@ -102,7 +106,9 @@ def test_a_test_set_is_sent_once(tmp_path: Path, tiny_plan: Plan, monkeypatch: p
     monkeypatch.setattr(Agent, "send", counting)
     where = dotted(tmp_path / "b", one=SimulatedModel(1_000_000), two=SimulatedModel(2_000_000))
     score(tmp_path, where, tiny_plan)
-    pieces = {sha256 for sha256, _ in accuracy.test_set(bundle.load(where).artifacts[0], data.prepared).test.pieces}
+    loaded = partial(scored_files.loaded, progress=Silent())
+    (local,) = deploy.artifacts_at([where])[:1]
+    pieces = {sha256 for sha256, _ in scored_files.question(local, ScoreChoice(), loaded).test_set().test.pieces}
     assert len(pieces) == 3 and all(sent.count(sha256) == 1 for sha256 in pieces), "both take the same bytes"
     sent.clear()
     score(tmp_path, where, msgspec.structs.replace(tiny_plan, seed=1))
@@ -147,7 +153,7 @@ def test_what_does_not_take_the_images_fails_with_its_times_kept(tmp_path: Path,
 def test_a_file_that_names_no_test_set_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "net.sim").write_text('{"latency_ns": 3000000}')
     done = run_cli("deploy", "--target", "simulated", "net.sim", "--accuracy", cwd=tmp_path)
-    assert done.returncode == 1 and "edgebench export --dataset" in done.stderr
+    assert done.returncode == 1 and "--dataset photos/ --preprocessing" in " ".join(done.stderr.split())
     assert not list((tmp_path / "results").glob("*/*.json"))
 
 
@@ -184,7 +190,7 @@ def request(pieces: tuple[tuple[str, int], ...]) -> JobRequest:
 
 
 def answered(pieces: dict[int, list[int]], folder: Path) -> Answers | None:
-    lines = [{"event": "answers", "artifact": 0, "piece": n, "classes": classes} for n, classes in pieces.items()]
+    lines = [{"event": "answers", "artifact": 0, "piece": n, "answers": classes} for n, classes in pieces.items()]
     lines.append({"event": "end", "status": "done", "complete": [0]})
     job = StoredJob(folder / "-".join(map(str, pieces)), request((("a", 3), ("b", 1))))
     for n, line in enumerate(lines):
@@ -219,5 +225,7 @@ def test_changes_have_the_interval_of_matched_pairs() -> None:
 
 
 def test_an_artifact_of_before_is_refused_with_the_remedy() -> None:
-    with pytest.raises(UserError, match="Export it"):
-        accuracy.test_set(make_artifact("net-onnx-fp32"), data.prepared)
+    """It does not say how its images are prepared."""
+    local = LocalArtifact(make_artifact("net-onnx-fp32"), Path())
+    with pytest.raises(UserError, match="--preprocessing"):
+        scored_files.question(local, ScoreChoice("dots"), partial(scored_files.loaded, progress=Silent()))

@@ -104,6 +104,14 @@ class InterpreterSession:
         logits: list[float] = stored.ravel().tolist()
         return logits
 
+    def arrays(self) -> list[Any]:
+        found = []
+        for detail in self._graph.outputs():
+            scale, zero_point = detail["quantization"]
+            stored = self._graph.get(detail["index"])
+            found.append((stored.astype("float32") - zero_point) * self._numpy.float32(scale) if scale else stored)
+        return found
+
     def notes(self) -> dict[str, Any]:
         """Which delegates took operators; the rest run in the reference or built-in kernels."""
         try:

@@ -130,6 +130,10 @@ class _OnnxSession:
         logits: list[float] = value.numpy().astype("float32").ravel().tolist()
         return logits
 
+    def arrays(self) -> list[Any]:
+        bound = self._binding.get_outputs()
+        return [(value or other).numpy() for value, other in zip(self._outputs, bound)]
+
     def notes(self) -> dict[str, Any]:
         return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
 

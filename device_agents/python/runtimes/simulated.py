@@ -99,5 +99,10 @@ class _SimulatedSession:
         answers = self._model.answers
         return answers[self._input % len(answers)]
 
+    def arrays(self) -> list[Any]:
+        import numpy
+
+        return [numpy.array([self.logits()], "float32")]
+
     def notes(self) -> dict[str, Any]:
         return {"nodes": {"simulated": self._model.nodes}}

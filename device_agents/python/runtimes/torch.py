@@ -108,6 +108,9 @@ class _TorchSession:
     def logits(self) -> list[float]:
         return self._output.float().flatten().tolist()
 
+    def arrays(self) -> list[Any]:
+        return [self._output.float().numpy()]
+
     def notes(self) -> dict[str, str]:
         return {"device": str(self._device)}
 

@@ -40,6 +40,7 @@ __all__ = [
     "balanced_index",
     "folder",
     "hold_out",
+    "is_own",
     "load",
     "names",
     "plain_name",
@@ -57,6 +58,11 @@ def names() -> list[str]:
     return plugins.names("edgebench.networks.data")
 
 
+def is_own(name: str) -> bool:
+    """Whether this is data of the user's own."""
+    return own_data.is_own(name, names())
+
+
 def load(name: str) -> Dataset:
     """A data set; `NAME@TRAIN` or `NAME@TRAIN,TEST` for that many of its training and test images.
 
@@ -64,7 +70,7 @@ def load(name: str) -> Dataset:
     part's name: a network that was trained on `cifar10@10000` is pruned and calibrated on the same 10,000 images.
     Raises UnknownName for a name without a file here, UserError for an impossible part.
     """
-    if own_data.is_own(name, names()):
+    if is_own(name):
         return prepared(name)
     own_data.refuse_options(name)
     dataset: Dataset = plugins.load("edgebench.networks.data", plain_name(name), kind="data set").load()
@@ -85,7 +91,7 @@ def prepared(
     """
     if preprocessing is not None:
         geometry, channels = preprocessing.geometry, len(preprocessing.mean)
-    if own_data.is_own(name, names()):
+    if is_own(name):
         dataset = own_data.load(name, geometry, channels, progress)
         for line in dataset.remarks:
             progress.say(line)
