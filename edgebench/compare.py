@@ -14,6 +14,7 @@ from edgebench.analysis import (
     baselines,
     between_jobs,
     comparability,
+    device_scores,
     energy_ratios,
     labels,
     ratios,
@@ -156,6 +157,7 @@ def _row(
         no_ratio="" if ratio else _why_no_ratio(one, baseline),
         differences=comparability.differences(record, baseline) if baseline else (),
         accuracy_change=_accuracy_change(record, baseline) if baseline else None,
+        score_change=device_scores.change(record, baseline) if baseline else None,
         intensity_g_per_kwh=intensity,
         intensity_source=source,
     )

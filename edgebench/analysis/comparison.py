@@ -33,6 +33,8 @@ class ComparisonRow(RecordStatistics):
     differences: tuple[str, ...]
     accuracy_change: Estimate | None = None
     """On the device, against the baseline's there, image by image."""
+    score_change: Estimate | None = None
+    """The same of a metric that is not top-1, on the same samples of the images."""
     intensity_g_per_kwh: float | None = None
     intensity_source: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from edgebench.analysis import device_scores
 from edgebench.analysis.comparison import ComparisonRow
 from edgebench.analysis.ratios import Ratio
 from edgebench.energy import carbon
@@ -158,7 +159,12 @@ def _first_decimal(value: float) -> int:
 
 
 def accuracy(row: ComparisonRow) -> str:
-    """Measured on the device if requested, with its interval; else the file's on the host."""
+    """Measured on the device if requested, with its interval, and its name if it is not top-1; else the file's on the
+    host.
+    """
+    score = device_scores.first(row.record)
+    if score is not None:
+        return device_scores.shown(score)
     found = row.device_accuracy
     if found is not None and found.low is not None and found.high is not None:
         return f"{found.value:.2%} ({100 * found.low:.1f}-{100 * found.high:.1f})"

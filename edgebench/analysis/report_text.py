@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench.analysis import between_jobs, comparability, formatting, latency_patterns, ratios, stats
+from edgebench.analysis import between_jobs, comparability, device_scores, formatting, latency_patterns, ratios, stats
 from edgebench.analysis.between_jobs import Spread
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.same_outputs import OutputsMatch
@@ -103,7 +103,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
     if any(map(memory_parts, comparison.rows)):
         yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
     for row in comparison.rows:
-        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row))):
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row), scores(row))):
             yield f"{row.name} on {row.record.target.name}: {said}."
     browsers = [row.record for row in comparison.rows if row.record.in_browser]
     for name, by in dict.fromkeys((record.target.name, record.in_browser_by) for record in browsers):
@@ -262,6 +262,10 @@ def gpu_memory(record: Record) -> str:
     names = {"gpu_process_bytes": "by its driver", "gpu_allocated_high_water_bytes": "at most by the allocator"}
     said = [f"{formatting.size(running[key])} {name}" for key, name in names.items() if key in running]
     return f"GPU memory {', '.join(said)}" if said else ""
+
+
+def scores(row: ComparisonRow) -> str:
+    return device_scores.sentence(row.record, row.score_change)
 
 
 def accuracy(row: ComparisonRow) -> str:

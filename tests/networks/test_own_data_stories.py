@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgebench.device import accuracy
+from edgebench.device.local_artifacts import LocalArtifact
 from edgebench.errors import UserError
 from edgebench.evaluate import evaluate
 from edgebench.finetune import finetune
-from edgebench.networks import data
+from edgebench.networks import data, scored_files
+from edgebench.networks.scoring import ScoreChoice
+from edgebench.progress import Silent
 from edgebench.schema import bundle, checkpoint
 from edgebench.schema.bundle import Artifact, FileRef, Parity, TensorSpec
 from edgebench.schema.preprocessing import Geometry
@@ -101,10 +105,17 @@ def test_a_device_gets_the_images_of_the_export_or_nothing(
         preprocessing=about.preprocessing,
         notes={bundle.TEST_SET: tested.test.digest()},
     )
-    found = accuracy.test_set(made, data.prepared)
+    load = partial(scored_files.loaded, progress=Silent())
+    found = scored_files.question(LocalArtifact(made, tmp_path), ScoreChoice(), load).test_set()
     ((sha256, count),) = found.test.pieces
     fed = np.fromfile(found.files[sha256], np.float32).reshape(count, 3, 8, 8)
     assert np.array_equal(fed, about.preprocessing.apply(tested.test.images[:]))
     changed = msgspec.structs.replace(made, notes={bundle.TEST_SET: "0" * 64})
     with pytest.raises(UserError, match="changed since net-onnx-fp32 was exported"):
-        accuracy.test_set(changed, data.prepared)
+        scored_files.question(LocalArtifact(changed, tmp_path), ScoreChoice(), load)
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(photos, copy)
+    moved = scored_files.question(LocalArtifact(made, tmp_path), ScoreChoice(str(copy)), load).test_set()
+    assert moved.test.pieces == found.test.pieces
+    with pytest.raises(UserError, match="not those that net-onnx-fp32 was exported with"):
+        scored_files.question(LocalArtifact(changed, tmp_path), ScoreChoice(str(copy)), load)

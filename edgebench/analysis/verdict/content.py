@@ -122,7 +122,8 @@ def other_accuracy(record: Record) -> Iterator[Reason]:
 
 
 def not_scored(record: Record) -> Iterator[Reason]:
-    if record.plan.accuracy and record.answers is None and record.outcome.status in ("complete", "budget"):
+    is_scored = record.answers is not None or record.scored is not None
+    if record.plan.accuracy and not is_scored and record.outcome.status in ("complete", "budget"):
         yield Reason(
             "suspect", "accuracy was requested, but the device did not answer the whole test set",
             "Deploy again with --accuracy",

@@ -16,7 +16,7 @@ from edgebench.networks.tasks import _average_precision, _heads
 from edgebench.schema.record import Score
 
 if TYPE_CHECKING:
-    from edgebench.networks.own_data.annotations import AnnotatedImages, Boxes
+    from edgebench.networks.own_data.annotations import AnnotatedImages
     from edgebench.networks.scoring import ImageAnswers, OutputsOfFile, ScoreChoice
 
 TARGETS = "boxes"
@@ -110,8 +110,3 @@ def _refuse_offsets(answers: Sequence[ImageAnswers], test: AnnotatedImages) -> N
             test.name, f"{turned.mean():.0%} of the network's boxes end before they begin: they are no corners",
             "If they are offsets from anchors, give these: --head ssd --anchors FILE.npy; else name another --head",
         )  # fmt: skip
-
-
-def as_mappings(targets: Sequence[Boxes]) -> list[dict[str, Any]]:
-    """For --metric."""
-    return [{"boxes": one.corners, "labels": one.labels, "crowds": one.crowds} for one in targets]
