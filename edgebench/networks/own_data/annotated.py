@@ -37,7 +37,7 @@ def load(name: str, geometry: Geometry | None, channels: int | None, progress: P
     for reader in (coco, yolo, masks, columns):
         found = reader.read(path)
         if found is not None:
-            return _opened(name, found, geometry or Geometry(), channels, most, progress)
+            return _opened(str(path), found, geometry or Geometry(), channels, most, progress)
     return None
 
 

@@ -152,21 +152,13 @@ def _yolo(network: OutputsOfFile, classes: int, name: str, is_named: bool) -> He
     extra = 4 if name == "yolov8" else 5
     for place, one in enumerate(network.outputs):
         shape = sizes(one)
-        if len(shape) != 3:
+        if len(shape) != 3 or shape[1:] == (-1, -1):
             continue
-        rows, columns = (shape[2], shape[1]) if _is_turned(shape, cells, classes + extra) else (shape[1], shape[2])
-        fits = rows == (3 * cells if name == "yolov5" else cells)
-        # Another size of grids, or an open one: then the number of columns has to say it.
-        if not fits and not is_named and not (columns == classes + extra and name != "yolox" and rows > columns):
+        turned = shape[1] != -1 and (shape[2] == -1 or shape[2] > shape[1])
+        rows, columns = (shape[2], shape[1]) if turned else (shape[1], shape[2])
+        if columns < extra + 1 or not (is_named or _fits(name, rows, columns, cells, classes, turned)):
             continue
-        if not fits and name == "yolov5" and columns == classes + 4 and not is_named:
-            continue
-        if columns != -1 and columns < extra + 1:
-            continue
-        if fits and name == "yolov8" and columns == classes + 5 and not is_named:
-            continue  # of YOLOX: as many cells
         own = _class_count(network, columns - extra, classes)
-        turned = (rows, columns) == (shape[2], shape[1])
         recipe: Recipe = {
             "boxes": [place, turned, 0, 4],
             "scores": [place, turned, extra, extra + own],
@@ -183,11 +175,13 @@ def _yolo(network: OutputsOfFile, classes: int, name: str, is_named: bool) -> He
     return None
 
 
-def _is_turned(shape: Sequence[int], cells: int, columns: int) -> bool:
-    """Whether rows are the last axis: of cells there are more than of columns."""
-    if -1 in shape[1:]:
-        return shape[1] == columns or shape[2] in (cells, 3 * cells)
-    return shape[2] > shape[1]
+def _fits(name: str, rows: int, columns: int, cells: int, classes: int, turned: bool) -> bool:
+    """Whether it is this one of the three: by the number of rows, by the order of the axes, by that of classes."""
+    if name == "yolov5":
+        return rows == 3 * cells or (not turned and rows != cells and columns == classes + 5)
+    if name == "yolox":
+        return rows == cells and not turned
+    return turned or (rows == cells and columns != classes + 5)
 
 
 def _class_count(network: OutputsOfFile, columns: int, classes: int) -> int:
