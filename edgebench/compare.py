@@ -1,12 +1,14 @@
 """compare: records -> one table; what must not be compared gets a reason in place of a ratio.
 
-newest record of each artifact and target ─ verdict ─ estimates ─ ratio to the baseline ─ outputs bit by bit
+records ─ verdict ─ estimates ─ conditions alike? ─ ratio to the baseline ─ outcome ─ checks ─ outputs bit by bit
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -19,116 +21,162 @@ from edgebench.analysis import (
     labels,
     ratios,
     record_statistics,
+    resolution,
     same_outputs,
+    selftest_band,
     stats,
 )
 from edgebench.analysis.between_jobs import Deviation
 from edgebench.analysis.comparison import Comparison, ComparisonRow
+from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio
 from edgebench.analysis.record_statistics import RecordStatistics
+from edgebench.analysis.selection import Selection, is_results_folder, joined, key, of_folder, runs, select
+from edgebench.analysis.stats import AccuracyChange
 from edgebench.energy import per_inference
 from edgebench.energy.per_inference import EnergyPerInference
-from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.errors import UserError
 from edgebench.schema import record_files
-from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record
-from edgebench.schema.record_files import LoadedRecords
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How records are compared. margin: equal within this fraction counts as equivalent. anyway: give ratios although
+    conditions differ that must be equal. intensity_g_per_kwh: from the user; default: that of the country given to
+    `deploy --carbon`.
+    """
+
+    margin: float = EQUIVALENCE_MARGIN
+    anyway: bool = False
+    intensity_g_per_kwh: float | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """names, baseline: as typed. every: all runs of each file; after: those since then."""
+
+    names: tuple[str, ...] = ()
+    baseline: str | None = None
+    every: bool = False
+    after: datetime | None = None
+
+    @property
+    def sides(self) -> tuple[Path, Path] | None:
+        """Two results folders, each file to be compared with its earlier self."""
+        if self.baseline is None and len(self.names) == 2 and all(map(is_results_folder, self.names)):
+            return Path(self.names[0]), Path(self.names[1])
+        return None
+
+
+def find(results: Path, asked: Asked) -> list[Selection]:
+    """What the command line names: one selection, or two to be compared with each other."""
+    if asked.sides:
+        return [joined(of_folder(side, after=asked.after)) for side in asked.sides]
+    return [select(results, asked.names, every=asked.every, after=asked.after)]
+
+
+def of_found(found: Sequence[Selection], asked: Asked, terms: Terms) -> Comparison:
+    if len(found) == 2:
+        return against_earlier(*found, terms=terms)
+    (only,) = found
+    return compare(only.records, baseline=asked.baseline, history=history(only), terms=terms, older=only.older)
+
+
+# The jobs that measured the same file under the same conditions, oldest first; the record's own is among them.
+Jobs = Callable[[Record], Sequence[Record]]
 
 
 def compare(
     records: Sequence[Record],
     *,
     baseline: str | None = None,
-    intensity_g_per_kwh: float | None = None,
     history: Iterable[Record] = (),
+    terms: Terms = Terms(),  # noqa: B008 - frozen
+    older: int = 0,
 ) -> Comparison:
     """One row per record, in the given order.
 
     baseline: an artifact's name, target/artifact, or label/artifact; default: the first row. Invalid records are never
     the baseline and have no ratio. Times of emulated targets are compared only with the same target's. history: further
-    records, which show by how much two jobs of one file differ on a target; `history` finds them. intensity_g_per_kwh:
-    from the user; default: that of the country given to `deploy --carbon`.
+    records, which show by how much two jobs of one file differ on a target; `history` finds them. older: the number of
+    runs that were left out for newer ones.
     """
     found = [record_statistics.of(record) for record in records]
     labelled = labels.of(records)
     chosen = baselines.choose(found, labelled, baseline)
-    deviations = between_jobs.deviations(chain(records, history)) if _has_several_jobs(records) else {}
-    rows = (
-        _row(one, label, chosen.counterpart(one.record), deviations, intensity_g_per_kwh)
+    deviations = _deviations(records, history)
+    rows = [
+        _row(one, label, chosen.counterpart(one.record), deviations, terms)
         for one, label in zip(found, labelled, strict=True)
-    )
-    return Comparison(tuple(rows), same_outputs.matches(records), intensity_g_per_kwh)
+    ]
+    return _comparison(rows, terms, older=older)
+
+
+def against_earlier(earlier: Selection, later: Selection, *, terms: Terms = Terms()) -> Comparison:  # noqa: B008 - frozen
+    """Each file of two result sets against its earlier self: two rows a file. All runs of a set count."""
+    before = runs(earlier.records)
+    records = [one for record in later.records for one in (*before.get(key(record), ())[-1:], record)]
+    later_keys = set(map(key, later.records))
+    records += [one for one in earlier.records if key(one) not in later_keys]
+    found = [record_statistics.of(record) for record in records]
+    labelled = labels.of_sides(records, earlier.records)
+    is_earlier = {id(one) for one in earlier.records}
+    chosen = {key(one.record): one.record for one in found if id(one.record) in is_earlier and one.may_be_baseline}
+    series = [side.series or runs(side.records) for side in (earlier, later)]
+    everything = [one for side in series for which in side.values() for one in which]
+    deviations = _deviations(records, everything)
+
+    def jobs(record: Record) -> Sequence[Record]:
+        side = series[0 if id(record) in is_earlier else 1]
+        same = [one for one in side.get(key(record), ()) if between_jobs.setting(one) == between_jobs.setting(record)]
+        return [one for one in same if between_jobs.is_whole(one)]
+
+    rows = [
+        _row(one, label, chosen.get(key(one.record)), deviations, terms, jobs)
+        for one, label in zip(found, labelled, strict=True)
+    ]
+    return replace(_comparison(rows, terms), is_against_earlier=True)
+
+
+def _comparison(rows: Sequence[ComparisonRow], terms: Terms, older: int = 0) -> Comparison:
+    """With what depends on all rows: chance, which finds something among many comparisons."""
+    compared = [None if row.is_baseline else row.ratio for row in rows]
+    adjusted = ratios.adjusted(compared)
+    rows = [
+        replace(row, ratio=ratio, resolution=resolution.of(ratio, row.record, row.baseline))
+        if ratio is not None and row.baseline is not None
+        else row
+        for row, ratio in zip(rows, adjusted, strict=True)
+    ]
+    outputs = same_outputs.matches([row.record for row in rows])
+    return Comparison(tuple(rows), outputs, terms.intensity_g_per_kwh, margin=terms.margin, older=older)
+
+
+def _deviations(records: Sequence[Record], history: Iterable[Record]) -> dict[str, Deviation]:
+    """By target; needed only between jobs. What records do not show, the target's own selftest may."""
+    if not _has_several_jobs(records):
+        return {}
+    once = {(one.id, one.path): one for one in chain(records, history)}
+    ordered = sorted(once.values(), key=lambda one: one.created)
+    return selftest_band.of_targets(records) | between_jobs.deviations(ordered)
 
 
 def _has_several_jobs(records: Sequence[Record]) -> bool:
     return len({record.job for record in records}) > 1
 
 
-def history(records: Sequence[Record]) -> Iterator[Record]:
+def history(selected: Selection) -> Iterator[Record]:
     """If these records come from several jobs: all other readable records in the folders that they were loaded from."""
-    if not _has_several_jobs(records):
+    if not _has_several_jobs(selected.records):
         return
-    here = {record.path for record in records if record.path is not None}
-    targets = {record.target.name for record in records}
-    folders = {path.parent for path in here if path.parent.name in targets}
-    for path in sorted({path for folder in folders for path in folder.glob("*.json")} - here):
+    shown = {record.path for record in selected.records}
+    loaded = {one.path: one for which in selected.series.values() for one in which}
+    yield from (one for path, one in loaded.items() if path not in shown)
+    targets = {record.target.name for record in selected.records}
+    folders = {path.parent for path in shown if path is not None and path.parent.name in targets}
+    for path in sorted({path for folder in folders for path in folder.glob("*.json")} - shown - loaded.keys()):
         with suppress(UserError):
             yield record_files.load(path)
-
-
-def select(results: Path, named: Iterable[str]) -> LoadedRecords:
-    """The records that the command line names: files, targets (the newest record of each artifact), or folders.
-
-    A folder stands for every target in it; no names at all, for every target with results. Unreadable files are
-    skipped, so the newest record is the newest readable one.
-    """
-    targets = _targets(results)
-    selected: list[Record] = []
-    skipped: list[BadFile] = []
-    for name in list(named) or [str(results)]:
-        if name in targets:
-            found = [_newest_of(results, name)]
-        elif Path(name).is_file():
-            found = [record_files.load_all([Path(name)])]
-        elif Path(name).is_dir() or Path(name) == results:
-            found = _of_all_targets(Path(name))
-        else:
-            raise UnknownName(f"target with records in {results}", name, targets)
-        selected += [record for one in found for record in one.records]
-        skipped += [error for one in found for error in one.skipped]
-    return LoadedRecords(selected, skipped)
-
-
-def _newest_of(results: Path, target: str) -> LoadedRecords:
-    loaded = record_files.load_target(results, target)
-    return LoadedRecords(newest(loaded.records), loaded.skipped)
-
-
-def _targets(results: Path) -> list[str]:
-    return list(dict.fromkeys(sorted(path.parent.name for path in results.glob("*/*.json"))))
-
-
-def _of_all_targets(results: Path) -> list[LoadedRecords]:
-    targets = _targets(results)
-    if not targets:
-        raise UserError(str(results), "contains no records", "Measure something first: edgebench deploy")
-    return [_newest_of(results, target) for target in targets]
-
-
-def newest(records: Iterable[Record]) -> list[Record]:
-    """The last record of each artifact in each runtime, from records sorted by age; a model's files together."""
-    latest: dict[tuple[str, str], Record] = {}
-    for record in records:
-        latest.pop((record.artifact.name, record.runtime.name), None)
-        latest[record.artifact.name, record.runtime.name] = record
-    return sorted(latest.values(), key=_reading_order)
-
-
-def _reading_order(record: Record) -> tuple[str, str, int]:
-    """A model's files together, the float ones before those made from them."""
-    precisions = ["fp32", "fp16", "int8", "unknown"]
-    artifact = record.artifact
-    source = artifact.name.removesuffix(f"-{artifact.format}-{artifact.precision}")
-    return source, artifact.format, precisions.index(artifact.precision)
 
 
 def _row(
@@ -136,45 +184,72 @@ def _row(
     label: str,
     chosen: Record | None,
     deviations: Mapping[str, Deviation],
-    given_g_per_kwh: float | None,
+    terms: Terms,
+    jobs: Jobs | None = None,
 ) -> ComparisonRow:
     record, is_baseline = one.record, one.record is chosen
     baseline = None if one.verdict.level == "invalid" else chosen
-    spread = between_jobs.spread(record, baseline, deviations) if baseline else None
-    ratio = ratios.latency_ratio(record, baseline, spread) if baseline else None
-    of_plan = record.plan.carbon_g_per_kwh, record.plan.carbon_source
-    intensity, source = of_plan if given_g_per_kwh is None else (given_g_per_kwh, "given by the user")
+    unlike = comparability.unlike(record, baseline) if baseline else ()
+    unfair = tuple(str(each) for each in unlike if each.rule == "equal")
+    fair_base = None if unfair and not terms.anyway else baseline
+    ratio = _latency_ratio(record, fair_base, deviations, jobs) if fair_base else None
+    spread = ratio.spread if ratio else None
     energy, no_energy = _energy(record)
-    compared = energy if baseline and not is_baseline else ()
+    compared = energy if fair_base and not is_baseline else ()
+    of_plan = record.plan.carbon_g_per_kwh, record.plan.carbon_source
+    given = terms.intensity_g_per_kwh
     return ComparisonRow(
         **vars(one),
         label=label,
         energy=energy,
         no_energy=no_energy,
-        energy_ratios=tuple(energy_ratios.ratio(record, baseline, joules, spread) for joules in compared if baseline),
+        energy_ratios=tuple(
+            _with_margin(energy_ratios.ratio(record, fair_base, joules, spread), terms.margin)
+            for joules in compared
+            if fair_base
+        ),
         is_baseline=is_baseline,
-        ratio=ratio,
-        no_ratio="" if ratio else _why_no_ratio(one, baseline),
-        differences=comparability.differences(record, baseline) if baseline else (),
+        baseline=baseline,
+        ratio=replace(ratio, margin=terms.margin) if ratio else None,
+        no_ratio="" if ratio else _why_no_ratio(one, baseline, unfair),
+        unlike=unlike,
+        is_unfair=bool(unfair),
         accuracy_change=_accuracy_change(record, baseline) if baseline else None,
         score_change=device_scores.change(record, baseline) if baseline else None,
-        intensity_g_per_kwh=intensity,
-        intensity_source=source,
+        intensity_g_per_kwh=of_plan[0] if given is None else given,
+        intensity_source=of_plan[1] if given is None else "given by the user",
     )
 
 
-def _why_no_ratio(one: RecordStatistics, baseline: Record | None) -> str:
+def _with_margin(found: Ratio | str, margin: float) -> Ratio | str:
+    return found if isinstance(found, str) else replace(found, margin=margin)
+
+
+def _latency_ratio(
+    record: Record, baseline: Record, deviations: Mapping[str, Deviation], jobs: Jobs | None
+) -> Ratio | None:
+    if jobs is not None and record.job != baseline.job:
+        own, base = jobs(record), jobs(baseline)
+        if len(own) > 1 or len(base) > 1:
+            return ratios.of_jobs(own, base, between_jobs.of_sides(own, base, deviations)) if own and base else None
+    return ratios.latency_ratio(record, baseline, between_jobs.spread(record, baseline, deviations))
+
+
+def _why_no_ratio(one: RecordStatistics, baseline: Record | None, unfair: Sequence[str]) -> str:
     if one.verdict.level == "invalid":
         return "its record is invalid"
     if baseline is None:
         return "no record can be the baseline"
+    if unfair:
+        fair = comparability.command(one.record, baseline)
+        return f"{'; '.join(unfair)}. Measure both in one job: {fair}; or --anyway"
     return ratios.batches_unlike(one.record, baseline) or "one of the two has no rounds"
 
 
-def _accuracy_change(record: Record, baseline: Record) -> Estimate | None:
+def _accuracy_change(record: Record, baseline: Record) -> AccuracyChange | None:
     if record is baseline or record.answers is None or baseline.answers is None:
         return None
-    return stats.accuracy_difference(record.answers, baseline.answers)
+    return stats.accuracy_change(record.answers, baseline.answers)
 
 
 def _energy(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:

@@ -22,8 +22,8 @@ import msgspec
 
 from device_agents.python.latency import MIN_CLOCK_STEPS
 from edgebench import plugins
-from edgebench.analysis import between_jobs, ratios, stats
-from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis import between_jobs, ratios, selftest_band, stats
+from edgebench.analysis.between_jobs import Deviation, Spread
 from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
 from edgebench.deploy import artifacts_at, deploy
 from edgebench.device import provisioning, simulated
@@ -126,9 +126,14 @@ class SelfTest:
         if self.useless:
             yield f"  too noisy: differences below {USELESS:.0%} cannot be resolved with this plan"
 
-    def _between_two(self) -> str:
+    @property
+    def jobs_deviation(self) -> Deviation | None:
+        """None with too few jobs."""
         known = between_jobs.deviations(one for pair in self.pairs for one in (pair.first, pair.twin))
-        found = known.get(self.pairs[0].first.target.name)
+        return known.get(self.pairs[0].first.target.name)
+
+    def _between_two(self) -> str:
+        found = self.jobs_deviation
         return f", above {Spread(found, found).least:.2%} between two jobs" if found else ""
 
     def _noise(self) -> float:
@@ -148,8 +153,8 @@ def selftest(
     """Compare a file with itself in `runs` jobs with sampling and `runs` without, alternating.
 
     file: default is the tiny model of the target's runtime, or an artifact of a simulated device. results: folder for
-    the records, which are not kept without it. Ctrl-C ends it with the finished jobs; raises KeyboardInterrupt if they
-    are fewer than two.
+    the records, which are not kept without it; by how much jobs differed is always kept, for `compare`. Ctrl-C ends it
+    with the finished jobs; raises KeyboardInterrupt if they are fewer than two.
     """
     trips_s, runtime = _reach(target, progress)
     pairs: list[Pair] = []
@@ -165,7 +170,10 @@ def selftest(
             except KeyboardInterrupt:
                 if len(pairs) < 2:
                     raise
-    return SelfTest(target.name, plan, tuple(trips_s), tuple(pairs), stopped=len(pairs) < 2 * runs)
+    found = SelfTest(target.name, plan, tuple(trips_s), tuple(pairs), stopped=len(pairs) < 2 * runs)
+    if found.jobs_deviation:
+        selftest_band.keep(found.jobs_deviation, pairs[0].first)
+    return found
 
 
 def _reach(target: Target, progress: Progress) -> tuple[list[float], str]:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from edgebench.analysis import comparability, same_outputs, stats
-from edgebench.analysis.ratios import Ratio, RatioOutcome
+from edgebench.analysis.comparability import Unlike
+from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
 from edgebench.analysis.record_statistics import RecordStatistics
+from edgebench.analysis.resolution import Resolution
+from edgebench.analysis.stats import AccuracyChange
 from edgebench.energy.per_inference import EnergyPerInference
 from edgebench.schema.estimate import Estimate
+from edgebench.schema.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +21,11 @@ class ComparisonRow(RecordStatistics):
     """One artifact on one target, compared with the baseline.
 
     label: distinguishes it from other records of this artifact and target; empty if there are none. ratio: median
-    latency over the baseline's, else `no_ratio` gives the reason. differences: conditions that differ from the
-    baseline's. energy: for each meter and scope; `no_energy` gives the reason for every other meter. energy_ratios: net
-    joules over the baseline's, for each of `energy`, or the reason why not; never across scopes. intensity_g_per_kwh,
-    intensity_source: of the electricity, if known, and where the figure comes from.
+    latency over the baseline's, else `no_ratio` gives the reason. unlike: conditions that differ from the baseline's;
+    is_unfair: one of them must be equal, and a ratio is given only because it was asked for. resolution: what could
+    have been shown, if the ratio is not resolved. energy: for each meter and scope; `no_energy` gives the reason for
+    every other meter. energy_ratios: net joules over the baseline's, for each of `energy`, or the reason why not; never
+    across scopes. intensity_g_per_kwh, intensity_source: of the electricity, if known, and where the figure comes from.
     """
 
     label: str
@@ -28,10 +33,13 @@ class ComparisonRow(RecordStatistics):
     no_energy: tuple[str, ...]
     energy_ratios: tuple[Ratio | str, ...]
     is_baseline: bool
+    baseline: Record | None
     ratio: Ratio | None
     no_ratio: str
-    differences: tuple[str, ...]
-    accuracy_change: Estimate | None = None
+    unlike: tuple[Unlike, ...]
+    is_unfair: bool = False
+    resolution: Resolution | None = None
+    accuracy_change: AccuracyChange | None = None
     """On the device, against the baseline's there, image by image."""
     score_change: Estimate | None = None
     """The same of a metric that is not top-1, on the same samples of the images."""
@@ -42,6 +50,11 @@ class ComparisonRow(RecordStatistics):
     def name(self) -> str:
         """The artifact's name, with the label if it has several records."""
         return f"{self.record.artifact.name} ({self.label})" if self.label else self.record.artifact.name
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """`threads: 4, baseline 1`"""
+        return tuple(map(str, self.unlike))
 
     @property
     def outcome(self) -> RatioOutcome | None:
@@ -64,8 +77,19 @@ class ComparisonRow(RecordStatistics):
 
 @dataclass(frozen=True)
 class Comparison:
-    """intensity_g_per_kwh: of the electricity, from the user; None if not given."""
+    """intensity_g_per_kwh: of the electricity, from the user; None if not given. margin: what counts as equivalent, as
+    a fraction. older: the number of runs of the same files that are not shown. is_against_earlier: two result sets,
+    each file against its earlier self.
+    """
 
     rows: tuple[ComparisonRow, ...]
     outputs: tuple[same_outputs.OutputsMatch, ...]
     intensity_g_per_kwh: float | None = None
+    margin: float = EQUIVALENCE_MARGIN
+    older: int = 0
+    is_against_earlier: bool = False
+
+    @property
+    def compared(self) -> int:
+        """The number of ratios with an interval, which chance may make a difference of."""
+        return sum(row.ratio is not None and row.ratio.holm is not None for row in self.rows)

@@ -44,7 +44,7 @@ def _ratio_of_inferences(
     if record.job == baseline.job and len(common) >= per_inference.WINDOWS_MIN:
         logs = [math.log(own_net[number] / base_net[number]) for number in common]
         centre, half = statistics.mean(logs), series.mean_half_width(logs)
-        return _ratio(centre, half, paired=True)
+        return _ratio(centre, half, paired=True, freedom=len(logs) - 1)
     sides = [[math.log(value) for value in net.values()] for net in (own_net, base_net)]
     halves = [series.mean_half_width(side) for side in sides]
     if not _same_meter(own, base):
@@ -54,7 +54,8 @@ def _ratio_of_inferences(
         halves += [2 * accuracy.gain / math.sqrt(3) for accuracy in accuracies if accuracy]
     known = [half for half in halves if half is not None]
     half = math.hypot(*known) if len(known) == len(halves) else None
-    return _ratio(statistics.mean(sides[0]) - statistics.mean(sides[1]), half, paired=False, spread=spread)
+    centre, freedom = statistics.mean(sides[0]) - statistics.mean(sides[1]), max(1, min(map(len, sides)) - 1)
+    return _ratio(centre, half, paired=False, freedom=freedom, spread=spread)
 
 
 def _reading(record: Record, meter: str, scope: str) -> EnergyReading:
@@ -69,6 +70,6 @@ def _same_meter(own: EnergyReading, base: EnergyReading) -> bool:
     return name(own) == name(base)
 
 
-def _ratio(log_ratio: float, half: float | None, *, paired: bool, spread: Spread | None = None) -> Ratio:
+def _ratio(log_ratio: float, half: float | None, *, paired: bool, freedom: int, spread: Spread | None = None) -> Ratio:
     interval = None if half is None else (log_ratio - half, log_ratio + half)
-    return ratios.from_logs(log_ratio, interval, paired=paired, spread=spread)
+    return ratios.from_logs(log_ratio, interval, paired=paired, freedom=freedom, spread=spread)

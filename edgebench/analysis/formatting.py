@@ -120,10 +120,12 @@ def ratio(row: ComparisonRow) -> str:
 
 
 def ratio_parts(row: ComparisonRow) -> list[str]:
-    """`0.41x`, `(0.40-0.42)`, and `per image` if it is; one line each in a narrow column."""
+    """`0.41x`, `(0.40-0.42)`, and `per image` or `UNLIKE` if it is; one line each in a narrow column."""
     if row.is_baseline:
         return ["baseline"]
-    return [NOTHING] if row.ratio is None else _ratio(row.ratio)
+    if row.ratio is None:
+        return [NOTHING]
+    return [*_ratio(row.ratio), "UNLIKE"] if row.is_unfair else _ratio(row.ratio)
 
 
 def _ratio(value: Ratio) -> list[str]:

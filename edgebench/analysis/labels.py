@@ -36,6 +36,16 @@ def _labels(records: Sequence[Record]) -> list[str]:
     return labels
 
 
+def of_sides(records: Sequence[Record], earlier: Sequence[Record]) -> list[str]:
+    """For two result sets: the shortest name of each set's folder, and the date of the run: `main, 2026-11-29`."""
+    is_earlier = {id(one) for one in earlier}
+    sides = [next((one for one in records if (id(one) in is_earlier) is side), None) for side in (True, False)]
+    parts = [_folder(one) if one else () for one in sides]
+    found = next((kind for kind in _folders(parts) if len(set(kind)) == 2), ["earlier", "later"])
+    names = dict(zip((True, False), found, strict=True))
+    return [f"{names[id(one) in is_earlier]}, {_moment(one)[0]}" for one in records]
+
+
 def _distinct(records: Sequence[Record]) -> list[str]:
     """The shortest kind of label that is unique for each record."""
     kinds = [found for found in _kinds(records) if all(found) and len(set(found)) == len(records)]

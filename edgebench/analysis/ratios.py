@@ -8,6 +8,7 @@ programs on a shared host): the interval of such a ratio is widened by the usual
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,14 +16,14 @@ from typing import Literal
 import numpy as np
 
 from device_agents.python import series
-from edgebench.analysis import warm_values
+from edgebench.analysis import between_jobs, significance, warm_values
 from edgebench.analysis.between_jobs import Spread
 from edgebench.schema.record import Record
 
 # "same" means within this of 1, and reports say so.
 EQUIVALENCE_MARGIN = 0.03
 
-# different: the interval excludes 1. equivalent: it contains 1 and lies within EQUIVALENCE_MARGIN of it.
+# different: the interval excludes 1. equivalent: it contains 1 and lies within the margin around it.
 RatioOutcome = Literal["different", "equivalent", "not resolved"]
 
 _Z95 = 1.959964
@@ -33,7 +34,9 @@ class Ratio:
     """A ratio with its 95 % interval (None: too few rounds). paired: round by round, in one job.
 
     per_image: a ratio of times per image, because the two take different numbers of images at once. spread: the
-    difference between two jobs, which the interval includes; None inside one job.
+    difference between two jobs, which the interval includes; None inside one job. of_medians: the ratio of the two
+    medians, from which a median of paired ratios may differ. freedom: of Student's t. holm: the probability of such a
+    difference by chance, adjusted for the number of comparisons made together; None if it is the only one.
     """
 
     value: float
@@ -42,6 +45,10 @@ class Ratio:
     paired: bool
     per_image: bool = False
     spread: Spread | None = None
+    margin: float = EQUIVALENCE_MARGIN
+    of_medians: float | None = None
+    freedom: int = 5
+    holm: float | None = None
 
     @property
     def differs(self) -> bool | None:
@@ -51,23 +58,58 @@ class Ratio:
         return self.low > 1 or self.high < 1
 
     @property
+    def p(self) -> float | None:
+        """The probability of so large a ratio, either way, between equals; below 0.05 where the interval excludes 1."""
+        return self.p_against(1.0)
+
+    def p_against(self, limit: float) -> float | None:
+        """Two-sided, that the ratio is `limit`; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
+        end = self.low if self.value > limit else self.high
+        half, distance = abs(math.log(self.value / end)), abs(math.log(self.value / limit))
+        if not half:
+            return 0.0 if distance else 1.0
+        return significance.two_sided_p(distance / half * series.t95(self.freedom), self.freedom)
+
+    @property
     def outcome(self) -> RatioOutcome:
         if self.low is None or self.high is None:
             return "not resolved"
         if self.differs:
-            return "different"
-        within = self.low >= 1 / (1 + EQUIVALENCE_MARGIN) and self.high <= 1 + EQUIVALENCE_MARGIN
+            return "not resolved" if self.is_one_of_many else "different"
+        within = self.low >= 1 / (1 + self.margin) and self.high <= 1 + self.margin
         return "equivalent" if within else "not resolved"
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Its own interval excludes 1, but among so many comparisons that happens by chance (Holm)."""
+        return bool(self.differs) and self.holm is not None and self.holm >= significance.LEVEL
 
 
 def from_logs(
-    centre: float, interval: tuple[float, float] | None, *, paired: bool, spread: Spread | None = None
+    centre: float,
+    interval: tuple[float, float] | None,
+    *,
+    paired: bool,
+    freedom: int,
+    spread: Spread | None = None,
 ) -> Ratio:
     """From logarithms. spread: the difference between two jobs, not yet included in the interval."""
     if interval and spread:
         interval = spread.widened(centre, interval)
+        freedom = min(freedom, spread.freedom)
     low, high = (math.exp(end) for end in interval) if interval else (None, None)
-    return Ratio(math.exp(centre), low, high, paired, spread=spread)
+    return Ratio(math.exp(centre), low, high, paired, spread=spread, freedom=freedom)
+
+
+def adjusted(found: Sequence[Ratio | None]) -> list[Ratio | None]:
+    """Of comparisons made together, each with its probability by Holm's correction."""
+    ps = [one.p for one in found if one is not None and one.p is not None]
+    if len(ps) < 2:
+        return list(found)
+    left = iter(significance.holm(ps))
+    return [one if one is None or one.p is None else replace(one, holm=next(left)) for one in found]
 
 
 def latency_ratio(record: Record, baseline: Record, spread: Spread | None = None) -> Ratio | None:
@@ -88,9 +130,23 @@ def _latency_ratio(record: Record, baseline: Record, spread: Spread | None) -> R
     common = sorted(own.keys() & base.keys())
     if record.job == baseline.job and common:
         differences = [own[number] - base[number] for number in common]
-        return from_logs(series.median(differences), series.median_interval(differences, cautious=True), paired=True)
+        interval = series.median_interval(differences, cautious=True)
+        found = from_logs(series.median(differences), interval, paired=True, freedom=max(1, len(common) - 1))
+        of_medians = math.exp(series.median(list(own.values())) - series.median(list(base.values())))
+        return replace(found, of_medians=of_medians)
     shift, interval = shift_of(list(own.values()), list(base.values()))
-    return from_logs(shift, interval, paired=False, spread=spread)
+    freedom = max(1, len(own) + len(base) - 2)
+    return from_logs(shift, interval, paired=False, freedom=freedom, spread=spread)
+
+
+def of_jobs(own: Sequence[Record], base: Sequence[Record], spread: Spread) -> Ratio | None:
+    """Of two sets of jobs of one file: the difference of the means of log p50. None if `batches_unlike`, or no job."""
+    if not own or not base or batches_unlike(own[-1], base[-1]):
+        return None
+    means = [statistics.fmean(map(between_jobs.log_p50, side)) for side in (own, base)]
+    centre = means[0] - means[1]
+    found = from_logs(centre, (centre, centre), paired=False, freedom=spread.freedom, spread=spread)
+    return of_images(found, own[-1], base[-1])
 
 
 def batches_unlike(record: Record, baseline: Record) -> str:
@@ -108,8 +164,10 @@ def of_images(found: Ratio, record: Record, baseline: Record) -> Ratio:
     own, base = record.batch, baseline.batch
     if not own or not base or own == base:
         return found
-    low, high = (None if end is None else end * base / own for end in (found.low, found.high))
-    return replace(found, value=found.value * base / own, low=low, high=high, per_image=True)
+    low, high, of_medians = (
+        None if one is None else one * base / own for one in (found.low, found.high, found.of_medians)
+    )
+    return replace(found, value=found.value * base / own, low=low, high=high, of_medians=of_medians, per_image=True)
 
 
 def _log_medians(record: Record) -> dict[int, float]:

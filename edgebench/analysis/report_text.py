@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench.analysis import between_jobs, comparability, device_scores, formatting, latency_patterns, ratios, stats
-from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis import comparability, device_scores, formatting, latency_patterns, ratio_text, stats
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.same_outputs import OutputsMatch
 from edgebench.energy import carbon
@@ -45,20 +44,7 @@ def _notes(row: ComparisonRow) -> Iterator[str]:
     yield from row.no_quantiles
     if row.no_ratio and row.verdict.level != "invalid":
         yield f"no ratio: {row.no_ratio}"
-    if row.ratio and row.ratio.spread:
-        yield _of_two_jobs(row.ratio.spread)
-
-
-def _of_two_jobs(spread: Spread) -> str:
-    """How the interval of a ratio between two jobs was widened."""
-    where = "from another job than its baseline" if spread.same_target else "on another target than its baseline"
-    if spread.is_known:
-        return f"{where}: jobs of one file differ by up to {spread.least:.1%} there, which the interval includes"
-    remedy = "Measure both in one job, or keep" if spread.same_target else "Keep"
-    return (
-        f"{where}, one job each: differences below {between_jobs.UNKNOWN:.0%} are not resolved. {remedy} three jobs or "
-        "more of one file in its results (edgebench selftest --results)"
-    )
+    yield from ratio_text.of_row(row)
 
 
 def _numbered(numbers: Sequence[int], count: int) -> str:
@@ -99,7 +85,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 f"{name} is emulated: its times count an emulator's instructions, are not a device's times, and are "
                 "compared only with its own."
             )
-    yield from _of_outcomes(comparison.rows)
+    yield from ratio_text.of_comparison(comparison)
     if any(map(memory_parts, comparison.rows)):
         yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
     for row in comparison.rows:
@@ -118,23 +104,6 @@ def notes(comparison: Comparison) -> Iterator[str]:
         )
     yield from _energy(comparison)
     yield from dict.fromkeys(map(outputs, comparison.outputs))
-
-
-def _of_outcomes(rows: Sequence[ComparisonRow]) -> Iterator[str]:
-    outcomes = {row.outcome for row in rows}
-    margin = f"{ratios.EQUIVALENCE_MARGIN:.0%}"
-    if "equivalent" in outcomes:
-        yield f"same: the 95% interval of the ratio lies within {margin} of 1."
-    if any(row.ratio and row.ratio.per_image for row in rows):
-        yield (
-            "per image: a ratio of times per image, as the two take different numbers of images per inference; times "
-            "and rates are per inference."
-        )
-    if any(row.outcome == "not resolved" and row.ratio and row.ratio.low is not None for row in rows):
-        yield (
-            f"not resolved: the 95% interval of the ratio contains 1 and reaches further than {margin} from it; "
-            "measure for longer, and files on one target in one job."
-        )
 
 
 def shows_shapes(rows: Sequence[ComparisonRow]) -> bool:
@@ -280,9 +249,12 @@ def accuracy(row: ComparisonRow) -> str:
     if parity is not None:
         said += f", on the host {parity.accuracy:.2%}"
     change = row.accuracy_change
-    if change is not None and change.low is not None and change.high is not None:
+    if change is not None:
+        low, high = change.points.ends
         said += (
-            f"; {100 * change.value:+.2f} points against the baseline ({100 * change.low:+.2f} to "
-            f"{100 * change.high:+.2f}, image by image)"
+            f"; {100 * change.points.value:+.2f} points against the baseline ({100 * low:+.2f} to "
+            f"{100 * high:+.2f}, image by image); {change.flipped} of {change.images} answers flipped "
+            f"({change.flipped / change.images:.2%}), {change.won} to right and {change.lost} to wrong (McNemar "
+            f"p = {change.p:.2g})"
         )
     return said

@@ -117,11 +117,13 @@ def wilson_interval(successes: float, count: int) -> tuple[float, float]:
 
 def _right(answers: Answers) -> np.ndarray:
     """For each image whether the answer is right; bool [images]."""
-    answered, labels = (
-        np.frombuffer(base64.b64decode(text), "<u2") for text in (answers.classes_base64, answers.labels_base64)
-    )
-    right: np.ndarray = answered == labels
+    right: np.ndarray = _classes(answers) == np.frombuffer(base64.b64decode(answers.labels_base64), "<u2")
     return right
+
+
+def _classes(answers: Answers) -> np.ndarray:
+    """uint16 [images]."""
+    return np.frombuffer(base64.b64decode(answers.classes_base64), "<u2")
 
 
 def accuracy(answers: Answers) -> Estimate:
@@ -130,11 +132,37 @@ def accuracy(answers: Answers) -> Estimate:
     return Estimate(float(right.mean()), *wilson_interval(int(right.sum()), len(right)))
 
 
-def accuracy_difference(answers: Answers, baseline: Answers) -> Estimate | None:
-    """Accuracy minus the baseline's, image by image; None if they did not classify the same images."""
-    if (answers.dataset, answers.labels_base64) != (baseline.dataset, baseline.labels_base64):
+@dataclass(frozen=True)
+class AccuracyChange:
+    """Image by image. points: share of right answers minus the baseline's, as a fraction. flipped: images whose class
+    changed; won, lost: those that became right, or wrong. p: McNemar's, exact, of as uneven a split by chance.
+    """
+
+    points: Estimate
+    flipped: int
+    won: int
+    lost: int
+    images: int
+    p: float
+
+
+def accuracy_change(own: Answers, base: Answers) -> AccuracyChange | None:
+    """Of answers on the device; None if they did not classify the same images."""
+    if (own.dataset, own.labels_base64) != (base.dataset, base.labels_base64):
         return None
-    return paired_difference(_right(answers), _right(baseline))
+    right, was_right = _right(own), _right(base)
+    won, lost = int((right & ~was_right).sum()), int((was_right & ~right).sum())
+    flipped = int((_classes(own) != _classes(base)).sum())
+    return AccuracyChange(paired_difference(right, was_right), flipped, won, lost, len(right), mcnemar_p(won, lost))
+
+
+def mcnemar_p(won: int, lost: int) -> float:
+    """Exact, two-sided: of so many coins at most as few heads, or as many (McNemar, Psychometrika 12, 1947)."""
+    count = won + lost
+    if not count:
+        return 1.0
+    logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(min(won, lost) + 1)]
+    return min(1.0, 2 * math.fsum(math.exp(one - count * math.log(2)) for one in logs))
 
 
 def paired_difference(own: np.ndarray, base: np.ndarray) -> Estimate:

@@ -54,6 +54,7 @@ _EXTRA_OF_PACKAGE = {
     "tensorflow": "tensorflow",
     "codecarbon": "carbon",
     "zstandard": "pack",
+    "pyarrow": "parquet",
     "sklearn": "studies",
     "ray": "ray",
 }

@@ -44,6 +44,17 @@ def compare(
     baseline: Annotated[
         str | None, typer.Option(help="An artifact, or target/artifact; default: the first valid one.")
     ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Per cent within which two times count as the same.", min=0.1, max=50)
+    ] = 3.0,
+    every: Annotated[bool, typer.Option("--all", help="Every run of each file, not only the newest.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE|AGE", help="Every run since: 2026-11-01, or 7d.", show_default=False),
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Ratios although conditions differ that must be equal; marked UNLIKE.")
+    ] = False,
     reports: dict[str, Path] | None = None,
     intensity: Intensity = None,
     results: Results = RESULTS,
@@ -51,28 +62,27 @@ def compare(
 ) -> None:
     """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline.
 
+    Two results folders and no baseline: each file of the second against its earlier self in the first.
+
     Files that are not records are listed and left out; the exit code is then 1.
     """
     from edgebench import compare
-    from edgebench.analysis import report
+    from edgebench.analysis import report, selection
 
     reports = reports or {}
     check_outputs(*reports.values())
-    selected = compare.select(results, names or [])
-    say_skipped(selected.skipped)
-    if not selected.records:
-        end_if_skipped(selected.skipped, "record")
-    comparison = compare.compare(
-        selected.records,
-        baseline=baseline,
-        intensity_g_per_kwh=intensity,
-        history=compare.history(selected.records),
-    )
+    asked = compare.Asked(tuple(names or ()), baseline, every, selection.since(since) if since else None)
+    found = compare.find(results, asked)
+    skipped = [error for one in found for error in one.skipped]
+    say_skipped(skipped)
+    if not all(one.records for one in found):
+        end_if_skipped(skipped, "record")
+    comparison = compare.of_found(found, asked, compare.Terms(margin / 100, anyway, intensity))
     for form, path in reports.items():
         report.write(comparison, form, path)
         say_written(path)
     show(comparison)
-    end_if_skipped(selected.skipped, "record")
+    end_if_skipped(skipped, "record")
     be_strict(comparison, strict)
 
 

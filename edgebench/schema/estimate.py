@@ -14,6 +14,11 @@ class Estimate:
     high: float | None = None
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Of the interval; the value itself without one."""
+        return self.value if self.low is None else self.low, self.value if self.high is None else self.high
+
+    @property
     def half_width(self) -> float | None:
         """Meaningful only if the interval is symmetric, as that of a mean is."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgebench import compare
-from edgebench.analysis import between_jobs, ratios
+from edgebench.analysis import between_jobs, ratios, selection
 from edgebench.analysis.between_jobs import UNKNOWN, Deviation, Spread
 from edgebench.schema.record import Outcome, Record
 from tests.conftest import run_cli
@@ -101,11 +101,11 @@ def test_jobs_in_the_results_folder_tell_what_jobs_differ_by(tmp_path: Path) -> 
     folder = tmp_path / "results"
     save_all(folder, jobs(5, 0.005))
     save_all(folder, [make_record("new-onnx-fp32", job="late", created="20261129T100000Z", p50_ns=55_500.0)])
-    selected = compare.select(folder, []).records
-    assert [one.artifact.name for one in selected] == [FILE, "new-onnx-fp32"]
+    selected = selection.select(folder, [])
+    assert selected.older == 4 and [one.artifact.name for one in selected.records] == [FILE, "new-onnx-fp32"]
     history = list(compare.history(selected))
     assert len(history) == 4
-    _, row = compare.compare(selected, history=history).rows
+    _, row = compare.compare(selected.records, history=history).rows
     assert row.outcome == "different" and row.ratio is not None and row.ratio.spread is not None
     assert row.ratio.spread.is_known
     done = run_cli("compare", "--results", folder, cwd=tmp_path)

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from edgebench import compare
+from edgebench import compare, plugins
+from edgebench.analysis import formatting, selection, selftest_band
+from edgebench.analysis.between_jobs import Deviation
 from edgebench.analysis.comparison import Comparison, ComparisonRow
+from edgebench.analysis.report import markdown
 from edgebench.analysis.report._charts import charts
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.record import Record, Runtime
-from tests.support.records import FACTS, PLAN, failed, make_artifact, make_golden, make_reading, make_record, save_all
+from tests.support.records import (
+    FACTS,
+    PLAN,
+    failed,
+    make_artifact,
+    make_golden,
+    make_reading,
+    make_record,
+    make_rounds,
+    save_all,
+)
 
 FP32, INT8 = "net-onnx-fp32", "net-onnx-int8"
 
@@ -35,7 +51,7 @@ def test_the_newest_record_of_each_artifact_is_selected(tmp_path: Path) -> None:
     new = make_record(FP32, job="new", created="20261120T100000Z")
     other = make_record(INT8, job="old", created="20261119T100000Z")
     save_all(tmp_path, [new, other, old])
-    selected = compare.select(tmp_path, ["board"]).records
+    selected = selection.select(tmp_path, ["board"]).records
     assert [(one.artifact.name, one.job) for one in selected] == [(FP32, "new"), (INT8, "old")]
 
 
@@ -49,30 +65,30 @@ def test_a_models_files_stand_together_floats_first(tmp_path: Path) -> None:
         "other-onnx-fp32",
     ]
     save_all(tmp_path, [make_record(name) for name in reversed(wanted)])
-    assert names(compare.select(tmp_path, ["board"]).records) == wanted
+    assert names(selection.select(tmp_path, ["board"]).records) == wanted
 
 
 def test_targets_come_in_the_order_of_the_command_line(tmp_path: Path) -> None:
     save_all(tmp_path, [make_record(FP32, target=target) for target in ("a", "b", "c")])
-    assert [one.target.name for one in compare.select(tmp_path, ["c", "a"]).records] == ["c", "a"]
-    assert [one.target.name for one in compare.select(tmp_path, []).records] == ["a", "b", "c"]
+    assert [one.target.name for one in selection.select(tmp_path, ["c", "a"]).records] == ["c", "a"]
+    assert [one.target.name for one in selection.select(tmp_path, []).records] == ["a", "b", "c"]
 
 
 def test_a_record_can_be_named_by_its_file(tmp_path: Path) -> None:
     old, new = (make_record(FP32, created=created) for created in ("20261119T100000Z", "20261120T100000Z"))
     paths = save_all(tmp_path, [old, new])
-    assert compare.select(tmp_path, [str(paths[0])]).records == [old]
-    assert compare.select(tmp_path, ["board", str(paths[0])]).records == [new, old]
+    assert selection.select(tmp_path, [str(paths[0])]).records == [old]
+    assert selection.select(tmp_path, ["board", str(paths[0])]).records == [new, old]
 
 
 def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
     here, there = tmp_path / "results", tmp_path / "colleague"
     save_all(here, [make_record(FP32, target="a")])
     save_all(there, [make_record(FP32, target=target) for target in ("b", "c")])
-    assert [one.target.name for one in compare.select(here, ["a", str(there)]).records] == ["a", "b", "c"]
+    assert [one.target.name for one in selection.select(here, ["a", str(there)]).records] == ["a", "b", "c"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty: contains no records"):
-        compare.select(here, [str(tmp_path / "empty")])
+        selection.select(here, [str(tmp_path / "empty")])
 
 
 def test_the_jobs_of_a_target_are_no_records(tmp_path: Path) -> None:
@@ -80,24 +96,24 @@ def test_the_jobs_of_a_target_are_no_records(tmp_path: Path) -> None:
     job = tmp_path / "board/.jobs/20261120-abc"
     job.mkdir(parents=True)
     (job / "request.json").write_text("{}")
-    assert len(compare.select(tmp_path, []).records) == 1
+    assert len(selection.select(tmp_path, []).records) == 1
 
 
 def test_an_unknown_target_is_answered_with_a_guess(tmp_path: Path) -> None:
     save_all(tmp_path, [make_record(target="desktop-cpu")])
     with pytest.raises(UnknownName, match="Did you mean 'desktop-cpu'"):
-        compare.select(tmp_path, ["desktop-cpo"])
+        selection.select(tmp_path, ["desktop-cpo"])
 
 
 @pytest.mark.parametrize("results", ["nowhere", ""])
 def test_without_records_the_remedy_is_to_deploy(tmp_path: Path, results: str) -> None:
     with pytest.raises(UserError, match="edgebench deploy"):
-        compare.select(tmp_path / results, [])
+        selection.select(tmp_path / results, [])
 
 
 def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text('{"hello": 1}')
-    selected = compare.select(tmp_path, [str(tmp_path / "notes.json")])
+    selected = selection.select(tmp_path, [str(tmp_path / "notes.json")])
     (error,) = selected.skipped
     assert selected.records == [] and "notes.json: it is not a record" in str(error)
 
@@ -248,7 +264,7 @@ def test_a_fact_that_one_side_does_not_know_is_no_difference() -> None:
 
 def test_another_version_of_the_same_runtime_is_said_and_another_runtime_is_not() -> None:
     newer = make_record(INT8, runtime=Runtime("onnxruntime", {"version": "2"}))
-    assert difference(newer, make_record(FP32)) == ("onnxruntime: 2, baseline 1",)
+    assert difference(newer, make_record(FP32)) == ("runtime: onnxruntime 2, baseline onnxruntime 1",)
     assert (
         difference(make_record("net-tflite-fp32", runtime=Runtime("litert", {"version": "9"})), make_record(FP32)) == ()
     )
@@ -350,3 +366,140 @@ def test_energy_is_per_meter_or_says_why_not() -> None:
 
 def test_memory_that_was_not_measured_is_absent() -> None:
     assert rows(make_record(memory=None))[0].high_water_bytes is None
+
+
+# ------------------------------------------------------------------ what must be equal
+
+
+def test_conditions_that_must_be_equal_and_are_not_give_a_reason_and_a_command_in_place_of_a_ratio() -> None:
+    four = make_record(INT8, threads=4, job="job-2", p50_ns=20_000.0)
+    _, row = rows(make_record(FP32), four)
+    assert row.ratio is None and row.outcome is None
+    assert row.no_ratio.startswith("threads: 4, baseline 1. Measure both in one job: edgebench deploy --target board")
+    assert "net-onnx-fp32.onnx net-onnx-int8.onnx" in row.no_ratio and row.no_ratio.endswith("--anyway")
+    _, row = compare.compare([make_record(FP32), four], terms=compare.Terms(anyway=True)).rows
+    assert row.ratio is not None and row.is_unfair and formatting.ratio(row).endswith("UNLIKE")
+
+
+@pytest.mark.parametrize("form", plugins.names("edgebench.analysis.report"))
+def test_a_ratio_that_was_asked_for_anyway_is_marked_in_every_form(form: str) -> None:
+    pair = [make_record(FP32), make_record(INT8, threads=4)]
+    render = plugins.load("edgebench.analysis.report", form, kind="report").render
+    marked, unmarked = (compare.compare(pair, terms=compare.Terms(anyway=one)) for one in (True, False))
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+        import pyarrow.parquet as pq
+
+        assert pq.read_table(io.BytesIO(render(marked))).column("unfair").to_pylist() == [False, True]
+    else:
+        assert re.search("unlike|unfair", render(marked), re.IGNORECASE) and "0.500" not in render(unmarked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"plan": msgspec.structs.replace(PLAN, duty_hz=5.0)}, {"pace"}),
+        ({"plan": msgspec.structs.replace(PLAN, seconds_max=9.0)}, set()),
+        ({"facts": msgspec.structs.replace(FACTS, governor="powersave")}, {"governor"}),
+        ({"facts": msgspec.structs.replace(FACTS, virtual_machine=True)}, set()),  # the other's is not known
+        ({"facts": msgspec.structs.replace(FACTS, temperature_c=60.0)}, set()),
+        ({"edgebench": "0.2.0"}, set()),
+        ({"created": "20260101T100000Z"}, set()),
+        ({"runtime": Runtime("onnxruntime", {"version": "1"}, {"providers": ["CUDAExecutionProvider"]})}, set()),
+    ],
+)
+def test_each_condition_has_a_rule(changes: dict[str, Any], names: set[str]) -> None:
+    _, row = rows(make_record(FP32), make_record(INT8, **changes))
+    assert {one.name for one in row.unlike if one.rule == "equal"} == names
+    assert (row.ratio is None) is bool(names)
+
+
+def test_another_file_of_the_same_name_is_said() -> None:
+    other = make_record(make_artifact(FP32, content="retrained"), job="job-2")
+    assert difference(other, make_record(FP32))[0].startswith("file: ")
+
+
+# ------------------------------------------------------------------ runs of a file
+
+
+def test_older_runs_are_counted_and_shown_if_asked_for(tmp_path: Path) -> None:
+    made = [make_record(FP32, job=f"j{day}", created=f"202611{day}T100000Z") for day in (10, 20, 28)]
+    save_all(tmp_path, made)
+    newest = selection.select(tmp_path, [])
+    assert (newest.records, newest.older) == ([made[2]], 2)
+    assert selection.select(tmp_path, [], every=True).records == made
+    since = selection.since("2026-11-15")
+    assert selection.select(tmp_path, [], after=since).records == made[1:]
+    assert "2 older runs are not" in " ".join(markdown.render(compare.compare(newest.records, older=2)).split())
+
+
+@pytest.mark.parametrize("typed", ["yesterday", "7x", "", "d", "1e400d"])
+def test_since_is_a_date_or_an_age(typed: str) -> None:
+    with pytest.raises(UserError, match="--since 7d"):
+        selection.since(typed)
+
+
+# ------------------------------------------------------------------ two result sets
+
+
+def sets(tmp_path: Path, slower: float, jobs: int = 1) -> list[str]:
+    """Two files in `main` and in `pr`, where the second takes longer."""
+    for side, factor in (("main", 1.0), ("pr", slower)):
+        made = [
+            make_record(name, job=f"{side}{day}", created=f"202611{day}T1{len(side)}0000Z", p50_ns=p50 * own)
+            for day in range(10, 10 + jobs)
+            for name, p50, own in ((FP32, 50_000.0, 1.0), (INT8, 25_000.0 * (1 + day % 3 / 1000), factor))
+        ]
+        save_all(tmp_path / side, made)
+    return [str(tmp_path / side) for side in ("main", "pr")]
+
+
+def of_sets(*folders: str) -> Comparison:
+    asked = compare.Asked(folders)
+    return compare.of_found(compare.find(Path("results"), asked), asked, compare.Terms())
+
+
+def test_each_file_is_compared_with_its_earlier_self(tmp_path: Path) -> None:
+    shown = of_sets(*sets(tmp_path, 1.1, jobs=3))
+    assert [(one.record.artifact.name, one.label) for one in shown.rows] == [
+        (FP32, "main, 2026-11-12"), (FP32, "pr, 2026-11-12"), (INT8, "main, 2026-11-12"), (INT8, "pr, 2026-11-12"),
+    ]  # fmt: skip
+    assert [one.outcome for one in shown.rows] == [None, "equivalent", None, "different"]
+    ratio = shown.rows[3].ratio
+    assert ratio is not None and ratio.value == pytest.approx(1.1, rel=1e-3)
+    assert ratio.spread is not None and ratio.spread.jobs == (3, 3) and ratio.spread.by_turns
+
+
+def test_one_job_a_side_is_found_but_not_resolved_unless_the_targets_selftest_says_what_jobs_differ_by(
+    tmp_path: Path,
+) -> None:
+    both = sets(tmp_path, 1.1)
+    row = of_sets(*both).rows[3]
+    assert row.outcome == "not resolved" and row.ratio is not None and row.ratio.value == pytest.approx(1.1, rel=1e-3)
+    selftest_band.keep(Deviation(0.005, 11, 0.01), row.record)
+    row = of_sets(*both).rows[3]
+    assert row.outcome == "different" and row.ratio is not None and row.ratio.spread is not None
+    assert row.ratio.spread.selftest
+    other = msgspec.structs.replace(row.record, facts_before=msgspec.structs.replace(FACTS, cpu="Another"))
+    assert selftest_band.of_targets([other]) == {}
+
+
+def test_a_file_of_one_set_alone_has_no_ratio(tmp_path: Path) -> None:
+    both = sets(tmp_path, 1.0)
+    save_all(tmp_path / "pr", [make_record("new-onnx-fp32", job="pr1")])
+    assert [one.no_ratio for one in of_sets(*both).rows if one.record.artifact.name == "new-onnx-fp32"] == [
+        "no record can be the baseline"
+    ]
+
+
+# ------------------------------------------------------------------ many comparisons
+
+
+def test_among_many_comparisons_one_just_beyond_chance_is_not_a_difference() -> None:
+    steps = (1.03, 1.006, 1.02, 1.01, 1.04, 1.008, 1.03, 1.02)
+    barely = make_record("barely-onnx-fp32", rounds=make_rounds([50_000 * one for one in steps]))
+    assert rows(make_record(FP32), barely)[1].outcome == "different"
+    others = [make_record(f"net{number}-onnx-fp32") for number in range(30)]
+    row = rows(make_record(FP32), barely, *others)[1]
+    assert row.ratio is not None and row.ratio.differs and row.ratio.is_one_of_many and row.outcome == "not resolved"
+    assert "(Holm)" in markdown.render(compare.compare([make_record(FP32), barely, *others]))

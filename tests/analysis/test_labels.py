@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgebench import compare
-from edgebench.analysis import labels
+from edgebench.analysis import labels, selection
 from edgebench.analysis.report import csv, html, markdown
 from edgebench.analysis.report._charts import charts
 from edgebench.schema.record import Record
@@ -64,7 +64,7 @@ def two_folders(tmp_path: Path) -> list[Record]:
     for folder, moment, p50_ns in (("main", "20261129T100000Z", 36_000.0), ("pr", "20261130T100000Z", 40_000.0)):
         artifact = make_artifact(FILE, accuracy=0.9)
         save_all(tmp_path / folder / "results", [make_record(artifact, job=folder, created=moment, p50_ns=p50_ns)])
-    return compare.select(tmp_path, [str(tmp_path / name / "results") for name in ("main", "pr")]).records
+    return selection.select(tmp_path, [str(tmp_path / name / "results") for name in ("main", "pr")]).records
 
 
 def test_folders_tell_apart_where_they_are_shorter(tmp_path: Path) -> None:

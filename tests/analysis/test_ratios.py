@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgebench.analysis import ratios
+from device_agents.python import series
+from edgebench import compare
+from edgebench.analysis import ratios, resolution, significance, stats
 from edgebench.analysis.ratios import Ratio
+from edgebench.analysis.report import markdown
 from edgebench.schema.record import Round
 from tests.support.records import STEADY, make_record, make_rounds
 
@@ -104,7 +108,7 @@ def test_rounds_that_resemble_their_predecessors_widen_the_interval_of_two_jobs(
 def test_equal_rounds_of_two_jobs_have_a_ratio_without_width() -> None:
     same = [plain(number, 5000) for number in range(6)]
     ratio = ratios.latency_ratio(make_record(rounds=same, job="a"), make_record(rounds=same, job="b"))
-    assert ratio == Ratio(1.0, 1.0, 1.0, False)
+    assert ratio == Ratio(1.0, 1.0, 1.0, False, freedom=10)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +150,51 @@ def test_turning_a_ratio_round_inverts_it() -> None:
 )
 def test_a_ratio_has_one_of_three_outcomes(low: float | None, high: float | None, outcome: str) -> None:
     assert Ratio(1.0, low, high, paired=True).outcome == outcome
+
+
+# ------------------------------------------------------------------ what was not resolved
+
+
+def test_a_wide_interval_is_not_resolved_and_says_what_it_would_take() -> None:
+    """As of a file of the report of 2026-11-30: a ratio of 1.28 (0.94 to 1.60) was once called the same."""
+    ratio = Ratio(1.28, 0.94, 1.60, paired=True)
+    assert ratio.outcome == "not resolved"
+    record = make_record(rounds=make_rounds([1e8] * 8))
+    found = resolution.of(ratio, record, record)
+    assert found is not None and found.jobs is None and found.longer is not None and found.seconds is not None
+    assert found.least == pytest.approx(1.28 / 0.94 - 1)
+    assert found.longer == pytest.approx((math.log(1.28 / 0.94) / math.log(1.03)) ** 2)
+    assert found.seconds == pytest.approx(found.longer * 2 * 8 * 40 * 0.1, rel=1e-3)
+    assert resolution.of(Ratio(1.28, 1.2, 1.3, paired=True), record, record) is None
+
+
+def test_a_margin_is_the_users() -> None:
+    ratio = Ratio(1.01, 0.97, 1.05, paired=True)
+    assert (ratio.outcome, dataclasses.replace(ratio, margin=0.06).outcome) == ("not resolved", "equivalent")
+
+
+def test_a_median_of_paired_ratios_that_is_not_the_ratio_of_medians_is_explained() -> None:
+    base = [100.0, 100.0, 100.0, 100.0, 200.0, 200.0, 200.0, 200.0, 200.0]
+    factors = [1.5, 1.5, 1.5, 1.5, 0.9, 0.9, 1.1, 1.1, 1.1]
+    one = make_record("one-onnx-fp32", rounds=make_rounds([1e6 * value for value in base]))
+    two = make_record("two-onnx-fp32", rounds=make_rounds([1e6 * v * f for v, f in zip(base, factors, strict=True)]))
+    ratio = ratios.latency_ratio(two, one)
+    assert ratio is not None and ratio.of_medians is not None
+    assert (ratio.value, ratio.of_medians) == pytest.approx((1.1, 0.9), rel=1e-2)
+    assert "is the median of the rounds' own ratios" in markdown.render(compare.compare([one, two]))
+
+
+def test_students_probabilities_are_those_of_the_tables() -> None:
+    for freedom in (1, 2, 5, 10, 30):
+        assert significance.two_sided_p(series.t95(freedom), freedom) == pytest.approx(0.05, abs=5e-5)
+    assert significance.two_sided_p(0, 5) == pytest.approx(1) and significance.two_sided_p(math.inf, 5) == 0
+
+
+def test_holm_adjusts_step_by_step() -> None:
+    """By hand: 0.01 x 4, 0.02 x 3, 0.03 x 2 (not less than before), 0.5 x 1."""
+    assert significance.holm([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
+
+
+def test_mcnemar_is_the_binomial_of_the_flips() -> None:
+    assert stats.mcnemar_p(0, 0) == 1 and stats.mcnemar_p(5, 5) == 1
+    assert stats.mcnemar_p(1, 5) == pytest.approx(14 / 64)

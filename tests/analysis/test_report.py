@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_
 import io
+import json as json_
 import os
 import re
 import subprocess
@@ -19,11 +20,11 @@ from edgebench import compare
 from edgebench.analysis import formatting, report
 from edgebench.analysis import terminal_report as terminal
 from edgebench.analysis.comparison import Comparison
-from edgebench.analysis.report import csv, markdown
+from edgebench.analysis.report import csv, json, latex, markdown, parquet
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.record import Runtime
 from tests.conftest import DATA
-from tests.support.comparisons import COMPARISON
+from tests.support.comparisons import COMPARISON, fixed_records
 from tests.support.records import FACTS, make_artifact, make_reading, make_record
 
 
@@ -82,7 +83,7 @@ def test_every_reason_and_difference_is_said_with_its_rows() -> None:
     shown = " ".join(on_terminal(COMPARISON).split())
     assert "(3) invalid: failed in check: SIGFPE during 'load'" in shown
     assert "(2) suspect: other programs kept 0.80 processors busy" in shown
-    assert "(2) note: differs from the baseline: governor: ondemand, baseline performance" in shown
+    assert "(2) note: differs from the baseline: kernel: 6.13, baseline 6.12" in shown
     assert "(1) note: differs from the baseline: threads: 4, baseline 1" in shown
     assert "pi-emulated is emulated" in shown and "EMULATED" in shown
     assert "outputs on pi are bit-identical to desk" in shown
@@ -246,3 +247,34 @@ def test_reports_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 def test_an_unknown_form_is_answered_with_a_guess(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'markdown'"):
         report.write(COMPARISON, "markdwn", tmp_path / "x")
+
+
+# ------------------------------------------------------------------ other forms
+
+
+def test_json_has_every_row_with_numbers_and_outcomes() -> None:
+    content = json_.loads(json.render(COMPARISON))
+    assert content["schema_version"] == 1 and len(content["rows"]) == len(COMPARISON.rows)
+    first, second, third = content["rows"][:3]
+    assert first["p50_s"] == pytest.approx(50e-6, rel=1e-3) and first["outcome"] is None
+    assert second["outcome"] == "different" and second["ratio_to_baseline"] == pytest.approx(0.6, rel=1e-3)
+    assert second["unlike"] == [{"name": "kernel", "rule": "noted", "own": "6.13", "baseline": "6.12"}]
+    assert third["p50_s"] is None and third["reasons"][0]["level"] == "invalid"
+    assert first["energy"][0]["provenance"] == "measured"
+
+
+def test_parquet_keeps_types() -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = pq.read_table(io.BytesIO(parquet.render(COMPARISON)))
+    assert table.column_names == list(parsed(COMPARISON)[0])
+    assert [str(table.schema.field(name).type) for name in ("p50_s", "emulated", "size_bytes", "outcome")] == [
+        "double", "bool", "int64", "string",
+    ]  # fmt: skip
+    assert table.column("p50_s").to_pylist()[2] is None
+
+
+def test_latex_escapes_names_and_has_equal_rows() -> None:
+    text = latex.render(compare.compare([make_record(make_artifact(r"a_b&c\d%-onnx-fp32")), *fixed_records()]))
+    assert r"a\_b\&c\textbackslash{}d\%-onnx-fp32" in text and r"\bottomrule" in text
+    lines = [line for line in text.splitlines() if line.endswith(r"\\") and not line.startswith("  ")]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {8}

@@ -93,7 +93,7 @@ def test_every_mixture_of_records_has_a_report_in_every_form(
     made: list[Record], baseline: str | None, intensity: float | None
 ) -> None:
     try:
-        comparison = compare.compare(made, baseline=baseline, intensity_g_per_kwh=intensity)
+        comparison = compare.compare(made, baseline=baseline, terms=compare.Terms(intensity_g_per_kwh=intensity))
     except UserError:
         assert baseline is not None
         return

@@ -90,8 +90,8 @@ def test_files_of_one_job_are_compared_image_by_image(tmp_path: Path, tiny_plan:
     row = compare.compare([net, even]).rows[1]
     assert row.accuracy_change is not None and net.answers is not None and even.answers is not None
     expected = stats.accuracy(even.answers).value - 0.9
-    assert row.accuracy_change.value == pytest.approx(expected) and expected < -0.3
-    assert row.accuracy_change.high is not None and row.accuracy_change.high < expected + 0.05
+    assert row.accuracy_change.points.value == pytest.approx(expected) and expected < -0.3
+    assert row.accuracy_change.points.high is not None and row.accuracy_change.points.high < expected + 0.05
     assert f"{100 * expected:+.2f} points against the baseline" in markdown.render(compare.compare([net, even]))
 
 
@@ -217,11 +217,12 @@ def test_changes_have_the_interval_of_matched_pairs() -> None:
     labels = accuracy.classes([1] * 200)
     base = Answers("dots", 200, accuracy.classes([0] * 30 + [1] * 170), labels)
     own = Answers("dots", 200, accuracy.classes([1] * 190 + [0] * 10), labels)
-    change = stats.accuracy_difference(own, base)
-    assert change is not None and change.value == pytest.approx(0.1)
-    assert (change.low, change.high) == pytest.approx((0.0384, 0.1596), abs=1e-4)
+    change = stats.accuracy_change(own, base)
+    assert change is not None and change.points.value == pytest.approx(0.1)
+    assert change.points.ends == pytest.approx((0.0384, 0.1596), abs=1e-4)
+    assert (change.flipped, change.won, change.lost) == (40, 30, 10) and change.p == pytest.approx(0.0022, abs=1e-4)
     other = msgspec.structs.replace(base, labels_base64=accuracy.classes([2] * 200))
-    assert stats.accuracy_difference(own, other) is None
+    assert stats.accuracy_change(own, other) is None
 
 
 def test_an_artifact_of_before_is_refused_with_the_remedy() -> None:

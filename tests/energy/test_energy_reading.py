@@ -233,7 +233,7 @@ def test_the_carbon_of_an_inference_is_said_where_an_intensity_is_known() -> Non
     """5 W at 100 inferences a second: 50 mJ, from any meter. By --intensity, or by the country of deploy --carbon."""
     model = make_reading(active_w=STEADY_W, meter="codecarbon", provenance="modelled", scope="ram")
     record = make_record(energy=(make_reading(active_w=STEADY_W), model))
-    asked = markdown.render(compare.compare([record], intensity_g_per_kwh=380.95))
+    asked = markdown.render(compare.compare([record], terms=compare.Terms(intensity_g_per_kwh=380.95)))
     for source in ("rapl cpu_package (measured)", "codecarbon ram (modelled)"):
         assert (
             f"net-onnx-fp32 on board: 5.29 µg of CO2e per inference, gross joules of {source} at 380.95 g/kWh (given by"
@@ -248,7 +248,7 @@ def test_the_carbon_of_an_inference_is_said_where_an_intensity_is_known() -> Non
     assert "net, 5.29 µg CO2e (rapl cpu_package, measured)" in by_plan
     assert "gross, 5.29 µg CO2e (codecarbon ram, modelled)" in by_plan
     assert "at 380.95 g/kWh (DEU 2023, codecarbon 3.3.2)" in by_plan
-    nothing = markdown.render(compare.compare([make_record()], intensity_g_per_kwh=380.95))
+    nothing = markdown.render(compare.compare([make_record()], terms=compare.Terms(intensity_g_per_kwh=380.95)))
     assert "CO2e" not in nothing and "No energy" in nothing
 
 

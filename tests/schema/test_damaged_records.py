@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from edgebench import compare
+from edgebench.analysis import selection
 from edgebench.errors import BadFile
 from edgebench.schema import record, record_files
 from tests.conftest import run_cli
@@ -164,7 +165,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_bad_records_are_left_out_with_the_reason(results: Path) -> None:
-    selected = compare.select(results, [])
+    selected = selection.select(results, [])
     assert [one.artifact.name for one in selected.records] == ["net-onnx-fp32", "net-onnx-int8"]
     assert sorted(Path(error.where).name for error in selected.skipped) == sorted(BAD)
     reasons = {Path(error.where).name: f"{error.seen}. {error.remedy}" for error in selected.skipped}

@@ -11,7 +11,7 @@ from tests.support.records import FACTS, failed, make_artifact, make_reading, ma
 
 def fixed_records() -> list[Record]:
     """Two real targets and an emulated one; clean, suspect, invalid and failed records; energy and none."""
-    slow_clock = msgspec.structs.replace(FACTS, governor="ondemand")
+    other_kernel = msgspec.structs.replace(FACTS, kernel="6.13")
     busy = Load(wall_s=10.0, own_s=10.0, busy_s=18.0, steal_s=0.0)
     return [
         make_record(make_artifact("ultralight-onnx-fp32", accuracy=0.9), target="desk", energy=(make_reading(),)),
@@ -19,7 +19,7 @@ def fixed_records() -> list[Record]:
             make_artifact("ultralight-onnx-int8", accuracy=0.885),
             target="desk",
             p50_ns=30_000.0,
-            facts=slow_clock,
+            facts=other_kernel,
             load=busy,
         ),
         failed("ultralight-tflite-int8", target="desk"),

@@ -1,6 +1,6 @@
 """Report formats for a comparison, one file each; the file's name is the option of `edgebench compare`.
 
-render(comparison) -> str     the whole file's text
+render(comparison) -> str | bytes     the whole file
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 
 def write(comparison: Comparison, form: str, path: Path) -> None:
     """Render a comparison and write it to `path`, by renaming."""
-    text: str = plugins.load("edgebench.analysis.report", form, kind="report").render(comparison)
-    output.write(path, text)
+    content: str | bytes = plugins.load("edgebench.analysis.report", form, kind="report").render(comparison)
+    output.write(path, content)

@@ -1,0 +1,135 @@
+"""Which records a comparison is of: all runs of a file on a target are one series, and its newest run stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from edgebench.analysis.comparability import moment
+from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.schema import record_files
+from edgebench.schema.record import Record
+
+# Target, artifact, runtime: what is one series of runs.
+SeriesKey = tuple[str, str, str]
+_SINCE = "Give a date (--since 2026-11-01) or an age (--since 7d)"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """records: in the order of the table. series: all readable runs of each file, oldest first. skipped: files that are
+    not records. older: the number of runs that are left out because newer ones stand for them.
+    """
+
+    records: list[Record]
+    series: dict[SeriesKey, list[Record]]
+    skipped: list[BadFile]
+    older: int = 0
+
+
+def key(record: Record) -> SeriesKey:
+    return record.target.name, record.artifact.name, record.runtime.name
+
+
+def since(typed: str, now: datetime | None = None) -> datetime:
+    """`2026-11-01`, or an age: `7d`, `12h`. Raises UserError."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(typed).replace(tzinfo=UTC)
+    units = {"d": "days", "h": "hours"}
+    with suppress(ValueError, KeyError, OverflowError):
+        return (now or datetime.now(UTC)) - timedelta(**{units[typed[-1:]]: float(typed[:-1])})
+    raise UserError("--since", f"'{typed}' is neither a date nor an age", _SINCE)
+
+
+def select(results: Path, named: Iterable[str], *, every: bool = False, after: datetime | None = None) -> Selection:
+    """The records that the command line names: files, targets (the newest record of each artifact), or folders.
+
+    A folder stands for every target in it; no names at all, for every target with results. Unreadable files are
+    skipped, so the newest record is the newest readable one. every: all runs; after: those since then, all of them.
+    """
+    targets = _targets(results)
+    found: list[Selection] = []
+    for name in list(named) or [str(results)]:
+        if name in targets:
+            found.append(_of_target(results, name, every=every, after=after))
+        elif Path(name).is_file():
+            loaded = record_files.load_all([Path(name)])
+            found.append(Selection(loaded.records, {}, loaded.skipped))
+        elif Path(name).is_dir() or Path(name) == results:
+            found += of_folder(Path(name), every=every, after=after)
+        else:
+            raise UnknownName(f"target with records in {results}", name, targets)
+    return joined(found)
+
+
+def joined(found: Sequence[Selection]) -> Selection:
+    """One after the other; runs of one series together."""
+    series: dict[SeriesKey, list[Record]] = {}
+    for one in found:
+        for which, runs in one.series.items():
+            series.setdefault(which, []).extend(runs)
+    return Selection(
+        [record for one in found for record in one.records],
+        series,
+        [error for one in found for error in one.skipped],
+        sum(one.older for one in found),
+    )
+
+
+def of_folder(folder: Path, *, every: bool = False, after: datetime | None = None) -> list[Selection]:
+    """One for each target with results in it. Raises UserError if there is none."""
+    targets = _targets(folder)
+    if not targets:
+        raise UserError(str(folder), "contains no records", "Measure something first: edgebench deploy")
+    return [_of_target(folder, target, every=every, after=after) for target in targets]
+
+
+def is_results_folder(name: str) -> bool:
+    return Path(name).is_dir() and bool(_targets(Path(name)))
+
+
+def _of_target(results: Path, target: str, *, every: bool, after: datetime | None) -> Selection:
+    loaded = record_files.load_target(results, target)
+    series = runs(loaded.records)
+    if after is not None:
+        wanted = [one for one in loaded.records if (made := moment(one)) is not None and made >= after]
+    else:
+        wanted = list(loaded.records)
+    kept = _in_reading_order(wanted) if every or after is not None else newest(wanted)
+    return Selection(kept, series, loaded.skipped, len(loaded.records) - len(kept))
+
+
+def _targets(results: Path) -> list[str]:
+    return list(dict.fromkeys(sorted(path.parent.name for path in results.glob("*/*.json"))))
+
+
+def runs(records: Iterable[Record]) -> dict[SeriesKey, list[Record]]:
+    """By series, in the given order."""
+    series: dict[SeriesKey, list[Record]] = {}
+    for record in records:
+        series.setdefault(key(record), []).append(record)
+    return series
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """The last record of each series, from records sorted by age; a model's files together."""
+    latest: dict[SeriesKey, Record] = {}
+    for record in records:
+        latest.pop(key(record), None)
+        latest[key(record)] = record
+    return _in_reading_order(latest.values())
+
+
+def _in_reading_order(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=_reading_order)
+
+
+def _reading_order(record: Record) -> tuple[str, str, int]:
+    """A model's files together, the float ones before those made from them."""
+    precisions = ["fp32", "fp16", "int8", "unknown"]
+    artifact = record.artifact
+    source = artifact.name.removesuffix(f"-{artifact.format}-{artifact.precision}")
+    return source, artifact.format, precisions.index(artifact.precision)
