@@ -53,7 +53,7 @@ def test_runtimes_are_named_where_there_are_several() -> None:
     assert labels.of([in_runtime("onnxruntime"), in_runtime("openvino"), later]) == [
         "onnxruntime", "openvino 2026-11-29", "openvino 2026-11-30",
     ]  # fmt: skip
-    both = compare.newest([in_runtime("onnxruntime"), in_runtime("openvino"), later])
+    both = selection.newest([in_runtime("onnxruntime"), in_runtime("openvino"), later])
     assert [(one.runtime.name, one.created[:8]) for one in both] == [
         ("onnxruntime", "20261129"),
         ("openvino", "20261130"),
