@@ -70,6 +70,21 @@ def is_own(name: str, built_in: Collection[str]) -> bool:
     )
 
 
+def is_callable(name: str) -> bool:
+    return _CALLABLE.fullmatch(_split(name)[0]) is not None
+
+
+def exists(name: str) -> bool:
+    """Whether there is a file or folder at a path that may have a part and options behind it."""
+    return Path(_split(name)[0]).expanduser().exists()
+
+
+def train_images(name: str) -> int | None:
+    """The part of a data set's training images that its name asks for, built-in ones included."""
+    part = _split(name)[1]
+    return int(part.partition(",")[0]) if part else None
+
+
 def parse(name: str) -> Address:
     """Raises BadFile for a path where nothing is, or nothing that can be read."""
     where, part, options = _split(name)

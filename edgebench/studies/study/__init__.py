@@ -60,12 +60,23 @@ def run(
     covers everything that is there.
     """
     from edgebench.studies import audit
-    from edgebench.studies.study import claims, collect, deployment, file_checks, matrix, report, scheduler
+    from edgebench.studies.study import (
+        claims,
+        collect,
+        deployment,
+        file_checks,
+        matrix,
+        own_data,
+        report,
+        scheduler,
+    )
     from edgebench.studies.study.store import StudyStore
 
     study = file_checks.load(path, options.only)
     parts = matrix.parts(study, only=options.only, subset=options.subset)
-    wanted = matrix.expand(parts)
+    whole = matrix.parts(study, subset=options.subset)
+    own = own_data.read(whole, path.parent, parts, progress)
+    wanted = matrix.expand(parts, own)
     conditions = deployment.conditions(parts, options.plan, targets_file) if options.measure else None
     store = StudyStore(folder / FOLDER / path.stem)
     with store.one_run_at_a_time():
@@ -73,7 +84,7 @@ def run(
         if conditions:
             failures += deployment.measure(parts, wanted, store, conditions, progress)
 
-        everything = matrix.expand(matrix.parts(study, subset=options.subset))
+        everything = matrix.expand(whole, own)
         failures += [scheduler.StudyFailure("a measurement's record", error) for error in collect.unreadable(store)]
         results = collect.collect(path.stem, study, everything, store, subset=options.subset)
         verdicts = claims.judge(study.claims, results)

@@ -9,6 +9,7 @@ import msgspec
 from edgebench.files import yaml_file
 from edgebench.networks import training
 from edgebench.networks.pruning import PruningRequest
+from edgebench.schema.preprocessing import Geometry
 from edgebench.studies.audit.published import PublishedTable as Published
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -68,7 +69,11 @@ class Subset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One matrix: models x datasets x variants x seeds, then formats x targets for the first seed."""
+    """One matrix: models x datasets x variants x seeds, then formats x targets for the first seed.
+
+    datasets: names of built-in ones, or data of the user's own with paths relative to the study file. geometry: how its
+    images get their size; preprocessing: a name of `networks.normalisation` (both as `train` takes them).
+    """
 
     about: str
     datasets: tuple[str, ...]
@@ -81,6 +86,8 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     formats: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     subset: Subset = Subset()
+    geometry: Geometry | None = None
+    preprocessing: str | None = None
 
 
 class Exact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,8 +13,9 @@ import exporters
 from edgebench import plugins
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.files import yaml_file
-from edgebench.networks import data, models, packing, pruning, training
-from edgebench.studies.study import exact
+from edgebench.networks import models, normalisation, packing, pruning, training
+from edgebench.networks.own_data import refuse_options
+from edgebench.studies.study import exact, own_data
 from edgebench.studies.study.file import METRICS, Claim, Exact, Part, Side, Study, Variant, choices
 from edgebench.studies.study.matrix import cut_down
 
@@ -27,18 +28,19 @@ def load(path: Path, only: Collection[str] = ()) -> Study:
     only: names of parts that it must contain.
     """
     study = yaml_file.load(path, Study)
-    _check(study, str(path), only)
+    _check(study, path, only)
     return study
 
 
-def _check(study: Study, file: str, only: Collection[str]) -> None:
+def _check(study: Study, path: Path, only: Collection[str]) -> None:
+    file = str(path)
     for name in only:
         _known(f"part ({file})", name, study.parts)
     for name, part in study.parts.items():
         with _located(f"{file}, part '{name}'"):
             _check_names(part)
             for one in (part, cut_down(part)):
-                _check_part(one)
+                _check_part(one, path.parent)
     for figure in study.figures:
         plugins.load("edgebench.studies.study.figures", figure, kind=f"figure ({file})")
     for number in study.exact:
@@ -63,14 +65,14 @@ def _check_names(part: Part) -> None:
         _known("variant of the subset", name, part.variants)
 
 
-def _check_part(part: Part) -> None:
+def _check_part(part: Part, folder: Path) -> None:
     for kind, names in (("models", part.models), ("datasets", part.datasets)):
         if len(set(names)) < len(names):
             raise UserError(kind, f"one of {', '.join(names)} is listed twice", "List each once")
     for dataset in part.datasets:
-        _known("data set", data.plain_name(dataset), data.names())
-        if not _DATASET.fullmatch(dataset):
-            raise UserError("data set", f"'{dataset}' is not a part of one", "Write NAME@TRAIN or NAME@TRAIN,TEST")
+        _check_dataset(dataset, folder)
+    if part.preprocessing is not None:
+        _known("preprocessing", part.preprocessing, (*normalisation.NAMES, normalisation.DATA_SET))
     for name, variant in part.variants.items():
         _check_variant(part, variant)
         _check_needs(part, name, ())
@@ -80,6 +82,14 @@ def _check_part(part: Part) -> None:
         absent = exporters.without_packages(exporters.choose(list(part.formats), "checkpoint"))
         if absent:
             raise next(iter(absent.values()))
+
+
+def _check_dataset(dataset: str, folder: Path) -> None:
+    if own_data.located(dataset, folder) is not None:
+        return
+    refuse_options(dataset)
+    if not _DATASET.fullmatch(dataset):
+        raise UserError("data set", f"'{dataset}' is not a part of one", "Write NAME@TRAIN or NAME@TRAIN,TEST")
 
 
 def _check_variant(part: Part, variant: Variant) -> None:

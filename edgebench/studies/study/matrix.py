@@ -11,23 +11,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
 from edgebench.networks import data
 from edgebench.networks.pruning import PruningRequest
+from edgebench.schema.preprocessing import Geometry
 from edgebench.studies.study.file import Change, Part, Study, Variant, choices
+from edgebench.studies.study.own_data import OwnData, StudyData
 from edgebench.studies.study.results import Axis
 
 SLUG_LENGTH = 60
+OWN_DATA_ONLY = ("content", "geometry", "preprocessing")
 
 
 class StudyStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing to make from `parents` (keys of other steps).
 
     Parents of train: the teacher, if there is one, then the networks that branches come from; of change and read: the
-    network itself. choices: all those of the recipe, so that an edited recipe makes a different step.
+    network itself. choices: all those of the recipe, so that an edited recipe makes a different step. content: sha256
+    over a user's own data, so that other images make a different step too.
     """
 
     kind: Literal["train", "change", "read"]
@@ -43,13 +48,19 @@ class StudyStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     has_teacher: bool = False
     pruning: PruningRequest | None = None
     packing: tuple[str, ...] = ()
+    content: str = ""
+    geometry: Geometry | None = None
+    preprocessing: str | None = None
 
     @property
     def key(self) -> str:
         """The step's identity, without what is meant for people: the label and the recipe's description."""
         choices = {name: choice for name, choice in self.choices.items() if name != "about"}
-        content = msgspec.json.encode(msgspec.structs.replace(self, label="", choices=choices), order="sorted")
-        return hashlib.sha256(content).hexdigest()[:16]
+        described = msgspec.to_builtins(msgspec.structs.replace(self, label="", choices=choices))
+        for name in OWN_DATA_ONLY:  # steps on built-in data keep the keys that they always had
+            if not described[name]:
+                del described[name]
+        return hashlib.sha256(msgspec.json.encode(described, order="sorted")).hexdigest()[:16]
 
     @property
     def folder(self) -> str:
@@ -83,12 +94,13 @@ def parts(study: Study, *, only: tuple[str, ...] = (), subset: bool = False) -> 
     return {name: cut_down(part) for name, part in wanted.items()} if subset else wanted
 
 
-def expand(parts: dict[str, Part]) -> Matrix:
+def expand(parts: dict[str, Part], own: OwnData = MappingProxyType({})) -> Matrix:
+    """own: the data of the user's own that the parts name."""
     steps: dict[str, StudyStep] = {}
     cells = []
     for name, part in parts.items():
         for variant, model, dataset, seed in _combinations(part):
-            chain = _Chain(part, model, dataset, seed)
+            chain = _Chain(part, model, dataset, seed, own.get((name, dataset)))
             last = chain.network(variant)
             label = f"{model} {dataset} {variant}"
             reading = chain.add(
@@ -96,7 +108,7 @@ def expand(parts: dict[str, Part]) -> Matrix:
                     "read",
                     f"{label} s{seed}",
                     (last,),
-                    dataset=dataset,
+                    dataset=chain.address,
                     seed=seed,
                     packing=part.packing,
                 )
@@ -151,12 +163,14 @@ def _axes(part: str, name: str, variant: Variant, model: str, dataset: str) -> d
 class _Chain:
     """The steps that lead to the networks of one model, data set and seed."""
 
-    def __init__(self, part: Part, model: str, dataset: str, seed: int) -> None:
+    def __init__(self, part: Part, model: str, dataset: str, seed: int, own: StudyData | None) -> None:
         self.steps: dict[str, StudyStep] = {}
         self._part = part
         self._model = model
         self._dataset = dataset
         self._seed = seed
+        self.address = own.address if own else dataset
+        self._content = own.content if own else ""
 
     def add(self, step: StudyStep) -> str:
         self.steps[step.key] = step
@@ -175,13 +189,16 @@ class _Chain:
                 tuple(parents),
                 model=model,
                 arguments=variant.arguments,
-                dataset=self._dataset,
+                dataset=self.address,
                 recipe=recipe,
                 choices=choices(recipe, variant.choices),
                 epochs=variant.epochs or part.epochs,
                 seed=self._seed,
                 has_teacher=bool(variant.teacher),
                 pruning=variant.before,
+                content=self._content,
+                geometry=part.geometry,
+                preprocessing=part.preprocessing,
             )
         )
         for change in variant.after:
@@ -193,7 +210,7 @@ class _Chain:
             "change",
             f"{self._model} {self._dataset} {name} s{self._seed}",
             (parent,),
-            dataset=self._dataset,
+            dataset=self.address,
             recipe=change.recipe,
             choices=choices(change.recipe, {}),
             epochs=change.epochs,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgebench.errors import UserError
+from edgebench.networks.own_data import address
 from edgebench.progress import Progress, ProgressStep
 from edgebench.studies.study import intact, places, steps
 from edgebench.studies.study.matrix import Matrix, StudyStep
@@ -61,7 +62,7 @@ def work(step: StudyStep) -> float:
     """The rough cost of a step, without a unit, for the progress bar. Training is nearly all of it."""
     if step.kind == "read":
         return 1.0
-    images = int(step.dataset.partition("@")[2].partition(",")[0] or WHOLE_SET)
+    images = address.train_images(step.dataset) or WHOLE_SET
     return max(1.0, (step.epochs or steps.recipe_epochs(step)) * images / WHOLE_SET)
 
 

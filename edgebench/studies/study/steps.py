@@ -62,6 +62,8 @@ def _train(step: StudyStep, sources: list[Path], folder: Path, progress: Progres
             pruning=step.pruning,
             # The modelled share of the energy is an extra: without its library it is absent.
             costing=training.Costing(modelled=importlib.util.find_spec("codecarbon") is not None),
+            preprocessing=step.preprocessing,
+            geometry=step.geometry,
         ),
         out=folder / NETWORK,
         progress=progress,
