@@ -20,6 +20,7 @@ from edgebench.schema.bundle import Artifact, FileRef, Golden
 from edgebench.schema.plan import Plan
 from tests.support.cable import phone as phone
 from tests.support.cable import plug_in as plug_in
+from tests.support.forked_workers import ForkedWorkers
 from tests.support.skips import pytest_sessionfinish as pytest_sessionfinish
 from tests.support.skips import pytest_terminal_summary as pytest_terminal_summary
 
@@ -44,6 +45,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEBENCH_CACHE", str(folder))
     monkeypatch.setenv("EDGEBENCH_LOCK", str(tmp_path / "device.lock"))  # tests of other processes measure as well
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_workers() -> Iterator[ForkedWorkers]:
+    """Exporters' workers start from a process that has imported their libraries."""
+    from exporters.workers import process
+
+    workers = ForkedWorkers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "subprocess", workers)
+        yield workers
+    workers.close()
+
+
+@pytest.fixture
+def started_workers(forked_workers: ForkedWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of how they start and end, and of what differs from one Python process to the next."""
+    monkeypatch.setattr(forked_workers, "fork", False)
 
 
 @pytest.fixture

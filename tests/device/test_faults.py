@@ -319,7 +319,9 @@ def test_a_stopped_worker_is_named_and_not_waited_for_for_ever(
     with pytest.raises(TargetError, match=r"process \d+ has been stopped \(SIGSTOP\)"):
         measure(board, models / "relu.onnx", long, heard)
     assert any("kill -CONT" in line for line in heard.said)
-    os.kill(job_pid(board), signal.SIGKILL)
+    assert board.processes()
+    board.close()
+    wait_until(lambda: not board.processes())  # the stopped worker neither
 
 
 def test_a_silent_agent_is_said_and_the_job_gone_on_with(board: Board, models: Path, tiny_plan: Plan) -> None:

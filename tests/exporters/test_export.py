@@ -264,6 +264,7 @@ def test_files_take_one_image_or_on_request_any_number(
     assert not (folder / "never").exists()
 
 
+@pytest.mark.usefixtures("started_workers")  # Python's hashes have another seed
 def test_files_are_the_same_bytes_each_time(
     exported: Exported, dense: checkpoint.Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

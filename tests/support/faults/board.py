@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -35,9 +37,23 @@ class Board:
     process: subprocess.Popen[bytes]
 
     def close(self) -> None:
+        """Ends everything that runs on it: a stopped process would stay until the machine ends."""
         self.proxy.close()
         self.process.kill()
         self.process.wait()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        """What the agent started, by the lock that this board's processes are told of."""
+        mark = f"EDGEBENCH_LOCK={self.ssh_config.parent}/lock".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
 
 
 def start(folder: Path, **options: object) -> Board:
