@@ -1,20 +1,25 @@
-"""evaluate: a checkpoint -> its accuracy and calibration on a whole split, and what it looked at."""
+"""evaluate: a network -> its accuracy and calibration on a whole split, and what it looked at."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import msgspec
+
 from edgebench.errors import UnknownName, UserError
-from edgebench.networks import data, training
+from edgebench.networks import data, starting, training
 from edgebench.networks.evaluation import Bin, Embedding, Evaluation, GradCam, Roc, SplitName, packed
 from edgebench.networks.from_checkpoint import images_of, rebuild
+from edgebench.networks.starting import StartingPoint
 from edgebench.progress import Progress, Silent
-from edgebench.schema import checkpoint
 
 if TYPE_CHECKING:
-    from edgebench.networks.data import Split
+    from torch import nn
+
+    from edgebench.networks.data import Dataset, Split
     from edgebench.networks.evaluation.measures import Array
+    from edgebench.schema.checkpoint import Metadata
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -23,34 +28,32 @@ NO_PICTURES = "pictures were not requested"
 
 
 def evaluate(
-    source: Path,
+    source: Path | StartingPoint,
     *,
     split: SplitName = "test",
-    dataset: str | None = None,
     images: int | None = None,
     pictures: bool = True,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
 ) -> Evaluation:
     """Classify every image of a split.
 
-    dataset: instead of the one that it was trained on, with the same classes. images: only so many, evenly over the
-    classes. pictures: Grad-CAM and t-SNE as well (seconds longer). Raises UserError if an answer is not finite, or if
-    the data set does not have its images and classes.
+    source: a checkpoint, or a network with weights of the user's own. images: only so many, evenly over the classes.
+    pictures: Grad-CAM and t-SNE as well (seconds longer). Raises UserError if an answer is not finite, or if the data
+    set does not have its images and classes.
     """
     import numpy as np
 
     from edgebench.networks.evaluation import features, gradcam, measures, parameters
 
     _check(split, images)
-    opened = checkpoint.load(source)
-    about = opened.about
-    tested = images_of(opened, dataset, progress)
+    start = starting.point(source)
+    network, tested, about, digest = _opened(start, progress)
     chosen = _chosen(getattr(tested, split), images)
-    network = rebuild(opened).to(training.device())
+    network = network.to(training.device())
 
-    with progress.step(f"evaluate {opened.name} on {len(chosen)} {split} images", len(chosen)) as step:
+    with progress.step(f"evaluate {Path(start.name).stem} on {len(chosen)} {split} images", len(chosen)) as step:
         logits = training.logits(network, chosen.images, about.preprocessing, step.advance).astype(np.float64)
-    _check_finite(logits, source)
+    _check_finite(logits, start.name)
     logs = measures.log_probabilities(logits)
     probabilities = np.exp(logs)
     grad_cam, tsne = GradCam(reason=NO_PICTURES), Embedding(reason=NO_PICTURES)
@@ -61,9 +64,9 @@ def evaluate(
 
     classes = len(about.class_names)
     return Evaluation(
-        checkpoint=opened.digest,
+        checkpoint=digest,
         model=about.model,
-        dataset=tested.name if dataset else about.dataset,
+        dataset=about.dataset,
         split=split,
         class_names=about.class_names,
         confusion=tuple(map(tuple, measures.confusion(chosen.labels, logits.argmax(1), classes).tolist())),
@@ -79,6 +82,17 @@ def evaluate(
     )
 
 
+def _opened(start: StartingPoint, progress: Progress) -> tuple[nn.Module, Dataset, Metadata, str]:
+    """The network, its images, what is known of it, and a checkpoint's digest."""
+    if start.is_checkpoint:
+        opened = starting.checkpoint_of(start)
+        tested = images_of(opened, start.dataset, progress)
+        about = msgspec.structs.replace(opened.about, dataset=tested.name if start.dataset else opened.about.dataset)
+        return rebuild(opened), tested, about, opened.digest
+    images, begun = starting.named(start, progress, other_classes=False)
+    return begun.network.eval(), images, starting.described(start, images, begun), ""
+
+
 def _check(split: str, images: int | None) -> None:
     if split not in get_args(SplitName):
         raise UnknownName("split", split, get_args(SplitName))
@@ -90,13 +104,13 @@ def _chosen(whole: Split, images: int | None) -> Split:
     return whole if images is None or images >= len(whole) else data.balanced(whole, images)
 
 
-def _check_finite(logits: Array, source: Path) -> None:
+def _check_finite(logits: Array, source: str) -> None:
     import numpy as np
 
     finite = np.isfinite(logits).all(1)
     if not finite.all():
         raise UserError(
-            str(source),
+            source,
             f"its answers to {int((~finite).sum())} of {len(logits)} images are not finite numbers",
             "Train it again with a lower learning rate",
         )

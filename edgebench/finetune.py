@@ -1,4 +1,7 @@
-"""finetune: a checkpoint -> the same network, trained further: the control to compare pruning with."""
+"""finetune: a checkpoint, or a network with weights of the user's own -> the same network, trained further.
+
+Of a dense network it is the control to compare pruning with.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from edgebench.files import replacing
-from edgebench.networks import pruning, training
-from edgebench.networks.from_checkpoint import images_of, rebuild
+from edgebench.networks import pruning, starting, training
+from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.starting import StartingPoint
 from edgebench.networks.training import Costing, FitOptions, Recipe
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
@@ -16,9 +20,8 @@ from edgebench.schema.checkpoint import Checkpoint
 
 
 def finetune(
-    source: Path,
+    source: Path | StartingPoint,
     *,
-    dataset: str | None = None,
     recipe: str | Path | Recipe = "finetune",
     epochs: int | None = None,
     costing: Costing = Costing(),  # noqa: B008  (it is frozen)
@@ -27,15 +30,16 @@ def finetune(
 ) -> Checkpoint:
     """Continue training with the parent's data, seed and zeros, then test and save.
 
-    dataset: instead of the parent's, with the same classes. recipe: a name, a file, or a recipe; epochs: replaces the
-    recipe's number. out: see `checkpoint.new_path`; the default is `checkpoints/<source>-finetuned.safetensors`.
+    source: a checkpoint, or a network that is none yet: one is made of it first (`starting.opened`). recipe: a
+    name, a file, or a recipe; epochs: replaces the recipe's number. out: see `checkpoint.new_path`; the default is
+    `checkpoints/<source>-finetuned.safetensors`.
     """
     tuning = training.recipe(recipe, epochs)
-    parent = checkpoint.load(source)
+    parent, images = starting.opened(source, out, progress)
     path = checkpoint.new_path(f"{parent.name}-finetuned", out)
     about = parent.about
-    images = images_of(parent, dataset, progress)
     network = rebuild(parent)
+    dataset = starting.point(source).dataset
     state = training.state_path(path)
     zeros = pruning.keep_zeros(about.input_shape) if about.has_zeros else None
     run = training.fit(
@@ -50,7 +54,7 @@ def finetune(
     metrics = training.evaluate(network, images.test, about.preprocessing)
     grown = msgspec.structs.replace(
         about,
-        dataset=dataset and images.name or about.dataset,
+        dataset=images.name if images.content else dataset or about.dataset,
         training=(*about.training, run),
         metrics=metrics,
         created=checkpoint.now(),

@@ -1,7 +1,8 @@
-"""prune: a checkpoint -> a smaller or sparser checkpoint, fine-tuned."""
+"""prune: a checkpoint, or a network with weights of the user's own -> a smaller or sparser checkpoint, fine-tuned."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgebench.errors import UserError
-from edgebench.networks import models, pruning, pruning_effect, sparsity, training
-from edgebench.networks.from_checkpoint import images_of, rebuild
+from edgebench.networks import models, pruning, pruning_effect, sparsity, starting, training
+from edgebench.networks.from_checkpoint import filled, rebuild, sizes_changed
 from edgebench.networks.pruning import PruningRequest
+from edgebench.networks.starting import StartingPoint
 from edgebench.networks.training import FitOptions
 from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
-from edgebench.schema.checkpoint import Checkpoint
+from edgebench.schema.checkpoint import Checkpoint, Metadata
 from edgebench.schema.history import PruningStep
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ class Pruned:
         before, after = self.step.before, self.step.after
         metrics = self.checkpoint.about.metrics
         tuned = f" -> {metrics.accuracy:.2%} (fine-tuned)" if self.step.finetune_epochs else ""
+        channels = f"{self.step.channels_removed:,} channels removed, " if self.step.channels_removed else ""
         return (
-            f"{self.path}: {before.parameters:,} -> {after.parameters:,} parameters, "
+            f"{self.path}: {channels}{before.parameters:,} -> {after.parameters:,} parameters, "
             f"{self.step.nonzero:,} of {self.step.weights:,} weights non-zero, "
             f"{before.macs:,} -> {after.macs:,} MACs, {self.size_bytes_before:,} -> {self.size_bytes_after:,} bytes, "
             f"accuracy {self.step.parent_accuracy:.2%} -> {self.accuracy_before_finetune:.2%} (cut){tuned}"
@@ -53,7 +56,7 @@ class Pruned:
 
 
 def prune(
-    source: Path,
+    source: Path | StartingPoint,
     *,
     method: str = "channels",
     ratio: float | None = None,
@@ -65,22 +68,25 @@ def prune(
 ) -> Pruned:
     """Remove a part of a network or set weights to zero, fine-tune, test, save.
 
-    ratio, options: the method's own defaults where they are left out. recipe: for fine-tuning: a name, a file, or a
-    recipe. finetune: epochs, in place of the recipe's; a lossless method is not fine-tuned. out: see
-    `checkpoint.new_path`; the default is `checkpoints/<source>-<method>.safetensors`. Raises UserError if the method
-    had no effect.
+    source: a checkpoint, or a network that is none yet: one is made of it first (`starting.opened`). ratio, options:
+    the method's own defaults where they are left out. recipe: for fine-tuning: a name, a file, or a recipe. finetune:
+    epochs, in place of the recipe's; a lossless method is not fine-tuned. out: see `checkpoint.new_path`; the default
+    is `checkpoints/<source>-<method>.safetensors`. Raises UserError if the method had no effect.
     """
     request = PruningRequest(method, ratio, dict(options or {}))
     pruning.settings(method, ratio, request.options)
     tuning = _tuning(method, recipe, finetune)
-    parent = checkpoint.load(source)
+    parent, images = starting.opened(source, out, progress)
     path = checkpoint.new_path(f"{parent.name}-{method}", out)
     about = parent.about
-    images = images_of(parent, None, progress)
+    where = str(parent.path)
 
     dense, network = rebuild(parent), rebuild(parent)
-    pruning.apply(method, network, ratio, about.input_shape, seed=about.seed, **request.options)
-    _refuse_no_effect(str(source), method, dense, network, about.input_shape)
+    cuts = pruning.apply(method, network, ratio, about.input_shape, seed=about.seed, **request.options)
+    for line in cuts.lines:
+        progress.say(line)
+    _refuse_no_effect(where, method, dense, network, about.input_shape)
+    about = _rebuildable(where, method, about, network)
     cut = metrics = training.evaluate(network, images.test, about.preprocessing)
 
     trainings = about.training
@@ -96,40 +102,37 @@ def prune(
         )
         trainings = (*trainings, tuned)
         metrics = training.evaluate(network, images.test, about.preprocessing)
+    another = starting.point(source).dataset if starting.point(source).is_checkpoint else None
+    before = training.evaluate(dense, images.test, about.preprocessing) if another else about.metrics
     step = msgspec.structs.replace(
         _step(dense, network, about.input_shape, request),
+        channels_removed=cuts.removed,
+        untouched=dict(cuts.untouched),
         finetune_epochs=trainings[-1].epochs if tuning else 0,
         parent=parent.digest,
-        parent_accuracy=about.metrics.accuracy,
+        parent_accuracy=before.accuracy,
     )
+    named = images.name if images.content else another
+    about = msgspec.structs.replace(about, dataset=named or about.dataset)
     pruned = {"training": trainings, "size": step.after, "metrics": metrics, "pruning": (*about.pruning, step)}
     made = checkpoint.save(network, msgspec.structs.replace(about, created=checkpoint.now(), **pruned), path)
-    result = Pruned(made, step, cut.accuracy, source.stat().st_size, path.stat().st_size)
+    result = Pruned(made, step, cut.accuracy, parent.path.stat().st_size, path.stat().st_size)
     progress.say(str(result))
     return result
 
 
 def before_training(
-    model: str,
-    input_shape: InputShape,
-    classes: int,
-    request: PruningRequest,
-    *,
-    arguments: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    network: nn.Module, input_shape: InputShape, request: PruningRequest, *, seed: int = 0
 ) -> tuple[Sparsity, PruningStep]:
     """What keeps the zeros of a network that is sparse from its first step on, and the step its checkpoint records.
 
-    Raises what `pruning.apply` raises, before any training. The step has no parent.
+    The network is left as it is. Raises what `pruning.apply` raises, before any training. The step has no parent.
     """
-    import torch
-
     method, ratio, options = request.method, request.ratio, request.options
     zeros = pruning.sparsity(method, ratio, input_shape, seed=seed, form=request.form, **options)
-    with torch.random.fork_rng():
-        network = models.build(model, input_shape, classes, **(arguments or {}))
-    pruning.apply(method, network, ratio, input_shape, seed=seed, **options)
-    return zeros, _step(network, network, input_shape, request)
+    pruned = copy.deepcopy(network)
+    pruning.apply(method, pruned, ratio, input_shape, seed=seed, **options)
+    return zeros, _step(pruned, pruned, input_shape, request)
 
 
 def _step(dense: nn.Module, network: nn.Module, input_shape: InputShape, request: PruningRequest) -> PruningStep:
@@ -168,7 +171,7 @@ def _tuning(method: str, recipe: str | Path | training.Recipe, epochs: int | Non
     return None if epochs == 0 else training.recipe(recipe, epochs)
 
 
-def _zeros(about: checkpoint.Metadata, request: PruningRequest) -> Sparsity | None:
+def _zeros(about: Metadata, request: PruningRequest) -> Sparsity | None:
     """What keeps weights at zero during fine-tuning: those of this pruning and of earlier ones."""
     method = request.method
     if pruning.moves_zeros(method):
@@ -176,6 +179,15 @@ def _zeros(about: checkpoint.Metadata, request: PruningRequest) -> Sparsity | No
     if pruning.is_structured(method) and not about.has_zeros:
         return None
     return pruning.keep_zeros(about.input_shape)
+
+
+def _rebuildable(where: str, method: str, about: Metadata, network: nn.Module) -> Metadata:
+    """With the sizes that the network has now. Raises UserError if code and sizes do not give the same network."""
+    if not pruning.is_structured(method):
+        return about
+    about = msgspec.structs.replace(about, reshaped=sizes_changed(about, network))
+    pruning_effect.refuse_another_network(where, network, filled(about, network.state_dict(), where), about.input_shape)
+    return about
 
 
 def _refuse_no_effect(source: str, method: str, dense: nn.Module, network: nn.Module, shape: InputShape) -> None:

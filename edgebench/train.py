@@ -1,8 +1,7 @@
-"""train: a data set and a network's name -> a checkpoint."""
+"""train: a data set and a network -> a checkpoint."""
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +12,19 @@ import msgspec
 
 from edgebench.errors import UserError
 from edgebench.files import output, replacing
-from edgebench.networks import data, models, normalisation, training
+from edgebench.networks import models, own_network, starting, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.own_network.reshaped import Reshaped
 from edgebench.networks.pruning import PruningRequest
+from edgebench.networks.starting import NetworkOptions
 from edgebench.networks.training import Costing, FitOptions, Recipe, branches
 from edgebench.networks.training.state import SUFFIX
 from edgebench.progress import Progress, Silent
 from edgebench.prune import before_training
 from edgebench.schema import checkpoint
-from edgebench.schema.checkpoint import Checkpoint
-from edgebench.schema.preprocessing import Geometry, Preprocessing
+from edgebench.schema.checkpoint import Checkpoint, WeightsOrigin
+from edgebench.schema.preprocessing import Geometry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,10 +37,9 @@ if TYPE_CHECKING:
 class TrainOptions:
     """What most trainings do without.
 
-    arguments: of the network. teacher: the checkpoint to learn from, for recipes that distil. branches_from:
-    checkpoints whose branches the network starts from. pruning: weights that are zero from the first step on.
-    preprocessing: a name of `networks.normalisation`, instead of the data set's and the recipe's; geometry: how images
-    get their size.
+    arguments, weights, preprocessing, geometry: see `NetworkOptions`. teacher: the checkpoint to learn from, for
+    recipes that distil. branches_from: checkpoints whose branches the network starts from. pruning: weights that are
+    zero from the first step on.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +49,11 @@ class TrainOptions:
     costing: Costing = Costing()
     preprocessing: str | None = None
     geometry: Geometry | None = None
+    weights: str | None = None
+
+    @property
+    def network(self) -> NetworkOptions:
+        return NetworkOptions(self.arguments, self.weights, self.preprocessing, self.geometry)
 
 
 def train(
@@ -64,11 +69,12 @@ def train(
 ) -> Checkpoint:
     """Train a network and test it on the whole official test split.
 
-    recipe: a name, a file, or a recipe; epochs: replaces the recipe's number. out: see `checkpoint.new_path`; the
-    default is `checkpoints/<model>.safetensors`. A training that was killed continues when it is called again: its
-    progress is kept in a file beside the checkpoint.
+    model: a name of `networks.models`, or `package.module:callable`, whose code is run in this process. recipe: a
+    name, a file, or a recipe; epochs: replaces the recipe's number. out: see `checkpoint.new_path`; the default is
+    `checkpoints/<model>.safetensors`. A training that was killed continues when it is called again: its progress is
+    kept in a file beside the checkpoint.
     """
-    path = checkpoint.new_path(model, out)
+    path = checkpoint.new_path(own_network.plain_name(model), out)
     state = training.state_path(path)
     start = _prepared(model, dataset, training.recipe(recipe, epochs), seed, options, progress)
     images = start.images
@@ -95,6 +101,8 @@ def train(
             class_names=images.class_names,
             preprocessing=images.preprocessing,
             arguments=dict(options.arguments),
+            weights=start.origin,
+            reshaped=start.reshaped,
             training=(run,),
             pruning=start.pruned,
             size=start.size,
@@ -128,11 +136,12 @@ def train_seeds(
         raise UserError("--out", f"'{out}' is a single file, but {len(seeds)} will be written", "Name a folder")
     chosen = training.recipe(recipe, epochs)
     folder = checkpoint.FOLDER if out is None else out
-    notes = folder / f"{model}-seeds{SUFFIX}"
+    name = own_network.plain_name(model)
+    notes = folder / f"{name}-seeds{SUFFIX}"
     request = repr((model, dataset, seeds, chosen, options))
     made = [checkpoint.load(path) for path in _finished(notes, request)]
     for seed in seeds[len(made) :]:
-        place = checkpoint.new_path(f"{model}-seed{seed}", folder)
+        place = checkpoint.new_path(f"{name}-seed{seed}", folder)
         made.append(train(model, dataset, recipe=chosen, seed=seed, options=options, out=place, progress=progress))
         output.write(notes, "\n".join([request, *(str(one.path) for one in made)]))
     notes.unlink(missing_ok=True)
@@ -160,6 +169,8 @@ class _Start:
     """Where a training begins. parents: digests of the checkpoints that its branches come from."""
 
     network: nn.Module
+    origin: WeightsOrigin | None
+    reshaped: Reshaped
     images: Dataset
     recipe: Recipe
     size: Size
@@ -171,17 +182,9 @@ class _Start:
 
 def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: TrainOptions, progress: Progress) -> _Start:
     """Raises for everything that can be refused before the long work."""
-    images = data.prepared(
-        dataset,
-        geometry=options.geometry,
-        channels=normalisation.channels_of(options.preprocessing),
-        progress=progress,
-    )
-    prepared = _preprocessing(images, recipe)
-    if options.preprocessing is not None:
-        prepared = normalisation.named(options.preprocessing, prepared)
-    images = dataclasses.replace(images, preprocessing=prepared)
-    network = _network(model, images, seed, options.arguments)
+    images = starting.images_for(model, dataset, options.network, recipe, progress)
+    begun = starting.network_for(model, images, options.network, seed, progress)
+    network = begun.network
     size = models.count(network, images.input_shape)
     parents = [_fitting(checkpoint.load(path), images, "--branches-from") for path in options.branches_from]
     if parents:
@@ -189,10 +192,7 @@ def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: Trai
     zeros: Sparsity | None = None
     pruned: tuple[PruningStep, ...] = ()
     if options.pruning:
-        classes = len(images.class_names)
-        zeros, step = before_training(
-            model, images.input_shape, classes, options.pruning, arguments=options.arguments, seed=seed
-        )
+        zeros, step = before_training(network, images.input_shape, options.pruning, seed=seed)
         pruned = (step,)
     teacher = None
     if options.teacher:
@@ -200,44 +200,7 @@ def _prepared(model: str, dataset: str, recipe: Recipe, seed: int, options: Trai
         teacher = rebuild(teaching)
         recipe = _with_teacher(recipe, teaching)
     digests = "+".join(parent.digest for parent in parents)
-    return _Start(network, images, recipe, size, digests, zeros, pruned, teacher)
-
-
-def _preprocessing(images: Dataset, recipe: Recipe) -> Preprocessing:
-    channels = images.train.images.shape[3]
-    mean, std = images.preprocessing.mean, images.preprocessing.std
-    if recipe.normalise:
-        mean, std = (
-            values * channels if len(values) == 1 else values
-            for values in (recipe.normalise.mean, recipe.normalise.std)
-        )
-    if not len(mean) == len(std) == channels:
-        raise UserError(
-            f"recipe '{recipe.name}'",
-            f"`normalise` is for {len(mean)} channels, '{images.name}' has {channels}",
-            "Give one number for all channels, or one for each",
-        )
-    return Preprocessing(mean, std, recipe.resize, images.preprocessing.geometry)
-
-
-def _network(model: str, images: Dataset, seed: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """Built from the seed; the caller's random numbers are untouched. Raises UserError if it does not fit."""
-    import torch
-
-    shape = images.input_shape
-    try:
-        models.describe(model, shape, len(images.class_names), **arguments)
-    except TypeError as error:
-        raise UserError(f"--argument of '{model}'", str(error), "See the arguments of its `build` function") from error
-    except (RuntimeError, ValueError) as error:
-        raise UserError(
-            model,
-            f"it cannot take images of {'x'.join(map(str, shape))} ({str(error).strip().splitlines()[0]})",
-            "Use a recipe with `resize`, another data set or another network",
-        ) from error
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return models.build(model, shape, len(images.class_names), **arguments)
+    return _Start(network, begun.origin, begun.reshaped, images, recipe, size, digests, zeros, pruned, teacher)
 
 
 def _fitting(source: Checkpoint, images: Dataset, option: str) -> Checkpoint:

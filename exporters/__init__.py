@@ -109,14 +109,15 @@ class ArtifactOptions(msgspec.Struct, frozen=True):
 class IsolatedModel(msgspec.Struct, frozen=True):
     """A network that only a worker process may open, because opening it runs the user's code or imports TensorFlow.
 
-    kind: "module": source is `package.module:callable`; "keras": source is the path of a file or SavedModel folder.
+    kind: "module": source is `package.module:callable`; "checkpoint": a path, of a network of the user's own code;
+    "keras": source is the path of a file or SavedModel folder.
     folder: put on the import path while a module is imported. weights: file of its state dict, "" for the weights it
     comes with; weights_key: where they are in that file, if it has several. input_shape: (channels, height, width), ()
     if not known. held: where `sources.isolated.look` keeps what all later processes use (weights, or the converted
     file): a callable may draw new weights each time.
     """
 
-    kind: Literal["module", "keras"]
+    kind: Literal["module", "checkpoint", "keras"]
     source: str
     folder: str = ""
     weights: str = ""

@@ -18,7 +18,11 @@ Preprocessing = Annotated[
 ]
 Another = Annotated[
     str | None,
-    typer.Option("--dataset", help="Instead of the one it was trained on, with the same classes.", show_default=False),
+    typer.Option(
+        "--dataset",
+        help="For a checkpoint: instead of the one it was trained on, with the same classes. Else: what it is for.",
+        show_default=False,
+    ),
 ]
 Resize = Annotated[
     str | None, typer.Option(metavar="256|HxW", help="The shorter side, or height x width.", rich_help_panel=OWN)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgebench.cli import _own_data
+from edgebench.cli import _own_data, _own_network
 from edgebench.cli._terminal import (
     Carbon,
     Intensity,
@@ -33,10 +33,17 @@ app = typer.Typer()
         "edgebench train mlp-small --dataset mnist --recipe plos-mlp --seeds 10",
         "edgebench train mlp-small --dataset mnist@10000 --method set --ratio 0.8",
         "edgebench train mobilenetv2 --dataset photos/ --resize 256 --crop 224 --preprocessing imagenet",
+        "edgebench train mobilenetv2 --dataset photos/ --weights imagenet",
+        "edgebench train my.models:make --dataset photos/ --weights best.pth",
     )
 )
 def train(
-    model: Annotated[str, typer.Argument(help="Network, e.g. ultralight; see `edgebench models`.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Network, e.g. ultralight (see `edgebench models`); or package.module:callable, whose code is run."
+        ),
+    ],
     dataset: Annotated[
         str, typer.Option(help=f"{_own_data.DATA} mnist@10000 takes 10,000 of its images.")
     ] = "fashion-mnist-mini",
@@ -44,9 +51,8 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Epochs, in place of the recipe's.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     seeds: Annotated[int, typer.Option(help="Number of trainings, with seeds from --seed on.", min=1)] = 1,
-    argument: Annotated[
-        list[str], typer.Option(help="NAME=VALUE, an argument of the network; repeatable.", show_default=False)
-    ] = [],  # noqa: B006
+    argument: _own_network.Arguments = [],  # noqa: B006
+    weights: _own_network.Weights = None,
     teacher: Annotated[Path | None, typer.Option(help="Teacher's checkpoint, for --recipe distil.")] = None,
     branches_from: Annotated[
         list[Path], typer.Option(help="Checkpoint for each branch, e.g. of dual-cnn; repeat it.", show_default=False)
@@ -82,6 +88,7 @@ def train(
         training.costing(carbon, intensity_g_per_kwh=intensity),
         preprocessing,
         _own_data.geometry(resize, crop, interpolation, antialias),
+        weights,
     )
     dataset = str(_own_data.address(dataset, split_seed, skip_broken))
     if seeds == 1:
@@ -92,29 +99,52 @@ def train(
         say(str(one.path))
 
 
-@app.command(epilog=example("edgebench finetune checkpoints/ultralight.safetensors --epochs 5"))
+@app.command(
+    epilog=example(
+        "edgebench finetune checkpoints/ultralight.safetensors --epochs 5",
+        "edgebench finetune my.models:make --weights best.pth --dataset photos/",
+    )
+)
 def finetune(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train`.")],
+    network: _own_network.Network,
     recipe: Annotated[str, typer.Option(help="Training recipe: a name or a .yaml file.")] = "finetune",
     epochs: Annotated[int | None, typer.Option(help="Epochs, in place of the recipe's.", min=1)] = None,
     dataset: _own_data.Another = None,
+    weights: _own_network.Weights = None,
+    argument: _own_network.Arguments = [],  # noqa: B006
+    preprocessing: _own_data.Preprocessing = None,
+    resize: _own_data.Resize = None,
+    crop: _own_data.Crop = None,
+    interpolation: _own_data.Interpolate = "bilinear",
+    antialias: _own_data.Antialias = True,
+    skip_broken: _own_data.SkipBroken = False,
+    split_seed: _own_data.SplitSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
     """Train a network further: the control for pruning, a dense network with the same number of epochs."""
     from edgebench.finetune import finetune as run
 
-    say(str(run(checkpoint, dataset=dataset, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
+    start = _own_network.starting_point(
+        network,
+        _own_data.address(dataset, split_seed, skip_broken),
+        weights=weights,
+        arguments=argument,
+        preprocessing=preprocessing,
+        geometry=_own_data.geometry(resize, crop, interpolation, antialias),
+    )
+    say(str(run(start, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
 
 
 @app.command(
     epilog=example(
         "edgebench prune checkpoints/ultralight.safetensors --ratio 0.3 --finetune 5",
-        "edgebench prune checkpoints/resnet18.safetensors --method channels --option criterion=l1 --option round_to=8",
+        "edgebench prune checkpoints/resnet18.safetensors --method channels --option criterion=l1 --option round_to=1",
         "edgebench prune checkpoints/resnet18.safetensors --method dead-taps",
+        "edgebench prune my.models:make --weights best.pth --dataset photos/ --ratio 0.5",
     )
 )
 def prune(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train`.")],
+    network: _own_network.Network,
     method: Annotated[str, typer.Option(help="Pruning method.")] = "channels",
     ratio: Annotated[
         float | None,
@@ -127,13 +157,34 @@ def prune(
     finetune: Annotated[
         int | None, typer.Option(help="Fine-tuning epochs, in place of the recipe's; 0 for none.", min=0)
     ] = None,
+    dataset: _own_data.Another = None,
+    weights: _own_network.Weights = None,
+    argument: _own_network.Arguments = [],  # noqa: B006
+    preprocessing: _own_data.Preprocessing = None,
+    resize: _own_data.Resize = None,
+    crop: _own_data.Crop = None,
+    interpolation: _own_data.Interpolate = "bilinear",
+    antialias: _own_data.Antialias = True,
+    skip_broken: _own_data.SkipBroken = False,
+    split_seed: _own_data.SplitSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
 ) -> None:
-    """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint."""
+    """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint.
+
+    Of a network that is no checkpoint, one is made first, with the accuracy that it has before.
+    """
     from edgebench.prune import prune as run
 
+    start = _own_network.starting_point(
+        network,
+        _own_data.address(dataset, split_seed, skip_broken),
+        weights=weights,
+        arguments=argument,
+        preprocessing=preprocessing,
+        geometry=_own_data.geometry(resize, crop, interpolation, antialias),
+    )
     pruned = run(
-        checkpoint,
+        start,
         method=method,
         ratio=ratio,
         options=named_values("--option", option, "criterion=l1"),

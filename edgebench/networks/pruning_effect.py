@@ -44,6 +44,28 @@ def refuse_no_new_zeros(
         )
 
 
+def refuse_another_network(source: str, network: nn.Module, rebuilt: nn.Module, input_shape: InputShape) -> None:
+    """rebuilt: from the network's tensors, by the code that made it."""
+    import torch
+
+    images = torch.randn(IMAGES, *input_shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.inference_mode():
+            expected, given = network.eval()(images), rebuilt(images)
+    except Exception as error:  # the user's code may raise anything
+        moved, seen = float("inf"), f"does not run ({(str(error).splitlines() or [''])[0][:200]})"
+    else:
+        moved = float((expected - given).abs().max() / expected.abs().max().clamp_min(1e-30))
+        seen = f"answers differently (by {moved:.2g} of the largest answer)"
+    if not moved <= LOSSLESS:
+        raise UserError(
+            source,
+            f"the pruned network, made again by its code with its new sizes, {seen}",
+            "Its code keeps sizes where edgebench cannot put them: read them from the layers, or use a method that "
+            "sets weights to zero, for example --method l1-global",
+        )
+
+
 def refuse_other_answers(
     source: str, method: str, dense: nn.Module, network: nn.Module, input_shape: InputShape
 ) -> None:

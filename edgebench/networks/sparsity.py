@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgebench.errors import UserError
 from edgebench.files import output
 from edgebench.networks import models
-from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.from_checkpoint import fresh, rebuild
 from edgebench.schema import checkpoint
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ class WeightLayer:
 
 
 def layers(model: nn.Module, input_shape: InputShape) -> list[WeightLayer]:
-    """Every Conv2d and Linear, in the order in which an image passes them, not that of registration.
+    """Every Conv2d and Linear that is called, in the order in which an image passes them, not that of registration.
 
-    Raises UserError if one is registered and never runs: its weights would be counted, ranked and pruned for nothing.
+    Left out are those whose weights other code uses, as attention does. Raises UserError if one is registered and
+    never runs: its weights would be counted, ranked and pruned for nothing.
     """
     from torch import nn
 
@@ -67,14 +68,32 @@ def layers(model: nn.Module, input_shape: InputShape) -> list[WeightLayer]:
     calls: dict[nn.Module, list[LayerUse]] = {}
     for module, entered, left in models.layer_calls(model, input_shape):
         calls.setdefault(module, []).append(LayerUse(tuple(entered.shape), tuple(left.shape)))
-    idle = [name for module, name in names.items() if module not in calls]
-    if idle:
+    idle = {name: module for module, name in names.items() if module not in calls}
+    if idle and (idle := _without_gradient(model, input_shape, idle)):
         raise UserError(
             f"{type(model).__name__}",
             f"layers are registered and never run: {', '.join(idle)}",
-            "Remove them from the network; their weights would be pruned in place of used ones",
+            "Remove them from the network, for example with --argument; they would be pruned in place of used ones",
         )
     return [WeightLayer(names[module], module, tuple(met)) for module, met in calls.items() if module in names]
+
+
+def _without_gradient(
+    model: nn.Module, input_shape: InputShape, layers: dict[str, nn.Conv2d | nn.Linear]
+) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Those of the layers whose weights no answer depends on."""
+    import torch
+
+    training = {module: module.training for module in model.modules()}
+    known = {name: layer for name, layer in layers.items() if layer.weight.requires_grad}
+    first = next(model.parameters())
+    with torch.enable_grad():
+        answers = model.eval()(torch.zeros(1, *input_shape, dtype=first.dtype, device=first.device))
+        weights = [layer.weight for layer in known.values()]
+        gradients = torch.autograd.grad(answers.sum(), weights, allow_unused=True) if weights else ()
+    for module, mode in training.items():
+        module.training = mode
+    return {name: layer for (name, layer), one in zip(known.items(), gradients, strict=True) if one is None}
 
 
 def live_taps(layer: WeightLayer, axis: int) -> list[bool]:
@@ -174,13 +193,9 @@ def table(model: nn.Module, input_shape: InputShape, dense_weights: int | None =
 
 def table_of(path: Path) -> SparsityTable:
     """For a checkpoint, relative to its network before any pruning."""
-    import torch
-
     opened = checkpoint.load(path)
     about = opened.about
-    network = rebuild(opened)
-    with torch.device("meta"):
-        dense = models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
+    network, dense = rebuild(opened), fresh(about)
     dense_weights = sum(layer.module.weight.numel() for layer in layers(dense, about.input_shape))
     return table(network, about.input_shape, dense_weights)
 

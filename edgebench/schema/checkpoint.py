@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # 1  2026-11  first
 # 2  2026-11  `training` holds every training in full; before, `recipe` held only the choices of the last one
 # 3  2026-11  preprocessing.geometry; data sets of the user's own
+# 4  2026-11  networks of the user's own: `model` may be package.module:callable; weights, reshaped
 
 FOLDER = Path("checkpoints")
 SUFFIX = ".safetensors"
@@ -52,8 +53,24 @@ def now() -> str:
 _Side = Annotated[int, msgspec.Meta(ge=1, le=2**16)]
 
 
+class WeightsOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file that a network's weights came from. sha256: of all of it. key: where in it they were. url: where it was
+    published. note: how they were found, and what was left out or replaced, in words.
+    """
+
+    file: Text
+    sha256: Text
+    key: Text = ""
+    url: Text = ""
+    note: str = ""
+
+
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Description of the weights. metrics: on the whole official test split. training, pruning: oldest first."""
+    """Description of the weights. metrics: on the whole official test split. training, pruning: oldest first.
+
+    model: a name of `networks.models`, or `package.module:callable`. weights: before any training here; None for
+    random ones and for those that the callable comes with. reshaped: see `networks.own_network.reshaped`.
+    """
 
     model: str
     dataset: str
@@ -63,6 +80,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: Size
     metrics: Metrics
     arguments: dict[str, Any] = {}
+    weights: WeightsOrigin | None = None
+    reshaped: dict[str, dict[str, Any]] = {}
     training: tuple[Training, ...] = ()
     pruning: tuple[PruningStep, ...] = ()
     created: str = msgspec.field(default_factory=now)
@@ -111,7 +130,7 @@ def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
     """Write the whole new file, or leave `path` as it was. Raises UserError if it cannot be written."""
     import safetensors.torch
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _apart(model)
     metadata = {"edgebench": msgspec.json.encode(about).decode(), "digest": _UNSET}
     raw = bytearray(safetensors.torch.save(tensors, metadata))
     digest = hashlib.sha256(raw).hexdigest()
@@ -121,6 +140,26 @@ def save(model: nn.Module, about: Metadata, path: Path) -> Checkpoint:
     output.make_folder(path.parent)
     output.write(path, raw)
     return Checkpoint(path, digest, about)
+
+
+def _apart(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Its state dict, each tensor with memory of its own: layers may share weights, files of tensors cannot."""
+    import torch
+
+    tensors: dict[str, torch.Tensor] = {}
+    held = set()
+    for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, torch.Tensor):
+            raise UserError(
+                f"{type(model).__name__} '{name}'",
+                f"its state is a {type(tensor).__name__}, and a checkpoint holds tensors only",
+                "Keep it out of the state_dict of the network",
+            )
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        tensors[name] = own.clone() if place in held else own
+        held.add(place)
+    return tensors
 
 
 def load(path: Path) -> Checkpoint:
@@ -143,6 +182,8 @@ def _upgrade(known: dict[str, Any]) -> dict[str, Any]:
         known["schema_version"] = 2
     if known.get("schema_version") == 2:
         known["schema_version"] = 3
+    if known.get("schema_version") == 3:
+        known["schema_version"] = 4
     return known
 
 

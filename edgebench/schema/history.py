@@ -101,7 +101,8 @@ class PruningStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     form: channels or taps are removed (smaller), or weights are zero in arrays of the same shapes (baked). ratio: as
     requested, or the removed share if the method finds it itself. weights, nonzero: all and non-zero weights of Conv
-    and Linear layers, after the pruning.
+    and Linear layers, after the pruning. channels_removed: of all layers together, after rounding, if the method
+    removes channels. untouched: layer -> why it keeps all of its channels.
     """
 
     method: Text
@@ -115,3 +116,5 @@ class PruningStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, Any] = {}
     weights: int | None = None
     nonzero: int | None = None
+    channels_removed: int | None = None
+    untouched: dict[str, str] = {}

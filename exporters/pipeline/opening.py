@@ -11,7 +11,7 @@ import msgspec
 
 from edgebench import modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.networks import data, normalisation
+from edgebench.networks import data, normalisation, own_network
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.own_network import weight_files
 from edgebench.schema import checkpoint
@@ -26,6 +26,9 @@ from exporters.workers.process import Failed, WorkerPool
 READABLE = (
     "Give a checkpoint (.safetensors), an .onnx, .keras or .h5 file, a SavedModel folder, or package.module:callable"
 )
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def open_source(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
@@ -61,6 +64,7 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
     path = Path(request.source)
     opened = checkpoint.load(path)
     about = opened.about
+    is_own = own_network.is_own(about.model)
     zeros = _zeros(opened) if about.has_zeros else 0
     packed = zeros >= NOTABLE_ZEROS * about.size.parameters
     return SourceModel(
@@ -71,7 +75,7 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
         model=about.model,
         input_shape=about.input_shape,
         source={"kind": "checkpoint", "file": path.name, "digest": opened.digest, "dataset": about.dataset},
-        digest=opened.digest,
+        digest="" if is_own else opened.digest,  # it does not cover code
         parameters=about.size.parameters,
         macs=about.size.macs,
         dataset=request.dataset or about.dataset,
@@ -81,6 +85,9 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
         zeros=zeros,
         packed_bytes=_packed_bytes(path) if packed else None,
         tested=about.metrics,
+        isolated=IsolatedModel("checkpoint", str(path.absolute()), str(Path.cwd()), input_shape=about.input_shape)
+        if is_own
+        else None,
     )
 
 
@@ -95,6 +102,10 @@ def _sized(request: SourceRequest, preprocessing: Preprocessing) -> Preprocessin
 
 
 def _zeros(opened: checkpoint.Checkpoint) -> int:
+    """Of a network of the user's own, whose code does not run here, by the names that tensors of statistics have."""
+    if own_network.is_own(opened.about.model):
+        held = opened.tensors().items()
+        return sum(int((tensor == 0).sum()) for name, tensor in held if not name.endswith(_STATISTICS))
     return sum(int((parameter == 0).sum()) for parameter in rebuild(opened).parameters())
 
 

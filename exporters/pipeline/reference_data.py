@@ -171,8 +171,8 @@ def _checked_answers(parent: SourceModel, workers: WorkerPool) -> Iterator[Answe
 
 @contextmanager
 def _asker(parent: SourceModel, workers: WorkerPool) -> Iterator[Ask]:
-    """A checkpoint answers in this process, any other network in one worker."""
-    if parent.kind == "checkpoint":
+    """A checkpoint of a built-in network answers in this process, any other network in one worker."""
+    if parent.kind == "checkpoint" and parent.isolated is None:
         with _beside_converters():
             yield _ask_checkpoint(parent.path)
     elif parent.isolated is not None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
 from edgebench.networks import models
+from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.own_network import code, weight_files
+from edgebench.schema import checkpoint
 from exporters import IsolatedModel
 from exporters.sources.model_summary import ModelSummary
 
@@ -78,7 +80,9 @@ def _refuse_training(isolated: IsolatedModel, module: nn.Module) -> None:
 
 
 def load(isolated: IsolatedModel) -> nn.Module:
-    """With the weights that `look` found, in evaluation mode."""
+    """With the weights that `look` found, or those of a checkpoint, in evaluation mode."""
+    if isolated.kind == "checkpoint":
+        return rebuild(checkpoint.load(Path(isolated.source)))
     module = _made(isolated)
     module.load_state_dict(weight_files.plain(Path(isolated.held)))
     return module.eval()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import UserError
+from edgebench.files import download
 from edgebench.networks import data
-from edgebench.networks.data import _download
 from tests.support.small_data import md5, small_emnist_balanced, small_mnist, small_octmnist
 from tests.support.small_data import no_network as no_network
 from tests.support.small_data import root as root
@@ -73,7 +73,7 @@ def fetched(tmp_path: Path, server: Server) -> tuple[Path, bytes, str]:
 def test_a_broken_link_is_taken_up_where_it_broke(server: Server, fetched: tuple[Path, bytes, str]) -> None:
     path, content, digest = fetched
     server.breaks["set.gz"] = [300_000, 500_000]
-    _download.fetch(["http://server/set.gz"], path, digest)
+    download.fetch(["http://server/set.gz"], path, digest)
     assert path.read_bytes() == content
     assert server.asked == [("set.gz", 0), ("set.gz", 300_000), ("set.gz", 800_000)]
     assert [one.name for one in path.parent.iterdir()] == ["set.gz"]
@@ -82,11 +82,11 @@ def test_a_broken_link_is_taken_up_where_it_broke(server: Server, fetched: tuple
 def test_what_an_earlier_run_got_is_not_fetched_again(server: Server, fetched: tuple[Path, bytes, str]) -> None:
     path, content, digest = fetched
     server.breaks["set.gz"] = [300_000, 0]
-    with pytest.raises(_download.NotFetched, match="closed the connection early"):
-        _download.fetch(["http://server/set.gz"], path, digest)
+    with pytest.raises(download.NotFetched, match="closed the connection early"):
+        download.fetch(["http://server/set.gz"], path, digest)
     assert not path.exists()
     server.asked.clear()
-    _download.fetch(["http://server/set.gz"], path, digest)
+    download.fetch(["http://server/set.gz"], path, digest)
     assert (path.read_bytes(), server.asked) == (content, [("set.gz", 300_000)])
 
 
@@ -95,7 +95,7 @@ def test_a_server_without_ranges_begins_again(server: Server, fetched: tuple[Pat
     server.ranges = False
     path.parent.mkdir()
     (path.parent / "set.gz.part").write_bytes(content[:1000])
-    _download.fetch(["http://server/set.gz"], path, digest)
+    download.fetch(["http://server/set.gz"], path, digest)
     assert path.read_bytes() == content
 
 
@@ -103,7 +103,7 @@ def test_a_part_that_is_whole_only_needs_its_name(server: Server, fetched: tuple
     path, content, digest = fetched
     path.parent.mkdir()
     (path.parent / "set.gz.part").write_bytes(content)
-    _download.fetch(["http://server/set.gz"], path, digest)
+    download.fetch(["http://server/set.gz"], path, digest)
     assert path.read_bytes() == content
 
 
@@ -112,10 +112,10 @@ def test_another_file_is_thrown_away_and_the_next_address_asked(
 ) -> None:
     path, content, digest = fetched
     (server.folder / "login.html").write_bytes(b"a login page of the hotel")
-    with pytest.raises(_download.NotFetched, match="login.html sends a file that differs"):
-        _download.fetch(["http://server/login.html"], path, digest)
+    with pytest.raises(download.NotFetched, match="login.html sends a file that differs"):
+        download.fetch(["http://server/login.html"], path, digest)
     assert list(path.parent.iterdir()) == []
-    _download.fetch(["http://server/login.html", "http://server/set.gz"], path, digest)
+    download.fetch(["http://server/login.html", "http://server/set.gz"], path, digest)
     assert path.read_bytes() == content
 
 

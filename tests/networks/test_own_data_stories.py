@@ -16,6 +16,7 @@ from edgebench.evaluate import evaluate
 from edgebench.finetune import finetune
 from edgebench.networks import data, scored_files
 from edgebench.networks.scoring import ScoreChoice
+from edgebench.networks.starting import StartingPoint
 from edgebench.progress import Silent
 from edgebench.schema import bundle, checkpoint
 from edgebench.schema.bundle import Artifact, FileRef, Parity, TensorSpec
@@ -59,12 +60,12 @@ def test_an_older_checkpoint_has_no_geometry(trained: Path) -> None:
 
 def test_fine_tuning_and_evaluation_take_other_data_of_these_classes(trained: Path, tmp_path: Path) -> None:
     other = pictures.folder(tmp_path / "other", count=20, seed=3)
-    assert evaluate(trained, dataset=str(other), pictures=False).dataset == str(other)
-    tuned = finetune(trained, dataset=str(other), epochs=1, out=tmp_path / "tuned.safetensors")
+    assert evaluate(StartingPoint(str(trained), str(other)), pictures=False).dataset == str(other)
+    tuned = finetune(StartingPoint(str(trained), str(other)), epochs=1, out=tmp_path / "tuned.safetensors")
     assert tuned.about.dataset == str(other)
     birds = pictures.folder(tmp_path / "birds", ("cat", "eel"))
     with pytest.raises(UserError, match="its classes cat, dog"):
-        evaluate(trained, dataset=str(birds), pictures=False)
+        evaluate(StartingPoint(str(trained), str(birds)), pictures=False)
 
 
 def test_training_streams_what_is_not_kept(

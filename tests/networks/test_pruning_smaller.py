@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgebench.errors import UserError
 from edgebench.networks import models, pruning, sparsity
+from edgebench.networks.pruning import _rounding
 from tests.support.untrained import COLOUR, GREY, build, total
 
 torch = pytest.importorskip("torch")
@@ -34,7 +35,7 @@ def test_sizes_without_a_third_of_the_channels(
 ) -> None:
     """In docs/studies.md, ultralight; the others of its cells are in test_models.py."""
     model = build(name, shape)
-    pruning.apply("channels", model, 0.3, shape, criterion=criterion)
+    pruning.apply("channels", model, 0.3, shape, criterion=criterion, round_to=1)
     size = models.count(model, shape)
     assert (size.parameters, size.macs) == (parameters, macs)
 
@@ -46,7 +47,7 @@ def test_sizes_without_a_third_of_the_channels(
 )
 def test_how_many_channels_are_kept(channels: int, kept: int) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, channels), nn.ReLU(), nn.Linear(channels, 3))
-    pruning.apply("channels", model, 0.3, (1, 2, 2))
+    pruning.apply("channels", model, 0.3, (1, 2, 2), round_to=1)
     assert (model[1].out_features, model[3].in_features) == (kept, kept)
 
 
@@ -58,7 +59,7 @@ def weakest(criterion: str) -> list[int]:
     with torch.no_grad():
         model[1].weight.copy_(torch.tensor(rows))
         model[2].weight.zero_()
-    pruning.apply("channels", model, 0.3, (1, 2, 2), criterion=criterion)
+    pruning.apply("channels", model, 0.3, (1, 2, 2), criterion=criterion, round_to=1)
     left = model[1].weight.tolist()
     return [channel for channel, row in enumerate(rows) if row not in left]
 
@@ -68,15 +69,24 @@ def test_the_criterion_decides_which_channels_go() -> None:
     assert [weakest(criterion) for criterion in ("l1", "l2", "hybrid")] == [[1], [2], [2]]
 
 
-@pytest.mark.parametrize("name", ["ultralight", "mobilenetv2"])
-def test_channels_are_rounded_up_to_a_multiple(name: str) -> None:
-    plain, rounded = build(name), build(name)
-    pruning.apply("channels", plain, 0.3, GREY)
-    pruning.apply("channels", rounded, 0.3, GREY, round_to=8)
-    found = zip(sparsity.layers(plain, GREY)[:-1], sparsity.layers(rounded, GREY)[:-1], strict=True)
-    for few, many in found:
-        kept, dense = few.module.weight.shape[0], many.module.weight.shape[0]
-        assert dense == -(-kept // 8) * 8, many.name
+@pytest.mark.parametrize(
+    ("channels", "ratio", "kept"),
+    [(16, 0.3, 8), (32, 0.3, 24), (64, 0.3, 48), (144, 0.3, 104), (20, 0.3, 16), (24, 0.1, 24)]
+    + [(12, 0.3, 8), (8, 0.3, 4), (10, 0.3, 8), (3, 0.5, 3), (5, 0.3, 4)],
+)
+def test_channels_are_rounded_to_the_nearest_multiple_of_8_and_few_to_one_of_4(
+    channels: int, ratio: float, kept: int
+) -> None:
+    assert _rounding.kept(channels, ratio, 8) == kept
+    assert _rounding.kept(channels, ratio, 1) == int(channels * (1 - ratio))
+
+
+@given(st.integers(1, 300), st.floats(0.01, 0.99), st.integers(1, 16), st.integers(1, 8), st.booleans())
+def test_every_part_keeps_as_many_channels_and_at_least_one(
+    size: int, ratio: float, round_to: int, parts: int, each: bool
+) -> None:
+    kept = _rounding.kept(size * parts, ratio, round_to, parts, each=each)
+    assert 0 < kept <= size * parts and kept % parts == 0
 
 
 def test_the_layer_that_answers_is_the_last_that_runs() -> None:

@@ -13,6 +13,7 @@ from edgebench.errors import UnknownName, UserError
 from edgebench.networks import data, models, pruning, training
 from edgebench.networks.data import Dataset
 from edgebench.networks.from_checkpoint import rebuild
+from edgebench.networks.pruning._cuts import Cuts
 from edgebench.progress import Silent
 from edgebench.prune import prune
 from edgebench.schema import checkpoint
@@ -116,7 +117,7 @@ def dense(quick: Dataset, tmp_path: Path) -> checkpoint.Checkpoint:
 
 def test_pruning_gives_the_studys_network(dense: checkpoint.Checkpoint, quick: Dataset) -> None:
     progress = Lines()
-    pruned = prune(dense.path, ratio=0.3, finetune=2, out=dense.path.parent, progress=progress)
+    pruned = prune(dense.path, ratio=0.3, options={"round_to": 1}, finetune=2, out=dense.path.parent, progress=progress)
     assert pruned.path.name == "dense-channels.safetensors"
     assert pruned.step.before == Size(101_930, 342_464, 407_720)
     assert pruned.step.after == Size(48_410, 192_324, 193_640)
@@ -137,7 +138,7 @@ def test_pruning_gives_the_studys_network(dense: checkpoint.Checkpoint, quick: D
 
 def test_three_channels_too() -> None:
     model = models.build("ultralight", (3, 32, 32), 10)
-    pruning.apply("channels", model, 0.3, (3, 32, 32))
+    pruning.apply("channels", model, 0.3, (3, 32, 32), round_to=1)
     size = models.count(model, (3, 32, 32))
     assert (size.parameters, size.macs) == (63_128, 453_816)
 
@@ -167,16 +168,17 @@ def test_pruning_removes_the_weakest_channels(dense: checkpoint.Checkpoint) -> N
         network.pointwise.weight[:, [2, 5, 11]] *= 1e-6
     kept = [channel for channel in range(16) if channel not in (2, 5, 11)]
     strong = network.stem.weight[kept].detach().clone()
-    pruning.apply("channels", network, 0.2, dense.about.input_shape)  # int(16 * 0.8) = 12: one more goes
+    pruning.apply("channels", network, 0.2, dense.about.input_shape, round_to=1)  # int(16 * 0.8) = 12: one more goes
     left = {tuple(row) for row in network.stem.weight.reshape(len(network.stem.weight), -1).tolist()}
     assert len(left) == 12
     assert left < {tuple(row) for row in strong.reshape(len(kept), -1).tolist()}
 
 
 def test_zeroing_is_not_called_pruning(dense: checkpoint.Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    def zero(method: str, model, *_, **__) -> None:
+    def zero(method: str, model, *_, **__) -> Cuts:
         with torch.no_grad():
             model.hidden.weight.mul_(0)
+        return Cuts()
 
     monkeypatch.setattr(pruning, "apply", zero)
     with pytest.raises(UserError, match=r"101,930 of 101,930.*nothing was removed structurally"):

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import BadFile, MissingPackage, UserError
+from edgebench.files.download import fetch, has_checksum, one_line
 from edgebench.networks import data
-from edgebench.networks.data._download import fetch, has_md5, one_line
 from edgebench.schema.preprocessing import Preprocessing
 
 
@@ -88,7 +88,7 @@ def load(source: TorchvisionSource) -> data.Dataset:
 
 
 def require_md5(path: Path, md5: str) -> None:
-    if not has_md5(path, md5):
+    if not has_checksum(path, md5):
         seen = "wrong checksum: it is truncated, or a different file"
         raise BadFile(str(path), seen, "Delete it and try again: it will be extracted anew")
 
@@ -123,7 +123,7 @@ def _open(source: TorchvisionSource, reader: Any, *, train: bool, download: bool
 def _download(source: TorchvisionSource, reader: Any, place: _Place) -> None:
     try:
         for archive in place.archives:
-            if not (archive.path.is_file() and has_md5(archive.path, archive.md5)):
+            if not (archive.path.is_file() and has_checksum(archive.path, archive.md5)):
                 fetch(archive.addresses, archive.path, archive.md5)
         for train in (True, False):
             _open(source, reader, train=train, download=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebench.errors import BadFile, UserError
+from edgebench.files.download import NotFetched, fetch, one_line
 from edgebench.networks import data
-from edgebench.networks.data._download import NotFetched, fetch, one_line
 from edgebench.networks.data._torchvision import require_md5
 from edgebench.schema.preprocessing import Preprocessing
 

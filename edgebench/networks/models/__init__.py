@@ -81,11 +81,12 @@ def listing(input_shape: InputShape, classes: int) -> list[ListedModel]:
 def count(model: nn.Module, input_shape: InputShape) -> Size:
     """Run one image through the network and count; on the meta device nothing is computed."""
     from torch import nn
+    from torch.nn.modules.conv import _ConvNd
 
     macs = sum(
-        _products(layer, output)
-        for layer, _, output in layer_calls(model, input_shape)
-        if isinstance(layer, nn.Conv2d | nn.Linear)
+        _products(layer, entered, output)
+        for layer, entered, output in layer_calls(model, input_shape)
+        if isinstance(layer, _ConvNd | nn.Linear)
     )
     held = [*model.parameters(), *model.buffers()]
     return Size(
@@ -127,7 +128,7 @@ def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
         calls = layer_calls(model, input_shape)
     for layer, entered, output in calls:
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            macs += _products(layer, output) + (output.numel() if layer.bias is not None else 0)
+            macs += _products(layer, entered, output) + (output.numel() if layer.bias is not None else 0)
         elif isinstance(layer, activations):
             macs += output.numel()
         elif isinstance(layer, pools):
@@ -140,14 +141,15 @@ def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
 def layer_calls(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
     """Each layer's call for one image of zeros, with its input and output; the model is left unchanged.
 
-    Only layers without children. The tensors are on the meta device: shapes only.
+    Only layers without children, from one tensor to one. The tensors are on the meta device: shapes only.
     """
     import torch
 
     calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
 
-    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        calls.append((layer, inputs[0].to("meta"), output.to("meta")))
+    def note(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs and isinstance(inputs[0], torch.Tensor) and isinstance(output, torch.Tensor):
+            calls.append((layer, inputs[0].to("meta"), output.to("meta")))
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not any(m.children())]
     training = {module: module.training for module in model.modules()}
@@ -163,9 +165,12 @@ def layer_calls(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Modu
     return calls
 
 
-def _products(layer: nn.Conv2d | nn.Linear, output: torch.Tensor) -> int:
-    """A convolution uses every weight once per output pixel, a linear layer once per output row."""
-    from torch import nn
+def _products(layer: nn.Module, entered: torch.Tensor, output: torch.Tensor) -> int:
+    """A convolution uses every weight once per output pixel (a transposed one: input pixel), a linear layer per row."""
+    from torch.nn.modules.conv import _ConvNd
 
-    positions = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[0].numel() // output.shape[-1]
-    return positions * layer.weight.numel()
+    weight: torch.Tensor = layer.weight  # type: ignore[assignment]
+    if isinstance(layer, _ConvNd):
+        maps = entered if layer.transposed else output
+        return maps[0, 0].numel() * weight.numel()
+    return output[0].numel() // output.shape[-1] * weight.numel()

@@ -21,5 +21,5 @@ def is_own(name: str) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """For files: `my.models:make` -> `models-make`."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name.rpartition(".")[2]).strip(".-")
+    """For files: `my.models:make` -> `models-make`; names of built-in networks stay."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name.rpartition(".")[2]).strip(".-") if is_own(name) else name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,23 +43,50 @@ _NO_WEIGHTS = ("optim", "callbacks", "loops", "lr_sched", "scheduler", "scaler")
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
-def fill(module: nn.Module, path: Path, key: str = "") -> str:
+def fill(module: nn.Module, path: Path, key: str = "", *, output: str = "") -> str:
     """Load the weights of a file into a network; returns what a user should know about how they were found, or "".
 
-    key: where they are, if the file has several. Raises BadFile for weights that are not this network's.
+    key: where they are, if the file has several. output: the output layer, which is left as it is where the file's is
+    for another number of classes. Raises BadFile for weights that are not this network's.
     """
-    import torch
-
     found = _found(_opened(path), path)
     chosen = _chosen(found, key, path)
     own = module.state_dict()
     named, cut = _renamed(found[chosen], own)
-    wrong = _misfits(named, own)
+    note = _said(found, chosen, cut, len(found[chosen]) - len(named), path)
+    left = _another_output(named, own, output)
+    wrong = misfits(named, own, but=left)
     if wrong:
         raise BadFile(str(path), wrong, f"Give weights of this network with --weights{_others(found, chosen, path)}")
+    put(module, {name: tensor for name, tensor in named.items() if name not in left})
+    if left:
+        theirs, ours = (len(tensors[f"{output}.weight"]) for tensors in (named, own))
+        note += f"{', ' if note else ''}'{output}' keeps random weights: {theirs:,} classes in the file, {ours:,} here"
+    return note
+
+
+def tensors_of(path: Path) -> Tensors:
+    """The weights that `fill` would take. Raises BadFile."""
+    found = _found(_opened(path), path)
+    return dict(found[_chosen(found, "", path)])
+
+
+def put(module: nn.Module, tensors: Tensors) -> None:
+    """Load those that the network has; the others of its tensors stay."""
+    import torch
+
+    own = module.state_dict()
     with torch.no_grad():
-        module.load_state_dict({name: tensor for name, tensor in named.items() if name in own}, strict=False)
-    return _said(found, chosen, cut, len(found[chosen]) - len(named), path)
+        module.load_state_dict({name: tensor for name, tensor in tensors.items() if name in own}, strict=False)
+
+
+def _another_output(named: Tensors, own: Mapping[str, Any], output: str) -> set[str]:
+    """Names of the output layer's tensors, if the file's are for another number of classes."""
+    weight = f"{output}.weight"
+    if not output or weight not in named or weight not in own or named[weight].ndim != own[weight].ndim:
+        return set()
+    (theirs, *rest), (ours, *fitting) = named[weight].shape, own[weight].shape
+    return {weight, f"{output}.bias"} if rest == fitting and theirs != ours else set()
 
 
 # ------------------------------------------------------------------ the file
@@ -225,11 +252,11 @@ def _is_counter(name: str) -> bool:
 # ------------------------------------------------------------------ words
 
 
-def _misfits(named: Tensors, own: Mapping[str, Any]) -> str:
-    """Names missing on either side, and shapes that differ; "" if everything fits."""
-    missing = [name for name in own if name not in named and not _is_counter(name)]
-    unknown = [name for name in named if name not in own and not _is_counter(name)]
-    unlike = [name for name in own if name in named and own[name].shape != named[name].shape]
+def misfits(named: Tensors, own: Mapping[str, Any], but: Container[str] = ()) -> str:
+    """Names missing on either side, and shapes that differ; "" if everything fits. but: what is not looked at."""
+    missing = [name for name in own if name not in named and name not in but and not _is_counter(name)]
+    unknown = [name for name in named if name not in own and name not in but and not _is_counter(name)]
+    unlike = [name for name in own if name in named and name not in but and own[name].shape != named[name].shape]
     parts = []
     if unlike:
         shapes = [f"'{name}' is {list(named[name].shape)}, not {list(own[name].shape)}" for name in unlike]

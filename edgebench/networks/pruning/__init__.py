@@ -2,7 +2,7 @@
 
 A plugin has one of two functions. Either parts are removed, which makes arrays, MACs and files smaller:
 
-    def shrink(model, input_shape, *, ratio=0.3, ...) -> None
+    def shrink(model, input_shape, *, ratio=0.3, ...) -> Cuts
 
 or weights become zeros in arrays of the same shapes, which a dense kernel multiplies as before:
 
@@ -29,6 +29,7 @@ import msgspec
 
 from edgebench import plugins
 from edgebench.errors import UnknownName, UserError
+from edgebench.networks.pruning._cuts import Cuts
 from edgebench.networks.pruning._held import Form, HeldZeros
 from edgebench.networks.sparsity import layers
 
@@ -92,15 +93,16 @@ def settings(method: str, ratio: float | None, options: Mapping[str, Any]) -> di
 
 def apply(
     method: str, model: nn.Module, ratio: float | None, input_shape: InputShape, *, seed: int = 0, **options: Any
-) -> None:
+) -> Cuts:
     """Prune in place: remove parts, or write zeros. seed: for methods that choose at random."""
     chosen = settings(method, ratio, options)
     if is_structured(method):
-        _load(method).shrink(model, input_shape, **chosen)
-        return
+        cuts: Cuts = _load(method).shrink(model, input_shape, **chosen)
+        return cuts
     zeros = HeldZeros(lambda network: _masks(method, network, input_shape, seed, chosen))
     zeros.start(model)
     zeros.finish(model)
+    return Cuts()
 
 
 def sparsity(

@@ -1,11 +1,15 @@
 """Smaller. Removes whole channels, and everything that only fed or used them.
 
 Channels that must be removed together (a convolution, its normalisation, the layers after it) form one group; each
-group loses the channels with the smallest score and keeps int(C * (1 - ratio)). The score is the L1 or the L2 norm over
-the group, or the mean of both after each was divided by its mean over the channels (hybrid). The output layer keeps its
-outputs. Groups are found by torch-pruning (Fang et al. 2023, arXiv:2301.12900).
+group loses the channels with the smallest score. The score is the L1 or the L2 norm over the group, or the mean of both
+after each was divided by its mean over the channels (hybrid). The output layer keeps its outputs. Groups are found by
+torch-pruning (Fang et al. 2023, arXiv:2301.12900).
 
-`round_to=8` rounds the kept channels up to a multiple of 8: fewer weights go, but vector units compute no remainder.
+A group of C channels keeps int(C * (1 - ratio)), rounded to the nearest multiple of `round_to`, as kernels of CPUs
+compute 8 channels at once: 11 channels take longer than 16. Groups of fewer than 2 * round_to channels are rounded to
+half of it (fewer than 16: multiples of 4); of grouped convolutions, the channels of each group are. round_to=1 does not
+round. Whatever the user's code does with a group, the network must still run, and answer as if the channels that were
+removed were zero; otherwise the group stays as it is, and the reason is said.
 """
 
 from __future__ import annotations
@@ -13,44 +17,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import MissingPackage, UnknownName, UserError
-from edgebench.networks import sparsity
+from edgebench.networks.pruning._cuts import Cuts
 
 if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.networks.models import InputShape
-    from edgebench.networks.sparsity import WeightLayer
 
 NORMS = {"l1": (1,), "l2": (2,), "hybrid": (1, 2)}
 
 
 def shrink(
-    model: nn.Module, input_shape: InputShape, *, ratio: float = 0.3, criterion: str = "l2", round_to: int = 1
-) -> None:
-    import torch
-
+    model: nn.Module, input_shape: InputShape, *, ratio: float = 0.3, criterion: str = "l2", round_to: int = 8
+) -> Cuts:
     if criterion not in NORMS:
         raise UnknownName("--option criterion", criterion, NORMS)
     if round_to < 1:
         raise UserError("--option round_to", f"{round_to} is not a number of channels", "Give 1 or more")
     try:
-        import torch_pruning
+        import torch_pruning  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingPackage("pruning method channels", "torch-pruning", "train") from error
 
-    found = sparsity.layers(model, input_shape)
-    if not found:
-        raise UserError("pruning method channels", "the network has no layer with channels", "Prune another network")
-    *inner, answers = found
-    pruner = torch_pruning.MagnitudePruner(
-        model,
-        torch.zeros(1, *input_shape),
-        importance=_importance(criterion),
-        pruning_ratio=ratio,
-        pruning_ratio_dict=_rounded(inner, ratio, round_to) if round_to > 1 else None,
-        ignored_layers=[answers.module],
-    )
-    pruner.step()
+    from edgebench.networks.pruning import _groups
+
+    return _groups.prune(model, input_shape, _importance(criterion), ratio, round_to)
 
 
 def _importance(criterion: str) -> Any:
@@ -65,13 +56,3 @@ def _importance(criterion: str) -> Any:
         return None if found[0] is None else torch.stack(found).mean(0)
 
     return mean_score
-
-
-def _rounded(layers: list[WeightLayer], ratio: float, multiple: int) -> dict[nn.Module, float]:
-    """For each layer the ratio at which int(C * (1 - ratio)) is the rounded number."""
-    ratios: dict[nn.Module, float] = {}
-    for layer in layers:
-        channels = layer.module.weight.shape[0]
-        kept = min(channels, -(-int(channels * (1 - ratio)) // multiple) * multiple)
-        ratios[layer.module] = max(0.0, 1 - (kept + 0.5) / channels)
-    return ratios

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
 from edgebench.networks import sparsity
+from edgebench.networks.pruning._cuts import Cuts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edgebench.networks.sparsity import WeightLayer
 
 
-def shrink(model: nn.Module, input_shape: InputShape) -> None:
+def shrink(model: nn.Module, input_shape: InputShape) -> Cuts:
     from torch import nn
 
     found = sparsity.layers(model, input_shape)
@@ -30,6 +31,7 @@ def shrink(model: nn.Module, input_shape: InputShape) -> None:
             f"at an input of {'x'.join(map(str, input_shape))} no kernel has a tap that meets only padding",
             "Keep the network as it is; networks designed for larger images have such kernels",
         )
+    return Cuts()
 
 
 def _cut(layer: WeightLayer) -> bool:

@@ -14,7 +14,7 @@ cells: height x width / 64 + / 256 + / 1024, of the strides 8, 16 and 32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 

@@ -19,8 +19,11 @@ class NotFetched(Exception):
     """The reason, in one line. What arrived stays in the .part file."""
 
 
-def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
-    """Make `path` the file with this checksum, from the first address that has it. Raises NotFetched, OSError."""
+def fetch(addresses: Sequence[str], path: Path, checksum: str) -> None:
+    """Make `path` the file with this checksum, from the first address that has it. Raises NotFetched, OSError.
+
+    checksum: see `has_checksum`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     problems = []
@@ -30,7 +33,7 @@ def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
         except (OSError, http.client.HTTPException, ValueError) as error:
             problems.append(one_line(error))
             continue
-        if has_md5(part, md5):
+        if has_checksum(part, checksum):
             part.replace(path)
             return
         # Not the beginning of the right file: nothing to resume from.
@@ -39,9 +42,12 @@ def fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
     raise NotFetched("; ".join(dict.fromkeys(problems)))
 
 
-def has_md5(path: Path, md5: str) -> bool:
+def has_checksum(path: Path, checksum: str) -> bool:
+    """checksum: an md5, or `sha256:` and at least its first 8 digits."""
+    algorithm, colon, digits = checksum.rpartition(":")
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == md5
+        made = hashlib.file_digest(stream, lambda: hashlib.new(algorithm or "md5", usedforsecurity=False)).hexdigest()
+    return made.startswith(digits) and len(digits) >= 8 if colon else made == digits
 
 
 def one_line(error: Exception) -> str:
