@@ -14,6 +14,7 @@ cells: height x width / 64 + / 256 + / 1024, of the strides 8, 16 and 32.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,7 @@ def _roles(network: OutputsOfFile) -> tuple[int, int, int, int | None] | None:
             if role not in places and any(word in one.name.lower() for word in words[role]):
                 places[role] = place
                 break
+    places = places if {"boxes", "scores", "labels"} <= set(places) else _roles_by_dtype(network)
     if {"boxes", "scores", "labels"} - set(places) or (len(network.outputs) == 4 and "count" not in places):
         return None
     if sizes(network.outputs[places["boxes"]])[-1:] != (4,):
@@ -121,6 +123,16 @@ def _roles(network: OutputsOfFile) -> tuple[int, int, int, int | None] | None:
     if len(sizes(network.outputs[places["scores"]])) == 3 and sizes(network.outputs[places["scores"]])[-1] != 1:
         return None
     return places["boxes"], places["scores"], places["labels"], places.get("count")
+
+
+def _roles_by_dtype(network: OutputsOfFile) -> dict[str, int]:
+    """Three outputs without telling names: four columns are boxes, whole numbers are classes."""
+    boxes = [place for place, one in enumerate(network.outputs) if sizes(one)[-1:] == (4,)]
+    labels = [place for place, one in enumerate(network.outputs) if one.dtype in ("int64", "int32")]
+    if len(network.outputs) != 3 or len(boxes) != 1 or len(labels) != 1 or boxes == labels:
+        return {}
+    (scores,) = {0, 1, 2} - {boxes[0], labels[0]}
+    return {"boxes": boxes[0], "labels": labels[0], "scores": scores}
 
 
 def _apart(network: OutputsOfFile, boxes: int, scores: int, labels: int) -> Recipe:
@@ -197,9 +209,12 @@ def _class_count(network: OutputsOfFile, columns: int, classes: int) -> int:
 def _pair(network: OutputsOfFile, classes: int, name: str, choice: ScoreChoice) -> Head | None:
     """Boxes, and a score for each class."""
     shapes = [sizes(one) for one in network.outputs]
-    boxes = next((place for place, shape in enumerate(shapes) if len(shape) == 3 and shape[2] == 4), None)
-    if boxes is None:
+    fitting = [place for place, shape in enumerate(shapes) if len(shape) == 3 and shape[2] == 4]
+    # Scores of three classes and a background have four columns too.
+    named = [place for place in fitting if re.search("box|loc|reg", network.outputs[place].name.lower())]
+    if not fitting:
         return None
+    boxes = (named or fitting)[0]
     rows = shapes[boxes][1]
     others = [
         place for place, shape in enumerate(shapes)
