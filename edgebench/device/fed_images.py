@@ -19,6 +19,8 @@ DTYPES = ("float32", "float16", "int8", "uint8", "int16")
 def described(local: LocalArtifact) -> LocalArtifact:
     """With `inputs` and `outputs`. Raises UserError for a file that does not take one image."""
     name, model = local.artifact.name, local.model
+    if len(local.artifact.inputs) == 1 and local.artifact.inputs[0].layout in ("NCHW", "NHWC", "NC"):
+        return local
     if model is None:
         raise UserError(name, "what its input is can only be read from .onnx and .tflite files", _REMEDY)
     if len(model.inputs) != 1:

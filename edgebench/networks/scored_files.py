@@ -56,7 +56,8 @@ class Question:
         """What is sent. Raises UserError for what is too much for devices."""
         import numpy as np
 
-        labels = np.array(self.test.targets, np.int64) if self.test.kind == "classes" else None
+        is_class = self.test.kind == "classes" and self.metric is None
+        labels = np.array(self.test.targets, np.int64) if is_class else None
         kept = self.asked.reduction, self.asked.image_bytes
         return accuracy.test_set(self.local.artifact, self.test.name, self.test.images, labels, *kept)
 
@@ -183,7 +184,7 @@ def loaded(
             for line in test.remarks:
                 progress.say(line)
             return test
-    dataset = data.prepared(name, preprocessing, geometry=geometry, channels=channels, progress=progress)
+    dataset = data.prepared(name, preprocessing, geometry=geometry, channels=channels, progress=progress, scored=True)
     split = dataset.test
     return AnnotatedImages(
         name=dataset.name,

@@ -84,15 +84,17 @@ def prepared(
     geometry: Geometry | None = None,
     channels: int | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
+    scored: bool = False,
 ) -> Dataset:
     """A data set as a network wants it: `preprocessing` if that is known, else with a geometry and so many channels.
 
-    Built-in images keep their channels. What should be known about a user's own data is said.
+    Built-in images keep their channels. scored: only the test split is wanted, so that own data may have no other.
+    What should be known about a user's own data is said.
     """
     if preprocessing is not None:
         geometry, channels = preprocessing.geometry, len(preprocessing.mean)
     if is_own(name):
-        dataset = own_data.load(name, geometry, channels, progress)
+        dataset = own_data.load(name, geometry, channels, progress, scored=scored)
         for line in dataset.remarks:
             progress.say(line)
     else:

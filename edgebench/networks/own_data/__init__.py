@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["in_geometry", "is_own", "load", "refuse_options"]
 
 
-def load(name: str, geometry: Geometry | None, channels: int | None, progress: Progress) -> Dataset:
-    """channels: 1 or 3; None: 1 where every image is grey, else 3. Raises UserError, BadFile."""
+def load(
+    name: str, geometry: Geometry | None, channels: int | None, progress: Progress, *, scored: bool = False
+) -> Dataset:
+    """channels: 1 or 3; None: 1 where every image is grey, else 3. scored: only the test split is wanted, so that there
+    may be no other. Raises UserError, BadFile.
+    """
     from edgebench.networks.own_data import arrays, files, from_code
 
     where = address.parse(name)
     if where.kind in ("folder", "manifest"):
-        return files.load(where, geometry, channels, progress)
-    read = arrays.load if where.kind == "arrays" else from_code.load
-    return read(where, geometry, channels, progress)
+        return files.load(where, geometry, channels, progress, scored=scored)
+    if where.kind == "arrays":
+        return arrays.load(where, geometry, progress, scored=scored)
+    return from_code.load(where, geometry, channels, progress)
 
 
 def in_geometry(dataset: Dataset, geometry: Geometry | None) -> Dataset:

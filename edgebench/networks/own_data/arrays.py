@@ -40,10 +40,10 @@ Splits = list[SplitName | None] | None
 _PIECE = 1024
 
 
-def load(where: Address, geometry: Geometry | None, channels: int | None, progress: Progress) -> Dataset:
+def load(where: Address, geometry: Geometry | None, progress: Progress, *, scored: bool) -> Dataset:
     with progress.step(f"read {where.path.name}"):
         x, y, given, names = _read(where.path)
-        return from_arrays(where, x, y, given, names, geometry)
+        return from_arrays(where, x, y, given, names, geometry, scored=scored)
 
 
 def from_arrays(
@@ -55,6 +55,7 @@ def from_arrays(
     geometry: Geometry | None,
     *,
     known: Geometry | None = None,
+    scored: bool = False,
 ) -> Dataset:
     """given: a split for each image, None to have them cut by content. known: the geometry that images have already.
 
@@ -70,9 +71,10 @@ def from_arrays(
         raise UserError(where.where, f"label {y.max()} stands for no class, there are {len(names)}", _REMEDY)
     listing = Listing(names, [f"image {number}" for number in range(len(x))], y.tolist(), given or [None] * len(x))
     learnt = [label for label, split in zip(listing.labels, listing.splits, strict=True) if split in (None, "train")]
-    if not learnt:
+    if not learnt and not scored:
         raise BadFile(where.where, "no image is of the split 'train'", _REMEDY)
-    refuse_empty_classes(where.where, names, learnt)
+    if learnt:
+        refuse_empty_classes(where.where, names, learnt)
     digests = [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest() for one in x]
     chosen = np.array(splits.fill(where.where, listing, digests, where.seed))
     images = x if geometry is None else pictures.in_geometry(x, geometry)

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from edgebench.progress import Progress
 
 
-def load(where: Address, geometry: Geometry | None, channels: int | None, progress: Progress) -> Dataset:
+def load(
+    where: Address, geometry: Geometry | None, channels: int | None, progress: Progress, *, scored: bool
+) -> Dataset:
     import numpy as np
 
-    listing = folder.read(where.path) if where.kind == "folder" else manifest.read(where.path)
+    read = folder.read if where.kind == "folder" else manifest.read
+    listing = read(where.path, scored=scored)
     seen = scan.look(where.where, listing.files, progress)
     listing, seen = _whole(where, listing, seen)
     shape = geometry or Geometry()

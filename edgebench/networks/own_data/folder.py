@@ -17,10 +17,14 @@ from edgebench.networks.own_data.listing import (
 )
 
 
-def read(root: Path) -> Listing:
-    """Classes are the sorted names of the training split's folders. Raises UserError, BadFile."""
+def read(root: Path, *, scored: bool = False) -> Listing:
+    """Classes are the sorted names of the training split's folders. scored: a split for testing is enough, also where
+    its folder itself is named: photos/test. Raises UserError, BadFile.
+    """
     folders = _folders(root)
     splits = {SPELLINGS[name.lower()]: root / name for name in folders if name.lower() in SPELLINGS}
+    if scored and "train" not in splits and (splits or SPELLINGS.get(root.name.lower(), "train") != "train"):
+        return _for_testing(root, splits, folders)
     if not splits or "train" not in splits:
         if folders and len(splits) == len(folders):
             raise BadFile(
@@ -37,6 +41,11 @@ def read(root: Path) -> Listing:
         name: splits[name] for name in ("train", "validation", "test") if name in splits
     }
     return _listed(root, parts, _folders(splits["train"]))
+
+
+def _for_testing(root: Path, splits: dict[SplitName, Path], folders: list[str]) -> Listing:
+    place = splits.get("test") or splits.get("validation") or root
+    return _listed(root, {"test": place}, _folders(place) if splits else folders)
 
 
 def _listed(root: Path, parts: dict[SplitName | None, Path], class_names: list[str]) -> Listing:

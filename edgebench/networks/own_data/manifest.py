@@ -26,7 +26,7 @@ from edgebench.networks.own_data.listing import (
 _REMEDY = "Write a line for each image: path, label and, if you like, split (train, validation or test)"
 
 
-def read(path: Path) -> Listing:
+def read(path: Path, *, scored: bool = False) -> Listing:
     """Raises BadFile, which names the line."""
     lines = [_row(path, number, row) for number, row in rows(path)]
     if not lines:
@@ -52,9 +52,10 @@ def read(path: Path) -> Listing:
             f"Paths are relative to {path.parent}",
         )
     learnt = [label for label, split in zip(listing.labels, listing.splits, strict=True) if split in (None, "train")]
-    if not learnt:
+    if not learnt and not scored:
         raise BadFile(str(path), "no line is of the split 'train'", _REMEDY)
-    refuse_empty_classes(f"{path}, split 'train'", class_names, learnt)
+    if learnt:
+        refuse_empty_classes(f"{path}, split 'train'", class_names, learnt)
     return listing
 
 

@@ -29,6 +29,8 @@ def fill(where: str, listing: Listing, digests: Sequence[str], seed: int) -> lis
     elif None in given:
         splits = _cut(where, listing, digests, seed, {"test": TEST_SHARE, "validation": VALIDATION_SHARE}, None)
         listing.remarks.append(_line(splits, f"split by content and seed {seed}, each class by itself"))
+    elif given == {"test"}:
+        splits = ["test"] * len(digests)
     elif "test" in given:
         splits = _cut(where, listing, digests, seed, {"validation": VALIDATION_SHARE}, "train")
         listing.remarks.append(_line(splits, f"validation images taken from train by content and seed {seed}"))
