@@ -27,7 +27,7 @@ from edgebench.analysis import (
     stats,
 )
 from edgebench.analysis.between_jobs import Deviation
-from edgebench.analysis.comparison import Comparison, ComparisonRow
+from edgebench.analysis.comparison import Comparison, ComparisonRow, ShipLimits
 from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio
 from edgebench.analysis.record_statistics import RecordStatistics
 from edgebench.analysis.selection import Selection, is_results_folder, joined, key, of_folder, runs, select
@@ -43,12 +43,13 @@ from edgebench.schema.record import Record
 class Terms:
     """How records are compared. margin: equal within this fraction counts as equivalent. anyway: give ratios although
     conditions differ that must be equal. intensity_g_per_kwh: from the user; default: that of the country given to
-    `deploy --carbon`.
+    `deploy --carbon`. limits: of a file that is worth shipping.
     """
 
     margin: float = EQUIVALENCE_MARGIN
     anyway: bool = False
     intensity_g_per_kwh: float | None = None
+    limits: ShipLimits = ShipLimits()
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def _comparison(rows: Sequence[ComparisonRow], terms: Terms, older: int = 0) -> 
         for row, ratio in zip(rows, adjusted, strict=True)
     ]
     outputs = same_outputs.matches([row.record for row in rows])
-    return Comparison(tuple(rows), outputs, terms.intensity_g_per_kwh, margin=terms.margin, older=older)
+    return Comparison(
+        tuple(rows), outputs, terms.intensity_g_per_kwh, margin=terms.margin, older=older, limits=terms.limits
+    )
 
 
 def _deviations(records: Sequence[Record], history: Iterable[Record]) -> dict[str, Deviation]:
@@ -210,7 +213,7 @@ def _row(
         ),
         is_baseline=is_baseline,
         baseline=baseline,
-        ratio=replace(ratio, margin=terms.margin) if ratio else None,
+        ratio=ratios.with_margin(ratio, terms.margin) if ratio else None,
         no_ratio="" if ratio else _why_no_ratio(one, baseline, unfair),
         unlike=unlike,
         is_unfair=bool(unfair),
@@ -222,7 +225,7 @@ def _row(
 
 
 def _with_margin(found: Ratio | str, margin: float) -> Ratio | str:
-    return found if isinstance(found, str) else replace(found, margin=margin)
+    return found if isinstance(found, str) else ratios.with_margin(found, margin)
 
 
 def _latency_ratio(

@@ -75,11 +75,26 @@ class ComparisonRow(RecordStatistics):
         return self.record.memory.high_water_bytes if self.record.memory else None
 
 
+# Points that a file may lose against its float parent.
+MAX_DROP_POINTS = 1.0
+
+
+@dataclass(frozen=True)
+class ShipLimits:
+    """max_drop: below the float parent; min_accuracy: fractions both. None: no limit."""
+
+    max_drop: float = MAX_DROP_POINTS / 100
+    min_accuracy: float | None = None
+    max_s: float | None = None
+    max_bytes: float | None = None
+    max_j: float | None = None
+
+
 @dataclass(frozen=True)
 class Comparison:
     """intensity_g_per_kwh: of the electricity, from the user; None if not given. margin: what counts as equivalent, as
     a fraction. older: the number of runs of the same files that are not shown. is_against_earlier: two result sets,
-    each file against its earlier self.
+    each file against its earlier self. limits: of a file that is worth shipping.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -88,6 +103,7 @@ class Comparison:
     margin: float = EQUIVALENCE_MARGIN
     older: int = 0
     is_against_earlier: bool = False
+    limits: ShipLimits = ShipLimits()
 
     @property
     def compared(self) -> int:

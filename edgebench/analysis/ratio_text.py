@@ -93,8 +93,13 @@ def of_comparison(comparison: Comparison) -> Iterator[str]:
             f"{comparison.compared} ratios were compared: a difference counts if it holds among so many (Holm; at most "
             "one table of twenty has a false one)."
         )
+    yield from of_history(comparison)
+
+
+def of_history(comparison: Comparison) -> Iterator[str]:
+    """What is known from other runs, or left out of them."""
     if comparison.is_against_earlier:
-        yield from _of_a_whole_job(rows, comparison.margin)
+        yield from _of_a_whole_job(comparison.rows, comparison.margin)
     if comparison.older:
         runs = "1 older run of these files is" if comparison.older == 1 else f"{comparison.older} older runs are"
         yield f"The newest run of each file is shown; {runs} not (--all, --since 2026-11-01 or --since 7d)."

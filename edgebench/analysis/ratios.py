@@ -78,8 +78,14 @@ class Ratio:
             return "not resolved"
         if self.differs:
             return "not resolved" if self.is_one_of_many else "different"
-        within = self.low >= 1 / (1 + self.margin) and self.high <= 1 + self.margin
-        return "equivalent" if within else "not resolved"
+        return "equivalent" if self.within_margin else "not resolved"
+
+    @property
+    def within_margin(self) -> bool:
+        """Whether the whole interval is."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low >= 1 / (1 + self.margin) and self.high <= 1 + self.margin
 
     @property
     def is_one_of_many(self) -> bool:
@@ -101,6 +107,10 @@ def from_logs(
         freedom = min(freedom, spread.freedom)
     low, high = (math.exp(end) for end in interval) if interval else (None, None)
     return Ratio(math.exp(centre), low, high, paired, spread=spread, freedom=freedom)
+
+
+def with_margin(found: Ratio, margin: float) -> Ratio:
+    return replace(found, margin=margin)
 
 
 def adjusted(found: Sequence[Ratio | None]) -> list[Ratio | None]:

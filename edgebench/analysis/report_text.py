@@ -38,6 +38,22 @@ def remarks(rows: Sequence[ComparisonRow]) -> list[Remark]:
     return sorted(found, key=lambda remark: ["invalid", "suspect", "note"].index(remark.level))
 
 
+def brief_remarks(rows: Sequence[ComparisonRow]) -> list[Remark]:
+    """The same with one remark for each cause of suspicion, and an instance of it."""
+    causes: dict[str, dict[int, str]] = {}
+    for number, row in enumerate(rows, start=1):
+        for reason in row.verdict.reasons:
+            if reason.level == "suspect":
+                causes.setdefault(reason.cause, {}).setdefault(number, reason.seen)
+    suspect = [
+        Remark("suspect", f"{cause}: {next(iter(seen.values()))}", _numbered(list(seen), len(rows)))
+        for cause, seen in causes.items()
+    ]
+    others = [remark for remark in remarks(rows) if remark.level != "suspect"]
+    first = [remark for remark in others if remark.level == "invalid"]
+    return [*first, *suspect, *others[len(first) :]]
+
+
 def _notes(row: ComparisonRow) -> Iterator[str]:
     for difference in row.differences:
         yield f"differs from the baseline: {difference}"
@@ -78,6 +94,35 @@ def mark(record: Record) -> str:
 
 def notes(comparison: Comparison) -> Iterator[str]:
     """Lines that belong under the table."""
+    yield from _kinds_of_times(comparison)
+    yield from ratio_text.of_comparison(comparison)
+    if any(map(memory_parts, comparison.rows)):
+        yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
+    yield from _of_records(comparison)
+    yield from _energy(comparison)
+    yield from dict.fromkeys(map(outputs, comparison.outputs))
+
+
+def brief_notes(comparison: Comparison) -> Iterator[str]:
+    """Without explanations, and with one line for all meters that could not be read."""
+    yield from _kinds_of_times(comparison)
+    yield from ratio_text.of_history(comparison)
+    yield from _of_records(comparison)
+    yield from _carbon(comparison.rows)
+    meters = {why.partition(":")[0] for row in comparison.rows for why in row.no_energy}
+    if meters and not any(row.energy for row in comparison.rows):
+        several = f"none of {len(meters)} kinds of meter can be read here (-v says why)"
+        yield f"No energy: {several if len(meters) > 1 else next(iter(meters))}."
+
+
+def _of_records(comparison: Comparison) -> Iterator[str]:
+    for row in comparison.rows:
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row), scores(row))):
+            yield f"{row.name} on {row.record.target.name}: {said}."
+
+
+def _kinds_of_times(comparison: Comparison) -> Iterator[str]:
+    """Times that are not a device's own in its native runtime."""
     targets = {row.record.target.name: row.record.target for row in comparison.rows}
     for name, target in targets.items():
         if target.emulated:
@@ -85,12 +130,6 @@ def notes(comparison: Comparison) -> Iterator[str]:
                 f"{name} is emulated: its times count an emulator's instructions, are not a device's times, and are "
                 "compared only with its own."
             )
-    yield from ratio_text.of_comparison(comparison)
-    if any(map(memory_parts, comparison.rows)):
-        yield "Memory: its high-water mark, and the runtime + what loading added + what inferring added, in MB."
-    for row in comparison.rows:
-        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row), scores(row))):
-            yield f"{row.name} on {row.record.target.name}: {said}."
     browsers = [row.record for row in comparison.rows if row.record.in_browser]
     for name, by in dict.fromkeys((record.target.name, record.in_browser_by) for record in browsers):
         yield (
@@ -102,8 +141,6 @@ def notes(comparison: Comparison) -> Iterator[str]:
             f"{name} was timed by benchmark_model, supplied by the user: p50 is the median of its rounds' means, "
             "there are no percentiles, and its answers were not checked."
         )
-    yield from _energy(comparison)
-    yield from dict.fromkeys(map(outputs, comparison.outputs))
 
 
 def shows_shapes(rows: Sequence[ComparisonRow]) -> bool:
@@ -157,8 +194,9 @@ def _energy(comparison: Comparison) -> Iterator[str]:
     ratios = [ratio for row in rows for ratio in row.energy_ratios if isinstance(ratio, str)]
     for why in dict.fromkeys(ratios):
         yield f"No ratio of energies: {why}."
-    for why in dict.fromkeys(why for row in rows for why in row.no_energy):
-        yield f"No energy: {why}."
+    missing = list(dict.fromkeys(why for row in rows for why in row.no_energy))
+    if missing:
+        yield f"No energy: {'; '.join(missing)}."
 
 
 def _carbon(rows: Sequence[ComparisonRow]) -> Iterator[str]:

@@ -15,17 +15,20 @@ from edgebench.schema.estimate import Estimate
 _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 
 
-def show(comparison: Comparison, console: Console) -> None:
+def show(comparison: Comparison, console: Console, *, verbose: bool) -> None:
+    """verbose: every reason, explanation and meter by itself, not one line for each cause."""
+    remarks = report_text.remarks if verbose else report_text.brief_remarks
+    notes = report_text.notes if verbose else report_text.brief_notes
     shapes = report_text.shows_shapes(comparison.rows)
     for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
         rows = [row for row in comparison.rows if row.record.target.name == target]
         console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
         console.print(_latency_table(rows, shapes=shapes))
         console.print(_quality_table(rows))
-        for remark in report_text.remarks(rows):
+        for remark in remarks(rows):
             style = _STYLES[remark.level]
             console.print(f"[{style}]{remark.rows} {remark.level}[/]: {escape(remark.text)}")
-    for note in report_text.notes(comparison):
+    for note in notes(comparison):
         console.print(escape(note), style="dim")
 
 

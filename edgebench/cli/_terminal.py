@@ -111,9 +111,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def progress() -> Terminal:
+    """On stderr: stdout is for results."""
     from edgebench.progress import Terminal
 
-    return Terminal(console())
+    return Terminal(console(stderr=True))
 
 
 def say(line: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli._comparison import be_strict, show
+from edgebench.cli._comparison import Verbose, be_strict, show
 from edgebench.cli._reports import with_reports
 from edgebench.cli._terminal import (
     RESULTS,
@@ -18,10 +18,12 @@ from edgebench.cli._terminal import (
     end_if_skipped,
     example,
     progress,
-    say,
     say_skipped,
     say_written,
 )
+
+if TYPE_CHECKING:
+    from edgebench.analysis.comparison import Comparison
 
 app = typer.Typer()
 
@@ -55,10 +57,20 @@ def compare(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Ratios although conditions differ that must be equal; marked UNLIKE.")
     ] = False,
+    max_drop: Annotated[
+        float, typer.Option(help="Points of accuracy that the file to ship may lose against its float parent.", min=0)
+    ] = 1.0,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Least accuracy of the file to ship, in per cent.", show_default=False)
+    ] = None,
+    max_ms: Annotated[float | None, typer.Option(help="Its longest p50, in ms.", show_default=False)] = None,
+    max_mb: Annotated[float | None, typer.Option(help="Its largest size, in MB.", show_default=False)] = None,
+    max_mj: Annotated[float | None, typer.Option(help="Its most energy, in mJ.", show_default=False)] = None,
     reports: dict[str, Path] | None = None,
     intensity: Intensity = None,
     results: Results = RESULTS,
     strict: Strict = False,
+    verbose: Verbose = False,
 ) -> None:
     """Compare records: latency, memory, energy, accuracy and size, with ratios to a baseline.
 
@@ -68,6 +80,7 @@ def compare(
     """
     from edgebench import compare
     from edgebench.analysis import report, selection
+    from edgebench.analysis.comparison import ShipLimits
 
     reports = reports or {}
     check_outputs(*reports.values())
@@ -77,22 +90,48 @@ def compare(
     say_skipped(skipped)
     if not all(one.records for one in found):
         end_if_skipped(skipped, "record")
-    comparison = compare.of_found(found, asked, compare.Terms(margin / 100, anyway, intensity))
+    limits = ShipLimits(
+        max_drop / 100,
+        None if min_accuracy is None else min_accuracy / 100,
+        None if max_ms is None else max_ms / 1e3,
+        None if max_mb is None else max_mb * 1e6,
+        None if max_mj is None else max_mj / 1e3,
+    )
+    comparison = compare.of_found(found, asked, compare.Terms(margin / 100, anyway, intensity, limits))
     for form, path in reports.items():
         report.write(comparison, form, path)
         say_written(path)
-    show(comparison)
+    show(comparison, verbose=verbose, following=_next(comparison, reports))
     end_if_skipped(skipped, "record")
     be_strict(comparison, strict)
+
+
+def _next(comparison: Comparison, reports: dict[str, Path]) -> str:
+    """What helps most: ratios that are resolved, else the report."""
+    unresolved = [row for row in comparison.rows if row.outcome == "not resolved"]
+    if unresolved:
+        target = unresolved[0].record.target.name
+        if any(row.ratio and row.ratio.spread and not row.ratio.spread.is_known for row in unresolved):
+            return f"edgebench selftest --target {target} (by how much its jobs differ), then compare again"
+        if unresolved[0].record.plan.preset == "quick":
+            return f"edgebench deploy --target {target} --plan default"
+    return "edgebench compare --html report.html" if "html" not in reports else f"open {reports['html']}"
 
 
 @app.command(epilog=example("edgebench demo"))
 def demo(
     folder: Annotated[Path, typer.Option(help="Folder for checkpoints, bundles and results.")] = Path(),
+    json: Annotated[Path | None, typer.Option(help="Write the comparison as JSON.", show_default=False)] = None,
+    verbose: Verbose = False,
 ) -> None:
     """Train, prune, export, measure on this machine and compare: the whole story in a minute or two."""
     from edgebench import demo
+    from edgebench.analysis import report
 
+    check_outputs(json)
     comparison, report_path = demo.demo(folder, progress=progress())
-    show(comparison)
-    say(f"\nReport: {report_path}")
+    if json:
+        report.write(comparison, "json", json)
+        say_written(json)
+    following = f"edgebench deploy --target YOUR_BOARD {folder / 'bundles' / 'demo-pruned'} (report: {report_path})"
+    show(comparison, verbose=verbose, following=following)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgebench.cli import _own_data
-from edgebench.cli._comparison import be_strict, show
+from edgebench.cli._comparison import Verbose, be_strict, show
 from edgebench.cli._terminal import (
     CALIBRATIONS,
     EXIT_INTERRUPTED,
@@ -18,9 +18,11 @@ from edgebench.cli._terminal import (
     Results,
     Strict,
     TargetsFile,
+    check_outputs,
     example,
     progress,
     say,
+    say_written,
 )
 
 if TYPE_CHECKING:
@@ -182,6 +184,8 @@ def deploy(
     assets: Assets = None,
     wait: Wait = False,
     strict: Strict = False,
+    json: Annotated[Path | None, typer.Option(help="Write the comparison as JSON.", show_default=False)] = None,
+    verbose: Verbose = False,
 ) -> None:
     """Measure files on a device and save one record each.
 
@@ -192,6 +196,7 @@ def deploy(
     Interrupted (killed, link lost, laptop closed)? Run the same command again: it continues where it stopped.
     """
     from edgebench import compare, deploy
+    from edgebench.analysis import report
     from edgebench.modelfile import feeding
     from edgebench.networks.scoring import ScoreChoice
     from edgebench.schema import bundle
@@ -205,6 +210,7 @@ def deploy(
     )  # fmt: skip
     if score != ScoreChoice() and not accuracy:
         _without_effect("--dataset, --task and what describes images", "--accuracy")
+    check_outputs(json)
     plan = _plan(preset, accuracy=accuracy, energy=energy or bool(meter), country=country, window_s=window)
     known = targets_.load(target, targets_.find_file(targets))
     if calibrations is not None and not (meter or known.meter):
@@ -218,7 +224,12 @@ def deploy(
         calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(),
     )  # fmt: skip
     comparison = compare.compare(records)
-    show(comparison)
+    if json:
+        report.write(comparison, "json", json)
+        say_written(json)
+    count = f"{len(records)} record{'s' if len(records) > 1 else ''}"
+    following = f"edgebench compare --html report.html ({count} in {results / target})"
+    show(comparison, verbose=verbose, following=following)
     if any(one.outcome.status == "stopped" for one in records):
         raise typer.Exit(EXIT_INTERRUPTED)
     deploy.check_measured(wanted, records)

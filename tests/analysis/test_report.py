@@ -28,9 +28,9 @@ from tests.support.comparisons import COMPARISON, fixed_records
 from tests.support.records import FACTS, make_artifact, make_reading, make_record
 
 
-def on_terminal(comparison: Comparison, width: int = 80) -> str:
+def on_terminal(comparison: Comparison, width: int = 80, *, verbose: bool = True) -> str:
     console = Console(width=width, file=io.StringIO(), highlight=False, color_system=None)
-    terminal.show(comparison, console)
+    terminal.show(comparison, console, verbose=verbose)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -125,7 +125,7 @@ def test_markdown_has_a_line_of_equal_cells_for_each_record() -> None:
 
 def test_a_bar_in_a_name_does_not_make_a_cell() -> None:
     record = make_record(make_artifact("a|b-onnx-fp32"))
-    lines = markdown.render(compare.compare([record])).splitlines()
+    lines = [line for line in markdown.render(compare.compare([record])).splitlines() if line.startswith("|")]
     assert len(re.findall(r"(?<!\\)\|", lines[2])) == len(re.findall(r"\|", lines[0]))
 
 

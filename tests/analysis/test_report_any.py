@@ -102,4 +102,4 @@ def test_every_mixture_of_records_has_a_report_in_every_form(
     assert all(row.ratio is None for row in comparison.rows if row.verdict.level == "invalid")
     for form in FORMS:
         assert plugins.load("edgebench.analysis.report", form, kind="report").render(comparison)
-    terminal.show(comparison, Console(width=80, file=io.StringIO()))
+    terminal.show(comparison, Console(width=80, file=io.StringIO()), verbose=True)

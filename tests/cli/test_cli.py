@@ -154,7 +154,7 @@ def test_what_cannot_be_parsed_is_a_usage_error(typed: str, said: str, tmp_path:
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(compare, "select", broken)

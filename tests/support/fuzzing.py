@@ -194,7 +194,7 @@ def show(compared: list[Any], *, html: bool) -> None:
     from edgebench.analysis import terminal_report
 
     comparison = compare.compare(compared, terms=compare.Terms(intensity_g_per_kwh=50.0))
-    terminal_report.show(comparison, Console(file=io.StringIO(), width=80))
+    terminal_report.show(comparison, Console(file=io.StringIO(), width=80), verbose=html)
     for form in ("csv", "markdown", "html")[: 3 if html else 2]:
         plugins.load("edgebench.analysis.report", form, kind="report").render(comparison)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebench.analysis import formatting, html_page, report_text
+from edgebench.analysis import answer, formatting, html_page, report_text
 from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report import _facts
 
@@ -22,6 +22,7 @@ def render(comparison: Comparison) -> str:
         text=report_text,
         facts=_facts.facts,
         shapes=report_text.shows_shapes(comparison.rows),
+        answer=answer.of(comparison).lines,
         rows=comparison.rows,
         levels={level: _count(comparison, level) for level in ("valid", "suspect", "invalid")},
         targets=list({row.record.target.name: row for row in comparison.rows}.values()),

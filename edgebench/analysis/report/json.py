@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from edgebench import __version__
-from edgebench.analysis import report_text, tidy
+from edgebench.analysis import answer, report_text, tidy
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.schema.estimate import Estimate
 
@@ -26,6 +26,7 @@ def render(comparison: Comparison) -> str:
         "margin": comparison.margin,
         "comparisons": comparison.compared,
         "older_runs": comparison.older,
+        "answer": list(answer.of(comparison).lines),
         "rows": rows,
         "outputs": [vars(match) for match in comparison.outputs],
         "notes": list(report_text.notes(comparison)),

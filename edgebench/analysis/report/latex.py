@@ -2,7 +2,7 @@ r"""Write a LaTeX table, for booktabs and siunitx (its columns are `S`)."""
 
 from __future__ import annotations
 
-from edgebench.analysis import formatting, report_text
+from edgebench.analysis import answer, formatting, report_text
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.ratios import Ratio
 from edgebench.schema.estimate import Estimate
@@ -24,7 +24,8 @@ artifact & target & {p50 / \unit{\micro\second}} & {95\,\%} & {ratio} & {95\,\%}
 def render(comparison: Comparison) -> str:
     rows = "".join(" & ".join(_cells(row)) + r" \\" + "\n" for row in comparison.rows)
     notes = "".join(f"% {' '.join(remark.text.split())}\n" for remark in report_text.remarks(comparison.rows))
-    return f"{_HEAD}{rows}\\bottomrule\n\\end{{tabular}}\n{notes}"
+    said = "".join(f"% {line}\n" for line in answer.of(comparison).lines)
+    return f"{said}{_HEAD}{rows}\\bottomrule\n\\end{{tabular}}\n{notes}"
 
 
 def _cells(row: ComparisonRow) -> list[str]:

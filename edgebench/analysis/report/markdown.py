@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis import formatting, markdown_table, report_text
+from edgebench.analysis import answer, formatting, markdown_table, report_text
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 
 _HEADINGS = (
@@ -14,7 +14,8 @@ _HEADINGS = (
 def render(comparison: Comparison) -> str:
     shapes = report_text.shows_shapes(comparison.rows)
     rows = [[f"({number})", *_cells(row, shapes=shapes)] for number, row in enumerate(comparison.rows, start=1)]
-    lines = markdown_table.table(_HEADINGS, rows, left=4)
+    lines = [f"{line}\n" for line in answer.of(comparison).lines]
+    lines += markdown_table.table(_HEADINGS, rows, left=4)
     lines += [f"\n{remark.rows} {remark.level}: {remark.text}" for remark in report_text.remarks(comparison.rows)]
     lines += [f"\n{note}" for note in report_text.notes(comparison)]
     return "\n".join(lines) + "\n"

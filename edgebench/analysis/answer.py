@@ -1,0 +1,242 @@
+"""The answer of a comparison, in at most five lines: which file to ship, how sure that is, what to distrust.
+
+For each target: the fastest file whose accuracy is not below the float parent's by more than a margin, and that keeps
+the user's limits. Files whose times cannot be told from it are named; of those that are the same within the margin, the
+smallest is chosen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from edgebench.analysis import comparability, formatting, ratios, stats
+from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis.comparison import Comparison, ComparisonRow, ShipLimits
+from edgebench.analysis.ratios import Ratio
+from edgebench.schema.estimate import Estimate
+
+LINES_MAX = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """For one target. row: the file to ship; None if no file keeps the limits, or none can be trusted. like: files
+    whose time cannot be told from its; refused: for each other file the limit that it breaks. parent: the float
+    accuracy that others are held against, as a fraction; None if unknown. count: of all records there.
+    """
+
+    target: str
+    row: ComparisonRow | None
+    like: tuple[tuple[ComparisonRow, Ratio | None], ...] = ()
+    refused: tuple[tuple[ComparisonRow, str], ...] = ()
+    parent: float | None = None
+    count: int = 0
+
+    @property
+    def is_emulated(self) -> bool:
+        return self.row is not None and self.row.record.target.emulated
+
+
+@dataclass(frozen=True)
+class Answer:
+    choices: tuple[Choice, ...]
+    lines: tuple[str, ...]
+
+
+def of(comparison: Comparison, following: str = "") -> Answer:
+    """following: the next command."""
+    choices: tuple[Choice, ...] = ()
+    if comparison.is_against_earlier:
+        lines = list(_of_changes(comparison))
+    else:
+        targets = dict.fromkeys(row.record.target.name for row in comparison.rows)
+        choices = tuple(_choice(comparison, target) for target in targets)
+        lines = list(_of_choices(choices, comparison.margin))
+    after = [*_of_doubts(comparison.rows), *([f"Next: {following}"] if following else [])]
+    return Answer(choices, tuple([*lines[: LINES_MAX - len(after)], *after]))
+
+
+def _choice(comparison: Comparison, target: str) -> Choice:
+    rows = [row for row in comparison.rows if row.record.target.name == target]
+    able = [row for row in rows if row.may_be_baseline and row.ratio is not None]
+    parent = _parent(able)
+    refused = [(row, why) for row in able if (why := _broken(row, comparison.limits, parent))]
+    left = [row for row in able if row not in [one for one, _ in refused]]
+    if not left:
+        return Choice(target, None, (), tuple(refused), parent, len(rows))
+    fastest = min(left, key=_per_image_ns)
+    pairs = [(row, between(row, fastest, comparison.margin)) for row in left if row is not fastest]
+    same = [fastest, *(row for row, ratio in pairs if ratio and ratio.within_margin)]
+    chosen = min(same, key=lambda row: (row.record.artifact.size_bytes, _per_image_ns(row)))
+    if chosen is not fastest:
+        pairs = [(row, between(row, chosen, comparison.margin)) for row in left if row is not chosen]
+    like = tuple(
+        (row, ratio) for row, ratio in pairs if ratio is None or ratio.outcome != "different" or ratio.within_margin
+    )
+    return Choice(target, chosen, like, tuple(refused), parent, len(rows))
+
+
+def _per_image_ns(row: ComparisonRow) -> float:
+    assert row.p50_ns is not None
+    return row.p50_ns.value / (row.record.batch or 1)
+
+
+def between(row: ComparisonRow, other: ComparisonRow, margin: float) -> Ratio | None:
+    """The ratio of two rows of one target; None if their conditions are not alike."""
+    if any(one.rule == "equal" for one in comparability.unlike(row.record, other.record)):
+        return None
+    spread = None
+    if row.record.job != other.record.job:
+        known = [one.ratio.spread for one in (row, other) if one.ratio and one.ratio.spread]
+        spread = next((one for one in known if one.is_known and one.same_target), Spread(None, None))
+    found = ratios.latency_ratio(row.record, other.record, spread)
+    return found and ratios.with_margin(found, margin)
+
+
+def accuracy(row: ComparisonRow) -> Estimate | None:
+    """On the device if it was measured there, else on the host; a fraction."""
+    if row.device_accuracy is not None:
+        return row.device_accuracy
+    parity = row.record.artifact.parity
+    if parity is None:
+        return None
+    return Estimate(parity.accuracy, *stats.wilson_interval(parity.accuracy * parity.images, parity.images))
+
+
+def _parent(rows: Sequence[ComparisonRow]) -> float | None:
+    """The best accuracy of a float network among the parents of these files, on the test set of the first of them."""
+    known = [row.record.artifact.parity for row in rows if row.record.artifact.parity]
+    alike = [one for one in known if (one.dataset, one.images) == (known[0].dataset, known[0].images)]
+    return max((one.parent_accuracy for one in alike), default=None)
+
+
+def _broken(row: ComparisonRow, limits: ShipLimits, parent: float | None) -> str:
+    """The limit that a file does not keep, in words; empty if it keeps all."""
+    found = accuracy(row)
+    if limits.min_accuracy is not None and (found is None or found.value < limits.min_accuracy):
+        return f"its accuracy is {'unknown' if found is None else f'{found.value:.2%}'}"
+    if parent is not None and found is not None and found.value < parent - limits.max_drop:
+        return f"it loses {100 * (parent - found.value):.1f} points of accuracy"
+    assert row.p50_ns is not None
+    if limits.max_s is not None and row.p50_ns.value > limits.max_s * 1e9:
+        return f"it takes {formatting.time(row.p50_ns.value)}"
+    if limits.max_bytes is not None and row.record.artifact.size_bytes > limits.max_bytes:
+        return f"it has {formatting.size(row.record.artifact.size_bytes)}"
+    if limits.max_j is not None:
+        joules = min((one.shown_j.value for one in row.energy), default=None)
+        if joules is None or joules > limits.max_j:
+            return f"it takes {'unknown joules' if joules is None else formatting.joules(joules)}"
+    return ""
+
+
+def _of_choices(choices: Sequence[Choice], margin: float) -> Iterator[str]:
+    several = len(choices) > 1
+    for choice in choices:
+        where = f" on {choice.target}" if several or choice.is_emulated else ""
+        where += " (by an emulator's clock)" if choice.is_emulated else ""
+        if choice.row is None:
+            yield _nothing(choice, where)
+            continue
+        yield f"{_ship(choice, where)}."
+        if not several:
+            yield from _certainty(choice, choice.row, margin)
+
+
+def _nothing(choice: Choice, where: str) -> str:
+    if not choice.refused:
+        return f"Nothing to ship{where}: none of {choice.count} records gives a time that can be compared."
+    nearest, why = min(choice.refused, key=lambda one: _per_image_ns(one[0]))
+    return f"No file{where} keeps the limits; the fastest is {nearest.name}, but {why}."
+
+
+def _ship(choice: Choice, where: str) -> str:
+    row = choice.row
+    assert row is not None and row.p50_ns is not None
+    if choice.count == 1:
+        return f"Only {row.name} was measured{where}: {formatting.estimate(row.p50_ns)}"
+    ratio = row.ratio
+    against = ""
+    if ratio and not row.is_baseline and row.baseline is not None and row.baseline.target == row.record.target:
+        against = f", {' '.join(formatting.ratio_parts(row))} of {row.baseline.artifact.name}"
+    size = formatting.size(row.record.artifact.size_bytes)
+    return f"Ship {row.name}{where}: {formatting.estimate(row.p50_ns)}{against}, {size}"
+
+
+def _certainty(choice: Choice, row: ComparisonRow, margin: float) -> Iterator[str]:
+    """Accuracy against the float parent's, and files that cannot be told apart; at most two lines."""
+    if choice.like:
+        yield _tie(choice.like, row.record.artifact.size_bytes, margin)
+    found = accuracy(row)
+    if found is not None and choice.parent is not None:
+        low, high = found.ends
+        change = 100 * (found.value - choice.parent)
+        yield (
+            f"Accuracy {found.value:.1%} ({100 * low:.1f}-{100 * high:.1f}), {change:+.1f} points against the float "
+            f"parent's{_faster_but(choice)}."
+        )
+    elif found is None:
+        yield "Its accuracy is not known: deploy a bundle of `edgebench export`, or use --accuracy."
+
+
+def _tie(like: Sequence[tuple[ComparisonRow, Ratio | None]], choice_bytes: int, margin: float) -> str:
+    other, ratio = like[0]
+    more = f" and {len(like) - 1} more" if len(like) > 1 else ""
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return f"It cannot be told from {other.name}{more}: their conditions or jobs are not alike."
+    span = f"{ratio.low:.2f}-{ratio.high:.2f}x of this one's time"
+    if all(one and one.within_margin for _, one in like):
+        smaller = other.record.artifact.size_bytes > choice_bytes
+        return f"{other.name}{more}: the same within {margin:.0%} ({span}){', but larger' if smaller else ''}."
+    return f"No difference in time to {other.name}{more} can be shown ({span})."
+
+
+def _faster_but(choice: Choice) -> str:
+    """A faster file that was passed over for its accuracy."""
+    assert choice.row is not None
+    faster = [(row, why) for row, why in choice.refused if _per_image_ns(row) < _per_image_ns(choice.row)]
+    if not faster:
+        return ""
+    row, why = min(faster, key=lambda one: _per_image_ns(one[0]))
+    return f"; {row.name} is faster, but {why}"
+
+
+def _of_changes(comparison: Comparison) -> Iterator[str]:
+    """Two result sets: what became slower or faster, and what that rests on."""
+    rows = [row for row in comparison.rows if not row.is_baseline and row.ratio is not None]
+    changed = [row for row in rows if row.outcome == "different"]
+    for word, found in (
+        ("Slower", [row for row in changed if row.ratio and row.ratio.value > 1]),
+        ("Faster", [row for row in changed if row.ratio and row.ratio.value < 1]),
+    ):
+        if found:
+            yield f"{word} than before: {_named(found, lambda row: ' '.join(formatting.ratio_parts(row)))}."
+    unresolved = [row for row in rows if row.outcome == "not resolved"]
+    if unresolved:
+        named = _named(unresolved, lambda row: formatting.change(row.ratio.value - 1) if row.ratio else "")
+        yield f"Not resolved in {len(unresolved)} of {len(rows)} files: {named} (see the intervals)."
+    same = sum(row.outcome == "equivalent" for row in rows)
+    if same:
+        yield f"{same} of {len(rows)} files are the same within {comparison.margin:.0%}."
+
+
+def _named(rows: Sequence[ComparisonRow], value: Callable[[ComparisonRow], str]) -> str:
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return ", ".join(f"{row.record.artifact.name} {value(row)}" for row in rows[:3]) + more
+
+
+def _of_doubts(rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """Counted by cause."""
+    doubtful = [row for row in rows if row.verdict.level != "valid"]
+    if doubtful:
+        causes = Counter(cause for row in doubtful for cause in dict.fromkeys(one.cause for one in row.verdict.reasons))
+        named = ", ".join(f"{cause} ({count})" for cause, count in causes.most_common(3))
+        worst = "invalid" if any(row.verdict.level == "invalid" for row in doubtful) else "suspect"
+        yield f"Distrust {len(doubtful)} of {len(rows)} records ({worst}): {named}; see the reasons (-v).{_holds(rows)}"
+
+
+def _holds(rows: Sequence[ComparisonRow]) -> str:
+    """What a noisy machine does not spoil."""
+    paired = [row for row in rows if row.ratio and row.ratio.paired and not row.is_baseline]
+    return " Ratios hold: they are paired, round by round." if paired else ""
