@@ -31,6 +31,7 @@ from tests.support import detectors
 
 pytest.importorskip("onnx")
 pytest.importorskip("pycocotools")
+pytest.importorskip("ai_edge_litert")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 FILE = Path(__file__).parents[2] / "targets.yaml"
@@ -40,9 +41,10 @@ IMAGES = 12
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector, and its scenes three times as large, every box a fifth of its width too far right."""
+    """A detector, as two files, and its scenes three times as large, every box a fifth of its width too far right."""
     folder = tmp_path_factory.mktemp("squares")
     detectors.network(folder / "squares.onnx")
+    detectors.network_tflite(folder / "squares.tflite")
     detectors.coco(folder / "data", IMAGES, scale=3, shift=0.2)
     return folder
 
@@ -64,14 +66,16 @@ def answers_on_host(file: Path, asked: Question) -> list[list[Any]]:
 
 def test_a_detector_is_scored_on_the_device_as_on_the_host(squares: Path, tmp_path: Path, tiny_plan: Plan) -> None:
     choice = ScoreChoice(str(squares / "data/val.json"), "0..1", Geometry(letterbox=(64, 64)))
-    wanted, how = deploy.artifacts_at([squares / "squares.onnx"]), plan.with_accuracy(tiny_plan)
-    (one,) = deploy.deploy(HERE, wanted, how, tmp_path / "results", score=choice)
+    wanted = deploy.artifacts_at([squares / "squares.onnx", squares / "squares.tflite"])
+    one, two = deploy.deploy(HERE, wanted, plan.with_accuracy(tiny_plan), tmp_path / "results", score=choice)
     on_host = question(squares / "squares.onnx", choice)
     assert one.scored == on_host.scored(answers_on_host(squares / "squares.onnx", on_host))
     assert one.scored is not None and one.answers is None and one.path is not None
     # IoU is 0.8 / 1.2: four of ten thresholds; boxes at the right edge could not be shifted.
     found = {score.metric: score.value for score in one.scored.scores}
     assert found["mAP50"] == pytest.approx(1.0) and 0.4 < found["mAP50-95"] < 0.6
+    assert two.scored is not None and two.scored.reading.startswith("postprocess head")
+    assert two.scored.scores[1].value == pytest.approx(1.0) and two.scored.test_sha256 == one.scored.test_sha256
     assert one.artifact.preprocessing is not None and one.artifact.preprocessing.geometry == choice.geometry
     assert record_files.load(one.path) == one
     worse = [msgspec.structs.replace(score, value=score.value / 2, resampled=tuple(x / 2 for x in score.resampled))

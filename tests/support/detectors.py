@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -101,4 +102,66 @@ def network(path: Path) -> Path:
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
+    return path
+
+
+def network_tflite(path: Path) -> Path:
+    """As TFLite, with anchors for cells and a TFLite_Detection_PostProcess. Its input: NHWC, 0 to 1."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import flexbuffers
+
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.buffers, model.subgraphs, model.operatorCodes = 3, [schema.BufferT()], [graph], []
+    graph.tensors, graph.operators = [], []
+    cells = (SIDE // CELL) ** 2
+
+    def tensor(name: str, shape: list[int], value: np.ndarray | None = None) -> int:
+        made = schema.TensorT()
+        made.name, made.shape, made.type = name.encode(), shape, schema.TensorType.FLOAT32
+        if value is not None:
+            made.type = schema.TensorType.INT32 if value.dtype == np.int32 else schema.TensorType.FLOAT32
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(value.tobytes(), np.uint8)
+            model.buffers.append(buffer)
+            made.buffer = len(model.buffers) - 1
+        graph.tensors.append(made)
+        return len(graph.tensors) - 1
+
+    def operator(code: int, inputs: list[int], outputs: list[int], custom: str = "") -> Any:
+        kind = schema.OperatorCodeT()
+        kind.builtinCode, kind.deprecatedBuiltinCode, kind.version = code, min(code, 127), 1
+        kind.customCode = custom.encode() if custom else None
+        model.operatorCodes.append(kind)
+        made = schema.OperatorT()
+        made.opcodeIndex, made.inputs, made.outputs = len(model.operatorCodes) - 1, inputs, outputs
+        graph.operators.append(made)
+        return made
+
+    image = tensor("image", [1, SIDE, SIDE, 3])
+    pooled, rows = tensor("pooled", [1, SIDE // CELL, SIDE // CELL, 3]), tensor("rows", [1, cells, 3])
+    scores = tensor("scores", [1, cells, 4])
+    pool = operator(schema.BuiltinOperator.AVERAGE_POOL_2D, [image], [pooled])
+    pool.builtinOptionsType, pool.builtinOptions = schema.BuiltinOptions.Pool2DOptions, schema.Pool2DOptionsT()
+    pool.builtinOptions.padding = schema.Padding.VALID
+    for side in ("strideW", "strideH", "filterWidth", "filterHeight"):
+        setattr(pool.builtinOptions, side, CELL)
+    shape = tensor("shape", [3], np.array([1, cells, 3], np.int32))
+    operator(schema.BuiltinOperator.RESHAPE, [pooled, shape], [rows])
+    pads = tensor("pads", [3, 2], np.array([[0, 0], [0, 0], [1, 0]], np.int32))
+    operator(schema.BuiltinOperator.PAD, [rows, pads], [scores])
+    boxes = tensor("boxes", [1, cells, 4], np.zeros((1, cells, 4), np.float32))
+    anchors = tensor("anchors", [cells, 4], centres()[:cells, [1, 0, 3, 2]] / np.float32(SIDE))
+    results = [tensor("locations", [1, 10, 4]), tensor("classes", [1, 10]), tensor("values", [1, 10]), tensor("n", [1])]
+    post = operator(schema.BuiltinOperator.CUSTOM, [boxes, scores, anchors], results, "TFLite_Detection_PostProcess")
+    options = {
+        "max_detections": 10, "max_classes_per_detection": 1, "num_classes": 3, "nms_score_threshold": 0.01,
+        "nms_iou_threshold": 0.5, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0,
+    }  # fmt: skip
+    post.customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
+    # In another order than the operator's, as in TensorFlow 2's exports.
+    graph.inputs, graph.outputs = [image], [results[2], results[0], results[3], results[1]]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
     return path
