@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from edgebench.device import accuracy, journal
 from edgebench.device.job_store import JobRequest, StoredJob
-from edgebench.schema import record
+from edgebench.schema import names, record
 from edgebench.schema.energy_reading import ClockAlignment, EnergyReading, EnergyWindow, Flag, IdleWindow, Provenance
 from edgebench.schema.facts import Facts
 from edgebench.schema.record import Answers, MeasuredTarget, Outcome, Record, Round, Runtime, Scored, Series
@@ -75,7 +75,7 @@ def _record(
     parts: dict[str, Any] = {"runtime": Runtime(request.specs[index]["runtime"]), **_parts(own)}
     return Record(
         schema_version=record.SCHEMA_VERSION,
-        id=f"{request.created}-{_name(request, index)}",
+        id=f"{request.created}-{names.safe(_name(request, index))}",
         job=request.id,
         created=request.created,
         edgebench=version,

@@ -13,7 +13,6 @@ device needs no array library to feed them.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -22,7 +21,8 @@ import msgspec
 from edgebench.errors import BadFile
 from edgebench.files import untrusted
 from edgebench.files.replacing import write_whole
-from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Name, Real, Sha256, Text
+from edgebench.schema import names
+from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Real, Sha256, Text, Title
 from edgebench.schema.preprocessing import Preprocessing
 
 SCHEMA_VERSION = 3
@@ -119,7 +119,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     companions: files with its weights, beside it or below, under the names that it refers to.
     """
 
-    name: Name
+    name: Title
     format: Format
     precision: Precision
     content: FileRef
@@ -263,7 +263,7 @@ def loose_artifact(path: Path) -> Artifact:
         raise _no_format(path)
     if not path.is_file():
         raise BadFile(str(path), "there is no such file", "Check the path")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{path.stem}-{path.suffix[1:]}").lstrip(".-")
+    name = f"{names.shown(path.stem)}-{path.suffix[1:]}"
     return Artifact(name=name, format=format_, precision="unknown", content=file_ref(path.parent, path))
 
 

@@ -16,6 +16,8 @@ Text = Annotated[str, Meta(max_length=2_000)]
 LongText = Annotated[str, Meta(max_length=100_000)]
 # Becomes part of file names, here and on devices: one plain path component.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+# What people call a network: one line of any script, no path (`names.shown` makes one).
+Title = Annotated[str, Meta(pattern=r"^[^\W_][^/\\\x00-\x1f\x7f-\x9f]*\Z", max_length=200)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 Index = Annotated[int, Meta(ge=0, le=2**40)]

@@ -5,12 +5,13 @@ It is called the parent of the artifacts that are made from it and compared with
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.networks import own_network
+from edgebench.networks.own_network import plain_name
+from edgebench.schema import names
 from exporters import IsolatedModel, SourceKind
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ class SourceRequest:
 
     @property
     def name(self) -> str:
-        """The prefix of all artifacts' names, which become file names on devices."""
-        stem = self.source.rpartition(".")[2] if self.is_module else Path(self.source).stem
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip(".-") or "network"
+        """The prefix of all artifacts' names."""
+        if self.is_module:
+            return plain_name(self.source) or "network"
+        return names.shown(Path(self.source).stem)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from edgebench.schema.tensors import relative_error
 from exporters import Scheme
 from exporters.arithmetic import affine
 from exporters.arithmetic.ranges import Histogram, chosen
-from exporters.tflite_edit import flatbuffer
+from exporters.tflite_edit import flatbuffer, tidying
 from exporters.tflite_edit.affine import TfliteGraph
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -38,11 +38,15 @@ def prepare(float32: Path, out: Path) -> tuple[Path, str]:
     """The file from which INT8 is made, and what became of operators that only scale and shift channels ("" without
     any).
 
-    It is the file itself, or `out` with fewer of these operators if its answers stay the same.
+    It is the file itself, or `out` with fewer of these operators if its answers stay the same. The file itself is
+    tidied first.
     """
     model = flatbuffer.read(float32)
     if len(model.subgraphs) != 1:
         return float32, ""
+    if tidying.tidy(model):
+        float32 = out.with_suffix(".tidy.tflite")
+        flatbuffer.write(model, float32)
     graph = TfliteGraph(model)
     done = affine.fold(graph)
     if not done.any:
@@ -142,6 +146,17 @@ def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
     return scopes
 
 
+def _products_of_constants(interpreter: Any) -> list[str]:
+    """The scopes of matrix products whose first factor is a constant."""
+    written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
+    written |= {details["index"] for details in interpreter.get_input_details()}
+    return [
+        operator.scope
+        for operator in _operators(interpreter)
+        if operator.kind == "BATCH_MATMUL" and operator.reads[0] not in written
+    ]
+
+
 def observe(float32: Path, samples: Iterable[Sequence[Any]]) -> dict[str, Histogram]:
     """The values of each activation, as histograms. samples: an array for each input, as the network takes them."""
     interpreter = _interpreter(float32)
@@ -179,6 +194,15 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
     ranges |= _with_room_for_biases(interpreter, ranges)
     maker = quantizer.Quantizer(str(float32))
     maker.load_quantization_recipe(recipe.static_wi8_ai8())
+    for scope in _products_of_constants(interpreter):
+        # Its kernel has one scale for the whole constant, and reads the first of several.
+        maker.add_static_config(
+            regex=f"^{re.escape(scope)}$",
+            operation_name=qtyping.TFLOperationName.BATCH_MATMUL,
+            activation_num_bits=8,
+            weight_num_bits=8,
+            weight_granularity=qtyping.QuantGranularity.TENSORWISE,
+        )
     for scope in _float_scopes(interpreter, scheme.float_layers):
         maker.update_quantization_recipe(
             regex=f"^{re.escape(scope)}$",

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgebench import deploy
 from edgebench.errors import BadFile
-from edgebench.schema import bundle
+from edgebench.schema import bundle, limits, names
 from tests.conftest import sha256
 
 FILES = ["onnx-fp32.onnx", "tflite-fp32.tflite", "golden/inputs.bin", "golden/expected.bin"]
@@ -206,16 +207,29 @@ def test_a_loose_file_is_an_artifact_without_promises(models: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("my model (2).onnx", "my-model-2--onnx"),
+        ("my model (2).onnx", "my model (2)-onnx"),
         ("..hidden.onnx", "hidden-onnx"),
-        ("a;rm -rf $HOME.onnx", "a-rm--rf-HOME-onnx"),
+        ("a;rm -rf $HOME.onnx", "a;rm -rf $HOME-onnx"),
         ("v1.5_final.onnx", "v1.5_final-onnx"),
-        ("größe.onnx", "gr-e-onnx"),
+        ("größe.onnx", "größe-onnx"),
+        ("моя сеть v1.2.onnx", "моя сеть v1.2-onnx"),
+        ("a:b\x1b[2J\n.onnx", "a:b [2J-onnx"),
+        (f"{'x' * 240}.onnx", f"{'x' * 120}-onnx"),
+        ("---.onnx", "network-onnx"),
     ],
 )
-def test_the_name_of_a_loose_file_can_be_a_file_name(file: str, name: str, tmp_path: Path) -> None:
+def test_a_loose_file_is_called_what_its_user_called_it(file: str, name: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(b"x")
-    assert bundle.loose_artifact(tmp_path / file).name == name
+    artifact = bundle.loose_artifact(tmp_path / file)
+    assert artifact.name == name
+    assert msgspec.convert(msgspec.to_builtins(artifact), bundle.Artifact) == artifact
+    assert msgspec.convert(names.safe(name), limits.Name)
+
+
+def test_names_that_look_alike_stay_apart_in_file_names() -> None:
+    alike = ["a b", "a-b", "a:b", "a/b", "a_b", "сеть", "граф", "сеть v1.2", "граф v1.2", "x" * 150, "x" * 151]
+    assert len({names.safe(one) for one in alike}) == len(alike)
+    assert names.safe("v1.5_final-onnx") == "v1.5_final-onnx"
 
 
 @pytest.mark.parametrize("file", ["model.caffemodel", "model.ONNX", "model", "model.onnx.gz"])
