@@ -142,9 +142,17 @@ def test_arrays_that_cannot_be_used(tmp_path: Path) -> None:
         ({"x": x, "y": y - 1}, "it has the label -1"),
         ({"x": x, "y": y * 2}, "there is no image of '1'"),
         ({"x": x, "y": y * 0}, "one class"),
+        ({"x": x, "y": y * 10**12}, "it has the label 1000000000000, edgebench scores up to 10,000 classes"),
+        ({"x": x, "y": y.astype(np.uint64) * np.uint64(2**63)}, "it has the label 9223372036854775808"),
         ({"x": wrong, "y": y}, "image 7 has pixels that are not numbers"),
+        (
+            {"x": np.where(np.isnan(wrong), 1e300, wrong.astype(float)), "y": y},
+            "image 7 has pixels that are not numbers",
+        ),
+        ({"x": x.transpose(0, 3, 1, 2), "y": y}, "channels come last"),
+        ({"x": x, "y": y, "split": np.array(["train"] * 3)}, "split has 3 names, y 40 labels"),
         ({"x": x.astype(np.int32), "y": y}, "x is int32"),
-        ({"images": x}, "it has no x and y, but images"),
+        ({"images": x}, "it needs x and y, and has images"),
         ({"x": x, "y": y.astype(object)}, "never unpickled"),
     ):
         np.savez(path, **arrays)

@@ -19,6 +19,7 @@ from edgebench.networks.dataset import Dataset, Split
 from edgebench.networks.lazy_images import LazyImages
 from edgebench.networks.own_data import pictures, splits
 from edgebench.networks.own_data.listing import (
+    MOST_CLASSES,
     SPELLINGS,
     SPLITS,
     Listing,
@@ -108,10 +109,12 @@ def _members(path: Path, found: Any) -> tuple[Any, Any, Splits, list[str] | None
     if {"x", "y"} <= set(keys):
         given: Splits = [_split(path, str(name)) for name in found["split"]] if "split" in keys else None
         names = [str(name) for name in found["class_names"]] if "class_names" in keys else None
+        if given is not None and len(given) != len(found["y"]):
+            raise BadFile(str(path), f"split has {len(given):,} names, y {len(found['y']):,} labels", _REMEDY)
         return found["x"], found["y"], given, names
     parts = [key[2:] for key in keys if key.startswith("x_") and f"y_{key[2:]}" in keys]
     if not parts:
-        raise BadFile(str(path), f"it has no x and y, but {', '.join(keys) or 'nothing'}", _REMEDY)
+        raise BadFile(str(path), f"it needs x and y, and has {', '.join(keys) or 'nothing'}", _REMEDY)
     xs, ys = [found[f"x_{part}"] for part in parts], [found[f"y_{part}"] for part in parts]
     given = [_split(path, part) for part, labels in zip(parts, ys, strict=True) for _ in labels]
     return np.concatenate(xs), np.concatenate(ys), given, None
@@ -151,11 +154,14 @@ def checked_images(where: str, x: Any) -> Any:
         x = x[:, None, None, :]
     elif x.ndim == 3:
         x = x[..., None]
+    elif x.shape[1] in (1, 3) and x.shape[3] > 4 and (x.shape[1] == 3 or x.shape[2] == x.shape[3]):
+        raise BadFile(where, f"x has the shape {list(x.shape)}; channels come last", "Give x.transpose(0, 2, 3, 1)")
     if x.dtype == np.uint8:
         return x
     if x.dtype.kind != "f":
         raise BadFile(where, f"x is {x.dtype}; bytes (uint8) and floats can be read", _REMEDY)
-    x = x.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what becomes infinite is named below
+        x = x.astype(np.float32, copy=False)
     for start in range(0, len(x), _PIECE):
         broken = ~np.isfinite(x[start : start + _PIECE]).all(axis=(1, 2, 3))
         if broken.any():
@@ -177,4 +183,10 @@ def _labels(where: str, y: Any, count: int) -> Any:
         raise BadFile(where, f"y is {y.dtype}; labels are integers from 0", _REMEDY)
     if int(y.min()) < 0:
         raise BadFile(where, f"it has the label {y.min()}; labels are integers from 0", _REMEDY)
+    if int(y.max()) >= MOST_CLASSES:
+        raise UserError(
+            where,
+            f"it has the label {y.max()}, edgebench scores up to {MOST_CLASSES:,} classes",
+            "Number classes from 0 without gaps",
+        )
     return y.astype(np.int64)

@@ -44,7 +44,7 @@ def refuse_class_count(where: str, count: int) -> None:
         raise UserError(
             where,
             f"it has {'one class' if count else 'no classes'}, and a classifier chooses between two or more",
-            "Put the images of each class into a folder of its own: photos/cat/1.jpg, photos/dog/2.jpg",
+            "Add images of another class (folders have one for each: photos/cat/1.jpg, photos/dog/2.jpg)",
         )
     if count > MOST_CLASSES:
         raise UserError(where, f"it has {count:,} classes, edgebench scores up to {MOST_CLASSES:,}", "Merge classes")

@@ -92,7 +92,7 @@ def _row(path: Path, number: int, row: Any) -> tuple[str, str, SplitName | None]
 def _class_names(path: Path, labels: list[str]) -> list[str]:
     """In their order as numbers if all are, else as names. Numbers are indices: none may be left out."""
     names = set(labels)
-    if not all(name.isdecimal() for name in names):
+    if not all(name.isdecimal() and len(name) < 19 for name in names):
         return sorted(names)
     numbers = sorted(int(name) for name in names)
     if numbers != list(range(len(numbers))) or len(numbers) != len(names):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -72,6 +73,8 @@ def _seen(file: str) -> Seen:
     from PIL import Image
 
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116  (a pipe would be waited for)
+            return Seen(0, 0, "0" * 64, broken="it is not a file")
         with open(file, "rb") as stream:  # noqa: PTH123
             status = os.fstat(stream.fileno())
             content = stream.read()
