@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgebench.analysis import comparability, formatting, ratios, stats
+from edgebench.analysis import comparability, device_scores, formatting, ratios, stats
 from edgebench.analysis.between_jobs import Spread
 from edgebench.analysis.comparison import Comparison, ComparisonRow, ShipLimits
 from edgebench.analysis.ratios import Ratio
@@ -176,6 +176,9 @@ def _certainty(choice: Choice, row: ComparisonRow, margin: float) -> Iterator[st
             f"Accuracy {found.value:.1%} ({100 * low:.1f}-{100 * high:.1f}), {change:+.1f} points against the float "
             f"parent's{_faster_but(choice)}."
         )
+    elif score := device_scores.first(row.record):
+        against = f", {row.score_change.value:+.3f} against the baseline" if row.score_change else ""
+        yield f"{device_scores.shown(score)}{against}."
     elif found is None:
         yield "Its accuracy is not known: deploy a bundle of `edgebench export`, or use --accuracy."
 

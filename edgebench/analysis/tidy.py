@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from edgebench.analysis import device_scores
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
@@ -107,6 +108,22 @@ def _on_device(row: ComparisonRow) -> dict[str, Any]:
         "accuracy_change_high": change and change.points.high,
         "answers_flipped": change and change.flipped,
         "mcnemar_p": change and change.p,
+        **_metric(row),
+    }
+
+
+def _metric(row: ComparisonRow) -> dict[str, Any]:
+    """Of the device's answers, if it is not top-1."""
+    score = device_scores.first(row.record)
+    value, change = score and device_scores.estimate(score), row.score_change
+    return {
+        "metric": score and score.metric,
+        "metric_value": value and value.value,
+        "metric_low": value and value.low,
+        "metric_high": value and value.high,
+        "metric_change": change and change.value,
+        "metric_change_low": change and change.low,
+        "metric_change_high": change and change.high,
     }
 
 

@@ -13,7 +13,7 @@ from edgebench.schema.bundle import Artifact, FileRef, Golden, TensorSpec
 from edgebench.schema.energy_reading import Accuracy, EnergyReading, Refusal
 from edgebench.schema.facts import MeterFound
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.schema.record import Answers, Cooling, FedInput, Load, Record, Runtime
+from edgebench.schema.record import Answers, Cooling, FedInput, Load, Record, Runtime, Score, Scored
 from tests.support.records import FACTS, PLAN, failed, make_artifact, make_reading, make_record, make_rounds
 
 _SHA256 = "0" * 64
@@ -65,6 +65,9 @@ def whole(**changes: Any) -> Record:
                 EnergyReading("nvml", "unavailable", "no GPU"),
             ),
             "answers": Answers("mnist", 4, numbers, numbers),
+            "scored": Scored(
+                "detection", "val.json", 4, "0" * 64, "yolov8 head", (Score("mAP", 0.5, False, (0.4, 0.6)),)
+            ),
             "fed": (FedInput("image", (1, 1, 28, 28), "uint8"),),
             "signature": "serving_default",
             **changes,
