@@ -36,6 +36,7 @@ from edgebench.networks.scored_files import Question
 from edgebench.networks.scoring import ScoreChoice as ScoreChoice
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle, record_files
+from edgebench.schema.bundle import Golden
 from edgebench.schema.facts import Facts
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome, Record
@@ -241,15 +242,21 @@ def _spec(
             "cpus": target.cpus,
             **wanted.feeding.options,
         },
-        "golden": golden
-        and {
-            "count": golden.count,
-            "inputs": golden.inputs.sha256,
-            "expected": golden.expected.sha256,
-            "reference": golden.reference.sha256,
-            "max_relative_error": golden.max_relative_error,
-        },
+        "golden": golden and _golden_spec(golden),
         "test": _test_spec(artifact.name, runtime, tests[artifact.name].test) if tests and answers else None,
+    }
+
+
+def _golden_spec(golden: Golden) -> dict[str, Any]:
+    references = golden.reference or (None,) * len(golden.expected)
+    each = zip(golden.expected, references, golden.max_relative_error, strict=True)
+    return {
+        "count": golden.count,
+        "inputs": [one.sha256 for one in golden.inputs],
+        "outputs": [
+            {"expected": own.sha256, "reference": given and given.sha256, "max_relative_error": allowed}
+            for own, given, allowed in each
+        ],
     }
 
 

@@ -139,7 +139,7 @@ def export(
         publishing.room(folder.parent, scratch),
         contextlib.closing(WorkerPool(scratch)) as workers,
     ):
-        parent = opening.open_source(request, scratch, workers)
+        parent = opening.open_source(request, scratch, workers, progress)
         choices, absent = _choices(parent, options, progress)
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
         converters = side_by_side(len(plugins), parent.parameters)

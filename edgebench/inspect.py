@@ -164,7 +164,8 @@ def _golden(folder: Path, artifact: Artifact) -> GoldenInputs | None:
     if golden is None or len(artifact.inputs) != 1:
         return None
     (spec,) = artifact.inputs
-    return GoldenInputs(str((folder / golden.inputs.file).absolute()), golden.count, spec.shape, spec.dtype)
+    (file,) = golden.inputs
+    return GoldenInputs(str((folder / file.file).absolute()), golden.count, spec.shape, spec.dtype)
 
 
 def _read(path: Path, workers: WorkerPool, task: LookTask) -> NetworkInFile:

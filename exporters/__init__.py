@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -112,8 +112,8 @@ class IsolatedModel(msgspec.Struct, frozen=True):
     kind: "module": source is `package.module:callable`; "checkpoint": a path, of a network of the user's own code;
     "keras": source is the path of a file or SavedModel folder.
     folder: put on the import path while a module is imported. weights: file of its state dict, "" for the weights it
-    comes with; weights_key: where they are in that file, if it has several. input_shape: (channels, height, width), ()
-    if not known. held: where `sources.isolated.look` keeps what all later processes use (weights, or the converted
+    comes with; weights_key: where they are in that file, if it has several. inputs: with a batch of 1; () if not
+    known. held: where `sources.isolated.look` keeps what all later processes use (weights, or the converted
     file): a callable may draw new weights each time.
     """
 
@@ -121,7 +121,7 @@ class IsolatedModel(msgspec.Struct, frozen=True):
     source: str
     folder: str = ""
     weights: str = ""
-    input_shape: tuple[int, ...] = ()
+    inputs: tuple[TensorSpec, ...] = ()
     held: str = ""
     weights_key: str = ""
 
@@ -134,16 +134,18 @@ class IsolatedModel(msgspec.Struct, frozen=True):
 class ConversionJob(msgspec.Struct, frozen=True):
     """What a converter gets, once or several times in one process.
 
-    source: the checkpoint or .onnx file; isolated: a network of another kind. folder: where to write, and where files
-    made for an earlier job still are. calibration: an .npy file of uint8 [N, H, W, C], "" if there is no calibration
-    set; preprocessing turns it into network input. schemes: the INT8 files to make. dynamic_batch: files take any
-    number of images at once where the format can, otherwise one.
+    source: the checkpoint or .onnx file; isolated: a network of another kind. inputs, outputs: of the network. folder:
+    where to write, and where files made for an earlier job still are. calibration: a file of `arithmetic.feeds`, "" if
+    there is no calibration set; preprocessing turns its images into network input. schemes: the INT8 files to make.
+    dynamic_batch: files take any number of images at once where the format can, otherwise one.
     """
 
     source: str
     kind: SourceKind
     precisions: tuple[Precision, ...]
     folder: str
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
     calibration: str = ""
     preprocessing: Preprocessing | None = None
     schemes: tuple[Scheme, ...] = ()
@@ -171,16 +173,17 @@ class ConvertedFile(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class OpenedArtifact:
-    """A loaded artifact. run: one stored input [1, ...] -> one stored output [1, ...].
+    """A loaded artifact. run: a stored array for each of `inputs`, of its shape -> one for each of `outputs`.
 
-    run_many: [n, ...] -> [n, ...], in formats that can leave the number of images open; fails if this file does not.
+    run_many: the same with n samples along the first axes instead of 1, in formats that can leave their number open;
+    fails if this file does not.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     runtime: str
-    run: Callable[[Any], Any]
-    run_many: Callable[[Any], Any] | None = None
+    run: Callable[[Sequence[Any]], Sequence[Any]]
+    run_many: Callable[[Sequence[Any]], Sequence[Any]] | None = None
 
 
 class Exporter(Protocol):

@@ -6,7 +6,7 @@ boards still load it. fp16 files keep float32 inputs and outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +15,12 @@ from edgebench import modelfile
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.schema.tensors import to_layout
+from edgebench.schema.tensors import is_batched
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact
-from exporters.arithmetic.image_files import each_image
+from exporters.arithmetic import feeds
 from exporters.arithmetic.ranges import Histogram
 from exporters.onnx_edit import batch, folding, int8
-from exporters.sources import modules
+from exporters.sources import module_ports, modules
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,7 +61,7 @@ def float32_of(job: ConversionJob) -> Path:
         if job.kind == "checkpoint":
             from_checkpoint(Path(job.source), float32, dynamic_batch=job.dynamic_batch)
         elif job.isolated is not None:
-            _trace(modules.load(job.isolated), job.isolated.input_shape, float32, dynamic_batch=job.dynamic_batch)
+            _trace(modules.load(job.isolated), job.inputs, job.outputs, float32, dynamic_batch=job.dynamic_batch)
         else:
             _copy(Path(job.source), float32)
     return float32
@@ -71,21 +71,26 @@ def from_checkpoint(source: Path, out: Path, *, dynamic_batch: bool = False) -> 
     from edgebench.schema import checkpoint
 
     opened = checkpoint.load(source)
-    _trace(rebuild(opened), opened.about.input_shape, out, dynamic_batch=dynamic_batch)
+    image = TensorSpec(module_ports.INPUT, (1, *opened.about.input_shape), "float32", "NCHW")
+    logits = TensorSpec(module_ports.CLASSES, (1, len(opened.about.class_names)), "float32", "NC")
+    _trace(rebuild(opened), (image,), (logits,), out, dynamic_batch=dynamic_batch)
 
 
-def _trace(network: nn.Module, input_shape: tuple[int, ...], out: Path, *, dynamic_batch: bool) -> None:
+def _trace(
+    network: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], out: Path, *, dynamic_batch: bool
+) -> None:
     import torch
 
+    batched = [spec.name for spec in (*inputs, *outputs) if is_batched(spec)]
     torch.onnx.export(
-        network,
-        (torch.zeros(1, *input_shape),),
+        module_ports.with_ports(network, outputs),
+        tuple(module_ports.zeros(inputs)),
         str(out),
         dynamo=False,
         opset_version=OPSET,
-        input_names=["input"],
-        output_names=["logits"],
-        dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}} if dynamic_batch else None,
+        input_names=[spec.name for spec in inputs],
+        output_names=[spec.name for spec in outputs],
+        dynamic_axes={name: {0: "batch"} for name in batched} if dynamic_batch else None,
     )
     make_loadable(out)
 
@@ -136,8 +141,7 @@ def _quantise(job: ConversionJob, float32: Path) -> Iterator[ConvertedFile]:
     notes = {"folded": folded} if folded else {}
     if left := int8.left_in_float(prepared):
         notes["always_float"] = left
-    assert job.preprocessing is not None
-    seen = _observed(prepared, Path(job.calibration), job.preprocessing)
+    seen = _observed(prepared, Path(job.calibration), job.preprocessing, job.inputs)
     for scheme in job.schemes:
         starts = float_starts if scheme.kernels.x86 else ()
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")
@@ -163,9 +167,11 @@ def _prepared(float32: Path) -> tuple[Path, str]:
 
 
 @cache
-def _observed(prepared: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
-    (spec,) = open_artifact(prepared).inputs
-    return int8.observe(prepared, ((to_layout(image, spec),) for image in each_image(calibration, preprocessing)))
+def _observed(
+    prepared: Path, calibration: Path, preprocessing: Preprocessing | None, network: tuple[TensorSpec, ...]
+) -> dict[str, Histogram]:
+    inputs = open_artifact(prepared).inputs
+    return int8.observe(prepared, feeds.each(calibration, preprocessing, network, inputs))
 
 
 def open_artifact(path: Path) -> OpenedArtifact:
@@ -178,8 +184,11 @@ def open_artifact(path: Path) -> OpenedArtifact:
     inputs = tuple(_spec(value) for value in session.get_inputs())
     outputs = tuple(_spec(value) for value in session.get_outputs())
 
-    def run(stored: Any) -> Any:
-        return session.run([outputs[0].name], {inputs[0].name: stored})[0]
+    names = [spec.name for spec in inputs]
+
+    def run(stored: Sequence[Any]) -> Sequence[Any]:
+        found: Sequence[Any] = session.run(None, dict(zip(names, stored, strict=True)))
+        return found
 
     return OpenedArtifact(inputs, outputs, f"onnxruntime {onnxruntime.__version__} CPU", run, run)
 
@@ -198,8 +207,8 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
 def _spec(value: Any) -> TensorSpec:
     """Symbolic sizes (the batch) count as 1: devices run one image at a time."""
     shape = tuple(size if isinstance(size, int) else 1 for size in value.shape)
-    layout: Literal["NCHW", "NHWC", "NC"] = "NC"
-    if len(shape) == 4:
+    layout: Literal["NCHW", "NHWC", "NC", "any"] = "NC" if len(shape) == 2 else "any"
+    if len(shape) == 4 and shape[0] == 1:
         layout = "NHWC" if shape[3] in (1, 3, 4) and shape[1] not in (1, 3, 4) else "NCHW"
     kind = value.type.removeprefix("tensor(").removesuffix(")")
     return TensorSpec(value.name, shape, {"float": "float32", "double": "float64"}.get(kind, kind), layout)

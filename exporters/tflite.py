@@ -6,7 +6,7 @@ its float32 file. Inputs are channels-last (NHWC), as TFLite runtimes expect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,14 @@ import msgspec
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
-from edgebench.schema.tensors import to_layout
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact
-from exporters.arithmetic.image_files import each_image
+from exporters.arithmetic import feeds
 from exporters.arithmetic.ranges import Histogram
-from exporters.sources import modules
+from exporters.sources import module_ports, modules
 from exporters.tflite_edit import batch, folding, int8
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 FORMAT = "tflite"
@@ -43,26 +43,57 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     float32 = Path(job.folder) / "tflite-fp32.tflite"
     if not float32.exists():
         if job.isolated is not None:
-            _convert(modules.load(job.isolated), job.isolated.input_shape, float32)
+            _convert(modules.load(job.isolated), job.inputs, job.outputs, float32)
         else:
-            _from_checkpoint(Path(job.source), float32)
+            _from_checkpoint(Path(job.source), job, float32)
     yield from precisions_of(float32, job)
 
 
-def _from_checkpoint(source: Path, out: Path) -> None:
+def _from_checkpoint(source: Path, job: ConversionJob, out: Path) -> None:
     from edgebench.schema import checkpoint
 
-    opened = checkpoint.load(source)
-    _convert(rebuild(opened), opened.about.input_shape, out)
+    _convert(rebuild(checkpoint.load(source)), job.inputs, job.outputs, out)
 
 
-def _convert(network: nn.Module, input_shape: tuple[int, ...], out: Path) -> None:
+def _convert(network: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], out: Path) -> None:
     import litert_torch
-    import torch
 
-    channels, height, width = input_shape
-    network = litert_torch.to_channel_last_io(_pooled_over_zeros(network), args=[0]).eval()
-    litert_torch.convert(network, (torch.zeros(1, height, width, channels),)).export(str(out))
+    network = _pooled_over_zeros(network)
+    if len(inputs) == 1 and len(outputs) == 1:
+        network = module_ports.with_ports(network, outputs)
+        if inputs[0].layout == "NCHW":
+            network = litert_torch.to_channel_last_io(network, args=[0])
+        litert_torch.convert(network.eval(), tuple(_examples(inputs))).export(str(out))
+        return
+    named = dict(zip((spec.name for spec in inputs), _examples(inputs), strict=True))
+    litert_torch.convert(_with_names(network, inputs, outputs), (), named).export(str(out))
+
+
+def _examples(inputs: Sequence[TensorSpec]) -> list[torch.Tensor]:
+    """Zeros, images channels-last."""
+    return [
+        zeros.permute(0, 2, 3, 1).contiguous() if spec.layout == "NCHW" else zeros
+        for spec, zeros in zip(inputs, module_ports.zeros(inputs), strict=True)
+    ]
+
+
+def _with_names(network: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> nn.Module:
+    """The same network with inputs and outputs by name, which the file keeps; images channels-last."""
+    from torch import nn
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, **given: Any) -> Any:
+            placed = [
+                given[spec.name].permute(0, 3, 1, 2) if spec.layout == "NCHW" else given[spec.name] for spec in inputs
+            ]
+            found = module_ports.named(self.network(*placed))
+            return {spec.name: values for spec, (_, values) in zip(outputs, found, strict=True)}
+
+    return Named().eval()
 
 
 def _pooled_over_zeros(network: nn.Module) -> nn.Module:
@@ -118,10 +149,9 @@ def _of_one_image(float32: Path, job: ConversionJob) -> Iterator[ConvertedFile]:
     if "fp16" in job.precisions:
         yield ConvertedFile("fp16", str(_halve(float32, folder / "tflite-fp16.tflite")))
     if "int8" in job.precisions:
-        assert job.preprocessing is not None
         prepared, folded = _prepared(float32)
         layers, weighted = int8.layers(prepared)
-        seen = _observed(prepared, Path(job.calibration), job.preprocessing)
+        seen = _observed(prepared, Path(job.calibration), job.preprocessing, job.inputs)
         for scheme in job.schemes:
             out = folder / f"tflite-int8-{scheme.slug}.tflite"
             int8.quantise(prepared, out, seen, scheme)
@@ -142,9 +172,11 @@ def _prepared(float32: Path) -> tuple[Path, str]:
 
 
 @cache
-def _observed(float32: Path, calibration: Path, preprocessing: Preprocessing) -> dict[str, Histogram]:
-    (spec,) = open_artifact(float32).inputs
-    return int8.observe(float32, ((to_layout(image, spec),) for image in each_image(calibration, preprocessing)))
+def _observed(
+    float32: Path, calibration: Path, preprocessing: Preprocessing | None, network: tuple[TensorSpec, ...]
+) -> dict[str, Histogram]:
+    inputs = open_artifact(float32).inputs
+    return int8.observe(float32, feeds.each(calibration, preprocessing, network, inputs))
 
 
 def _halve(float32: Path, out: Path) -> Path:
@@ -170,28 +202,41 @@ def open_artifact(path: Path) -> OpenedArtifact:
 
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
-    (source,) = interpreter.get_input_details()
-    (sink,) = interpreter.get_output_details()
+    sources, sinks = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(stored: Any) -> Any:
-        interpreter.set_tensor(source["index"], stored)
-        interpreter.invoke()
-        return interpreter.get_tensor(sink["index"])
+    def answers(loaded: Interpreter, stored: Sequence[Any]) -> Sequence[Any]:
+        for source, values in zip(sources, stored, strict=True):
+            loaded.set_tensor(source["index"], values)
+        loaded.invoke()
+        return [loaded.get_tensor(sink["index"]) for sink in sinks]
 
     @lru_cache(maxsize=1)
-    def resized(shape: tuple[int, ...]) -> Interpreter:
+    def resized(shapes: tuple[tuple[int, ...], ...]) -> Interpreter:
         wider = Interpreter(str(path), num_threads=1)
-        wider.resize_tensor_input(source["index"], shape, strict=True)
+        for source, shape in zip(sources, shapes, strict=True):
+            wider.resize_tensor_input(source["index"], shape, strict=True)
         wider.allocate_tensors()
         return wider
 
-    def run_many(stored: Any) -> Any:
-        wider = resized(stored.shape)
-        wider.set_tensor(source["index"], stored)
-        wider.invoke()
-        return wider.get_tensor(sink["index"])
+    def run(stored: Sequence[Any]) -> Sequence[Any]:
+        return answers(interpreter, stored)
 
-    return OpenedArtifact((_spec(source),), (_spec(sink),), f"LiteRT {__version__} CPU", run, run_many)
+    def run_many(stored: Sequence[Any]) -> Sequence[Any]:
+        return answers(resized(tuple(values.shape for values in stored)), stored)
+
+    names = _names(interpreter)
+    inputs, outputs = (tuple(_spec(one, names) for one in details) for details in (sources, sinks))
+    return OpenedArtifact(inputs, outputs, f"LiteRT {__version__} CPU", run, run_many)
+
+
+def _names(interpreter: Any) -> dict[int, str]:
+    """By tensor, what its signature calls it: inputs and outputs of a file with several are told apart by that."""
+    signatures = list(interpreter.get_signature_list())
+    if len(interpreter.get_input_details()) == len(interpreter.get_output_details()) == 1 or len(signatures) != 1:
+        return {}
+    runner = interpreter.get_signature_runner(signatures[0])
+    details = (*runner.get_input_details().items(), *runner.get_output_details().items())
+    return {one["index"]: name for name, one in details}
 
 
 def open_for_batches(path: Path, out: Path) -> OpenedArtifact:
@@ -203,15 +248,16 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
     return folding.fold(path, out, preprocessing, open_artifact(path).inputs[0])
 
 
-def _spec(details: dict[str, Any]) -> TensorSpec:
+def _spec(details: dict[str, Any], names: dict[int, str]) -> TensorSpec:
     shape = tuple(int(size) for size in details["shape"])
     scale, zero_point = details["quantization"]
-    quantised = details["dtype"].__name__ in ("int8", "uint8", "int16")
+    quantised = bool(scale) and details["dtype"].__name__ in ("int8", "uint8", "int16")
+    dtype = details["dtype"].__name__
     return TensorSpec(
-        details["name"],
+        names.get(details["index"], details["name"]),
         shape,
-        details["dtype"].__name__,
-        "NHWC" if len(shape) == 4 else "NC",
+        "bool" if dtype == "bool_" else dtype,
+        "NHWC" if len(shape) == 4 else "NC" if len(shape) == 2 else "any",
         float(scale) if quantised else None,
         int(zero_point) if quantised else None,
     )

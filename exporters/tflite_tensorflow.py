@@ -44,22 +44,24 @@ def warm() -> None:
 def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     float32 = Path(job.folder) / "tflite-fp32.tflite"
     if not float32.exists():
-        _from_onnx(onnx.float32_of(job), float32)
+        _from_onnx(onnx.float32_of(job), job, float32)
     yield from tflite.precisions_of(float32, job)
 
 
-def _from_onnx(source: Path, out: Path) -> None:
+def _from_onnx(source: Path, job: ConversionJob, out: Path) -> None:
     import numpy as np
     import onnx2tf
     import onnxsim
     import tensorflow
     from onnx import load, save
 
-    spec = onnx.open_artifact(source).inputs[0]
+    specs = onnx.open_artifact(source).inputs
     # Simplified here: onnx2tf runs the program `onnxsim`, which is only on the path if the environment is active.
-    model, _ = onnxsim.simplify(load(str(source)), overwrite_input_shapes={spec.name: list(spec.shape)})
+    model, _ = onnxsim.simplify(load(str(source)), overwrite_input_shapes={one.name: list(one.shape) for one in specs})
     pad_before_pooling(model)
     prepared = out.with_suffix(".onnx")
+    # Of the others, images, it moves the channels last.
+    kept = [one.name for one in job.inputs if one.layout != "NCHW"]
     save(model, str(prepared))
     os.chdir(out.parent)
     # onnx2tf compares the outputs of its layers on these; any images will do.
@@ -72,7 +74,7 @@ def _from_onnx(source: Path, out: Path) -> None:
             output_folder_path=str(saved),
             not_use_onnxsim=True,
             batch_size=1,
-            keep_shape_absolutely_input_names=[spec.name] if spec.layout == "NHWC" else None,
+            keep_shape_absolutely_input_names=[one.name for one in specs if one.name in kept] or None,
             non_verbose=True,
         )
     except SystemExit as stop:

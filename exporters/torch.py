@@ -5,7 +5,7 @@ float32 and half precision (with half inputs), one image at a time. `desktop-gpu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact
 from exporters.arithmetic.folding import AS_OPERATORS, coefficients
-from exporters.sources import modules
+from exporters.sources import module_ports, modules
 
 if TYPE_CHECKING:
     import torch
+    import torch.fx
     from torch import nn
 
 FORMAT = "torch"
@@ -36,28 +37,27 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     import torch
 
     for precision in job.precisions:
-        network, input_shape = _network(job)
-        example = torch.zeros(1, *input_shape)
+        network, examples = _network(job), module_ports.zeros(job.inputs)
         if precision == "fp16":
-            network, example = network.half(), example.half()
+            network = network.half()
+            examples = [one.half() if one.dtype == torch.float32 else one for one in examples]
         out = Path(job.folder) / f"torch-{precision}.pt2"
-        _save(network, example, out)
+        _save(module_ports.with_ports(network, job.outputs), examples, out)
         yield ConvertedFile(precision, str(out))
 
 
-def _network(job: ConversionJob) -> tuple[nn.Module, tuple[int, ...]]:
+def _network(job: ConversionJob) -> nn.Module:
     from edgebench.schema import checkpoint
 
     if job.isolated is not None:
-        return modules.load(job.isolated), job.isolated.input_shape
-    opened = checkpoint.load(Path(job.source))
-    return rebuild(opened), opened.about.input_shape
+        return modules.load(job.isolated)
+    return rebuild(checkpoint.load(Path(job.source)))
 
 
-def _save(network: nn.Module, example: torch.Tensor, out: Path) -> None:
+def _save(network: nn.Module, examples: Sequence[torch.Tensor], out: Path) -> None:
     import torch
 
-    program = torch.export.export(network, (example,))
+    program = torch.export.export(network, tuple(examples))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names folders of this machine
     torch.export.save(program, str(out))
@@ -85,7 +85,7 @@ def fold(path: Path, out: Path, preprocessing: Preprocessing) -> str:
         def forward(self, image: torch.Tensor) -> Any:
             return self.network((image.float() * self.scale + self.shift).to(getattr(torch, spec.dtype)))
 
-    _save(Folded(), torch.zeros(spec.shape, dtype=torch.uint8), out)
+    _save(Folded(), [torch.zeros(spec.shape, dtype=torch.uint8)], out)
     return AS_OPERATORS
 
 
@@ -98,20 +98,23 @@ def open_artifact(path: Path) -> OpenedArtifact:
 
     program = torch.export.load(str(path))
     network = program.module()
-    (source,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
-    shape = tuple(int(size) for size in source.meta["val"].shape)
-    dtype = str(source.meta["val"].dtype).removeprefix("torch.")
-    (sink,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_outputs)
-    answers = tuple(int(size) for size in sink.meta["val"].shape)
+    nodes = {node.name: node for node in program.graph.nodes}
     torch.set_num_threads(1)
 
-    def run(stored: Any) -> Any:
+    def run(stored: Sequence[Any]) -> Sequence[Any]:
         with torch.inference_mode():
-            return network(torch.from_numpy(stored)).numpy()
+            answer = network(*map(torch.from_numpy, stored))
+            return [one.numpy() for one in (answer if isinstance(answer, tuple | list) else [answer])]
 
-    return OpenedArtifact(
-        (TensorSpec(source.name, shape, dtype, "NCHW" if len(shape) == 4 else "NC"),),
-        (TensorSpec(sink.name, answers, dtype, "NC"),),
-        f"torch {torch.__version__} CPU",
-        run,
+    inputs, outputs = (
+        tuple(_spec(nodes[str(name)]) for name in names)
+        for names in (program.graph_signature.user_inputs, program.graph_signature.user_outputs)
     )
+    return OpenedArtifact(inputs, outputs, f"torch {torch.__version__} CPU", run)
+
+
+def _spec(node: torch.fx.Node) -> TensorSpec:
+    value = node.meta["val"]
+    shape, dtype = tuple(int(size) for size in value.shape), str(value.dtype).removeprefix("torch.")
+    is_image = len(shape) == 4 and shape[0] == 1
+    return TensorSpec(node.name, shape, dtype, "NCHW" if is_image else "NC" if len(shape) == 2 else "any")

@@ -127,7 +127,7 @@ def make_relu_bundle(folder: Path, *, expected: list[float]) -> Path:
                 format=format_,
                 precision="fp32",
                 content=bundle.file_ref(folder, path),
-                golden=Golden(3, inputs, outputs, outputs, 1e-3),
+                golden=Golden(3, (inputs,), (outputs,), (outputs,), (1e-3,)),
             )
         )
     bundle.save(bundle.Bundle("relu", "relu", {}, tuple(artifacts), "2026-11-20T00:00:00Z"), folder)

@@ -8,4 +8,4 @@
 PROTOCOL.md, one folder up, defines what they say to each other.
 """
 
-PROTOCOL = 2
+PROTOCOL = 3

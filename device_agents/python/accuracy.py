@@ -36,7 +36,7 @@ def answer(artifact: ArtifactRun, number: int, plan: Mapping[str, Any], journal:
     """What is kept of the answers to one piece: the class of each image, or what reductions.py makes of them."""
     reduction = artifact.spec["test"]["reduction"]
     sha256, count = artifact.spec["test"]["pieces"][number]
-    timeout_s, inputs = plan["worker_timeout_s"], str(store.checked(sha256))
+    timeout_s, inputs = plan["worker_timeout_s"], [str(store.checked(sha256))]
     if reduction["kind"] == "classes":
         answers = artifact.running.ask("classify", timeout_s, inputs=inputs, count=count)
         if len(answers) != count:

@@ -84,11 +84,12 @@ class ArtifactRun:
             self.worker.ask("pace", timeout_s, period_ns=round(1e9 / plan["duty_hz"]))
         return {**loaded, "runtime": {"name": self.spec["runtime"], "facts": facts, **loaded["runtime"]}}
 
-    def answer_golden(self, plan: Mapping[str, Any], store: Store) -> str:
-        """The worker's answers to the golden inputs, base64 of float32; the last of the inputs stays fed."""
-        inputs = str(store.checked(self.spec["golden"]["inputs"]))
+    def answer_golden(self, plan: Mapping[str, Any], store: Store) -> list[tuple[str, str]]:
+        """The worker's answers to the golden inputs, as its do_golden gives them; the last of the inputs stays fed."""
+        inputs = [str(store.checked(one)) for one in self.spec["golden"]["inputs"]]
         count = self.spec["golden"]["count"]
-        outputs: str = self.running.ask("golden", plan["worker_timeout_s"], inputs=inputs, count=count)["outputs"]
+        answered = self.running.ask("golden", plan["worker_timeout_s"], inputs=inputs, count=count)
+        outputs: list[tuple[str, str]] = answered["outputs"]
         return outputs
 
     def time(

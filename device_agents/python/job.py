@@ -11,7 +11,6 @@ line carries has the names that it has in a record (edgebench/schema/record.py).
 from __future__ import annotations
 
 import json
-import math
 import signal
 import sys
 import threading
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     Plan = Mapping[str, Any]
 
 RESERVE_BYTES = 1 << 16
-MAX_OUTPUTS_BYTES = 6 << 20
 
 
 def main(arguments: list[str]) -> None:
@@ -124,19 +122,24 @@ def check(artifact: ArtifactRun, plan: Plan, journal: Journal, store: Store) -> 
     if not expected:
         return
     outputs = artifact.answer_golden(plan, store)
-    files = store.checked(expected["expected"]), store.checked(expected["reference"])
-    compared = golden.compare(outputs, *files, expected["count"])
-    passed = compared["relative_error"] <= expected["max_relative_error"]  # False for a NaN as well
-    # Those of a detector are megabytes: beyond what the host takes in a line they are not kept. They were compared.
-    kept = outputs if len(outputs) <= MAX_OUTPUTS_BYTES else ""
-    found = {"passed": passed, "count": expected["count"], "outputs_base64": kept, **_finite(compared)}
+    wanted = [
+        {**one, **{name: one[name] and store.checked(one[name]) for name in ("expected", "reference")}}
+        for one in expected["outputs"]
+    ]
+    found = golden.compare(outputs, wanted, expected["count"])
     journal.write("golden", artifact=artifact.index, golden=found)
-    if not passed:
-        raise WorkerFailed(
-            "wrong",
-            "relative error %.3g against the exporter's own outputs, allowed %.3g"
-            % (compared["relative_error"], expected["max_relative_error"]),
-        )
+    for number, (output, one) in enumerate(zip(found["outputs"], wanted), 1):
+        if not output["passed"]:
+            error = output["relative_error"]
+            raise WorkerFailed(
+                "wrong",
+                "relative error %s %s, allowed %.3g"
+                % (
+                    "nan" if error is None else "%.3g" % error,
+                    "against the exporter's own outputs" + (" (output %d)" % number if len(wanted) > 1 else ""),
+                    one["max_relative_error"],
+                ),
+            )
 
 
 def measure_memory(artifact: ArtifactRun, plan: Plan, journal: Journal) -> None:
@@ -154,8 +157,3 @@ def measure_memory(artifact: ArtifactRun, plan: Plan, journal: Journal) -> None:
         running = worker.ask("memory", timeout_s)
     found = {"bare": bare, "loaded": loaded, "running": running, "reset": resettable}
     journal.write("memory", artifact=artifact.index, memory=found)
-
-
-def _finite(compared: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN and no infinity."""
-    return {name: value if math.isfinite(value) else None for name, value in compared.items()}

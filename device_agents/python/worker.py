@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import base64
+import contextlib
 import gc
 import os
 import resource
@@ -98,40 +99,48 @@ class ModelWorker:
             "signature": getattr(self._session, "signature", ""),
         }
 
-    def do_golden(self, inputs: str, count: int) -> dict[str, str]:
-        """Run each golden sample once. Returns every output as float32, base64, in order.
+    def do_golden(self, inputs: list[str], count: int) -> dict[str, Any]:
+        """Run each golden sample once. Returns the numbers of every output, in order: base64 of float32 ("f") or of
+        whole numbers, int64 ("q").
 
-        inputs: a file of `count` samples in the model's own dtype and layout; the last one stays fed, so
+        inputs: for each input a file of `count` samples in the model's own dtype and layout; the last one stays fed, so
         that what is timed afterwards is a real image.
         """
-        outputs = array.array("f")  # compared as float32
-        for logits in self._answers(inputs, count):
-            outputs.extend(logits)
-        return {"outputs": base64.b64encode(outputs.tobytes()).decode()}
+        outputs: list[array.array[Any]] = []
+        for _ in self._inferred(inputs, count):
+            answers = [_numbers(one) for one in self._session.arrays()]
+            outputs = outputs or [array.array(one.typecode) for one in answers]
+            for output, values in zip(outputs, answers):
+                output.extend(values)
+        return {"outputs": [[one.typecode, base64.b64encode(one.tobytes()).decode()] for one in outputs]}
 
-    def do_classify(self, inputs: str, count: int) -> list[int]:
-        """Run each of `count` samples once. Returns the indices of their largest outputs, the first of equal ones."""
-        return [logits.index(max(logits)) for logits in self._answers(inputs, count)]
+    def do_classify(self, inputs: list[str], count: int) -> list[int]:
+        """Run each of `count` samples once. Returns the places of the largest numbers of the first output, the first of
+        equal ones.
+        """
+        logits = (_numbers(self._session.arrays()[0]) for _ in self._inferred(inputs, count))
+        return [one.index(max(one)) for one in logits]
 
-    def do_reduce(self, inputs: str, count: int, how: dict[str, Any]) -> list[dict[str, Any]]:
+    def do_reduce(self, inputs: list[str], count: int, how: dict[str, Any]) -> list[dict[str, Any]]:
         """Run each of `count` samples once. Returns what is kept of the answers (reductions.py)."""
         from . import reductions  # not in processes whose memory is measured
 
         kept = (reductions.reduced(self._session.arrays(), how) for _ in self._inferred(inputs, count))
         return reductions.packed(list(kept))
 
-    def _answers(self, inputs: str, count: int) -> Iterator[list[float]]:
-        for _ in self._inferred(inputs, count):
-            yield self._session.logits()
-
-    def _inferred(self, inputs: str, count: int) -> Iterator[None]:
-        size = self._session.inputs()[0]["bytes"]
-        with Path(inputs).open("rb") as stream:
-            held = os.fstat(stream.fileno()).st_size
-            if held != count * size:
-                raise ValueError("a sample has %d bytes, the model takes %d" % (held // count, size))
+    def _inferred(self, inputs: list[str], count: int) -> Iterator[None]:
+        specs = self._session.inputs()
+        if len(inputs) != len(specs):
+            raise ValueError("samples for %d inputs, the model has %d" % (len(inputs), len(specs)))
+        with contextlib.ExitStack() as held:
+            streams = [held.enter_context(Path(one).open("rb")) for one in inputs]
+            for stream, spec in zip(streams, specs):
+                size = os.fstat(stream.fileno()).st_size
+                if size != count * spec["bytes"]:
+                    raise ValueError("a sample has %d bytes, the model takes %d" % (size // count, spec["bytes"]))
             for _ in range(count):
-                self._session.feed(0, stream.read(size))
+                for index, (stream, spec) in enumerate(zip(streams, specs)):
+                    self._session.feed(index, stream.read(spec["bytes"]))
                 self._session.invoke()
                 yield
 
@@ -271,6 +280,16 @@ class ModelWorker:
         except OSError:
             return False
         return True
+
+
+def _numbers(output: Any) -> array.array[Any]:
+    """All numbers of an output: float32, or int64 for whole ones."""
+    if isinstance(output, array.array):
+        return output
+    code, dtype = ("q", "int64") if output.dtype.kind in "biu" else ("f", "float32")
+    values: array.array[Any] = array.array(code)
+    values.frombytes(output.astype(dtype).tobytes())
+    return values
 
 
 def _pin(cpus: list[int]) -> None:

@@ -8,7 +8,7 @@
 //   inputs()       [{name, shape, dtype, bytes}]
 //   feed(i, data)  Uint8Array of input i, in the model's own dtype and layout
 //   invoke()       one inference, result in wasm's memory; returns a promise, or nothing if it is finished
-//   logits()       Float32Array: the first output of the last inference, dequantised
+//   answers()      the outputs of the last inference, each a Float32Array, dequantised, or a BigInt64Array of whole numbers
 //   notes()        what was really built
 const runtimes = {};
 const memories = new Set();
@@ -42,17 +42,18 @@ const VERBS = {
     };
   },
 
-  // Every output as float32, base64, in order. The last sample stays fed: what is timed is a real image.
-  async golden({ blob, bytes, count }) {
-    const outputs = [];
-    await answerEach(blob, bytes, count, (logits) => outputs.push(...logits));
-    return { outputs: toBase64(new Uint8Array(Float32Array.from(outputs).buffer)) };
+  // The numbers of every output, in order: base64 of float32 ("f") or of whole numbers, int64 ("q").
+  // The last sample stays fed: what is timed is a real image.
+  async golden({ inputs, count }) {
+    const answers = [];
+    await answerEach(inputs, count, (outputs) => answers.push(outputs));
+    return { outputs: answers[0].map((first, number) => joined(answers.map((outputs) => outputs[number]))) };
   },
 
-  // For each sample the index of its largest output, of several equal ones the first.
-  async classify({ blob, bytes, count }) {
+  // For each sample the place of the largest number of its first output, of several equal ones the first.
+  async classify({ inputs, count }) {
     const classes = [];
-    await answerEach(blob, bytes, count, (logits) => classes.push(logits.indexOf(Math.max(...logits))));
+    await answerEach(inputs, count, ([logits]) => classes.push(logits.indexOf(largest(logits))));
     return { classes };
   },
 
@@ -100,16 +101,45 @@ const VERBS = {
   },
 };
 
-async function answerEach(blob, bytes, count, take) {
-  const samples = await fetched(blob, bytes);
-  const size = samples.length / count;
-  const taken = session.inputs()[0].bytes;
-  if (size !== taken) throw new Error(`a sample has ${size} bytes, the model takes ${taken}`);
-  for (let index = 0; index < count; index++) {
-    session.feed(0, samples.subarray(index * size, (index + 1) * size));
-    await session.invoke();
-    take(session.logits());
+// inputs: [blob, bytes] for each input of the model.
+async function answerEach(inputs, count, take) {
+  const taken = session.inputs();
+  if (inputs.length !== taken.length) {
+    throw new Error(`golden inputs for ${inputs.length} inputs, the model has ${taken.length}`);
   }
+  const samples = [];
+  for (const [number, [blob, bytes]] of inputs.entries()) {
+    const size = bytes / count;
+    if (size !== taken[number].bytes) throw new Error(`a sample has ${size} bytes, the model takes ${taken[number].bytes}`);
+    samples.push(await fetched(blob, bytes));
+  }
+  for (let index = 0; index < count; index++) {
+    samples.forEach((data, number) => {
+      const size = taken[number].bytes;
+      session.feed(number, data.subarray(index * size, (index + 1) * size));
+    });
+    await session.invoke();
+    take(session.answers());
+  }
+}
+
+function joined(arrays) {
+  const all = new arrays[0].constructor(arrays.reduce((sum, one) => sum + one.length, 0));
+  let at = 0;
+  for (const one of arrays) {
+    all.set(one, at);
+    at += one.length;
+  }
+  return [all instanceof BigInt64Array ? "q" : "f", toBase64(new Uint8Array(all.buffer))];
+}
+
+function largest(values) {
+  return values.reduce((most, value) => (value > most ? value : most));
+}
+
+// An output as `answers` gives it: its numbers, and whether they are whole.
+function flat(values, isWhole) {
+  return isWhole ? BigInt64Array.from(values, BigInt) : Float32Array.from(values, Number);
 }
 
 // ------------------------------------------------------------------ timing

@@ -171,12 +171,12 @@ def accuracy(row: ComparisonRow) -> str:
     if found is not None and found.low is not None and found.high is not None:
         return f"{found.value:.2%} ({100 * found.low:.1f}-{100 * found.high:.1f})"
     parity = row.record.artifact.parity
-    return f"{parity.accuracy:.2%}" if parity else NOTHING
+    return NOTHING if parity is None or parity.accuracy is None else f"{parity.accuracy:.2%}"
 
 
 def agreement(row: ComparisonRow) -> str:
     parity = row.record.artifact.parity
-    return f"{parity.top1_agreement:.2%}" if parity else NOTHING
+    return NOTHING if parity is None or parity.top1_agreement is None else f"{parity.top1_agreement:.2%}"
 
 
 def significant(value: float) -> str:

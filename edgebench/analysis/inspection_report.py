@@ -14,7 +14,7 @@ from rich.table import Table
 
 from edgebench.analysis import formatting, stats
 from edgebench.files.plain_text import plain_excerpt
-from edgebench.schema.bundle import Parity
+from edgebench.schema.bundle import OutputParity, Parity
 from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators
 
 # More than any classifier has; for more there is --csv.
@@ -107,13 +107,29 @@ def _provenance(found: Inspection) -> Iterator[tuple[str, str]]:
 
 
 def _parity(parity: Parity) -> Iterator[tuple[str, str]]:
-    low, high = stats.wilson_interval(parity.accuracy * parity.images, parity.images)
-    yield (
-        "accuracy",
-        f"{parity.accuracy:.2%} ({low:.2%} to {high:.2%}) on {parity.images:,} test images of {parity.dataset}; "
-        f"its network {parity.parent_accuracy:.2%}",
-    )
-    yield "agreement", f"{parity.top1_agreement:.2%} with its network, SQNR {parity.sqnr_db:.1f} dB ({parity.runtime})"
+    if parity.accuracy is not None and parity.parent_accuracy is not None:
+        low, high = stats.wilson_interval(parity.accuracy * parity.images, parity.images)
+        yield (
+            "accuracy",
+            f"{parity.accuracy:.2%} ({low:.2%} to {high:.2%}) on {parity.images:,} test images of {parity.dataset}; "
+            f"its network {parity.parent_accuracy:.2%}",
+        )
+    else:
+        yield "accuracy", f"unknown: it was compared with its network on {parity.samples}, which have no labels"
+    for one in parity.outputs:
+        label = f"agreement of {one.name}" if len(parity.outputs) > 1 else "agreement"
+        yield label, f"{agreement_words(one)} ({parity.runtime})"
+
+
+def agreement_words(output: OutputParity) -> str:
+    """One output against that of the network that the file came from."""
+    if output.share_equal is not None:
+        return f"{output.share_equal:.2%} of its whole numbers equal"
+    words = [] if output.top1_agreement is None else [f"{output.top1_agreement:.2%} with its network"]
+    words += [] if output.sqnr_db is None else [f"SQNR {output.sqnr_db:.1f} dB"]
+    words += [] if output.cosine is None else [f"cosine {output.cosine:.6f}"]
+    words += [] if output.max_abs_diff is None else [f"largest difference {output.max_abs_diff:.3g}"]
+    return ", ".join(words)
 
 
 def _operators(found: Inspection) -> Table:

@@ -284,7 +284,7 @@ def accuracy(row: ComparisonRow) -> str:
         f"accuracy on the device {found.value:.2%} on {answers.images} test images of {answers.dataset} "
         f"({found.low:.2%} to {found.high:.2%})"
     )
-    if parity is not None:
+    if parity is not None and parity.accuracy is not None:
         said += f", on the host {parity.accuracy:.2%}"
     change = row.accuracy_change
     if change is not None:

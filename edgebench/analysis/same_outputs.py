@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgebench.schema.record import Record
+from edgebench.schema.bundle import Golden
+from edgebench.schema.record import GoldenCheck, Record
 
 
 @dataclass(frozen=True)
 class OutputsMatch:
-    """The same file's answers to the golden inputs on two targets: float32 outputs, bit by bit."""
+    """The same file's answers to the golden inputs on two targets, bit by bit.
+
+    max_abs_diff: over all outputs; top1_agreement: of the first.
+    """
 
     artifact: str
     target: str
@@ -41,26 +45,33 @@ def _same_questions(record: Record, other: Record) -> bool:
     """Whether both answered the same golden inputs."""
     assert record.golden is not None and other.golden is not None
     ours, theirs = record.artifact.golden, other.artifact.golden
-    same_inputs = (ours and ours.inputs.sha256) == (theirs and theirs.inputs.sha256)
+    same_inputs = _hashes(ours) == _hashes(theirs)
     # Outputs of many megabytes stay on the device.
-    kept = len(record.golden.outputs_base64), len(other.golden.outputs_base64)
-    return bool(same_inputs and kept[0] == kept[1] > 0 and record.golden.count == other.golden.count)
+    kept = [[(one.whole, len(one.values_base64)) for one in golden.outputs] for golden in (record.golden, other.golden)]
+    is_kept = all(size for _, size in kept[0])
+    return same_inputs and kept[0] == kept[1] and is_kept and record.golden.count == other.golden.count
+
+
+def _hashes(golden: Golden | None) -> list[str]:
+    return [one.sha256 for one in golden.inputs] if golden else []
 
 
 def _match(record: Record, other: Record) -> OutputsMatch:
-    own, theirs = _outputs(record), _outputs(other)
+    assert record.golden is not None and other.golden is not None
+    own, theirs = _outputs(record.golden), _outputs(other.golden)
     return OutputsMatch(
         artifact=record.artifact.name,
         target=record.target.name,
         other=other.target.name,
-        identical=own.tobytes() == theirs.tobytes(),
-        max_abs_diff=float(np.abs(own - theirs).max()),
-        top1_agreement=float((own.argmax(1) == theirs.argmax(1)).mean()),
+        identical=all(a.tobytes() == b.tobytes() for a, b in zip(own, theirs, strict=True)),
+        max_abs_diff=max(float(np.abs(a - b).max()) for a, b in zip(own, theirs, strict=True)),
+        top1_agreement=float((own[0].argmax(1) == theirs[0].argmax(1)).mean()),
     )
 
 
-def _outputs(record: Record) -> np.ndarray:
-    """Golden outputs, float32 [count, classes]."""
-    assert record.golden is not None
-    flat = np.frombuffer(base64.b64decode(record.golden.outputs_base64), dtype="<f4")
-    return flat.reshape(record.golden.count, -1)
+def _outputs(golden: GoldenCheck) -> list[np.ndarray]:
+    """Each output, [count, numbers]."""
+    return [
+        np.frombuffer(base64.b64decode(one.values_base64), "<i8" if one.whole else "<f4").reshape(golden.count, -1)
+        for one in golden.outputs
+    ]

@@ -74,7 +74,7 @@ def _write_artifact(folder: Path, name: str, model: SimulatedModel) -> Artifact:
         format="simulated",
         precision="unknown",
         content=bundle.file_ref(folder, path),
-        golden=Golden(count, inputs, answers, answers, 1e-6),
+        golden=Golden(count, (inputs,), (answers,), (answers,), (1e-6,)),
     )
 
 

@@ -17,6 +17,9 @@ from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import Input, ModelFile
 
 Sizes = tuple[int, ...]
+# What inputs of code may be; `scalar` instead of sizes is a single number.
+DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool")
+SCALAR = "scalar"
 LARGEST_SIZE = 2**31 - 1
 
 # Metadata keys for the image size, as written by Ultralytics, PaddleX, timm and mmdeploy.
@@ -44,21 +47,46 @@ class Feeding:
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What the user asks of all files: sizes by input ("" is the only input of a file), and a signature."""
+    """What the user asks of all files: sizes by input ("" is the only input of a file), sizes by their own names, and a
+    signature. dtypes: by input, for code, which does not say what it takes.
+    """
 
     shapes: Mapping[str, Sizes] = field(default_factory=dict)
     signature: str = ""
+    dims: Mapping[str, int] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_request(shapes: Iterable[str], signature: str = "") -> InputRequest:
-    """shapes: `NAME=1x3x320x320`, or without a name for files with one input. Raises UserError."""
+def parse_request(shapes: Iterable[str], signature: str = "", dims: Iterable[str] = ()) -> InputRequest:
+    """shapes: `NAME=1x3x320x320`, or without a name for files with one input; `ids=1x16:int64` with a dtype.
+
+    dims: `batch=1`, a size by the name that files give it. Raises UserError.
+    """
     wanted: dict[str, Sizes] = {}
+    dtypes: dict[str, str] = {}
     for one in shapes:
-        name, _, sizes = one.rpartition("=")
+        name, _, given = one.rpartition("=")
+        sizes, colon, dtype = given.partition(":")
         if name in wanted:
             raise UserError("--shape", f"'{name}' is given twice" if name else "given twice", "Leave one out")
-        wanted[name] = parse_sizes(sizes, one, least=0 if name else 1)
-    return InputRequest(wanted, signature)
+        if colon and dtype not in DTYPES:
+            raise UserError("--shape", f"'{one}': there is no dtype '{dtype}'", f"Choose from: {', '.join(DTYPES)}")
+        wanted[name] = () if sizes == SCALAR else parse_sizes(sizes, one, least=0 if name else 1)
+        if colon:
+            dtypes[name] = dtype
+    return InputRequest(wanted, signature, _parse_dims(dims), dtypes)
+
+
+def _parse_dims(dims: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in dims:
+        name, equals, size = one.rpartition("=")
+        if not name or not equals or not (size.isascii() and size.isdecimal() and 0 < int(size) <= LARGEST_SIZE):
+            raise UserError("--dim", f"'{one}' is not the name of a size and its value", "For example: --dim batch=1")
+        if name in found:
+            raise UserError("--dim", f"'{name}' is given twice", "Leave one out")
+        found[name] = int(size)
+    return found
 
 
 def parse_sizes(text: str, whole: str = "", *, least: int = 1) -> Sizes:
@@ -78,11 +106,12 @@ def settle(path: Path, model: ModelFile, wanted: InputRequest) -> Feeding:
     """How one file is fed. Raises UserError if that is not known, or does not fit the file."""
     inputs, signature, remarks = _inputs(path, model, wanted.signature)
     given = _given(path, inputs, wanted.shapes)
-    symbols = _symbols(inputs, given, model)
+    symbols = {**_symbols(inputs, given, model), **wanted.dims}
+    _check_dims(path, inputs, given, wanted.dims)
     shapes: dict[str, Sizes] = {}
     left: list[Input] = []
     for one in inputs:
-        known = given.get(one.name) or _known(one, symbols)
+        known = given[one.name] if one.name in given else _known(one, symbols)
         if known is None:
             known, why = _declared(one, model)
             if known:
@@ -98,7 +127,15 @@ def settle(path: Path, model: ModelFile, wanted: InputRequest) -> Feeding:
 
 
 def refuse_unused(wanted: InputRequest, models: Sequence[ModelFile]) -> None:
-    """Raises UserError for a name that no file has."""
+    """Raises UserError for a name that no file has, and for dtypes: files have their own."""
+    if wanted.dtypes:
+        name, dtype = next(iter(wanted.dtypes.items()))
+        raise UserError("--shape", f"'{name or 'the input'}:{dtype}': a file says itself what it takes", "Leave it out")
+    symbols = sorted({size for model in models for one in _every_input(model) for size in one.shape or ()
+                      if isinstance(size, str) and _is_name(size)})  # fmt: skip
+    for name in wanted.dims:
+        if name not in symbols:
+            raise UserError("--dim", f"no open size is called '{name}'", f"Open sizes: {_some(symbols)}")
     named = {name for model in models for one in _every_input(model) for name in (one.name, *one.also)}
     for name in wanted.shapes:
         if name and name not in named:
@@ -158,6 +195,15 @@ def _check_fits(path: Path, one: Input, sizes: Sizes) -> None:
             "--shape", f"{written(sizes)} does not fit: {own}, {problem}",
             "Give a size for each axis, and change only those that are open" if one.open_axes else "Leave it out",
         )  # fmt: skip
+
+
+def _check_dims(path: Path, inputs: Sequence[Input], given: Mapping[str, Sizes], dims: Mapping[str, int]) -> None:
+    """Raises UserError if --shape and --dim give the same size in two ways."""
+    for one in inputs:
+        for size, value in zip(one.shape or (), given.get(one.name, ()), strict=False):
+            if isinstance(size, str) and dims.get(size, value) != value:
+                seen = f"{size} is {dims[size]}, but --shape gives {_plain(one.name)} of {path.name} {value} there"
+                raise UserError("--dim", seen, "Leave one of the two out")
 
 
 def _symbols(inputs: Sequence[Input], given: Mapping[str, Sizes], model: ModelFile) -> dict[str, int]:

@@ -25,10 +25,11 @@ from edgebench.schema import names
 from edgebench.schema.limits import Amount, Bytes, Count, Fraction, LongText, Real, Sha256, Text, Title
 from edgebench.schema.preprocessing import Preprocessing
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # 1  2026-11  first
 # 2  2026-11  failed: formats that could not be made, and why
 # 3  2026-11  class_names; preprocessing.geometry
+# 4  2026-12  golden: a file for each input and output, a tolerance for each output; parity: each output by itself
 
 Format = Literal["onnx", "tflite", "torch", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
@@ -54,16 +55,22 @@ Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=-1, le=2**40)], ...], msg
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One input or output: real value = (stored - zero_point) * scale where a scale is given.
 
+    layout: "any" for what is neither an image nor a row of features: its axes stay as they are.
     folded: it takes raw images, 0 to 255, because the file includes the preprocessing.
     """
 
     name: Text
     shape: Shape
     dtype: Text
-    layout: Literal["NCHW", "NHWC", "NC"]
+    layout: Literal["NCHW", "NHWC", "NC", "any"]
     scale: Amount | None = None
     zero_point: Annotated[int, msgspec.Meta(ge=-(2**32), le=2**32)] | None = None
     folded: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its numbers are whole: compared by how many are equal, not by how far they are apart."""
+        return self.scale is None and (self.dtype == "bool" or "int" in self.dtype)
 
 
 def raw(spec: TensorSpec) -> TensorSpec:
@@ -86,30 +93,63 @@ class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The answers that an artifact must give before it is timed.
 
-    inputs: `count` samples in the artifact's own input dtype and layout.
-    reference: the outputs of the network it came from, float32 [count, classes].
-    expected: the artifact's own outputs on the host, dequantised, float32 [count, classes].
-    max_relative_error: allowed rms(device - expected) / rms(expected).
+    inputs: for each of the artifact's inputs `count` samples, in its own dtype and layout.
+    reference: for each output the answers of the network it came from, laid out as the artifact's; () without one.
+    expected: for each output the artifact's own answers on the host. Both float32, dequantised, or int64 for whole
+    numbers.
+    max_relative_error: for each output, allowed rms(device - expected) / rms(expected), or share of the whole numbers
+    that differ.
     """
 
     count: Count
-    inputs: FileRef
-    reference: FileRef
-    expected: FileRef
-    max_relative_error: Amount
+    inputs: tuple[FileRef, ...]
+    reference: tuple[FileRef, ...]
+    expected: tuple[FileRef, ...]
+    max_relative_error: tuple[Amount, ...]
 
 
-class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Agreement of the artifact with the network it came from, over a whole test split, on the host."""
+class OutputParity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One output against the network it came from. share_equal: of whole numbers, which have none of the others.
+
+    cosine: None where it is not known. top1_agreement: None where the output has no axis of classes.
+    """
+
+    name: Text
+    sqnr_db: Real | None = None
+    cosine: Annotated[float, msgspec.Meta(ge=-1.001, le=1.001)] | None = None
+    max_abs_diff: Amount | None = None
+    top1_agreement: Fraction | None = None
+    share_equal: Fraction | None = None
+
+
+class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Agreement of the artifact with the network it came from, on the host.
+
+    dataset: over its whole test split, with accuracies; "" for inputs without labels: `samples` says which.
+    images: how many samples.
+    """
 
     dataset: Text
     images: Count
-    accuracy: Fraction
-    parent_accuracy: Fraction
-    top1_agreement: Fraction
-    max_abs_diff: Amount
-    sqnr_db: Real
     runtime: Text
+    outputs: tuple[OutputParity, ...]
+    accuracy: Fraction | None = None
+    parent_accuracy: Fraction | None = None
+    samples: Text = ""
+
+    @property
+    def top1_agreement(self) -> float | None:
+        """Of the first output with an axis of classes."""
+        return next((one.top1_agreement for one in self.outputs if one.top1_agreement is not None), None)
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Of the worst output."""
+        return min((one.sqnr_db for one in self.outputs if one.sqnr_db is not None), default=None)
+
+    @property
+    def max_abs_diff(self) -> float | None:
+        return max((one.max_abs_diff for one in self.outputs if one.max_abs_diff is not None), default=None)
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,6 +246,24 @@ def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
         content = {**content, "schema_version": 2}  # then, a single format could not fail
     if content["schema_version"] == 2:
         content = {**content, "schema_version": 3}
+    if content["schema_version"] == 3:
+        artifacts = [upgrade_artifact_3(one) for one in content["artifacts"]]
+        content = {**content, "schema_version": 4, "artifacts": artifacts}
+    return content
+
+
+def upgrade_artifact_3(content: dict[str, Any]) -> dict[str, Any]:
+    """An artifact of a bundle of schema 3, or of a record of schema 4: it had one input and one output."""
+    content = dict(content)
+    if golden := content.get("golden"):
+        several = ("inputs", "reference", "expected", "max_relative_error")
+        content["golden"] = {name: [value] if name in several else value for name, value in golden.items()}
+    if parity := content.get("parity"):
+        of_output = ("top1_agreement", "max_abs_diff", "sqnr_db")
+        output = {name: parity[name] for name in of_output if name in parity}
+        output["name"] = next((one["name"] for one in content.get("outputs", ())), "")
+        rest = {name: value for name, value in parity.items() if name not in of_output}
+        content["parity"] = {**rest, "outputs": [output]}
     return content
 
 
@@ -219,7 +277,7 @@ def newest(folder: Path = Path("bundles")) -> Path:
 
 def files_of(artifact: Artifact) -> list[FileRef]:
     golden = artifact.golden
-    return [*model_files(artifact), *((golden.inputs, golden.reference, golden.expected) if golden else ())]
+    return [*model_files(artifact), *((*golden.inputs, *golden.reference, *golden.expected) if golden else ())]
 
 
 def model_files(artifact: Artifact) -> list[FileRef]:

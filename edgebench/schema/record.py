@@ -36,11 +36,12 @@ from edgebench.schema.limits import (
 )
 from edgebench.schema.plan import Plan
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # 1  2026-11  first
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 # 4  2026-11  artifact: the geometry of its preprocessing, the test set's hash
+# 5  2026-12  golden: each output by itself; artifact: as in bundles of schema 4
 
 
 ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
@@ -78,19 +79,54 @@ class Round(Series, frozen=True, omit_defaults=True, dict=True):
         return self.block * len(self.values_ns)
 
 
-class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The device's answers to the golden inputs. outputs_base64: float32 [count, classes], dequantised.
+class GoldenOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The device's answers to the golden inputs, of one output. values_base64: [count, ...], float32 (dequantised), or
+    int64 if `whole`; "" if they are too long to be kept.
 
-    relative_error: rms of the difference from the exporter's outputs over their rms; absent if not finite.
+    relative_error: rms of the difference from the exporter's answers over their rms, or share of whole numbers that
+    differ; absent if not finite. Agreements: of the largest value's place along the last axis; absent where there is no
+    axis of classes, or no parent.
     """
 
     passed: bool
+    values_base64: str
+    relative_error: Amount | None = None
+    max_abs_diff: Amount | None = None
+    agreement_with_host: Fraction | None = None
+    agreement_with_parent: Fraction | None = None
+    whole: bool = False
+
+
+class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """passed: every output did."""
+
+    passed: bool
     count: Count
-    outputs_base64: str
-    relative_error: Amount | None
-    max_abs_diff: Amount | None
-    agreement_with_host: Fraction | None
-    agreement_with_parent: Fraction | None
+    outputs: Annotated[tuple[GoldenOutput, ...], msgspec.Meta(min_length=1, max_length=1000)]
+
+    @property
+    def wrong(self) -> int:
+        """The place of the first output that did not pass."""
+        return next((place for place, one in enumerate(self.outputs) if not one.passed), 0)
+
+    @property
+    def relative_error(self) -> float | None:
+        """The largest of all outputs; None if one is not finite."""
+        errors = [one.relative_error for one in self.outputs]
+        return None if None in errors else max(error for error in errors if error is not None)
+
+    @property
+    def max_abs_diff(self) -> float | None:
+        errors = [one.max_abs_diff for one in self.outputs]
+        return None if None in errors else max(error for error in errors if error is not None)
+
+    @property
+    def agreement_with_host(self) -> float | None:
+        return next((one.agreement_with_host for one in self.outputs if one.agreement_with_host is not None), None)
+
+    @property
+    def agreement_with_parent(self) -> float | None:
+        return next((one.agreement_with_parent for one in self.outputs if one.agreement_with_parent is not None), None)
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

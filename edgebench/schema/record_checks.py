@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 def contradiction(record: Record) -> str:
     """What contradicts what; "" if all values are consistent."""
     golden, answers, outcome = record.golden, record.answers, record.outcome
-    if golden and golden.outputs_base64 and not _holds(golden.outputs_base64, 4 * golden.count, exactly=False):
-        return f"golden.outputs_base64 does not hold as many float32 for each of {golden.count} inputs"
+    for one in golden.outputs if golden else ():
+        width = 8 if one.whole else 4
+        if golden and one.values_base64 and not _holds(one.values_base64, width * golden.count, exactly=False):
+            return f"golden.outputs.values_base64 does not hold as many numbers for each of {golden.count} inputs"
     if answers:
         for name, text in (("classes", answers.classes_base64), ("labels", answers.labels_base64)):
             if not _holds(text, 2 * answers.images):

@@ -13,6 +13,7 @@ from edgebench.errors import BadFile, UserError
 from edgebench.files import untrusted
 from edgebench.files.replacing import write_whole
 from edgebench.schema import record_checks
+from edgebench.schema.bundle import upgrade_artifact_3
 from edgebench.schema.energy_reading import upgrade_1
 from edgebench.schema.record import SCHEMA_VERSION, Record
 
@@ -89,6 +90,12 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
         content = {**content, "schema_version": 3}  # what was fed is unknown
     if content["schema_version"] == 3:
         content = {**content, "schema_version": 4}  # images had the size that they were stored with
+    if content["schema_version"] == 4:
+        content = {**content, "schema_version": 5, "artifact": upgrade_artifact_3(content["artifact"])}
+        if golden := content.get("golden"):
+            output = {name: value for name, value in golden.items() if name not in ("count", "outputs_base64")}
+            output["values_base64"] = golden["outputs_base64"]
+            content["golden"] = {"passed": golden["passed"], "count": golden["count"], "outputs": [output]}
     return content
 
 

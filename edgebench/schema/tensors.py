@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
 SQNR_CEILING_DB = 300.0
 
 
-def one_by_one(images: Any) -> Iterator[Any]:
-    """[n, ...] -> n times [1, ...]."""
-    for position in range(len(images)):
-        yield images[position : position + 1]
-
-
 def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:
     """float32 [N, C, H, W] -> float32 [N, ...] as `spec` wants it laid out, contiguous; [N, features] stays so."""
     import numpy as np
@@ -28,7 +21,7 @@ def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:
     given = "x".join(map(str, images.shape[1:]))
     if spec.layout == "NHWC":
         images = images.transpose(0, 2, 3, 1)
-    elif spec.layout == "NC":
+    elif spec.layout == "NC" and images.shape[1:] != spec.shape[1:]:
         images = images.reshape(len(images), -1)
     if images.shape[1:] != spec.shape[1:]:
         raise UserError(
@@ -41,20 +34,54 @@ def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:
 
 def to_stored(images: Float32Array, spec: TensorSpec) -> Any:
     """float32 [N, C, H, W] -> the artifact's own dtype and layout, quantised if it takes integers."""
+    return _quantised(to_layout(images, spec), spec)
+
+
+def is_batched(spec: TensorSpec) -> bool:
+    """Whether its first axis counts samples, of which there is one."""
+    return bool(spec.shape) and spec.shape[0] == 1
+
+
+def sample(values: Any, spec: TensorSpec, place: int) -> Any:
+    """One of several samples, in the shape of `spec`. values: [n, ...], without a second axis for the batch of 1."""
+    return values[place : place + 1] if is_batched(spec) else values[place]
+
+
+def placed(values: Any, given: TensorSpec, spec: TensorSpec) -> Any:
+    """Samples of a network's input -> as an artifact takes them: its layout and dtype, quantised if it takes integers.
+
+    values: [n, ...], as in `sample`; given: the network's input. Raises UserError if the shapes do not fit.
+    """
+    if given.layout == "NCHW" and spec.layout == "NHWC":
+        values = values.transpose(0, 2, 3, 1)
+    shape = spec.shape[1:] if is_batched(spec) else spec.shape
+    if values.shape[1:] != shape:
+        raise UserError(
+            f"input '{spec.name}'",
+            f"it takes {'x'.join(map(str, shape))}, but the samples are {'x'.join(map(str, values.shape[1:]))}",
+            "Report the network to the authors of edgebench",
+        )
+    return _quantised(values, spec)
+
+
+def _quantised(values: Any, spec: TensorSpec) -> Any:
+    """In the artifact's own dtype; without a scale one is a step, as for images of bytes."""
     import numpy as np
 
-    values = to_layout(images, spec)
-    if np.dtype(spec.dtype).kind not in "iu":
-        return values.astype(spec.dtype, copy=False)
+    is_whole = spec.scale is None and values.dtype.kind in "biu"
+    if is_whole or np.dtype(spec.dtype).kind not in "iu":
+        return np.ascontiguousarray(values, spec.dtype)
     limits = np.iinfo(spec.dtype)
     steps = np.round(values / np.float32(spec.scale or 1.0)) + (spec.zero_point or 0)
     return np.clip(steps, limits.min, limits.max).astype(spec.dtype)
 
 
-def from_stored(answers: Any, spec: TensorSpec) -> Float32Array:
-    """The artifact's answers -> float32."""
+def from_stored(answers: Any, spec: TensorSpec) -> Any:
+    """The artifact's answers -> float32, or int64 for whole numbers."""
     import numpy as np
 
+    if spec.is_whole:
+        return answers.astype(np.int64)
     values: Float32Array = answers.astype(np.float32)
     if spec.scale is not None and spec.zero_point is not None:
         values = (values - np.float32(spec.zero_point)) * np.float32(spec.scale)
@@ -84,6 +111,27 @@ def divergence(answers: Float32Array, reference: Float32Array) -> float:
 
     wanted = logs(reference)
     return float((np.exp(wanted) * (wanted - logs(answers))).sum(1).mean())
+
+
+def has_classes(spec: TensorSpec) -> bool:
+    """Whether the largest number along the last axis of an output may name a class: [1, classes]."""
+    return not spec.is_whole and len(spec.shape) == 2 and spec.shape[0] == 1 and spec.shape[1] > 1
+
+
+def cosine(answers: Float32Array, reference: Float32Array) -> float:
+    """Of the angle between all answers and those of the reference; 1 if both are zero."""
+    import numpy as np
+
+    left, right = answers.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
+    lengths = float(np.sqrt(left @ left) * np.sqrt(right @ right))
+    if not lengths:
+        return float(not left.any() and not right.any())
+    return float(left @ right) / lengths
+
+
+def unequal(answers: Int64Array, reference: Int64Array) -> float:
+    """Share of whole numbers that differ."""
+    return float((answers != reference).mean())
 
 
 def relative_error(answers: Float32Array, reference: Float32Array) -> float:

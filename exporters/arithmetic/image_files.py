@@ -15,11 +15,11 @@ import msgspec
 from edgebench.networks.lazy_images import MOST_BYTES, LazyImages, pieces
 from edgebench.networks.own_data.pictures import ImageFiles
 from edgebench.schema.preprocessing import Geometry
-from edgebench.schema.tensors import one_by_one, to_layout, to_stored
+from edgebench.schema.tensors import to_layout, to_stored
 
 if TYPE_CHECKING:
     from edgebench.networks.lazy_images import Images
-    from edgebench.schema.arrays import Float32Array, Int64Array
+    from edgebench.schema.arrays import Int64Array
     from edgebench.schema.bundle import TensorSpec
     from edgebench.schema.preprocessing import Preprocessing
 
@@ -79,14 +79,8 @@ def take(path: Path, index: Int64Array, name: str) -> Path:
     return write(path.parent, name, some)
 
 
-def each_image(file: Path, preprocessing: Preprocessing | None) -> Iterator[Float32Array]:
-    """float32 [1, C, H, W], one after the other; what `file` holds: see `pipeline.evidence.Samples`."""
-    for some in _pieces(file, PIECE):
-        yield from one_by_one(preprocessing.apply(some) if preprocessing else some)
-
-
 def each_batch(file: Path, preprocessing: Preprocessing | None, spec: TensorSpec, size: int) -> Iterator[Any]:
-    """Images as an artifact takes them, [size, ...], and at last those that are left."""
+    """Images as an artifact takes them, [size, ...], and at last those left. file: see `pipeline.samples`."""
     for some in _pieces(file, size):
         if spec.folded:
             yield to_layout(some.transpose(0, 3, 1, 2), spec)

@@ -11,6 +11,7 @@ def open_batch(path: Path, out: Path) -> None:
 
     model = onnx.load(str(path))
     del model.graph.value_info[:]  # sizes for one image; the runtime infers them again
-    for port in (*model.graph.input, *model.graph.output):
+    held = {tensor.name for tensor in model.graph.initializer}
+    for port in (*(one for one in model.graph.input if one.name not in held), *model.graph.output):
         port.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.save(model, str(out))

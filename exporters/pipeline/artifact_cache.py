@@ -27,6 +27,7 @@ from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact, Bundle
 from exporters import ArtifactOptions, Choice
 from exporters.pipeline.export_images import ExportImages
+from exporters.pipeline.export_inputs import ExportInputs
 from exporters.sources.source_model import SourceModel
 
 LARGEST_BYTES = 4_000_000_000
@@ -34,7 +35,7 @@ LARGEST_BYTES = 4_000_000_000
 ALWAYS = ("numpy", "torch", "torchvision")
 
 
-def basis(parent: SourceModel, images: ExportImages | None, options: ArtifactOptions) -> dict[str, Any]:
+def basis(parent: SourceModel, images: ExportImages | ExportInputs | None, options: ArtifactOptions) -> dict[str, Any]:
     """Everything that all artifacts of an export depend on; empty if that cannot be known.
 
     What a user's code will do when it is imported cannot be known beforehand.
@@ -42,13 +43,21 @@ def basis(parent: SourceModel, images: ExportImages | None, options: ArtifactOpt
     if not parent.digest:
         return {}
     return {
-        "parent": [parent.kind, parent.digest, parent.input_shape],
-        "images": None if images is None else [images.digest, images.dataset.name, images.calibration_name],
-        "preprocessing": None if images is None else images.preprocessing,
+        "parent": [parent.kind, parent.digest, parent.inputs],
+        "images": _samples(images),
+        "preprocessing": images.preprocessing if isinstance(images, ExportImages) else None,
         **msgspec.structs.asdict(options),
         "code": _code_sha256(),
         "machine": [platform.machine(), platform.python_version()],
     }
+
+
+def _samples(images: ExportImages | ExportInputs | None) -> list[str] | None:
+    if images is None:
+        return None
+    if isinstance(images, ExportInputs):
+        return [images.digest, images.file]
+    return [images.digest, images.dataset.name, images.calibration_name]
 
 
 def _version(package: str) -> str:

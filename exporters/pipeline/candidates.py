@@ -17,7 +17,7 @@ import msgspec
 from edgebench.schema import tensors
 from exporters import Choice, ConversionJob, ConvertedFile, Scheme
 from exporters.arithmetic.ranges import METHODS
-from exporters.pipeline import accuracy_drop, bisection
+from exporters.pipeline import accuracy_drop, answers, bisection
 from exporters.pipeline.accuracy_drop import AccuracyDrop
 from exporters.pipeline.criterion import AGREEMENT, Criterion
 from exporters.pipeline.reference_data import ReferenceData
@@ -39,14 +39,17 @@ SCHEMES = tuple(Scheme(ranges) for ranges in METHODS)
 
 @dataclass(frozen=True)
 class Candidate:
-    """agreement, accuracy, divergence, drop: on the validation split. latency_s: set where speed decided."""
+    """agreement, accuracy, divergence, drop: on labelled samples, otherwise only distance. latency_s: set where speed
+    decided.
+    """
 
     made: ConvertedFile
-    agreement: float
-    accuracy: float
+    agreement: float = 0.0
+    accuracy: float = 0.0
     latency_s: float | None = None
     divergence: float = 0.0
     drop: AccuracyDrop | None = None
+    distance: float = 0.0
 
     @property
     def scheme(self) -> Scheme:
@@ -70,6 +73,8 @@ class Candidate:
         return some and Path(self.made.file).stat().st_size < self.made.float32_bytes
 
     def loss(self, criterion: Criterion) -> float:
+        if criterion.kind == "distance":
+            return self.distance
         return self.divergence if criterion.kind == "divergence" else 1 - self.agreement
 
 
@@ -119,7 +124,7 @@ class CandidateSelection:
         notes = {
             "calibration": self.reference.calibration_note,
             "ranges": best.scheme.ranges,
-            "chosen_on": f"{len(self._validation.reference)} images of the validation split",
+            "chosen_on": self.reference.chosen_on,
             "chosen_by": criterion.why,
             **{f"{CANDIDATE}{one.label}": described(one, criterion, chosen=one is best) for one in scored},
             **float_note(best),
@@ -147,14 +152,16 @@ class CandidateSelection:
 
     def _scored(self, made: ConvertedFile) -> Candidate:
         samples = self._validation
-        answers, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
-        assert samples.labels is not None
+        found, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
+        if samples.labels is None:
+            return Candidate(made, distance=answers.distance(found, samples.reference))
+        (logits,), (expected,) = found.like_parent, samples.reference
         return Candidate(
             made,
-            tensors.agreement(answers, samples.reference),
-            tensors.accuracy(answers, samples.labels),
-            divergence=tensors.divergence(answers, samples.reference),
-            drop=accuracy_drop.measured(answers, samples.reference, samples.labels, "validation images"),
+            tensors.agreement(logits, expected),
+            tensors.accuracy(logits, samples.labels),
+            divergence=tensors.divergence(logits, expected),
+            drop=accuracy_drop.measured(logits, expected, samples.labels, "validation images"),
         )
 
     def _raced(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -208,17 +215,17 @@ class CandidateSelection:
         alone = [(*scheme.float_layers, *(other for other in layers if other != layer)) for layer in layers]
         losses = {}
         for layer, made in zip(layers, self._made(self._variants(exactly, alone)), strict=True):
-            answers, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
-            losses[layer] = tensors.divergence(answers, samples.reference)
+            found, _ = samples.answers(self.choice.plugin, Path(made.file), self.workers)
+            losses[layer] = tensors.divergence(found.like_parent[0], samples.reference[0])
             Path(made.file).unlink()
         return sorted(layers, key=losses.__getitem__, reverse=True)
 
 
 def fastest(candidates: Sequence[Candidate], criterion: Criterion = AGREEMENT) -> Candidate:
     """Among those about as good as the best; an earlier one is kept unless a later one is clearly faster."""
-    if criterion.kind == "divergence":
-        least = min(one.divergence for one in candidates)
-        good = [one for one in candidates if one.divergence <= least * (1 + DIVERGENCE_TIE)]
+    if criterion.kind != "agreement":
+        least = min(one.loss(criterion) for one in candidates)
+        good = [one for one in candidates if one.loss(criterion) <= least * (1 + DIVERGENCE_TIE)]
     else:
         most = max(one.agreement for one in candidates)
         good = [one for one in candidates if one.agreement >= most - AGREEMENT_TIE]
@@ -232,7 +239,9 @@ def fastest(candidates: Sequence[Candidate], criterion: Criterion = AGREEMENT) -
 
 def described(candidate: Candidate, criterion: Criterion, *, chosen: bool) -> str:
     text = f"agreement {candidate.agreement:.2%}, accuracy {candidate.accuracy:.2%}"
-    if criterion.kind == "divergence":
+    if criterion.kind == "distance":
+        text = f"relative error {candidate.distance:.2%}"
+    elif criterion.kind == "divergence":
         text = f"divergence {candidate.divergence:.1e}, agreement {candidate.agreement:.2%}"
     if candidate.latency_s is not None:
         text += f", {candidate.latency_s * 1e3:.3g} ms"

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import msgspec
 
@@ -28,21 +28,18 @@ from edgebench.schema import bundle, tensors
 from edgebench.schema.bundle import Artifact, Parity, Precision
 from edgebench.schema.inspection import Format
 from exporters import ArtifactOptions, Choice, ConversionJob, ConvertedFile
-from exporters.pipeline import accuracy_drop, float_operators, golden, reference_data
+from exporters.arithmetic import feeds
+from exporters.pipeline import accuracy_drop, answers, broken, float_operators, golden, reference_data
+from exporters.pipeline.answers import ArtifactAnswers
 from exporters.pipeline.candidates import SCHEMES, Best, CandidateSelection
 from exporters.pipeline.export_images import ExportImages
+from exporters.pipeline.export_inputs import ExportInputs
 from exporters.pipeline.reference_data import ReferenceData
 from exporters.pipeline.results import ALONE, Results
 from exporters.sources.source_model import SourceModel
 from exporters.workers.messages import FoldTask, RunResult
 from exporters.workers.process import Failed, WorkerPool, WorkerProcess, at_once
 
-if TYPE_CHECKING:
-    from edgebench.schema.arrays import Float32Array
-
-# Beyond these an artifact is not a less exact copy of its parent but another network: something broke.
-LARGEST_RELATIVE_ERROR: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2}
-LEAST_AGREEMENT_INT8 = 0.5
 # Memory of a converter and of the process that then runs its files: libraries, and copies of the float32 weights.
 # ResNet18 in six formats with two converters took 2.54 GB, this process included.
 CONVERTER_BYTES = 1_200_000_000
@@ -67,7 +64,7 @@ class Conversion:
     """
 
     parent: SourceModel
-    images: ExportImages | None
+    images: ExportImages | ExportInputs | None
     options: ArtifactOptions
     part: Path
     scratch: Path
@@ -147,6 +144,8 @@ class Conversion:
             schemes=schemes,
             isolated=self.parent.isolated,
             dynamic_batch=self.options.dynamic_batch,
+            inputs=self.parent.inputs,
+            outputs=self.parent.outputs,
         )
 
     def _converted(
@@ -202,12 +201,12 @@ class Conversion:
             notes |= {bundle.TEST_SET: reference.own_test_set}
         if choice.precision == "int8":
             notes |= self._int8_notes(best, file, choice)
-        answers, ran = test.answers(
+        found, ran = test.answers(
             choice.plugin, file, self.workers, folded=self.options.fold, any_batch=self.options.dynamic_batch
         )
-        self._refuse_broken(answers, test.reference, choice)
+        broken.refuse(self._name(choice), choice.precision, found, test.reference, test.outputs)
         if choice.precision == "int8" and self.options.max_drop_points is not None and test.labels is not None:
-            drop = accuracy_drop.measured(answers, test.reference, test.labels, "test images")
+            drop = accuracy_drop.measured(found.like_parent[0], test.reference[0], test.labels, "test images")
             notes |= accuracy_drop.notes(self.options.max_drop_points, best.drop, drop, best.tried)
         content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
         shutil.copyfile(file, content)
@@ -226,11 +225,11 @@ class Conversion:
                 self.part,
                 choice.name,
                 choice.precision,
-                stored=test.stored(test.golden, ran.inputs[0]),
-                expected=answers[test.golden],
-                reference=test.reference[test.golden],
+                stored=test.stored(test.golden, ran.inputs),
+                expected=feeds.some(found.own, test.golden),
+                reference=feeds.some(found.reference, test.golden),
             ),
-            parity=_parity(answers, reference, ran),
+            parity=_parity(found, reference, ran),
             preprocessing=reference.preprocessing,
             notes=notes,
         )
@@ -259,31 +258,6 @@ class Conversion:
         out = file.with_name(f"folded-{choice.precision}{choice.exporter.SUFFIX}")
         return out, self.workers.fold(choice.plugin, FoldTask(str(file), str(out), reference.preprocessing))
 
-    def _refuse_broken(self, answers: Float32Array, expected: Float32Array, choice: Choice) -> None:
-        """Raises UserError for answers that no faithful copy of the parent gives."""
-        import numpy as np
-
-        if answers.shape != expected.shape:
-            seen = f"it has {list(answers.shape[1:])} outputs, the network it came from {list(expected.shape[1:])}"
-        elif not np.isfinite(answers).all():
-            seen = "some of its answers are not numbers"
-        elif choice.precision == "int8":
-            agreement = tensors.agreement(answers, expected)
-            if agreement >= LEAST_AGREEMENT_INT8:
-                return
-            seen = f"it agrees with the network it came from on only {agreement:.1%} of {len(answers)} images"
-        else:
-            error, largest = tensors.relative_error(answers, expected), LARGEST_RELATIVE_ERROR[choice.precision]
-            if error <= largest:
-                return
-            seen = (
-                f"its answers to {len(answers)} images differ from those of the network it came from by "
-                f"{100 * error:.2g} % (RMS); {choice.precision} may differ by {100 * largest:g} %"
-            )
-        raise UserError(
-            self._name(choice), seen, "Leave it out with --formats, and report the network to the authors of edgebench"
-        )
-
 
 def side_by_side(converters: int, parameters: int) -> int:
     """How many of them may run at once, in the memory that is free now: at least one."""
@@ -293,17 +267,20 @@ def side_by_side(converters: int, parameters: int) -> int:
     return max(1, min(converters, int(psutil.virtual_memory().available) // each))
 
 
-def _parity(answers: Float32Array, reference: ReferenceData, ran: RunResult) -> Parity | None:
-    labels, expected = reference.test.labels, reference.test.reference
-    if labels is None:
+def _parity(found: ArtifactAnswers, reference: ReferenceData, ran: RunResult) -> Parity | None:
+    """None for numbers that were made up only to see whether a copy is exact."""
+    test = reference.test
+    if test.labels is None and not reference.compared_on:
         return None
+    scores: dict[str, float] = {}
+    if test.labels is not None:
+        scores["accuracy"] = tensors.accuracy(found.like_parent[0], test.labels)
+        scores["parent_accuracy"] = tensors.accuracy(test.reference[0], test.labels)
     return Parity(
         dataset=reference.dataset,
-        images=len(answers),
-        accuracy=tensors.accuracy(answers, labels),
-        parent_accuracy=tensors.accuracy(expected, labels),
-        top1_agreement=tensors.agreement(answers, expected),
-        max_abs_diff=float(abs(answers - expected).max()),
-        sqnr_db=tensors.sqnr_db(answers, expected),
+        images=len(test),
         runtime=ran.runtime,
+        outputs=tuple(answers.parity(found, test.reference, test.outputs)),
+        samples=reference.compared_on,
+        **scores,
     )

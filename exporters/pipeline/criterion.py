@@ -1,6 +1,7 @@
-"""How INT8 files of one network are compared: by agreement with the parent, or by divergence from it.
+"""How INT8 files of one network are compared: by agreement with the parent, or by how far they are from it.
 
 Agreement says nothing on images that trained the network: it is so sure of them that every file names the same class.
+Without labels nobody knows what an answer means, and all numbers of all outputs count alike (`answers.distance`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ LEVEL = 0.001
 class Criterion:
     """why: for the notes, what it is and why it was chosen."""
 
-    kind: Literal["agreement", "divergence"]
+    kind: Literal["agreement", "divergence", "distance"]
     why: str
 
 
 AGREEMENT = Criterion("agreement", "how often they name the parent's class; the parent was not trained on these images")
 DIVERGENCE = "divergence of their class probabilities from the parent's (Kullback-Leibler, nats)"
+
+DISTANCE = Criterion(
+    "distance",
+    "mean relative error of all outputs against the parent's, at most 1 a sample, as there are no labels",
+)
 
 
 def choose_criterion(parent: SourceModel, dataset: str, selection: Samples) -> Criterion:
@@ -38,6 +44,8 @@ def choose_criterion(parent: SourceModel, dataset: str, selection: Samples) -> C
     The accuracy on it is compared with the test accuracy that training noted in the checkpoint, not with the test
     images: those must not decide which file is chosen.
     """
+    if selection.labels is None:
+        return DISTANCE
     if parent.kind != "checkpoint":
         return Criterion("divergence", f"{DIVERGENCE}; it is not known whether the network was trained on {dataset}")
     if parent.source.get("dataset") != dataset or parent.tested is None:
@@ -46,7 +54,7 @@ def choose_criterion(parent: SourceModel, dataset: str, selection: Samples) -> C
             f"{DIVERGENCE}; it was trained on {parent.source.get('dataset')}, which may contain these images",
         )
     assert selection.labels is not None
-    accuracy, tested = tensors.accuracy(selection.reference, selection.labels), parent.tested
+    accuracy, tested = tensors.accuracy(selection.reference[0], selection.labels), parent.tested
     if not is_more(accuracy, tested.accuracy, len(selection.labels), tested.test_images):
         return AGREEMENT
     return Criterion(

@@ -12,12 +12,16 @@ import msgspec
 from edgebench import modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
 from edgebench.networks import data, normalisation, own_network
+from edgebench.modelfile import ModelFile, feeding
+from edgebench.modelfile.feeding import InputRequest
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.own_network import weight_files
+from edgebench.progress import Progress, Silent
 from edgebench.schema import checkpoint
+from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import IsolatedModel, SourceKind
-from exporters.sources import keras
+from exporters.sources import keras, module_ports
 from exporters.sources.model_summary import ModelSummary
 from exporters.sources.source_model import NOTABLE_ZEROS, SourceModel, SourceRequest
 from exporters.workers.messages import InspectTask
@@ -31,7 +35,12 @@ READABLE = (
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def open_source(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
+def open_source(
+    request: SourceRequest,
+    scratch: Path,
+    workers: WorkerPool,
+    progress: Progress = Silent(),  # noqa: B008  (it has no state)
+) -> SourceModel:
     """scratch: for temporary files. Raises UserError, and BadFile for a file that is not what its name says."""
     path = Path(request.source)
     if request.is_module:
@@ -43,7 +52,7 @@ def open_source(request: SourceRequest, scratch: Path, workers: WorkerPool) -> S
     if path.suffix == checkpoint.SUFFIX:
         return _checkpoint(request)
     if path.suffix == ".onnx":
-        return _onnx(request, scratch, workers)
+        return _onnx(request, scratch, workers, progress)
     if path.suffix in weight_files.PICKLED:
         raise BadFile(
             str(path),
@@ -57,6 +66,8 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
     for option, value in (
         ("--weights", request.weights),
         ("--input", request.input_shape),
+        ("--shape", request.wanted.shapes or None),
+        ("--dim", request.wanted.dims or None),
         ("--preprocessing", request.preprocessing),
     ):
         if value is not None:
@@ -73,7 +84,8 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
         path=path,
         kind="checkpoint",
         model=about.model,
-        input_shape=about.input_shape,
+        inputs=(TensorSpec(module_ports.INPUT, (1, *about.input_shape), "float32", "NCHW"),),
+        outputs=(TensorSpec(module_ports.CLASSES, (1, len(about.class_names)), "float32", "NC"),),
         source={"kind": "checkpoint", "file": path.name, "digest": opened.digest, "dataset": about.dataset},
         digest="" if is_own else opened.digest,  # it does not cover code
         parameters=about.size.parameters,
@@ -117,16 +129,21 @@ def _packed_bytes(path: Path) -> int:
     return packed.file_bytes
 
 
-def _onnx(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
+def _onnx(request: SourceRequest, scratch: Path, workers: WorkerPool, progress: Progress) -> SourceModel:
     if request.weights is not None:
         raise UserError("--weights", f"{request.source} has its own weights", "Leave the option out")
     path = Path(request.source)
     model = modelfile.read(path)
-    if model:
-        modelfile.companions(path, model)  # raises for a missing data file, by its name
+    assert model is not None
+    modelfile.companions(path, model)  # raises for a missing data file, by its name
+    wanted = _of_image(path, model, request)
+    feeding.refuse_unused(wanted, [model])
+    fed = feeding.settle(path, model, wanted)
+    for remark in fed.remarks:
+        progress.say(remark)
     sized = scratch / path.name
     try:
-        summary = workers.inspect(InspectTask(str(path), request.input_shape or (), str(sized)))
+        summary = workers.inspect(InspectTask(str(path), fed.shapes, str(sized)))
     except Failed as failure:
         raise BadFile(
             str(path), f"onnxruntime cannot open it ({failure.seen})", "Check that it is a complete .onnx file"
@@ -140,14 +157,34 @@ def _onnx(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceM
     )
 
 
+def _of_image(path: Path, model: ModelFile, request: SourceRequest) -> InputRequest:
+    """--input 3x224x224 is the size of one image, whichever way round the file takes it."""
+    if request.input_shape is None:
+        return request.wanted
+    if request.wanted.shapes:
+        raise UserError("--input", "--shape is given too", "Leave one of the two out")
+    channels, height, width = request.input_shape
+    shape = model.inputs[0].shape if len(model.inputs) == 1 else ()
+    for sizes in ((channels, height, width), (height, width, channels)):
+        if shape and len(shape) == 4 and all(
+            isinstance(own, str) or own == size for own, size in zip(shape[1:], sizes, strict=True)
+        ):  # fmt: skip
+            return replace(request.wanted, shapes={"": (1, *sizes)})
+    shown = "; ".join(str(list(one.shape or ())) for one in model.inputs)
+    given = "x".join(map(str, request.input_shape))
+    raise UserError("--input", f"{given} does not fit {path}: its input is {shown}", "Leave --input out")
+
+
 def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
     images = request.dataset or request.calibration
-    if request.input_shape is None and images is None:
+    if request.input_shape is None and not request.wanted.shapes and images is None:
         raise UserError(
             request.source,
-            "code does not say how large its images are",
-            "Name the data set, --dataset cifar10, or the size, --input 3x32x32",
+            "code does not say how large its inputs are",
+            "Name the data set, --dataset cifar10, or the sizes, --input 3x32x32 or --shape ids=1x16:int64",
         )
+    if request.wanted.dims:
+        raise UserError("--dim", "code has no names for sizes", "Give them with --shape")
     if importlib.util.find_spec("torch") is None:
         raise MissingPackage(request.source, "torch", "train")
     weights, key = weight_files.named(request.weights) if request.weights else (None, "")
@@ -157,7 +194,7 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
         folder=str(Path.cwd()),
         weights=str(weights.absolute()) if weights else "",
         weights_key=key,
-        input_shape=request.input_shape or _shape(request, str(images)),
+        inputs=_inputs(request) or _image(request.input_shape or _shape(request, str(images))),
         held=str(scratch / "module.pt"),
     )
     source = {"kind": "module", "callable": request.source}
@@ -166,7 +203,26 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
     summary = _looked_at(isolated, workers)
     if summary.weights:
         source["weights_note"] = summary.weights
+    isolated = msgspec.structs.replace(isolated, inputs=summary.inputs)
     return replace(_from_summary(request, summary, "module", Path(request.source), source), isolated=isolated)
+
+
+def _inputs(request: SourceRequest) -> tuple[TensorSpec, ...]:
+    """As the user gives them; "" is the name of an only one. Raises UserError for too many axes."""
+    if request.wanted.shapes and request.input_shape is not None:
+        raise UserError("--input", "--shape is given too", "Leave one of the two out")
+    for name, sizes in request.wanted.shapes.items():
+        if len(sizes) > module_ports.MOST_AXES:
+            seen = f"{name or 'the input'} has {len(sizes)} axes"
+            raise UserError("--shape", seen, f"Export takes up to {module_ports.MOST_AXES}")
+    return tuple(
+        TensorSpec(name, sizes, request.wanted.dtypes.get(name, "float32"), "any")
+        for name, sizes in request.wanted.shapes.items()
+    )
+
+
+def _image(shape: tuple[int, ...]) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("", (1, *shape), "float32", "NCHW"),)
 
 
 def _shape(request: SourceRequest, images: str) -> tuple[int, int, int]:
@@ -177,12 +233,19 @@ def _shape(request: SourceRequest, images: str) -> tuple[int, int, int]:
 def _from_keras(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:
     if importlib.util.find_spec("tensorflow") is None:
         raise MissingPackage(request.source, "tensorflow", "tensorflow")
-    for option, value in (("--weights", request.weights), ("--input", request.input_shape)):
+    for option, value in (
+        ("--weights", request.weights),
+        ("--input", request.input_shape),
+        ("--dim", request.wanted.dims or None),
+    ):
         if value is not None:
             raise UserError(option, f"{request.source} has its own", "Leave the option out")
     path = Path(request.source)
-    isolated = IsolatedModel("keras", str(path.absolute()), held=str(scratch / "keras-fp32.tflite"))
+    isolated = IsolatedModel(
+        "keras", str(path.absolute()), inputs=_inputs(request), held=str(scratch / "keras-fp32.tflite")
+    )
     summary = _looked_at(isolated, workers)
+    isolated = msgspec.structs.replace(isolated, inputs=summary.inputs)
     source = {"kind": "keras", "file": path.name, "sha256": summary.sha256}
     return replace(_from_summary(request, summary, "keras", path, source), isolated=isolated)
 
@@ -206,7 +269,9 @@ def _from_summary(
         path=path,
         kind=kind,
         model=request.source if kind == "module" else Path(request.source).stem,
-        input_shape=summary.input_shape,
+        inputs=summary.inputs,
+        outputs=summary.outputs,
+        table_sizes=summary.table_sizes,
         source=source,
         digest=summary.sha256,
         parameters=summary.parameters,

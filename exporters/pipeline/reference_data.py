@@ -1,4 +1,5 @@
-"""The images that an export is judged by, and the parent's answers to them.
+"""The samples that an export is judged by, and the parent's answers to them: images of a data set, inputs that the user
+gave, or made-up ones.
 
 A checkpoint is run in this process, any other network in a worker.
 """
@@ -10,15 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import BadFile, UserError
 from edgebench.networks import data
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.schema import checkpoint, tensors
-from exporters.arithmetic import image_files
-from exporters.pipeline import golden, preprocessing_choice
-from exporters.pipeline.criterion import AGREEMENT, Criterion, choose_criterion
+from exporters.arithmetic import feeds, image_files
+from exporters.pipeline import golden, made_up, preprocessing_choice
+from exporters.pipeline.criterion import AGREEMENT, DISTANCE, Criterion, choose_criterion
+from exporters.pipeline.export_inputs import ExportInputs
 from exporters.pipeline.samples import Samples, keep
 from exporters.sources.isolated import ASKED_TWICE, IsolatedRun
 from exporters.workers import process
@@ -26,16 +28,14 @@ from exporters.workers.messages import RunResult, RunTask
 from exporters.workers.process import Failed, WorkerPool, WorkerProcess
 
 if TYPE_CHECKING:
-    from edgebench.schema.arrays import Float32Array
     from edgebench.schema.preprocessing import Preprocessing
     from exporters import IsolatedModel
     from exporters.pipeline.export_images import ExportImages
     from exporters.sources.source_model import SourceModel
 
-    Answer = Callable[[Path, Preprocessing | None], Float32Array]
-    Ask = Callable[[Path, Preprocessing | None], tuple[Float32Array, float]]
+    Answer = Callable[[Path, Preprocessing | None], tuple[Any, ...]]
+    Ask = Callable[[Path, Preprocessing | None], tuple[tuple[Any, ...], float]]
 
-RANDOM_SEED = 0
 RANKING_IMAGES = 256
 # How many validation images INT8 files are compared on: as many as one file answers with this much work, but never
 # fewer than the minimum. Chance hides the differences between candidates long before: for two that disagree on one
@@ -48,11 +48,12 @@ LARGEST_REPEAT_ERROR = 1e-3
 
 @dataclass(frozen=True)
 class ReferenceData:
-    """test: the official test split, or random numbers where no data set is known; selection: the validation split.
+    """test: the official test split, the user's inputs, or made-up ones; selection: the validation split.
 
-    ranking: a part of the selection, for quick comparisons. calibration: .npy of uint8 [N, H, W, C], from the training
-    split. own_test_set: sha256 of the test images where they are the user's own. criterion: how INT8 files are compared
-    on the selection.
+    Of the user's inputs those that are not for calibration are both. ranking: a part of the selection, for quick
+    comparisons. calibration: a file of `feeds`; images are from the training split. compared_on: what `test` is, in
+    words, where it has no labels and is no part of `dataset`; "" where it was made up. own_test_set: sha256 of the test
+    images where they are the user's own. criterion: how INT8 files are compared on the selection.
     """
 
     dataset: str
@@ -64,36 +65,49 @@ class ReferenceData:
     preprocessing: Preprocessing | None = None
     own_test_set: str = ""
     criterion: Criterion = AGREEMENT
+    compared_on: str = ""
+
+    @property
+    def chosen_on(self) -> str:
+        """For the notes of INT8 files."""
+        assert self.selection is not None
+        return self.compared_on or f"{len(self.selection)} images of the validation split"
 
 
 def collect(
-    parent: SourceModel, images: ExportImages | None, folder: Path, workers: WorkerPool, *, by_all: bool = False
+    parent: SourceModel,
+    images: ExportImages | ExportInputs | None,
+    folder: Path,
+    workers: WorkerPool,
+    *,
+    by_all: bool = False,
 ) -> ReferenceData:
-    """Run the parent on the images of its data set; files go to `folder`.
+    """Run the parent on the images of its data set, or on inputs; files go to `folder`.
 
     by_all: INT8 files are compared on the whole validation split. Raises UserError if the parent is not deterministic,
     or wants its images prepared in another way.
     """
     with _checked_answers(parent, workers) as answer:
         if images is None:
-            return _random_data(parent, folder, answer)
+            return _made_up(parent, folder, answer)
+        if isinstance(images, ExportInputs):
+            return _given(parent, images, folder, answer)
         dataset, preprocessing = images.dataset, images.preprocessing
         judging = dataset.validation if by_all else _enough(dataset.validation, parent.macs)
-        selection = _samples(parent.where, folder, "validation", judging, preprocessing, answer)
+        selection = _samples(parent, folder, "validation", judging, preprocessing, answer)
         ranking = selection.take(data.balanced_index(judging.labels, RANKING_IMAGES), "ranking")
-        if parent.preprocessing_is_guessed:
-            assert ranking.labels is not None
+        if parent.preprocessing_is_guessed and ranking.labels is not None:
             preprocessing_choice.refuse_wrong(
                 parent.where,
                 dataset.name,
                 preprocessing,
-                ranking.reference,
+                ranking.reference[0],
                 ranking.labels,
-                lambda other: answer(ranking.file, other),
+                lambda other: answer(ranking.file, other)[0],
             )
         return ReferenceData(
             dataset=dataset.name,
-            test=_samples(parent.where, folder, "test", dataset.test, preprocessing, answer),
+            test=_samples(parent, folder, "test", dataset.test, preprocessing, answer),
             selection=selection,
             ranking=ranking,
             calibration=keep(folder, "calibration", images.calibration),
@@ -111,14 +125,16 @@ def _enough(split: data.Split, macs: int | None) -> data.Split:
 
 
 def _samples(
-    where: str, folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer
+    parent: SourceModel, folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer
 ) -> Samples:
-    height, width, channels = split.images.shape[1:]
+    """Without labels for a network whose answers are not classes."""
     file = keep(folder, name, split)
-    chosen = data.balanced_index(split.labels, golden.count((channels, height, width)))
+    chosen = data.balanced_index(split.labels, golden.count(parent.inputs))
     answers = answer(file, preprocessing)
-    _refuse_labels(where, split, answers.shape[1])
-    return Samples(file, preprocessing, answers, chosen, split.labels)
+    if not parent.is_classifier:
+        return Samples(file, preprocessing, answers, chosen, parent.inputs, parent.outputs)
+    _refuse_labels(parent.where, split, answers[0].shape[1])
+    return Samples(file, preprocessing, answers, chosen, parent.inputs, parent.outputs, split.labels)
 
 
 def _refuse_labels(where: str, split: data.Split, outputs: int) -> None:
@@ -131,15 +147,36 @@ def _refuse_labels(where: str, split: data.Split, outputs: int) -> None:
         )
 
 
-def _random_data(parent: SourceModel, folder: Path, answer: Answer) -> ReferenceData:
-    """Without a data set only exact copies can be judged: normal random numbers show whether answers are the same."""
+def _made_up(parent: SourceModel, folder: Path, answer: Answer) -> ReferenceData:
+    """Without any data only exact copies can be judged: random numbers show whether answers are the same."""
     import numpy as np
 
-    count = golden.count(parent.input_shape)
-    file = folder / "random.npy"
-    numbers = np.random.default_rng(RANDOM_SEED).standard_normal((count, *parent.input_shape), np.float32)
-    np.save(file, numbers, allow_pickle=False)
-    return ReferenceData(dataset="", test=Samples(file, None, answer(file, None), np.arange(count)))
+    count = golden.count(parent.inputs)
+    arrays = made_up.arrays(parent.inputs, count, parent.table_sizes)
+    file = feeds.write(folder / f"made-up{feeds.ARRAYS}", list(arrays.values()))
+    test = Samples(file, None, answer(file, None), np.arange(count), parent.inputs, parent.outputs)
+    return ReferenceData(dataset="", test=test)
+
+
+def _given(parent: SourceModel, given: ExportInputs, folder: Path, answer: Answer) -> ReferenceData:
+    """Some of the user's inputs are for calibration, the others for comparing; of one, it is both."""
+    import numpy as np
+
+    calibrating, comparing = given.parts()
+    file = feeds.write(folder / f"inputs{feeds.ARRAYS}", list(given.arrays.values()))
+    compared = feeds.take(file, comparing, "compared")
+    chosen = np.arange(min(len(comparing), golden.count(parent.inputs)))
+    test = Samples(compared, None, answer(compared, None), chosen, parent.inputs, parent.outputs)
+    return ReferenceData(
+        dataset="",
+        test=test,
+        selection=test,
+        ranking=test,
+        calibration=feeds.take(file, calibrating, "calibration"),
+        calibration_note=given.calibration_note,
+        criterion=DISTANCE,
+        compared_on=given.compared_on,
+    )
 
 
 @contextmanager
@@ -149,7 +186,7 @@ def _checked_answers(parent: SourceModel, workers: WorkerPool) -> Iterator[Answe
 
     with _asker(parent, workers) as ask:
 
-        def answer(file: Path, preprocessing: Preprocessing | None) -> Float32Array:
+        def answer(file: Path, preprocessing: Preprocessing | None) -> tuple[Any, ...]:
             answers, repeat_error = ask(file, preprocessing)
             if not repeat_error <= LARGEST_REPEAT_ERROR:
                 raise UserError(
@@ -157,13 +194,14 @@ def _checked_answers(parent: SourceModel, workers: WorkerPool) -> Iterator[Answe
                     f"not deterministic: a second run differs by {100 * repeat_error:.2g} % (RMS)",
                     "Export it in evaluation mode: no dropout, nothing drawn at random",
                 )
-            broken = ~np.isfinite(answers).all(1)
-            if broken.any():
-                raise UserError(
-                    parent.where,
-                    f"its answers to {broken.sum():,} of {len(answers):,} images are not numbers",
-                    "Train it again with a lower learning rate, or look for a division by zero or a logarithm in it",
-                )
+            for output in answers:
+                broken = ~np.isfinite(output).reshape(len(output), -1).all(1)
+                if broken.any():
+                    raise UserError(
+                        parent.where,
+                        f"its answers to {broken.sum():,} of {len(output):,} {parent.samples} are not numbers",
+                        "Train it again with a lower learning rate, or look for a division by zero or a logarithm",
+                    )
             return answers
 
         yield answer
@@ -179,7 +217,12 @@ def _asker(parent: SourceModel, workers: WorkerPool) -> Iterator[Ask]:
         with workers.start("ask", parent.isolated.plugin) as worker:
             yield _ask_apart(parent, partial(_answered_by, worker, parent.isolated))
     else:
-        yield _ask_apart(parent, lambda *task: workers.run("onnx", RunTask(str(parent.path), *task)))
+        yield _ask_apart(
+            parent,
+            lambda file, preprocessing, out: workers.run(
+                "onnx", RunTask(str(parent.path), file, preprocessing, out, network=parent.inputs)
+            ),
+        )
 
 
 @contextmanager
@@ -203,22 +246,21 @@ def _ask_checkpoint(path: Path) -> Ask:
 
     model = rebuild(checkpoint.load(path))
 
-    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
+    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[tuple[Any, ...], float]:
         assert preprocessing is not None
         images = image_files.read(file)
         answers = training.logits(model, images, preprocessing)
         again = training.logits(model, images[:ASKED_TWICE], preprocessing)
-        return answers, tensors.repeat_error(again, answers[:ASKED_TWICE])
+        return (answers,), tensors.repeat_error(again, answers[:ASKED_TWICE])
 
     return ask
 
 
 def _ask_apart(parent: SourceModel, run: Callable[[str, Preprocessing | None, str], RunResult]) -> Ask:
     """run: runs the parent on a file of images in another process, and writes the answers to a file."""
-    import numpy as np
 
-    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[Float32Array, float]:
-        out = file.with_suffix(".parent.npy")
+    def ask(file: Path, preprocessing: Preprocessing | None) -> tuple[tuple[Any, ...], float]:
+        out = file.with_suffix(f".parent{feeds.ARRAYS}")
         try:
             ran = run(str(file), preprocessing, str(out))
         except Failed as failure:
@@ -226,8 +268,7 @@ def _ask_apart(parent: SourceModel, run: Callable[[str, Preprocessing | None, st
             raise BadFile(
                 parent.where, f"{runner} loads it but cannot run it ({failure.seen})", "Export it again from its source"
             ) from failure
-        answers: Float32Array = np.load(out, allow_pickle=False)
-        return answers, ran.repeat_error
+        return tuple(feeds.read(out)), ran.repeat_error
 
     return ask
 

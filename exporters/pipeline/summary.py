@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from edgebench.errors import MissingPackage, UserError
-from edgebench.schema.bundle import Artifact, Bundle
+from edgebench.schema.bundle import Artifact, Bundle, Parity
 from exporters.pipeline import accuracy_drop, float_operators
 from exporters.pipeline.candidates import CANDIDATE
 from exporters.pipeline.criterion import DIVERGENCE
@@ -23,9 +23,10 @@ def lines(parent: SourceModel, made: Bundle) -> Iterator[str]:
         yield f"{parent.name}: {parent.zeros_note}"
     first = made.artifacts[0]
     found = first.parity
-    if parent.kind != "checkpoint" and found is not None and found.parent_accuracy < 2 / first.outputs[0].shape[-1]:
+    accuracy = None if found is None else found.parent_accuracy
+    if parent.kind != "checkpoint" and found and accuracy is not None and accuracy < 2 / first.outputs[0].shape[-1]:
         yield (
-            f"{parent.where} itself has an accuracy of only {found.parent_accuracy:.1%} on the test images of "
+            f"{parent.where} itself has an accuracy of only {accuracy:.1%} on the test images of "
             f"{found.dataset}: it may be for other data, or need other preprocessing; its INT8 files are then of no use"
         )
 
@@ -42,12 +43,22 @@ def describe(artifact: Artifact) -> str:
     size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
     found = artifact.parity
     if found is None:
-        return f"{size}; not checked on images, because no data set was named"
+        return f"{size}; compared with the network on made-up inputs only, because no data was named"
+    if found.accuracy is None or found.parent_accuracy is None:
+        return f"{size}, against the network on {found.samples}: {_outputs(found)}"
     low, high = wilson_interval(found.accuracy * found.images, found.images)
     return (
         f"{size}, accuracy {found.accuracy:.2%} ({low:.1%} to {high:.1%}, parent {found.parent_accuracy:.2%}), "
         f"agrees with the parent on {found.top1_agreement:.2%} of {found.images}"
     )
+
+
+def _outputs(parity: Parity) -> str:
+    """Each output against the network's."""
+    from edgebench.analysis.inspection_report import agreement_words
+
+    named = len(parity.outputs) > 1
+    return "; ".join(f"{f'{one.name}: ' if named else ''}{agreement_words(one)}" for one in parity.outputs)
 
 
 def doubts(artifact: Artifact) -> Iterator[str]:

@@ -7,16 +7,15 @@ files: one with such operators is not loaded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from edgebench.errors import BadFile, UserError
+from edgebench.modelfile.feeding import written
+from edgebench.schema.bundle import TensorSpec
 from exporters import IsolatedModel
 from exporters.sources.model_summary import ModelSummary
-
-if TYPE_CHECKING:
-    from edgebench.schema.arrays import Float32Array
 
 SUFFIXES = (".keras", ".h5")
 SAVED_MODEL = "saved_model.pb"
@@ -33,25 +32,60 @@ def look(isolated: IsolatedModel) -> ModelSummary:
 
     path = Path(isolated.source)
     if path.is_dir():
-        shapes = _saved_shapes(path)
+        inputs, outputs = _saved_ports(path)
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=[SIGNATURE])
     else:
         model = _keras_model(path)
-        shapes = [tuple(one.shape) for one in (*model.inputs, *model.outputs)]
-        converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
-    height, width, channels = _image(path, shapes)
+        inputs = [_port(path, one.name, one.shape, one.dtype, isolated.inputs) for one in model.inputs]
+        outputs = [_port(path, name, one.shape, one.dtype) for name, one in _outputs(model)]
+        if any(None in one.shape[1:] for one in model.inputs):
+            converter = _of_fixed_sizes(model, inputs)
+        else:
+            converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
     Path(isolated.held).write_bytes(converter.convert())
-    return _counted(Path(isolated.held), (channels, height, width), _sha256(path))
+    return _counted(Path(isolated.held), tuple(inputs), tuple(outputs), _sha256(path))
 
 
-def _counted(converted: Path, input_shape: tuple[int, int, int], sha256: str) -> ModelSummary:
+def _of_fixed_sizes(model: Any, inputs: Sequence[TensorSpec]) -> Any:
+    """A converter of a network that leaves sizes open."""
+    import tensorflow
+
+    specs = [tensorflow.TensorSpec(one.shape, one.dtype, name=one.name) for one in inputs]
+
+    @tensorflow.function(input_signature=specs)  # type: ignore[untyped-decorator]
+    def run(*given: Any) -> Any:
+        answer = model(given[0] if len(given) == 1 else list(given), training=False)
+        return answer if isinstance(answer, dict) else dict(zip(_names(model), _several(answer), strict=True))
+
+    return tensorflow.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], model)
+
+
+def _outputs(model: Any) -> Iterator[tuple[str, Any]]:
+    yield from zip(_names(model), model.outputs, strict=True)
+
+
+def _names(model: Any) -> list[str]:
+    names = list(getattr(model, "output_names", ()))
+    return names if len(names) == len(model.outputs) else [f"output_{place}" for place in range(len(model.outputs))]
+
+
+def _several(answer: Any) -> list[Any]:
+    if isinstance(answer, dict):
+        return list(answer.values())
+    return list(answer) if isinstance(answer, tuple | list) else [answer]
+
+
+def _counted(
+    converted: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], sha256: str
+) -> ModelSummary:
     from exporters.inspect import counting, tflite_reader
 
     graph = tflite_reader.read(converted)
     counted = counting.network(graph, frozenset())
     unique = {weight.name: weight for step in graph.steps for weight in step.weights}.values()
     return ModelSummary(
-        input_shape=input_shape,
+        inputs=inputs,
+        outputs=outputs,
         parameters=counted.parameters,
         macs=counted.macs,
         zeros=sum(weight.zeros or 0 for weight in unique),
@@ -59,27 +93,26 @@ def _counted(converted: Path, input_shape: tuple[int, int, int], sha256: str) ->
     )
 
 
-def network(isolated: IsolatedModel) -> Callable[[Float32Array], Float32Array]:
+def network(isolated: IsolatedModel) -> Callable[[Sequence[Any]], list[Any]]:
+    """A function from an array for each input to one for each output."""
     import tensorflow
 
     path = Path(isolated.source)
     if path.is_dir():
         loaded = tensorflow.saved_model.load(str(path))  # the signature's tensors live only as long as this
         signature = loaded.signatures[SIGNATURE]
-        (name,) = signature.structured_input_signature[1]
 
-        def run(images: Any, _alive: Any = loaded) -> Any:
-            (answer,) = signature(**{name: images}).values()
-            return answer
+        def run(given: Sequence[Any], _alive: Any = loaded) -> Any:
+            names = [spec.name for spec in isolated.inputs]
+            return signature(**dict(zip(names, given, strict=True)))
     else:
         model = _keras_model(path)
 
-        def run(images: Any, _alive: Any = None) -> Any:
-            return model(images, training=False)
+        def run(given: Sequence[Any], _alive: Any = None) -> Any:
+            return model(given[0] if len(given) == 1 else list(given), training=False)
 
-    def answers(images: Float32Array) -> Float32Array:
-        result: Float32Array = run(tensorflow.constant(images.transpose(0, 2, 3, 1))).numpy()
-        return result
+    def answers(given: Sequence[Any]) -> list[Any]:
+        return [one.numpy() for one in _several(run([tensorflow.constant(one) for one in given]))]
 
     return answers
 
@@ -97,8 +130,8 @@ def _keras_model(path: Path) -> Any:
         ) from error
 
 
-def _saved_shapes(path: Path) -> list[tuple[int | None, ...]]:
-    """The shapes of all inputs, then of all outputs."""
+def _saved_ports(path: Path) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    """Inputs and outputs of its signature."""
     import tensorflow
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -121,8 +154,11 @@ def _saved_shapes(path: Path) -> list[tuple[int | None, ...]]:
     if SIGNATURE not in signatures:
         raise BadFile(str(path), f"it has no signature '{SIGNATURE}'", "Save it with model.export(FOLDER)")
     signature = signatures[SIGNATURE]
-    specs = (*signature.structured_input_signature[1].values(), *signature.structured_outputs.values())
-    return [tuple(spec.shape) for spec in specs]
+    inputs = signature.structured_input_signature[1].items()
+    return (
+        [_port(path, name, spec.shape, spec.dtype.name) for name, spec in inputs],
+        [_port(path, name, spec.shape, spec.dtype.name) for name, spec in signature.structured_outputs.items()],
+    )
 
 
 def _first_sentence(error: Exception) -> str:
@@ -134,20 +170,30 @@ def _nodes(held: Any) -> Any:
     return held.node if hasattr(held, "node") else held.node_def
 
 
-def _image(path: Path, shapes: list[tuple[int | None, ...]]) -> tuple[int, int, int]:
-    """(height, width, channels). Raises UserError for anything but a classifier of images of one size."""
-    if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) != 2:
+def _port(
+    path: Path, name: str, shape: Sequence[int | None], dtype: str, given: Sequence[TensorSpec] = ()
+) -> TensorSpec:
+    """One input or output, with a batch of 1. given: what the user wants of inputs that leave sizes open.
+
+    Raises UserError for sizes that stay open.
+    """
+    wanted = next((one.shape for one in given if one.name in ("", name)), None)
+    sizes = [1 if size is None and not axis else size for axis, size in enumerate(shape)]
+    if wanted is not None:
+        fits = len(wanted) == len(sizes) and all(own in (None, size) for own, size in zip(sizes, wanted, strict=True))
+        if not fits:
+            seen = f"{written(wanted)} does not fit its input '{name}', {list(shape)}"
+            raise UserError("--shape", seen, "Give a size for each axis, and change only those that are open")
+        sizes = list(wanted)
+    if None in sizes:
         raise UserError(
-            str(path),
-            f"its inputs and outputs are {', '.join(str(list(shape)) for shape in shapes)}",
-            "Export reads image classifiers: [N, H, W, C] in, [N, classes] out",
+            str(path), f"its input {list(shape)} leaves sizes open", f"Choose them: --shape {name}=1x224x224x3"
         )
-    _, height, width, channels = shapes[0]
-    if height is None or width is None or channels is None:
-        raise UserError(
-            str(path), f"its input {list(shapes[0])} leaves sizes open", "Save it with fixed sizes: keras.Input"
-        )
-    return height, width, channels
+    fixed = tuple(int(size) for size in sizes if size is not None)
+    layout: Literal["NHWC", "NC", "any"] = "any"
+    if fixed and fixed[0] == 1:
+        layout = "NHWC" if len(fixed) == 4 and "float" in dtype else "NC" if len(fixed) == 2 else "any"
+    return TensorSpec(name, fixed, dtype, layout)
 
 
 def _sha256(path: Path) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
+from edgebench.modelfile.feeding import written
 from edgebench.networks import models
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.own_network import code, weight_files
 from edgebench.schema import checkpoint
 from exporters import IsolatedModel
+from exporters.sources import module_ports
 from exporters.sources.model_summary import ModelSummary
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
-
-    from edgebench.schema.arrays import Float32Array
 
 
 def look(isolated: IsolatedModel) -> ModelSummary:
@@ -32,26 +33,22 @@ def look(isolated: IsolatedModel) -> ModelSummary:
     parameters = list(module.parameters())
     if not parameters:
         raise UserError(isolated.source, "the network has no parameters", "Return the network that was trained")
-    shape = isolated.input_shape
-    with torch.inference_mode():
+    inputs = module_ports.ordered(module, isolated.inputs, isolated.source)
+    sizes: dict[str, int] = {}
+    with torch.inference_mode(), module_ports.noting_tables(module, inputs, sizes) as examples:
         try:
-            answer = module(torch.zeros(2, *shape))
+            answer = module(*examples)
         except Exception as error:  # the user's code may raise anything
-            raise code.own_error(
-                isolated.source, f"the network does not take {'x'.join(map(str, shape))}", error, "Check --input"
-            ) from error
-    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 2:
-        seen = f"a tensor of {list(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UserError(
-            isolated.source,
-            f"its output for two images is {seen}",
-            "Export reads image classifiers: [N, C, H, W] in, [N, classes] out",
-        )
-    size = models.count(module, shape)  # type: ignore[arg-type]
+            taken = ", ".join(written(spec.shape) for spec in inputs)
+            remedy = "Check --shape (or --input)"
+            raise code.own_error(isolated.source, f"the network does not take {taken}", error, remedy) from error
+    outputs = module_ports.outputs(answer, isolated.source)
     return ModelSummary(
-        input_shape=shape,
-        parameters=size.parameters,
-        macs=size.macs,
+        inputs=inputs,
+        outputs=outputs,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        macs=_macs(module, examples),
+        table_sizes=sizes,
         zeros=sum(int((tensor == 0).sum()) for tensor in parameters),
         weights=weights,
     )
@@ -88,17 +85,41 @@ def load(isolated: IsolatedModel) -> nn.Module:
     return module.eval()
 
 
-def network(isolated: IsolatedModel) -> Callable[[Float32Array], Float32Array]:
+def network(isolated: IsolatedModel) -> Callable[[Sequence[Any]], list[Any]]:
+    """A function from an array for each input to one for each output."""
     import torch
 
     module = load(isolated)
 
-    def answers(images: Float32Array) -> Float32Array:
+    def answers(given: Sequence[Any]) -> list[Any]:
         with torch.inference_mode():
-            result: Float32Array = module(torch.from_numpy(images)).float().numpy()
-        return result
+            return [
+                (one.float() if one.is_floating_point() else one).numpy()
+                for _, one in module_ports.named(module(*map(torch.from_numpy, given)))
+            ]
 
     return answers
+
+
+def _macs(module: nn.Module, examples: Sequence[torch.Tensor]) -> int:
+    """As `models.count`, of any inputs."""
+    import torch
+    from torch import nn
+    from torch.nn.modules.conv import _ConvNd
+
+    calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, given, output: calls.append((layer, given[0], output)))
+        for layer in module.modules()
+        if isinstance(layer, _ConvNd | nn.Linear)
+    ]
+    try:
+        with torch.inference_mode():
+            module(*examples)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(models.products(*call) for call in calls)
 
 
 def _made(isolated: IsolatedModel) -> nn.Module:

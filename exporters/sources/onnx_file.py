@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,17 @@ from exporters import OpenedArtifact
 from exporters.sources.model_summary import ModelSummary
 from exporters.sources.onnx_training import refuse_training
 
+DTYPES = ("float32", "float16", "int64", "int32", "uint8", "bool")
+MOST_AXES = 5
+
 
 def inspect(
-    path: Path, open_artifact: Callable[[Path], OpenedArtifact], given: tuple[int, ...], sized: Path
+    path: Path,
+    open_artifact: Callable[[Path], OpenedArtifact],
+    shapes: Mapping[str, tuple[int, ...]],
+    sized: Path,
 ) -> ModelSummary:
-    """given: (channels, height, width) if the user gave it; sized: where to write a file with this size, if it is open.
+    """shapes: of its inputs, if it leaves some open; sized: where to write a file with these sizes.
 
     Raises UserError for what export cannot start from.
     """
@@ -28,19 +34,21 @@ def inspect(
     where = str(path)
     opened = open_artifact(path)  # first: a damaged file fails, or crashes, here
     model = onnx.load(where)
-    _refuse_others(where, opened, [node.op_type for node in model.graph.node])
+    _refuse_others(where, model)
     refuse_training(where, model)
+    _refuse_batches(where, opened)
     digest = _sha256(path)
-    if _set_size(where, model, given):
+    if _set_sizes(model, shapes):
         onnx.save(model, str(sized))
         opened = open_artifact(sized)
     inferred = _inferred(where, model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes = _shapes(inferred)
     numbers = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
-    source = opened.inputs[0]
     return ModelSummary(
-        input_shape=(source.shape[3], *source.shape[1:3]) if source.layout == "NHWC" else source.shape[1:],
+        inputs=opened.inputs,
+        outputs=opened.outputs,
+        table_sizes=_table_sizes(model, weights, {spec.name for spec in opened.inputs}),
         parameters=sum(prod(tensor.dims) for tensor in numbers),
         macs=sum(_macs(node, weights, shapes) for node in model.graph.node),
         zeros=sum(int((numpy_helper.to_array(tensor) == 0).sum()) for tensor in numbers),
@@ -48,36 +56,57 @@ def inspect(
     )
 
 
-def _refuse_others(where: str, opened: OpenedArtifact, kinds: list[str]) -> None:
-    """Raises UserError for anything but a float32 image classifier."""
-    if len(opened.inputs) != 1 or len(opened.outputs) != 1:
-        raise UserError(
-            where,
-            f"it has {len(opened.inputs)} inputs and {len(opened.outputs)} outputs",
-            "Export reads image classifiers: one input, one output",
-        )
-    source, sink = opened.inputs[0], opened.outputs[0]
-    if source.shape and source.shape[0] != 1:
-        raise UserError(
-            where, f"its batch size is fixed at {source.shape[0]}", "Export it with a batch of 1, or an open one"
-        )
-    if source.dtype != "float32" or sink.dtype != "float32":
-        raise UserError(
-            where,
-            f"its input is {source.dtype}, its output {sink.dtype}",
-            "Start from the float32 file of this network",
-        )
-    if len(source.shape) not in (2, 4) or len(sink.shape) != 2:
-        raise UserError(
-            where,
-            f"its input is {list(source.shape)} and its output {list(sink.shape)}",
-            "Export reads image classifiers: [1, C, H, W] or [1, features] in, [1, classes] out",
-        )
-    quantised = [kind for kind in kinds if "QuantizeLinear" in kind or kind.startswith("QLinear")]
+def _refuse_others(where: str, model: Any) -> None:
+    """Raises UserError for inputs and outputs that are no arrays of numbers, and for a quantised network."""
+    import onnx
+
+    held = {tensor.name for tensor in model.graph.initializer}
+    for kind, ports in (("input", model.graph.input), ("output", model.graph.output)):
+        for port in (one for one in ports if one.name not in held):
+            what = port.type.WhichOneof("value")
+            if what != "tensor_type":
+                seen = f"its {kind} '{port.name}' is a {str(what).removesuffix('_type')}, not an array of numbers"
+                raise UserError(where, seen, "End the network before the operator that makes it")
+            dtype = onnx.TensorProto.DataType.Name(port.type.tensor_type.elem_type).lower().replace("float", "float32")
+            dtype = {"float3216": "float16", "double": "float64"}.get(dtype, dtype)
+            if dtype not in DTYPES:
+                seen = f"its {kind} '{port.name}' is {dtype}; export takes {', '.join(DTYPES)}"
+                raise UserError(where, seen, "Deploy it as it is: `edgebench deploy FILE.onnx`")
+            axes = len(port.type.tensor_type.shape.dim)
+            if axes > MOST_AXES:
+                seen = f"its {kind} '{port.name}' has {axes} axes; export takes up to {MOST_AXES}"
+                raise UserError(where, seen, "Deploy it as it is: `edgebench deploy FILE.onnx`")
+    quantised = [
+        node.op_type for node in model.graph.node
+        if "QuantizeLinear" in node.op_type or node.op_type.startswith("QLinear")
+    ]  # fmt: skip
     if quantised:
         raise UserError(
             where, f"already quantised ({quantised[0]})", "Deploy it as it is: `edgebench deploy FILE.onnx`"
         )
+
+
+def _refuse_batches(where: str, opened: OpenedArtifact) -> None:
+    """Raises UserError for a network of images, or of features, that takes several at once and never one."""
+    shape = opened.inputs[0].shape if len(opened.inputs) == 1 else ()
+    if len(shape) in (2, 4) and shape[0] != 1 and not opened.inputs[0].is_whole:
+        seen = f"its batch size is fixed at {shape[0]}"
+        raise UserError(where, seen, "Export it with a batch of 1, or an open one")
+
+
+def _table_sizes(model: Any, weights: Mapping[str, tuple[int, ...]], inputs: set[str]) -> dict[str, int]:
+    """The rows of tables that an input is looked up in (Gather), also after a cast or another shape."""
+    follows = {name: name for name in inputs}
+    sizes: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type in ("Cast", "Unsqueeze", "Squeeze", "Reshape", "Identity", "Flatten") and node.input:
+            if node.input[0] in follows:
+                follows[node.output[0]] = follows[node.input[0]]
+        elif node.op_type == "Gather" and node.input[1] in follows and weights.get(node.input[0]):
+            axis = next((one.i for one in node.attribute if one.name == "axis"), 0)
+            name, rows = follows[node.input[1]], weights[node.input[0]][axis]
+            sizes[name] = min(rows, sizes.get(name, rows))
+    return sizes
 
 
 def _sha256(path: Path) -> str:
@@ -91,25 +120,30 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _set_size(where: str, model: Any, given: tuple[int, ...]) -> bool:
-    """Set the input to the given size where it is open. Returns whether anything was; the batch may stay open."""
-    names = {tensor.name for tensor in model.graph.initializer}
-    (port,) = (one for one in model.graph.input if one.name not in names)
-    dims = list(port.type.tensor_type.shape.dim)
-    sizes = [dim.dim_value or dim.dim_param or "?" for dim in dims]
-    is_open = any(not dim.dim_value for dim in dims[1:])
-    if not is_open and not given:
-        return False
-    shown = f"its input is [{', '.join(map(str, sizes))}]"
-    if not given:
-        raise UserError(where, f"{shown}: images of any size", "Choose one: --input 3x224x224")
-    channels, height, width = given
-    for wanted in ((channels, height, width), (height, width, channels)):
-        if len(dims) == 4 and all(dim.dim_value in (0, size) for dim, size in zip(dims[1:], wanted, strict=True)):
-            for dim, size in zip(dims[1:], wanted, strict=True):
-                dim.dim_value = size
-            return is_open
-    raise UserError("--input", f"{'x'.join(map(str, given))} does not fit {where}: {shown}", "Leave --input out")
+def _set_sizes(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Set the inputs to these sizes where they are open. Returns whether anything but the batch was.
+
+    The batch may stay open. The names of sizes stand for the same sizes in outputs.
+    """
+    symbols: dict[str, int] = {}
+    is_changed = False
+    for port in (one for one in model.graph.input if one.name in shapes):
+        dims = list(port.type.tensor_type.shape.dim)
+        for axis, (dim, size) in enumerate(zip(dims, shapes[port.name], strict=True)):
+            if dim.dim_value:
+                continue
+            if axis == 0 and size == 1 and len(dims) > 1:
+                continue
+            if dim.dim_param:
+                symbols[dim.dim_param] = size
+            dim.dim_value = size
+            is_changed = True
+    if is_changed:
+        for port in (*model.graph.output, *model.graph.value_info):
+            for dim in port.type.tensor_type.shape.dim:
+                if dim.dim_param in symbols:
+                    dim.dim_value = symbols[dim.dim_param]
+    return is_changed
 
 
 def _inferred(where: str, model: Any) -> Any:

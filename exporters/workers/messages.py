@@ -12,10 +12,11 @@ from exporters.sources.model_summary import ModelSummary
 
 
 class RunTask(msgspec.Struct, frozen=True):
-    """Load `artifact` and run it on images.
+    """Load `artifact` and run it on samples.
 
-    images: .npy, uint8 [N, H, W, C] with preprocessing, or float32 [N, C, H, W] without; "" if the artifact is only to
-    be loaded. answers: .npy to write, float32 [N, classes]. folded: the artifact takes the images as they are.
+    images: a file of `arithmetic.feeds`; "" if the artifact is only to be loaded. answers: .npz to write, for each
+    output x0, x1, ...: [N, ...], float32 or int64. network: the inputs of the network that it came from, which name the
+    arrays of a file without images. folded: the artifact takes the images as they are.
     any_batch: it must give the same answers to several images at once as to one after the other. itself: indices of
     images that the artifact itself answers in any case, one by one. one_by_one: all images are answered that way.
     """
@@ -26,12 +27,13 @@ class RunTask(msgspec.Struct, frozen=True):
     answers: str = ""
     folded: bool = False
     any_batch: bool = False
+    network: tuple[TensorSpec, ...] = ()
     itself: tuple[int, ...] = ()
     one_by_one: bool = False
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """repeat_error: relative difference between two runs over the first images."""
+    """repeat_error: relative difference between two runs over the first samples, of the worst output."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -48,13 +50,13 @@ class FoldTask(msgspec.Struct, frozen=True):
 
 
 class InspectTask(msgspec.Struct, frozen=True):
-    """Check an .onnx source. input_shape: (channels, height, width), or () if the user did not give it.
+    """Check an .onnx source. shapes: its inputs' sizes where it leaves some open.
 
-    sized: where to write the .onnx file with these sizes, if the source leaves them open.
+    sized: where to write the .onnx file with these sizes.
     """
 
     artifact: str
-    input_shape: tuple[int, ...]
+    shapes: dict[str, tuple[int, ...]]
     sized: str
 
 

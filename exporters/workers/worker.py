@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def perform(action: str, exporter: Exporter, task: bytes) -> Iterator[WorkerRepl
         yield WorkerReply(looked=look(msgspec.json.decode(task, type=LookTask)))
     elif action == "inspect":
         file = msgspec.json.decode(task, type=InspectTask)
-        summary = inspect(Path(file.artifact), exporter.open_artifact, file.input_shape, Path(file.sized))
+        summary = inspect(Path(file.artifact), exporter.open_artifact, file.shapes, Path(file.sized))
         yield WorkerReply(summary=summary)
     elif action == "look-at":
         yield WorkerReply(summary=isolated.look(msgspec.json.decode(task, type=IsolatedModel)))
@@ -123,28 +123,33 @@ def run(exporter: Exporter, task: RunTask) -> RunResult:
     inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else opened.inputs
     error = 0.0
     if task.images:
-        import numpy as np
-
         from edgebench.schema.tensors import repeat_error
-        from exporters.arithmetic.image_files import each_batch
+        from exporters.arithmetic import feeds
 
-        found = inference.answers(exporter, opened, inputs[0], task)
-        again = next(each_batch(Path(task.images), task.preprocessing, inputs[0], ASKED_TWICE))
+        found = inference.answers(exporter, opened, inputs, task)
+        again = next(feeds.each_batch(Path(task.images), task.preprocessing, task.network, inputs, ASKED_TWICE))
         if task.any_batch:
-            _refuse_other_answers(opened, again[:TOGETHER], found[:TOGETHER], task.artifact)
-        error = repeat_error(inference.alone(opened, again), found[:ASKED_TWICE])
-        np.save(task.answers, found, allow_pickle=False)
+            first = slice(TOGETHER)
+            _refuse_other_answers(opened, feeds.some(again, first), feeds.some(found, first), task.artifact)
+        pairs = zip(inference.alone(opened, again, inputs), found, strict=True)
+        error = max(repeat_error(repeated, one[:ASKED_TWICE]) for repeated, one in pairs)
+        feeds.write(Path(task.answers), found)
     return RunResult(inputs, opened.outputs, opened.runtime, error)
 
 
-def _refuse_other_answers(opened: OpenedArtifact, images: Any, one_by_one: Any, artifact: str) -> None:
+def _refuse_other_answers(
+    opened: OpenedArtifact, images: Sequence[Any], one_by_one: Sequence[Any], artifact: str
+) -> None:
     """Raises UserError if the answers to several images at once are not those to one after the other."""
     from edgebench.schema.tensors import from_stored, relative_error
 
     assert opened.run_many is not None
     try:
-        together = from_stored(opened.run_many(images), opened.outputs[0])
-        error = relative_error(together, one_by_one) if together.shape == one_by_one.shape else math.inf
+        together = [from_stored(one, spec) for one, spec in zip(opened.run_many(images), opened.outputs, strict=True)]
+        error = max(
+            relative_error(both, single) if both.shape == single.shape else math.inf
+            for both, single in zip(together, one_by_one, strict=True)
+        )
     except Exception as refusal:  # each runtime raises its own
         error, why = math.inf, f" ({str(refusal).strip().splitlines()[0][:200]})"
     else:
@@ -152,7 +157,7 @@ def _refuse_other_answers(opened: OpenedArtifact, images: Any, one_by_one: Any, 
     if not error <= LARGEST_ERROR_TOGETHER:
         raise UserError(
             "--dynamic-batch",
-            f"{Path(artifact).name} answers {len(images)} images at once differently from one at a time{why}",
+            f"{Path(artifact).name} answers {len(images[0])} images at once differently from one at a time{why}",
             "Omit the option, or name other formats; a network that was exported for one image cannot take several",
         )
 
@@ -164,15 +169,15 @@ def race(exporter: Exporter, task: RaceTask) -> tuple[float, ...]:
     filled by the other files, and is not counted.
     """
     opened = [exporter.open_artifact(Path(artifact)) for artifact in task.artifacts]
-    inputs = [random_input(one.inputs[0]) for one in opened]
+    inputs = [[random_input(spec) for spec in one.inputs] for one in opened]
     times_s: list[list[float]] = [[] for _ in opened]
     started = time.perf_counter()
     while time.perf_counter() - started < task.seconds * len(opened):
-        for one, image, mine in zip(opened, inputs, times_s, strict=True):
-            one.run(image)
+        for one, sample, mine in zip(opened, inputs, times_s, strict=True):
+            one.run(sample)
             for _ in range(RACE_TURN):
                 before = time.thread_time()
-                one.run(image)
+                one.run(sample)
                 mine.append(time.thread_time() - before)
     return tuple(statistics.median(mine) for mine in times_s)
 
@@ -183,6 +188,8 @@ def random_input(spec: TensorSpec) -> Any:
     random = np.random.default_rng(0)
     if spec.dtype.startswith("float"):
         return random.standard_normal(spec.shape).astype(spec.dtype)
+    if spec.is_whole:
+        return np.zeros(spec.shape, spec.dtype)  # any other number may lie outside a table
     limits = np.iinfo(spec.dtype)
     return random.integers(limits.min, limits.max, spec.shape, spec.dtype, endpoint=True)
 

@@ -13,10 +13,9 @@ from rich.console import Console
 from edgebench import compare, plugins
 from edgebench.analysis import terminal_report as terminal
 from edgebench.errors import UserError
-from edgebench.schema.bundle import Parity
 from edgebench.schema.plan import PRESETS
 from edgebench.schema.record import FedInput, Load, Outcome, Record, Round, Runtime
-from tests.support.records import FACTS, failed, make_artifact, make_golden, make_reading, make_record
+from tests.support.records import FACTS, failed, make_artifact, make_golden, make_parity, make_reading, make_record
 
 PATIENT = settings(deadline=None, derandomize=True, max_examples=80, suppress_health_check=list(HealthCheck))
 FORMS = plugins.names("edgebench.analysis.report")
@@ -51,8 +50,7 @@ def rounds(draw: st.DrawFn) -> tuple[Round, ...]:
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     name = draw(st.sampled_from(["net-onnx-fp32", "net-onnx-int8", "other-tflite-fp32"]))
-    parity = draw(st.none() | st.builds(Parity, st.just("test"), st.sampled_from([0, 1, 2000]), st.floats(0, 1),
-        st.just(0.9), st.just(0.9), st.just(0.1), st.just(40.0), st.just("host")))  # fmt: skip
+    parity = draw(st.none() | st.builds(make_parity, st.just("test"), st.sampled_from([0, 1, 2000]), st.floats(0, 1)))
     changes: dict[str, Any] = {
         "target": draw(st.sampled_from(["desk", "pi"])),
         "emulated": draw(st.booleans()),

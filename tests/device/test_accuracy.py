@@ -26,12 +26,12 @@ from edgebench.networks.data import Dataset, Split
 from edgebench.networks.scoring import ScoreChoice
 from edgebench.progress import Silent
 from edgebench.schema import bundle, plan, targets
-from edgebench.schema.bundle import Parity, TensorSpec
+from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.plan import Plan
 from edgebench.schema.preprocessing import Preprocessing
 from edgebench.schema.record import Answers, Record
 from tests.conftest import run_cli
-from tests.support.records import make_artifact, make_record
+from tests.support.records import make_artifact, make_parity, make_record
 
 TARGET = targets.load("simulated", Path(__file__).parents[2] / "targets.yaml")
 PREPROCESSING = Preprocessing(mean=(0.5,), std=(0.5,))
@@ -55,7 +55,7 @@ def dotted(folder: Path, *, host_accuracy: float = 0.9, **models: SimulatedModel
     """A simulated bundle that names the test set of its artifacts, as an exported one does."""
     path = simulated.write_bundle(folder, models or {"net": SimulatedModel(1_000_000)})
     made = bundle.load(path)
-    parity = Parity("dots", IMAGES, host_accuracy, host_accuracy, 1.0, 0.0, 300.0, "host")
+    parity = make_parity("dots", IMAGES, host_accuracy, host_accuracy)
     artifacts = tuple(
         msgspec.structs.replace(one, inputs=(PIXEL,), parity=parity, preprocessing=PREPROCESSING)
         for one in made.artifacts

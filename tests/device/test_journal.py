@@ -28,7 +28,10 @@ Lines = list[dict[str, Any]]
 
 ARTIFACTS = tuple(make_artifact(name) for name in ("a-onnx-fp32", "b-tflite-int8"))
 RUNTIMES = ("onnxruntime", "litert")
-GOLDEN = {"count": 2, "inputs": "0" * 64, "expected": "1" * 64, "reference": "2" * 64, "max_relative_error": 1e-3}
+GOLDEN = {
+    "count": 2, "inputs": ["0" * 64],
+    "outputs": [{"expected": "1" * 64, "reference": "2" * 64, "max_relative_error": 1e-3}],
+}  # fmt: skip
 
 
 def request(plan: Plan = PLAN) -> JobRequest:
@@ -52,8 +55,9 @@ def of(artifact: int, typical_ns: int, rounds: int = 6) -> Lines:
         "name": RUNTIMES[artifact % 2], "facts": {"version": f"1.{artifact}"}, "notes": {"n": artifact},
         "threads": 2, "cpus": [0, 1, 2, 3],
     }  # fmt: skip
-    golden = {"passed": True, "count": 2, "outputs_base64": "AAAA", "relative_error": 0.0, "max_abs_diff": 0.0}
-    golden |= {"agreement_with_host": 1.0, "agreement_with_parent": 1.0}
+    output = {"passed": True, "values_base64": "AAAA", "relative_error": 0.0, "max_abs_diff": 0.0}
+    output |= {"agreement_with_host": 1.0, "agreement_with_parent": 1.0}
+    golden = {"passed": True, "count": 2, "outputs": [output]}
     line: Lines = [
         event("loaded", loaded=loaded),
         event("memory", memory={"bare": memory, "loaded": memory, "running": memory, "reset": True}),
@@ -419,7 +423,7 @@ def test_a_failure_that_does_not_say_how_is_an_agent_error() -> None:
 
 def test_a_job_of_another_protocol_is_refused_with_what_to_do() -> None:
     old = event("job", id="20261120T100000Z-abc", protocol=1, python="3.11.2")
-    with pytest.raises(AgentError, match="speaks protocol 1, not 2. Finish it with that version, or remove its folder"):
+    with pytest.raises(AgentError, match="speaks protocol 1, not 3. Finish it with that version, or remove its folder"):
         records([old])
 
 

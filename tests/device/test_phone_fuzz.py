@@ -241,7 +241,10 @@ def _line(what: str, worker: PageWorker) -> bytes:
     told = worker.ask(what, 1.0, **({} if what in ("memory", "pace", "run_for") else {"count": 2}))
     if what == "golden":
         agreed = dict.fromkeys(("relative_error", "max_abs_diff", "agreement_with_host", "agreement_with_parent"))
-        golden = {"passed": True, "count": 2, "outputs_base64": told["outputs"], **agreed}
+        outputs = [
+            {"passed": True, "values_base64": text, "whole": code == "q", **agreed} for code, text in told["outputs"]
+        ]
+        golden = {"passed": True, "count": 2, "outputs": outputs}
         return encode({**start, "event": "golden", "golden": golden}).encode()
     if what == "classify":
         return encode({**start, "event": "answers", "piece": 0, "classes": told}).encode()

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -102,22 +102,22 @@ def test_golden_files_feed_the_artifact_as_they_are(exported: Exported) -> None:
         assert artifact.golden is not None
         (source,), (sink,), count = artifact.inputs, artifact.outputs, artifact.golden.count
         assert count == 32
-        inputs = read(exported, artifact.golden.inputs, source.dtype, (count, *source.shape[1:]))
-        expected = read(exported, artifact.golden.expected, "float32", (count, 10))
+        inputs = read(exported, artifact.golden.inputs[0], source.dtype, (count, *source.shape[1:]))
+        expected = read(exported, artifact.golden.expected[0], "float32", (count, 10))
         raw = run[artifact.format](exported.path / artifact.content.file, inputs)
         assert raw.dtype.name == sink.dtype
         answers = raw.astype(np.float32)
         if sink.scale is not None:
             answers = (answers - sink.zero_point) * np.float32(sink.scale)
         assert tensors.relative_error(answers, expected) <= 1e-5
-        reference = read(exported, artifact.golden.reference, "float32", (count, 10))
+        reference = read(exported, artifact.golden.reference[0], "float32", (count, 10))
         assert tensors.agreement(expected, reference) >= 0.9
 
 
 def test_golden_inputs_are_test_images_of_all_classes(exported: Exported, mini: Dataset) -> None:
     artifact = by_name(exported)["onnx-fp32"]
     assert artifact.golden is not None
-    inputs = read(exported, artifact.golden.inputs, "float32", (32, 1, 28, 28))
+    inputs = read(exported, artifact.golden.inputs[0], "float32", (32, 1, 28, 28))
     images = mini.preprocessing.apply(mini.test.images)
     labels = []
     for one in inputs:
@@ -206,9 +206,9 @@ def test_in_batches_a_file_answers_as_it_does_alone(
     opened = exporter.open_artifact(exported.path / artifact.content.file)
     asked = []
 
-    def run(image: np.ndarray) -> np.ndarray:
-        asked.append(image)
-        return opened.run(image)
+    def run(stored: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        asked.append(stored)
+        return opened.run(stored)
 
     np.save(tmp_path / "images.npy", mini.test.images[:count])
     task = RunTask(
@@ -218,10 +218,10 @@ def test_in_batches_a_file_answers_as_it_does_alone(
         str(tmp_path / "a"),
     )
     spied = dataclasses.replace(opened, run=run)
-    in_batches = inference.answers(exporter, spied, opened.inputs[0], task)
+    (in_batches,) = inference.answers(exporter, spied, opened.inputs, task)
     assert len(asked) == (count if artifact.format == "torch" else inference.BATCH)
     one_by_one = msgspec.structs.replace(task, one_by_one=True)
-    assert np.array_equal(in_batches, inference.answers(exporter, opened, opened.inputs[0], one_by_one))
+    assert np.array_equal(in_batches, inference.answers(exporter, opened, opened.inputs, one_by_one)[0])
 
 
 def test_onnx_files_load_on_old_runtimes(exported: Exported) -> None:
@@ -253,12 +253,13 @@ def test_files_take_one_image_or_on_request_any_number(
     for name in formats[2:]:
         opened = [tflite.open_artifact(made.path / f"{name}.tflite") for made in (exported, dynamic)]
         stored = tensors.to_stored(images, opened[0].inputs[0])
-        one_by_one = [opened[0].run(image[None]).copy() for image in stored]
+        one_by_one = [opened[0].run([image[None]])[0].copy() for image in stored]
         assert opened[1].run_many is not None
-        together = opened[1].run_many(stored)
+        together = opened[1].run_many([stored])[0]
         assert together.shape == (5, 10)
         assert tensors.relative_error(together.astype(np.float32), np.concatenate(one_by_one)) < 1e-5
-        assert np.array_equal(opened[1].run(stored[:1]), one_by_one[0])  # a device that knows nothing of it takes one
+        # A device that knows nothing of it takes one.
+        assert np.array_equal(opened[1].run([stored[:1]])[0], one_by_one[0])
     with pytest.raises(UserError, match="torch-fp32 takes one image at a time"):
         export(dense.path, ExportOptions(formats=["torch-fp32"], dynamic_batch=True), out=folder / "never")
     assert not (folder / "never").exists()

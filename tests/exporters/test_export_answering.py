@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,13 +37,15 @@ class Pretended:
         self.no_copy: Exception | None = None
         self.opened = OpenedArtifact((INPUT,), (OUTPUT,), "pretended", self._run)
 
-    def _run(self, image: np.ndarray) -> np.ndarray:
+    def _run(self, stored: Sequence[np.ndarray]) -> list[np.ndarray]:
+        (image,) = stored
         self.alone.append(int(image.flat[0]))
-        return image.reshape(1, 4)
+        return [image.reshape(1, 4)]
 
-    def _run_many(self, images: np.ndarray) -> np.ndarray:
+    def _run_many(self, stored: Sequence[np.ndarray]) -> list[np.ndarray]:
+        (images,) = stored
         self.batches.append(len(images))
-        return self.spoil(images.reshape(-1, 4).copy())
+        return [self.spoil(images.reshape(-1, 4).copy())]
 
     def open_for_batches(self, path: Path, out: Path) -> OpenedArtifact | None:
         out.touch()
@@ -61,11 +63,11 @@ def images(tmp_path: Path) -> np.ndarray:
 
 @pytest.fixture
 def task(images: np.ndarray, tmp_path: Path) -> RunTask:
-    return RunTask("artifact", str(tmp_path / "images.npy"), None, str(tmp_path / "answers.npy"), itself=(0, GOLDEN))
+    return RunTask("artifact", str(tmp_path / "images.npy"), None, str(tmp_path / "answers.npz"), itself=(0, GOLDEN))
 
 
 def answers(runtime: Any, task: RunTask) -> np.ndarray:
-    found = inference.answers(runtime, runtime.opened, INPUT, task)
+    (found,) = inference.answers(runtime, runtime.opened, [INPUT], task)
     assert np.array_equal(found, np.load(task.images).reshape(len(found), 4))
     assert sorted(path.name for path in Path(task.answers).parent.iterdir()) == ["images.npy"]
     return found

@@ -39,7 +39,7 @@ def answers(plugin: str, path: Path, images: Path, preprocessing: Preprocessing,
     """As a worker gets them: what the artifact says to every image."""
     opened = exporters.load(plugin).open_artifact(path)
     spec = bundle.raw(opened.inputs[0]) if folded else opened.inputs[0]
-    return np.concatenate([opened.run(one) for one in image_files.each_batch(images, preprocessing, spec, 1)])
+    return np.concatenate([opened.run([one])[0] for one in image_files.each_batch(images, preprocessing, spec, 1)])
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_folded_files_are_exported_deployed_and_measured(
         assert artifact.notes["preprocessing"] == AS_OPERATORS
         assert artifact.golden is not None
         wanted = raw if spec.layout == "NHWC" else raw.transpose(0, 3, 1, 2)
-        assert (made.path / artifact.golden.inputs.file).read_bytes() == wanted.tobytes(), "raw images, nothing else"
+        assert (made.path / artifact.golden.inputs[0].file).read_bytes() == wanted.tobytes(), "raw images, nothing else"
         assert artifact.parity is not None
         assert artifact.parity.top1_agreement >= 0.98
         assert artifact.precision == "int8" or artifact.parity.sqnr_db > 100

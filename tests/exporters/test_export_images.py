@@ -64,7 +64,7 @@ def test_layouts_of_colour_images_that_are_not_square(
     assert tflite.parity is not None
     assert tflite.parity.sqnr_db > 100
     assert tflite.golden is not None
-    inputs = read(made, tflite.golden.inputs, "float32", (32, 20, 12, 3))
+    inputs = read(made, tflite.golden.inputs[0], "float32", (32, 20, 12, 3))
     chosen = coloured.test.images[data.balanced_index(coloured.test.labels, 32)]
     plain = (chosen / 255 - [0.2, 0.3, 0.4]) / [0.2, 0.25, 0.3]
     assert np.allclose(inputs, plain, atol=1e-5)

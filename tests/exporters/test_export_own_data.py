@@ -9,6 +9,7 @@ from edgebench.errors import UserError
 from edgebench.export import ExportOptions, export
 from edgebench.networks import data, lazy_images
 from edgebench.schema import bundle
+from edgebench.schema.bundle import TensorSpec
 from edgebench.schema.preprocessing import Geometry
 from edgebench.train import TrainOptions, train
 from exporters.arithmetic import image_files
@@ -61,5 +62,6 @@ def test_images_for_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert isinstance(image_files.read(listed), lazy_images.LazyImages)
     some = image_files.take(listed, np.array([3, 1]), "some")
     assert np.array_equal(image_files.read(some)[:], whole[[3, 1]])
-    fed = np.concatenate(list(image_files.each_image(listed, made.preprocessing)))
+    spec = TensorSpec("image", (1, *made.input_shape), "float32", "NCHW")
+    fed = np.concatenate(list(image_files.each_batch(listed, made.preprocessing, spec, 1)))
     assert np.array_equal(fed, made.preprocessing.apply(whole))

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 import exporters
-from edgebench import pack
+from edgebench import modelfile, pack
 from edgebench.errors import BadFile, UserError
 from edgebench.export import ExportOptions, export
+from edgebench.modelfile import feeding
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.prune import prune
 from edgebench.schema import checkpoint
+from exporters.pipeline import opening
 from exporters.pipeline.opening import open_source
 from exporters.sources import onnx_file as _onnx_graph
-from exporters.sources.source_model import SourceRequest
+from exporters.sources.source_model import SourceRequest, image_shape
 from exporters.workers.process import WorkerPool
 from tests.support.export_sources import dense as dense
 from tests.support.export_sources import quick as quick
@@ -41,7 +43,7 @@ def onnx_file(dense: checkpoint.Checkpoint, tmp_path: Path) -> Path:
     return path
 
 
-def opened(path: Path, sizes: dict[int, str], given: tuple[int, ...] = ()) -> Any:
+def opened(path: Path, sizes: dict[int, str], given: tuple[int, int, int] | None = None) -> Any:
     """What is known of the file with these axes of its input left open."""
     import onnx
 
@@ -51,14 +53,20 @@ def opened(path: Path, sizes: dict[int, str], given: tuple[int, ...] = ()) -> An
     for axis, name in sizes.items():
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
     onnx.save(model, path)
-    return _onnx_graph.inspect(path, open_artifact, given, path.with_name("sized.onnx"))
+    described = modelfile.read(path)
+    assert described is not None
+    wanted = opening._of_image(path, described, SourceRequest(str(path), input_shape=given))
+    shapes = feeding.settle(path, described, wanted).shapes
+    return _onnx_graph.inspect(path, open_artifact, shapes, path.with_name("sized.onnx"))
 
 
 def test_open_sizes_have_to_be_given(onnx_file: Path) -> None:
-    with pytest.raises(UserError, match=r"\[1, 1, height, width\].*any size.*--input"):
+    with pytest.raises(
+        UserError, match=r"height and width of input \[1, 1, height, width\].*--shape input=1x1x320x320"
+    ):
         opened(onnx_file, {2: "height", 3: "width"})
     facts = opened(onnx_file, {}, (1, 28, 28))
-    assert (facts.input_shape, facts.macs) == ((1, 28, 28), 342_464)
+    assert (image_shape(facts.inputs), facts.macs) == ((1, 28, 28), 342_464)
     import onnx
 
     dims = onnx.load(onnx_file.with_name("sized.onnx")).graph.input[0].type.tensor_type.shape.dim
@@ -66,7 +74,7 @@ def test_open_sizes_have_to_be_given(onnx_file: Path) -> None:
 
 
 def test_a_size_that_is_not_the_files(onnx_file: Path) -> None:
-    assert opened(onnx_file, {}, (1, 28, 28)).input_shape == (1, 28, 28)
+    assert image_shape(opened(onnx_file, {}, (1, 28, 28)).inputs) == (1, 28, 28)
     assert not onnx_file.with_name("sized.onnx").exists(), "it says its size itself"
     with pytest.raises(UserError, match="3x28x28 does not fit"):
         opened(onnx_file, {}, (3, 28, 28))
@@ -124,10 +132,10 @@ def test_weights_in_a_constant_of_another_file_are_part_of_the_network(tmp_path:
         onnx.save(
             model, str(path), save_as_external_data=True, location="w.bin", size_threshold=0, convert_attribute=True
         )
-        digests.add(_onnx_graph.inspect(path, open_artifact, (), tmp_path / "sized.onnx").sha256)
+        digests.add(_onnx_graph.inspect(path, open_artifact, {}, tmp_path / "sized.onnx").sha256)
         _copy(path, tmp_path / "whole.onnx")
         whole = open_artifact(tmp_path / "whole.onnx")
-        assert (whole.run(np.ones((1, 10), "f4")) == 10 * number).all()
+        assert (whole.run([np.ones((1, 10), "f4")])[0] == 10 * number).all()
     assert len(digests) == 2
     (tmp_path / "w.bin").unlink()
     with pytest.raises(BadFile, match=rf"w\.bin, which is not in {tmp_path}"):
@@ -150,7 +158,7 @@ def test_a_fixed_batch_is_said_with_its_number(shape: tuple[int, ...], tmp_path:
     path = tmp_path / "four.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     with pytest.raises(UserError, match=r"its batch size is fixed at 4\. Export it with a batch of 1, or an open one"):
-        _onnx_graph.inspect(path, open_artifact, (), tmp_path / "sized.onnx")
+        _onnx_graph.inspect(path, open_artifact, {}, tmp_path / "sized.onnx")
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_more_often_right_than_chance_explains(
 
 def samples(right: float, count: int) -> Samples:
     reference = np.eye(2, dtype=np.float32)[(np.arange(count) >= right * count).astype(int)]
-    return Samples(Path("x.npy"), None, reference, np.arange(1), np.zeros(count, np.int64))
+    return Samples(Path("x.npy"), None, (reference,), np.arange(1), (), (), np.zeros(count, np.int64))
 
 
 @pytest.mark.parametrize(

@@ -60,14 +60,15 @@ def int8_of(network: nn.Module, images: data.Dataset, folder: Path) -> tuple[Con
     np.save(shown, images.train.images[:32])
     schemes = tuple(Scheme(ranges) for ranges in METHODS)
     job = ConversionJob(
-        str(folder / "net.onnx"), "onnx", ("int8",), str(folder), str(shown), images.preprocessing, schemes
-    )
+        str(folder / "net.onnx"), "onnx", ("int8",), str(folder),
+        calibration=str(shown), preprocessing=images.preprocessing, schemes=schemes,
+    )  # fmt: skip
     made, *_ = onnx.convert(job)
     prepared = images.preprocessing.apply(images.train.images[:32])
     with torch.inference_mode():
         wanted = network(torch.from_numpy(prepared)).numpy()
     run = onnx.open_artifact(Path(made.file)).run
-    return made, tensors.sqnr_db(np.concatenate([run(image) for image in tensors.one_by_one(prepared)]), wanted)
+    return made, tensors.sqnr_db(np.concatenate([run([image[None]])[0] for image in prepared]), wanted)
 
 
 def test_a_tensor_without_numbers_has_no_range_and_int8_is_made(small: data.Dataset, tmp_path: Path) -> None:
@@ -139,15 +140,11 @@ def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -
 
     def answers(path: Path) -> np.ndarray:
         opened = tflite.open_artifact(path)
-        return np.concatenate(
-            [
-                tensors.from_stored(opened.run(tensors.to_stored(image, opened.inputs[0])), opened.outputs[0])
-                for image in tensors.one_by_one(images)
-            ]
-        )
+        stored = [tensors.to_stored(image[None], opened.inputs[0]) for image in images]
+        return np.concatenate([tensors.from_stored(opened.run([one])[0], opened.outputs[0]) for one in stored])
 
     assert tensors.relative_error(answers(prepared), wanted) < 1e-5
-    seen = int8.observe(prepared, ((image,) for image in tensors.one_by_one(np.ascontiguousarray(inputs))))
+    seen = int8.observe(prepared, ([image[None]] for image in np.ascontiguousarray(inputs)))
     out = tmp_path / "int8.tflite"
     int8.quantise(prepared, out, seen, Scheme("minmax"))
     assert tensors.sqnr_db(answers(out), wanted) > 25

@@ -76,13 +76,13 @@ def changed(path: str, value: Any) -> bytes:
         ("artifact.parity.accuracy", 1.7),
         ("artifact.parity.accuracy", -0.1),
         ("artifact.parity.parent_accuracy", 1.7),
-        ("artifact.parity.top1_agreement", 2),
+        ("artifact.parity.outputs.0.top1_agreement", 2),
         ("artifact.parity.images", 0),
         ("artifact.golden.count", 0),
-        ("golden.agreement_with_host", 1.5),
-        ("golden.relative_error", -1),
-        ("golden.outputs_base64", "AAAA"),
-        ("golden.outputs_base64", "?"),
+        ("golden.outputs.0.agreement_with_host", 1.5),
+        ("golden.outputs.0.relative_error", -1),
+        ("golden.outputs.0.values_base64", "AAAA"),
+        ("golden.outputs.0.values_base64", "?"),
         ("golden.count", 3),
         ("answers.images", 3),
         ("answers.classes_base64", "AAAA"),
@@ -169,7 +169,7 @@ def test_bad_records_are_left_out_with_the_reason(results: Path) -> None:
     assert [one.artifact.name for one in selected.records] == ["net-onnx-fp32", "net-onnx-int8"]
     assert sorted(Path(error.where).name for error in selected.skipped) == sorted(BAD)
     reasons = {Path(error.where).name: f"{error.seen}. {error.remedy}" for error in selected.skipped}
-    assert "schema 99, but this edgebench reads only up to 4. Upgrade edgebench" in reasons["newer.json"]
+    assert "schema 99, but this edgebench reads only up to 5. Upgrade edgebench" in reasons["newer.json"]
     assert "no schema_version" in reasons["foreign.json"]
     assert "`$.artifact.content.size_bytes`" in reasons["negative.json"]
     assert "nested too deeply" in reasons["deep.json"] or "truncated" in reasons["deep.json"]

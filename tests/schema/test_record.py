@@ -15,6 +15,7 @@ from edgebench.schema import record, record_files
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.record import Outcome, Record
 from tests.support.records import failed, make_artifact, make_reading, make_record, save_all
+from tests.support.whole_records import as_in_schema_4
 
 FULL = make_record(
     make_artifact("net-onnx-fp32", accuracy=0.9, macs=342_464, parameters=101_930),
@@ -118,7 +119,11 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
     ]
     asked = json.loads(msgspec.json.encode(FULL.plan))
     del asked["energy_precision"], asked["energy_windows_max"]
-    one = record_files.load(written(tmp_path, schema_version=1, energy=old, plan=asked))
+    older = as_in_schema_4(json.loads(msgspec.json.encode(FULL)))
+    golden, artifact = older["golden"], older["artifact"]
+    changes = {"energy": old, "plan": asked, "golden": golden, "artifact": artifact}
+    one = record_files.load(written(tmp_path, schema_version=1, **changes))
+    assert one.golden == FULL.golden and one.artifact == FULL.artifact
     package, dram, gpu = one.energy
     assert [(r.meter, r.scope, r.provenance) for r in (package, dram, gpu)] == [
         ("rapl", "cpu_package", "measured"), ("rapl", "dram", "measured"), ("nvml", "", "unavailable"),
@@ -130,8 +135,8 @@ def test_a_record_of_schema_1_is_upgraded(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_with_the_remedy_even_if_nothing_else_fits(tmp_path: Path) -> None:
-    path = written(tmp_path, schema_version=5, shape_of_things_to_come=[], rounds=None)
-    with pytest.raises(BadFile, match=r"schema 5, but this edgebench reads only up to 4\. Upgrade edgebench"):
+    path = written(tmp_path, schema_version=6, shape_of_things_to_come=[], rounds=None)
+    with pytest.raises(BadFile, match=r"schema 6, but this edgebench reads only up to 5\. Upgrade edgebench"):
         record_files.load(path)
 
 

@@ -30,10 +30,9 @@ class Small(nn.Module):
 
 def dropping(): return Small(lambda x: nn.functional.dropout(x, 0.5, training=True))
 def bessel(): return Small(torch.special.bessel_j0)
-def dictionary():
+def words():
     small = Small()
-    small.linear = nn.Identity()
-    small.forward = lambda x: {"logits": small.conv(x)}
+    small.forward = lambda x: "no tensor"
     return small
 class Always(nn.Dropout):
     def train(self, mode=True):

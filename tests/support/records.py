@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from edgebench.schema import plan, record, record_files
-from edgebench.schema.bundle import Artifact, FileRef, Parity
+from edgebench.schema.bundle import Artifact, FileRef, OutputParity, Parity
 from edgebench.schema.energy_reading import (
     Accuracy,
     ClockAlignment,
@@ -23,7 +23,18 @@ from edgebench.schema.energy_reading import (
     Provenance,
 )
 from edgebench.schema.facts import Facts
-from edgebench.schema.record import GoldenCheck, Load, MeasuredTarget, Memory, Outcome, Record, Round, Runtime, Series
+from edgebench.schema.record import (
+    GoldenCheck,
+    GoldenOutput,
+    Load,
+    MeasuredTarget,
+    Memory,
+    Outcome,
+    Record,
+    Round,
+    Runtime,
+    Series,
+)
 
 # Made-up rounds last microseconds, so the minimum time does not apply.
 # ... and so few windows do not agree within 2 %.
@@ -99,6 +110,11 @@ def failed(name: str = "net-onnx-int8", **changes: Any) -> Record:
     return make_record(name, **{"outcome": outcome, "rounds": (), "first_inference_ns": None, **nothing, **changes})
 
 
+def make_parity(dataset: str, images: int, accuracy: float, parent_accuracy: float = 0.9) -> Parity:
+    output = OutputParity("logits", sqnr_db=40.0, max_abs_diff=0.01, top1_agreement=0.99)
+    return Parity(dataset, images, "host", (output,), accuracy, parent_accuracy)
+
+
 def make_artifact(name: str, *, content: str | None = None, accuracy: float | None = None, **changes: Any) -> Artifact:
     """`NAME-FORMAT-PRECISION`; its content is made from its name unless given, so that equal names are equal files."""
     _, format_, precision = name.rsplit("-", 2)
@@ -109,7 +125,7 @@ def make_artifact(name: str, *, content: str | None = None, accuracy: float | No
         format=format_,  # type: ignore[arg-type]
         precision=precision,  # type: ignore[arg-type]
         content=FileRef(f"{name}.{format_}", sha256, size_bytes),
-        parity=None if accuracy is None else Parity("test", 2000, accuracy, 0.9, 0.99, 0.01, 40.0, "host"),
+        parity=None if accuracy is None else make_parity("test", 2000, accuracy),
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -127,7 +143,8 @@ def make_rounds(medians_ns: Iterable[float], *, values: int = 40, block: int = 1
 
 def make_golden(outputs: Sequence[Sequence[float]]) -> GoldenCheck:
     flat = array.array("f", [value for row in outputs for value in row])
-    return GoldenCheck(True, len(outputs), base64.b64encode(flat.tobytes()).decode(), 0.0, 0.0, 1.0, 1.0)
+    output = GoldenOutput(True, base64.b64encode(flat.tobytes()).decode(), 0.0, 0.0, 1.0, 1.0)
+    return GoldenCheck(True, len(outputs), (output,))
 
 
 def make_reading(

@@ -65,7 +65,7 @@ class InterpreterSession:
         self._graph, self.signature = _chosen(self._interpreter, options.get("signature", ""))
         self._allocate(options.get("shapes", {}))
         self._inputs = self._graph.inputs()
-        self._output = self._graph.outputs()[0]
+        self._outputs = self._graph.outputs()
         self.invoke = self._graph.invoke
 
     def _allocate(self, shapes: dict[str, Sequence[int]]) -> None:
@@ -96,17 +96,9 @@ class InterpreterSession:
         sample = self._numpy.frombuffer(data, detail["dtype"]).reshape(detail["shape"])
         self._graph.set(detail["index"], sample)
 
-    def logits(self) -> list[float]:
-        stored = self._graph.get(self._output["index"]).astype("float32")
-        scale, zero_point = self._output["quantization"]
-        if scale:
-            stored = (stored - zero_point) * self._numpy.float32(scale)
-        logits: list[float] = stored.ravel().tolist()
-        return logits
-
     def arrays(self) -> list[Any]:
         found = []
-        for detail in self._graph.outputs():
+        for detail in self._outputs:
             scale, zero_point = detail["quantization"]
             stored = self._graph.get(detail["index"])
             found.append((stored.astype("float32") - zero_point) * self._numpy.float32(scale) if scale else stored)

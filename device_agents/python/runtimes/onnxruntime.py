@@ -121,18 +121,12 @@ class _OnnxSession:
         spec = self._specs[index]
         self._inputs[index].update_inplace(self._numpy.frombuffer(data, spec["dtype"]).reshape(spec["shape"]))
 
-    def logits(self) -> list[float]:
-        value = self._outputs[0]
-        if value is None:
-            value = self._binding.get_outputs()[0]
-            if not value.is_tensor():
-                raise ValueError("its first output is a %s, which has no numbers to compare" % value.data_type())
-        logits: list[float] = value.numpy().astype("float32").ravel().tolist()
-        return logits
-
     def arrays(self) -> list[Any]:
-        bound = self._binding.get_outputs()
-        return [(value or other).numpy() for value, other in zip(self._outputs, bound)]
+        found = [value or bound for bound, value in zip(self._binding.get_outputs(), self._outputs)]
+        for number, value in enumerate(found):
+            if not value.is_tensor():
+                raise ValueError("output %d is a %s, which has no numbers to compare" % (number, value.data_type()))
+        return [value.numpy() for value in found]
 
     def notes(self) -> dict[str, Any]:
         return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}

@@ -53,6 +53,7 @@ class _TorchSession:
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         import torch
 
+        self._answer: Any = None  # on the CPU: of the last inference
         torch.set_num_threads(options["threads"])
         # TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says.
         torch.backends.cudnn.allow_tf32 = False
@@ -69,25 +70,28 @@ class _TorchSession:
         shapes = [_sized(name, one, options.get("shapes", {})) for name, one in zip(self._names, examples)]
         self._inputs = [torch.zeros(shape, dtype=one.dtype, pin_memory=pinned) for one, shape in zip(examples, shapes)]
         with torch.inference_mode():
-            result = self._first(self._model(*(one.to(self._device) for one in self._inputs)))
-        self._output = torch.zeros(result.shape, dtype=result.dtype, pin_memory=pinned)
+            results = self._arrays(self._model(*(one.to(self._device) for one in self._inputs)))
+        self._outputs = [torch.zeros(one.shape, dtype=one.dtype, pin_memory=pinned) for one in results]
         self.invoke = self._invoke_on_gpu if pinned else self._invoke_on_cpu
 
-    def _first(self, answer: Any) -> Any:
-        """Networks answer with one array, or with several in a tuple, list or dictionary."""
-        while not isinstance(answer, self._torch.Tensor):
-            answer = next(iter(answer.values() if isinstance(answer, dict) else answer))
-        return answer
+    def _arrays(self, answer: Any) -> list[Any]:
+        """Networks answer with one array, or with several in tuples, lists or dictionaries."""
+        if isinstance(answer, self._torch.Tensor):
+            return [answer]
+        if answer is None:
+            return []
+        return [one for part in (answer.values() if isinstance(answer, dict) else answer) for one in self._arrays(part)]
 
     def _invoke_on_gpu(self) -> None:
         with self._torch.inference_mode():
             fed = [one.to(self._device, non_blocking=True) for one in self._inputs]
-            self._output.copy_(self._first(self._model(*fed)), non_blocking=True)
+            for held, result in zip(self._outputs, self._arrays(self._model(*fed))):
+                held.copy_(result, non_blocking=True)
         self._torch.cuda.synchronize()
 
     def _invoke_on_cpu(self) -> None:
         with self._torch.inference_mode():
-            self._output = self._first(self._model(*self._inputs))
+            self._answer = self._model(*self._inputs)
 
     def inputs(self) -> list[dict[str, Any]]:
         return [
@@ -105,11 +109,9 @@ class _TorchSession:
         fed = self._torch.frombuffer(bytearray(data), dtype=held.dtype)
         held.copy_(fed.reshape(held.shape))
 
-    def logits(self) -> list[float]:
-        return self._output.float().flatten().tolist()
-
     def arrays(self) -> list[Any]:
-        return [self._output.float().numpy()]
+        outputs = self._outputs if self._answer is None else self._arrays(self._answer)
+        return [(one.float() if one.is_floating_point() else one).numpy() for one in outputs]
 
     def notes(self) -> dict[str, str]:
         return {"device": str(self._device)}

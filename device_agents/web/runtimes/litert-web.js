@@ -38,14 +38,20 @@ runtimes["litert-web"] = {
     const names = litertNames(model.getSignature(0).inputNames());
     const inputs = names.map((name, index) => litertTensor(model.getInputTensorType(0, index), name, shapes || {}));
     const buffers = inputs.map((input) => litertBuffer(input));
-    const output = outputOf(bytes);
+    // The signature names them in an order of its own; they are fed and answered in that of the file's graph.
+    const ports = portsOf(bytes);
+    const fedAs = placesOf(ports.inputs, ports.signature.inputs);
+    const answeredAs = placesOf(ports.outputs, ports.signature.outputs);
     let results = [];
     return {
-      inputs: () => inputs.map(({ name, shape, dtype, bytes: size }) => ({ name, shape, dtype, bytes: size })),
+      inputs: () => fedAs.map((place) => {
+        const { name, shape, dtype, bytes: size } = inputs[place];
+        return { name, shape, dtype, bytes: size };
+      }),
       feed(index, data) {
-        const at = buffers[index].lock(litert.LiteRtTensorBufferLockMode.WRITE);
-        litert.HEAPU8.set(data, at);
-        buffers[index].unlock();
+        const buffer = buffers[fedAs[index]];
+        litert.HEAPU8.set(data, buffer.lock(litert.LiteRtTensorBufferLockMode.WRITE));
+        buffer.unlock();
       },
       // Every run allocates its outputs; those of the run before are freed here, inside the timed part as in any program.
       invoke() {
@@ -53,14 +59,7 @@ runtimes["litert-web"] = {
         results = compiled.run(0, buffers);
         if (typeof results.then === "function") throw new Error("this build of LiteRT runs asynchronously");
       },
-      logits() {
-        const [result] = results;
-        const { dtype } = litertTensor(result.tensorType(), "output");
-        const at = result.lock(litert.LiteRtTensorBufferLockMode.READ);
-        const stored = new LITERT_VIEWS[dtype](litert.HEAPU8.slice(at, at + result.packedSize()).buffer);
-        result.unlock();
-        return dequantised(stored, output);
-      },
+      answers: () => answeredAs.map((place, number) => litertAnswer(results[place], ports.outputs[number])),
       notes: () => ({ fully_delegated: compiled.isFullyAccelerated() }),
     };
   },
@@ -98,14 +97,23 @@ function litertBuffer({ shape, element, bytes }) {
   return litert.LiteRtTensorBuffer.createManaged(environment, litert.LiteRtTensorBufferType.HOST_MEMORY, type, bytes);
 }
 
-function dequantised(stored, { scale, zeroPoint }) {
-  if (!scale) return Float32Array.from(stored);
+function litertAnswer(result, { scale, zeroPoint }) {
+  const { dtype } = litertTensor(result.tensorType(), "output");
+  const at = result.lock(litert.LiteRtTensorBufferLockMode.READ);
+  const stored = new LITERT_VIEWS[dtype](litert.HEAPU8.slice(at, at + result.packedSize()).buffer);
+  result.unlock();
+  if (!scale) return flat(stored, dtype !== "float32");
   return Float32Array.from(stored, (value) => (value - zeroPoint) * scale);
 }
 
-// Scale and zero point of the first output, read from the file (a flatbuffer): the bindings do not expose them.
-// Fields by number, as in TensorFlow Lite's schema.
-function outputOf(bytes) {
+// For each tensor its place among those of the signature; in the same order if the file has no signature.
+function placesOf(ports, signature) {
+  return ports.map(({ tensor }, number) => (signature.includes(tensor) ? signature.indexOf(tensor) : number));
+}
+
+// Inputs and outputs of the first graph, with scale and zero point, and the tensors of its signature in their order,
+// read from the file (a flatbuffer): the bindings do not expose them. Fields by number, as in TensorFlow Lite's schema.
+function portsOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const follow = (at) => at + view.getUint32(at, true);
   const field = (table, number) => {
@@ -114,13 +122,30 @@ function outputOf(bytes) {
     const offset = slot < view.getUint16(vtable, true) ? view.getUint16(vtable + slot, true) : 0;
     return offset && table + offset;
   };
-  const subgraph = follow(follow(field(follow(0), 2)) + 4);
-  const number = view.getInt32(follow(field(subgraph, 2)) + 4, true);
-  const tensor = follow(follow(field(subgraph, 0)) + 4 + 4 * number);
-  const quantization = field(tensor, 4) && follow(field(tensor, 4));
-  const scales = quantization && field(quantization, 2) && follow(field(quantization, 2));
-  if (!scales || view.getUint32(scales, true) !== 1) return { scale: 0, zeroPoint: 0 };
-  const points = field(quantization, 3) && follow(field(quantization, 3));
-  const zeroPoint = points && view.getUint32(points, true) ? Number(view.getBigInt64(points + 4, true)) : 0;
-  return { scale: view.getFloat32(scales + 4, true), zeroPoint };
+  // The positions of a vector's elements, each of four bytes.
+  const elements = (table, number) => {
+    const at = field(table, number) && follow(field(table, number));
+    return Array.from({ length: at ? view.getUint32(at, true) : 0 }, (_, index) => at + 4 + 4 * index);
+  };
+  const subgraph = follow(elements(follow(0), 2)[0]);
+  const tensors = elements(subgraph, 0);
+  const port = (at) => {
+    const tensor = view.getInt32(at, true);
+    const quantization = field(follow(tensors[tensor]), 4) && follow(field(follow(tensors[tensor]), 4));
+    const scales = quantization ? elements(quantization, 2) : [];
+    if (scales.length !== 1) return { tensor, scale: 0, zeroPoint: 0 };
+    const points = field(quantization, 3) && follow(field(quantization, 3));
+    const zeroPoint = points && view.getUint32(points, true) ? Number(view.getBigInt64(points + 4, true)) : 0;
+    return { tensor, scale: view.getFloat32(scales[0], true), zeroPoint };
+  };
+  const signature = elements(follow(0), 7).map(follow)[0];
+  const named = (number) => (signature ? elements(signature, number) : []).map((at) => {
+    const tensor = field(follow(at), 1);
+    return tensor ? view.getUint32(tensor, true) : 0;
+  });
+  return {
+    inputs: elements(subgraph, 1).map(port),
+    outputs: elements(subgraph, 2).map(port),
+    signature: { inputs: named(0), outputs: named(1) },
+  };
 }

@@ -2,7 +2,7 @@
 "use strict";
 
 const ORT_TYPES = {
-  float32: Float32Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
+  float32: Float32Array, float16: Uint16Array, float64: Float64Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
   uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array,
   uint64: BigUint64Array, bool: Uint8Array,
 };
@@ -37,7 +37,7 @@ runtimes["onnxruntime-web"] = {
           results = outputs;
         });
       },
-      logits: () => Float32Array.from(results[session.outputNames[0]].data, Number),
+      answers: () => session.outputNames.map((name) => flat(results[name].data, !results[name].type.startsWith("float"))),
       notes: () => ({ providers: ortOptions.executionProviders }),
     };
   },

@@ -33,11 +33,16 @@ def charts(comparison: Comparison) -> list[tuple[str, str, dict[str, Any]]]:
         rows = [row for row in comparison.rows if _is_drawn(row) and row.record.target.emulated == emulated]
         if rows:
             found += _of_times(rows, " (emulated clock, not a device's times)" if emulated else "")
-        if not emulated and any(row.record.artifact.parity for row in rows):
+        if not emulated and any(_is_scored(row) for row in rows):
             found.append(("Accuracy against latency", _TRADE_TEXT, _trade(rows)))
     if comparison.rows:
         found.append(("Size of the files", "Bytes on disk (1 MB is 10^6).", _sizes(comparison.rows)))
     return [(heading, text, _with_data(*drawn)) for heading, text, drawn in found]
+
+
+def _is_scored(row: ComparisonRow) -> bool:
+    parity = row.record.artifact.parity
+    return parity is not None and parity.accuracy is not None
 
 
 def _is_drawn(row: ComparisonRow) -> bool:
@@ -156,7 +161,7 @@ def _trade(rows: Sequence[ComparisonRow]) -> Drawn:
     data: Data = []
     for row in rows:
         parity = row.record.artifact.parity
-        if parity and row.p50_ns:
+        if parity and parity.accuracy is not None and row.p50_ns:
             low, high = stats.wilson_interval(parity.accuracy * parity.images, parity.images)
             data.append(
                 {

@@ -99,10 +99,12 @@ def answered_wrongly(record: Record) -> Iterator[Reason]:
     golden = record.golden
     if golden is None or golden.passed or record.outcome.status == "failed":
         return
-    error = "not a number" if golden.relative_error is None else f"{golden.relative_error:.2g}"
+    wrong = golden.outputs[golden.wrong]
+    error = "not a number" if wrong.relative_error is None else f"{wrong.relative_error:.2g}"
+    which = f" of output {golden.wrong + 1}" if len(golden.outputs) > 1 else ""
     yield Reason(
         "invalid",
-        f"its answers to the {golden.count} golden inputs are wrong (relative error {error})",
+        f"its answers to the {golden.count} golden inputs are wrong (relative error{which} {error})",
         failures.WRONG,
     )
 
@@ -110,7 +112,7 @@ def answered_wrongly(record: Record) -> Iterator[Reason]:
 def other_accuracy(record: Record) -> Iterator[Reason]:
     """The same file on the same images: between host and device only rounding may differ."""
     parity, answers = record.artifact.parity, record.answers
-    if parity is None or answers is None:
+    if parity is None or parity.accuracy is None or answers is None:
         return
     here = stats.accuracy(answers)
     if abs(here.value - parity.accuracy) > ACCURACY_LIMIT:

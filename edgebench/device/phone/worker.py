@@ -149,8 +149,15 @@ class PageWorker:
             self._runtime = name
         if what == "load":
             request["options"] = {**request["options"], "runtime": self._runtime}
-        for key in ("path", "inputs"):
-            if key in request:
-                file = Path(request.pop(key)).resolve()
-                request |= {"blob": file.name, "bytes": file.stat().st_size}
+        if "path" in request:
+            name, size = _blob(request.pop("path"))
+            request |= {"blob": name, "bytes": size}
+        if "inputs" in request:
+            request["inputs"] = [_blob(path) for path in request["inputs"]]
         return request
+
+
+def _blob(path: str) -> tuple[str, int]:
+    """The name by which the page fetches a file, its hash, and its size in bytes."""
+    file = Path(path).resolve()
+    return file.name, file.stat().st_size

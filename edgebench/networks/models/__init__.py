@@ -84,7 +84,7 @@ def count(model: nn.Module, input_shape: InputShape) -> Size:
     from torch.nn.modules.conv import _ConvNd
 
     macs = sum(
-        _products(layer, entered, output)
+        products(layer, entered, output)
         for layer, entered, output in layer_calls(model, input_shape)
         if isinstance(layer, _ConvNd | nn.Linear)
     )
@@ -128,7 +128,7 @@ def ptflops_macs(model: nn.Module, input_shape: InputShape) -> int:
         calls = layer_calls(model, input_shape)
     for layer, entered, output in calls:
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            macs += _products(layer, entered, output) + (output.numel() if layer.bias is not None else 0)
+            macs += products(layer, entered, output) + (output.numel() if layer.bias is not None else 0)
         elif isinstance(layer, activations):
             macs += output.numel()
         elif isinstance(layer, pools):
@@ -165,7 +165,7 @@ def layer_calls(model: nn.Module, input_shape: InputShape) -> list[tuple[nn.Modu
     return calls
 
 
-def _products(layer: nn.Module, entered: torch.Tensor, output: torch.Tensor) -> int:
+def products(layer: nn.Module, entered: torch.Tensor, output: torch.Tensor) -> int:
     """A convolution uses every weight once per output pixel (a transposed one: input pixel), a linear layer per row."""
     from torch.nn.modules.conv import _ConvNd
 
