@@ -14,7 +14,7 @@ from edgebench import compare, plugins
 from edgebench.analysis import terminal_report as terminal
 from edgebench.errors import UserError
 from edgebench.schema.plan import PRESETS
-from edgebench.schema.record import FedInput, Load, Outcome, Record, Round, Runtime
+from edgebench.schema.record import FedInput, GoldenCheck, Load, Outcome, Record, Round, Runtime
 from tests.support.records import FACTS, failed, make_artifact, make_golden, make_parity, make_reading, make_record
 
 PATIENT = settings(deadline=None, derandomize=True, max_examples=80, suppress_health_check=list(HealthCheck))
@@ -47,6 +47,12 @@ def rounds(draw: st.DrawFn) -> tuple[Round, ...]:
     )
 
 
+def wrong_golden() -> GoldenCheck:
+    golden = make_golden([[0.0, 1.0]])
+    output = msgspec.structs.replace(golden.outputs[0], passed=False, relative_error=None)
+    return msgspec.structs.replace(golden, passed=False, outputs=(output,))
+
+
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     name = draw(st.sampled_from(["net-onnx-fp32", "net-onnx-int8", "other-tflite-fp32"]))
@@ -69,7 +75,7 @@ def records(draw: st.DrawFn) -> Record:
         outcome=draw(outcomes),
         plan=draw(st.sampled_from(PRESETS)),
         golden=draw(st.none() | st.just(make_golden([[1.0, 0.0]]))
-            | st.just(msgspec.structs.replace(make_golden([[0.0, 1.0]]), passed=False, relative_error=None))),
+            | st.just(wrong_golden())),
         energy=draw(st.sampled_from([(), (make_reading(),), (make_reading(active_w=(5.0,)),),
                                      (make_reading(idle_w=9.0), make_reading(meter="hwmon", scope="board"))])),
         runtime=Runtime(draw(st.sampled_from(["onnxruntime", "litert", "benchmark-model"]))),

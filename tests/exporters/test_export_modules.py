@@ -132,7 +132,7 @@ def test_weights_that_are_refused(folder: Path, held: Any, words: str) -> None:
     ("name", "shape", "words"),
     [
         ("nothing", (1, 28, 28), "cannot be imported .*no attribute 'nothing'"),
-        ("raising", (1, 28, 28), r"calling it failed \(KeyError: 'no config', models.py line 36\)"),
+        ("raising", (1, 28, 28), r"calling it failed \(KeyError: 'no config', models.py line 35\)"),
         ("number", (1, 28, 28), "gives a int"),
         ("empty", (1, 28, 28), "no parameters"),
         ("Small", (3, 28, 28), "does not take 1x3x28x28"),
