@@ -100,16 +100,17 @@ def accuracy(row: ComparisonRow) -> Estimate | None:
     if row.device_accuracy is not None:
         return row.device_accuracy
     parity = row.record.artifact.parity
-    if parity is None:
+    if parity is None or parity.accuracy is None:
         return None
     return Estimate(parity.accuracy, *stats.wilson_interval(parity.accuracy * parity.images, parity.images))
 
 
 def _parent(rows: Sequence[ComparisonRow]) -> float | None:
     """The best accuracy of a float network among the parents of these files, on the test set of the first of them."""
-    known = [row.record.artifact.parity for row in rows if row.record.artifact.parity]
+    found = [row.record.artifact.parity for row in rows]
+    known = [parity for parity in found if parity is not None and parity.accuracy is not None]
     alike = [one for one in known if (one.dataset, one.images) == (known[0].dataset, known[0].images)]
-    return max((one.parent_accuracy for one in alike), default=None)
+    return max((one.parent_accuracy for one in alike if one.parent_accuracy is not None), default=None)
 
 
 def _broken(row: ComparisonRow, limits: ShipLimits, parent: float | None) -> str:

@@ -159,7 +159,9 @@ def _hashes(record: Record, baseline: Record) -> Values | None:
 
 def _test_sets(record: Record, baseline: Record) -> Values | None:
     own, base = record.artifact.parity, baseline.artifact.parity
-    if own is None or base is None or (own.dataset, own.images) == (base.dataset, base.images):
+    if own is None or base is None or not own.dataset or not base.dataset:
+        return None
+    if (own.dataset, own.images) == (base.dataset, base.images):
         return None
     return f"{own.images} images of {own.dataset}", f"{base.images} of {base.dataset}"
 

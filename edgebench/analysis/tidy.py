@@ -54,7 +54,7 @@ def _line(row: ComparisonRow) -> dict[str, Any]:
         "load_s": record.load_ns and record.load_ns / 1e9,
         "first_inference_s": record.first_inference_ns and record.first_inference_ns / 1e9,
         "accuracy": parity and parity.accuracy,
-        "accuracy_images": parity and parity.images,
+        "accuracy_images": parity.images if parity and parity.accuracy is not None else None,
         **_on_device(row),
         "top1_agreement": parity and parity.top1_agreement,
         "memory_high_water_bytes": row.high_water_bytes,

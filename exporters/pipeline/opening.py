@@ -11,9 +11,9 @@ import msgspec
 
 from edgebench import modelfile
 from edgebench.errors import BadFile, MissingPackage, UserError
-from edgebench.networks import data, normalisation, own_network
 from edgebench.modelfile import ModelFile, feeding
 from edgebench.modelfile.feeding import InputRequest
+from edgebench.networks import data, normalisation, own_network
 from edgebench.networks.from_checkpoint import rebuild
 from edgebench.networks.own_network import weight_files
 from edgebench.progress import Progress, Silent
@@ -78,13 +78,14 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
     is_own = own_network.is_own(about.model)
     zeros = _zeros(opened) if about.has_zeros else 0
     packed = zeros >= NOTABLE_ZEROS * about.size.parameters
+    inputs = (TensorSpec(module_ports.INPUT, (1, *about.input_shape), "float32", "NCHW"),)
     return SourceModel(
         name=request.name,
         where=request.source,
         path=path,
         kind="checkpoint",
         model=about.model,
-        inputs=(TensorSpec(module_ports.INPUT, (1, *about.input_shape), "float32", "NCHW"),),
+        inputs=inputs,
         outputs=(TensorSpec(module_ports.CLASSES, (1, len(about.class_names)), "float32", "NC"),),
         source={"kind": "checkpoint", "file": path.name, "digest": opened.digest, "dataset": about.dataset},
         digest="" if is_own else opened.digest,  # it does not cover code
@@ -97,9 +98,7 @@ def _checkpoint(request: SourceRequest) -> SourceModel:
         zeros=zeros,
         packed_bytes=_packed_bytes(path) if packed else None,
         tested=about.metrics,
-        isolated=IsolatedModel("checkpoint", str(path.absolute()), str(Path.cwd()), input_shape=about.input_shape)
-        if is_own
-        else None,
+        isolated=IsolatedModel("checkpoint", str(path.absolute()), str(Path.cwd()), inputs=inputs) if is_own else None,
     )
 
 
