@@ -19,10 +19,11 @@ from edgebench.networks.scoring import ScoreChoice
 from edgebench.networks.starting import StartingPoint
 from edgebench.progress import Silent
 from edgebench.schema import bundle, checkpoint
-from edgebench.schema.bundle import Artifact, FileRef, Parity, TensorSpec
+from edgebench.schema.bundle import Artifact, FileRef, TensorSpec
 from edgebench.schema.preprocessing import Geometry
 from edgebench.train import TrainOptions, train
 from tests.support import pictures
+from tests.support.records import make_parity
 
 pytest.importorskip("torch")
 GEOMETRY = Geometry((12,), (8, 8))
@@ -102,7 +103,7 @@ def test_a_device_gets_the_images_of_the_export_or_nothing(
         precision="fp32",
         content=FileRef("net.onnx", "0" * 64, 1),
         inputs=(TensorSpec("x", (1, 3, 8, 8), "float32", "NCHW"),),
-        parity=Parity(about.dataset, len(tested.test), 0.5, 0.5, 1.0, 0.0, 100.0, "onnxruntime"),
+        parity=make_parity(about.dataset, len(tested.test), 0.5, 0.5),
         preprocessing=about.preprocessing,
         notes={bundle.TEST_SET: tested.test.digest()},
     )
