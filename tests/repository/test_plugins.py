@@ -38,6 +38,7 @@ REGISTRIES = {
     "edgebench.networks.data": "data set",
     "edgebench.networks.pruning": "pruning method",
     "edgebench.networks.packing": "packing format",
+    "edgebench.networks.tasks": "task",
     "edgebench.studies.audit.detectors": "detector",
     "edgebench.studies.study.figures": "figure",
     "edgebench.studies.study.places": "place",

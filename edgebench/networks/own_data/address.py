@@ -101,18 +101,19 @@ def parse(name: str) -> Address:
     return Address(kind, str(path), seed, skip, part)
 
 
-def place(name: str) -> tuple[Path | None, int | None]:
-    """(path, how many of its test images) of data in files; a path of None: code. Raises BadFile if nothing is there.
+def place(name: str) -> tuple[Path | None, int | None, bool]:
+    """(path, how many of its test images, whether broken ones are left out) of data in files; a path of None: code.
+    Raises BadFile if nothing is there.
 
     photos@200 and photos@1000,200 both stand for 200 test images.
     """
-    where, part, _ = _split(name)
+    where, part, options = _split(name)
     if _CALLABLE.fullmatch(where) and not Path(where).exists():
-        return None, None
+        return None, None, False
     path = Path(where).expanduser().absolute()
     if not path.exists():
         raise BadFile(str(path), "there is no such file or folder", "Check the path of the data set")
-    return path, int(part.rpartition(",")[2]) if part else None
+    return path, int(part.rpartition(",")[2]) if part else None, "skip-broken" in options
 
 
 def _split(name: str) -> tuple[str, str, list[str]]:

@@ -29,7 +29,7 @@ SLACK = 1.0
 
 def load(name: str, geometry: Geometry | None, channels: int | None, progress: Progress) -> AnnotatedImages | None:
     """None for what is not annotated: a data set of classes, or code. Raises UserError, BadFile."""
-    path, most = address.place(name)
+    path, most, skip_broken = address.place(name)
     if path is None:
         return None
     if path.suffix.lower() in (".npz", ".npy"):
@@ -37,22 +37,27 @@ def load(name: str, geometry: Geometry | None, channels: int | None, progress: P
     for reader in (coco, yolo, masks, columns):
         found = reader.read(path)
         if found is not None:
-            return _opened(str(path), found, geometry or Geometry(), channels, most, progress)
+            found.first(most)
+            return _opened(str(path), found, geometry or Geometry(), channels, skip_broken, progress)
     return None
 
 
 def _opened(
-    name: str, found: Annotations, geometry: Geometry, channels: int | None, most: int | None, progress: Progress
+    name: str, found: Annotations, geometry: Geometry, channels: int | None, skip_broken: bool, progress: Progress
 ) -> AnnotatedImages:
     import numpy as np
 
-    if most is not None:
-        found.files, found.targets, found.stated = found.files[:most], found.targets[:most], found.stated[:most]
     refuse_missing(name, found.files)
     seen = scan.look(name, found.files, progress)
+    broken = [place for place, one in enumerate(seen) if one.broken]
+    if broken and not skip_broken:
+        first = found.files[broken[0]]
+        raise BadFile(first, seen[broken[0]].broken, "Mend it, or leave such out: --skip-broken")
+    if broken:
+        found.remarks.append(f"{len(broken):,} broken images were left out, e.g. {found.files[broken[0]]}")
+        found.leave_out(broken)
+        seen = [one for one in seen if not one.broken]
     for file, one in zip(found.files, seen, strict=True):
-        if one.broken:
-            raise BadFile(file, one.broken, "Mend it, or take it out of the annotations")
         pictures.refuse_small(one.size, geometry, file)
     size = _one_size(name, found.files, seen, geometry)
     channels = channels or (1 if all(pictures.is_grey(one.mode) for one in seen) else 3)

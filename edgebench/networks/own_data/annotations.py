@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,6 +65,16 @@ class Annotations:
     def __init__(self, kind: TargetKind, class_names: list[str]) -> None:
         self.kind, self.class_names = kind, class_names
         self.files, self.targets, self.remarks, self.stated, self.numbers = [], [], [], [], []
+
+    def first(self, count: int | None) -> None:
+        """Of the images only so many; None: all."""
+        self.leave_out(range(count if count is not None else len(self.files), len(self.files)))
+
+    def leave_out(self, places: Collection[int]) -> None:
+        kept = [place for place in range(len(self.files)) if place not in places]
+        self.files = [self.files[place] for place in kept]
+        self.targets = [self.targets[place] for place in kept]
+        self.stated = [self.stated[place] for place in kept]
 
     def add(self, file: str, target: Any, stated: tuple[int, int] | None = None) -> None:
         self.files.append(file)
