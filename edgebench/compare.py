@@ -18,6 +18,7 @@ from edgebench.analysis import (
     comparability,
     device_scores,
     energy_ratios,
+    gate,
     labels,
     ratios,
     record_statistics,
@@ -43,18 +44,22 @@ from edgebench.schema.record import Record
 class Terms:
     """How records are compared. margin: equal within this fraction counts as equivalent. anyway: give ratios although
     conditions differ that must be equal. intensity_g_per_kwh: from the user; default: that of the country given to
-    `deploy --carbon`. limits: of a file that is worth shipping.
+    `deploy --carbon`. limits: of a file that is worth shipping. checks: of
+    `--fail-if`.
     """
 
     margin: float = EQUIVALENCE_MARGIN
     anyway: bool = False
     intensity_g_per_kwh: float | None = None
     limits: ShipLimits = ShipLimits()
+    checks: tuple[gate.Check, ...] = ()
 
 
 @dataclass(frozen=True)
 class Asked:
-    """names, baseline: as typed. every: all runs of each file; after: those since then."""
+    """names, baseline: as typed; the baseline may be a results folder. every: all runs of each file; after: those since
+    then.
+    """
 
     names: tuple[str, ...] = ()
     baseline: str | None = None
@@ -62,25 +67,29 @@ class Asked:
     after: datetime | None = None
 
     @property
-    def sides(self) -> tuple[Path, Path] | None:
-        """Two results folders, each file to be compared with its earlier self."""
-        if self.baseline is None and len(self.names) == 2 and all(map(is_results_folder, self.names)):
-            return Path(self.names[0]), Path(self.names[1])
-        return None
+    def earlier(self) -> Path | None:
+        """A results folder whose files are the earlier selves of the others."""
+        if self.baseline is not None:
+            return Path(self.baseline) if is_results_folder(self.baseline) else None
+        is_pair = len(self.names) == 2 and all(map(is_results_folder, self.names))
+        return Path(self.names[0]) if is_pair else None
 
 
 def find(results: Path, asked: Asked) -> list[Selection]:
-    """What the command line names: one selection, or two to be compared with each other."""
-    if asked.sides:
-        return [joined(of_folder(side, after=asked.after)) for side in asked.sides]
-    return [select(results, asked.names, every=asked.every, after=asked.after)]
+    """What the command line names: one selection, or two to be compared with each other, the earlier first."""
+    if asked.earlier is None:
+        return [select(results, asked.names, every=asked.every, after=asked.after)]
+    others = asked.names if asked.baseline is not None else asked.names[1:]
+    return [joined(of_folder(asked.earlier)), select(results, others, after=asked.after)]
 
 
 def of_found(found: Sequence[Selection], asked: Asked, terms: Terms) -> Comparison:
     if len(found) == 2:
-        return against_earlier(*found, terms=terms)
-    (only,) = found
-    return compare(only.records, baseline=asked.baseline, history=history(only), terms=terms, older=only.older)
+        made = against_earlier(*found, terms=terms)
+    else:
+        (only,) = found
+        made = compare(only.records, baseline=asked.baseline, history=history(only), terms=terms, older=only.older)
+    return replace(made, checks=gate.judge(made, terms.checks))
 
 
 # The jobs that measured the same file under the same conditions, oldest first; the record's own is among them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from edgebench.analysis import comparability, same_outputs, stats
 from edgebench.analysis.comparability import Unlike
@@ -80,6 +81,17 @@ MAX_DROP_POINTS = 1.0
 
 
 @dataclass(frozen=True)
+class CheckResult:
+    """An expression of `--fail-if` for one file. said: what was measured, or why it could not be."""
+
+    expression: str
+    target: str
+    artifact: str
+    state: Literal["passed", "failed", "not resolved"]
+    said: str
+
+
+@dataclass(frozen=True)
 class ShipLimits:
     """max_drop: below the float parent; min_accuracy: fractions both. None: no limit."""
 
@@ -95,6 +107,7 @@ class Comparison:
     """intensity_g_per_kwh: of the electricity, from the user; None if not given. margin: what counts as equivalent, as
     a fraction. older: the number of runs of the same files that are not shown. is_against_earlier: two result sets,
     each file against its earlier self. limits: of a file that is worth shipping.
+    checks: of `--fail-if`.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -104,6 +117,7 @@ class Comparison:
     older: int = 0
     is_against_earlier: bool = False
     limits: ShipLimits = ShipLimits()
+    checks: tuple[CheckResult, ...] = ()
 
     @property
     def compared(self) -> int:

@@ -22,10 +22,25 @@ def show(comparison: Comparison, *, verbose: bool, following: str) -> None:
     from edgebench.analysis import terminal_report as terminal
 
     terminal.show(comparison, console(), verbose=verbose)
+    _show_checks(comparison)
     found = answer.of(comparison, following)
     console().print()
     for line in found.lines:
         console().print(line, markup=False, style="bold")
+
+
+def _show_checks(comparison: Comparison) -> None:
+    """Each check that did not pass, and how many did."""
+    if not comparison.checks:
+        return
+    console().print()
+    styles = {"failed": "red", "not resolved": "yellow"}
+    for one in comparison.checks:
+        if one.state in styles:
+            line = f"{one.state}: {one.expression}: {one.artifact} on {one.target}: {one.said}"
+            console().print(line, markup=False, style=styles[one.state])
+    count = sum(one.state == "passed" for one in comparison.checks)
+    console().print(f"{count} of {len(comparison.checks)} checks passed")
 
 
 def be_strict(comparison: Comparison, strict: bool) -> None:

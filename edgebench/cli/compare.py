@@ -10,6 +10,7 @@ import typer
 from edgebench.cli._comparison import Verbose, be_strict, show
 from edgebench.cli._reports import with_reports
 from edgebench.cli._terminal import (
+    EXIT_UNTRUSTED,
     RESULTS,
     Intensity,
     Results,
@@ -32,6 +33,8 @@ app = typer.Typer()
     epilog=example(
         "edgebench compare",
         "edgebench compare desktop-cpu rpi4 --baseline desktop-cpu/ultralight-onnx-fp32 --html report.html",
+        "edgebench compare results-of-main results",
+        'edgebench compare --baseline results-of-main --fail-if "latency_p50 > 1.05" --junit gate.xml',
     )
 )
 @with_reports
@@ -44,8 +47,21 @@ def compare(
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="An artifact, or target/artifact; default: the first valid one.")
+        str | None,
+        typer.Option(help="An artifact, target/artifact, or folder of earlier results; default: the first valid one."),
     ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK",
+            help='Exit with 3 if it holds beyond chance: "latency_p50 > 1.05", "accuracy < -0.3pt"; or a budget: '
+            '"latency_p99 < 20ms", "size < 500kB for *-int8".',
+            show_default=False,
+        ),
+    ] = None,
+    unresolved: Annotated[
+        str, typer.Option(metavar="fail|pass", help="What --fail-if does about checks that are not resolved.")
+    ] = "pass",
     margin: Annotated[
         float, typer.Option(help="Per cent within which two times count as the same.", min=0.1, max=50)
     ] = 3.0,
@@ -76,14 +92,20 @@ def compare(
 
     Two results folders and no baseline: each file of the second against its earlier self in the first.
 
+    --fail-if: METRIC > VALUE or METRIC < VALUE; metrics are latency_p50, latency_p90, latency_p99, energy, accuracy,
+    memory and size. 1.05 or +5% is against the baseline, -0.3pt points of accuracy, 20ms a budget.
+
     Files that are not records are listed and left out; the exit code is then 1.
     """
     from edgebench import compare
-    from edgebench.analysis import report, selection
+    from edgebench.analysis import gate, report, selection
     from edgebench.analysis.comparison import ShipLimits
 
     reports = reports or {}
     check_outputs(*reports.values())
+    checks = tuple(map(gate.parse, fail_if or ()))
+    if unresolved not in ("fail", "pass"):
+        raise typer.BadParameter("give fail or pass", param_hint="--unresolved")
     asked = compare.Asked(tuple(names or ()), baseline, every, selection.since(since) if since else None)
     found = compare.find(results, asked)
     skipped = [error for one in found for error in one.skipped]
@@ -97,13 +119,16 @@ def compare(
         None if max_mb is None else max_mb * 1e6,
         None if max_mj is None else max_mj / 1e3,
     )
-    comparison = compare.of_found(found, asked, compare.Terms(margin / 100, anyway, intensity, limits))
+    comparison = compare.of_found(found, asked, compare.Terms(margin / 100, anyway, intensity, limits, checks))
     for form, path in reports.items():
         report.write(comparison, form, path)
         say_written(path)
     show(comparison, verbose=verbose, following=_next(comparison, reports))
     end_if_skipped(skipped, "record")
     be_strict(comparison, strict)
+    states = {one.state for one in comparison.checks}
+    if "failed" in states or ("not resolved" in states and unresolved == "fail"):
+        raise typer.Exit(EXIT_UNTRUSTED)
 
 
 def _next(comparison: Comparison, reports: dict[str, Path]) -> str:
