@@ -255,7 +255,7 @@ def test_workers_are_started_where_a_shell_closed_stderr(where: str, models: Pat
 def test_deploy_into_a_pipe_that_closes_goes_on_when_it_is_typed_again(tmp_path: Path) -> None:
     (tmp_path / "net.sim").write_text('{"latency_ns": 3000000}')
     typed = ("deploy", "--target", "simulated", "net.sim", "--plan", "quick")
-    script = f"{shlex.join(cli_command(*typed))} | head -1"
+    script = f"{shlex.join(cli_command(*typed))} 2>&1 | head -1"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "Looking for runtimes on simulated\n" and "Traceback" not in done.stderr
     again = run_cli(*typed, cwd=tmp_path)
