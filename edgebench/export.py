@@ -20,6 +20,7 @@ from pathlib import Path
 
 import exporters
 from edgebench.errors import UserError
+from edgebench.modelfile.feeding import InputRequest
 from edgebench.networks.models import InputShape
 from edgebench.progress import Progress, Silent
 from edgebench.recommend import advice, counts
@@ -32,6 +33,8 @@ from exporters.pipeline import (
     accuracy_drop,
     artifact_cache,
     export_images,
+    export_inputs,
+    made_up,
     opening,
     publishing,
     results,
@@ -40,6 +43,8 @@ from exporters.pipeline import (
 )
 from exporters.pipeline.artifact_cache import ArtifactCache
 from exporters.pipeline.conversion import Conversion, side_by_side
+from exporters.pipeline.export_images import ExportImages
+from exporters.pipeline.export_inputs import ExportInputs
 from exporters.pipeline.kernels import kernels_for
 from exporters.sources.source_model import SourceModel, SourceRequest
 from exporters.workers.process import WorkerPool
@@ -57,7 +62,10 @@ class ExportOptions:
         int8: Also make INT8 of every format named.
         weights: A state dict (.safetensors, or .pt without code in it) for a callable's network, or a training
             checkpoint that contains one; FILE:KEY where it contains several.
-        input_shape: For a callable's network, or for an .onnx file that leaves it open.
+        input_shape: Of one image, for a callable's network, or for an .onnx file that leaves it open.
+        wanted: Sizes and dtypes of any inputs, by name, for the same sources.
+        inputs: An .npz file of arrays by input name, instead of a data set: half of the samples are for calibration,
+            the others for comparing the files with the network.
         dataset: What the network is tested on. A checkpoint has its own; other sources need `dataset` or `calibration`
             for INT8 and for accuracies.
         calibration: What INT8 ranges are found on, if it is another data set.
@@ -81,6 +89,8 @@ class ExportOptions:
     int8: bool = False
     weights: Path | None = None
     input_shape: InputShape | None = None
+    wanted: InputRequest = InputRequest()
+    inputs: Path | None = None
     dataset: str | None = None
     calibration: str | None = None
     preprocessing: str | None = None
@@ -144,7 +154,7 @@ def export(
         plugins = list(dict.fromkeys(choice.plugin for choice in choices))
         converters = side_by_side(len(plugins), parent.parameters)
         workers.warm(plugins[:converters])
-        images = export_images.load(parent, progress)
+        images = _data(parent, options, progress)
         wanted.refuse_unusable(parent, images, choices, fold=options.fold)
         for_all = _for_all_artifacts(options, places, parent)
         with publishing.part(folder) as part, progress.step(f"export {parent.name}", 2 * len(choices)) as step:
@@ -154,7 +164,8 @@ def export(
             advised = advice.advise(places, artifacts, part, scratch, emulate=options.emulate, progress=progress)
             artifacts = tuple(advice.noted(artifact, advised.notes) for artifact in artifacts)
             failed = {**absent, **failed}
-            class_names = parent.class_names or (images.dataset.class_names if images else ())
+            of_images = images.dataset.class_names if isinstance(images, ExportImages) else ()
+            class_names = parent.class_names or of_images
             complete = _bundle(folder.name, parent, artifacts, failed, class_names)
             bundle.save(complete, part)
     for line in (*summary.lines(parent, complete), *advised.lines, *summary.not_made(failed)):
@@ -188,6 +199,9 @@ def _check(options: ExportOptions) -> dict[str, Target | str]:
     points = options.max_drop_points
     if points is not None and not 0 <= points < 100:
         raise UserError("--max-drop", f"must be from 0 to below 100, not {points:g}", "Give for example 0.3")
+    named = [name for name in ("dataset", "calibration", "preprocessing", "geometry") if getattr(options, name)]
+    if options.inputs is not None and named:
+        raise UserError("--inputs", f"--{named[0]} is given too", "Leave one of the two out")
     if options.emulate and not options.targets:
         raise UserError("--emulate", "no board is named to emulate", "Name one with --for rpi4")
     return advice.check(options.targets)
@@ -198,6 +212,7 @@ def _request(source: Path | str | None, options: ExportOptions) -> SourceRequest
         source=str(checkpoint.newest() if source is None else source),
         weights=options.weights,
         input_shape=options.input_shape,
+        wanted=options.wanted,
         dataset=options.dataset,
         calibration=options.calibration,
         preprocessing=options.preprocessing,
@@ -205,12 +220,26 @@ def _request(source: Path | str | None, options: ExportOptions) -> SourceRequest
     )
 
 
+def _data(parent: SourceModel, options: ExportOptions, progress: Progress) -> ExportImages | ExportInputs | None:
+    """What the artifacts are made and judged with; None: made-up inputs, which is said."""
+    if options.inputs is not None:
+        given = export_inputs.load(parent, options.inputs)
+        progress.say(f"{options.inputs.name}: {given.described}")
+        return given
+    images = export_images.load(parent, progress)
+    if images is None:
+        progress.say(f"inputs are made up: {made_up.described(parent.inputs, parent.table_sizes)}")
+    return images
+
+
 def _choices(
     parent: SourceModel, options: ExportOptions, progress: Progress
 ) -> tuple[list[Choice], Mapping[str, UserError]]:
     """What is to be made; and by name what cannot be, because a library is missing."""
     int8 = options.int8 or bool(options.targets and not options.formats)
-    choices = exporters.choose(wanted.names(parent, options.formats, int8=int8), parent.kind)
+    choices = exporters.choose(
+        wanted.names(parent, options.formats, int8=int8, has_inputs=options.inputs is not None), parent.kind
+    )
     for line in wanted.only_tflite(parent, choices, options.formats):
         progress.say(line)
     absent = exporters.without_packages(choices)

@@ -21,6 +21,7 @@ app = typer.Typer()
         "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
         "edgebench export my.models:make --weights best.pt --dataset cifar10",
         "edgebench export my.models:make --dataset photos/ --preprocessing imagenet --resize 256 --crop 224",
+        "edgebench export my.models:two --shape image=1x3x64x64 --shape ids=1x16:int64 --inputs samples.npz",
         "edgebench export --for rpi4,rpi5",
     ),
 )
@@ -39,6 +40,22 @@ def export_command(
     ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size, if the source leaves it open: 3x32x32.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=1x16:int64",
+            help="Sizes of an input that the source leaves open, and for code its dtype; repeat it for several inputs.",
+        ),
+    ] = None,
+    dim: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=1", help="A size that an .onnx file leaves open, by its name.")
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz", help="Arrays by input name, first axis samples: for calibration and for comparing."
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help=f"What the network is tested on. {_own_data.DATA}", show_default=False)
@@ -92,6 +109,7 @@ def export_command(
     """
     from edgebench.export import ExportOptions, check_kept, check_made, export
     from edgebench.files import cache
+    from edgebench.modelfile import feeding
     from edgebench.networks import models
 
     options = ExportOptions(
@@ -99,6 +117,8 @@ def export_command(
         int8=int8,
         weights=weights,
         input_shape=models.parse_shape(input_) if input_ else None,
+        wanted=feeding.parse_request(shape or (), dims=dim or ()),
+        inputs=inputs,
         dataset=_own_data.address(dataset, split_seed, skip_broken),
         calibration=_own_data.address(calibration, split_seed, skip_broken),
         preprocessing=preprocessing,

@@ -44,6 +44,13 @@ class ExportInputs:
         return f"{len(self.parts()[1])} of {self.count} samples of {self.file}, none of them used for calibration"
 
     @property
+    def described(self) -> str:
+        if self.count == 1:
+            return "1 sample, for calibration and for comparing"
+        calibrating, comparing = self.parts()
+        return f"{self.count} samples, {len(calibrating)} for calibration, {len(comparing)} others for comparing"
+
+    @property
     def digest(self) -> str:
         whole = hashlib.sha256()
         for name, values in self.arrays.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from edgebench.errors import MissingPackage, UserError
-from edgebench.schema.bundle import Artifact, Bundle, Parity
+from edgebench.schema.bundle import Artifact, Bundle
 from exporters.pipeline import accuracy_drop, float_operators
 from exporters.pipeline.candidates import CANDIDATE
 from exporters.pipeline.criterion import DIVERGENCE
@@ -13,8 +13,12 @@ from exporters.sources.source_model import SourceModel
 
 
 def lines(parent: SourceModel, made: Bundle) -> Iterator[str]:
+    compared = {one.parity.samples for one in made.artifacts if one.parity is not None and one.parity.samples}
+    for samples in sorted(compared):
+        yield f"compared with {parent.where} on {samples}:"
     for artifact in made.artifacts:
         yield describe(artifact)
+        yield from outputs(artifact)
         yield from candidates(artifact)
         yield from doubts(artifact)
     if parent.weights_note:
@@ -38,6 +42,7 @@ def not_made(failed: Mapping[str, UserError]) -> Iterator[str]:
 
 
 def describe(artifact: Artifact) -> str:
+    from edgebench.analysis.inspection_report import agreement_words
     from edgebench.analysis.stats import wilson_interval
 
     size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
@@ -45,7 +50,8 @@ def describe(artifact: Artifact) -> str:
     if found is None:
         return f"{size}; compared with the network on made-up inputs only, because no data was named"
     if found.accuracy is None or found.parent_accuracy is None:
-        return f"{size}, against the network on {found.samples}: {_outputs(found)}"
+        named = len(found.outputs) > 1
+        return f"{size}; {len(found.outputs)} outputs" if named else f"{size}, {agreement_words(found.outputs[0])}"
     low, high = wilson_interval(found.accuracy * found.images, found.images)
     return (
         f"{size}, accuracy {found.accuracy:.2%} ({low:.1%} to {high:.1%}, parent {found.parent_accuracy:.2%}), "
@@ -53,12 +59,14 @@ def describe(artifact: Artifact) -> str:
     )
 
 
-def _outputs(parity: Parity) -> str:
-    """Each output against the network's."""
+def outputs(artifact: Artifact) -> Iterator[str]:
+    """Each of several outputs against the network's, a line each."""
     from edgebench.analysis.inspection_report import agreement_words
 
-    named = len(parity.outputs) > 1
-    return "; ".join(f"{f'{one.name}: ' if named else ''}{agreement_words(one)}" for one in parity.outputs)
+    found = artifact.parity.outputs if artifact.parity is not None else ()
+    width = max((len(one.name) for one in found), default=0)
+    for one in found if len(found) > 1 else ():
+        yield f"  {one.name:<{width}}  {agreement_words(one)}"
 
 
 def doubts(artifact: Artifact) -> Iterator[str]:

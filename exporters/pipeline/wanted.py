@@ -8,6 +8,7 @@ import exporters
 from edgebench.errors import UserError
 from exporters import Choice, SourceKind
 from exporters.pipeline.export_images import ExportImages
+from exporters.pipeline.export_inputs import ExportInputs
 from exporters.sources.source_model import SourceModel
 
 INT8_FORMATS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
@@ -20,7 +21,8 @@ KINDS: dict[SourceKind, str] = {
 }
 
 
-def names(parent: SourceModel, formats: Sequence[str], *, int8: bool) -> list[str]:
+def names(parent: SourceModel, formats: Sequence[str], *, int8: bool, has_inputs: bool = False) -> list[str]:
+    """has_inputs: the user gives some, with which INT8 can be made."""
     known = exporters.formats(parent.kind)
     if formats:
         named = [name.strip() for name in formats]
@@ -31,7 +33,7 @@ def names(parent: SourceModel, formats: Sequence[str], *, int8: bool) -> list[st
     if int8:
         return [name for name in INT8_FORMATS if name in known]
     plain = [name for name in known if name.count("-") == 1]
-    return [name for name in plain if parent.calibration or not name.endswith("-int8")]
+    return [name for name in plain if parent.calibration or has_inputs or not name.endswith("-int8")]
 
 
 def only_tflite(parent: SourceModel, choices: Sequence[Choice], formats: Sequence[str]) -> Iterator[str]:
@@ -55,17 +57,20 @@ def of_any_batch(choices: list[Choice], *, named: bool) -> list[Choice]:
     return able
 
 
-def refuse_unusable(parent: SourceModel, images: ExportImages | None, choices: Sequence[Choice], *, fold: bool) -> None:
+def refuse_unusable(
+    parent: SourceModel, images: ExportImages | ExportInputs | None, choices: Sequence[Choice], *, fold: bool
+) -> None:
     """Raises UserError for what cannot be made without images, or with these images."""
     if images is None and any(choice.precision == "int8" for choice in choices):
         raise UserError(
             parent.where,
-            f"INT8 needs images to be made and judged on, and {KINDS[parent.kind]} does not say which data it is for",
-            "Name a data set: --calibration fashion-mnist-mini",
+            f"INT8 needs {parent.samples} to be made and judged on, and {KINDS[parent.kind]} does not say which data "
+            "it is for",
+            "Name a data set, --calibration fashion-mnist-mini, or give inputs: --inputs FILE.npz",
         )
     if not fold:
         return
-    if images is None:
+    if not isinstance(images, ExportImages):
         raise UserError(
             parent.where, "there is no preprocessing to fold into the files: no data set is named", "Add --dataset NAME"
         )
