@@ -41,6 +41,7 @@ from edgebench.schema.facts import Facts
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome, Record
 from edgebench.schema.targets import Target
+from exporters.pipeline.loose_files import with_inputs as with_inputs
 
 
 def deploy(
@@ -253,6 +254,7 @@ def _golden_spec(golden: Golden) -> dict[str, Any]:
     return {
         "count": golden.count,
         "inputs": [one.sha256 for one in golden.inputs],
+        # Without any, the inputs are only fed.
         "outputs": [
             {"expected": own.sha256, "reference": given and given.sha256, "max_relative_error": allowed}
             for own, given, allowed in each
@@ -286,7 +288,7 @@ def _start(
     request = job.request
     names = {artifact.name for artifact in request.artifacts}
     files = {
-        ref.sha256: one.folder / ref.file
+        ref.sha256: one.path(ref)
         for one in wanted
         if one.artifact.name in names
         for ref in bundle.files_of(one.artifact)

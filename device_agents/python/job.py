@@ -122,6 +122,8 @@ def check(artifact: ArtifactRun, plan: Plan, journal: Journal, store: Store) -> 
     if not expected:
         return
     outputs = artifact.answer_golden(plan, store)
+    if not expected["outputs"]:
+        return
     wanted = [
         {**one, **{name: one[name] and store.checked(one[name]) for name in ("expected", "reference")}}
         for one in expected["outputs"]

@@ -49,6 +49,18 @@ Shapes = Annotated[
         help="Sizes of an input that the file leaves open; repeat it for several inputs.",
     ),
 ]
+Dims = Annotated[
+    list[str] | None, typer.Option("--dim", metavar="NAME=1", help="A size that .onnx files leave open, by its name.")
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        "--inputs",
+        metavar="FILE.npz",
+        help="Golden inputs for files outside bundles, arrays by input name: answers are compared with this machine's.",
+        show_default=False,
+    ),
+]
 Signature = Annotated[
     str, typer.Option("--signature", metavar="NAME", help="The signature to run, for .tflite files with several.")
 ]
@@ -155,7 +167,9 @@ def deploy(
     what: Files = None,
     preset: Preset = "default",
     shape: Shapes = None,
+    dim: Dims = None,
     signature: Signature = "",
+    inputs: Inputs = None,
     runtimes: Runtimes = None,
     energy: Energy = False,
     accuracy: Accuracy = False,
@@ -218,7 +232,10 @@ def deploy(
     device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
     if runtimes not in (None, "all"):
         device = targets_.with_runtimes(device, str(runtimes))
-    wanted = deploy.artifacts_at(what or [bundle.newest()], feeding.parse_request(shape or (), signature))
+    asked = feeding.parse_request(shape or (), signature, dim or ())
+    wanted = deploy.artifacts_at(what or [bundle.newest()], asked)
+    if inputs is not None:
+        wanted = deploy.with_inputs(wanted, inputs, progress())
     records = deploy.deploy(
         device, wanted, plan, results, every_runtime=runtimes is not None, score=score,
         calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(),

@@ -14,17 +14,26 @@ from edgebench.files.plain_text import plain_excerpt
 from edgebench.modelfile import ModelFile, feeding
 from edgebench.modelfile.feeding import Feeding, InputRequest
 from edgebench.schema import bundle
-from edgebench.schema.bundle import Artifact
+from edgebench.schema.bundle import Artifact, FileRef
 
 
 @dataclass(frozen=True)
 class LocalArtifact:
-    """An artifact and the folder of its files. model: what its file says of itself; None for formats not parsed."""
+    """An artifact and the folder of its files. model: what its file says of itself; None for formats not parsed.
+
+    golden_folder: where its golden files are, if they are not beside it.
+    """
 
     artifact: Artifact
     folder: Path
     feeding: Feeding = Feeding()
     model: ModelFile | None = None
+    golden_folder: Path | None = None
+
+    def path(self, ref: FileRef) -> Path:
+        """Where one of its files is."""
+        is_model = ref in bundle.model_files(self.artifact)
+        return (self.folder if is_model or self.golden_folder is None else self.golden_folder) / ref.file
 
 
 # Custom operators in every build of LiteRT, and those of MediaPipe in XNNPACK.

@@ -95,8 +95,8 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     inputs: for each of the artifact's inputs `count` samples, in its own dtype and layout.
     reference: for each output the answers of the network it came from, laid out as the artifact's; () without one.
-    expected: for each output the artifact's own answers on the host. Both float32, dequantised, or int64 for whole
-    numbers.
+    expected: for each output the artifact's own answers on the host; () if there are none, and nothing is compared.
+    Both float32, dequantised, or int64 for whole numbers.
     max_relative_error: for each output, allowed rms(device - expected) / rms(expected), or share of the whole numbers
     that differ.
     """

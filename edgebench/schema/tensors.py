@@ -34,7 +34,7 @@ def to_layout(images: Float32Array, spec: TensorSpec) -> Float32Array:
 
 def to_stored(images: Float32Array, spec: TensorSpec) -> Any:
     """float32 [N, C, H, W] -> the artifact's own dtype and layout, quantised if it takes integers."""
-    return _quantised(to_layout(images, spec), spec)
+    return quantised(to_layout(images, spec), spec)
 
 
 def is_batched(spec: TensorSpec) -> bool:
@@ -61,10 +61,10 @@ def placed(values: Any, given: TensorSpec, spec: TensorSpec) -> Any:
             f"it takes {'x'.join(map(str, shape))}, but the samples are {'x'.join(map(str, values.shape[1:]))}",
             "Report the network to the authors of edgebench",
         )
-    return _quantised(values, spec)
+    return quantised(values, spec)
 
 
-def _quantised(values: Any, spec: TensorSpec) -> Any:
+def quantised(values: Any, spec: TensorSpec) -> Any:
     """In the artifact's own dtype; without a scale one is a step, as for images of bytes."""
     import numpy as np
 

@@ -51,7 +51,14 @@ class Samples:
         out = artifact.with_name(f"{artifact.name}.{self.file.stem}.answers{feeds.ARRAYS}")
         itself = tuple(map(int, self.golden))
         task = RunTask(
-            str(artifact), str(self.file), self.preprocessing, str(out), folded, any_batch, self.inputs, itself
+            str(artifact),
+            str(self.file),
+            self.preprocessing,
+            str(out),
+            folded,
+            any_batch,
+            network=self.inputs,
+            itself=itself,
         )
         ran = workers.run(plugin, task)
         return answers.matched(feeds.read(out), ran.outputs, self.reference, self.outputs), ran

@@ -16,9 +16,10 @@ class RunTask(msgspec.Struct, frozen=True):
 
     images: a file of `arithmetic.feeds`; "" if the artifact is only to be loaded. answers: .npz to write, for each
     output x0, x1, ...: [N, ...], float32 or int64. network: the inputs of the network that it came from, which name the
-    arrays of a file without images. folded: the artifact takes the images as they are.
-    any_batch: it must give the same answers to several images at once as to one after the other. itself: indices of
-    images that the artifact itself answers in any case, one by one. one_by_one: all images are answered that way.
+    arrays of a file without images. fed: how its inputs are fed where it leaves sizes open; () as it says. folded: the
+    artifact takes the images as they are. any_batch: it must give the same answers to several images at once as to one
+    after the other. itself: indices of images that the artifact itself answers in any case, one by one. one_by_one: all
+    images are answered that way.
     """
 
     artifact: str
@@ -27,6 +28,7 @@ class RunTask(msgspec.Struct, frozen=True):
     answers: str = ""
     folded: bool = False
     any_batch: bool = False
+    fed: tuple[TensorSpec, ...] = ()
     network: tuple[TensorSpec, ...] = ()
     itself: tuple[int, ...] = ()
     one_by_one: bool = False

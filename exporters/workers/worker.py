@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,9 @@ def perform(action: str, exporter: Exporter, task: bytes) -> Iterator[WorkerRepl
 
 def run(exporter: Exporter, task: RunTask) -> RunResult:
     opened = exporter.open_artifact(Path(task.artifact))
-    inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else opened.inputs
+    inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else task.fed or opened.inputs
+    if task.fed and opened.run_many is not None:
+        opened = replace(opened, run=opened.run_many)  # which takes any sizes
     error = 0.0
     if task.images:
         from edgebench.schema.tensors import repeat_error

@@ -153,7 +153,7 @@ def _points(row: ComparisonRow) -> _Measured:
     if change is not None:
         return _of_estimate(change)
     own, base = row.record.artifact.parity, row.baseline and row.baseline.artifact.parity
-    if not own or not base:
+    if not own or not base or own.accuracy is None or base.accuracy is None:
         return _Measured(missing="accuracy is not known on both sides: deploy --accuracy")
     if (own.dataset, own.images) != (base.dataset, base.images):
         return _Measured(missing="accuracies are of other test sets")
