@@ -245,6 +245,18 @@ def choose(names: list[str], source: SourceKind) -> list[Choice]:
     return chosen
 
 
+def other_route(choice: Choice, source: SourceKind) -> Choice | None:
+    """The same by the next plugin that makes it from this source; None if there is none, or it is not installed."""
+    names = plugins.names("exporters")
+    for plugin in names[names.index(choice.plugin) + 1 :]:
+        exporter = load(plugin)
+        same = (exporter.FORMAT, exporter.PRECISIONS) == (choice.exporter.FORMAT, choice.exporter.PRECISIONS)
+        other = Choice(choice.name, plugin, choice.precision)
+        if same and source in exporter.SOURCES and not without_packages([other]):
+            return other
+    return None
+
+
 def without_packages(choices: list[Choice]) -> dict[str, MissingPackage]:
     """By name, the choices whose libraries are not installed."""
     return {

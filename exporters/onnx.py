@@ -20,6 +20,7 @@ from exporters import ConversionJob, ConvertedFile, OpenedArtifact
 from exporters.arithmetic import feeds
 from exporters.arithmetic.ranges import Histogram
 from exporters.onnx_edit import batch, folding, int8
+from exporters.onnx_edit.float32 import in_float32
 from exporters.sources import module_ports, modules
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ PACKAGES = ("onnx", "onnxruntime")
 EXTRA = "export"
 
 OPSET = 17
+NEWER_OPSET = 18  # the oldest of the newer exporter
 IR_VERSION = 8
 FP16_ARITHMETIC = "half the bytes; CPU runtimes convert it to fp32 and compute in fp32"
 
@@ -79,19 +81,30 @@ def from_checkpoint(source: Path, out: Path, *, dynamic_batch: bool = False) -> 
 def _trace(
     network: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], out: Path, *, dynamic_batch: bool
 ) -> None:
+    """By the exporter that traces; by torch's newer one what it has no operator for."""
     import torch
 
     batched = [spec.name for spec in (*inputs, *outputs) if is_batched(spec)]
-    torch.onnx.export(
-        module_ports.with_ports(network, outputs),
-        tuple(module_ports.zeros(inputs)),
-        str(out),
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=[spec.name for spec in inputs],
-        output_names=[spec.name for spec in outputs],
-        dynamic_axes={name: {0: "batch"} for name in batched} if dynamic_batch else None,
-    )
+
+    def export(opset: int, **how: Any) -> None:
+        torch.onnx.export(
+            module_ports.with_ports(network, outputs),
+            tuple(module_ports.zeros(inputs)),
+            str(out),
+            opset_version=opset,
+            input_names=[spec.name for spec in inputs],
+            output_names=[spec.name for spec in outputs],
+            dynamic_axes={name: {0: "batch"} for name in batched} if dynamic_batch else None,
+            **how,
+        )
+
+    try:
+        export(OPSET, dynamo=False)
+    except torch.onnx.errors.OnnxExporterError as unknown:
+        try:
+            export(NEWER_OPSET, dynamo=True, external_data=False, verbose=False)
+        except Exception:  # of any kind; the first one names the operator
+            raise unknown from None
     make_loadable(out)
 
 
@@ -113,12 +126,12 @@ def make_loadable(path: Path) -> None:
 
 
 def _copy(source: Path, out: Path) -> None:
-    """Copy the source byte for byte, unless it keeps its weights in other files."""
-    model = modelfile.read(source)
-    if model and model.external:
-        import onnx
+    """Copy the source byte for byte, unless it keeps its weights in other files, or computes in halves."""
+    import onnx
 
-        onnx.save(onnx.load(str(source)), str(out))
+    looked, model = modelfile.read(source), onnx.load(str(source))
+    if in_float32(model) or (looked and looked.external):
+        onnx.save(model, str(out))
     else:
         out.write_bytes(source.read_bytes())
 

@@ -1,7 +1,8 @@
-"""TFLite (LiteRT) of a checkpoint: float32 and fp16 weights, and full INT8 with int8 inputs and outputs.
+"""TFLite (LiteRT): float32 and fp16 weights, and full INT8 with int8 inputs and outputs.
 
-litert-torch converts without TensorFlow and without an ONNX file in between; ai-edge-quantizer makes fp16 and INT8 from
-its float32 file. Inputs are channels-last (NHWC), as TFLite runtimes expect.
+litert-torch converts torch modules without TensorFlow and without an ONNX file in between; an .onnx file becomes a
+torch module first. ai-edge-quantizer makes fp16 and INT8 from its float32 file. Images are channels-last (NHWC), as
+TFLite runtimes expect.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from edgebench.schema.preprocessing import Preprocessing
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact
 from exporters.arithmetic import feeds
 from exporters.arithmetic.ranges import Histogram
-from exporters.sources import module_ports, modules
+from exporters.onnx_edit import simplified
+from exporters.sources import modules
 from exporters.tflite_edit import batch, folding, int8
+from exporters.torch_edit import from_onnx, litert
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 FORMAT = "tflite"
 SUFFIX = ".tflite"
-SOURCES = ("checkpoint", "module")
+SOURCES = ("checkpoint", "module", "onnx")
 PRECISIONS = ("fp32", "fp16", "int8")
-PACKAGES = ("torch", "litert_torch", "ai_edge_quantizer", "ai_edge_litert")
+PACKAGES = ("torch", "litert_torch", "ai_edge_quantizer", "ai_edge_litert", "onnxsim")
 EXTRA = "export"
 
 
@@ -42,58 +44,22 @@ def warm() -> None:
 def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     float32 = Path(job.folder) / "tflite-fp32.tflite"
     if not float32.exists():
-        if job.isolated is not None:
-            _convert(modules.load(job.isolated), job.inputs, job.outputs, float32)
-        else:
-            _from_checkpoint(Path(job.source), job, float32)
+        network, inputs = _network(job, float32)
+        litert.convert(network, inputs, job.outputs, float32)
     yield from precisions_of(float32, job)
 
 
-def _from_checkpoint(source: Path, job: ConversionJob, out: Path) -> None:
+def _network(job: ConversionJob, out: Path) -> tuple[nn.Module, Sequence[TensorSpec]]:
+    """The source as a torch module, and its inputs."""
+    if job.kind == "onnx":
+        simple = out.with_suffix(".simple.onnx")
+        inputs = simplified.write(Path(job.source), job.inputs, simple)
+        return from_onnx.module_of(simple), inputs
+    if job.isolated is not None:
+        return _pooled_over_zeros(modules.load(job.isolated)), job.inputs
     from edgebench.schema import checkpoint
 
-    _convert(rebuild(checkpoint.load(source)), job.inputs, job.outputs, out)
-
-
-def _convert(network: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], out: Path) -> None:
-    import litert_torch
-
-    network = _pooled_over_zeros(network)
-    if len(inputs) == 1 and len(outputs) == 1:
-        network = module_ports.with_ports(network, outputs)
-        if inputs[0].layout == "NCHW":
-            network = litert_torch.to_channel_last_io(network, args=[0])
-        litert_torch.convert(network.eval(), tuple(_examples(inputs))).export(str(out))
-        return
-    named = dict(zip((spec.name for spec in inputs), _examples(inputs), strict=True))
-    litert_torch.convert(_with_names(network, inputs, outputs), (), named).export(str(out))
-
-
-def _examples(inputs: Sequence[TensorSpec]) -> list[torch.Tensor]:
-    """Zeros, images channels-last."""
-    return [
-        zeros.permute(0, 2, 3, 1).contiguous() if spec.layout == "NCHW" else zeros
-        for spec, zeros in zip(inputs, module_ports.zeros(inputs), strict=True)
-    ]
-
-
-def _with_names(network: nn.Module, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> nn.Module:
-    """The same network with inputs and outputs by name, which the file keeps; images channels-last."""
-    from torch import nn
-
-    class Named(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, **given: Any) -> Any:
-            placed = [
-                given[spec.name].permute(0, 3, 1, 2) if spec.layout == "NCHW" else given[spec.name] for spec in inputs
-            ]
-            found = module_ports.named(self.network(*placed))
-            return {spec.name: values for spec, (_, values) in zip(outputs, found, strict=True)}
-
-    return Named().eval()
+    return _pooled_over_zeros(rebuild(checkpoint.load(Path(job.source)))), job.inputs
 
 
 def _pooled_over_zeros(network: nn.Module) -> nn.Module:

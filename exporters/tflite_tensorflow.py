@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from exporters import ConversionJob, ConvertedFile, onnx, tflite
+from exporters.onnx_edit import simplified
 from exporters.tflite import fold, open_artifact, open_for_batches
 
 FORMAT = "tflite"
@@ -33,7 +33,6 @@ EXTRA = "tensorflow"
 
 # onnx2tf downloads this file from GitHub for three-channel inputs, unless it is in the working folder.
 PROBE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
-NEVER_NEGATIVE = ("Relu", "Sigmoid", "Clip")
 
 
 def warm() -> None:
@@ -51,18 +50,13 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
 def _from_onnx(source: Path, job: ConversionJob, out: Path) -> None:
     import numpy as np
     import onnx2tf
-    import onnxsim
     import tensorflow
-    from onnx import load, save
 
-    specs = onnx.open_artifact(source).inputs
-    # Simplified here: onnx2tf runs the program `onnxsim`, which is only on the path if the environment is active.
-    model, _ = onnxsim.simplify(load(str(source)), overwrite_input_shapes={one.name: list(one.shape) for one in specs})
-    pad_before_pooling(model)
     prepared = out.with_suffix(".onnx")
+    # Simplified here: onnx2tf runs the program `onnxsim`, which is only on the path if the environment is active.
+    specs = simplified.write(source, onnx.open_artifact(source).inputs, prepared)
     # Of the others, images, it moves the channels last.
     kept = [one.name for one in job.inputs if one.layout != "NCHW"]
-    save(model, str(prepared))
     os.chdir(out.parent)
     # onnx2tf compares the outputs of its layers on these; any images will do.
     probe = np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
@@ -83,51 +77,4 @@ def _from_onnx(source: Path, job: ConversionJob, out: Path) -> None:
     out.write_bytes(tensorflow.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
 
 
-def pad_before_pooling(model: Any) -> int:
-    """Turn MaxPool(pads) after a layer that is never negative into Pad(0) + MaxPool, in place; returns how many.
-
-    onnx2tf pads with the lowest float, using an operator (PADV2) that XNNPACK does not support: the network would run
-    in two parts. TensorFlow's own quantizer even derives a scale of 1e36 from it, which crashes LiteRT. After a layer
-    whose outputs are >= 0, padding with zeros gives the same.
-    """
-    import numpy as np
-    from onnx import helper, numpy_helper
-
-    graph = model.graph
-    producers = {output: node for node in graph.node for output in node.output}
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    constants |= {
-        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
-        for node in graph.node
-        if node.op_type == "Constant" and node.attribute[0].name == "value"
-    }
-    nodes = []
-    turned = 0
-    for node in graph.node:
-        pads = next((a for a in node.attribute if a.name == "pads" and any(a.ints)), None)
-        if node.op_type == "MaxPool" and pads and _never_negative(producers.get(node.input[0]), constants):
-            padded, sizes, zero = (f"{node.output[0]}_{part}" for part in ("padded", "pads", "zero"))
-            top, left, bottom, right = pads.ints
-            sizes_of_all_axes = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
-            graph.initializer.append(numpy_helper.from_array(sizes_of_all_axes, sizes))
-            graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), zero))
-            nodes.append(helper.make_node("Pad", [node.input[0], sizes, zero], [padded], mode="constant"))
-            node.input[0] = padded
-            node.attribute.remove(pads)
-            turned += 1
-        nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return turned
-
-
-def _never_negative(node: Any, constants: dict[str, Any]) -> bool:
-    if node is None or node.op_type not in NEVER_NEGATIVE:
-        return False
-    if node.op_type != "Clip":
-        return True
-    lowest = constants.get(node.input[1]) if len(node.input) > 1 else None
-    return lowest is not None and bool(lowest >= 0)
-
-
-__all__ = ["convert", "fold", "open_artifact", "open_for_batches", "pad_before_pooling", "warm"]
+__all__ = ["convert", "fold", "open_artifact", "open_for_batches", "warm"]

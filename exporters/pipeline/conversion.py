@@ -96,7 +96,23 @@ class Conversion:
                 self.workers.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return {name: one for future in running for name, one in future.result().items()}
+        return self._by_other_routes(
+            choices, {name: one for future in running for name, one in future.result().items()}
+        )
+
+    def _by_other_routes(self, choices: list[Choice], results: Results) -> Results:
+        """What a converter could not make is tried with another one of the same format."""
+        others = [
+            other
+            for choice in choices
+            if isinstance(results[choice.name], Failed)
+            if (other := exporters.other_route(choice, self.parent.kind))
+        ]
+        for plugin in dict.fromkeys(other.plugin for other in others):
+            found = self._plugin(plugin, [other for other in others if other.plugin == plugin])
+            # The first reason is the better one: that route supports more operators.
+            results |= {name: one for name, one in found.items() if isinstance(one, Artifact)}
+        return results
 
     def _plugin(self, plugin: str, choices: list[Choice]) -> Results:
         """Everything that one plugin makes: one worker converts, then each file is checked in a process of its own."""

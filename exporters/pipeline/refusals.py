@@ -11,9 +11,10 @@ from edgebench.errors import UserError
 from exporters import Choice
 from exporters.workers.process import Failed
 
-# How torch.onnx, litert-torch and onnx2tf report an operator that they do not support.
+# How torch.onnx, litert-torch, onnx2tf, LiteRT and `torch_edit` report an operator that they do not support.
 UNKNOWN_OPERATOR = re.compile(
     r"operator 'aten::(\w+)'|Lowering not found: aten\.(\w+)|No module named 'onnx2tf\.ops\.(\w+)'"
+    r"|Didn't find op for builtin opcode '(\w+)'|UnknownOperator: (.+)|failed to legalize operation '([\w.]+)'"
 )
 DATA_DEPENDENT = re.compile(r"data-dependent|DataDependent|ConcretizationTypeError")
 
@@ -31,7 +32,9 @@ def explained(failure: Failed, source: str, choices: Sequence[Choice], folder: P
 
 def _reason(failure: Failed) -> str:
     if found := UNKNOWN_OPERATOR.search(failure.seen):
-        return f"it does not support the operator '{found[found.lastindex or 0]}' ({failure.seen})"
+        name = found[found.lastindex or 0]
+        said = "" if failure.seen == f"UnknownOperator: {name}" else f" ({failure.seen})"
+        return f"it does not support the operator '{name}'{said}"
     if DATA_DEPENDENT.search(failure.seen):
         return f"the network takes different paths for different inputs, and a file holds only one ({failure.seen})"
     return failure.seen

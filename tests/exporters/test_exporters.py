@@ -65,7 +65,7 @@ def test_max_pooling_with_pads_is_turned_only_where_zeros_are_the_lowest() -> No
     import onnxruntime
     from onnx import TensorProto, helper
 
-    from exporters.tflite_tensorflow import pad_before_pooling
+    from exporters.onnx_edit.simplified import pad_before_pooling
 
     def network(first: str) -> onnx.ModelProto:
         nodes = [

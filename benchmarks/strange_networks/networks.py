@@ -1,0 +1,128 @@
+"""The list."""
+
+from __future__ import annotations
+
+from benchmarks.strange_networks import files, images, operators, sequences
+from benchmarks.strange_networks.kinds import IMAGE, Network, Port
+from benchmarks.strange_networks.sequences import FEATURES, STEPS, TOKENS
+
+STEPS_IN = (Port("steps", (1, STEPS, FEATURES)),)
+TOKENS_IN = (Port("tokens", (1, STEPS), "int64", TOKENS),)
+SOUND = (Port("sound", (1, 1, 400)),)
+
+SEQUENCES = (
+    Network("GRU", sequences.gru, STEPS_IN),
+    Network("GRU, both ways", sequences.gru_both_ways, STEPS_IN),
+    Network("LSTM", sequences.lstm, STEPS_IN),
+    Network("LSTM, 2 layers", sequences.lstm_layers, STEPS_IN),
+    Network("LSTM, 2 layers, both ways", sequences.lstm_both_ways, STEPS_IN),
+    Network("RNN, tanh", sequences.rnn_tanh, STEPS_IN),
+    Network(
+        "LSTM with its state",
+        sequences.LstmState,
+        (*STEPS_IN, Port("hidden", (1, 1, 16)), Port("cell", (1, 1, 16))),
+    ),
+    Network("LSTM cells, unrolled", sequences.LstmCells, STEPS_IN),
+    Network("transformer encoder", sequences.Encoder, STEPS_IN),
+    Network("multi-head attention, 2 outputs", sequences.MultiHead, STEPS_IN),
+    Network("cross attention, 2 inputs", sequences.CrossAttention, (*STEPS_IN, Port("memory", (1, 7, FEATURES)))),
+    Network("attention, scores divided", sequences.DividedScores, STEPS_IN),
+    Network("attention by einsum", sequences.Einsum, STEPS_IN),
+    Network("language model block", sequences.CausalScaled, TOKENS_IN),
+    Network("token ids", sequences.Embedded, TOKENS_IN),
+    Network("token ids and mask", sequences.Padded, (*TOKENS_IN, Port("mask", (1, STEPS), "int64", 2))),
+    Network("Conv1d", sequences.Sound, SOUND),
+    Network("ConvTranspose1d, gated", sequences.WaveUp, SOUND),
+    Network("cumsum", sequences.Summed, STEPS_IN),
+    Network("mixer of steps", sequences.Mlp, STEPS_IN),
+    Network("rotary attention", sequences.Rotary, STEPS_IN),
+)
+
+PICTURES = (
+    Network("ResNet", images.Residual),
+    Network("MobileNetV3", images.InvertedResidual),
+    Network("EfficientNet", images.SwishExcite),
+    Network("ConvNeXt", images.ConvNext),
+    Network("Swin windows", images.Windows),
+    Network("vision transformer", images.VisionTransformer),
+    Network("MLP-Mixer", images.Mixer),
+    Network("DenseNet", images.Dense),
+    Network("U-Net", images.UNet),
+    Network("ShuffleNet", images.Shuffled),
+    Network("SqueezeNet", images.Fire),
+    Network("Inception", images.Inception),
+    Network("YOLO, 2 outputs", images.Detector),
+    Network("YOLOv8 boxes", images.Distributed),
+    Network("super-resolution: PReLU, PixelShuffle", images.SuperResolution),
+    Network("cosine filter", images.Spectrum),
+    Network("GhostNet", images.Ghost),
+    Network("shared weights", images.Repeated),
+    Network("KAN polynomials", images.Splines),
+    Network("siamese, 2 inputs", images.TwoStreams, (Port("left", (1, 3, 32, 32)), Port("right", (1, 3, 32, 32)))),
+    Network("image and row", images.WithMetadata, (*IMAGE, Port("row", (1, 5)))),
+)
+
+OPERATORS = (
+    Network("dilated depthwise", operators.dilated_depthwise),
+    Network("grouped convolution", operators.grouped),
+    Network("ConvTranspose, output_padding", operators.transposed),
+    Network("ConvTranspose, grouped", operators.transposed_grouped),
+    Network("ConvTranspose, depthwise", operators.transposed_depthwise),
+    Network("ConvTranspose, dilated", operators.transposed_dilated),
+    Network("GroupNorm", operators.group_norm),
+    Network("InstanceNorm", operators.instance_norm),
+    Network("LRN", operators.local_response),
+    Network("Resize nearest", operators.resize_nearest),
+    Network("Resize bilinear", operators.resize_bilinear),
+    Network("Resize bilinear, aligned corners", operators.resize_aligned),
+    Network("Resize bicubic", operators.resize_bicubic),
+    Network("Resize, odd sizes", operators.resize_down),
+    Network("pad reflect", operators.pad_reflect),
+    Network("pad replicate", operators.pad_replicate),
+    Network("pad circular", operators.pad_circular),
+    Network("adaptive average pooling, odd", operators.pooled_oddly),
+    Network("adaptive max pooling", operators.pooled_to_most),
+    Network("LpPool", operators.pooled_by_power),
+    Network("unfold", operators.unfolded),
+    Network("unfold and fold", operators.Folded),
+    Network("8 activations", operators.activations),
+    Network("6 activations that cut", operators.shrinking),
+    Network("GLU", operators.gated),
+    Network("logsumexp", operators.logsumexp),
+    Network("log softmax", operators.log_softmax),
+    Network("norm, std, var", operators.norms),
+    Network("top-k", operators.largest),
+    Network("argmax, integer output", operators.sorted_and_argmax),
+    Network("index_select", operators.gathered),
+    Network("gather", operators.gathered_by_place),
+    Network("scatter", operators.scattered),
+    Network("assigned slices", operators.written_into),
+    Network("where and masks", operators.masked),
+    Network("comparisons and logic", operators.compared),
+    Network("tril, triu", operators.triangle),
+    Network("roll, flip", operators.rolled),
+    Network("repeat", operators.repeated),
+    Network("split, unequal", operators.split_unevenly),
+    Network("floor, ceil, sign", operators.rounded),
+    Network("sin, atan, erf, log", operators.trigonometry),
+    Network("remainders", operators.remainders),
+    Network("cdist", operators.distances),
+    Network("bilinear layer", operators.bilinear),
+    Network("grid sample", operators.sampled),
+    Network("5-D output", operators.five_axes),
+    Network("scalar output", operators.one_number),
+    Network("dead filters", operators.dead_filters),
+    Network("all-zero branch", operators.all_zero),
+    Network("empty slice", operators.empty_slice),
+    Network("expanded buffer", operators.Expanded),
+    Network("Conv3d", operators.Video, (Port("video", (1, 3, 8, 16, 16)),)),
+    Network("rows of numbers", operators.Tabular, (Port("row", (1, 20)),)),
+    Network(
+        "numbers, codes and a flag",
+        operators.Categories,
+        (Port("numbers", (1, 5)), Port("codes", (1, 2), "int64", 9), Port("flag", (1, 1), "bool")),
+    ),
+    Network("bytes in", operators.Bytes, (Port("pixels", (1, 3, 32, 32), "uint8", 256),)),
+)
+
+ALL = (*SEQUENCES, *PICTURES, *OPERATORS, *files.FILES)
