@@ -120,6 +120,9 @@ def _broken(row: ComparisonRow, limits: ShipLimits, parent: float | None) -> str
         return f"its accuracy is {'unknown' if found is None else f'{found.value:.2%}'}"
     if parent is not None and found is not None and found.value < parent - limits.max_drop:
         return f"it loses {100 * (parent - found.value):.1f} points of accuracy"
+    metric, lost = device_scores.loss(row.record, row.score_change)
+    if lost > limits.max_drop:
+        return f"it loses {lost:.3f} of {metric}"
     assert row.p50_ns is not None
     if limits.max_s is not None and row.p50_ns.value > limits.max_s * 1e9:
         return f"it takes {formatting.time(row.p50_ns.value)}"

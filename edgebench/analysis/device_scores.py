@@ -12,6 +12,7 @@ from edgebench.schema.estimate import Estimate
 from edgebench.schema.record import Record, Score
 
 PERCENT = (2.5, 97.5)
+LOWER_IS_BETTER = "MAE"
 
 
 def estimate(score: Score) -> Estimate:
@@ -50,7 +51,20 @@ def shown(score: Score) -> str:
 
 def number(value: float) -> str:
     """Three decimals for shares; else four digits."""
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.4g}"
+    return f"{value:.3f}" if abs(value) <= 1 else f"{value:.4g}"
+
+
+def loss(record: Record, against: Estimate | None) -> tuple[str, float]:
+    """The metric of which a file loses more than chance explains, and how much: against its float parent on the host,
+    else against the baseline on the device. ("", 0.0) where it loses nothing, or a smaller value is a better one.
+    """
+    parity, score = record.artifact.parity, first(record)
+    if parity is not None and parity.score is not None and parity.parent_score is not None:
+        lost = parity.parent_score - parity.score
+        return (parity.metric, lost) if lost > 0 and parity.metric != LOWER_IS_BETTER else ("", 0.0)
+    if score is None or score.lower_is_better or against is None or against.high is None or against.high >= 0:
+        return "", 0.0
+    return score.metric, -against.value
 
 
 def sentence(record: Record, against: Estimate | None) -> str:

@@ -171,6 +171,8 @@ def accuracy(row: ComparisonRow) -> str:
     if found is not None and found.low is not None and found.high is not None:
         return f"{found.value:.2%} ({100 * found.low:.1f}-{100 * found.high:.1f})"
     parity = row.record.artifact.parity
+    if parity is not None and parity.score is not None:
+        return f"{parity.metric} {device_scores.number(parity.score)}"
     return NOTHING if parity is None or parity.accuracy is None else f"{parity.accuracy:.2%}"
 
 

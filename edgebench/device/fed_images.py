@@ -28,7 +28,7 @@ def described(local: LocalArtifact) -> LocalArtifact:
     one = model.inputs[0]
     shape = local.feeding.shapes.get(one.name) or tuple(size for size in one.shape or () if isinstance(size, int))
     spec = _spec(local.artifact, one, shape)
-    outputs = tuple(TensorSpec(of.name, _known(of), of.dtype, "NC") for of in model.outputs)
+    outputs = tuple(TensorSpec(of.name, _known(of), of.dtype, "any") for of in model.outputs)
     return replace(local, artifact=msgspec.structs.replace(local.artifact, inputs=(spec,), outputs=outputs))
 
 

@@ -11,6 +11,7 @@ from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from edgebench.networks.lazy_images import Images
+    from edgebench.networks.own_data.annotations import AnnotatedImages
     from edgebench.schema.arrays import Int64Array
 
 CALIBRATION_IMAGES = 256
@@ -76,7 +77,8 @@ class Dataset:
     """The official test split is `test`; `validation` was cut from the official training split.
 
     flip: a mirrored image still belongs to its class (clothes yes, digits no). content: sha256 over a user's own data,
-    "" for built-in data sets. remarks: what whoever uses it should know, a line each.
+    "" for built-in data sets. remarks: what whoever uses it should know, a line each. annotated: the test
+    images with boxes, masks, ..., which have no class; their labels are 0.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Dataset:
     licence: str
     content: str = ""
     remarks: tuple[str, ...] = ()
+    annotated: AnnotatedImages | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -126,7 +126,7 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Agreement of the artifact with the network it came from, on the host.
 
     dataset: over its whole test split, with accuracies; "" for inputs without labels: `samples` says which.
-    images: how many samples.
+    images: how many samples. metric: of boxes, masks, several labels or numbers, its value, and the parent's.
     """
 
     dataset: Text
@@ -135,6 +135,9 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     outputs: tuple[OutputParity, ...]
     accuracy: Fraction | None = None
     parent_accuracy: Fraction | None = None
+    metric: Text = ""
+    score: Real | None = None
+    parent_score: Real | None = None
     samples: Text = ""
 
     @property

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -29,7 +29,7 @@ from edgebench.schema.bundle import Artifact, Parity, Precision
 from edgebench.schema.inspection import Format
 from exporters import ArtifactOptions, Choice, ConversionJob, ConvertedFile
 from exporters.arithmetic import feeds
-from exporters.pipeline import accuracy_drop, answers, broken, float_operators, golden, reference_data
+from exporters.pipeline import accuracy_drop, answers, broken, float_operators, golden, reference_data, task_scores
 from exporters.pipeline.answers import ArtifactAnswers
 from exporters.pipeline.candidates import SCHEMES, Best, CandidateSelection
 from exporters.pipeline.export_images import ExportImages
@@ -286,9 +286,11 @@ def side_by_side(converters: int, parameters: int) -> int:
 def _parity(found: ArtifactAnswers, reference: ReferenceData, ran: RunResult) -> Parity | None:
     """None for numbers that were made up only to see whether a copy is exact."""
     test = reference.test
-    if test.labels is None and not reference.compared_on:
+    if test.labels is None and not (reference.compared_on or reference.dataset):
         return None
-    scores: dict[str, float] = {}
+    scores: dict[str, Any] = {}
+    if reference.annotated is not None:
+        scores = task_scores.of(found.like_parent, test, reference.annotated)
     if test.labels is not None:
         scores["accuracy"] = tensors.accuracy(found.like_parent[0], test.labels)
         scores["parent_accuracy"] = tensors.accuracy(test.reference[0], test.labels)

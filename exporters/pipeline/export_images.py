@@ -80,7 +80,9 @@ def load(
 def _prepared(parent: SourceModel, name: str, progress: Progress) -> Dataset:
     shape = parent.input_shape
     channels = shape[0] if len(shape) == 3 and shape[0] in (1, 3) else None
-    return data.prepared(name, parent.preprocessing, geometry=parent.geometry, channels=channels, progress=progress)
+    return data.prepared(
+        name, parent.preprocessing, geometry=parent.geometry, channels=channels, progress=progress, with_targets=True
+    )
 
 
 def _refuse_other_classes(parent: SourceModel, images: Dataset) -> None:

@@ -226,7 +226,7 @@ def _image(shape: tuple[int, ...]) -> tuple[TensorSpec, ...]:
 
 def _shape(request: SourceRequest, images: str) -> tuple[int, int, int]:
     channels = normalisation.channels_of(request.preprocessing)
-    return data.prepared(images, geometry=request.geometry, channels=channels).input_shape
+    return data.prepared(images, geometry=request.geometry, channels=channels, with_targets=True).input_shape
 
 
 def _from_keras(request: SourceRequest, scratch: Path, workers: WorkerPool) -> SourceModel:

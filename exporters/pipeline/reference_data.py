@@ -28,6 +28,7 @@ from exporters.workers.messages import RunResult, RunTask
 from exporters.workers.process import Failed, WorkerPool, WorkerProcess
 
 if TYPE_CHECKING:
+    from edgebench.networks.own_data.annotations import AnnotatedImages
     from edgebench.schema.preprocessing import Preprocessing
     from exporters import IsolatedModel
     from exporters.pipeline.export_images import ExportImages
@@ -53,7 +54,8 @@ class ReferenceData:
     Of the user's inputs those that are not for calibration are both. ranking: a part of the selection, for quick
     comparisons. calibration: a file of `feeds`; images are from the training split. compared_on: what `test` is, in
     words, where it has no labels and is no part of `dataset`; "" where it was made up. own_test_set: sha256 of the test
-    images where they are the user's own. criterion: how INT8 files are compared on the selection.
+    images where they are the user's own. annotated: the test images with boxes, masks, ... criterion: how INT8 files
+    are compared on the selection.
     """
 
     dataset: str
@@ -66,6 +68,7 @@ class ReferenceData:
     own_test_set: str = ""
     criterion: Criterion = AGREEMENT
     compared_on: str = ""
+    annotated: AnnotatedImages | None = None
 
     @property
     def chosen_on(self) -> str:
@@ -113,9 +116,17 @@ def collect(
             calibration=keep(folder, "calibration", images.calibration),
             calibration_note=images.calibration_note,
             preprocessing=preprocessing,
-            own_test_set=dataset.test.digest() if dataset.content else "",
+            own_test_set=_own_test_set(dataset),
+            annotated=dataset.annotated,
             criterion=choose_criterion(parent, dataset.name, selection),
         )
+
+
+def _own_test_set(dataset: data.Dataset) -> str:
+    """Of annotated images that of all, also where a part is compared on."""
+    if dataset.annotated is not None:
+        return dataset.annotated.sha256
+    return dataset.test.digest() if dataset.content else ""
 
 
 def _enough(split: data.Split, macs: int | None) -> data.Split:

@@ -49,6 +49,8 @@ def describe(artifact: Artifact) -> str:
     found = artifact.parity
     if found is None:
         return f"{size}; compared with the network on made-up inputs only, because no data was named"
+    if found.score is not None and found.parent_score is not None:
+        size += f", {found.metric} {found.score:.3f} (parent {found.parent_score:.3f})"
     if found.accuracy is None or found.parent_accuracy is None:
         named = len(found.outputs) > 1
         return f"{size}; {len(found.outputs)} outputs" if named else f"{size}, {agreement_words(found.outputs[0])}"

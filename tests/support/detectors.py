@@ -70,6 +70,19 @@ def yolo(folder: Path, images: int) -> Path:
     return folder
 
 
+def split(folder: Path, train: int, test: int) -> Path:
+    """YOLO's folder with the splits train and val; its data.yaml."""
+    yolo(folder, train + test)
+    for number in range(train + test):
+        part = "train" if number < train else "val"
+        for name, suffix in (("images", "png"), ("labels", "txt")):
+            (folder / name / part).mkdir(exist_ok=True)
+            (folder / name / f"{number}.{suffix}").rename(folder / name / part / f"{number}.{suffix}")
+    path = folder / "data.yaml"
+    path.write_text("train: images/train\nval: images/val\nnames: [red, green, blue]\n")
+    return path
+
+
 def centres() -> np.ndarray:
     """float32 [cells, 4]: centre and size of each cell, and of the empty ones."""
     rows, columns = np.mgrid[: SIDE // CELL, : SIDE // CELL]

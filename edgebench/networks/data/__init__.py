@@ -85,16 +85,17 @@ def prepared(
     channels: int | None = None,
     progress: Progress = Silent(),  # noqa: B008  (it has no state)
     scored: bool = False,
+    with_targets: bool = False,
 ) -> Dataset:
     """A data set as a network wants it: `preprocessing` if that is known, else with a geometry and so many channels.
 
     Built-in images keep their channels. scored: only the test split is wanted, so that own data may have no other.
-    What should be known about a user's own data is said.
+    with_targets: boxes, masks, ... are wanted as well. What should be known about a user's own data is said.
     """
     if preprocessing is not None:
         geometry, channels = preprocessing.geometry, len(preprocessing.mean)
     if is_own(name):
-        dataset = own_data.load(name, geometry, channels, progress, scored=scored)
+        dataset = own_data.load(name, geometry, channels, progress, scored=scored, with_targets=with_targets)
         for line in dataset.remarks:
             progress.say(line)
     else:

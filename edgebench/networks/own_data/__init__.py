@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from edgebench.errors import UserError
 from edgebench.networks.own_data import address, pictures
 from edgebench.networks.own_data.address import is_own, refuse_options
 
@@ -21,13 +22,29 @@ __all__ = ["in_geometry", "is_own", "load", "refuse_options"]
 
 
 def load(
-    name: str, geometry: Geometry | None, channels: int | None, progress: Progress, *, scored: bool = False
+    name: str,
+    geometry: Geometry | None,
+    channels: int | None,
+    progress: Progress,
+    *,
+    scored: bool = False,
+    with_targets: bool = False,
 ) -> Dataset:
     """channels: 1 or 3; None: 1 where every image is grey, else 3. scored: only the test split is wanted, so that there
-    may be no other. Raises UserError, BadFile.
-    """
-    from edgebench.networks.own_data import arrays, files, from_code
+    may be no other. with_targets: boxes, masks, ... are wanted as well (`Dataset.annotated`).
 
+    Raises UserError, BadFile.
+    """
+    from edgebench.networks.own_data import annotated, arrays, files, from_code
+
+    if with_targets:
+        if found := annotated.as_dataset(name, geometry, channels, progress):
+            return found
+    elif kind := annotated.kind(name):
+        raise UserError(
+            name, f"its images have {kind}, which networks are scored on, not trained on",
+            "Use it with `edgebench export` and `edgebench deploy --accuracy`; give a class for each image otherwise",
+        )  # fmt: skip
     where = address.parse(name)
     if where.kind in ("folder", "manifest"):
         return files.load(where, geometry, channels, progress, scored=scored)

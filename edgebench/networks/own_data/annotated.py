@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import BadFile, UserError
+from edgebench.networks.dataset import Dataset, Split
 from edgebench.networks.own_data import address, annotated_arrays, coco, columns, masks, pictures, scan, yolo
-from edgebench.networks.own_data.annotations import AnnotatedImages, Annotations, Boxes
-from edgebench.schema.preprocessing import Geometry
+from edgebench.networks.own_data.annotations import AnnotatedImages, Annotations, Boxes, Part
+from edgebench.networks.own_data.splits import VALIDATION_SHARE
+from edgebench.schema.preprocessing import Geometry, Preprocessing
 
 if TYPE_CHECKING:
     from edgebench.networks.own_data.scan import Seen
@@ -25,21 +27,84 @@ if TYPE_CHECKING:
 
 # A box may reach out of its image by so many pixels: annotation tools round.
 SLACK = 1.0
+# All outputs of a network are compared on so many images, which are held in memory: those of a detector are megabytes.
+EXPORTED = 300
 
 
 def load(name: str, geometry: Geometry | None, channels: int | None, progress: Progress) -> AnnotatedImages | None:
     """None for what is not annotated: a data set of classes, or code. Raises UserError, BadFile."""
+    return _read(name, "scored", geometry, channels, progress)
+
+
+def _read(
+    name: str, part: Part, geometry: Geometry | None, channels: int | None, progress: Progress
+) -> AnnotatedImages | None:
     path, most, skip_broken = address.place(name)
     if path is None:
         return None
     if path.suffix.lower() in (".npz", ".npy"):
-        return annotated_arrays.load(path, most)
+        return annotated_arrays.load(path, most) if part == "scored" else None
+    for reader in (coco, yolo, masks, columns):
+        found = reader.read(path, part)
+        if found is not None:
+            found.first(most if part == "scored" else None)
+            return _opened(str(path), found, geometry or Geometry(), channels, skip_broken, progress)
+    return None
+
+
+def kind(name: str) -> str:
+    """What the images of annotated data have, in words; "" where it is not annotated."""
+    path, _, _ = address.place(name)
+    if path is None or path.suffix.lower() in (".npz", ".npy"):
+        return ""
     for reader in (coco, yolo, masks, columns):
         found = reader.read(path)
         if found is not None:
-            found.first(most)
-            return _opened(str(path), found, geometry or Geometry(), channels, skip_broken, progress)
-    return None
+            return {"labels": "several labels", "values": "numbers"}.get(found.kind, str(found.kind))
+    return ""
+
+
+def as_dataset(name: str, geometry: Geometry | None, channels: int | None, progress: Progress) -> Dataset | None:
+    """What an export works with: at most EXPORTED of the images that are scored as test split; of the training images a
+    part as validation split, by content. Labels are 0. None for what is not annotated.
+
+    Raises UserError without training images.
+    """
+    import numpy as np
+
+    test = load(name, geometry, channels, progress)
+    if test is None:
+        return None
+    train = _read(name, "train", geometry, channels, progress)
+    if train is None:
+        raise UserError(
+            name, "it names no images for training, on which INT8 ranges could be found",
+            "Give data with splits: a data.yaml with train and val, or folders train/ and val/ (see docs/own-data.md)",
+        )  # fmt: skip
+    order = sorted(range(len(train.images)), key=train.images.listing()["digests"].__getitem__)
+    held = min(EXPORTED, max(1, round(VALIDATION_SHARE * len(order)))) if len(order) > 1 else 0
+
+    def split(images: Any) -> Split:
+        return Split(images, np.zeros(len(images), np.int64))
+
+    shares = [train.images.pick(np.array(sorted(part))) for part in (order[held:], order[:held] or order)]
+    shown = test.pick(sorted(range(len(test.images)), key=test.images.listing()["digests"].__getitem__)[:EXPORTED])
+    part = "" if len(shown.images) == len(test.images) else f" of {len(test.images):,}"
+    counts = f"{len(order) - held:,} train, {held:,} validation, {len(shown.images):,}{part} test images"
+    mean = (0.5,) * int(test.images.shape[3])
+    return Dataset(
+        name=test.name,
+        train=split(shares[0]),
+        validation=split(shares[1]),
+        test=split(shown.images),
+        class_names=test.class_names,
+        preprocessing=Preprocessing(mean, mean, geometry=geometry),
+        flip=False,
+        licence="",
+        content=test.sha256,
+        remarks=(*test.remarks, counts),
+        annotated=shown,
+    )
 
 
 def _opened(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgebench.networks.own_data.listing import SPELLINGS
+from edgebench.networks.own_data.listing import SPELLINGS, SplitName
 from edgebench.schema.preprocessing import Geometry
 
 if TYPE_CHECKING:
     from edgebench.schema.arrays import Float32Array, Int64Array
 
+# What is read: images that networks are scored on, or those that ranges are found on.
+Part = Literal["scored", "train"]
 TargetKind = Literal["classes", "boxes", "masks", "labels", "values"]
 
 
@@ -49,6 +51,14 @@ class AnnotatedImages:
     remarks: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
 
+    def pick(self, places: Sequence[int]) -> AnnotatedImages:
+        """Some of them; sha256 stays that of all."""
+        import numpy as np
+
+        images = self.images.pick(np.array(places)) if hasattr(self.images, "pick") else self.images[places]
+        targets, sizes = ([values[place] for place in places] for values in (self.targets, self.sizes))
+        return replace(self, images=images, targets=targets, sizes=sizes)
+
 
 @dataclass
 class Annotations:
@@ -82,10 +92,11 @@ class Annotations:
         self.stated.append(stated)
 
 
-def chosen_split(names: Sequence[str]) -> str | None:
-    """Of the names of splits the one that is scored: test, else val; None: neither is there."""
-    for wanted in ("test", "validation"):
+def chosen_split(names: Sequence[str], part: Part = "scored") -> str | None:
+    """Of the names of splits the one for a purpose; None: it is not there. scored: test, else val."""
+    wanted: tuple[SplitName, ...] = ("train",) if part == "train" else ("test", "validation")
+    for split in wanted:
         for name in names:
-            if SPELLINGS.get(name.lower()) == wanted:
+            if SPELLINGS.get(name.lower()) == split:
                 return name
     return None

@@ -6,6 +6,7 @@ belongs to val2017/ or images/val2017/. In a folder the file is _annotations.coc
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from edgebench.errors import BadFile
-from edgebench.networks.own_data.annotations import Annotations, Boxes, chosen_split
+from edgebench.networks.own_data.annotations import Annotations, Boxes, Part, chosen_split
 
 _REMEDY = "See 'Boxes' in docs/own-data.md"
 MOST_BYTES = 1 << 30
@@ -45,9 +46,9 @@ class CocoFile(msgspec.Struct, frozen=True):
     annotations: list[CocoAnnotation]
 
 
-def read(path: Path) -> Annotations | None:
+def read(path: Path, part: Part = "scored") -> Annotations | None:
     """None where there is no such file."""
-    file = _file(path)
+    file = _file(path, part)
     if file is None:
         return None
     content = _content(file)
@@ -71,19 +72,25 @@ def read(path: Path) -> Annotations | None:
     return found
 
 
-def _file(path: Path) -> Path | None:
+def _file(path: Path, part: Part) -> Path | None:
     if path.suffix.lower() == ".json":
-        return path
+        return path if part == "scored" else _for_training(path)
     if not path.is_dir():
         return None
-    split = chosen_split([one.name for one in path.iterdir() if one.is_dir()])
-    for folder in (path, *([path / split] if split else [])):
+    split = chosen_split([one.name for one in path.iterdir() if one.is_dir()], part)
+    for folder in (*([path] if part == "scored" else []), *([path / split] if split else [])):
         if (folder / "_annotations.coco.json").is_file():
             return folder / "_annotations.coco.json"
         files = list(folder.glob("*.json"))
         if len(files) == 1:
             return files[0]
     return None
+
+
+def _for_training(path: Path) -> Path | None:
+    """instances_train2017.json beside instances_val2017.json."""
+    other = path.with_name(re.sub("val(id(ation)?)?|test(ing)?", "train", path.name, count=1))
+    return other if other != path and other.is_file() else None
 
 
 def _content(file: Path) -> CocoFile:

@@ -12,12 +12,12 @@ from typing import Any
 
 from edgebench.errors import BadFile
 from edgebench.networks.own_data import manifest
-from edgebench.networks.own_data.annotations import Annotations, chosen_split
+from edgebench.networks.own_data.annotations import Annotations, Part, chosen_split
 
 _REMEDY = "See 'Several labels, numbers' in docs/own-data.md"
 
 
-def read(path: Path) -> Annotations | None:
+def read(path: Path, part: Part = "scored") -> Annotations | None:
     """None for manifests of one label a line."""
     if path.suffix.lower() not in (".csv", ".jsonl"):
         return None
@@ -26,7 +26,9 @@ def read(path: Path) -> Annotations | None:
     several = next((key for key in ("labels", "value", "values") if key in keys), None)
     if several is None:
         return None
-    split = chosen_split(sorted({str(row.get("split") or "") for _, row in rows}))
+    split = chosen_split(sorted({str(row.get("split") or "") for _, row in rows}), part)
+    if split is None and part == "train":
+        return None
     kept = [(number, row) for number, row in rows if split is None or row.get("split") == split]
     for number, row in kept:
         if not isinstance(row.get("path"), str) or not row["path"]:

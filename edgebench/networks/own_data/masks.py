@@ -9,21 +9,23 @@ from pathlib import Path
 
 from edgebench.errors import BadFile
 from edgebench.networks.own_data import pictures
-from edgebench.networks.own_data.annotations import Annotations, chosen_split
+from edgebench.networks.own_data.annotations import Annotations, Part, chosen_split
 
 _REMEDY = "See 'Masks' in docs/own-data.md"
 
 
-def read(path: Path) -> Annotations | None:
+def read(path: Path, part: Part = "scored") -> Annotations | None:
     """None for a folder of other things."""
     if not path.is_dir():
         return None
-    split = chosen_split([one.name for one in path.iterdir() if one.is_dir()])
+    split = chosen_split([one.name for one in path.iterdir() if one.is_dir()], part)
     root = path / split if split and (path / split / "masks").is_dir() else path
     images, masks = root / "images", root / "masks"
     if not images.is_dir() or not masks.is_dir():
         return None
-    inner = chosen_split([one.name for one in images.iterdir() if one.is_dir()])
+    inner = chosen_split([one.name for one in images.iterdir() if one.is_dir()], part)
+    if part == "train" and inner is None and root == path:
+        return None
     if inner:
         images, masks = images / inner, masks / inner
     names = path / "classes.txt"

@@ -17,36 +17,40 @@ import yaml
 
 from edgebench.errors import BadFile
 from edgebench.networks.own_data import pictures
-from edgebench.networks.own_data.annotations import Annotations, Boxes, chosen_split
+from edgebench.networks.own_data.annotations import Annotations, Boxes, Part, chosen_split
 
 _REMEDY = "See 'Boxes' in docs/own-data.md"
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml")
 
 
-def read(path: Path) -> Annotations | None:
+def read(path: Path, part: Part = "scored") -> Annotations | None:
     """None for a folder of other things."""
     if path.suffix.lower() in (".yaml", ".yml"):
-        return _described(path)
+        return _described(path, part)
     if not path.is_dir():
         return None
     for name in _NAMES:
         if (path / name).is_file():
-            return _described(path / name)
+            return _described(path / name, part)
     if not (path / "images").is_dir() or not (path / "labels").is_dir():
         return None
-    split = chosen_split([one.name for one in (path / "images").iterdir() if one.is_dir()])
+    split = chosen_split([one.name for one in (path / "images").iterdir() if one.is_dir()], part)
+    if split is None and part == "train":
+        return None
     names = next((one for one in (path / "classes.txt", path / "labels/classes.txt") if one.is_file()), None)
     class_names = names.read_text(encoding="utf-8").split("\n") if names else []
     files = _images(path / "images" / split if split else path / "images")
     return _listed(path, files, [name.strip() for name in class_names if name.strip()])
 
 
-def _described(file: Path) -> Annotations:
+def _described(file: Path, part: Part) -> Annotations | None:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadFile(str(file), f"it cannot be read ({error})", _REMEDY) from error
-    split = chosen_split([key for key in content if content[key]]) if isinstance(content, dict) else None
+    split = chosen_split([key for key in content if content[key]], part) if isinstance(content, dict) else None
+    if split is None and part == "train":
+        return None
     if split is None or not isinstance(content.get("names"), list | dict):
         raise BadFile(str(file), "it does not say where the images of test or val are, and the names", _REMEDY)
     names = content["names"]
