@@ -11,7 +11,6 @@ from edgebench.schema.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from edgebench.networks.lazy_images import Images
-    from edgebench.networks.own_data.annotations import AnnotatedImages
     from edgebench.schema.arrays import Int64Array
 
 CALIBRATION_IMAGES = 256
@@ -78,7 +77,7 @@ class Dataset:
 
     flip: a mirrored image still belongs to its class (clothes yes, digits no). content: sha256 over a user's own data,
     "" for built-in data sets. remarks: what whoever uses it should know, a line each. annotated: the test
-    images with boxes, masks, ..., which have no class; their labels are 0.
+    images with boxes, masks, ... (AnnotatedImages), which have no class; their labels are 0.
     """
 
     name: str
@@ -91,7 +90,7 @@ class Dataset:
     licence: str
     content: str = ""
     remarks: tuple[str, ...] = ()
-    annotated: AnnotatedImages | None = None
+    annotated: Any = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
