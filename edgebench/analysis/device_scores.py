@@ -42,6 +42,15 @@ def change(record: Record, baseline: Record) -> Estimate | None:
     return Estimate(difference, float(min(low, difference)), float(max(high, difference)))
 
 
+def gained(record: Record, against: Estimate | None) -> Estimate | None:
+    """A change of the first metric, larger where it is better."""
+    score = first(record)
+    if against is None or score is None or not score.lower_is_better:
+        return against
+    low, high = (None if end is None else -end for end in (against.high, against.low))
+    return Estimate(-against.value, low, high)
+
+
 def shown(score: Score) -> str:
     """`mAP50-95 0.412 (0.390-0.431)`."""
     found = estimate(score)

@@ -125,7 +125,7 @@ def collect(
 def _own_test_set(dataset: data.Dataset) -> str:
     """Of annotated images that of all, also where a part is compared on."""
     if dataset.annotated is not None:
-        return dataset.annotated.sha256
+        return str(dataset.annotated.sha256)
     return dataset.test.digest() if dataset.content else ""
 
 

@@ -149,7 +149,7 @@ def _bytes(metric: str, row: ComparisonRow) -> int | None:
 
 def _points(row: ComparisonRow) -> _Measured:
     """On the device, image by image, if both were measured there; else on the host, if on the same images."""
-    change = row.accuracy_change.points if row.accuracy_change else row.score_change
+    change = row.accuracy_change.points if row.accuracy_change else device_scores.gained(row.record, row.score_change)
     if change is not None:
         return _of_estimate(change)
     own, base = row.record.artifact.parity, row.baseline and row.baseline.artifact.parity
