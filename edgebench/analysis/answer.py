@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgebench.analysis import comparability, device_scores, formatting, ratios, stats
-from edgebench.analysis.between_jobs import Spread
+from edgebench.analysis.between_jobs import UNKNOWN, Spread
 from edgebench.analysis.comparison import Comparison, ComparisonRow, ShipLimits
 from edgebench.analysis.ratios import Ratio
 from edgebench.schema.estimate import Estimate
 
 LINES_MAX = 5
+_NEAREST = 100
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,23 @@ def _choice(comparison: Comparison, target: str) -> Choice:
     if not left:
         return Choice(target, None, (), tuple(refused), parent, len(rows))
     fastest = min(left, key=_per_image_ns)
-    pairs = [(row, between(row, fastest, comparison.margin)) for row in left if row is not fastest]
+    near = _near(left, fastest)
+    pairs = [(row, between(row, fastest, comparison.margin)) for row in near]
     same = [fastest, *(row for row, ratio in pairs if ratio and ratio.within_margin)]
     chosen = min(same, key=lambda row: (row.record.artifact.size_bytes, _per_image_ns(row)))
     if chosen is not fastest:
-        pairs = [(row, between(row, chosen, comparison.margin)) for row in left if row is not chosen]
+        pairs = [(row, between(row, chosen, comparison.margin)) for row in (fastest, *near) if row is not chosen]
     like = tuple(
         (row, ratio) for row, ratio in pairs if ratio is None or ratio.outcome != "different" or ratio.within_margin
     )
     return Choice(target, chosen, like, tuple(refused), parent, len(rows))
+
+
+def _near(rows: Sequence[ComparisonRow], fastest: ComparisonRow) -> list[ComparisonRow]:
+    """The next ones whose p50 could be the fastest's, by as much as two jobs may differ; the nearest of very many."""
+    limit_ns = _per_image_ns(fastest) * (1 + UNKNOWN)
+    found = [row for row in rows if row is not fastest and _per_image_ns(row) <= limit_ns]
+    return sorted(found, key=_per_image_ns)[:_NEAREST]
 
 
 def _per_image_ns(row: ComparisonRow) -> float:

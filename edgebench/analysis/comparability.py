@@ -10,6 +10,7 @@ before it comes here (`analysis/verdict`), and joules are compared within one sc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,8 +145,13 @@ def _dates(record: Record, baseline: Record) -> Values | None:
 
 def moment(record: Record) -> datetime | None:
     """`20261129T100000.000Z`, in UTC; None for anything else."""
+    return _moment(record.created[:15])
+
+
+@functools.lru_cache(maxsize=4096)
+def _moment(created: str) -> datetime | None:
     try:
-        return datetime.strptime(record.created[:15] + "+0000", "%Y%m%dT%H%M%S%z")
+        return datetime.strptime(created + "+0000", "%Y%m%dT%H%M%S%z")
     except ValueError:
         return None
 

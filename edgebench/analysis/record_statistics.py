@@ -37,7 +37,23 @@ class RecordStatistics:
         return self.p50_ns is not None and self.verdict.level != "invalid"
 
 
+_KEPT = "statistics"
+
+
 def of(record: Record) -> RecordStatistics:
+    """Computed once for each record object."""
+    found: RecordStatistics | None = record.__dict__.get(_KEPT)
+    if found is None:
+        found = _computed(record)
+        keep(found)
+    return found
+
+
+def keep(found: RecordStatistics) -> None:
+    found.record.__dict__[_KEPT] = found
+
+
+def _computed(record: Record) -> RecordStatistics:
     rounds = record.rounds
     single = bool(rounds) and not record.means_only
     return RecordStatistics(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from edgebench.analysis import statistics_cache
 from edgebench.analysis.comparability import moment
 from edgebench.errors import BadFile, UnknownName, UserError
-from edgebench.schema import record_files
 from edgebench.schema.record import Record
 
 # Target, artifact, runtime: what is one series of runs.
@@ -56,7 +56,7 @@ def select(results: Path, named: Iterable[str], *, every: bool = False, after: d
         if name in targets:
             found.append(_of_target(results, name, every=every, after=after))
         elif Path(name).is_file():
-            loaded = record_files.load_all([Path(name)])
+            loaded = statistics_cache.load_all([Path(name)])
             found.append(Selection(loaded.records, {}, loaded.skipped))
         elif Path(name).is_dir() or Path(name) == results:
             found += of_folder(Path(name), every=every, after=after)
@@ -92,7 +92,7 @@ def is_results_folder(name: str) -> bool:
 
 
 def _of_target(results: Path, target: str, *, every: bool, after: datetime | None) -> Selection:
-    loaded = record_files.load_target(results, target)
+    loaded = statistics_cache.load_all(sorted((results / target).glob("*.json")))
     series = runs(loaded.records)
     if after is not None:
         wanted = [one for one in loaded.records if (made := moment(one)) is not None and made >= after]

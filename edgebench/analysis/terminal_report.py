@@ -12,20 +12,25 @@ from edgebench.analysis import formatting, report_text
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.schema.estimate import Estimate
 
+# Nobody reads more on a terminal, and laying it out would take longer than comparing.
+_ROWS_MAX = 100
 _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 
 
 def show(comparison: Comparison, console: Console, *, verbose: bool) -> None:
-    """verbose: every reason, explanation and meter by itself, not one line for each cause."""
+    """verbose: every row, reason, explanation and meter by itself, not one line for each cause."""
     remarks = report_text.remarks if verbose else report_text.brief_remarks
     notes = report_text.notes if verbose else report_text.brief_notes
     shapes = report_text.shows_shapes(comparison.rows)
     for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
         rows = [row for row in comparison.rows if row.record.target.name == target]
         console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
-        console.print(_latency_table(rows, shapes=shapes))
-        console.print(_quality_table(rows))
-        for remark in remarks(rows):
+        shown = rows if verbose else rows[:_ROWS_MAX]
+        console.print(_latency_table(shown, shapes=shapes))
+        console.print(_quality_table(shown))
+        if len(shown) < len(rows):
+            console.print(f"... and {len(rows) - len(shown)} more rows: -v, or a report (--html, --csv)")
+        for remark in remarks(shown):
             style = _STYLES[remark.level]
             console.print(f"[{style}]{remark.rows} {remark.level}[/]: {escape(remark.text)}")
     for note in notes(comparison):

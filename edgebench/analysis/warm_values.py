@@ -63,8 +63,7 @@ class WarmValues:
     def medians_ns(self) -> list[float]:
         """Cached in the rounds, because they are needed again long after the values."""
         medians = [_median(ranked) / block for ranked, block in zip(self._ranked, self._blocks, strict=True)]
-        for round_, median in zip(self._rounds, medians, strict=True):
-            round_.__dict__[_MEDIAN] = median
+        keep_medians(self._rounds, medians)
         return medians
 
     def quantiles_ns(self, q: float) -> list[float]:
@@ -85,6 +84,12 @@ class WarmValues:
 def of(rounds: Sequence[Round]) -> WarmValues:
     """Cached for the last few records, whose rounds never change."""
     return _of_same(_Same(rounds)) if isinstance(rounds, tuple) else WarmValues(rounds)
+
+
+def keep_medians(rounds: Sequence[Round], medians: Sequence[float]) -> None:
+    """With the rounds, which are then answered by `medians_ns` without their values."""
+    for round_, median in zip(rounds, medians, strict=True):
+        round_.__dict__[_MEDIAN] = median
 
 
 def medians_ns(rounds: Sequence[Round]) -> list[float]:

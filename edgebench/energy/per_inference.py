@@ -9,6 +9,7 @@ systematic   from the meter's accuracy; repeating does not reduce it, and it can
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -156,12 +157,17 @@ def why_none(reading: EnergyReading) -> str:
     )
 
 
+@functools.cache
+def _on_the_host() -> frozenset[str]:
+    return frozenset(plugins.names("edgebench.energy.meters"))
+
+
 def of_record(record: Record) -> tuple[tuple[EnergyPerInference, ...], tuple[str, ...]]:
     """The energies of a record, and the reason for every meter without one; the meter that the user named, in the
     supply, comes first.
     """
     found, missing = [], []
-    named = plugins.names("edgebench.energy.meters")
+    named = _on_the_host()
     for reading in sorted(record.energy, key=lambda reading: reading.meter not in named):
         why = why_none(reading)
         one = per_inference(reading)

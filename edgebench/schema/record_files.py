@@ -54,7 +54,11 @@ class LoadedRecords:
 
 def load(path: Path) -> Record:
     """Raises BadFile for anything but a complete record with consistent values."""
-    data = untrusted.read(path, KIND)
+    return decode(untrusted.read(path, KIND), path)
+
+
+def decode(data: bytes, path: Path) -> Record:
+    """The content of a file. Raises BadFile."""
     found = untrusted.decode(data, str(path), KIND, Record, upgrade)
     found.__dict__["path"] = path
     check(found)

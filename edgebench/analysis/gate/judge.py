@@ -89,7 +89,7 @@ def _result(check: Check, row: ComparisonRow, one: _Measured, *, is_real: bool) 
         return CheckResult(*names, "failed", f"its record is invalid: {reason}")
     if one.missing:
         return CheckResult(*names, "not resolved", one.missing)
-    shown = _shown(check, one)
+    shown = _shown(check, one) + "; UNLIKE conditions, compared anyway" * row.is_unfair
     if is_real:
         return CheckResult(*names, "failed", shown)
     if _is_within(check, one):

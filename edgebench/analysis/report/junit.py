@@ -35,7 +35,8 @@ def _of_row(comparison: Comparison) -> list[CheckResult]:
             row.record.target.name,
             row.name,
             states[row.verdict.level],  # type: ignore[arg-type]
-            "; ".join(reason.seen for reason in row.verdict.reasons) or "valid",
+            ("; ".join(reason.seen for reason in row.verdict.reasons) or "valid")
+            + "; UNLIKE its baseline, compared anyway" * row.is_unfair,
         )
         for row in comparison.rows
     ]
