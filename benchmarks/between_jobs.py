@@ -1,5 +1,5 @@
-"""How often jobs of one identical file are called different, how often the interval holds the truth, and how often a file
-that became 3 % slower is found.
+"""How often jobs of one identical file are called different, how often the interval holds the truth, and how often a
+file that became 3 % slower is found.
 
     python -m benchmarks.between_jobs                          # a minute
     python -m benchmarks.between_jobs --records results        # and all pairs of jobs of one file in a results folder
