@@ -111,7 +111,8 @@ class Trained:
         run = RunTask(str(file), str(self._stored), self._opened.about.preprocessing, str(out))
         with contextlib.closing(WorkerPool(self.folder)) as workers:
             workers.run(plugin, run)
-        answers = np.load(out)
+        with np.load(out) as found:
+            (answers,) = found.values()
         error = float(abs(answers - self._reference).max() / abs(self._reference).max())
         return Answered(name, self._told(answers), tensors.agreement(answers, self._reference), error)
 
