@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgebench.errors import UserError
-from edgebench.networks import models, pruning, pruning_effect, sparsity, starting, training
+from edgebench.networks import models, own_network, pruning, pruning_effect, sparsity, starting, training
 from edgebench.networks.from_checkpoint import filled, rebuild, sizes_changed
+from edgebench.networks.own_network import output_layer
 from edgebench.networks.pruning import PruningRequest
 from edgebench.networks.starting import StartingPoint
 from edgebench.networks.training import FitOptions
@@ -87,6 +88,8 @@ def prune(
         progress.say(line)
     _refuse_no_effect(where, method, dense, network, about.input_shape)
     about = _rebuildable(where, method, about, network)
+    if tuning and own_network.is_own(about.model):
+        output_layer.check_training(where, network, about.input_shape)
     cut = metrics = training.evaluate(network, images.test, about.preprocessing)
 
     trainings = about.training

@@ -27,7 +27,7 @@ def refuse_nothing_removed(
             source,
             f"pruning method '{method}' left {new.parameters:,} of {old.parameters:,} parameters and {new.macs:,} of "
             f"{old.macs:,} MACs, so nothing was removed structurally",
-            "Give a higher --ratio, or a network with more channels",
+            "Give a higher --ratio, a network with more channels, or --option round_to=1 where rounding kept them",
         )
 
 

@@ -174,7 +174,9 @@ def _made_before(start: StartingPoint, about: Metadata, network: nn.Module, fold
 
 def images_for(model: str, dataset: str, options: NetworkOptions, recipe: Recipe | None, progress: Progress) -> Dataset:
     """With the preprocessing of the options, of the weights, of the recipe or of the data set, in this order."""
-    published = imagenet.published(model)[0] if options.weights == imagenet.NAME else None
+    published = None
+    if options.weights == imagenet.NAME:  # before the data is looked at, which may take minutes
+        published, _ = imagenet.find(model, imagenet.published(model), progress)
     geometry, resize, name = options.geometry, recipe.resize if recipe else None, options.preprocessing
     if published is not None and name is None:
         name = imagenet.NAME
@@ -226,6 +228,7 @@ def network_for(
         if own_network.is_own(model):
             network = code.make(model, options.arguments, seed=seed)
             count = output_layer.outputs(model, network, shape)
+            output_layer.check_training(model, network, shape)
         else:
             network, count = _built_in(model, images, seed, options.arguments), classes
         origin = None

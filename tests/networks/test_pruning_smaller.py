@@ -71,10 +71,10 @@ def test_the_criterion_decides_which_channels_go() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "ratio", "kept"),
-    [(16, 0.3, 8), (32, 0.3, 24), (64, 0.3, 48), (144, 0.3, 104), (20, 0.3, 16), (24, 0.1, 24)]
-    + [(12, 0.3, 8), (8, 0.3, 4), (10, 0.3, 8), (3, 0.5, 3), (5, 0.3, 4)],
+    [(16, 0.3, 16), (32, 0.3, 24), (64, 0.3, 48), (144, 0.3, 104), (20, 0.3, 16), (24, 0.1, 24)]
+    + [(12, 0.3, 8), (8, 0.3, 8), (8, 0.5, 4), (10, 0.3, 8), (3, 0.5, 3), (5, 0.3, 4)],
 )
-def test_channels_are_rounded_to_the_nearest_multiple_of_8_and_few_to_one_of_4(
+def test_channels_are_rounded_up_to_multiples_of_8_and_few_to_those_of_4(
     channels: int, ratio: float, kept: int
 ) -> None:
     assert _rounding.kept(channels, ratio, 8) == kept

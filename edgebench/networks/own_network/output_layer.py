@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,23 @@ def outputs(source: str, network: nn.Module, input_shape: InputShape) -> int:
             "Name a classifier: images [N, C, H, W] in, a tensor [N, classes] out",
         )
     return int(answer.shape[1])
+
+
+def check_training(source: str, network: nn.Module, input_shape: InputShape) -> None:
+    """Raises UserError if a copy of the network does not run in training mode; random numbers are untouched."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        images = torch.randn(4, *input_shape)
+        try:
+            copy.deepcopy(network).train()(images)
+        except Exception as error:  # the user's code may raise anything
+            raise code.own_error(
+                source,
+                "the network does not run in training mode",
+                error,
+                "Leave out what only training uses, for example with --argument aux_logits=False",
+            ) from error
 
 
 def find(network: nn.Module, input_shape: InputShape, count: int) -> OutputLayer | None:

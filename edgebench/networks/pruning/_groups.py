@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch_pruning
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -23,6 +22,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from edgebench.errors import UserError
 from edgebench.networks import models, sparsity
 from edgebench.networks.pruning._cuts import Cuts
+from edgebench.networks.pruning._graph import ChannelGraph
 from edgebench.networks.pruning._rounding import kept
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ RECURRENT = "recurrent layer"
 
 @dataclass
 class _Group:
-    """root: what torch-pruning finds it by. layers: those that lose output channels. scores: of the channels of each of
-    `parts` equal parts.
+    """root: what torch-pruning finds it by. layers: those that lose output channels; involved: all that lose any.
+    scores: of the channels of each of `parts` equal parts.
     """
 
     root: nn.Module
@@ -52,7 +52,8 @@ class _Group:
     parts: int
     each: bool
     scores: torch.Tensor
-    layers: list[nn.Module] = field(default_factory=list)
+    layers: list[nn.Module]
+    involved: list[Any]
 
 
 def prune(model: nn.Module, input_shape: InputShape, importance: Importance, ratio: float, round_to: int) -> Cuts:
@@ -65,10 +66,19 @@ def prune(model: nn.Module, input_shape: InputShape, importance: Importance, rat
     untouched[answers] = OUTPUT
     sparsity.layers(model, input_shape)  # refuses layers that never run
     shared = _shared(model, names)
-    graph, example = _graph(model, input_shape)
-    for group in list(_groups(graph, answers, importance)):
+    try:
+        graph, example = _graph(model, input_shape)
+        groups = list(_groups(graph, answers, importance))
+    except Exception as error:  # torch-pruning follows the user's code
+        text = (str(error).strip().splitlines() or [""])[0][:200]
+        raise UserError(
+            type(model).__name__,
+            f"torch-pruning cannot follow its channels ({type(error).__name__}: {text})",
+            "Prune single weights, for example with --method l1-global",
+        ) from error
+    for group in groups:
         number = group.channels - kept(group.channels, ratio, round_to, group.parts, each=group.each)
-        reason = next((shared[layer] for layer in group.layers if layer in shared), "")
+        reason = next((shared[layer] for layer in group.involved if layer in shared), "")
         if not reason and number == 0:
             reason = _rounded(group, ratio, round_to)
         if not reason:
@@ -98,16 +108,9 @@ def _graph(model: nn.Module, input_shape: InputShape) -> tuple[Any, torch.Tensor
     try:
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
-            graph = torch_pruning.DependencyGraph().build_dependency(
+            graph = ChannelGraph().build_dependency(
                 model, example_inputs=torch.zeros(1, *input_shape, dtype=first.dtype), verbose=False
             )
-    except Exception as error:  # torch-pruning follows the user's code
-        text = (str(error).strip().splitlines() or [""])[0][:200]
-        raise UserError(
-            f"{type(model).__name__}",
-            f"torch-pruning cannot follow its channels ({type(error).__name__}: {text})",
-            "Prune single weights, for example with --method l1-global",
-        ) from error
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
@@ -125,11 +128,12 @@ def _groups(graph: Any, answers: nn.Module, importance: Importance) -> Iterator[
             channels = graph.get_out_channels(root)
             if score is None or channels == 1:
                 continue
-            parts, each = _parts([item.dep.target.module for item in found])
+            involved = [item.dep.target.module for item in found]
+            parts, each = _parts(involved)
             if len(score) % parts:
                 continue
             mean = score.view(parts, -1).mean(0).cpu() if parts > 1 else score.cpu()
-            yield _Group(root, handler, len(score), parts, each, mean, layers)
+            yield _Group(root, handler, len(score), parts, each, mean, layers, involved)
 
 
 def _parts(layers: list[Any]) -> tuple[int, bool]:
@@ -176,7 +180,7 @@ def _cut(model: nn.Module, graph: Any, group: _Group, number: int, example: torc
             warnings.simplefilter("ignore")
             doomed = graph.get_pruning_group(group.root, group.handler, indices)
             if not graph.check_pruning_group(doomed):
-                return "a layer would have no channel left"
+                return "its channels cannot be followed to all layers that use them"
             dense, expected = model(example), _with_zeros(model, doomed, example)
             doomed.prune()
             given = model(example)
@@ -260,7 +264,7 @@ def _rounded(group: _Group, ratio: float, round_to: int) -> str:
     size = group.channels // group.parts if group.each else group.channels
     what = f"{size} channels in each of its {group.parts} groups" if group.each else f"{size} channels"
     asked = max(1, int(size * (1 - ratio)))
-    return f"{what} stay {size}: {asked} rounded (--option round_to={round_to})"
+    return f"{what} stay {size}: {asked} rounded up (--option round_to={round_to})"
 
 
 def _why(layer: nn.Module, graph: Any) -> str:

@@ -5,11 +5,11 @@ group loses the channels with the smallest score. The score is the L1 or the L2 
 after each was divided by its mean over the channels (hybrid). The output layer keeps its outputs. Groups are found by
 torch-pruning (Fang et al. 2023, arXiv:2301.12900).
 
-A group of C channels keeps int(C * (1 - ratio)), rounded to the nearest multiple of `round_to`, as kernels of CPUs
-compute 8 channels at once: 11 channels take longer than 16. Groups of fewer than 2 * round_to channels are rounded to
-half of it (fewer than 16: multiples of 4); of grouped convolutions, the channels of each group are. round_to=1 does not
-round. Whatever the user's code does with a group, the network must still run, and answer as if the channels that were
-removed were zero; otherwise the group stays as it is, and the reason is said.
+A group of C channels keeps int(C * (1 - ratio)), rounded up to a multiple of `round_to`, as kernels of CPUs compute 8
+or 16 channels at once: 11 channels take longer than 16. Groups of fewer than 2 * round_to channels are rounded up to
+half of it (fewer than 16: multiples of 4); of grouped convolutions, the channels of each group are. round_to=1 does
+not round. Whatever the user's code does with a group, the network must still run, and answer as if the channels that
+were removed were zero; otherwise the group stays as it is, and the reason is said.
 """
 
 from __future__ import annotations

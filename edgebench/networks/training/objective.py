@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
+from edgebench.errors import UserError
+
 if TYPE_CHECKING:
     from edgebench.networks.training.recipes import Distil
+
+
+def answers(output: Any) -> torch.Tensor:
+    """What a network is judged by. In training mode some answer with more: torchvision's GoogLeNet with those of its
+    auxiliary classifiers, which are not trained here. Raises UserError.
+    """
+    found = getattr(output, "logits", output)
+    if isinstance(found, Mapping):
+        found = found.get("logits", found.get("out"))
+    if isinstance(found, tuple | list) and found:
+        found = found[0]
+    if not isinstance(found, torch.Tensor):
+        seen = f"its output in training mode is {type(output).__name__}"
+        raise UserError("the network", seen, "Return a tensor [N, classes], or one as `logits`")
+    return found
 
 
 def classification(answers: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -152,7 +152,7 @@ class TrainingRun:
         if self._mixes:
             images, targets = mixing.mix(images, labels, len(self._dataset.class_names), recipe.mix)
         with self._precision():
-            answers = self._forward(images)
+            answers = objective.answers(self._forward(images))
         loss = objective.classification(answers.float(), targets, recipe.label_smoothing)
         if recipe.distil and self._teacher:
             with torch.no_grad(), self._precision():
