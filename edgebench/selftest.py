@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -99,6 +99,27 @@ class SelfTest:
     def between_jobs(self) -> float:
         """Standard deviation of the same file's p50 between jobs (new processes, other times), as a fraction."""
         return statistics.stdev(_log_p50(pair.first) for pair in self.pairs)
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values, all differences as fractions."""
+        deviation = self.jobs_deviation
+        return {
+            "target": self.target,
+            "plan": self.plan.preset,
+            "artifact": self.pairs[0].first.artifact.name,
+            "round_trips_s": self.round_trips_s,
+            "ratios": [
+                {"value": one.value, "low": one.low, "high": one.high, "outcome": one.outcome, "sampled": pair.sampled}
+                for pair in self.pairs
+                for one in (pair.ratio,)
+            ],
+            "detectable_in_a_job": self.detectable,
+            "detectable_between_jobs": deviation and Spread(deviation, deviation).least,
+            "deviation_between_jobs": self.between_jobs,
+            "sampling": self.observer,
+            "is_too_noisy": self.useless,
+            "stopped": self.stopped,
+        }
 
     def lines(self) -> Iterator[str]:
         """For a terminal of 80 columns."""

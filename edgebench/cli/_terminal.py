@@ -43,6 +43,21 @@ Intensity = Annotated[
 ]
 
 
+Json = Annotated[Path | None, typer.Option("--json", help="Write the same as JSON; - is stdout.", show_default=False)]
+
+
+def write_json(path: Path | None, found: object) -> None:
+    """Structs, dataclasses and plain values, if a path was given; `check_outputs` comes first."""
+    import msgspec
+
+    from edgebench.files import output
+
+    if path:
+        encoded = msgspec.json.format(msgspec.json.encode(found, enc_hook=str), indent=1)
+        output.write(path, encoded + b"\n")
+        say_written(path)
+
+
 def example(*lines: str) -> str:
     return "[dim]Examples[/dim]\n\n" + "\n\n".join(lines)
 

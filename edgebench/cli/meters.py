@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli._terminal import CALIBRATIONS, EXIT_USAGE, CalibrationFile, console, example, say
+from edgebench.cli._terminal import (
+    CALIBRATIONS,
+    EXIT_USAGE,
+    CalibrationFile,
+    Json,
+    check_outputs,
+    console,
+    example,
+    say,
+    write_json,
+)
 from edgebench.energy import coverage
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ def meters(context: typer.Context) -> None:
 
 
 @app.command("list", epilog=example("edgebench meters list"))
-def list_meters() -> None:
+def list_meters(json: Json = None) -> None:
     """List this machine's energy counters and the meters on its ports, or why there are none."""
     from rich.markup import escape
     from rich.table import Table
@@ -35,10 +45,12 @@ def list_meters() -> None:
     from edgebench.energy.meters import _serial, _watch
     from edgebench.errors import MissingPackage
 
+    check_outputs(json)
+    listed = _watch.listing()
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("meter", "what it is", "found"):
         table.add_column(heading, overflow="fold")
-    for one in _watch.listing():
+    for one in listed:
         found = ", ".join(one.ports) or ("yes" if one.available else "no")
         table.add_row(*map(escape, (one.name, one.what, f"{found}: {one.note}" if one.note else found)))
     console().print(table)
@@ -48,6 +60,7 @@ def list_meters() -> None:
         say(f"Serial ports: {missing.seen}. {missing.remedy}")
     else:
         say(f"Serial ports: {', '.join(ports) or 'none'}")
+    write_json(json, listed)
 
 
 @app.command("watch", epilog=example("edgebench meters watch rapl", "edgebench meters watch um25c:/dev/rfcomm0"))

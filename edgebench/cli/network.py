@@ -11,6 +11,7 @@ from edgebench.cli import _own_data, _own_network
 from edgebench.cli._terminal import (
     Carbon,
     Intensity,
+    Json,
     check_outputs,
     console,
     example,
@@ -19,6 +20,7 @@ from edgebench.cli._terminal import (
     progress,
     say,
     say_written,
+    write_json,
 )
 
 if TYPE_CHECKING:
@@ -200,18 +202,20 @@ def prune(
 def sparsity(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `edgebench train` or `edgebench prune`.")],
     csv: Annotated[Path | None, typer.Option(help="Write one line per layer.")] = None,
+    json: Json = None,
 ) -> None:
     """Sparsity by layer: of all weights, and of those that ever see anything but padding."""
     from edgebench.cli import _sparsity_table
     from edgebench.networks import sparsity
 
-    check_outputs(csv)
+    check_outputs(csv, json)
     made = sparsity.table_of(checkpoint)
     console().print(_sparsity_table.table(made))
     say(f"\n{_sparsity_table.summary(made)}")
     if csv:
         sparsity.write_csv(made, csv)
         say_written(csv)
+    write_json(json, made)
 
 
 @app.command(
@@ -254,14 +258,17 @@ def pack(
 def models(
     shape: Annotated[str, typer.Option("--input", help="Input: channels x height x width.")] = "3x32x32",
     classes: Annotated[int, typer.Option(help="Number of classes.", min=2)] = 10,
+    json: Json = None,
 ) -> None:
     """List the networks that can be trained, with parameters, MACs and bytes for an input."""
     from edgebench.cli import _network_table
     from edgebench.networks import models
 
+    check_outputs(json)
     with progress().step("Building each network without memory"):
         listed = models.listing(models.parse_shape(shape), classes)
     console().print(_network_table.table(listed))
+    write_json(json, listed)
 
 
 def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> PruningRequest | None:

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from edgebench.cli._terminal import EXIT_INTERRUPTED, EXIT_UNTRUSTED, TargetsFile, console, example, progress, say
+from edgebench.cli._terminal import (
+    EXIT_INTERRUPTED,
+    EXIT_UNTRUSTED,
+    Json,
+    TargetsFile,
+    check_outputs,
+    console,
+    example,
+    progress,
+    say,
+    write_json,
+)
 
 app = typer.Typer()
 
@@ -42,6 +53,7 @@ def selftest(
         typer.Option(help="Folder for the records; default: they are not kept.", show_default=False),
     ] = None,
     targets: TargetsFile = None,
+    json: Json = None,
 ) -> None:
     """Compare a file with itself on a device, to find its noise and the smallest difference that it can resolve.
 
@@ -52,6 +64,7 @@ def selftest(
     from edgebench.schema import plan
     from edgebench.schema import targets as targets_
 
+    check_outputs(json)
     if example_folder:
         for path in simulated.write_examples(example_folder):
             say(f"edgebench deploy --target simulated {path}")
@@ -66,6 +79,7 @@ def selftest(
     )
     for line in found.lines():
         console().print(line, markup=False)
+    write_json(json, found.facts())
     if found.stopped:
         raise typer.Exit(EXIT_INTERRUPTED)
     if found.useless:

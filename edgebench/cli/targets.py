@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from edgebench.cli._terminal import EXIT_USER, TargetsFile, console, example, progress, say
+from edgebench.cli._terminal import (
+    EXIT_USER,
+    Json,
+    TargetsFile,
+    check_outputs,
+    console,
+    example,
+    progress,
+    say,
+    write_json,
+)
 
 app = typer.Typer(
     help="List, check and emulate the devices of targets.yaml.",
@@ -22,35 +32,41 @@ def targets(context: typer.Context, file: TargetsFile = None) -> None:
 
 
 @app.command("list", epilog=example("edgebench targets list"))
-def list_targets(file: TargetsFile = None) -> None:
+def list_targets(file: TargetsFile = None, json: Json = None) -> None:
     """List the devices in targets.yaml."""
     from rich.markup import escape
     from rich.table import Table
 
     from edgebench.schema import targets as targets_
 
+    check_outputs(json)
     path = targets_.find_file(file)
+    known = targets_.load_all(path)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("target", "transport", "device", "what it is"):
         table.add_column(heading)
-    for name, entry in targets_.load_all(path).items():
+    for name, entry in known.items():
         table.add_row(*map(escape, (name, entry.transport, entry.device, entry.description)))
     console().print(table)
     console().print(f"[dim]from {escape(str(path))}[/dim]")
+    write_json(json, {"file": path, "targets": known})
 
 
 @app.command("check", epilog=example("edgebench targets check desktop-cpu"))
 def check_target(
     name: Annotated[str, typer.Argument(help="A name from targets.yaml.")],
     file: TargetsFile = None,
+    json: Json = None,
 ) -> None:
     """Reach a device and report what it is, what is missing, and how to fix that."""
     from edgebench.device import target_check
     from edgebench.schema import targets as targets_
 
+    check_outputs(json)
     found = target_check.check(targets_.load(name, targets_.find_file(file)), progress=progress())
     for line in found.lines():
         console().print(line, markup=False)
+    write_json(json, {"ready": found.ready, "found": found})
     if not found.ready:
         raise typer.Exit(EXIT_USER)
 

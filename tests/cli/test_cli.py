@@ -429,3 +429,17 @@ def test_the_networks_are_listed_with_their_exact_counts(tmp_path: Path) -> None
 def test_a_shape_that_is_none_is_told(tmp_path: Path) -> None:
     done = run_cli("models", "--input", "3x32", cwd=tmp_path)
     assert done.returncode == 1 and "3x32x32" in done.stderr
+
+
+# ------------------------------------------------------------------ facts as JSON
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [("targets list", "targets"), ("meters list", "name"), ("models --input 1x28x28", "name")],
+)
+def test_facts_are_json_on_stdout_and_the_table_on_stderr(typed: str, key: str, tmp_path: Path) -> None:
+    done = run_cli(*typed.split(), "--json", "-", cwd=tmp_path)
+    content = json.loads(done.stdout)
+    assert done.returncode == 0 and key in (content[0] if isinstance(content, list) else content)
+    assert done.stderr
