@@ -272,7 +272,7 @@ def _test_spec(name: str, runtime: WorkingRuntime, test: AccuracyTest) -> dict[s
                 "Score it on a board or on this machine, or leave --accuracy out",
             )  # fmt: skip
         reduction = {"kind": "classes"}
-    return {"pieces": test.pieces, "reduction": reduction}
+    return {"pieces": test.pieces, "reduction": reduction, "pixels": test.pixels}
 
 
 def _start(

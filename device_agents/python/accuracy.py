@@ -34,7 +34,7 @@ def measure_accuracy(
 
 def answer(artifact: ArtifactRun, number: int, plan: Mapping[str, Any], journal: Notebook, store: Store) -> None:
     """What is kept of the answers to one piece: the class of each image, or what reductions.py makes of them."""
-    reduction = artifact.spec["test"]["reduction"]
+    reduction, pixels = artifact.spec["test"]["reduction"], artifact.spec["test"]["pixels"]
     sha256, count = artifact.spec["test"]["pieces"][number]
     timeout_s, inputs = plan["worker_timeout_s"], [str(store.checked(sha256))]
     if reduction["kind"] == "classes":
@@ -42,5 +42,5 @@ def answer(artifact: ArtifactRun, number: int, plan: Mapping[str, Any], journal:
         if len(answers) != count:
             raise WorkerFailed("error", "%d answers to %d images" % (len(answers), count))
     else:
-        answers = artifact.running.ask("reduce", timeout_s, inputs=inputs, count=count, how=reduction)
+        answers = artifact.running.ask("reduce", timeout_s, inputs=inputs, count=count, how=reduction, pixels=pixels)
     journal.write("answers", artifact=artifact.index, piece=number, answers=answers)

@@ -121,12 +121,27 @@ class ModelWorker:
         logits = (_numbers(self._session.arrays()[0]) for _ in self._inferred(inputs, count))
         return [one.index(max(one)) for one in logits]
 
-    def do_reduce(self, inputs: list[str], count: int, how: dict[str, Any]) -> list[dict[str, Any]]:
-        """Run each of `count` samples once. Returns what is kept of the answers (reductions.py)."""
+    def do_reduce(
+        self, inputs: list[str], count: int, how: dict[str, Any], pixels: dict[str, Any] | None
+    ) -> list[dict[str, Any]]:
+        """Run each of `count` samples once. Returns what is kept of the answers (reductions.py).
+
+        pixels: how bytes of images become the input (pixels.py); None: the file holds samples as the model takes them.
+        """
         from . import reductions  # not in processes whose memory is measured
 
-        kept = (reductions.reduced(self._session.arrays(), how) for _ in self._inferred(inputs, count))
-        return reductions.packed(list(kept))
+        inferred = self._of_pixels(inputs[0], count, pixels) if pixels else self._inferred(inputs, count)
+        return reductions.packed([reductions.reduced(self._session.arrays(), how) for _ in inferred])
+
+    def _of_pixels(self, images: str, count: int, how: dict[str, Any]) -> Iterator[None]:
+        from .pixels import prepared
+
+        height, width, channels = how["shape"]
+        with Path(images).open("rb") as stream:
+            for _ in range(count):
+                self._session.feed(0, prepared(stream.read(height * width * channels), how))
+                self._session.invoke()
+                yield
 
     def _inferred(self, inputs: list[str], count: int) -> Iterator[None]:
         specs = self._session.inputs()

@@ -57,7 +57,8 @@ def test_set(
     files = {}
     folder = cache.folder() / "test-sets"
     most = max(1, min(PIECE_IMAGES, ANSWER_BYTES // max(1, image_bytes)))
-    for count, content in _pieces(artifact, images, most):
+    pixels = _pixels(artifact, images, reduction)
+    for count, content in _pieces(artifact, images, most) if pixels is None else _raw_pieces(images, most):
         if not pieces and len(images) * len(content) / count > MOST_BYTES:
             whole = len(images) * len(content) / count
             raise UserError(
@@ -68,7 +69,31 @@ def test_set(
         pieces.append((sha256, count))
         files[sha256] = cache.put(folder / f"{sha256}.bin", content)
     encoded = "" if labels is None else base64.b64encode(labels.astype("<u2").tobytes()).decode()
-    return TestSet(AccuracyTest(name, encoded, tuple(pieces), reduction, image_bytes), files)
+    return TestSet(AccuracyTest(name, encoded, tuple(pieces), reduction, image_bytes, pixels), files)
+
+
+# A phone's page takes inputs as they are; it answers with classes only.
+_WITHOUT_PIXELS = ("classes", "top")
+
+
+def _pixels(artifact: Artifact, images: Any, reduction: dict[str, Any]) -> dict[str, Any] | None:
+    """How the device makes inputs of bytes; None where it gets inputs."""
+    spec, preprocessing = artifact.inputs[0], artifact.preprocessing
+    is_plain = images.dtype.name == "uint8" and preprocessing is not None and preprocessing.resize is None
+    if reduction["kind"] in _WITHOUT_PIXELS or not is_plain or spec.folded or spec.layout not in ("NCHW", "NHWC"):
+        return None
+    assert preprocessing is not None
+    factors, offsets = (one.tolist() for one in preprocessing.arithmetic())
+    how = {"shape": list(images.shape[1:]), "factors": factors, "offsets": offsets}
+    whole = {"scale": spec.scale or 1.0, "zero_point": spec.zero_point or 0} if "int" in spec.dtype else {}
+    return {**how, "layout": spec.layout, "dtype": spec.dtype, **whole}
+
+
+def _raw_pieces(images: Any, most: int) -> Iterator[tuple[int, bytes]]:
+    room = min(most, max(1, PIECE_BYTES // math.prod(images.shape[1:])))
+    for start in range(0, len(images), room):
+        some = images[start : start + room]
+        yield len(some), some.tobytes()
 
 
 def _pieces(artifact: Artifact, images: Any, most: int = PIECE_IMAGES) -> Iterator[tuple[int, bytes]]:

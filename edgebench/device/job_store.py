@@ -33,6 +33,7 @@ GOES_ON = "The job goes on there. Mend that and run the same command again: it f
 class AccuracyTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole test set: labels (uint16, little-endian, base64; "" if images have more than a class), and the (sha256,
     images) of its pieces. reduction: what the device keeps of its answers; image_bytes: the most of that, an image.
+    pixels: how the device makes inputs of bytes (device_agents/python/pixels.py), None where pieces hold inputs.
     """
 
     dataset: str
@@ -40,6 +41,7 @@ class AccuracyTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pieces: tuple[tuple[str, int], ...]
     reduction: dict[str, Any] = msgspec.field(default_factory=lambda: {"kind": "classes"})
     image_bytes: int = 2
+    pixels: dict[str, Any] | None = None
 
     @property
     def images(self) -> int:

@@ -83,11 +83,17 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
             pixels = images.transpose(0, 3, 1, 2).astype(np.float32, order="C")
 
         # One multiplication and one addition per channel, in float32, so that every user of it gets the same bits.
-        scale = (1.0 / (255.0 * np.asarray(self.std, np.float64))).astype(np.float32)
-        shift = (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
-        pixels *= scale[:, None, None]
-        pixels += shift[:, None, None]
+        factors, offsets = self.arithmetic()
+        pixels *= factors[:, None, None]
+        pixels += offsets[:, None, None]
         return pixels
+
+    def arithmetic(self) -> tuple[Float32Array, Float32Array]:
+        """By what the bytes of each channel are multiplied, and what is added then: float32 [channels]."""
+        import numpy as np
+
+        std = np.asarray(self.std, np.float64)
+        return (1.0 / (255.0 * std)).astype(np.float32), (-np.asarray(self.mean, np.float64) / std).astype(np.float32)
 
 
 def _resized(pixels: Float32Array, height: int, width: int) -> Float32Array:

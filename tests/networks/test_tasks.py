@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from device_agents.python import reductions
+from device_agents.python import pixels, reductions
 from edgebench.device import accuracy
 from edgebench.errors import BadFile, UserError
 from edgebench.modelfile import Input
@@ -20,9 +21,12 @@ from edgebench.networks.own_data.annotations import AnnotatedImages, Boxes
 from edgebench.networks.scoring import Asked, OutputsOfFile, ScoreChoice
 from edgebench.networks.tasks import _average_precision, _heads, multilabel
 from edgebench.progress import Silent
-from edgebench.schema.preprocessing import Geometry
+from edgebench.schema import tensors
+from edgebench.schema.bundle import TensorSpec
+from edgebench.schema.preprocessing import Geometry, Preprocessing
 from edgebench.schema.record import Score
 from tests.support import detectors
+from tests.support.records import make_artifact
 
 pytest.importorskip("pycocotools")
 SIZE = (64, 96)
@@ -289,6 +293,27 @@ def test_a_letterbox_is_left_as_it_was_entered() -> None:
     seen = [(columns.min() - left) / x, (rows.min() - top) / y, (columns.max() + 1 - left) / x,
             (rows.max() + 1 - top) / y]  # fmt: skip
     assert seen == pytest.approx([150, 50, 210, 110], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("layout", "dtype", "step", "zero"),
+    [("NCHW", "float32", None, None), ("NHWC", "float32", None, None), ("NCHW", "float16", None, None),
+     ("NHWC", "int8", 0.0123, -3), ("NHWC", "uint8", None, None)],
+)  # fmt: skip
+def test_bytes_become_inputs_on_a_device_as_here(layout: Any, dtype: str, step: float | None, zero: int | None) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+    shape = (1, 3, 5, 7) if layout == "NCHW" else (1, 5, 7, 3)
+    spec = TensorSpec("x", shape, dtype, layout, step, zero)
+    preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    if dtype == "uint8":
+        preprocessing = Preprocessing((0.0,) * 3, (1 / 255,) * 3)
+    artifact = msgspec.structs.replace(make_artifact("net-onnx-fp32"), inputs=(spec,), preprocessing=preprocessing)
+    how = accuracy._pixels(artifact, images, {"kind": "boxes"})
+    assert how is not None
+    wanted = tensors.to_stored(preprocessing.apply(images), spec)
+    assert b"".join(pixels.prepared(one.tobytes(), how) for one in images) == wanted.tobytes()
+    if dtype == "uint8":
+        assert np.array_equal(wanted, images), "bytes stay bytes"
 
 
 def test_what_is_packed_is_unpacked() -> None:
