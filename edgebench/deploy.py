@@ -31,6 +31,7 @@ from edgebench.device.provisioning import WorkingRuntime
 from edgebench.energy.host_meter import HostMeter
 from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
+from edgebench.files import commit
 from edgebench.networks import scored_files
 from edgebench.networks.scored_files import Question
 from edgebench.networks.scoring import ScoreChoice as ScoreChoice
@@ -220,6 +221,7 @@ def _request(
         specs=tuple(_spec(one, runtime, target, tests) for one, runtime in runnable),
         tests={name: one.test for name, one in tests.items()},
         protocol=PROTOCOL,
+        commit=commit.of_folder(Path()),
     )
 
 

@@ -37,13 +37,17 @@ def _labels(records: Sequence[Record]) -> list[str]:
 
 
 def of_sides(records: Sequence[Record], earlier: Sequence[Record]) -> list[str]:
-    """For two result sets: the shortest name of each set's folder, and the date of the run: `main, 2026-11-29`."""
+    """For two result sets: the shortest name of each set's folder, the date of the run, and its commit if known.
+
+    `main, 2026-11-29, 1c3c22f0a1b2`
+    """
     is_earlier = {id(one) for one in earlier}
     sides = [next((one for one in records if (id(one) in is_earlier) is side), None) for side in (True, False)]
     parts = [_folder(one) if one else () for one in sides]
     found = next((kind for kind in _folders(parts) if len(set(kind)) == 2), ["earlier", "later"])
     names = dict(zip((True, False), found, strict=True))
-    return [f"{names[id(one) in is_earlier]}, {_moment(one)[0]}" for one in records]
+    dated = [f"{names[id(one) in is_earlier]}, {_moment(one)[0]}" for one in records]
+    return [f"{label}, {one.commit}" if one.commit else label for label, one in zip(dated, records, strict=True)]
 
 
 def _distinct(records: Sequence[Record]) -> list[str]:

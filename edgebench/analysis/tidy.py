@@ -27,6 +27,7 @@ def _line(row: ComparisonRow) -> dict[str, Any]:
         "record": record.id,
         "job": record.job,
         "created": record.created,
+        "commit": record.commit,
         "target": record.target.name,
         "emulated": record.target.emulated,
         "browser": record.facts_before.browser,

@@ -52,6 +52,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One job as the host asked for it. `artifacts` and `specs` (what the agent gets) are in the same order.
 
     tests: {artifact's name: what it is asked on the device}. protocol: in which it was asked; 1 did not say so.
+    commit: of the folder that it was asked from.
     """
 
     id: str
@@ -63,6 +64,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     specs: tuple[dict[str, Any], ...]
     tests: dict[str, AccuracyTest] = {}
     protocol: int = 1
+    commit: str = ""
 
 
 def job_key(

@@ -79,6 +79,7 @@ def _record(
         job=request.id,
         created=request.created,
         edgebench=version,
+        commit=request.commit,
         target=MeasuredTarget(target.name, target.transport, target.device, target.threads, target.emulated),
         artifact=artifact,
         plan=request.plan,

@@ -41,7 +41,7 @@ SCHEMA_VERSION = 5
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 # 4  2026-11  artifact: the geometry of its preprocessing, the test set's hash
-# 5  2026-12  golden: each output by itself; artifact: as in bundles of schema 4
+# 5  2026-12  golden: each output by itself; artifact: as in bundles of schema 4; commit
 
 
 ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
@@ -281,7 +281,9 @@ class MeasuredTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
-    """A metric that was not measured is absent, never 0."""
+    """A metric that was not measured is absent, never 0. commit: of the folder that it was deployed from, with a `+` if
+    files there were changed since.
+    """
 
     schema_version: Count
     id: Name
@@ -310,6 +312,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     scored: Scored | None = None
     fed: tuple[FedInput, ...] = ()
     signature: Text = ""
+    commit: Text = ""
 
     @property
     def path(self) -> Path | None:

@@ -98,7 +98,7 @@ def test_the_terminal_tells_them_apart(tmp_path: Path) -> None:
     two_folders(tmp_path)
     done = run_cli("compare", tmp_path / "main/results", tmp_path / "pr/results", cwd=tmp_path)
     lines = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
-    assert done.returncode == 0 and "main" in lines and "pr" in lines
+    assert done.returncode == 0 and "main," in lines and "pr," in lines
 
 
 def test_where_a_record_came_from_is_not_written_with_it(tmp_path: Path) -> None:
