@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from edgebench.energy.meters import _calibration
 from edgebench.errors import AgentError, UserError
 from edgebench.files import commit
 from edgebench.networks import scored_files
-from edgebench.networks.scored_files import Question
 from edgebench.networks.scoring import ScoreChoice as ScoreChoice
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle, record_files
@@ -70,9 +69,9 @@ def deploy(
     jobs = JobStore(results, target.name)
     for remark in (remark for one in wanted for remark in one.feeding.remarks):
         progress.say(remark)
-    questions = _questions(wanted, score, progress) if plan.accuracy else {}
+    questions = scored_files.questions(wanted, score, progress) if plan.accuracy else {}
     wanted = [questions[one.artifact.name].local if questions else one for one in wanted]
-    tests = _test_sets(questions, progress)
+    tests = scored_files.test_sets(questions, progress)
     with (
         Connection(target, progress) as link,
         HostMeter(target, plan, calibrations, progress) as meter,
@@ -102,7 +101,7 @@ def deploy(
         died = (ending.reason or "; ".join(ending.stderr)) if ending.tail == "died" else None
         records = records_from_journal.to_records(
             job, agent_died=died, version=__version__, attached=meter.reading,
-            scoring=lambda name, answers: questions[name].scored(answers),
+            scoring=partial(scored_files.scored, questions, progress),
         )  # fmt: skip
         for one in records:
             record_files.save(one, results)
@@ -133,27 +132,6 @@ def _how_it_ended(outcome: Outcome) -> str:
     if outcome.status == "agent-died":
         return "the agent died"
     return f"failed: {outcome.reason.splitlines()[0][:120]}" if outcome.reason else "failed"
-
-
-def _questions(wanted: Sequence[LocalArtifact], choice: ScoreChoice, progress: Progress) -> dict[str, Question]:
-    """What each artifact is asked about its test set, by the artifact's name."""
-    # All artifacts of a bundle are tested on the same images.
-    load = cache(partial(scored_files.loaded, progress=progress))
-    questions = {}
-    for one in wanted:
-        local_artifacts.check_test_set(one)
-        asked = questions[one.artifact.name] = scored_files.question(one, choice, load)
-        progress.say(asked.said)
-    return questions
-
-
-def _test_sets(questions: Mapping[str, Question], progress: Progress) -> dict[str, TestSet]:
-    with progress.step("Preparing the test images", total=len(questions)) as step:
-        tests = {}
-        for name, one in questions.items():
-            tests[name] = one.test_set()
-            step.advance()
-    return tests
 
 
 def _check_device(facts: Facts, target: Target) -> None:

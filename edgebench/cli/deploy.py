@@ -74,7 +74,7 @@ Runtimes = Annotated[
     ),
 ]
 Energy = Annotated[bool, typer.Option("--energy", help="Measure energy too (takes minutes longer).")]
-Accuracy = Annotated[bool, typer.Option("--accuracy", help="Run the whole test set on the device too.")]
+Accuracy = Annotated[bool, typer.Option("--accuracy", help="Score each file on the device too, on a whole test set.")]
 SCORE = "Accuracy of any file"
 TestData = Annotated[
     str | None,
@@ -115,7 +115,7 @@ Anchors = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.npy",
-        help="With --head ssd: anchors [n, 4], centre x and y, width, height, in shares of the image.",
+        help="For offsets from anchors: n rows of centre x and y, width, height, in shares of the image.",
         rich_help_panel=SCORE,
         show_default=False,
     ),

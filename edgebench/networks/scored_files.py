@@ -8,13 +8,13 @@ A file of a bundle says itself which test set it is for and how images are prepa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cache, partial
 
 import msgspec
 
-from edgebench.device import accuracy, fed_images
+from edgebench.device import accuracy, fed_images, local_artifacts
 from edgebench.device.accuracy import TestSet
 from edgebench.device.local_artifacts import LocalArtifact
 from edgebench.errors import UserError
@@ -22,12 +22,10 @@ from edgebench.networks import data, normalisation, own_metric, tasks
 from edgebench.networks.own_data import annotated
 from edgebench.networks.own_data.annotations import AnnotatedImages
 from edgebench.networks.scoring import Asked, ImageAnswers, OutputsOfFile, ScoreChoice
+from edgebench.progress import Progress
 from edgebench.schema.bundle import TEST_SET, Artifact
 from edgebench.schema.preprocessing import Geometry, Preprocessing
 from edgebench.schema.record import Scored
-
-if TYPE_CHECKING:
-    from edgebench.progress import Progress
 
 # (name, preprocessing, geometry, channels) -> test images
 Load = Callable[[str, "Preprocessing | None", "Geometry | None", "int | None"], AnnotatedImages]
@@ -70,6 +68,32 @@ class Question:
             scores = tasks.load(self.task).scores(answers, self.test, self.asked)
         count = len(self.test.images)
         return Scored(self.task, self.test.name, count, self.test.sha256, self.asked.said, scores)
+
+
+def questions(wanted: Sequence[LocalArtifact], choice: ScoreChoice, progress: Progress) -> dict[str, Question]:
+    """What each artifact is asked about its test set, by the artifact's name."""
+    # All artifacts of a bundle are tested on the same images.
+    load = cache(partial(loaded, progress=progress))
+    questions = {}
+    for one in wanted:
+        local_artifacts.check_test_set(one)
+        asked = questions[one.artifact.name] = question(one, choice, load)
+        progress.say(asked.said)
+    return questions
+
+
+def scored(questions: Mapping[str, Question], progress: Progress, name: str, answers: Sequence[ImageAnswers]) -> Scored:
+    with progress.step(f"Scoring {len(answers):,} answers of {name}"):
+        return questions[name].scored(answers)
+
+
+def test_sets(questions: Mapping[str, Question], progress: Progress) -> dict[str, TestSet]:
+    with progress.step("Preparing the test images", total=len(questions)) as step:
+        tests = {}
+        for name, one in questions.items():
+            tests[name] = one.test_set()
+            step.advance()
+    return tests
 
 
 def question(local: LocalArtifact, choice: ScoreChoice, load: Load) -> Question:

@@ -16,6 +16,8 @@ from device_agents.python import reductions
 from edgebench import compare, deploy
 from edgebench.analysis import report_text
 from edgebench.analysis.report import markdown
+from edgebench.device.job_store import AccuracyTest
+from edgebench.device.provisioning import WorkingRuntime
 from edgebench.errors import UserError
 from edgebench.networks import scored_files
 from edgebench.networks.scored_files import Question
@@ -176,3 +178,11 @@ def test_data_for_testing_alone_is_enough(tmp_path: Path) -> None:
     for name in ("photos", "photos/test", "only", "x.npz", "m.csv"):
         found = scored_files.loaded(str(tmp_path / name), None, None, 1, Silent())
         assert found.images.shape == (6, 4, 4, 1) and len(found.class_names) == 2, name
+
+
+def test_a_phones_page_is_scored_on_classes_alone() -> None:
+    page = WorkingRuntime("onnxruntime-web", "")
+    classes = AccuracyTest("photos", "AAA=", (("a", 1),), {"kind": "top", "output": 0, "count": 5})
+    assert deploy._test_spec("net", page, classes)["reduction"] == {"kind": "classes"}
+    with pytest.raises(UserError, match="a page in a phone's browser .* is scored on one class an image only"):
+        deploy._test_spec("net", page, AccuracyTest("val.json", "", (("a", 1),), {"kind": "boxes"}))
