@@ -33,7 +33,7 @@ class ArtifactRun:
         self.spec = spec
         self.stop_asked = stop_asked
         self.path = _placed(store, spec)
-        self._folder = folder
+        self.folder = folder
         self._check = store.check
         runtime = runtimes.module(spec["runtime"])
         self.start_process: Callable[..., ArtifactWorker] = getattr(runtime, "start_worker", ModelWorkerProcess)
@@ -56,7 +56,7 @@ class ArtifactRun:
 
     def start_worker(self, purpose: str) -> ArtifactWorker:
         environment = {"OMP_NUM_THREADS": str(self.spec["options"]["threads"])}
-        return self.start_process(self._folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
+        return self.start_process(self.folder / ("worker-%d-%s.stderr" % (self.index, purpose)), environment)
 
     def import_runtime(self, worker: ArtifactWorker, timeout_s: float) -> Any:
         spec = self.spec

@@ -1,6 +1,6 @@
 """One job: the whole measurement on the device, top to bottom.
 
-    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows ─ test set
+    golden check ─ memory pass ─ gate ─ warm-up ─ rounds ─ energy windows ─ test set ─ layers
     (each artifact: wrong or broken ones end here)  (A B C, C A B, ... until precise or out of budget;
                                                      in fresh processes every few rounds, if the plan says so)
 
@@ -24,6 +24,7 @@ from .energy import measure_energy
 from .gate import Condition, gate
 from .journal import Journal
 from .latency import measure_latency, measure_one_by_one
+from .layers import measure_layers
 from .process import WorkerFailed
 from .store import FULL, Store
 
@@ -85,6 +86,7 @@ def run(
             status = measure_latency(artifacts, plan, journal, store, device)
         measure_energy(artifacts, plan, journal, survives, device, HostWindows(job, folder))
         measure_accuracy(artifacts, plan, journal, store, survives)
+        measure_layers(artifacts, plan, journal, survives)
     except Stopped:
         status = "stopped"
     finally:

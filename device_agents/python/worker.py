@@ -52,6 +52,7 @@ class ModelWorker:
         self.values_ns: list[int] | None = None
         self._period_ns = 0
         self._session: RuntimeSession
+        self._fed: list[bytes] = []
         self._refaults = pressure.refaults()
 
     def take_values(self) -> list[dict[str, list[int]]]:
@@ -84,12 +85,12 @@ class ModelWorker:
         started = clock()
         self._session = self._runtime.load(path, options)
         loaded = clock()
-        for index, spec in enumerate(self._session.inputs()):
-            self._session.feed(index, _made_up(spec))
+        self._feed([_made_up(spec) for spec in self._session.inputs()])
         ready = clock()
         self._session.invoke()
         inferred = clock()
-        threads, cpus = 1 + len(_threads() - others), sorted(os.sched_getaffinity(0))
+        helpers: int = getattr(self._session, "helpers", 0)
+        threads, cpus = max(1, 1 + len(_threads() - others) - helpers), sorted(os.sched_getaffinity(0))
         inputs = self._session.inputs()
         return {
             "load_ns": loaded - started,
@@ -154,10 +155,20 @@ class ModelWorker:
                 if size != count * spec["bytes"]:
                     raise ValueError("a sample has %d bytes, the model takes %d" % (size // count, spec["bytes"]))
             for _ in range(count):
-                for index, (stream, spec) in enumerate(zip(streams, specs)):
-                    self._session.feed(index, stream.read(spec["bytes"]))
+                self._feed([stream.read(spec["bytes"]) for stream, spec in zip(streams, specs)])
                 self._session.invoke()
                 yield
+
+    def _feed(self, inputs: list[bytes]) -> None:
+        for index, data in enumerate(inputs):
+            self._session.feed(index, data)
+        self._fed = inputs
+
+    def do_layers(self, path: str, options: dict[str, Any], scratch: str, seconds: float) -> dict[str, Any]:
+        """How long each layer takes with what is fed now, in a second session; what a record says of that."""
+        from . import layers  # not in processes whose memory is measured
+
+        return layers.profile(self._runtime, self._session, self._fed, (path, options, scratch), seconds)
 
     def do_pace(self, period_ns: int) -> None:
         """From now on start an inference every `period_ns`, and sleep in between."""

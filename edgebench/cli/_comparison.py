@@ -18,10 +18,11 @@ Verbose = Annotated[
 
 def show(comparison: Comparison, *, verbose: bool, following: str) -> None:
     """The tables, then the answer. following: the next command."""
-    from edgebench.analysis import answer
+    from edgebench.analysis import answer, layer_report
     from edgebench.analysis import terminal_report as terminal
 
     terminal.show(comparison, console(), verbose=verbose)
+    layer_report.show([row.record for row in comparison.rows], console())
     _show_checks(comparison)
     found = answer.of(comparison, following)
     console().print()

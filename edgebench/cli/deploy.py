@@ -120,6 +120,9 @@ Anchors = Annotated[
         show_default=False,
     ),
 ]
+Layers = Annotated[
+    bool, typer.Option("--layers", help="Also time each layer with the runtime's profiler, after everything else.")
+]
 MeterName = Annotated[
     str | None,
     typer.Option(
@@ -158,6 +161,7 @@ Wait = Annotated[
         "edgebench deploy --target rpi4 model.onnx --runtimes onnxruntime,openvino",
         "edgebench deploy --target rpi4 net.tflite --accuracy --dataset photos/ --preprocessing 0..1",
         "edgebench deploy --target rpi4 yolo.onnx --accuracy --dataset val.json --preprocessing 0..1 --letterbox 640",
+        "edgebench deploy --target rpi4 --layers",
         "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
         "edgebench deploy --target phone --lan --https",
     )
@@ -173,6 +177,7 @@ def deploy(
     runtimes: Runtimes = None,
     energy: Energy = False,
     accuracy: Accuracy = False,
+    layers: Layers = False,
     dataset: TestData = None,
     preprocessing: _own_data.Preprocessing = None,
     resize: _own_data.Resize = None,
@@ -214,6 +219,7 @@ def deploy(
     from edgebench.modelfile import feeding
     from edgebench.networks.scoring import ScoreChoice
     from edgebench.schema import bundle
+    from edgebench.schema import plan as plan_
     from edgebench.schema import targets as targets_
 
     score = ScoreChoice(
@@ -226,6 +232,8 @@ def deploy(
         _without_effect("--dataset, --task and what describes images", "--accuracy")
     check_outputs(json)
     plan = _plan(preset, accuracy=accuracy, energy=energy or bool(meter), country=country, window_s=window)
+    if layers:
+        plan = plan_.with_layers(plan)
     known = targets_.load(target, targets_.find_file(targets))
     if calibrations is not None and not (meter or known.meter):
         _without_effect("--calibrations", "--meter NAME[:PORT]")

@@ -19,6 +19,7 @@ from edgebench.device import wire
 from edgebench.errors import AgentError
 from edgebench.schema.energy_reading import EnergyWindow, IdleWindow, Instrument, Provenance, Scope
 from edgebench.schema.facts import Facts
+from edgebench.schema.layer_times import LayerTimes
 from edgebench.schema.limits import Index, Instant, LongText, Text, Wait
 from edgebench.schema.parts import only, without
 from edgebench.schema.record import Cooling, GoldenCheck, Load, Memory, Outcome, Record, Round, Series
@@ -146,6 +147,10 @@ class AnswersLine(ArtifactLine, tag="answers", frozen=True):
     answers: Raw
 
 
+class LayersLine(ArtifactLine, tag="layers", frozen=True):
+    layers: LayerTimes
+
+
 class FailedLine(ArtifactLine, tag="failed", frozen=True):
     outcome: Outcome
 
@@ -159,7 +164,7 @@ class EndLine(Line, tag="end", frozen=True):
 
 AnyLine = (
     JobLine | FactsLine | LoadedLine | GoldenLine | MemoryLine | GateLine | WarmupLine | WarmLine | RoundLine
-    | LoadLine | MeterLine | IdleLine | EnergyLine | AnswersLine | FailedLine | EndLine
+    | LoadLine | MeterLine | IdleLine | EnergyLine | AnswersLine | LayersLine | FailedLine | EndLine
 )  # fmt: skip
 
 _DECODER: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)
@@ -221,7 +226,7 @@ class Allowance:
     MOST_BYTES = 512 << 20
     LINE_BYTES = 400  # what keeping a line takes besides its text
     # Lines of other kinds are short. Decoded, their lists and dictionaries take up to this many times their text.
-    LONG_KINDS = frozenset((b"warmup", b"round", b"answers", b"golden", b"failed"))
+    LONG_KINDS = frozenset((b"warmup", b"round", b"answers", b"layers", b"golden", b"failed"))
     SHORT_WEIGHT = 32
 
     def __init__(self, age_s: float = 0.0, answers_bytes: float = 0.0) -> None:

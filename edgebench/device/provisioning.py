@@ -57,15 +57,13 @@ def find_runtimes(
 ) -> RuntimeChoice:
     """For each suffix the first of the target's runtimes that works there, installed if need be; or every one."""
     reads = {name: [one for one in _runtime_module(name).SUFFIXES if one in suffixes] for name in target.runtimes}
-    wanted = [name for name, own in reads.items() if own]
     choice = RuntimeChoice({}, {})
-    with progress.step(f"Looking for runtimes on {target.name}"):
-        found = look(agent, target, wanted)
-    for name in wanted:
-        needed = [suffix for suffix in reads[name] if every or suffix not in choice.by_suffix]
+    for name, own in reads.items():
+        needed = [suffix for suffix in own if every or suffix not in choice.by_suffix]
         if not needed:
             continue
-        runtime = found[name]
+        with progress.step(f"Looking for {name} on {target.name}"):
+            runtime = look(agent, target, [name])[name]
         if _program(name, target) or (runtime.problem and can_install(name, target)):
             runtime = _install(agent, target, name, runtime, progress)
         for suffix in needed:

@@ -117,6 +117,8 @@ def _parts(own: Sequence[journal.AnyLine]) -> dict[str, Any]:
                 parts["stationary"] = entry.stationary
             case journal.LoadLine():
                 parts["load"] = entry.load
+            case journal.LayersLine():
+                parts["layers"] = entry.layers
     return parts
 
 

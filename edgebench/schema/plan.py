@@ -10,6 +10,7 @@ from edgebench.errors import UnknownName, UserError
 from edgebench.schema.limits import Amount, Celsius, Index, Integer, Rate, Text, Wait
 
 ENERGY_WINDOW_S = 10.0
+LAYERS_S = 2.0
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +64,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sampling: bool = True
     # Let the device answer the whole test set as well.
     accuracy: bool = False
+    # Seconds of inferences with the runtime's profiler, after everything else; 0: none.
+    layers_s: Wait = 0.0
     seed: Integer = 0
 
 
@@ -115,6 +118,10 @@ def with_carbon(plan: Plan, country: str, g_per_kwh: float, source: str) -> Plan
 
 def with_accuracy(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, accuracy=True)
+
+
+def with_layers(plan: Plan) -> Plan:
+    return msgspec.structs.replace(plan, layers_s=LAYERS_S)
 
 
 DUTY = "duty:"

@@ -13,6 +13,7 @@ import msgspec
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.facts import Facts
+from edgebench.schema.layer_times import LayerTimes
 from edgebench.schema.limits import (
     Amount,
     Bytes,
@@ -41,7 +42,7 @@ SCHEMA_VERSION = 5
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 # 4  2026-11  artifact: the geometry of its preprocessing, the test set's hash
-# 5  2026-12  golden: each output by itself; artifact: as in bundles of schema 4; commit
+# 5  2026-11  golden: each output by itself; artifact: as in bundles of schema 4; scored; commit; layers
 
 
 ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
@@ -309,6 +310,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rounds: tuple[Round, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
     answers: Answers | None = None
+    layers: LayerTimes | None = None
     scored: Scored | None = None
     fed: tuple[FedInput, ...] = ()
     signature: Text = ""

@@ -171,7 +171,7 @@ def test_the_real_program_says_it_before_it_measures(tmp_path: Path) -> None:
     (tmp_path / "net.sim").write_text('{"latency_ns": 3000000}')
     done = run_cli("deploy", "--target", "simulated", "net.sim", "--plan", "quick", "--energy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    before, _, after = done.stdout.partition("Measuring 1 file takes ")
+    before, _, after = done.stderr.partition("Measuring 1 file takes ")
     assert after.splitlines()[0].endswith("minutes") and after.splitlines()[1] == "Measuring 1 file on simulated"
     assert "takes" not in before
 

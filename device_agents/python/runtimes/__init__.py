@@ -13,6 +13,12 @@ for GPUs has two more functions:
     gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
     reset_gpu_high_water()
 
+One with a profiler has `profiled(path, options, scratch)`: a session that also has
+
+    begin_layers()  inferences count from now on
+    layers(count)   [{"name", "kind", "kernel", "precision", "ns"}] of so many, in the order in which they ran; ns: a
+                    mean, or the values of single inferences
+
 A session holds one loaded model, fed and ready:
 
     inputs()        [{"name", "shape", "dtype", "bytes"}]
@@ -21,6 +27,7 @@ A session holds one loaded model, fed and ready:
                     each attribute look-up inside it would be charged to the model
     arrays()        the outputs of the last inference as numpy's arrays, dequantised
     notes()         what was really built: providers, delegates, {provider: nodes}
+    helpers         how many of the threads that it started take no part in inferences; may be absent
     signature       which of the file's signatures runs, "" if it has only one; may be absent
 
 A runtime whose device is not the agent's own machine (simulated) has three more:

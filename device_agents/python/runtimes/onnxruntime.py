@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import collections
 import functools
+import json
+import os
+import re
+from pathlib import Path
 
 from . import Fallback, fed_shape
 
@@ -26,6 +30,7 @@ TINY_MODEL = "CAgSADo7CgwKAXgSAXkiBFJlbHUSAWdaEwoBeBIOCgwIARIICgIIAQoCCAFiEwoBeR
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says.
 _PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
+_KERNEL_TIME = "_kernel_time"
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
     "tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
@@ -45,14 +50,21 @@ def load(path: str, options: dict[str, Any]) -> _OnnxSession:
     return _OnnxSession(path, options)
 
 
+def profiled(path: str, options: dict[str, Any], scratch: str) -> _ProfiledSession:
+    return _ProfiledSession(path, options, scratch)
+
+
 class _OnnxSession:
-    def __init__(self, path: str, options: dict[str, Any]) -> None:
+    def __init__(self, path: str, options: dict[str, Any], profile: str = "") -> None:
         import numpy
         import onnxruntime
 
         self._numpy = numpy
         provider = _PROVIDERS[options["device"]]
         settings = _settings(options)
+        if profile:
+            settings.enable_profiling = True
+            settings.profile_file_prefix = profile
         if options["device"] != "cpu":
             settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         providers = [(provider, _PROVIDER_OPTIONS[options["device"]])]
@@ -130,6 +142,44 @@ class _OnnxSession:
 
     def notes(self) -> dict[str, Any]:
         return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
+
+
+class _ProfiledSession(_OnnxSession):
+    """Writes what it does to a file in `scratch`."""
+
+    def __init__(self, path: str, options: dict[str, Any], scratch: str) -> None:
+        super().__init__(path, options, os.path.join(scratch, "profile"))  # noqa: PTH118
+
+    def begin_layers(self) -> None:
+        """The file has all inferences."""
+
+    def layers(self, count: int) -> list[dict[str, Any]]:
+        written = Path(self._session.end_profiling())
+        events = json.loads(written.read_text())
+        written.unlink()
+        timed: dict[str, list[dict[str, Any]]] = {}
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_TIME):
+                timed.setdefault(event["args"]["node_index"], []).append(event)
+        found = []
+        for times in timed.values():
+            about = times[-1]["args"]
+            found.append({
+                "name": _parents_name(times[-1]["name"]), "kind": about["op_name"], "kernel": about["provider"],
+                "precision": _computed_in(about), "ns": [1000 * one["dur"] for one in times[-count:]],
+            })  # fmt: skip
+        return found
+
+
+def _parents_name(event: str) -> str:
+    """Without what onnxruntime adds to a node's name when it changes or fuses it."""
+    return re.sub(r"(?:_token_\d+|_nchwc|_quant)+$", "", event[: -len(_KERNEL_TIME)])
+
+
+def _computed_in(about: dict[str, Any]) -> str:
+    """The type of what goes in first: onnxruntime computes in that, except where it only converts."""
+    kinds = [kind for port in about["input_type_shape"] for kind in port]
+    return {"float": "f32", "float16": "f16", "uint8": "u8", "int8": "i8"}.get(kinds[0], kinds[0]) if kinds else ""
 
 
 def _settings(options: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Why a runtime did not run a file, and what helps, recognised from the runtime's own messages.
 
-The first entry of CAUSES whose pattern matches counts. The patterns are for onnxruntime 1.31, LiteRT 2.3 and the
-agent; older versions have mostly the same messages. A message that no entry matches is shown as it is.
+The first entry of CAUSES whose pattern matches counts. The patterns are for onnxruntime 1.31, LiteRT 2.3, OpenVINO
+2026.4 and the agent; older versions have mostly the same messages. A message that no entry matches is shown as it is.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "no model",
         r"INVALID_PROTOBUF|Protobuf parsing failed|not a valid Flatbuffer|has model identifier|does not have a graph"
-        r"|Could not open '|mmap of '",
+        r"|Could not open '|mmap of '|Model can't be parsed|Unable to read the model",
         "its content is not a network, or only part of one", "Export, download or copy it again",
     ),
     # ---- operators
@@ -95,6 +95,11 @@ CAUSES: tuple[Cause, ...] = (
         "operator", r"unresolved custom op: (?P<operator>[\w:/-]+)",
         "its operator {operator} is a custom one, and the runtime does not have it",
         "It runs only in the application that provides this operator; export the network without it to measure it here",
+    ),
+    Cause(
+        "operator", r"No conversion rule found for operations: (?P<operator>[\w.:-]+(?:, [\w.:-]+)*)",
+        "OpenVINO does not have its operators: {operator}",
+        "Measure it with another runtime (--runtimes), or export the network without them",
     ),
     Cause(
         "operator", r"builtin opcode '(?P<operator>\w+)' version '(?P<version>\d+)'",
