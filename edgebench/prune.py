@@ -25,6 +25,7 @@ from edgebench.schema.history import PruningStep
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgebench.networks.data import Dataset
     from edgebench.networks.models import InputShape
     from edgebench.networks.training.sparse import Sparsity
 
@@ -79,17 +80,15 @@ def prune(
     tuning = _tuning(method, recipe, finetune)
     parent, images = starting.opened(source, out, progress)
     path = checkpoint.new_path(f"{parent.name}-{method}", out)
-    about = parent.about
     where = str(parent.path)
 
     dense, network = rebuild(parent), rebuild(parent)
+    about = _on_these_images(parent.about, starting.point(source), dense, images)
     cuts = pruning.apply(method, network, ratio, about.input_shape, seed=about.seed, **request.options)
     for line in cuts.lines:
         progress.say(line)
     _refuse_no_effect(where, method, dense, network, about.input_shape)
     about = _rebuildable(where, method, about, network)
-    if tuning and own_network.is_own(about.model):
-        output_layer.check_training(where, network, about.input_shape)
     cut = metrics = training.evaluate(network, images.test, about.preprocessing)
 
     trainings = about.training
@@ -105,23 +104,28 @@ def prune(
         )
         trainings = (*trainings, tuned)
         metrics = training.evaluate(network, images.test, about.preprocessing)
-    another = starting.point(source).dataset if starting.point(source).is_checkpoint else None
-    before = training.evaluate(dense, images.test, about.preprocessing) if another else about.metrics
     step = msgspec.structs.replace(
         _step(dense, network, about.input_shape, request),
         channels_removed=cuts.removed,
         untouched=dict(cuts.untouched),
         finetune_epochs=trainings[-1].epochs if tuning else 0,
         parent=parent.digest,
-        parent_accuracy=before.accuracy,
+        parent_accuracy=about.metrics.accuracy,
     )
-    named = images.name if images.content else another
-    about = msgspec.structs.replace(about, dataset=named or about.dataset)
     pruned = {"training": trainings, "size": step.after, "metrics": metrics, "pruning": (*about.pruning, step)}
     made = checkpoint.save(network, msgspec.structs.replace(about, created=checkpoint.now(), **pruned), path)
     result = Pruned(made, step, cut.accuracy, parent.path.stat().st_size, path.stat().st_size)
     progress.say(str(result))
     return result
+
+
+def _on_these_images(about: Metadata, start: StartingPoint, dense: nn.Module, images: Dataset) -> Metadata:
+    """If the user named other data than the checkpoint's: with this data and the accuracy on it."""
+    if start.dataset is None or not start.is_checkpoint:
+        return about
+    metrics = training.evaluate(dense, images.test, about.preprocessing)
+    named = images.name if images.content else start.dataset
+    return msgspec.structs.replace(about, dataset=named, metrics=metrics)
 
 
 def before_training(
@@ -189,6 +193,8 @@ def _rebuildable(where: str, method: str, about: Metadata, network: nn.Module) -
     if not pruning.is_structured(method):
         return about
     about = msgspec.structs.replace(about, reshaped=sizes_changed(about, network))
+    if own_network.is_own(about.model):
+        output_layer.check_training(where, network, about.input_shape)
     pruning_effect.refuse_another_network(where, network, filled(about, network.state_dict(), where), about.input_shape)
     return about
 

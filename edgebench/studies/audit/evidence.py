@@ -12,7 +12,7 @@ import msgspec
 from edgebench.energy.codecarbon_table import Emission
 from edgebench.errors import UserError
 from edgebench.networks.models import InputShape
-from edgebench.schema.checkpoint import Checkpoint, Metadata
+from edgebench.schema.checkpoint import Checkpoint
 from edgebench.schema.history import Metrics, PruningStep, Training
 from edgebench.schema.record import Record
 from edgebench.studies.audit.published import PublishedRow, PublishedStatement, PublishedTable
@@ -106,13 +106,15 @@ class AuditEvidence:
 
     @cached_property
     def architectures(self) -> tuple[AuditedNetwork, ...]:
-        """The given networks, and each one that a checkpoint names, once, on the meta device."""
+        """The given networks, and each one that a checkpoint names, once; built-in ones on the meta device."""
+        from edgebench.networks.from_checkpoint import fresh
+
         found: dict[bytes, AuditedNetwork] = {}
         for one in self.checkpoints:
             about = one.about
             key = msgspec.json.encode([about.model, about.arguments, about.input_shape, len(about.class_names)])
             if key not in found:
-                found[key] = AuditedNetwork(f"network '{about.model}'", _without_memory(about), about.input_shape)
+                found[key] = AuditedNetwork(f"network '{about.model}'", fresh(about), about.input_shape)
         return (*self.networks, *found.values())
 
     def statements(self, *quantities: str) -> list[tuple[PublishedTable, PublishedStatement, tuple[PublishedRow, ...]]]:
@@ -136,15 +138,6 @@ class AuditEvidence:
 
     def rows(self) -> list[tuple[PublishedTable, PublishedRow]]:
         return [(table, row) for table in self.published for row in table.rows]
-
-
-def _without_memory(about: Metadata) -> nn.Module:
-    import torch
-
-    from edgebench.networks import models
-
-    with torch.device("meta"):
-        return models.build(about.model, about.input_shape, len(about.class_names), **about.arguments)
 
 
 def run_of(checkpoint: Checkpoint, label: str) -> AuditedRun:
