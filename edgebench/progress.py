@@ -55,11 +55,12 @@ class Terminal:
     """Bars on a terminal, plain lines elsewhere.
 
     Redraws only when something happened: animating a spinner would take processor time from the worker that is being
-    measured on the same machine.
+    measured on the same machine. lines: for what stays, if not beside the bars.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, lines: Console | None = None) -> None:
         self._console = console
+        self._lines = lines or console
 
     @contextmanager
     def step(self, label: str, total: float | None = None) -> Iterator[ProgressStep]:
@@ -82,4 +83,4 @@ class Terminal:
             yield _BarStep(bars, label, total)
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._lines.print(line, markup=False, highlight=False)

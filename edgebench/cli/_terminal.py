@@ -125,11 +125,13 @@ def console(*, stderr: bool = False) -> Console:
     return PlainConsole(highlight=False, emoji=False, stderr=stderr)
 
 
-def progress() -> Terminal:
-    """On stderr: stdout is for results."""
+def progress(*, lines_too: bool = False) -> Terminal:
+    """On stderr: stdout is for results. lines_too: what stays as well, for commands whose result comes at the end; for
+    others these lines are the result.
+    """
     from edgebench.progress import Terminal
 
-    return Terminal(console(stderr=True))
+    return Terminal(console(stderr=True), console(stderr=lines_too))
 
 
 def say(line: str) -> None:

@@ -154,7 +154,7 @@ def demo(
     from edgebench.analysis import report
 
     check_outputs(json)
-    comparison, report_path = demo.demo(folder, progress=progress())
+    comparison, report_path = demo.demo(folder, progress=progress(lines_too=True))
     if json:
         report.write(comparison, "json", json)
         say_written(json)

@@ -246,7 +246,7 @@ def deploy(
         wanted = deploy.with_inputs(wanted, inputs, progress())
     records = deploy.deploy(
         device, wanted, plan, results, every_runtime=runtimes is not None, score=score,
-        calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(),
+        calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(lines_too=True),
     )  # fmt: skip
     comparison = compare.compare(records)
     if json:

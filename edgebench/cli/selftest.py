@@ -75,7 +75,7 @@ def selftest(
         file=file,
         runs=runs,
         results=results,
-        progress=progress(),
+        progress=progress(lines_too=True),
     )
     for line in found.lines():
         console().print(line, markup=False)

@@ -103,7 +103,7 @@ def test_results_that_cannot_be_written_are_said_before_measuring(models: Path, 
     done = run_cli("deploy", "--target", "desktop-cpu", models / "relu.onnx", cwd=tmp_path)
     assert done.returncode == 1
     assert "results cannot be written" in done.stderr and "--results" in done.stderr
-    assert "Measuring" not in done.stdout
+    assert "Measuring" not in done.stderr
 
 
 def test_no_gpu_here_is_one_clear_sentence(models: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_killed_host_goes_on_where_it_was_and_loses_nothing(models: Path, tmp_
 
     done = run_cli("deploy", "--target", "desktop-cpu", models / "relu.onnx", models / "relu.tflite", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"Resuming job {job}" in done.stdout
+    assert f"Resuming job {job}" in done.stderr
     records = saved(tmp_path)
     assert len(records) == 2 and {r.job for r in records} == {job}
     for one in records:

@@ -161,7 +161,7 @@ def test_killed_after_its_results_were_deleted_it_goes_on_from_what_was_written_
     host.kill()
     host.communicate()
     done = deploy_again(models, tmp_path, LONG_S)
-    assert done.returncode == 0 and f"Resuming job {journal.parent.name}" in done.stdout, done.stderr
+    assert done.returncode == 0 and f"Resuming job {journal.parent.name}" in done.stderr, done.stderr
     assert len(saved(tmp_path / "results")) == 1 and whole(saved(tmp_path / "results"))
 
 
@@ -175,7 +175,7 @@ def test_a_disk_that_becomes_full_ends_in_a_sentence_and_the_same_again_goes_on(
         assert "(No space left on device)" in text and "it follows the job to its end" in text
         filler.unlink()
         done = deploy_again(models, tmp_path, BRIEF_S)
-        assert done.returncode == 0 and f"Resuming job {journal.parent.name}" in done.stdout, said(done)
+        assert done.returncode == 0 and f"Resuming job {journal.parent.name}" in done.stderr, said(done)
         records = saved(results)
         assert len(records) == 1 and whole(records) and {one.job for one in records} == {journal.parent.name}
         assert not list((results / "desktop-cpu/.jobs").iterdir())
@@ -190,7 +190,7 @@ def test_a_disk_that_takes_nothing_from_the_start(how: str, models: Path, tmp_pa
             make_read_only(results)
         done = run_cli("deploy", "--target", "desktop-cpu", models / "relu.onnx", *QUICK, cwd=tmp_path)
         assert done.returncode == 1 and "results cannot be written there" in said(done)
-        assert "Measuring" not in done.stdout and not list((results / "desktop-cpu" / ".jobs").iterdir())
+        assert "Measuring" not in done.stderr and not list((results / "desktop-cpu" / ".jobs").iterdir())
         make_writable(results)
         filler.unlink()
         done = run_cli("deploy", "--target", "desktop-cpu", models / "relu.onnx", *QUICK, cwd=tmp_path)
