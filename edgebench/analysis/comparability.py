@@ -101,7 +101,7 @@ def _pace(record: Record) -> str:
 
 
 # What the values of a plan change is how precisely it measures, not what.
-_NOT_VALUES = ("preset", "duty_hz", "sustained", "seed", "sampling", "accuracy")
+_NOT_VALUES = ("preset", "duty_hz", "sustained", "seed", "sampling", "accuracy", "layers")
 
 
 def _plan_values(record: Record, baseline: Record) -> Values | None:

@@ -104,10 +104,10 @@ def notes(comparison: Comparison) -> Iterator[str]:
 
 
 def brief_notes(comparison: Comparison) -> Iterator[str]:
-    """Without explanations, and with one line for all meters that could not be read."""
+    """Without explanations and what the table says too, and with one line for all meters that could not be read."""
     yield from _kinds_of_times(comparison)
     yield from ratio_text.of_history(comparison)
-    yield from _of_records(comparison)
+    yield from _of_records(comparison, brief=True)
     yield from _carbon(comparison.rows)
     meters = {why.partition(":")[0] for row in comparison.rows for why in row.no_energy}
     if meters and not any(row.energy for row in comparison.rows):
@@ -115,9 +115,11 @@ def brief_notes(comparison: Comparison) -> Iterator[str]:
         yield f"No energy: {several if len(meters) > 1 else next(iter(meters))}."
 
 
-def _of_records(comparison: Comparison) -> Iterator[str]:
+def _of_records(comparison: Comparison, *, brief: bool = False) -> Iterator[str]:
     for row in comparison.rows:
-        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), accuracy(row), scores(row))):
+        answered = "" if brief else accuracy(row)
+        scored = "" if brief and row.record.answers is not None else scores(row)
+        for said in filter(None, (*of_plan(row.record), gpu_memory(row.record), answered, scored)):
             yield f"{row.name} on {row.record.target.name}: {said}."
 
 
