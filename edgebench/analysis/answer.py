@@ -159,7 +159,8 @@ def _of_choices(choices: Sequence[Choice], margin: float) -> Iterator[str]:
 
 def _nothing(choice: Choice, where: str) -> str:
     if not choice.refused:
-        return f"Nothing to ship{where}: none of {choice.count} records gives a time that can be compared."
+        none = f"none of {choice.count} records gives" if choice.count > 1 else "its record does not give"
+        return f"Nothing to ship{where}: {none} a time that can be compared."
     nearest, why = min(choice.refused, key=lambda one: _per_image_ns(one[0]))
     return f"No file{where} keeps the limits; the fastest is {nearest.name}, but {why}."
 
@@ -245,11 +246,16 @@ def _named(rows: Sequence[ComparisonRow], value: Callable[[ComparisonRow], str])
 def _of_doubts(rows: Sequence[ComparisonRow]) -> Iterator[str]:
     """Counted by cause."""
     doubtful = [row for row in rows if row.verdict.level != "valid"]
-    if doubtful:
-        causes = Counter(cause for row in doubtful for cause in dict.fromkeys(one.cause for one in row.verdict.reasons))
-        named = ", ".join(f"{cause} ({count})" for cause, count in causes.most_common(3))
-        worst = "invalid" if any(row.verdict.level == "invalid" for row in doubtful) else "suspect"
-        yield f"Distrust {len(doubtful)} of {len(rows)} records ({worst}): {named}; see the reasons (-v).{_holds(rows)}"
+    if not doubtful:
+        return
+    reasons = [{one.cause: one.level for one in reversed(row.verdict.reasons)} for row in doubtful]
+    counts = Counter(cause for found in reasons for cause in found)
+    invalid = {cause for found in reasons for cause, level in found.items() if level == "invalid"}
+    ranked = sorted(counts, key=lambda cause: (cause not in invalid, -counts[cause]))
+    named = ", ".join(f"{cause} ({counts[cause]})" for cause in ranked[:3])
+    worst = "invalid" if invalid else "suspect"
+    counted = f"{len(doubtful)} of {len(rows)} record{'s' * (len(rows) > 1)}"
+    yield f"Distrust {counted} ({worst}): {named}; see the reasons (-v).{_holds(rows)}"
 
 
 def _holds(rows: Sequence[ComparisonRow]) -> str:

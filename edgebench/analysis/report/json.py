@@ -35,7 +35,7 @@ def render(comparison: Comparison) -> str:
 
 
 def _reasons(row: ComparisonRow) -> list[dict[str, str]]:
-    return [{"level": one.level, "seen": one.seen, "remedy": one.remedy} for one in row.verdict.reasons]
+    return [vars(one) for one in row.verdict.reasons]
 
 
 def _unlike(row: ComparisonRow) -> list[dict[str, str]]:
