@@ -9,12 +9,15 @@ import pytest
 from tests.support import fuzzing
 
 
-@pytest.mark.parametrize(("name", "inputs"), [("record", 800), ("bundle", 500), ("emissions", 150)])
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("record", 800), ("bundle", 500), ("emissions", 150), ("annotations", 150)]
+)
 def test_whatever_a_file_holds_is_read_or_refused(name: str, inputs: int) -> None:
     makers = {
         "record": lambda: fuzzing.records(render_one_in=10, html_one_in=10**9),
         "bundle": fuzzing.bundles,
         "emissions": fuzzing.emissions_tables,
+        "annotations": fuzzing.annotations,
     }
     count = fuzzing.run(makers[name](), inputs)
     assert 0 < count.refused < count.inputs  # damage that is none and damage that is some

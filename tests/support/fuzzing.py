@@ -321,11 +321,31 @@ _CELLS = [
 ]  # fmt: skip
 
 
+def annotations() -> Reader:
+    from edgebench.networks.own_data import annotated
+    from edgebench.progress import Silent
+    from tests.support import detectors
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = detectors.coco(Path(folder) / "made", 2).read_bytes()
+        picture = (Path(folder) / "made/images/0.png").read_bytes()
+
+    def read(folder: Path, data: bytes) -> None:
+        (folder / "images").mkdir(exist_ok=True)
+        for number in range(2):
+            (folder / "images" / f"{number}.png").write_bytes(picture)
+        (folder / "val.json").write_bytes(data)
+        annotated.load(str(folder / "val.json"), None, 3, Silent())
+
+    return Reader("annotations", read, of_json([json.loads(data)], [data]))
+
+
 def all_readers(render_one_in: int = 1, html_one_in: int = 50) -> Iterator[Reader]:
     yield records(render_one_in, html_one_in)
     yield bundles()
     yield checkpoints()
     yield emissions_tables()
+    yield annotations()
 
 
 def main() -> None:

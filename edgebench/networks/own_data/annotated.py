@@ -10,11 +10,13 @@ They are scored, not trained on: of what names splits the test split is taken, e
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import BadFile, UserError
+from edgebench.files import untrusted
 from edgebench.networks.dataset import Dataset, Split
 from edgebench.networks.own_data import address, annotated_arrays, coco, columns, masks, pictures, scan, yolo
 from edgebench.networks.own_data.annotations import AnnotatedImages, Annotations, Boxes, Part
@@ -153,10 +155,12 @@ def _opened(
 
 
 def refuse_missing(name: str, files: Sequence[str]) -> None:
-    missing = [file for file in files if not Path(file).is_file()]
+    # Unlike Path's, it takes a name that no file system bears for one that is missing.
+    missing = [file for file in files if not os.path.isfile(file)]  # noqa: PTH113
     if not files:
         raise BadFile(name, "no image has an annotation", "Give annotations of a test or val split")
     if missing:
+        missing[0] = untrusted.shortened(missing[0])
         more = f", and {len(missing) - 1:,} more of its {len(files):,} images are" if len(missing) > 1 else " is"
         raise BadFile(name, f"{missing[0]}{more} missing", "Put the images where the annotations say they are")
 

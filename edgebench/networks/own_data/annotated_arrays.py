@@ -6,6 +6,7 @@ x_test and y_test, else x_val and y_val, are taken before x and y.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ def load(path: Path, most: int | None) -> AnnotatedImages | None:
 
     if path.suffix.lower() != ".npz":
         return None
-    with arrays.opened(path) as found:
-        names = [("x_test", "y_test"), ("x_val", "y_val"), ("x", "y")]
-        pair = next((one for one in names if set(one) <= set(found)), None)
-        if pair is None:
-            return None
-        y = found[pair[1]]
-        many = y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "iub"
-        if not many and y.dtype.kind != "f":
-            return None
-        x = arrays.checked_images(str(path), found[pair[0]])[:most]
+    try:
+        found = _pair(path)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise BadFile(str(path), f"it cannot be read ({error})", "See 'Arrays' in docs/own-data.md") from error
+    if found is None:
+        return None
+    x, y = found
+    many = y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "iub"
+    if not many and y.dtype.kind != "f":
+        return None
+    x = arrays.checked_images(str(path), x)[:most]
     y = y[:most]
     if y.ndim not in (1, 2) or len(y) != len(x):
         raise BadFile(str(path), f"y has the shape {list(y.shape)}; there are {len(x)} images", "Give one row an image")
@@ -44,3 +46,10 @@ def load(path: Path, most: int | None) -> AnnotatedImages | None:
     classes = tuple(str(number) for number in range(y.shape[1])) if many else ()
     kind: TargetKind = "labels" if many else "values"
     return AnnotatedImages(str(path), kind, x, list(targets), sizes, classes, content, Geometry())
+
+
+def _pair(path: Path) -> tuple[Any, Any] | None:
+    with arrays.opened(path) as found:
+        names = [("x_test", "y_test"), ("x_val", "y_val"), ("x", "y")]
+        pair = next((one for one in names if set(one) <= set(found)), None)
+        return None if pair is None else (found[pair[0]], found[pair[1]])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgebench.errors import BadFile
 from edgebench.networks.own_data.listing import SPELLINGS, SplitName
 from edgebench.schema.preprocessing import Geometry
 
@@ -90,6 +92,15 @@ class Annotations:
         self.files.append(file)
         self.targets.append(target)
         self.stated.append(stated)
+
+
+def lines(file: Path) -> list[str]:
+    """Of a text file, without empty ones. Raises BadFile."""
+    try:
+        found = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise BadFile(str(file), f"it cannot be read ({error})", "Write it as UTF-8 text") from error
+    return [line.strip() for line in found if line.strip()]
 
 
 def chosen_split(names: Sequence[str], part: Part = "scored") -> str | None:

@@ -6,6 +6,7 @@ belongs to val2017/ or images/val2017/. In a folder the file is _annotations.coc
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from edgebench.networks.own_data.annotations import Annotations, Boxes, Part, ch
 
 _REMEDY = "See 'Boxes' in docs/own-data.md"
 MOST_BYTES = 1 << 30
+Pixels = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class CocoImage(msgspec.Struct, frozen=True):
@@ -35,8 +37,8 @@ class CocoCategory(msgspec.Struct, frozen=True):
 class CocoAnnotation(msgspec.Struct, frozen=True):
     image_id: int
     category_id: int
-    bbox: tuple[float, float, float, float]
-    area: float = 0.0
+    bbox: tuple[Pixels, Pixels, Pixels, Pixels]
+    area: Annotated[float, msgspec.Meta(ge=0, le=1e18)] = 0.0
     iscrowd: int = 0
 
 
@@ -108,7 +110,7 @@ def _folder(file: Path, content: CocoFile) -> Path:
     above = file.parent.parent
     places = [file.parent, file.parent / "images", above / split, above / "images" / split, above / "images", above]
     first = content.images[0].file_name if content.images else ""
-    return next((one for one in places if first and (one / first).is_file()), file.parent)
+    return next((one for one in places if first and os.path.isfile(one / first)), file.parent)  # noqa: PTH113
 
 
 def _boxes(file: Path, image: CocoImage, annotations: list[CocoAnnotation], number: dict[int, int]) -> Boxes:

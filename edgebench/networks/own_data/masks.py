@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgebench.errors import BadFile
 from edgebench.networks.own_data import pictures
-from edgebench.networks.own_data.annotations import Annotations, Part, chosen_split
+from edgebench.networks.own_data.annotations import Annotations, Part, chosen_split, lines
 
 _REMEDY = "See 'Masks' in docs/own-data.md"
 
@@ -29,8 +29,7 @@ def read(path: Path, part: Part = "scored") -> Annotations | None:
     if inner:
         images, masks = images / inner, masks / inner
     names = path / "classes.txt"
-    lines = names.read_text(encoding="utf-8").split("\n") if names.is_file() else []
-    found = Annotations("masks", [line.strip() for line in lines if line.strip()])
+    found = Annotations("masks", lines(names) if names.is_file() else [])
     for image in sorted(one for one in images.iterdir() if one.suffix.lower() in pictures.SUFFIXES):
         mask = masks / f"{image.stem}.png"
         if not mask.is_file():

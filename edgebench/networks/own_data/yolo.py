@@ -10,6 +10,7 @@ More numbers than five are a polygon, whose box is taken. An image without its t
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import yaml
 
 from edgebench.errors import BadFile
 from edgebench.networks.own_data import pictures
-from edgebench.networks.own_data.annotations import Annotations, Boxes, Part, chosen_split
+from edgebench.networks.own_data.annotations import Annotations, Boxes, Part, chosen_split, lines
 
 _REMEDY = "See 'Boxes' in docs/own-data.md"
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml")
@@ -38,9 +39,8 @@ def read(path: Path, part: Part = "scored") -> Annotations | None:
     if split is None and part == "train":
         return None
     names = next((one for one in (path / "classes.txt", path / "labels/classes.txt") if one.is_file()), None)
-    class_names = names.read_text(encoding="utf-8").split("\n") if names else []
     files = _images(path / "images" / split if split else path / "images")
-    return _listed(path, files, [name.strip() for name in class_names if name.strip()])
+    return _listed(path, files, lines(names) if names else [])
 
 
 def _described(file: Path, part: Part) -> Annotations | None:
@@ -48,20 +48,26 @@ def _described(file: Path, part: Part) -> Annotations | None:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadFile(str(file), f"it cannot be read ({error})", _REMEDY) from error
-    split = chosen_split([key for key in content if content[key]], part) if isinstance(content, dict) else None
+    split = (
+        chosen_split([key for key in content if isinstance(key, str) and content[key]], part)
+        if isinstance(content, dict)
+        else None
+    )
     if split is None and part == "train":
         return None
     if split is None or not isinstance(content.get("names"), list | dict):
         raise BadFile(str(file), "it does not say where the images of test or val are, and the names", _REMEDY)
     names = content["names"]
     if isinstance(names, dict):
-        names = [names[number] for number in sorted(names)]
+        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise BadFile(str(file), "its names are not numbered from 0", _REMEDY)
+        names = [names[number] for number in range(len(names))]
     root = file.parent / str(content.get("path") or ".")
     files: list[str] = []
     for place in content[split] if isinstance(content[split], list) else [content[split]]:
         # Roboflow writes ../valid/images beside a data.yaml that lies one level higher than it thinks.
         places = [root / place, file.parent / place, file.parent / str(place).removeprefix("../")]
-        found = next((one for one in places if one.exists()), None)
+        found = next((one for one in places if os.path.exists(one)), None)  # noqa: PTH110
         if found is None:
             raise BadFile(str(file), f"{places[0]}, its '{split}', is missing", "Correct `path` or the split in it")
         files += _images(found)
@@ -73,8 +79,7 @@ def _described(file: Path, part: Part) -> Annotations | None:
 def _images(place: Path) -> list[str]:
     """Of a folder and those below, or listed in a text file."""
     if place.is_file():
-        lines = place.read_text(encoding="utf-8").split("\n")
-        return [str(place.parent / line.strip()) for line in lines if line.strip()]
+        return [str(place.parent / line) for line in lines(place)]
     return sorted(str(one) for one in place.rglob("*") if one.suffix.lower() in pictures.SUFFIXES)
 
 
@@ -110,10 +115,10 @@ def _text_of(image: Path) -> Path:
 def _boxes(text: Path, class_names: list[str]) -> Boxes:
     rows = []
     try:
-        lines = text.read_text(encoding="utf-8").split("\n")
+        content = text.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
         raise BadFile(str(text), f"it cannot be read ({error})", _REMEDY) from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content, 1):
         words = line.split()
         if not words:
             continue
