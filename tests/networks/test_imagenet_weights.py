@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from edgebench.errors import BadFile, UserError
-from edgebench.networks import models, starting
+from edgebench.networks import data, models, starting
 from edgebench.networks.own_network import imagenet
 from edgebench.networks.own_network.imagenet import PublishedWeights
 from edgebench.networks.starting import NetworkOptions
 from edgebench.progress import Silent
 from edgebench.schema.preprocessing import Geometry
+from edgebench.train import TrainOptions, train
 from tests.support.small_data import no_network as no_network
+from tests.support.trainings import Lines
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
@@ -106,3 +108,28 @@ def test_of_another_head_only_the_features_are_taken(tmp_path: Path) -> None:
     note = imagenet.fill(ours, tmp_path / one.file_name, one, "fc1")
     assert note == "only 'features.*' taken; fc1 keep random weights"
     assert torch.equal(ours.features[0].weight, theirs.features[0].weight)
+
+
+def test_a_training_starts_from_them_and_says_so(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grey images of a built-in data set: stretched to the size of the weights, with their own mean."""
+    theirs = models.build("mobilenetv2", (3, 32, 32), 1000)
+    one = dataclasses.replace(published(hub, theirs), geometry=Geometry((40,), (40, 40)))
+    monkeypatch.setattr(imagenet, "published", lambda model: (one,))
+    lines = Lines()
+    options = TrainOptions(weights="imagenet")
+    made = train(
+        "mobilenetv2",
+        "fashion-mnist-mini@60,20",
+        epochs=1,
+        options=options,
+        out=tmp_path / "m.safetensors",
+        progress=lines,
+    )
+    about = made.about
+    assert (about.input_shape, about.preprocessing.resize) == ((1, 40, 40), (40, 40))
+    assert about.preprocessing.mean == data.load("fashion-mnist-mini").preprocessing.mean
+    assert about.weights is not None and about.weights.url == one.url
+    assert hashlib.sha256((hub / one.file_name).read_bytes()).hexdigest() == about.weights.sha256
+    assert any("'classifier.1' keeps random weights" in line and "grey" in line for line in lines.lines)
+    sizes = NetworkOptions(weights="imagenet", geometry=Geometry((28, 28)))
+    assert starting.images_for("mobilenetv2", "fashion-mnist-mini@60,20", sizes, None, lines).input_shape == (1, 28, 28)

@@ -70,8 +70,9 @@ def own_error(source: str, seen: str, error: BaseException, remedy: str) -> User
     import traceback
 
     text = (str(error).strip().splitlines() or [""])[0][:300]
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    is_theirs = bool(frames) and frames[-1].filename != __file__
+    where = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if is_theirs else ""
     return UserError(source, f"{seen} ({type(error).__name__}: {text}{where})", remedy)
 
 
