@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgebench import compare
-from edgebench.analysis import between_jobs, ratios, selection
+from edgebench.analysis import between_jobs, ratios, selection, selftest_band
 from edgebench.analysis.between_jobs import UNKNOWN, Deviation, Spread
 from edgebench.schema.record import Outcome, Record
 from tests.conftest import run_cli
@@ -110,3 +110,64 @@ def test_jobs_in_the_results_folder_tell_what_jobs_differ_by(tmp_path: Path) -> 
     assert row.ratio.spread.is_known
     done = run_cli("compare", "--results", folder, cwd=tmp_path)
     assert "jobs of one file differ by up to" in " ".join(done.stdout.split())
+
+
+# ------------------------------------------------------------------ several jobs a side
+
+
+def test_jobs_alternate_in_time_or_come_one_side_after_the_other() -> None:
+    made = jobs(6, 0.01)
+    known = between_jobs.deviations(made)
+    by_turns = between_jobs.of_sides(made[1::2], made[::2], known)
+    in_a_row = between_jobs.of_sides(made[3:], made[:3], known)
+    assert by_turns.by_turns and not in_a_row.by_turns and by_turns.jobs == in_a_row.jobs == (3, 3)
+    assert in_a_row.log_half_width == pytest.approx(math.sqrt(3) * by_turns.log_half_width)
+    assert by_turns.log_half_width == pytest.approx(2.571 * known["board"].log * math.sqrt(2 / 3))
+
+
+def test_the_ratio_of_two_sets_of_jobs_is_that_of_their_means() -> None:
+    made = jobs(10, 0.01)
+    own = [msgspec.structs.replace(one, rounds=make_rounds([p50 * f for f in STEADY])) for one, p50 in zip(
+        made[1::2], (51_000.0, 52_000.0, 51_500.0, 51_800.0, 51_200.0), strict=True)]  # fmt: skip
+    spread = between_jobs.of_sides(own, made[::2], {"board": Deviation(0.005, 8)})
+    ratio = ratios.of_jobs(own, made[::2], spread)
+    assert ratio is not None and ratio.freedom == 8 and not ratio.paired
+    means = [np.mean([between_jobs.log_p50(one) for one in side]) for side in (own, made[::2])]
+    assert math.log(ratio.value) == pytest.approx(means[0] - means[1])
+    assert ratio.p is not None and (ratio.p < 0.05) is ratio.differs
+
+
+def drifting(source: np.random.Generator, count: int) -> np.ndarray:
+    """Levels 1 % apart, each of which resembles the one before it by half."""
+    steps = 0.01 * math.sqrt(0.75) * source.normal(size=count)
+    levels = [0.01 * source.normal()]
+    for step in steps[1:]:
+        levels.append(0.5 * levels[-1] + step)
+    return np.array(levels)
+
+
+@pytest.mark.parametrize(("by_turns", "count"), [(True, 5), (False, 8)])
+def test_with_drift_equal_files_are_seldom_called_different_and_3_percent_is_found(by_turns: bool, count: int) -> None:
+    """The designs of docs/compare.md, 400 pairs of sides each."""
+    source = np.random.default_rng(5)
+    called = found = 0
+    for _ in range(400):
+        levels = drifting(source, 2 * count)
+        base, own = (levels[::2], levels[1::2]) if by_turns else (levels[:count], levels[count:])
+        deviation = between_jobs.pooled([own.tolist(), base.tolist()])
+        spread = Spread(deviation, deviation, jobs=(count, count), by_turns=by_turns)
+        centre, half = float(own.mean() - base.mean()), spread.log_half_width
+        called += abs(centre) > half
+        found += centre + math.log(1.03) > half
+    assert called <= 0.05 * 400 + 8 and found >= 0.9 * 400  # 8: two standard errors
+
+
+def test_a_targets_self_test_stands_in_where_records_do_not_show_what_jobs_differ_by() -> None:
+    one, other = jobs(2, 0.0)
+    selftest_band.keep(Deviation(0.01, 10, 0.02), one)
+    found = selftest_band.of_targets([one, other])["board"]
+    assert (found.log, found.freedom, found.reach, found.selftest) == (0.01, 10, 0.02, one.created)
+    slower = msgspec.structs.replace(other, rounds=make_rounds([55_000.0 * factor for factor in STEADY]))
+    _, row = compare.compare([one, slower]).rows
+    assert row.ratio is not None and row.outcome == "different" and row.ratio.value == pytest.approx(1.1, rel=1e-3)
+    assert row.ratio.spread is not None and row.ratio.spread.selftest

@@ -86,6 +86,18 @@ def test_what_two_jobs_differ_by_is_told_as_well() -> None:
     assert "inside one job, above " in line and line.endswith("% between two jobs") and len(line) <= 80
 
 
+def test_what_jobs_differ_by_is_known_from_several_jobs_only() -> None:
+    three = [pair(1.0, p50_ns=p50, sampled=p50 != 51_000.0) for p50 in (50_000.0, 51_000.0, 52_000.0)]
+    assert made(*three).jobs_deviation is None  # all of one job
+    found = made(
+        *(
+            Pair(*(msgspec.structs.replace(one, job=f"j{number}") for one in (each.first, each.twin)), each.sampled)
+            for number, each in enumerate(three)
+        )
+    )
+    assert found.jobs_deviation is not None and found.facts()["detectable_between_jobs"] is not None
+
+
 def test_this_machine_is_compared_with_itself(tiny_plan: Plan) -> None:
     found = selftest.selftest(HERE, tiny_plan, runs=1, progress=Silent())
     assert [one.sampled for one in found.pairs] == [True, False]

@@ -85,6 +85,6 @@ def test_what_ours_are_asked_for_is_told_in_their_rows(
 
 def test_comparing_made_up_records_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
     compare.make(tmp_path, compare.Size(3, 6, 20, seconds=1.0, bytes=1e9))
-    taken = compare.run(compare.HERE, tmp_path, html=False)
+    taken = compare.run(compare.HERE, tmp_path, tmp_path / "cache", html=False)
     assert len(list((tmp_path / "desktop-cpu").glob("*.json"))) == 3
     assert taken.cpu_s > 0 and taken.memory_bytes > 10_000_000
