@@ -41,6 +41,7 @@ class ExportImages:
         whole = hashlib.sha256()
         for split in (self.dataset.test, self.dataset.validation, self.calibration):
             whole.update(split.digest().encode())
+        whole.update(self.dataset.content.encode() if self.dataset.annotated is not None else b"")
         return whole.hexdigest()
 
 

@@ -97,7 +97,8 @@ def collect(
             return _given(parent, images, folder, answer)
         dataset, preprocessing = images.dataset, images.preprocessing
         judging = dataset.validation if by_all else _enough(dataset.validation, parent.macs)
-        selection = _samples(parent, folder, "validation", judging, preprocessing, answer)
+        labelled = parent.is_classifier and dataset.annotated is None
+        selection = _samples(parent, folder, "validation", judging, preprocessing, answer, labelled)
         ranking = selection.take(data.balanced_index(judging.labels, RANKING_IMAGES), "ranking")
         if parent.preprocessing_is_guessed and ranking.labels is not None:
             preprocessing_choice.refuse_wrong(
@@ -110,7 +111,7 @@ def collect(
             )
         return ReferenceData(
             dataset=dataset.name,
-            test=_samples(parent, folder, "test", dataset.test, preprocessing, answer),
+            test=_samples(parent, folder, "test", dataset.test, preprocessing, answer, labelled),
             selection=selection,
             ranking=ranking,
             calibration=keep(folder, "calibration", images.calibration),
@@ -136,13 +137,19 @@ def _enough(split: data.Split, macs: int | None) -> data.Split:
 
 
 def _samples(
-    parent: SourceModel, folder: Path, name: str, split: data.Split, preprocessing: Preprocessing, answer: Answer
+    parent: SourceModel,
+    folder: Path,
+    name: str,
+    split: data.Split,
+    preprocessing: Preprocessing,
+    answer: Answer,
+    labelled: bool,
 ) -> Samples:
-    """Without labels for a network whose answers are not classes."""
+    """labelled: the images have classes, which the network names."""
     file = keep(folder, name, split)
     chosen = data.balanced_index(split.labels, golden.count(parent.inputs))
     answers = answer(file, preprocessing)
-    if not parent.is_classifier:
+    if not labelled:
         return Samples(file, preprocessing, answers, chosen, parent.inputs, parent.outputs)
     _refuse_labels(parent.where, split, answers[0].shape[1])
     return Samples(file, preprocessing, answers, chosen, parent.inputs, parent.outputs, split.labels)
