@@ -44,7 +44,7 @@ def is_batched(spec: TensorSpec) -> bool:
 
 def sample(values: Any, spec: TensorSpec, place: int) -> Any:
     """One of several samples, in the shape of `spec`. values: [n, ...], without a second axis for the batch of 1."""
-    return values[place : place + 1] if is_batched(spec) else values[place]
+    return values[place : place + 1] if is_batched(spec) else values[place, ...]
 
 
 def placed(values: Any, given: TensorSpec, spec: TensorSpec) -> Any:

@@ -8,8 +8,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgebench import modelfile
 from edgebench.errors import BadFile, UserError
+from edgebench.schema.bundle import TensorSpec
 from exporters import OpenedArtifact
 from exporters.sources.model_summary import ModelSummary
 from exporters.sources.onnx_training import refuse_training
@@ -47,7 +50,7 @@ def inspect(
     numbers = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
     return ModelSummary(
         inputs=opened.inputs,
-        outputs=opened.outputs,
+        outputs=_outputs(opened),
         table_sizes=_table_sizes(model, weights, {spec.name for spec in opened.inputs}),
         parameters=sum(prod(tensor.dims) for tensor in numbers),
         macs=sum(_macs(node, weights, shapes) for node in model.graph.node),
@@ -92,6 +95,18 @@ def _refuse_batches(where: str, opened: OpenedArtifact) -> None:
     if len(shape) in (2, 4) and shape[0] != 1 and not opened.inputs[0].is_whole:
         seen = f"its batch size is fixed at {shape[0]}"
         raise UserError(where, seen, "Export it with a batch of 1, or an open one")
+
+
+def _outputs(opened: OpenedArtifact) -> tuple[TensorSpec, ...]:
+    """With the sizes that they have when it runs: files leave many open that follow from the inputs'."""
+    import numpy as np
+
+    try:
+        answers = opened.run([np.zeros(spec.shape, spec.dtype) for spec in opened.inputs])
+    except Exception:  # onnxruntime raises its own; what cannot be run is refused when it is
+        return opened.outputs
+    pairs = zip(opened.outputs, answers, strict=True)
+    return tuple(msgspec.structs.replace(spec, shape=tuple(answer.shape)) for spec, answer in pairs)
 
 
 def _table_sizes(model: Any, weights: Mapping[str, tuple[int, ...]], inputs: set[str]) -> dict[str, int]:

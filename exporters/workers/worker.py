@@ -124,7 +124,7 @@ def run(exporter: Exporter, task: RunTask) -> RunResult:
     inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else task.fed or opened.inputs
     if task.fed and opened.run_many is not None:
         opened = replace(opened, run=opened.run_many)  # which takes any sizes
-    error = 0.0
+    error, outputs = 0.0, opened.outputs
     if task.images:
         from edgebench.schema.tensors import repeat_error
         from exporters.arithmetic import feeds
@@ -137,7 +137,14 @@ def run(exporter: Exporter, task: RunTask) -> RunResult:
         pairs = zip(inference.alone(opened, again, inputs), found, strict=True)
         error = max(repeat_error(repeated, one[:ASKED_TWICE]) for repeated, one in pairs)
         feeds.write(Path(task.answers), found)
-    return RunResult(inputs, opened.outputs, opened.runtime, error)
+        outputs = tuple(_as_answered(spec, one) for spec, one in zip(opened.outputs, found, strict=True))
+    return RunResult(inputs, outputs, opened.runtime, error)
+
+
+def _as_answered(spec: TensorSpec, answers: Any) -> TensorSpec:
+    """With the sizes that it had: files leave many open that follow from the inputs'. answers: [N, ...]."""
+    shape = (1, *answers.shape[1:]) if answers.ndim == len(spec.shape) else answers.shape[1:]
+    return msgspec.structs.replace(spec, shape=tuple(map(int, shape)))
 
 
 def _refuse_other_answers(
