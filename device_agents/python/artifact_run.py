@@ -34,7 +34,7 @@ class ArtifactRun:
         self.stop_asked = stop_asked
         self.path = _placed(store, spec)
         self.folder = folder
-        self._check = store.check
+        self._check, self._checked = store.check, store.checked
         runtime = runtimes.module(spec["runtime"])
         self.start_process: Callable[..., ArtifactWorker] = getattr(runtime, "start_worker", ModelWorkerProcess)
         self.values_max: float = getattr(runtime, "VALUES_MAX", math.inf)
@@ -79,10 +79,17 @@ class ArtifactRun:
         self.check_content()
         self.worker = self.start_worker("latency")
         facts = self.import_runtime(self.worker, timeout_s)
-        loaded: dict[str, Any] = self.worker.ask("load", timeout_s, path=str(self.path), options=self.spec["options"])
+        loaded: dict[str, Any] = self.load_into(self.worker, timeout_s)
         if plan["duty_hz"]:
             self.worker.ask("pace", timeout_s, period_ns=round(1e9 / plan["duty_hz"]))
         return {**loaded, "runtime": {"name": self.spec["runtime"], "facts": facts, **loaded["runtime"]}}
+
+    def load_into(self, worker: ArtifactWorker, timeout_s: float) -> Any:
+        """The first inference is of a golden input, if there is one: some networks fail on made-up ones."""
+        asked: dict[str, Any] = {"path": str(self.path), "options": self.spec["options"]}
+        if self.spec.get("golden"):
+            asked["golden"] = [str(self._checked(one)) for one in self.spec["golden"]["inputs"]]
+        return worker.ask("load", timeout_s, **asked)
 
     def answer_golden(self, plan: Mapping[str, Any], store: Store) -> list[tuple[str, str]]:
         """The worker's answers to the golden inputs, as its do_golden gives them; the last of the inputs stays fed."""

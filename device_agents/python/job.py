@@ -154,7 +154,7 @@ def measure_memory(artifact: ArtifactRun, plan: Plan, journal: Journal) -> None:
         artifact.import_runtime(worker, timeout_s)
         bare = worker.ask("memory", timeout_s)
         resettable = worker.ask("reset_high_water", timeout_s)
-        worker.ask("load", timeout_s, path=str(artifact.path), options=artifact.spec["options"])
+        artifact.load_into(worker, timeout_s)
         loaded = worker.ask("memory", timeout_s)
         worker.ask("reset_high_water", timeout_s)
         worker.time(timeout_s, count=plan["memory_inferences"], block=1)

@@ -21,7 +21,7 @@ from .channel import Channel, Closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from .runtimes import RuntimeSession
@@ -75,17 +75,19 @@ class ModelWorker:
         found: dict[str, Any] = self._runtime.facts(options)
         return found
 
-    def do_load(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Load the model and run it once on made-up input. Returns what a record says of that.
+    def do_load(self, path: str, options: dict[str, Any], golden: Sequence[str] = ()) -> dict[str, Any]:
+        """Load the model and run it once, on the first of the golden inputs or on made-up ones. Returns what a record
+        says of that. golden: a file for each input, or ().
 
         threads: those started by loading and inferring, and this one, which works too; cpus: where they may run.
         """
         clock = self._clock_ns
         others = _threads()
         started = clock()
-        self._session = self._runtime.load(path, options)
+        self._session = self._runtime.load(path, {**options, "golden": golden})
         loaded = clock()
-        self._feed([_made_up(spec) for spec in self._session.inputs()])
+        specs = self._session.inputs()
+        self._feed([_first(golden[index], spec) if golden else _made_up(spec) for index, spec in enumerate(specs)])
         ready = clock()
         self._session.invoke()
         inferred = clock()
@@ -327,6 +329,11 @@ def _pin(cpus: list[int]) -> None:
 
 def _threads() -> set[str]:
     return {task.name for task in Path("/proc/self/task").iterdir()}
+
+
+def _first(path: str, spec: dict[str, Any]) -> bytes:
+    with Path(path).open("rb") as stream:
+        return stream.read(spec["bytes"])
 
 
 def _made_up(spec: dict[str, Any]) -> bytes:

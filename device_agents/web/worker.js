@@ -26,12 +26,16 @@ const VERBS = {
     return runtimes[name].facts({ ...options, assets, emulated, tiny: fromBase64(tiny) });
   },
 
-  async load({ blob, bytes, options }) {
+  // golden: [blob, bytes] of the golden inputs, of which the first is fed; or none.
+  async load({ blob, bytes, options, golden = [] }) {
     const model = await fetched(blob, bytes);
+    const samples = await Promise.all(golden.map(([name, size]) => fetched(name, size)));
     const started = performance.now();
     session = await runtimes[options.runtime].load(model, options);
     const loaded = performance.now();
-    session.inputs().forEach((input, index) => session.feed(index, madeUp(input)));
+    session.inputs().forEach((input, index) => {
+      session.feed(index, samples.length ? samples[index].subarray(0, input.bytes) : madeUp(input));
+    });
     const ready = performance.now();
     await session.invoke();
     return {

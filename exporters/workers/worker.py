@@ -121,7 +121,7 @@ def perform(action: str, exporter: Exporter, task: bytes) -> Iterator[WorkerRepl
 
 def run(exporter: Exporter, task: RunTask) -> RunResult:
     opened = exporter.open_artifact(Path(task.artifact))
-    inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else task.fed or opened.inputs
+    inputs = tuple(raw(spec) for spec in opened.inputs) if task.folded else task.fed or _as_fed(opened, task.network)
     if task.fed and opened.run_many is not None:
         opened = replace(opened, run=opened.run_many)  # which takes any sizes
     error, outputs = 0.0, opened.outputs
@@ -139,6 +139,20 @@ def run(exporter: Exporter, task: RunTask) -> RunResult:
         feeds.write(Path(task.answers), found)
         outputs = tuple(_as_answered(spec, one) for spec, one in zip(opened.outputs, found, strict=True))
     return RunResult(inputs, outputs, opened.runtime, error)
+
+
+def _as_fed(opened: OpenedArtifact, network: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Its inputs, with the network's sizes where it leaves some open, which count as 1."""
+    given = {spec.name: spec.shape for spec in network}
+
+    def sized(spec: TensorSpec) -> TensorSpec:
+        shape = given.get(spec.name, ())
+        fits = len(shape) == len(spec.shape) and all(
+            own in (1, size) for own, size in zip(spec.shape, shape, strict=True)
+        )
+        return msgspec.structs.replace(spec, shape=shape) if fits else spec
+
+    return tuple(map(sized, opened.inputs))
 
 
 def _as_answered(spec: TensorSpec, answers: Any) -> TensorSpec:

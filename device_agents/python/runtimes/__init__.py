@@ -7,8 +7,8 @@
     load(path, options) -> a session
 
 options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...]}, and for load "shapes" ({input: sizes}) and "signature"
-if asked for; the worker is already pinned. load raises Fallback if an accelerator does not take every node. A runtime
-for GPUs has two more functions:
+if asked for, and "golden", files that begin with a golden input each, or none; the worker is already pinned. load
+raises Fallback if an accelerator does not take every node. A runtime for GPUs has two more functions:
 
     gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
     reset_gpu_high_water()

@@ -77,9 +77,9 @@ class _OnnxSession:
         if self._session.get_providers()[0] != provider:
             raise RuntimeError("asked for %s, got %s" % (provider, self._session.get_providers()))
         self._on_gpu = options["device"] != "cpu"
-        self._bind(options.get("shapes", {}))
+        self._bind(options.get("shapes", {}), options.get("golden", ()))
 
-    def _bind(self, shapes: dict[str, Sequence[int]]) -> None:
+    def _bind(self, shapes: dict[str, Sequence[int]], golden: Sequence[str]) -> None:
         from onnxruntime import OrtValue
 
         binding = self._session.io_binding()
@@ -91,6 +91,9 @@ class _OnnxSession:
             binding.bind_ortvalue_input(spec["name"], value)
             self._inputs.append(value)
         feeds = {spec["name"]: self._numpy.zeros(spec["shape"], spec["dtype"]) for spec in self._specs}
+        for spec, path in zip(self._specs, golden):
+            count = feeds[spec["name"]].size
+            feeds[spec["name"]] = self._numpy.fromfile(path, spec["dtype"], count).reshape(spec["shape"])
         # One plain run shows the sizes of outputs that the file leaves open.
         symbols = _symbols(nodes, self._specs)
         self._outputs, self._open = [], []

@@ -152,8 +152,9 @@ class PageWorker:
         if "path" in request:
             name, size = _blob(request.pop("path"))
             request |= {"blob": name, "bytes": size}
-        if "inputs" in request:
-            request["inputs"] = [_blob(path) for path in request["inputs"]]
+        for files in ("inputs", "golden"):
+            if files in request:
+                request[files] = [_blob(path) for path in request[files]]
         return request
 
 
