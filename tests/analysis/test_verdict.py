@@ -119,7 +119,9 @@ def test_unchecked_answers_are_suspect() -> None:
 
 
 def test_wrong_answers_that_were_timed_all_the_same_are_invalid() -> None:
-    golden = msgspec.structs.replace(make_golden([[1.0, 0.0]]), passed=False, relative_error=0.31)
+    right = make_golden([[1.0, 0.0]])
+    wrong = msgspec.structs.replace(right.outputs[0], passed=False, relative_error=0.31)
+    golden = msgspec.structs.replace(right, passed=False, outputs=(wrong,))
     reason = only_reason(verdict.judge(make_record(golden=golden)))
     assert (reason.level, reason.seen) == (
         "invalid", "its answers to the 1 golden inputs are wrong (relative error 0.31)",
