@@ -395,6 +395,8 @@ def test_columns_of_labels_and_values(tmp_path: Path) -> None:
     np.savez(tmp_path / "y.npz", x=np.zeros((3, 4, 4), np.uint8), y=np.zeros((3, 2, 2)))
     with pytest.raises(BadFile, match=r"y has the shape \[3, 2, 2\]; there are 3 images"):
         load(tmp_path / "y.npz")
+    (tmp_path / "about.json").write_text("{}")
+    assert annotated.load(str(tmp_path), None, 3, Silent()) is None, "a folder of images with some other .json"
     (tmp_path / "c.csv").write_text("path,label\na.png,cat\nb.png,dog\n")
     assert annotated.load(str(tmp_path / "c.csv"), None, 3, Silent()) is None
 

@@ -19,6 +19,7 @@ from edgebench.networks.own_data.annotations import Annotations, Boxes, Part, ch
 
 _REMEDY = "See 'Boxes' in docs/own-data.md"
 MOST_BYTES = 1 << 30
+ANNOTATIONS = "_annotations.coco.json"
 Pixels = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
@@ -53,7 +54,12 @@ def read(path: Path, part: Part = "scored") -> Annotations | None:
     file = _file(path, part)
     if file is None:
         return None
-    content = _content(file)
+    try:
+        content = _content(file)
+    except BadFile:
+        if path.is_dir() and file.name != ANNOTATIONS:
+            return None  # a folder of images may hold any other .json
+        raise
     folder = _folder(file, content)
     # Classes are the categories in the order of their numbers, as all tools count them.
     categories = sorted(content.categories, key=lambda one: one.id)
@@ -81,8 +87,8 @@ def _file(path: Path, part: Part) -> Path | None:
         return None
     split = chosen_split([one.name for one in path.iterdir() if one.is_dir()], part)
     for folder in (*([path] if part == "scored" else []), *([path / split] if split else [])):
-        if (folder / "_annotations.coco.json").is_file():
-            return folder / "_annotations.coco.json"
+        if (folder / ANNOTATIONS).is_file():
+            return folder / ANNOTATIONS
         files = list(folder.glob("*.json"))
         if len(files) == 1:
             return files[0]
