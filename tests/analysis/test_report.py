@@ -22,10 +22,11 @@ from edgebench.analysis import terminal_report as terminal
 from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report import csv, json, latex, markdown, parquet
 from edgebench.errors import UnknownName, UserError
+from edgebench.plugins import load
 from edgebench.schema.record import Runtime
 from tests.conftest import DATA
 from tests.support.comparisons import COMPARISON, fixed_records
-from tests.support.records import FACTS, make_artifact, make_reading, make_record
+from tests.support.records import FACTS, make_artifact, make_reading, make_record, make_rounds
 
 
 def on_terminal(comparison: Comparison, width: int = 80, *, verbose: bool = True) -> str:
@@ -278,3 +279,24 @@ def test_latex_escapes_names_and_has_equal_rows() -> None:
     assert r"a\_b\&c\textbackslash{}d\%-onnx-fp32" in text and r"\bottomrule" in text
     lines = [line for line in text.splitlines() if line.endswith(r"\\") and not line.startswith("  ")]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {8}
+
+
+# ------------------------------------------------------------------ outcomes
+
+
+@pytest.mark.parametrize("form", ["csv", "html", "json", "latex", "markdown", "parquet", "summary", "terminal"])
+def test_a_ratio_that_is_not_resolved_is_called_so_in_every_form(form: str) -> None:
+    """36.9 and 46.9 us with intervals that overlap: 0.94 to 1.60 was once "same"."""
+    wild = [make_rounds([p50_ns * one for one in (0.9, 1.3, 0.7, 1.1, 0.95, 1.2, 1.0, 0.8)]) for p50_ns in (37e3, 45e3)]
+    shuffled = wild[1][3:] + wild[1][:3]
+    rounds = tuple(msgspec.structs.replace(one, number=number) for number, one in enumerate(shuffled))
+    found = compare.compare([make_record("a-onnx-fp32", rounds=wild[0]), make_record("b-onnx-fp32", rounds=rounds)])
+    assert found.rows[1].outcome == "not resolved"
+    if form == "terminal":
+        text = on_terminal(found, verbose=False)
+    elif form == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        text = str(pq.read_table(io.BytesIO(parquet.render(found))).column("outcome").to_pylist())
+    else:
+        text = load("edgebench.analysis.report", form, kind="report").render(found)
+    assert "not resolved" in text.partition("<script>")[0]
