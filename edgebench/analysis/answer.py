@@ -235,7 +235,8 @@ def _of_changes(comparison: Comparison) -> Iterator[str]:
         yield f"Not resolved in {len(unresolved)} of {len(rows)} files: {named} (see the intervals)."
     same = sum(row.outcome == "equivalent" for row in rows)
     if same:
-        yield f"{same} of {len(rows)} files are the same within {comparison.margin:.0%}."
+        counted = f"{same} of {len(rows)} files are" if len(rows) > 1 else "The file is"
+        yield f"{counted} as fast as before, within {comparison.margin:.0%}."
 
 
 def _named(rows: Sequence[ComparisonRow], value: Callable[[ComparisonRow], str]) -> str:

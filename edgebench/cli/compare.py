@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from edgebench.cli._terminal import (
 
 if TYPE_CHECKING:
     from edgebench.analysis.comparison import Comparison
+    from edgebench.compare import Asked
 
 app = typer.Typer()
 
@@ -123,7 +125,7 @@ def compare(
     for form, path in reports.items():
         report.write(comparison, form, path)
         say_written(path)
-    show(comparison, verbose=verbose, following=_next(comparison, reports))
+    show(comparison, verbose=verbose, following=_next(comparison, asked, reports))
     end_if_skipped(skipped, "record")
     be_strict(comparison, strict)
     states = {one.state for one in comparison.checks}
@@ -131,7 +133,7 @@ def compare(
         raise typer.Exit(EXIT_UNTRUSTED)
 
 
-def _next(comparison: Comparison, reports: dict[str, Path]) -> str:
+def _next(comparison: Comparison, asked: Asked, reports: dict[str, Path]) -> str:
     """What helps most: ratios that are resolved, else the report."""
     unresolved = [row for row in comparison.rows if row.outcome == "not resolved"]
     if unresolved:
@@ -140,7 +142,10 @@ def _next(comparison: Comparison, reports: dict[str, Path]) -> str:
             return f"edgebench selftest --target {target} (by how much its jobs differ), then compare again"
         if unresolved[0].record.plan.preset == "quick":
             return f"edgebench deploy --target {target} --plan default"
-    return "edgebench compare --html report.html" if "html" not in reports else f"open {reports['html']}"
+    if "html" in reports:
+        return f"open {reports['html']}"
+    typed = [*asked.names, *(["--baseline", asked.baseline] if asked.baseline else [])]
+    return shlex.join(["edgebench", "compare", *typed, "--html", "report.html"])
 
 
 @app.command(epilog=example("edgebench demo"))

@@ -19,7 +19,7 @@ __all__ = ["RULES", "Level", "Reason", "Verdict", "judge"]
 
 _BUSY = "the machine was busy or not steady"
 _HEAT = "heat, clock or supply"
-_UNCHECKED = "answers were not checked"
+_UNCHECKED = "unchecked answers"
 _SHORT = "too few values"
 # Each rule, and the cause that its reasons are counted under.
 RULES: tuple[tuple[Callable[[Record], Iterator[Reason]], str], ...] = (
