@@ -16,7 +16,7 @@ from edgebench.schema.tensors import relative_error
 from exporters import Scheme
 from exporters.arithmetic import affine
 from exporters.arithmetic.ranges import Histogram, chosen
-from exporters.tflite_edit import flatbuffer, tidying
+from exporters.tflite_edit import flatbuffer, signatures, tidying
 from exporters.tflite_edit.affine import TfliteGraph
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -210,6 +210,7 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
     maker.quantize(ranges, enable_progress_report=False).export_model(str(out), overwrite=True)
+    signatures.repair(float32, out)
 
 
 def _with_room_for_biases(interpreter: Any, ranges: dict[str, Any]) -> dict[str, Any]:

@@ -136,3 +136,32 @@ def test_the_command_refuses_before_it_connects(tmp_path: Path) -> None:
     assert "there is no 'decode'" in deploy("--signature", "decode")
     (tmp_path / "b.onnx").write_text("<html>not found</html>")
     assert "it is a web page, not a model" in deploy("--shape", "image=1x3x8x8")
+
+
+def test_sizes_by_their_own_names_and_dtypes_of_code(tmp_path: Path) -> None:
+    asked = feeding.parse_request(["ids=1x16:int64", "rate=scalar:int64", "mask=1x16:bool"], dims=["batch=2", "seq=8"])
+    assert asked.shapes == {"ids": (1, 16), "rate": (), "mask": (1, 16)}
+    assert asked.dtypes == {"ids": "int64", "rate": "int64", "mask": "bool"} and asked.dims == {"batch": 2, "seq": 8}
+    for shapes, dims, words in (
+        (["ids=1x16:int128"], [], "there is no dtype 'int128'. Choose from: float32"),
+        (["ids=1x16:"], [], "there is no dtype ''"),
+        ([], ["batch"], "'batch' is not the name of a size and its value. For example: --dim batch=1"),
+        ([], ["batch=0"], "is not the name of a size"),
+        ([], ["batch=1", "batch=2"], "'batch' is given twice"),
+    ):
+        with pytest.raises(UserError, match=words):
+            feeding.parse_request(shapes, dims=dims)
+
+
+def test_a_size_is_set_by_its_name_and_not_in_two_ways(tmp_path: Path) -> None:
+    path = odd_models.identity(tmp_path / "x.onnx", ["batch", "length", 3])
+    model = modelfile.read(path)
+    assert model is not None
+    asked = feeding.parse_request((), dims=["length=7"])
+    assert feeding.settle(path, model, asked).shapes == {"x": (1, 7, 3)}
+    with pytest.raises(UserError, match="length is 7, but --shape gives x of x.onnx 8 there"):
+        feeding.settle(path, model, feeding.parse_request(["x=1x8x3"], dims=["length=7"]))
+    with pytest.raises(UserError, match="no open size is called 'width'. Open sizes: batch, length"):
+        feeding.refuse_unused(feeding.parse_request((), dims=["width=7"]), [model])
+    with pytest.raises(UserError, match="a file says itself what it takes"):
+        feeding.refuse_unused(feeding.parse_request(["x=1x7x3:int64"]), [model])
