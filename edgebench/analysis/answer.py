@@ -261,5 +261,8 @@ def _of_doubts(rows: Sequence[ComparisonRow]) -> Iterator[str]:
 
 def _holds(rows: Sequence[ComparisonRow]) -> str:
     """What a noisy machine does not spoil."""
-    paired = [row for row in rows if row.ratio and row.ratio.paired and not row.is_baseline]
-    return " Ratios hold: they are paired, round by round." if paired else ""
+    paired = [row.ratio.paired for row in rows if row.ratio and not row.is_baseline]
+    if not any(paired):
+        return ""
+    which = "Ratios" if all(paired) else "Ratios inside one job"
+    return f" {which} hold: they are paired, round by round."

@@ -75,6 +75,11 @@ def test_doubts_are_counted_by_cause_and_what_holds_is_said() -> None:
     (doubt,) = [line for line in found.lines if line.startswith("Distrust")]
     assert doubt.startswith("Distrust 3 of 3 records (invalid): not measured to the end (1), the machine was busy")
     assert doubt.endswith("Ratios hold: they are paired, round by round.")
+    elsewhere = msgspec.structs.replace(file("cut-onnx-fp32", 40_000.0), job="another", load=BUSY)
+    (doubt,) = [line for line in of(*busy, elsewhere).lines if line.startswith("Distrust")]
+    assert doubt.endswith("Ratios inside one job hold: they are paired, round by round.")
+    (doubt,) = [line for line in of(busy[0], elsewhere).lines if line.startswith("Distrust")]
+    assert doubt.endswith("(-v).")
 
 
 def test_invalid_records_are_never_shipped() -> None:
