@@ -152,9 +152,9 @@ def _quantise(job: ConversionJob, float32: Path) -> Iterator[ConvertedFile]:
     layers, float_starts = int8.operators(prepared), int8.float_starts(prepared)
     weighted, float32_bytes = int8.layers(prepared), float32.stat().st_size
     notes = {"folded": folded} if folded else {}
-    if left := int8.left_in_float(prepared):
-        notes["always_float"] = left
     seen = _observed(prepared, Path(job.calibration), job.preprocessing, job.inputs)
+    if left := int8.left_in_float(prepared, seen):
+        notes["always_float"] = left
     for scheme in job.schemes:
         starts = float_starts if scheme.kernels.x86 else ()
         out = prepared.with_name(f"onnx-int8-{scheme.slug}.onnx")

@@ -26,6 +26,8 @@ MOST = 0.95
 ENTROPY_BINS_PER_LEVEL = 4
 # TFLite pads some pooling with -inf, which is not an activation.
 LARGEST = 3e38
+# Between the scores of one attention; masks are -inf, the lowest float, or -1e4 and below.
+LARGEST_SCORES = 1e3
 
 
 class Histogram:
@@ -40,6 +42,7 @@ class Histogram:
 
         self.lows: list[float] = []
         self.highs: list[float] = []
+        self.is_infinite = False
         self.limit = 2.0**-20
         self.counts = np.zeros(BINS, np.int64)
 
@@ -50,6 +53,11 @@ class Histogram:
     @property
     def high(self) -> float:
         return max(self.highs)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether a softmax over it leaves some numbers no weight at all: they were masked."""
+        return self.is_infinite or (bool(self.lows) and self.high - self.low > LARGEST_SCORES)
 
     @property
     def width(self) -> float:
@@ -65,6 +73,7 @@ class Histogram:
             return
         low, high = float(flat.min()), float(flat.max())
         if max(-low, high) > LARGEST:
+            self.is_infinite = True
             flat = flat[np.abs(flat) < LARGEST]
             if not len(flat):
                 return

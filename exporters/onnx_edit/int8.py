@@ -17,7 +17,7 @@ from exporters import Scheme
 from exporters.arithmetic import affine
 from exporters.arithmetic.ranges import Histogram, chosen
 from exporters.onnx_edit.affine import OnnxGraph
-from exporters.onnx_edit.operators import LAYERS, always_float, float_nodes, known, rankable, weighted
+from exporters.onnx_edit.operators import LAYERS, always_float, float_nodes, known, masking, rankable, weighted
 from exporters.onnx_edit.widening import widen
 
 # Their integer kernels look up one byte at a time; on large maps, and between float layers, float is faster.
@@ -141,10 +141,19 @@ def operators(prepared: Path) -> tuple[str, ...]:
     return rankable(onnx.shape_inference.infer_shapes(onnx.load(str(prepared))).graph)
 
 
-def left_in_float(prepared: Path) -> str:
+def left_in_float(prepared: Path, seen: dict[str, Histogram]) -> str:
     """Which layers always stay float, and why; "" if there are none."""
-    names = always_float(_graph(prepared))
-    return f"{', '.join(names)}: grouped transposed convolutions, which are float in onnxruntime" if names else ""
+    graph = _graph(prepared)
+    parts = []
+    if names := always_float(graph):
+        parts.append(f"{', '.join(names)}: grouped transposed convolutions, which are float in onnxruntime")
+    if names := masking(graph, masked(seen)):
+        parts.append(f"{', '.join(names)}: they mask scores, and eight bits have no room for both")
+    return "; ".join(parts)
+
+
+def masked(seen: dict[str, Histogram]) -> set[str]:
+    return {name for name, histogram in seen.items() if histogram.has_mask}
 
 
 def float_starts(prepared: Path) -> tuple[tuple[str, ...], ...]:
@@ -199,6 +208,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
 
     model = load_model_with_shape_infer(prepared)
     named = rankable(model.graph) if scheme.exactly else ()
+    never = (*always_float(model.graph), *masking(model.graph, masked(seen)))
     sources = {port.name for port in fed(model.graph)}
     ranges = {}
     for name, histogram in seen.items():
@@ -213,7 +223,7 @@ def quantise(prepared: Path, out: Path, seen: dict[str, Histogram], scheme: Sche
         activation_qType=QuantType.QInt8 if scheme.kernels.signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=[],
-        nodes_to_exclude=float_nodes(model.graph, (*scheme.float_layers, *always_float(model.graph)), exactly=named),
+        nodes_to_exclude=float_nodes(model.graph, (*scheme.float_layers, *never), exactly=named),
         op_types_to_quantize=known(),
         extra_options={},
     )

@@ -47,6 +47,22 @@ def _groups(node: Any) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == "group"), 1)
 
 
+def masking(graph: Any, masked: set[str]) -> tuple[str, ...]:
+    """Names of the nodes that mask scores for a softmax, and of the softmax. masked: tensors with numbers far below.
+
+    Eight bits have no room for such numbers beside the scores: what is masked would get weight, or all scores one step.
+    """
+    writers = {name: node for node in graph.node for name in node.output}
+    found: dict[str, None] = {}
+    for node in graph.node:
+        waiting = [node] if node.op_type == "Softmax" and node.input[0] in masked else []
+        while waiting:
+            one = waiting.pop()
+            found[one.name] = None
+            waiting += [writers[name] for name in one.input if name in masked and name in writers]
+    return tuple(found)
+
+
 def rankable(graph: Any) -> tuple[str, ...]:
     """Names of the nodes that may each be INT8 or float by themselves, in execution order.
 

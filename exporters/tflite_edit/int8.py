@@ -146,6 +146,21 @@ def _float_scopes(interpreter: Any, float_layers: tuple[str, ...]) -> list[str]:
     return scopes
 
 
+def _masking_scopes(interpreter: Any, seen: dict[str, Histogram]) -> list[str]:
+    """The scopes of operators that mask scores for a softmax, and of the softmax: eight bits have no room for both."""
+    names = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    masked = {index for index, name in names.items() if name in seen and seen[name].has_mask}
+    operators = _operators(interpreter)
+    scopes = []
+    for operator in operators:
+        waiting = [operator] if operator.kind == "SOFTMAX" and masked.intersection(operator.reads) else []
+        while waiting:
+            one = waiting.pop()
+            scopes.append(one.scope)
+            waiting += [other for other in operators if masked.intersection(one.reads).intersection(other.writes)]
+    return scopes
+
+
 def _products_of_constants(interpreter: Any) -> list[str]:
     """The scopes of matrix products whose first factor is a constant."""
     written = {index for operator in interpreter._get_ops_details() for index in operator["outputs"]}
@@ -203,7 +218,7 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
             weight_num_bits=8,
             weight_granularity=qtyping.QuantGranularity.TENSORWISE,
         )
-    for scope in _float_scopes(interpreter, scheme.float_layers):
+    for scope in {*_float_scopes(interpreter, scheme.float_layers), *_masking_scopes(interpreter, seen)}:
         maker.update_quantization_recipe(
             regex=f"^{re.escape(scope)}$",
             operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,

@@ -76,6 +76,36 @@ def test_int8_of_conv3d(tmp_path: Path) -> None:
     assert float(judging.judged(out, network, samples, network.answers(samples), "int8").split()[0]) > 25
 
 
+@pytest.mark.parametrize("lowest", [-float("inf"), -1e9, -1e4])
+def test_masked_scores_stay_float_and_what_is_masked_gets_no_weight(lowest: float, tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    from exporters.onnx_edit import int8
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.head = nn.Linear(12, 24), nn.Linear(8, 10)
+            self.register_buffer("mask", torch.full((20, 20), lowest).triu(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.qkv(x).chunk(3, -1)
+            return self.head((q @ k.transpose(1, 2) + self.mask).softmax(-1) @ v)[:, 0]
+
+    network = Network("masked", Masked, NETWORKS["GRU"].inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.write(tmp_path / "net.onnx")
+    prepared, out = tmp_path / "prepared.onnx", tmp_path / "int8.onnx"
+    int8.prepare(tmp_path / "net.onnx", prepared)
+    seen = int8.observe(prepared, network.samples(8, seed=2))
+    int8.quantise(prepared, out, seen, Scheme("minmax"))
+    assert int8.left_in_float(prepared, seen).count("Softmax") == 1
+    samples = network.samples(8, seed=1)
+    assert float(judging.judged(out, network, samples, network.answers(samples), "int8").split()[0]) > 25
+
+
 def test_every_network_of_the_table_has_a_name_and_a_callable_of_its_own() -> None:
     assert len(ALL) == len({one.name for one in ALL}) >= 60
     for network in ALL:
