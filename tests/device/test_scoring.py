@@ -16,6 +16,7 @@ from device_agents.python import reductions
 from edgebench import compare, deploy
 from edgebench.analysis import report_text
 from edgebench.analysis.report import markdown
+from edgebench.analysis.verdict import judge
 from edgebench.device.job_store import AccuracyTest
 from edgebench.device.provisioning import WorkingRuntime
 from edgebench.errors import UserError
@@ -91,6 +92,9 @@ def test_a_detector_is_scored_on_the_device_as_on_the_host(squares: Path, tmp_pa
     change = next(row for row in comparison.rows if row.record.id == "other").score_change
     assert change is not None and change.value == pytest.approx(-found["mAP50-95"] / 2) and change.high < 0  # type: ignore[operator]
     assert "on the same samples of the images" in " ".join(map(report_text.scores, comparison.rows))
+    nothing = [msgspec.structs.replace(score, value=0.0) for score in one.scored.scores]
+    useless = msgspec.structs.replace(one, scored=msgspec.structs.replace(one.scored, scores=tuple(nothing)))
+    assert any("mAP50-95 is 0.0000: its answers are of no use" in reason.seen for reason in judge(useless).reasons)
     renamed = msgspec.structs.replace(one.scored.scores[0], metric="mIoU")
     unlike = msgspec.structs.replace(other, scored=msgspec.structs.replace(one.scored, scores=(renamed,)))
     rows = compare.compare([one, unlike]).rows

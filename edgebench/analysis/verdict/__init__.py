@@ -29,6 +29,8 @@ RULES: tuple[tuple[Callable[[Record], Iterator[Reason]], str], ...] = (
     (content.answered_wrongly, "wrong answers"),
     (content.answers_unchecked, _UNCHECKED),
     (content.other_accuracy, "another accuracy than on the host"),
+    (content.other_score, "another accuracy than on the host"),
+    (content.answers_of_no_use, "answers of no use"),
     (content.not_scored, _UNCHECKED),
     (steadiness.never_warm, _BUSY),
     (conditions.gate_stayed_shut, _HEAT),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from device_agents.python import series
-from edgebench.analysis import stats
+from edgebench.analysis import device_scores, stats
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.reason import Reason
 from edgebench.schema.record import Record
 
 ACCURACY_LIMIT = 0.005
+# Metrics from 0 to 1, and what any network that was trained for its task exceeds.
+SHARES, USEFUL = ("detection", "segmentation", "multilabel"), 0.01
 
 
 def did_not_complete(record: Record) -> Iterator[Reason]:
@@ -121,6 +123,34 @@ def other_accuracy(record: Record) -> Iterator[Reason]:
             f"accuracy on the device {here.value:.2%}, on the host {parity.accuracy:.2%}",
             "The runtimes differ: update the older one, then export and deploy again",
         )
+
+
+def other_score(record: Record) -> Iterator[Reason]:
+    """As `other_accuracy`, of a metric that is not top-1."""
+    parity, score = record.artifact.parity, device_scores.first(record)
+    if parity is None or parity.score is None or score is None or record.scored is None:
+        return
+    if (parity.metric, parity.images) != (score.metric, record.scored.images):
+        return
+    if abs(score.value - parity.score) > ACCURACY_LIMIT * max(1.0, abs(parity.score)):
+        here, there = device_scores.number(score.value), device_scores.number(parity.score)
+        yield Reason(
+            "suspect",
+            f"{score.metric} on the device {here}, on the host {there}",
+            "The runtimes differ: update the older one, then export and deploy again",
+        )
+
+
+def answers_of_no_use(record: Record) -> Iterator[Reason]:
+    """More often the images or the order of classes than the network."""
+    score = device_scores.first(record)
+    if score is None or record.scored is None or record.scored.task not in SHARES or score.value >= USEFUL:
+        return
+    yield Reason(
+        "suspect",
+        f"{score.metric} is {score.value:.4f}: its answers are of no use",
+        "Check how images are prepared (--preprocessing, --letterbox or --resize), the order of classes, and --head",
+    )
 
 
 def not_scored(record: Record) -> Iterator[Reason]:
