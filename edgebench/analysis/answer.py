@@ -184,17 +184,27 @@ def _certainty(choice: Choice, row: ComparisonRow, margin: float) -> Iterator[st
         yield _tie(choice.like, row.record.artifact.size_bytes, margin)
     found = accuracy(row)
     if found is not None and choice.parent is not None:
-        low, high = found.ends
-        change = 100 * (found.value - choice.parent)
+        change = _against_parent(row, found.value, choice.parent)
+        low, high = change.ends
         yield (
-            f"Accuracy {found.value:.1%} ({100 * low:.1f}-{100 * high:.1f}), {change:+.1f} points against the float "
-            f"parent's{_faster_but(choice)}."
+            f"Accuracy {found.value:.1%}, {100 * change.value:+.1f} points against the float parent's "
+            f"({100 * low:+.1f} to {100 * high:+.1f}){_faster_but(choice)}."
         )
     elif score := device_scores.first(row.record):
         against = f", {row.score_change.value:+.3f} against the baseline" if row.score_change else ""
         yield f"{device_scores.shown(score)}{against}."
     elif found is None:
         yield "Its accuracy is not known: deploy a bundle of `edgebench export`, or use --accuracy."
+
+
+def _against_parent(row: ComparisonRow, found: float, parent: float) -> Estimate:
+    """Image by image as far as it is known how many answers agree with this very parent's."""
+    parity, answers = row.record.artifact.parity, row.record.answers
+    images = answers.images if answers else parity.images if parity else 1
+    agreement = parity.top1_agreement if parity and parity.parent_accuracy == parent else None
+    if agreement is None or answers is not None:
+        return stats.proportion_difference(found, parent, images, images)
+    return stats.agreeing_difference(found, parent, agreement, images)
 
 
 def _tie(like: Sequence[tuple[ComparisonRow, Ratio | None]], choice_bytes: int, margin: float) -> str:

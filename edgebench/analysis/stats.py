@@ -104,6 +104,21 @@ def proportion_difference(first: float, second: float, first_count: int, second_
     return Estimate(difference, difference - below, difference + above)
 
 
+def agreeing_difference(own: float, base: float, agreement: float, count: int) -> Estimate:
+    """Accuracy of a network minus that of its parent on the same images, own - base, if only the share of answers that
+    agree is known: all others may be right in one and wrong in the other.
+    """
+    discordant = (1 - agreement) * count
+    return Estimate(own - base, *_matched((own - base) * count, max(discordant, abs(own - base) * count), count))
+
+
+def _matched(won_minus_lost: float, discordant: float, count: int) -> tuple[float, float]:
+    """Interval of Agresti and Min (Statistics in Medicine 24, 2005), for matched pairs."""
+    centre = won_minus_lost / (count + 2)
+    half = _Z95 * math.sqrt(discordant + 1 - won_minus_lost**2 / (count + 2)) / (count + 2)
+    return centre - half, centre + half
+
+
 def wilson_interval(successes: float, count: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson 1927), as fractions; 0 to 1 without observations."""
     if not count:
@@ -166,11 +181,6 @@ def mcnemar_p(won: int, lost: int) -> float:
 
 
 def paired_difference(own: np.ndarray, base: np.ndarray) -> Estimate:
-    """Difference of the shares of right answers, own - base. own, base: bool [images], of the same images.
-
-    Interval: Agresti and Min (Statistics in Medicine 24, 2005), for matched pairs.
-    """
+    """Difference of the shares of right answers, own - base. own, base: bool [images], of the same images."""
     won, lost, count = int((own & ~base).sum()), int((base & ~own).sum()), len(own)
-    centre = (won - lost) / (count + 2)
-    half = _Z95 * math.sqrt(won + lost + 1 - (won - lost) ** 2 / (count + 2)) / (count + 2)
-    return Estimate((won - lost) / count, centre - half, centre + half)
+    return Estimate((won - lost) / count, *_matched(won - lost, won + lost, count))
