@@ -1,9 +1,10 @@
-"""Where the time goes, for a terminal: the layers of each record, an INT8 file beside the float one of its network."""
+"""Where the time goes: the layers of each record, an INT8 file beside the float one of its network, for any report."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgebench.analysis import layer_pairs
@@ -12,27 +13,56 @@ from edgebench.schema.record import Record
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-# Rows of a table; what takes less time than these is summed up in a last row.
+# Rows of a table; what takes less time than these is summed up in one row.
 MOST_ROWS = 20
 # Layers may add up to this many times a whole inference with the profiler, whose time is a median.
 INTERRUPTED = 1.1
 
 
+@dataclass(frozen=True)
+class LayerTable:
+    """rows: layers in the order in which they run; sums: of all, and of conversions. Cells are text, times in µs."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sums: tuple[tuple[str, ...], ...]
+    caption: str
+
+
+def tables(records: Sequence[Record]) -> list[LayerTable]:
+    """One for each file with layers; a float file stands alone only where there is no other of its network."""
+    return [_table(float_, other) for network in _networks(records) for float_, other in _side_by_side(network)]
+
+
+def missing(records: Sequence[Record]) -> list[str]:
+    """Why runtimes that were asked show no layers."""
+    reasons = (
+        f"Layers in {record.runtime.name}: {record.layers.reason}."
+        for record in records
+        if record.layers is not None and record.layers.reason
+    )
+    return list(dict.fromkeys(reasons))
+
+
 def show(records: Sequence[Record], console: Console) -> None:
-    """Nothing for records without layers; for each runtime that shows none, why."""
-    for records_of_network in _networks(records):
-        for float_, other in _side_by_side(records_of_network):
-            console.print(_table(float_, other))
-    for reason in dict.fromkeys(_missing(records)):
-        console.print(reason)
+    """On a terminal. Nothing for records without layers."""
+    from rich.markup import escape
+    from rich.table import Table
 
-
-def _missing(records: Sequence[Record]) -> Iterator[str]:
-    for record in records:
-        if record.layers is not None and record.layers.reason:
-            yield f"Layers in {record.runtime.name}: {record.layers.reason}."
+    for found in tables(records):
+        table = Table(title=escape(found.title), title_justify="left", caption=escape(found.caption))
+        for number, heading in enumerate(found.headings):
+            table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold")
+        for cells in found.rows:
+            table.add_row(*map(escape, cells))
+        table.add_section()
+        for cells in found.sums:
+            table.add_row(*map(escape, cells))
+        console.print(table)
+    for reason in missing(records):
+        console.print(escape(reason))
 
 
 def _networks(records: Sequence[Record]) -> list[list[Record]]:
@@ -47,7 +77,6 @@ def _networks(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def _side_by_side(records: Sequence[Record]) -> Iterator[tuple[Record | None, Record]]:
-    """Each file with the float32 one, which stands alone only where there is no other."""
     floats = [record for record in records if record.artifact.precision == "fp32"]
     others = [record for record in records if record.artifact.precision != "fp32"]
     yield from ((floats[-1] if floats else None, other) for other in others)
@@ -55,59 +84,48 @@ def _side_by_side(records: Sequence[Record]) -> Iterator[tuple[Record | None, Re
         yield from ((None, record) for record in floats)
 
 
-def _table(float_: Record | None, other: Record) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _table(float_: Record | None, other: Record) -> LayerTable:
     assert other.layers is not None
+    both = float_ is not None
     before = () if float_ is None or float_.layers is None else float_.layers.layers
-    rows = layer_pairs.pairs(before, other.layers.layers)
-    where = f"{other.runtime.name} on {other.target.name}"
-    table = Table(title=escape(f"{other.artifact.name}, layer by layer: {where}"), title_justify="left")
-    table.add_column("layer", overflow="fold")
-    table.add_column("kind")
-    names = [record.artifact.precision for record in (float_, other) if record is not None]
-    for name in names:
-        table.add_column(f"{name} µs", justify="right")
-    if float_ is not None:
-        table.add_column("saved µs", justify="right")
-    ranked = sorted(rows, key=lambda row: -max(abs(row.gained_ns), row.second.ns if row.second else 0.0))
-    shown = [row for row in rows if row in ranked[:MOST_ROWS]]
-    for row in shown:
-        table.add_row(*_cells(row, both=float_ is not None))
-    rest = [row for row in rows if row not in shown]
+    pairs = layer_pairs.pairs(before, other.layers.layers)
+    ranked = sorted(pairs, key=lambda pair: -max(abs(pair.gained_ns), pair.second.ns if pair.second else 0.0))
+    largest = {id(pair) for pair in ranked[:MOST_ROWS]}
+    rest = [pair for pair in pairs if id(pair) not in largest]
+    rows = [_cells(pair, both=both) for pair in pairs if id(pair) in largest]
     if rest:
-        table.add_row(*_sum(f"{len(rest)} more", rest, both=float_ is not None))
-    table.add_section()
-    table.add_row(*_sum("all layers", rows, both=float_ is not None))
-    conversions = [row for row in rows if row.is_conversion]
-    if conversions:
-        table.add_row(*_sum(f"of these {len(conversions)} conversions", conversions, both=float_ is not None))
-    table.caption = " ".join(_cost(record) for record in (float_, other) if record is not None)
-    return table
+        rows.append(_sum(f"{len(rest)} more", rest, both=both))
+    sums = [_sum("all layers", pairs, both=both)]
+    if conversions := [pair for pair in pairs if pair.is_conversion]:
+        sums.append(_sum(f"of these {len(conversions)} conversions", conversions, both=both))
+    known = [record for record in (float_, other) if record is not None]
+    precisions = [f"{record.artifact.precision} µs" for record in known]
+    return LayerTable(
+        f"{other.artifact.name}, layer by layer: {other.runtime.name} on {other.target.name}",
+        ("layer", "kind", *precisions, *(["saved µs"] if both else [])),
+        tuple(rows),
+        tuple(sums),
+        " ".join(map(_cost, known)),
+    )
 
 
-def _cells(row: LayerPair, *, both: bool) -> list[str]:
-    from rich.markup import escape
-
-    layer = row.second or row.first
+def _cells(pair: LayerPair, *, both: bool) -> tuple[str, ...]:
+    layer = pair.second or pair.first
     assert layer is not None
-    kind = f"{layer.kind} {layer.precision}".strip()
-    return [escape(row.name), escape(kind), *_times([row], both=both)]
+    return (pair.name, f"{layer.kind} {layer.precision}".strip(), *_times([pair], both=both))
 
 
-def _sum(name: str, rows: Sequence[LayerPair], *, both: bool) -> list[str]:
-    return [name, "", *_times(rows, both=both)]
+def _sum(name: str, pairs: Sequence[LayerPair], *, both: bool) -> tuple[str, ...]:
+    return (name, "", *_times(pairs, both=both))
 
 
-def _times(rows: Sequence[LayerPair], *, both: bool) -> list[str]:
-    first, second = [one.first for one in rows], [one.second for one in rows]
-    columns = (first, second) if both else (second,)
+def _times(pairs: Sequence[LayerPair], *, both: bool) -> list[str]:
+    first, second = [pair.first for pair in pairs], [pair.second for pair in pairs]
     texts = []
-    for column in columns:
+    for column in (first, second) if both else (second,):
         there = [layer.ns for layer in column if layer is not None]
         texts.append(f"{sum(there) / 1e3:.1f}" if there else "-")
-    return [*texts, f"{sum(row.gained_ns for row in rows) / 1e3:+.1f}"] if both else texts
+    return [*texts, f"{sum(pair.gained_ns for pair in pairs) / 1e3:+.1f}"] if both else texts
 
 
 def _cost(record: Record) -> str:

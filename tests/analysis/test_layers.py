@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from edgebench import compare
 from edgebench.analysis import layer_pairs, layer_report
+from edgebench.analysis.report import html, markdown
 from edgebench.schema.layer_times import LayerTime, LayerTimes
 from edgebench.schema.record import Record
 from tests.support.records import make_record
@@ -66,6 +68,17 @@ def test_a_terminal_shows_float_and_int8_side_by_side_with_sums_and_the_profiler
     assert "an inference takes 26.0 µs, with the profiler 30.0 µs" in text and "interrupted" not in text
     alone = shown(recorded("fp32", msgspec.structs.replace(float_, profiled_ns=20_000.0)))
     assert "saved" not in alone and "they are means, and other programs interrupted some" in alone
+
+
+def test_reports_have_the_same_tables() -> None:
+    float_, int8 = LayerTimes("", 9, 26_000.0, 3e4, layers(*FLOAT)), LayerTimes("", 9, 2e4, 24_000.0, layers(*INT8))
+    records = [recorded("fp32", float_), recorded("int8", int8), recorded("fp16", LayerTimes("not shown"))]
+    comparison = compare.compare(records)
+    text = markdown.render(comparison)
+    assert "### net-onnx-int8, layer by layer" in text and "| all layers |  | 27.0 | 23.0 | +4.0 |" in text
+    page = html.render(comparison)
+    assert "<h2>Layer by layer</h2>" in page and "<td>+4.0</td>" in page and "not shown." in page
+    assert "Layer by layer" not in html.render(compare.compare([make_record()]))
 
 
 def test_more_layers_than_fit_are_summed_up_and_a_runtime_without_a_profiler_says_so() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebench.analysis import answer, formatting, html_page, report_text
+from edgebench.analysis import answer, formatting, html_page, layer_report, report_text
 from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report import _facts
 
@@ -15,6 +15,7 @@ def render(comparison: Comparison) -> str:
     from edgebench.analysis.report._charts import charts
 
     drawn = charts(comparison)
+    records = [row.record for row in comparison.rows]
     return html_page.render(
         _TEMPLATE,
         [spec for _, _, spec in drawn],
@@ -28,6 +29,8 @@ def render(comparison: Comparison) -> str:
         targets=list({row.record.target.name: row for row in comparison.rows}.values()),
         remarks=report_text.remarks(comparison.rows),
         notes=list(report_text.notes(comparison)),
+        layers=layer_report.tables(records),
+        no_layers=layer_report.missing(records),
         charts=[(heading, explained) for heading, explained, _ in drawn],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis import answer, formatting, markdown_table, report_text
+from edgebench.analysis import answer, formatting, layer_report, markdown_table, report_text
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 
 _HEADINGS = (
@@ -18,6 +18,10 @@ def render(comparison: Comparison) -> str:
     lines += markdown_table.table(_HEADINGS, rows, left=4)
     lines += [f"\n{remark.rows} {remark.level}: {remark.text}" for remark in report_text.remarks(comparison.rows)]
     lines += [f"\n{note}" for note in report_text.notes(comparison)]
+    for found in layer_report.tables([row.record for row in comparison.rows]):
+        lines += ["", f"### {found.title}", ""]
+        lines += markdown_table.table(found.headings, [*found.rows, *found.sums], left=2)
+        lines += ["", found.caption]
     return "\n".join(lines) + "\n"
 
 
