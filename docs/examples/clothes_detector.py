@@ -32,17 +32,23 @@ class Detector(nn.Module):
             layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Conv2d(64, 4 + len(NAMES), 1)
+        nn.init.constant_(self.head.bias[4:], -4.0)  # most cells hold nothing
         rows, columns = torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="ij")
-        self.register_buffer("corner", torch.stack([columns, rows])[None] * float(CELL))
+        self.register_buffer("corner", torch.stack([columns, rows])[None] / CELLS)
 
     def raw(self, images: Tensor) -> Tensor:
         return self.head(self.body(images))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """[1, 3, 96, 96], 0 to 1 -> [1, 4 + classes, cells], as YOLOv8: centre, width and height in pixels, scores."""
-        raw = self.raw(images).sigmoid()
-        centre = raw[:, :2] * CELL + self.corner
-        return torch.cat([centre, raw[:, 2:4] * SIDE, raw[:, 4:]], 1).flatten(2)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """[1, 3, 96, 96], 0 to 1 -> corners [1, cells, 4] in shares of the image, scores [1, cells, classes].
+
+        Two outputs, as each gets a scale of its own in INT8.
+        """
+        raw = self.raw(images)
+        box = raw[:, :4].sigmoid()
+        centre, half = box[:, :2] / CELLS + self.corner, box[:, 2:] / 2
+        corners = torch.cat([centre - half, centre + half], 1)
+        return corners.flatten(2).transpose(1, 2), raw[:, 4:].flatten(2).transpose(1, 2)
 
 
 def make() -> nn.Module:
@@ -94,7 +100,7 @@ def targets(found: list[list[tuple[int, ...]]]) -> tuple[Tensor, Tensor]:
     return boxes, classes
 
 
-def train(network: Detector, count: int = 1200, epochs: int = 12) -> None:
+def train(network: Detector, count: int = 1200, epochs: int = 10) -> None:
     images, found = scenes("train", count, seed=0)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     boxes, classes = targets(found)

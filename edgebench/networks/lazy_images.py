@@ -95,14 +95,14 @@ def in_memory(images: Images) -> Images:
     return images[:] if isinstance(images, LazyImages) and images.nbytes <= MOST_BYTES else images
 
 
-def pieces(images: Images, size: int) -> Iterator[UInt8Array]:
-    """So many images at a time; the next ones are decoded while these are in use."""
+def pieces(images: Images, size: int, change: Callable[[Any], Any] = lambda some: some) -> Iterator[Any]:
+    """So many images at a time, changed; the next ones are decoded and changed while these are in use."""
     starts = range(0, len(images), size)
     if not isinstance(images, LazyImages):
         for start in starts:
-            yield images[start : start + size]
+            yield change(images[start : start + size])
         return
-    decode: Callable[[int], UInt8Array] = lambda start: images[start : start + size]  # noqa: E731
+    decode: Callable[[int], Any] = lambda start: change(images[start : start + size])  # noqa: E731
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as ahead:
         coming = None
         for start in starts:

@@ -38,8 +38,8 @@ def logits(
     model.eval()
     answers = []
     with torch.inference_mode():
-        for some in pieces(images, count):
-            batch = torch.from_numpy(preprocessing.apply(some))
+        for some in pieces(images, count, preprocessing.apply):
+            batch = torch.from_numpy(some)
             answers.append(model(batch.to(where)).float().cpu().numpy())
             advance(len(some))
     for module, mode in training.items():
