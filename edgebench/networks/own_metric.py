@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, class_count
+from edgebench.networks.scoring import Asked, values_bytes
 from edgebench.schema.record import Score
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load(name: str) -> Callable[[dict[str, Any], Any], object]:
 
 def asked(network: OutputsOfFile, test: AnnotatedImages) -> Asked:
     """Raises UserError where the outputs would be too much."""
-    size = sum(4 * (class_count(one) or 0) for one in network.outputs)
+    size = values_bytes(network)
     if size * len(test.images) > MOST_BYTES:
         most = max(1, MOST_BYTES // size)
         raise UserError(

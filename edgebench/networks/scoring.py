@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ImageAnswers: TypeAlias = "list[Any]"
 
 
+OPEN_NUMBERS = 16_384
+
+
 @dataclass(frozen=True)
 class ScoreChoice:
     """What stands beside --accuracy. head: the name of a detector's output layout; anchors: a file of them. metric:
@@ -74,3 +77,8 @@ def class_count(one: Input) -> int | None:
     for size in sizes(one)[1:]:
         count *= size
     return count if one.shape and count > 0 else None
+
+
+def values_bytes(network: OutputsOfFile) -> int:
+    """Of all outputs for one image, as float32; of an output of open size so much as is unlikely to be exceeded."""
+    return sum(4 * (class_count(one) or OPEN_NUMBERS) for one in network.outputs) or 4 * OPEN_NUMBERS

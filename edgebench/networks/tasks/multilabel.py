@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, class_count
+from edgebench.networks.scoring import Asked, class_count, values_bytes
 from edgebench.networks.tasks import _resampling
 from edgebench.schema.record import Score
 
@@ -27,7 +27,7 @@ def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) ->
             network.name, f"it answers with {known} numbers, the test images have {len(test.class_names)} labels",
             "Give the data that it was trained for, labels in the same order",
         )  # fmt: skip
-    return Asked({"kind": "values"}, "a value for each label", 4 * sum(one or 0 for one in counts))
+    return Asked({"kind": "values"}, "a value for each label", values_bytes(network))
 
 
 def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, class_count
+from edgebench.networks.scoring import Asked, class_count, values_bytes
 from edgebench.networks.tasks import _resampling
 from edgebench.schema.record import Score
 
@@ -25,7 +25,7 @@ def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) ->
             network.name, f"it answers with {known} numbers, the test images have {wanted}",
             "Give data with as many, or --metric package.module:callable",
         )  # fmt: skip
-    return Asked({"kind": "values"}, f"{wanted} numbers of the first output", 4 * sum(one or 0 for one in counts))
+    return Asked({"kind": "values"}, f"{wanted} numbers of the first output", values_bytes(network))
 
 
 def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:
