@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, values_bytes
+from edgebench.networks.scoring import KeptAnswers, values_bytes
 from edgebench.schema.record import Score
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def load(name: str) -> Callable[[dict[str, Any], Any], object]:
     return metric
 
 
-def asked(network: OutputsOfFile, test: AnnotatedImages) -> Asked:
+def asked(network: OutputsOfFile, test: AnnotatedImages) -> KeptAnswers:
     """Raises UserError where the outputs would be too much."""
     size = values_bytes(network)
     if size * len(test.images) > MOST_BYTES:
@@ -60,7 +60,7 @@ def asked(network: OutputsOfFile, test: AnnotatedImages) -> Asked:
             "--metric", f"the outputs to {len(test.images):,} images are {size * len(test.images) / 1e6:,.0f} MB",
             f"It takes {MOST_BYTES / 1e6:.0f} MB: score {most:,} images, --dataset {test.name}@{most}",
         )  # fmt: skip
-    return Asked({"kind": "values"}, "all outputs, as they are", size)
+    return KeptAnswers({"kind": "values"}, "all outputs, as they are", size)
 
 
 def scores(

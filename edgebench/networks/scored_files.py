@@ -21,7 +21,7 @@ from edgebench.errors import UserError
 from edgebench.networks import data, normalisation, own_metric, tasks
 from edgebench.networks.own_data import annotated
 from edgebench.networks.own_data.annotations import AnnotatedImages
-from edgebench.networks.scoring import Asked, ImageAnswers, OutputsOfFile, ScoreChoice
+from edgebench.networks.scoring import ImageAnswers, KeptAnswers, OutputsOfFile, ScoreChoice
 from edgebench.progress import Progress
 from edgebench.schema.bundle import TEST_SET, Artifact
 from edgebench.schema.preprocessing import Geometry, Preprocessing
@@ -38,7 +38,7 @@ class Question:
     local: LocalArtifact
     test: AnnotatedImages
     task: str
-    asked: Asked
+    asked: KeptAnswers
     metric: str | None
 
     @property

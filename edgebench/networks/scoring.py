@@ -53,7 +53,7 @@ class OutputsOfFile:
 
 
 @dataclass(frozen=True)
-class Asked:
+class KeptAnswers:
     """reduction: what the device keeps of an image's answers. said: how they are read, for people.
 
     image_bytes: the most that is kept of one image. classes: of each of the network's classes the data set's, -1 for

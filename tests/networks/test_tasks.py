@@ -18,7 +18,7 @@ from edgebench.modelfile import Input
 from edgebench.networks import own_metric, tasks
 from edgebench.networks.own_data import annotated, pictures
 from edgebench.networks.own_data.annotations import AnnotatedImages, Boxes
-from edgebench.networks.scoring import Asked, OutputsOfFile, ScoreChoice
+from edgebench.networks.scoring import KeptAnswers, OutputsOfFile, ScoreChoice
 from edgebench.networks.tasks import _average_precision, _heads, multilabel
 from edgebench.progress import Silent
 from edgebench.schema import tensors
@@ -447,7 +447,7 @@ def test_metrics_that_are_none_say_so(name: str, said: str, tmp_path: Path, monk
 
 def test_a_metric_of_outputs_beyond_what_fits_is_refused_before() -> None:
     data = test_of("classes", [0] * 100)
-    assert own_metric.asked(network(("o", (1, 10), "float32")), data) == Asked(
+    assert own_metric.asked(network(("o", (1, 10), "float32")), data) == KeptAnswers(
         {"kind": "values"}, "all outputs, as they are", 40
     )
     with pytest.raises(UserError, match=r"are 2,822 MB.*--dataset data@9"):

@@ -21,14 +21,16 @@ from edgebench.errors import UserError
 
 if TYPE_CHECKING:
     from edgebench.networks.own_data.annotations import AnnotatedImages
-    from edgebench.networks.scoring import Asked, ImageAnswers, OutputsOfFile, ScoreChoice
+    from edgebench.networks.scoring import ImageAnswers, KeptAnswers, OutputsOfFile, ScoreChoice
     from edgebench.schema.record import Score
 
     class TaskPlugin(Protocol):
         TARGETS: str
 
-        def asked(self, network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> Asked: ...
-        def scores(self, answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]: ...
+        def asked(self, network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> KeptAnswers: ...
+        def scores(
+            self, answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: KeptAnswers
+        ) -> tuple[Score, ...]: ...
 
 
 _PACKAGE = "edgebench.networks.tasks"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, class_count
+from edgebench.networks.scoring import KeptAnswers, class_count
 from edgebench.schema.record import Score
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ TARGETS = "classes"
 TOP = 5
 
 
-def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> Asked:
+def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> KeptAnswers:
     classes = len(test.class_names)
     place = _place(network, classes)
     if classes <= TOP and place == 0:
-        return Asked({"kind": "classes"}, f"the largest of {classes}", 2)
+        return KeptAnswers({"kind": "classes"}, f"the largest of {classes}", 2)
     count = TOP if classes > TOP else 1
     reduction = {"kind": "top", "output": place, "count": count}
-    return Asked(reduction, f"the largest of the {classes} values of output {place + 1}", 2 * count)
+    return KeptAnswers(reduction, f"the largest of the {classes} values of output {place + 1}", 2 * count)
 
 
-def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:
+def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: KeptAnswers) -> tuple[Score, ...]:
     """Top-5 alone: top-1 has the answer to each image in the record."""
     import numpy as np
 

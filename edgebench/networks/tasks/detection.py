@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import MissingPackage, UserError
 from edgebench.networks.own_data import pictures
-from edgebench.networks.scoring import Asked
+from edgebench.networks.scoring import KeptAnswers
 from edgebench.networks.tasks import _average_precision, _heads
 from edgebench.schema.record import Score
 
@@ -26,7 +26,7 @@ LEAST, MOST = 0.001, 100
 BOX_BYTES = 22
 
 
-def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> Asked:
+def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> KeptAnswers:
     try:
         import pycocotools.cocoeval  # noqa: F401  (before minutes of measuring)
     except ModuleNotFoundError as error:
@@ -39,7 +39,7 @@ def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) ->
     recipe = {"kind": "boxes", "size": list(network.size), "classes": own, "least": LEAST, "most": MOST, **head.recipe}
     thinned = f"boxes of a class with IoU above {head.recipe['overlap']:g} removed, " if recipe.get("overlap") else ""
     said = f"{head.name} head: {thinned}the best {MOST} above {LEAST:g}; {how}"
-    return Asked(recipe, said, BOX_BYTES * MOST, table)
+    return KeptAnswers(recipe, said, BOX_BYTES * MOST, table)
 
 
 def _classes(network: OutputsOfFile, test: AnnotatedImages, head: _heads.Head) -> tuple[tuple[int, ...], str]:
@@ -71,13 +71,13 @@ def _has_gaps(test: AnnotatedImages) -> bool:
     return any(number - first != place for place, number in enumerate(test.numbers))
 
 
-def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:
+def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: KeptAnswers) -> tuple[Score, ...]:
     found = [_placed(one, place, test, asked) for place, one in enumerate(answers)]
     _refuse_offsets(answers, test)
     return _average_precision.scores(found, list(test.targets), len(test.class_names))
 
 
-def _placed(answer: ImageAnswers, place: int, test: AnnotatedImages, asked: Asked) -> tuple[Any, Any, Any]:
+def _placed(answer: ImageAnswers, place: int, test: AnnotatedImages, asked: KeptAnswers) -> tuple[Any, Any, Any]:
     """Corners in pixels of the image, scores, classes of the data."""
     import numpy as np
 

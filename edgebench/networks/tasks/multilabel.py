@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, class_count, values_bytes
+from edgebench.networks.scoring import KeptAnswers, class_count, values_bytes
 from edgebench.networks.tasks import _resampling
 from edgebench.schema.record import Score
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TARGETS = "labels"
 
 
-def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> Asked:
+def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> KeptAnswers:
     counts = [class_count(one) for one in network.outputs]
     known = counts[0] if counts else None
     if known not in (None, len(test.class_names)):
@@ -27,10 +27,10 @@ def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) ->
             network.name, f"it answers with {known} numbers, the test images have {len(test.class_names)} labels",
             "Give the data that it was trained for, labels in the same order",
         )  # fmt: skip
-    return Asked({"kind": "values"}, "a value for each label", values_bytes(network))
+    return KeptAnswers({"kind": "values"}, "a value for each label", values_bytes(network))
 
 
-def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:
+def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: KeptAnswers) -> tuple[Score, ...]:
     import numpy as np
 
     values = np.array([one[0].ravel() for one in answers], np.float64)

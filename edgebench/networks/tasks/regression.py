@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
-from edgebench.networks.scoring import Asked, class_count, values_bytes
+from edgebench.networks.scoring import KeptAnswers, class_count, values_bytes
 from edgebench.networks.tasks import _resampling
 from edgebench.schema.record import Score
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TARGETS = "values"
 
 
-def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> Asked:
+def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> KeptAnswers:
     counts = [class_count(one) for one in network.outputs]
     known, wanted = counts[0] if counts else None, len(test.targets[0])
     if known not in (None, wanted):
@@ -25,10 +25,10 @@ def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) ->
             network.name, f"it answers with {known} numbers, the test images have {wanted}",
             "Give data with as many, or --metric package.module:callable",
         )  # fmt: skip
-    return Asked({"kind": "values"}, f"{wanted} numbers of the first output", values_bytes(network))
+    return KeptAnswers({"kind": "values"}, f"{wanted} numbers of the first output", values_bytes(network))
 
 
-def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:
+def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: KeptAnswers) -> tuple[Score, ...]:
     import numpy as np
 
     values = np.array([one[0].ravel() for one in answers], np.float64)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import BadFile, UserError
 from edgebench.networks.own_data import pictures
-from edgebench.networks.scoring import Asked, sizes
+from edgebench.networks.scoring import KeptAnswers, sizes
 from edgebench.networks.tasks import _resampling
 from edgebench.schema.record import Score
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TARGETS = "masks"
 
 
-def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> Asked:
+def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) -> KeptAnswers:
     for place, one in enumerate(network.outputs):
         shape = sizes(one)
         if len(shape) not in (3, 4):
@@ -38,11 +38,11 @@ def asked(network: OutputsOfFile, test: AnnotatedImages, choice: ScoreChoice) ->
         reduction = {"kind": "map", "output": place, "axis": axis, "classes": classes if axis else 65536}
         pixels = max(1, rest[0]) * max(1, rest[1])
         how = "a map of classes" if axis is None else f"the largest of {classes} classes at each pixel"
-        return Asked(reduction, how, 2 * pixels)
+        return KeptAnswers(reduction, how, 2 * pixels)
     raise UserError(network.name, f"none of its outputs is a map ({network.shown()})", "Try --metric")
 
 
-def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: Asked) -> tuple[Score, ...]:
+def scores(answers: Sequence[ImageAnswers], test: AnnotatedImages, asked: KeptAnswers) -> tuple[Score, ...]:
     import numpy as np
 
     maps = [one[0] for one in answers]
