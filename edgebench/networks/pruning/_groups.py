@@ -67,8 +67,10 @@ def prune(model: nn.Module, input_shape: InputShape, importance: Importance, rat
     sparsity.layers(model, input_shape)  # refuses layers that never run
     shared = _shared(model, names)
     try:
-        graph, example = _graph(model, input_shape)
-        groups = list(_groups(graph, answers, importance))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch-pruning; what matters is checked here
+            graph, example = _graph(model, input_shape)
+            groups = list(_groups(graph, answers, importance))
     except Exception as error:  # torch-pruning follows the user's code
         text = (str(error).strip().splitlines() or [""])[0][:200]
         raise UserError(
@@ -106,8 +108,7 @@ def _graph(model: nn.Module, input_shape: InputShape) -> tuple[Any, torch.Tensor
         parameter.requires_grad_(True)
     model.eval()
     try:
-        with warnings.catch_warnings(), torch.enable_grad():
-            warnings.simplefilter("ignore")
+        with torch.enable_grad():
             graph = ChannelGraph().build_dependency(
                 model, example_inputs=torch.zeros(1, *input_shape, dtype=first.dtype), verbose=False
             )
