@@ -76,11 +76,16 @@ class Asked:
 
 
 def find(results: Path, asked: Asked) -> list[Selection]:
-    """What the command line names: one selection, or two to be compared with each other, the earlier first."""
+    """What the command line names: one selection, or two to be compared with each other, the earlier first.
+
+    Two folders without a file in common are shown side by side.
+    """
     if asked.earlier is None:
         return [select(results, asked.names, every=asked.every, after=asked.after)]
     others = asked.names if asked.baseline is not None else asked.names[1:]
-    return [joined(of_folder(asked.earlier)), select(results, others, after=asked.after)]
+    sides = [joined(of_folder(asked.earlier)), select(results, others, after=asked.after)]
+    in_common = set.intersection(*({key(one) for one in side.records} for side in sides))
+    return sides if in_common or asked.baseline is not None else [joined(sides)]
 
 
 def of_found(found: Sequence[Selection], asked: Asked, terms: Terms) -> Comparison:

@@ -25,15 +25,15 @@ def _line(row: ComparisonRow) -> dict[str, Any]:
     record, parity = row.record, row.record.artifact.parity
     line = {
         "record": record.id,
-        "job": record.job,
-        "created": record.created,
-        "commit": record.commit,
         "target": record.target.name,
         "emulated": record.target.emulated,
         "browser": record.facts_before.browser,
         "artifact": record.artifact.name,
         "label": row.label,
         "path": None if record.path is None else str(record.path),
+        "job": record.job,
+        "created": record.created,
+        "commit": record.commit,
         "sha256": record.artifact.sha256,
         "format": record.artifact.format,
         "precision": record.artifact.precision,

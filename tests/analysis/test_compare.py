@@ -492,6 +492,14 @@ def test_a_file_of_one_set_alone_has_no_ratio(tmp_path: Path) -> None:
     ]
 
 
+def test_two_folders_without_a_file_in_common_stand_side_by_side(tmp_path: Path) -> None:
+    save_all(tmp_path / "laptop", [make_record(FP32, target="laptop")])
+    save_all(tmp_path / "board", [make_record(FP32, target="board", job="job-2", p50_ns=150_000.0)])
+    found = of_sets(str(tmp_path / "laptop"), str(tmp_path / "board"))
+    assert not found.is_against_earlier and [one.is_baseline for one in found.rows] == [True, False]
+    assert found.rows[1].ratio is not None and found.rows[1].ratio.value == pytest.approx(3, rel=1e-3)
+
+
 # ------------------------------------------------------------------ many comparisons
 
 

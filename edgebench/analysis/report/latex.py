@@ -24,7 +24,7 @@ artifact & target & {p50 / \unit{\micro\second}} & {95\,\%} & {ratio} & {95\,\%}
 def render(comparison: Comparison) -> str:
     rows = "".join(" & ".join(_cells(row)) + r" \\" + "\n" for row in comparison.rows)
     notes = "".join(f"% {' '.join(remark.text.split())}\n" for remark in report_text.remarks(comparison.rows))
-    said = "".join(f"% {line}\n" for line in answer.of(comparison).lines)
+    said = "".join(f"% {' '.join(line.split())}\n" for line in answer.of(comparison).lines)
     return f"{said}{_HEAD}{rows}\\bottomrule\n\\end{{tabular}}\n{notes}"
 
 
