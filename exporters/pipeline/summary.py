@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from edgebench.errors import MissingPackage, UserError
-from edgebench.schema.bundle import Artifact, Bundle
+from edgebench.schema.bundle import Artifact, Bundle, OutputParity
 from exporters.pipeline import accuracy_drop, float_operators
 from exporters.pipeline.candidates import CANDIDATE
 from exporters.pipeline.criterion import DIVERGENCE
 from exporters.sources.source_model import SourceModel
+
+# An INT8 file whose output is not at least this close to its network's may still be of use, but not without a test.
+CLOSE_AGREEMENT = 0.95
+CLOSE_DB = 20.0
 
 
 def lines(parent: SourceModel, made: Bundle) -> Iterator[str]:
@@ -79,6 +83,28 @@ def doubts(artifact: Artifact) -> Iterator[str]:
         yield f"  INT8 in name only: {artifact.notes[float_operators.BY_NAME_ONLY]}"
     if accuracy_drop.MISSED in artifact.notes:
         yield f"  less accurate than asked for: {artifact.notes[accuracy_drop.MISSED]}"
+    unlike = [one.name for one in _unscored(artifact) if _is_unlike(one)]
+    if unlike:
+        more = f" and {len(unlike) - 2} more outputs" if len(unlike) > 2 else ""
+        yield (
+            f"  not close to its network: {', '.join(unlike[:2])}{more}; score it on data with labels (--dataset), or "
+            "deploy fp16"
+        )
+
+
+def _unscored(artifact: Artifact) -> tuple[OutputParity, ...]:
+    """Outputs of an INT8 file that no accuracy vouches for."""
+    found = artifact.parity
+    is_scored = found is None or found.accuracy is not None or found.score is not None
+    return () if found is None or is_scored or artifact.precision != "int8" else found.outputs
+
+
+def _is_unlike(output: OutputParity) -> bool:
+    if output.share_equal is not None:
+        return output.share_equal < CLOSE_AGREEMENT
+    if output.top1_agreement is not None:
+        return output.top1_agreement < CLOSE_AGREEMENT
+    return output.sqnr_db is not None and output.sqnr_db < CLOSE_DB
 
 
 def candidates(artifact: Artifact) -> list[str]:
