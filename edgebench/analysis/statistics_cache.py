@@ -33,7 +33,7 @@ _FILES_MIN = 20
 # The cache begins anew beyond this.
 _BYTES_MAX = 2**30
 _EDGEBENCH = Path(__file__).parents[1]
-_COMPUTE = ("analysis", "schema", "energy")
+_COMPUTE = ("analysis", "energy", "modelfile", "schema")
 
 
 class KeptStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
