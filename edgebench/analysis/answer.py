@@ -22,7 +22,7 @@ _NEAREST = 100
 
 
 @dataclass(frozen=True)
-class Choice:
+class ShipChoice:
     """For one target. row: the file to ship; None if no file keeps the limits, or none can be trusted. like: files
     whose time cannot be told from its; refused: for each other file the limit that it breaks. parent: the float
     accuracy that others are held against, as a fraction; None if unknown. count: of all records there.
@@ -42,13 +42,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Answer:
-    choices: tuple[Choice, ...]
+    choices: tuple[ShipChoice, ...]
     lines: tuple[str, ...]
 
 
 def of(comparison: Comparison, following: str = "") -> Answer:
     """following: the next command."""
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[ShipChoice, ...] = ()
     if comparison.is_against_earlier:
         lines = list(_of_changes(comparison))
     else:
@@ -59,14 +59,14 @@ def of(comparison: Comparison, following: str = "") -> Answer:
     return Answer(choices, tuple([*lines[: LINES_MAX - len(after)], *after]))
 
 
-def _choice(comparison: Comparison, target: str) -> Choice:
+def _choice(comparison: Comparison, target: str) -> ShipChoice:
     rows = [row for row in comparison.rows if row.record.target.name == target]
     able = [row for row in rows if row.may_be_baseline and row.ratio is not None]
     parent = _parent(able)
     refused = [(row, why) for row in able if (why := _broken(row, comparison.limits, parent))]
     left = [row for row in able if row not in [one for one, _ in refused]]
     if not left:
-        return Choice(target, None, (), tuple(refused), parent, len(rows))
+        return ShipChoice(target, None, (), tuple(refused), parent, len(rows))
     fastest = min(left, key=_per_image_ns)
     near = _near(left, fastest)
     pairs = [(row, between(row, fastest, comparison.margin)) for row in near]
@@ -77,7 +77,7 @@ def _choice(comparison: Comparison, target: str) -> Choice:
     like = tuple(
         (row, ratio) for row, ratio in pairs if ratio is None or ratio.outcome != "different" or ratio.within_margin
     )
-    return Choice(target, chosen, like, tuple(refused), parent, len(rows))
+    return ShipChoice(target, chosen, like, tuple(refused), parent, len(rows))
 
 
 def _near(rows: Sequence[ComparisonRow], fastest: ComparisonRow) -> list[ComparisonRow]:
@@ -144,7 +144,7 @@ def _broken(row: ComparisonRow, limits: ShipLimits, parent: float | None) -> str
     return ""
 
 
-def _of_choices(choices: Sequence[Choice], margin: float) -> Iterator[str]:
+def _of_choices(choices: Sequence[ShipChoice], margin: float) -> Iterator[str]:
     several = len(choices) > 1
     for choice in choices:
         where = f" on {choice.target}" if several or choice.is_emulated else ""
@@ -157,7 +157,7 @@ def _of_choices(choices: Sequence[Choice], margin: float) -> Iterator[str]:
             yield from _certainty(choice, choice.row, margin)
 
 
-def _nothing(choice: Choice, where: str) -> str:
+def _nothing(choice: ShipChoice, where: str) -> str:
     if not choice.refused:
         none = f"none of {choice.count} records gives" if choice.count > 1 else "its record does not give"
         return f"Nothing to ship{where}: {none} a time that can be compared."
@@ -165,7 +165,7 @@ def _nothing(choice: Choice, where: str) -> str:
     return f"No file{where} keeps the limits; the fastest is {nearest.name}, but {why}."
 
 
-def _ship(choice: Choice, where: str) -> str:
+def _ship(choice: ShipChoice, where: str) -> str:
     row = choice.row
     assert row is not None and row.p50_ns is not None
     if choice.count == 1:
@@ -178,7 +178,7 @@ def _ship(choice: Choice, where: str) -> str:
     return f"Ship {row.name}{where}: {formatting.estimate(row.p50_ns)}{against}, {size}"
 
 
-def _certainty(choice: Choice, row: ComparisonRow, margin: float) -> Iterator[str]:
+def _certainty(choice: ShipChoice, row: ComparisonRow, margin: float) -> Iterator[str]:
     """Accuracy against the float parent's, and files that cannot be told apart; at most two lines."""
     if choice.like:
         yield _tie(choice.like, row.record.artifact.size_bytes, margin)
@@ -219,7 +219,7 @@ def _tie(like: Sequence[tuple[ComparisonRow, Ratio | None]], choice_bytes: int, 
     return f"No difference in time to {other.name}{more} can be shown ({span})."
 
 
-def _faster_but(choice: Choice) -> str:
+def _faster_but(choice: ShipChoice) -> str:
     """A faster file that was passed over for its accuracy."""
     assert choice.row is not None
     faster = [(row, why) for row, why in choice.refused if _per_image_ns(row) < _per_image_ns(choice.row)]

@@ -27,7 +27,7 @@ _OLDER_DAYS = 30
 
 
 @dataclass(frozen=True)
-class Condition:
+class ComparedCondition:
     """differing: the two values in words if they differ, own first; None if they do not or are not known."""
 
     name: str
@@ -255,36 +255,36 @@ def _version_of(record: Record) -> str | None:
     return version and f"{record.runtime.name} {version}"
 
 
-CONDITIONS: tuple[Condition, ...] = (
-    Condition("runs", "equal", _always(_place)),
-    Condition("pace", "equal", _always(_pace)),
-    Condition("inputs", "scaled", _scaled_inputs),
-    Condition("inputs", "equal", _same_networks_inputs),
-    Condition("inputs", "noted", _other_networks_inputs),
-    Condition("device", "equal", _on_one_target(_fact("model"))),
-    Condition("processor", "equal", _on_one_target(_fact("cpu"))),
-    Condition("GPU", "equal", _on_one_target(_gpus)),
-    Condition("machine", "equal", _on_one_target(_virtual)),
-    Condition("computes on", "equal", _on_one_target(lambda record: record.target.device)),
-    Condition("provider", "equal", _in_one_runtime(_providers)),
-    Condition("threads", "equal", _on_one_target(lambda record: record.target.threads)),
-    Condition("threads", "noted", _between_targets(_started)),
-    Condition("threads started", "noted", _in_one_runtime(lambda record: record.runtime.threads)),
-    Condition("cores", "equal", _on_one_target(lambda record: len(record.runtime.cpus) or None)),
-    Condition("processors", "noted", _on_one_target(lambda record: list(record.runtime.cpus) or None)),
-    Condition("governor", "equal", _on_one_target(_fact("governor"))),
-    Condition("highest clock", "noted", _on_one_target(_clock)),
-    Condition("supply", "equal", _on_one_target(_supply)),
-    Condition("supply current", "noted", _on_one_target(_fact("supply_a"))),
-    Condition("throttling", "noted", _on_one_target(_throttled)),
-    Condition("temperature at the start", "noted", _temperatures),
-    Condition("plan", "noted", _always(lambda record: record.plan.preset)),
-    Condition("plan's values", "noted", _plan_values),
-    Condition("kernel", "noted", _on_one_target(_fact("kernel"))),
-    Condition("runtime", "noted", _in_one_runtime(_version_of)),
-    Condition("build", "noted", _in_one_runtime(lambda record: record.runtime.facts.get("build"))),
-    Condition("edgebench", "noted", _on_one_target(lambda record: record.edgebench)),
-    Condition("measured", "noted", _dates),
-    Condition("file", "noted", _hashes),
-    Condition("test set", "noted", _test_sets),
+CONDITIONS: tuple[ComparedCondition, ...] = (
+    ComparedCondition("runs", "equal", _always(_place)),
+    ComparedCondition("pace", "equal", _always(_pace)),
+    ComparedCondition("inputs", "scaled", _scaled_inputs),
+    ComparedCondition("inputs", "equal", _same_networks_inputs),
+    ComparedCondition("inputs", "noted", _other_networks_inputs),
+    ComparedCondition("device", "equal", _on_one_target(_fact("model"))),
+    ComparedCondition("processor", "equal", _on_one_target(_fact("cpu"))),
+    ComparedCondition("GPU", "equal", _on_one_target(_gpus)),
+    ComparedCondition("machine", "equal", _on_one_target(_virtual)),
+    ComparedCondition("computes on", "equal", _on_one_target(lambda record: record.target.device)),
+    ComparedCondition("provider", "equal", _in_one_runtime(_providers)),
+    ComparedCondition("threads", "equal", _on_one_target(lambda record: record.target.threads)),
+    ComparedCondition("threads", "noted", _between_targets(_started)),
+    ComparedCondition("threads started", "noted", _in_one_runtime(lambda record: record.runtime.threads)),
+    ComparedCondition("cores", "equal", _on_one_target(lambda record: len(record.runtime.cpus) or None)),
+    ComparedCondition("processors", "noted", _on_one_target(lambda record: list(record.runtime.cpus) or None)),
+    ComparedCondition("governor", "equal", _on_one_target(_fact("governor"))),
+    ComparedCondition("highest clock", "noted", _on_one_target(_clock)),
+    ComparedCondition("supply", "equal", _on_one_target(_supply)),
+    ComparedCondition("supply current", "noted", _on_one_target(_fact("supply_a"))),
+    ComparedCondition("throttling", "noted", _on_one_target(_throttled)),
+    ComparedCondition("temperature at the start", "noted", _temperatures),
+    ComparedCondition("plan", "noted", _always(lambda record: record.plan.preset)),
+    ComparedCondition("plan's values", "noted", _plan_values),
+    ComparedCondition("kernel", "noted", _on_one_target(_fact("kernel"))),
+    ComparedCondition("runtime", "noted", _in_one_runtime(_version_of)),
+    ComparedCondition("build", "noted", _in_one_runtime(lambda record: record.runtime.facts.get("build"))),
+    ComparedCondition("edgebench", "noted", _on_one_target(lambda record: record.edgebench)),
+    ComparedCondition("measured", "noted", _dates),
+    ComparedCondition("file", "noted", _hashes),
+    ComparedCondition("test set", "noted", _test_sets),
 )
