@@ -46,7 +46,7 @@ class Question:
         names = self.test.class_names
         classes = f"; class 0 is '{names[0]}', {len(names) - 1} is '{names[-1]}'" if len(names) > 1 else ""
         return (
-            f"{self.local.artifact.name}: {self.task} on {len(self.test.images):,} test images of {self.test.name}, "
+            f"{self.task} on {len(self.test.images):,} test images of {self.test.name}, "
             f"read as {self.asked.said}{classes}; images: {self.local.artifact.preprocessing}"
         )
 
@@ -75,10 +75,13 @@ def questions(wanted: Sequence[LocalArtifact], choice: ScoreChoice, progress: Pr
     # All artifacts of a bundle are tested on the same images.
     load = cache(partial(loaded, progress=progress))
     questions = {}
+    alike: dict[str, list[str]] = {}
     for one in wanted:
         local_artifacts.check_test_set(one)
         asked = questions[one.artifact.name] = question(one, choice, load)
-        progress.say(asked.said)
+        alike.setdefault(asked.said, []).append(one.artifact.name)
+    for said, names in alike.items():
+        progress.say(f"{', '.join(names)}: {said}")
     return questions
 
 
