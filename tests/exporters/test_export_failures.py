@@ -156,6 +156,7 @@ def test_what_fails_of_a_converter_leaves_what_it_made_before(
     )
     write_plugin(tmp_path, monkeypatch, body)
     monkeypatch.setattr("exporters.pipeline.wanted.names", lambda *_, **__: ["bad-fp32", "bad-fp16", "bad-int8"])
+    monkeypatch.setattr("exporters.other_route", lambda *_: None)
     made = export(dense.path, out=tmp_path / "x")
     assert [one.name for one in made.bundle.artifacts] == ["dense-bad-fp32", "dense-bad-int8"]
     assert [one.format for one in made.bundle.failed] == ["bad-fp16"]
