@@ -1,7 +1,8 @@
 """A Ray cluster: `--on ray://head:10001`, or `--on ray://` for one started on this machine for the run.
 
 Every machine of the cluster needs edgebench[train] of the same version and the data sets ($EDGEBENCH_DATA; data of the
-user's own at the same path). Networks travel as bytes; nothing else has to be shared. A step on a machine with a GPU gets one.
+user's own at the same path). Networks travel as bytes; nothing else has to be shared. A step on a machine with a GPU
+gets one.
 """
 
 from __future__ import annotations
