@@ -397,7 +397,7 @@ def test_columns_of_labels_and_values(tmp_path: Path) -> None:
         load(tmp_path / "y.npz")
     (tmp_path / "about.json").write_text("{}")
     assert annotated.load(str(tmp_path), None, 3, Silent()) is None, "a folder of images with some other .json"
-    (tmp_path / "c.csv").write_text("path,label\na.png,cat\nb.png,dog\n")
+    (tmp_path / "c.csv").write_text("path,label,value\na.png,cat,1\nb.png,dog,2\n")
     assert annotated.load(str(tmp_path / "c.csv"), None, 3, Silent()) is None
 
 

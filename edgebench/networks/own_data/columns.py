@@ -18,13 +18,13 @@ _REMEDY = "See 'Several labels, numbers' in docs/own-data.md"
 
 
 def read(path: Path, part: Part = "scored") -> Annotations | None:
-    """None for manifests of one label a line."""
+    """None for manifests of one label a line, whatever other columns they have."""
     if path.suffix.lower() not in (".csv", ".jsonl"):
         return None
     rows = [(number, row) for number, row in manifest.rows(path) if isinstance(row, dict)]
     keys = set(rows[0][1]) if rows else set()
     several = next((key for key in ("labels", "value", "values") if key in keys), None)
-    if several is None:
+    if several is None or "label" in keys:
         return None
     split = chosen_split(sorted({str(row.get("split") or "") for _, row in rows}), part)
     if split is None and part == "train":
