@@ -25,7 +25,7 @@ from benchmarks.strange_networks.networks import ALL
 from benchmarks.strange_networks.outcome import Outcome
 
 GIVEN, FRESH = 24, 24
-LONGEST_S = 150
+LONGEST_S = 900
 Tool = Callable[[Network, Path], Iterator[tuple[str, Callable[[], Path]]]]
 
 

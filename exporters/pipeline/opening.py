@@ -145,7 +145,9 @@ def _onnx(request: SourceRequest, scratch: Path, workers: WorkerPool, progress: 
         summary = workers.inspect(InspectTask(str(path), fed.shapes, str(sized)))
     except Failed as failure:
         raise BadFile(
-            str(path), f"onnxruntime cannot open it and run it once ({failure.seen})", "Check that it is a complete .onnx file"
+            str(path),
+            f"onnxruntime cannot open it and run it once ({failure.seen})",
+            "Check that it is a complete .onnx file",
         ) from failure
     return _from_summary(
         request,

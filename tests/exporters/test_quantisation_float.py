@@ -186,7 +186,13 @@ def test_networks_with_slow_integer_activations_may_start_in_float(small: Datase
     images = tmp_path / "images.npy"
     np.save(images, small.train.images[:32])
     job = exporters.ConversionJob(
-        str(source), "onnx", ("int8",), str(tmp_path), str(images), small.preprocessing, (Scheme("minmax"),)
+        str(source),
+        "onnx",
+        ("int8",),
+        str(tmp_path),
+        calibration=str(images),
+        preprocessing=small.preprocessing,
+        schemes=(Scheme("minmax"),),
     )
     (plain,) = exporter.convert(job)
     assert [len(start) for start in plain.float_starts] == [1, 2]
@@ -200,7 +206,8 @@ def test_networks_with_slow_integer_activations_may_start_in_float(small: Datase
     image = small.preprocessing.apply(small.validation.images[:1])
     wanted = network(torch.from_numpy(image)).detach().numpy()
     errors = [
-        tensors.relative_error(exporter.open_artifact(Path(made.file)).run(image), wanted) for made in (plain, *mixed)
+        tensors.relative_error(exporter.open_artifact(Path(made.file)).run((image,))[0], wanted)
+        for made in (plain, *mixed)
     ]
     assert all(later < 1.2 * earlier for earlier, later in itertools.pairwise(errors))
     assert [float_convolutions(Path(made.file)) for made in (plain, *mixed)] == [0, 1, 2]

@@ -12,6 +12,7 @@ import pytest
 import exporters
 from edgebench.networks import data
 from edgebench.schema import tensors
+from edgebench.schema.bundle import TensorSpec
 from exporters import ConversionJob, ConvertedFile, Scheme
 from exporters.arithmetic.ranges import METHODS, Histogram, chosen
 from exporters.tflite_edit import int8
@@ -123,11 +124,13 @@ class Odd(nn.Module):
 @pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`:UserWarning")
 def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -> None:
     from exporters import tflite
+    from exporters.torch_edit import litert
 
     torch.manual_seed(0)
     network = Odd().eval()
     float32 = tmp_path / "tflite-fp32.tflite"
-    tflite._convert(network, (1, 28, 28), float32)
+    image = TensorSpec("image", (1, 1, 28, 28), "float32", "NCHW")
+    litert.convert(network, (image,), (TensorSpec("logits", (1, 10), "float32", "NC"),), float32)
     prepared, told = int8.prepare(float32, tmp_path / "tflite-prepared.tflite")
     assert prepared != float32
     assert "1 into the layers around them" in told and "3 as depthwise convolutions" in told

@@ -99,7 +99,7 @@ def test_masked_scores_stay_float_and_what_is_masked_gets_no_weight(lowest: floa
         network.write(tmp_path / "net.onnx")
     prepared, out = tmp_path / "prepared.onnx", tmp_path / "int8.onnx"
     int8.prepare(tmp_path / "net.onnx", prepared)
-    seen = int8.observe(prepared, network.samples(8, seed=2))
+    seen = int8.observe(prepared, network.samples(64, seed=2))
     int8.quantise(prepared, out, seen, Scheme("minmax"))
     assert int8.left_in_float(prepared, seen).count("Softmax") == 1
     samples = network.samples(8, seed=1)
