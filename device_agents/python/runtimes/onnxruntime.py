@@ -50,8 +50,8 @@ def load(path: str, options: dict[str, Any]) -> _OnnxSession:
     return _OnnxSession(path, options)
 
 
-def profiled(path: str, options: dict[str, Any], scratch: str) -> _ProfiledSession:
-    return _ProfiledSession(path, options, scratch)
+def profiled(path: str, options: dict[str, Any], scratch: str) -> _ProfiledOnnxSession:
+    return _ProfiledOnnxSession(path, options, scratch)
 
 
 class _OnnxSession:
@@ -147,7 +147,7 @@ class _OnnxSession:
         return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
 
 
-class _ProfiledSession(_OnnxSession):
+class _ProfiledOnnxSession(_OnnxSession):
     """Writes what it does to a file in `scratch`."""
 
     def __init__(self, path: str, options: dict[str, Any], scratch: str) -> None:

@@ -34,15 +34,15 @@ def facts(options: dict[str, Any]) -> dict[str, str]:
     return {"version": version, "build": build}
 
 
-def load(path: str, options: dict[str, Any]) -> _CompiledSession:
-    return _CompiledSession(path, options)
+def load(path: str, options: dict[str, Any]) -> _CompiledNetwork:
+    return _CompiledNetwork(path, options)
 
 
-def profiled(path: str, options: dict[str, Any], scratch: str) -> _ProfiledSession:
-    return _ProfiledSession(path, options)
+def profiled(path: str, options: dict[str, Any], scratch: str) -> _ProfiledNetwork:
+    return _ProfiledNetwork(path, options)
 
 
-class _CompiledSession:
+class _CompiledNetwork:
     # Of its executor, for callbacks: they used no processor time in two seconds of inferences (2026.4).
     helpers = 2
 
@@ -117,7 +117,7 @@ class _CompiledSession:
         return {"precision_hint": hint, "layers": {name: dict(counted) for name, counted in kinds.items()}}
 
 
-class _ProfiledSession(_CompiledSession):
+class _ProfiledNetwork(_CompiledNetwork):
     """Its counters are means over all inferences so far, in whole microseconds: what a span took is the difference of
     two sums, to a microsecond.
     """
