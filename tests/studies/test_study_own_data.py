@@ -77,6 +77,14 @@ def test_keys_of_built_in_data_are_those_of_before() -> None:
     assert old.key == "71e77648c4953531"
 
 
+def test_data_that_cannot_be_used_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    path = of_photos(tmp_path / "project")
+    pictures.write(path.parent / "photos" / "cat" / "wide.png", 1, (20, 10))
+    with pytest.raises(BadFile, match=r"part 'mlp', .*/photos: its images have 2 sizes.*Give the part a geometry"):
+        study.run(path, study.StudyOptions(measure=False), folder=tmp_path / "results")
+    assert not list(tmp_path.rglob(NETWORK))
+
+
 def test_data_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"part 'mlp': .*/project/nowhere: there is no such file or folder"):
         file_checks.load(of_photos(tmp_path / "project", datasets=["./nowhere"]))

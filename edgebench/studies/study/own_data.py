@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebench.errors import UnknownName, UserError
+from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.networks import data, normalisation
 from edgebench.networks.own_data import address
 from edgebench.progress import Progress, Silent
@@ -60,7 +60,12 @@ def read(
                     made = data.prepared(where, geometry=part.geometry, channels=channels, progress=progress)
                     seen[key] = StudyData(made.name, made.content)
                 found[part_name, name] = seen[key]
-            except UserError:
+            except UserError as error:
                 if part_name in needed:
-                    raise
+                    raise BadFile(f"part '{part_name}', {error.where}", error.seen, _in_a_file(error.remedy)) from error
     return found
+
+
+def _in_a_file(remedy: str) -> str:
+    """A remedy for whoever writes a study file, where it names options of commands."""
+    return "Give the part a geometry: {resize: [256], crop: [224, 224]}" if "--resize" in remedy else remedy
