@@ -37,7 +37,7 @@ def matched(
             f"it has {len(own)} outputs, the network it came from {len(reference)}",
             "Leave the format out with --formats, and report the network to the authors of edgebench",
         )
-    places = feeds.counterparts(outputs, specs)
+    places = _apart(feeds.counterparts(outputs, specs), own, reference)
     like_parent: list[Any] = [None] * len(own)
     laid_out = []
     for values, place in zip(own, places, strict=True):
@@ -46,6 +46,19 @@ def matched(
         like_parent[place] = values if order is None else values.transpose(_inverse(order))
         laid_out.append(given if order is None else given.transpose(order))
     return ArtifactAnswers(tuple(own), tuple(like_parent), tuple(laid_out))
+
+
+def _apart(places: list[int], own: Sequence[Any], reference: Sequence[Any]) -> list[int]:
+    """The places, or where sizes contradict them, those that the sizes of the outputs leave."""
+    fitting = [[place for place, given in enumerate(reference) if _fits(values, given)] for values in own]
+    if all(place in some for place, some in zip(places, fitting, strict=True)):
+        return places
+    only = [some[0] for some in fitting if len(some) == 1]
+    return only if len(set(only)) == len(own) else places
+
+
+def _fits(values: Any, given: Any) -> bool:
+    return values.shape == given.shape or _order(values, given) is not None
 
 
 def _order(values: Any, given: Any) -> tuple[int, ...] | None:
@@ -95,6 +108,8 @@ def distance(answers: ArtifactAnswers, reference: Sequence[Any]) -> float:
     errors = []
     for values, given in zip(answers.like_parent, reference, strict=True):
         count = len(given)
+        if values.shape != given.shape:  # refused later, by name (`broken`)
+            return 1.0
         if given.dtype.kind == "i":
             errors.append((values != given).reshape(count, -1).mean(1))
             continue

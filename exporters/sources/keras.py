@@ -102,17 +102,23 @@ def network(isolated: IsolatedModel) -> Callable[[Sequence[Any]], list[Any]]:
         loaded = tensorflow.saved_model.load(str(path))  # the signature's tensors live only as long as this
         signature = loaded.signatures[SIGNATURE]
 
+        outputs = sorted(signature.structured_outputs)  # their own order changes from process to process
+
         def run(given: Sequence[Any], _alive: Any = loaded) -> Any:
             names = [spec.name for spec in isolated.inputs]
             return signature(**dict(zip(names, given, strict=True)))
     else:
         model = _keras_model(path)
+        outputs = _names(model)
 
         def run(given: Sequence[Any], _alive: Any = None) -> Any:
             return model(given[0] if len(given) == 1 else list(given), training=False)
 
     def answers(given: Sequence[Any]) -> list[Any]:
-        return [one.numpy() for one in _several(run([tensorflow.constant(one) for one in given]))]
+        answer = run([tensorflow.constant(one) for one in given])
+        # A dictionary has an order of its own.
+        found = [answer[name] for name in outputs] if isinstance(answer, dict) else _several(answer)
+        return [one.numpy() for one in found]
 
     return answers
 
@@ -154,10 +160,10 @@ def _saved_ports(path: Path) -> tuple[list[TensorSpec], list[TensorSpec]]:
     if SIGNATURE not in signatures:
         raise BadFile(str(path), f"it has no signature '{SIGNATURE}'", "Save it with model.export(FOLDER)")
     signature = signatures[SIGNATURE]
-    inputs = signature.structured_input_signature[1].items()
+    inputs = sorted(signature.structured_input_signature[1].items())
     return (
         [_port(path, name, spec.shape, spec.dtype.name) for name, spec in inputs],
-        [_port(path, name, spec.shape, spec.dtype.name) for name, spec in signature.structured_outputs.items()],
+        [_port(path, name, spec.shape, spec.dtype.name) for name, spec in sorted(signature.structured_outputs.items())],
     )
 
 

@@ -190,6 +190,9 @@ def test_outputs_are_found_by_name_then_by_place_and_laid_out_as_the_parents() -
     specs = (port("cube", 1, 3, 3, 3),)
     for given in (cube, cube.transpose(0, 2, 3, 1)):
         assert np.array_equal(answers.matched([given], specs, (cube,), specs).like_parent[0], cube)
+    swapped = [maps, logits]  # under names that say nothing, but the sizes do
+    found = answers.matched(swapped, (port("a", 1, 2, 4, 3), port("b", 1, 7)), (logits, maps), parents)
+    assert found.like_parent[0] is logits and found.like_parent[1] is maps
     with pytest.raises(UserError, match="it has 1 outputs, the network it came from 2"):
         answers.matched([logits], parents[:1], (logits, maps), parents)
 
