@@ -43,7 +43,7 @@ BATCH = 26  # of both: what edgebench takes for images of this size
 LARGEST_BYTES = 1_000_000_000
 NETWORKS = ("mlp-small", "mobilenetv2")
 # Images of a turn: seconds of each network.
-TURN = {"mlp-small": 300, "mobilenetv2": 78}
+TURN = {"mlp-small": 300, "mobilenetv2": 52}
 HEADER = ("what", "network", "images", "seconds", "images/s", "peak memory, MB")
 WIDTHS = (38, 14, 6, 7, 8, 15)
 
@@ -123,8 +123,16 @@ def look_and_score(images: str, network: str) -> tuple[float, int]:
     return time.perf_counter() - started, len(answers)
 
 
-def compare_rates(images: str, network: str, turns: int) -> tuple[list[float], list[float]]:
-    """Seconds of every turn: edgebench's, the loader's. The first of each is not counted: there processes start."""
+@dataclass(frozen=True)
+class Turn:
+    """processor_s: of this process and its children, which other programs lengthen less."""
+
+    wall_s: float
+    processor_s: float
+
+
+def compare_rates(images: str, network: str, turns: int) -> tuple[list[Turn], list[Turn]]:
+    """Every turn: edgebench's, the loader's. The first of each is not counted: there processes start."""
     import torch
     from torchvision import datasets, transforms
 
@@ -146,13 +154,20 @@ def compare_rates(images: str, network: str, turns: int) -> tuple[list[float], l
     sums = [ours(), theirs()]
     if abs(sums[0] - sums[1]) > 1e-3 * abs(sums[1]):
         raise UserError(network, f"the sums of the answers differ: {sums[0]:g}, {sums[1]:g}", "Look why")
-    taken: dict[Any, list[float]] = {ours: [], theirs: []}
+    taken: dict[Any, list[Turn]] = {ours: [], theirs: []}
     for turn in range(turns):
         for one in (ours, theirs) if turn % 2 else (theirs, ours):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), _processor_s()
             one()
-            taken[one].append(time.perf_counter() - started)
+            taken[one].append(Turn(time.perf_counter() - started, _processor_s() - used))
     return taken[ours], taken[theirs]
+
+
+def _processor_s() -> float:
+    import psutil
+
+    this = psutil.Process()
+    return sum(sum(one.cpu_times()[:2]) for one in (this, *this.children(recursive=True)))
 
 
 def _model(network: str) -> Any:
@@ -188,7 +203,8 @@ def _all(folder: Path, turns: int, only: str | None) -> int:
     make(few)
     table = report.Table(HEADER, WIDTHS)
     small, large = NETWORKS
-    peak_bytes, ratios = 0, {}
+    peak_bytes = 0
+    ratios: dict[str, dict[str, Ratio]] = {}
     if only in (None, "memory"):
         links(folder / "many", few)
         peak_bytes = _memory(folder / "many", small, folder, table)
@@ -200,9 +216,11 @@ def _all(folder: Path, turns: int, only: str | None) -> int:
     if only in (None, "scoring"):
         ratios = {name: _scored(few, name, turns, table) for name in NETWORKS}
     print()
-    for name, ratio in ratios.items():
-        print(f"{name}: edgebench scores {ratio} times as many images a second as the loader ({turns} pairs of turns)")
-    return 0 if all(one.high >= 1 for one in ratios.values()) and peak_bytes <= LARGEST_BYTES else 3
+    for name, found in ratios.items():
+        for unit, ratio in found.items():
+            print(f"{name}: edgebench scores {ratio} times as many images a {unit} as the loader ({turns} pairs)")
+    fast_enough = all(one["second"].high >= 1 for one in ratios.values())
+    return 0 if fast_enough and peak_bytes <= LARGEST_BYTES else 3
 
 
 def _memory(images: Path, network: str, folder: Path, table: report.Table) -> int:
@@ -213,11 +231,18 @@ def _memory(images: Path, network: str, folder: Path, table: report.Table) -> in
     return most.peak_bytes
 
 
-def _scored(images: Path, network: str, turns: int, table: report.Table) -> Ratio:
+def _scored(images: Path, network: str, turns: int, table: report.Table) -> dict[str, Ratio]:
     ours, theirs = compare_rates(str(images), network, turns)
     for what, taken in (("score, edgebench", ours), ("score, ImageFolder and DataLoader", theirs)):
-        _row(table, f"{what}, a turn", network, TURN[network], statistics.median(taken), None)
-    ratios = [other / one for one, other in zip(ours, theirs, strict=True)]
+        _row(table, f"{what}, a turn", network, TURN[network], statistics.median(one.wall_s for one in taken), None)
+    pairs = list(zip(ours, theirs, strict=True))
+    return {
+        "second": _ratio([other.wall_s / one.wall_s for one, other in pairs]),
+        "second of processor time": _ratio([other.processor_s / one.processor_s for one, other in pairs]),
+    }
+
+
+def _ratio(ratios: list[float]) -> Ratio:
     low, high = series.median_interval(ratios) or (min(ratios), max(ratios))
     return Ratio(statistics.median(ratios), low, high)
 
