@@ -25,6 +25,7 @@ Beside the formats:
     workers/      the processes that converters and runtimes run in
     sources/      the networks that an export starts from
     onnx_edit/, tflite_edit/, arithmetic/    changes to files: INT8, folded norms, folded preprocessing, open batches
+    torch_edit/   .onnx graphs as torch modules, and those as TFLite
     inspect/      what is inside a file, for `edgebench inspect`
 """
 
