@@ -37,7 +37,7 @@ def look(isolated: IsolatedModel) -> ModelSummary:
     else:
         model = _keras_model(path)
         inputs = [_port(path, one.name, one.shape, one.dtype, isolated.inputs) for one in model.inputs]
-        outputs = [_port(path, name, one.shape, one.dtype) for name, one in _outputs(model)]
+        outputs = [_port(path, name, _sizes(one.shape), one.dtype) for name, one in _outputs(model)]
         if any(None in one.shape[1:] for one in model.inputs):
             converter = _of_fixed_sizes(model, inputs)
         else:
@@ -163,7 +163,10 @@ def _saved_ports(path: Path) -> tuple[list[TensorSpec], list[TensorSpec]]:
     inputs = sorted(signature.structured_input_signature[1].items())
     return (
         [_port(path, name, spec.shape, spec.dtype.name) for name, spec in inputs],
-        [_port(path, name, spec.shape, spec.dtype.name) for name, spec in sorted(signature.structured_outputs.items())],
+        [
+            _port(path, name, _sizes(spec.shape), spec.dtype.name)
+            for name, spec in sorted(signature.structured_outputs.items())
+        ],
     )
 
 
@@ -174,6 +177,11 @@ def _first_sentence(error: Exception) -> str:
 def _nodes(held: Any) -> Any:
     """The nodes of a graph, or of a function in it."""
     return held.node if hasattr(held, "node") else held.node_def
+
+
+def _sizes(shape: Sequence[int | None]) -> list[int]:
+    """Of an output: those that follow from the inputs' count as 1."""
+    return [size or 1 for size in shape]
 
 
 def _port(
