@@ -48,16 +48,12 @@ def look(isolated: IsolatedModel) -> ModelSummary:
 
 def _of_fixed_sizes(model: Any, inputs: Sequence[TensorSpec]) -> Any:
     """A converter of a network that leaves sizes open."""
+    import keras
     import tensorflow
 
-    specs = [tensorflow.TensorSpec(one.shape, one.dtype, name=one.name) for one in inputs]
-
-    @tensorflow.function(input_signature=specs)  # type: ignore[untyped-decorator]
-    def run(*given: Any) -> Any:
-        answer = model(given[0] if len(given) == 1 else list(given), training=False)
-        return answer if isinstance(answer, dict) else dict(zip(_names(model), _several(answer), strict=True))
-
-    return tensorflow.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], model)
+    ports = [keras.Input(one.shape[1:], batch_size=one.shape[0], dtype=one.dtype, name=one.name) for one in inputs]
+    fixed = keras.Model(ports, model(ports[0] if len(ports) == 1 else ports))
+    return tensorflow.lite.TFLiteConverter.from_keras_model(fixed)
 
 
 def _outputs(model: Any) -> Iterator[tuple[str, Any]]:
