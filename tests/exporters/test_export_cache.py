@@ -18,7 +18,7 @@ from edgebench.networks import data
 from edgebench.networks.data import Dataset, Split
 from edgebench.progress import Silent
 from edgebench.schema import bundle
-from edgebench.schema.bundle import Artifact
+from edgebench.schema.bundle import Artifact, TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import ArtifactOptions, Choice, Kernels
 from exporters.pipeline import artifact_cache
@@ -149,7 +149,8 @@ PARENT = SourceModel(
     path=Path("net.onnx"),
     kind="onnx",
     model="net",
-    input_shape=(1, 28, 28),
+    inputs=(TensorSpec("input", (1, 1, 28, 28), "float32", "NCHW"),),
+    outputs=(TensorSpec("logits", (1, 10), "float32", "NC"),),
     source={},
     digest="0" * 64,
     parameters=1,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench.schema.bundle import TensorSpec
 from exporters import Kernels, Scheme
 from exporters import onnx as exporter
 from exporters.onnx_edit import int8
@@ -70,7 +71,9 @@ def quantised(network: nn.Module, folder: Path, *, channels: int = 3, float_laye
     torch.manual_seed(0)
     float32, prepared, out = (folder / f"{name}.onnx" for name in ("float32", "prepared", "int8"))
     with warnings.catch_warnings(action="ignore"):
-        exporter._trace(network.eval(), (channels, 12, 12), float32, dynamic_batch=False)
+        image = TensorSpec("input", (1, channels, 12, 12), "float32", "NCHW")
+        logits = TensorSpec("logits", (1, 16), "float32", "NC")
+        exporter._trace(network.eval(), (image,), (logits,), float32, dynamic_batch=False)
     int8.prepare(float32, prepared)
     seen = int8.observe(prepared, ((image,) for image in images(channels)))
     scheme = Scheme("minmax", int8.layers(prepared)[:float_layers], Kernels(x86=wide))
