@@ -143,6 +143,7 @@ def images(mini: Dataset) -> ExportImages:
     return ExportImages(mini, mini.calibration(), mini.name, mini.preprocessing)
 
 
+WIDER = TensorSpec("input", (1, 1, 32, 32), "float32", "NCHW")
 PARENT = SourceModel(
     name="net",
     where="net.onnx",
@@ -176,7 +177,7 @@ def test_everything_that_decides_is_in_the_name(images: ExportImages, monkeypatc
     entries = {
         "as it was": entry(images),
         "another network": entry(images, parent=replace(PARENT, digest="1" * 64)),
-        "another size": entry(images, parent=replace(PARENT, input_shape=(1, 32, 32))),
+        "another size": entry(images, parent=replace(PARENT, inputs=(WIDER,))),
         "other test images": entry(replace(images, dataset=replace(dataset, test=inverted(dataset.test)))),
         "other labels": entry(
             replace(images, dataset=replace(dataset, test=Split(dataset.test.images, dataset.test.labels[::-1].copy())))
