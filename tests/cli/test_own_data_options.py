@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edgebench.cli import _own_data
 from edgebench.errors import UserError
+from edgebench.networks import data
 from edgebench.networks.own_data import address
 from edgebench.schema.preprocessing import Geometry
 
@@ -41,3 +44,16 @@ def test_choices_stand_behind_the_name() -> None:
         "10,4",
     )
     assert str(found) == "my.data:make@10,4?seed=3&skip-broken"
+
+
+@pytest.mark.parametrize("behind", ["@-5", "@a", "?seed=x", "@10?seed", "?skip-broken&seed=-1"])
+@pytest.mark.parametrize("name", ["{}", "my.data:make"])
+def test_what_stands_behind_a_name_and_cannot_be_read(
+    name: str, behind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    typed = name.format("digits") + behind
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        data.load(typed)
+    assert f"'{behind}'" in str(caught.value)

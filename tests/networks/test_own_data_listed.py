@@ -136,6 +136,7 @@ def test_arrays_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     for arrays, seen in (
         ({"x": x[0, 0, 0], "y": y[:3]}, "x has the shape [3]"),
+        ({"x": x[:0], "y": y[:0]}, "x has the shape [0, 8, 8, 3] and holds nothing"),
         ({"x": x[None], "y": y}, "x has the shape [1, 40, 8, 8, 3]"),
         ({"x": x, "y": y[:3]}, "there are 40 images"),
         ({"x": x, "y": y * 0.5}, "labels are integers"),
@@ -157,6 +158,8 @@ def test_arrays_that_cannot_be_used(tmp_path: Path) -> None:
     ):
         np.savez(path, **arrays)
         assert seen in refused(path), seen
+    path.write_bytes(b"a text")
+    assert "it is not a file of NumPy's" in refused(path)
     path.write_bytes(b"PK nothing")
     assert str(path) in refused(path)
     np.save(tmp_path / "x.npy", x)

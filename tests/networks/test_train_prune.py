@@ -215,3 +215,13 @@ def test_the_default_recipe_gets_the_best_out_of_the_slice(tmp_path: Path) -> No
     assert dense.about.metrics.accuracy >= 0.88
     pruned = prune(dense.path, out=tmp_path)
     assert pruned.checkpoint.about.metrics.accuracy >= dense.about.metrics.accuracy - 0.03
+
+
+def test_a_reason_is_told_once_whatever_its_details() -> None:
+    fails = "the network does not run without some of its channels"
+    cuts = Cuts(4, 40, {"a": f"{fails} (24, not 20)", "b": f"{fails} (18, not 20)", "last": "output layer"})
+    assert cuts.lines == [
+        "channels: 4 of 40 removed",
+        f"not cut: a, b: {fails} (24, not 20)",
+        "not cut: last: output layer",
+    ]

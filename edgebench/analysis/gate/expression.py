@@ -86,7 +86,7 @@ def _limit(text: str, metric: str, unit: str, value: float, *, is_signed: bool) 
         return "ratio", 1 + value / 100
     if unit in UNITS[metric] and not is_signed:
         return "budget", value * UNITS[metric][unit]
-    seen = f"'{unit or value}' is neither a ratio, a change in per cent, nor one of {', '.join(UNITS[metric])}"
+    seen = f"'{unit or f'{value:g}'}' is neither a ratio, a change in per cent, nor one of {', '.join(UNITS[metric])}"
     raise _wrong(text, seen, _EXAMPLES[metric])
 
 

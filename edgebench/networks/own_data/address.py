@@ -60,7 +60,10 @@ def is_own(name: str, built_in: Collection[str]) -> bool:
     plain = name.partition("?")[0].partition("@")[0]
     if plain in built_in:
         return False
-    where, _, _ = _split(name)
+    return any(_looks_own(where) for where in (_split(name)[0], plain))
+
+
+def _looks_own(where: str) -> bool:
     return bool(
         _CALLABLE.fullmatch(where)
         or "/" in where
@@ -68,6 +71,19 @@ def is_own(name: str, built_in: Collection[str]) -> bool:
         or Path(where).suffix.lower() in SUFFIXES
         or Path(where).expanduser().exists()
     )
+
+
+def _nothing_there(name: str, path: Path) -> BadFile:
+    """Raised where there is no such file: if what stands before an @ or a ? is one, what follows is to blame."""
+    plain = re.split("[?@]", name, maxsplit=1)[0]
+    behind = name[len(plain) :]
+    if behind and plain and (Path(plain).expanduser().exists() or _CALLABLE.fullmatch(plain)):
+        return BadFile(
+            f"data set '{name}'",
+            f"'{behind}' cannot be read",
+            f"Write {plain}@TRAIN or {plain}@TRAIN,TEST for so many images, {plain}?seed=3&skip-broken for options",
+        )
+    return BadFile(str(path), "there is no such file or folder", "Check the path of the data set")
 
 
 def is_callable(name: str) -> bool:
@@ -94,7 +110,7 @@ def parse(name: str) -> Address:
         return Address("code", where, seed, skip, part)
     path = Path(where).expanduser().absolute()
     if not path.exists():
-        raise BadFile(str(path), "there is no such file or folder", "Check the path of the data set")
+        raise _nothing_there(name, path)
     kind = "folder" if path.is_dir() else SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise BadFile(str(path), f"'{path.suffix}' is not a kind of data set", READABLE)
@@ -112,7 +128,7 @@ def place(name: str) -> tuple[Path | None, int | None, bool]:
         return None, None, False
     path = Path(where).expanduser().absolute()
     if not path.exists():
-        raise BadFile(str(path), "there is no such file or folder", "Check the path of the data set")
+        raise _nothing_there(name, path)
     return path, int(part.rpartition(",")[2]) if part else None, "skip-broken" in options
 
 

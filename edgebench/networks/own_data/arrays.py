@@ -125,6 +125,10 @@ def opened(path: Path) -> Any:
     import numpy as np
 
     try:
+        with path.open("rb") as file:
+            begins = file.read(6)
+        if not begins.startswith((b"PK", b"\x93NUMPY")):
+            raise BadFile(str(path), "it is not a file of NumPy's", _REMEDY)
         return np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error) from error
@@ -146,7 +150,9 @@ def checked_images(where: str, x: Any) -> Any:
     """[N, H, W, C], bytes or float32."""
     import numpy as np
 
-    if x.ndim not in (2, 3, 4) or not x.size:
+    if not x.size:
+        raise BadFile(where, f"x has the shape {list(x.shape)} and holds nothing", _REMEDY)
+    if x.ndim not in (2, 3, 4):
         raise BadFile(
             where, f"x has the shape {list(x.shape)}; images are [N, H, W, C] or [N, H, W], features [N, F]", _REMEDY
         )

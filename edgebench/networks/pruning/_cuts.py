@@ -20,12 +20,14 @@ class Cuts:
 
     @property
     def lines(self) -> list[str]:
-        """In words, a line for each reason."""
+        """In words, a line for each reason; of its details, which stand in brackets, those of the first layer."""
         if self.removed is None:
             return []
         by_reason: dict[str, list[str]] = {}
+        details: dict[str, str] = {}
         for layer, reason in self.untouched.items():
-            by_reason.setdefault(reason, []).append(layer)
+            kind = reason.partition(" (")[0]
+            by_reason.setdefault(details.setdefault(kind, reason), []).append(layer)
         lines = [f"channels: {self.removed:,} of {self.of:,} removed"]
         for reason, layers in by_reason.items():
             more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""

@@ -187,7 +187,8 @@ def _cut(model: nn.Module, graph: Any, group: _Group, number: int, example: torc
             given = model(example)
     except Exception as error:  # the user's code may raise anything
         restore()
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        text = text if len(text) <= 120 else f"{text[:117].rsplit(' ', 1)[0]} ..."
         return f"the network does not run without some of its channels ({text})"
     if given.shape != dense.shape:
         restore()
