@@ -11,6 +11,7 @@ import getpass
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -44,57 +45,62 @@ from edgebench.schema.targets import Target
 from exporters.pipeline.loose_files import with_inputs as with_inputs
 
 
+@dataclass(frozen=True)
+class DeployOptions:
+    """What most jobs do without.
+
+    every_runtime: each artifact in every one of the target's runtimes that reads it and works there, in the same
+    rounds; otherwise in the first. score: how answers to a test set are scored, where the plan asks for accuracy.
+    calibrations: of the target's `meter`. wait: for the end of another's job there, instead of raising Busy.
+    """
+
+    every_runtime: bool = False
+    score: ScoreChoice = ScoreChoice()
+    calibrations: Path = _calibration.FILE
+    wait: bool = False
+
+
 def deploy(
     target: Target,
     wanted: Sequence[LocalArtifact],
     plan: Plan,
     results: Path,
+    options: DeployOptions = DeployOptions(),  # noqa: B008  (it is frozen)
     *,
-    every_runtime: bool = False,
-    score: ScoreChoice = ScoreChoice(),  # noqa: B008  (it has no state)
-    calibrations: Path = _calibration.FILE,
-    wait: bool = False,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Measure artifacts on a target; returns their records, which are saved, in the order of the artifacts.
 
-    every_runtime: each artifact in every one of the target's runtimes that reads it and works there, in the same
-    rounds; otherwise in the first. score: how answers to a test set are scored, where the plan asks for accuracy.
-
     A job that a killed or disconnected `deploy` of the same things left behind is followed to its end instead of
-    being started again. Ctrl-C asks the job to stop and saves what there is. calibrations: of the target's `meter`.
-    wait: for the end of another's job there, instead of raising Busy.
+    being started again. Ctrl-C asks the job to stop and saves what there is.
     """
     progress = progress or Silent()
     jobs = JobStore(results, target.name)
     for remark in (remark for one in wanted for remark in one.feeding.remarks):
         progress.say(remark)
-    questions = scored_files.questions(wanted, score, progress) if plan.accuracy else {}
+    questions = scored_files.questions(wanted, options.score, progress) if plan.accuracy else {}
     wanted = [questions[one.artifact.name].local if questions else one for one in wanted]
     tests = scored_files.test_sets(questions, progress)
     with (
         Connection(target, progress) as link,
-        HostMeter(target, plan, calibrations, progress) as meter,
+        HostMeter(target, plan, options.calibrations, progress) as meter,
         ExitStack() as claims,
     ):
         facts = link.agent.facts()
         _check_device(facts, target)
-        fed = [one.feeding.options for one in wanted]
-        how: list[dict[str, Any]] = [*fed, {"every_runtime": True}] if every_runtime else list(fed)
-        how += [{"tests": msgspec.to_builtins([one.test for one in tests.values()])}] if tests else []
-        key = job_store.job_key(target, plan, [one.artifact for one in wanted], link.agent.sha256, how)
+        key = _job_key(target, plan, wanted, tests, link.agent.sha256, every=options.every_runtime)
         claims.enter_context(jobs.claim(key))
         job = jobs.find(key)
         if job:
             progress.say(f"Resuming job {job.request.id}, which an earlier deploy left behind")
         else:
             jobs.refuse_older(target, plan, [one.artifact for one in wanted])
-            link.await_turn(wait)
-            runnable = _with_runtimes(link.agent, target, wanted, progress, every=every_runtime)
+            link.await_turn(options.wait)
+            runnable = _with_runtimes(link.agent, target, wanted, progress, every=options.every_runtime)
             _check_plan(plan, runnable, target)
             job = jobs.add(_request(key, target, plan, runnable, tests))
         meter.start(job, link.agent)
-        _start(link, job, wanted, tests, meter.name, wait, progress)
+        _start(link, job, wanted, tests, meter.name, options.wait, progress)
         metered = any(one.available for one in facts.meters.values())
         ending = following.follow(link, job, meter, progress, metered=metered)
         meter.align(link.agent)
@@ -110,6 +116,21 @@ def deploy(
     for one in records:
         record_files.check(one)
     return records
+
+
+def _job_key(
+    target: Target,
+    plan: Plan,
+    wanted: Sequence[LocalArtifact],
+    tests: Mapping[str, TestSet],
+    agent_sha256: str,
+    *,
+    every: bool,
+) -> str:
+    asked: list[dict[str, Any]] = [one.feeding.options for one in wanted]
+    asked += [{"every_runtime": True}] if every else []
+    asked += [{"tests": msgspec.to_builtins([one.test for one in tests.values()])}] if tests else []
+    return job_store.job_key(target, plan, [one.artifact for one in wanted], agent_sha256, asked)
 
 
 def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -> None:

@@ -245,8 +245,9 @@ def deploy(
     if inputs is not None:
         wanted = deploy.with_inputs(wanted, inputs, progress())
     records = deploy.deploy(
-        device, wanted, plan, results, every_runtime=runtimes is not None, score=score,
-        calibrations=calibrations or CALIBRATIONS, wait=wait, progress=progress(lines_too=True),
+        device, wanted, plan, results,
+        deploy.DeployOptions(runtimes is not None, score, calibrations or CALIBRATIONS, wait),
+        progress=progress(lines_too=True),
     )  # fmt: skip
     comparison = compare.compare(records)
     if json:

@@ -360,7 +360,7 @@ def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, mode
     ):
         deploy.deploy(other, sources, tiny_plan, results)
     heard = Heard()
-    (second,) = deploy.deploy(other, sources, tiny_plan, results, wait=True, progress=heard)
+    (second,) = deploy.deploy(other, sources, tiny_plan, results, deploy.DeployOptions(wait=True), progress=heard)
     thread.join()
     assert first[0].outcome.status in ("complete", "budget") and second.rounds
     assert any("Waiting for that to end" in line for line in heard.said)

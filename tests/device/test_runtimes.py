@@ -34,7 +34,7 @@ def test_a_file_is_measured_in_every_runtime_that_reads_it_and_its_layers_are_ti
 ) -> None:
     target = Target(name="here", transport="local", runtimes=("onnxruntime", "litert", "openvino"))
     wanted, plan = deploy.artifacts_at([relu_bundle]), msgspec.structs.replace(tiny_plan, layers_s=0.05)
-    records = deploy.deploy(target, wanted, plan, tmp_path / "results", every_runtime=True)
+    records = deploy.deploy(target, wanted, plan, tmp_path / "results", deploy.DeployOptions(every_runtime=True))
     assert [(one.artifact.name, one.runtime.name) for one in records] == [
         ("relu-onnx-fp32", "onnxruntime"),
         ("relu-onnx-fp32", "openvino"),

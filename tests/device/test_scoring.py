@@ -70,7 +70,9 @@ def answers_on_host(file: Path, asked: Question) -> list[list[Any]]:
 def test_a_detector_is_scored_on_the_device_as_on_the_host(squares: Path, tmp_path: Path, tiny_plan: Plan) -> None:
     choice = ScoreChoice(str(squares / "data/val.json"), "0..1", Geometry(letterbox=(64, 64)))
     wanted = deploy.artifacts_at([squares / "squares.onnx", squares / "squares.tflite"])
-    one, two = deploy.deploy(HERE, wanted, plan.with_accuracy(tiny_plan), tmp_path / "results", score=choice)
+    one, two = deploy.deploy(
+        HERE, wanted, plan.with_accuracy(tiny_plan), tmp_path / "results", deploy.DeployOptions(score=choice)
+    )
     on_host = question(squares / "squares.onnx", choice)
     assert one.scored == on_host.scored(answers_on_host(squares / "squares.onnx", on_host))
     assert one.scored is not None and one.answers is None and one.path is not None
@@ -120,7 +122,12 @@ def test_a_metric_that_fails_costs_no_measurement(
     def measure() -> Record:
         choice, how = ScoreChoice(metric="metric_that_is_mended:share"), plan.with_accuracy(tiny_plan)
         return deploy.deploy(
-            SIMULATED, deploy.artifacts_at([where]), how, tmp_path / "r", score=choice, progress=Listening()
+            SIMULATED,
+            deploy.artifacts_at([where]),
+            how,
+            tmp_path / "r",
+            deploy.DeployOptions(score=choice),
+            progress=Listening(),
         )[0]
 
     with pytest.raises(UserError, match="it raised TypeError.*nothing is measured twice"):

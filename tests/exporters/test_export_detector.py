@@ -36,15 +36,17 @@ def test_int8_of_a_detector_is_scored_by_its_boxes(tmp_path: Path, tiny_plan: Pl
     assert (parity.metric, parity.score, parity.parent_score) == ("mAP50-95", pytest.approx(1), pytest.approx(1))
     moved = shutil.copytree(tmp_path / "squares", tmp_path / "elsewhere")
     how, choice = plan.with_accuracy(tiny_plan), ScoreChoice(str(moved / "data.yaml"))
-    (one,) = deploy.deploy(HERE, deploy.artifacts_at([made.path]), how, tmp_path / "r", score=choice)
+    (one,) = deploy.deploy(
+        HERE, deploy.artifacts_at([made.path]), how, tmp_path / "r", deploy.DeployOptions(score=choice)
+    )
     assert one.scored is not None and one.scored.scores[0].value == pytest.approx(1)
     assert one.scored.test_sha256 == artifact.notes[TEST_SET]
     (moved / "labels/val/12.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     with pytest.raises(UserError, match="its test images are not those that net-onnx-int8 was exported with"):
-        deploy.deploy(HERE, deploy.artifacts_at([made.path]), how, tmp_path / "r", score=choice)
+        deploy.deploy(HERE, deploy.artifacts_at([made.path]), how, tmp_path / "r", deploy.DeployOptions(score=choice))
     with pytest.raises(UserError, match="says itself how its images are prepared"):
         wrong = ScoreChoice(str(images), "0..255")
-        deploy.deploy(HERE, deploy.artifacts_at([made.path]), how, tmp_path / "r", score=wrong)
+        deploy.deploy(HERE, deploy.artifacts_at([made.path]), how, tmp_path / "r", deploy.DeployOptions(score=wrong))
     worse = msgspec.structs.replace(parity, score=0.4)
     spoiled = msgspec.structs.replace(one, artifact=msgspec.structs.replace(artifact, parity=worse))
     assert device_scores.loss(spoiled, None) == ("mAP50-95", pytest.approx(0.6))
