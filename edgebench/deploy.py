@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import getpass
 import socket
+import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ from edgebench.schema import bundle, record_files
 from edgebench.schema.bundle import Golden
 from edgebench.schema.facts import Facts
 from edgebench.schema.plan import Plan
-from edgebench.schema.record import Outcome, Record
+from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
 from exporters.pipeline.loose_files import with_inputs as with_inputs
 
@@ -134,25 +136,31 @@ def _job_key(
 
 
 def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -> None:
-    """Raises UserError naming the artifacts that were not measured; a job stopped by Ctrl-C is not an error."""
-    measured = {one.artifact.sha256 for one in records}
+    """Raises UserError naming what was not measured, files or pairs of file and runtime; a job stopped by Ctrl-C is not
+    an error.
+    """
+    measured = Counter(one.artifact.sha256 for one in records)
     missing = [f"{one.artifact.name} (left out)" for one in wanted if one.artifact.sha256 not in measured]
+    count = len(missing) + len(records)
     missing += [
-        f"{one.artifact.name} ({_how_it_ended(one.outcome)})"
+        f"{one.artifact.name} ({_how_it_ended(one, measured[one.artifact.sha256] > 1)})"
         for one in records
         if one.outcome.status in ("failed", "agent-died")
     ]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(wanted)} not fully measured", "; ".join(missing),
+            f"{len(missing)} of {count} not fully measured", "; ".join(missing),
             "The results so far are saved. Fix these files or leave them out, then deploy again",
         )  # fmt: skip
 
 
-def _how_it_ended(outcome: Outcome) -> str:
-    if outcome.status == "agent-died":
-        return "the agent died"
-    return f"failed: {outcome.reason.splitlines()[0][:120]}" if outcome.reason else "failed"
+def _how_it_ended(record: Record, several: bool) -> str:
+    """several: the file was measured in more runtimes than this one."""
+    runtime = f"{record.runtime.name}: " if several else ""
+    if record.outcome.status == "agent-died":
+        return f"{runtime}the agent died"
+    why = textwrap.shorten(record.outcome.reason.partition("\n")[0], 120, placeholder=" ...")
+    return f"{runtime}failed: {why}" if why else f"{runtime}failed"
 
 
 def _check_device(facts: Facts, target: Target) -> None:

@@ -25,7 +25,8 @@ _NEAREST = 100
 class ShipChoice:
     """For one target. row: the file to ship; None if no file keeps the limits, or none can be trusted. like: files
     whose time cannot be told from its; refused: for each other file the limit that it breaks. parent: the float
-    accuracy that others are held against, as a fraction; None if unknown. count: of all records there.
+    accuracy that others are held against, as a fraction; None if unknown. count: of all records there. baseline: the
+    name of what the row's ratio is to, if that is on this target.
     """
 
     target: str
@@ -34,6 +35,7 @@ class ShipChoice:
     refused: tuple[tuple[ComparisonRow, str], ...] = ()
     parent: float | None = None
     count: int = 0
+    baseline: str = ""
 
     @property
     def is_emulated(self) -> bool:
@@ -77,7 +79,8 @@ def _choice(comparison: Comparison, target: str) -> ShipChoice:
     like = tuple(
         (row, ratio) for row, ratio in pairs if ratio is None or ratio.outcome != "different" or ratio.within_margin
     )
-    return ShipChoice(target, chosen, like, tuple(refused), parent, len(rows))
+    baseline = next((row.name for row in rows if row.record is chosen.baseline), "")
+    return ShipChoice(target, chosen, like, tuple(refused), parent, len(rows), baseline)
 
 
 def _near(rows: Sequence[ComparisonRow], fastest: ComparisonRow) -> list[ComparisonRow]:
@@ -172,8 +175,8 @@ def _ship(choice: ShipChoice, where: str) -> str:
         return f"Only {row.name} was measured{where}: {formatting.estimate(row.p50_ns)}"
     ratio = row.ratio
     against = ""
-    if ratio and not row.is_baseline and row.baseline is not None and row.baseline.target == row.record.target:
-        against = f", {' '.join(formatting.ratio_parts(row))} of {row.baseline.artifact.name}"
+    if ratio and not row.is_baseline and choice.baseline:
+        against = f", {' '.join(formatting.ratio_parts(row))} of {choice.baseline}"
     size = formatting.size(row.record.artifact.size_bytes)
     return f"Ship {row.name}{where}: {formatting.estimate(row.p50_ns)}{against}, {size}"
 

@@ -99,7 +99,7 @@ def _table(float_: Record | None, other: Record) -> LayerTable:
     if conversions := [pair for pair in pairs if pair.is_conversion]:
         sums.append(_sum(f"of these {len(conversions)} conversions", conversions, both=both))
     known = [record for record in (float_, other) if record is not None]
-    precisions = [f"{record.artifact.precision} µs" for record in known]
+    precisions = [f"{_precision(record)} µs".strip() for record in known]
     return LayerTable(
         f"{other.artifact.name}, layer by layer: {other.runtime.name} on {other.target.name}",
         ("layer", "kind", *precisions, *(["saved µs"] if both else [])),
@@ -128,12 +128,19 @@ def _times(pairs: Sequence[LayerPair], *, both: bool) -> list[str]:
     return [*texts, f"{sum(pair.gained_ns for pair in pairs) / 1e3:+.1f}"] if both else texts
 
 
+def _precision(record: Record) -> str:
+    """Empty for files from elsewhere, which do not say it."""
+    return "" if record.artifact.precision == "unknown" else record.artifact.precision
+
+
 def _cost(record: Record) -> str:
     """An inference with and without the profiler."""
     layers = record.layers
     assert layers is not None
+    precision = _precision(record)
+    beginning = f"{precision}: an" if precision else "An"
     text = (
-        f"{record.artifact.precision}: an inference takes {layers.plain_ns / 1e3:.1f} µs, with the profiler "
+        f"{beginning} inference takes {layers.plain_ns / 1e3:.1f} µs, with the profiler "
         f"{layers.profiled_ns / 1e3:.1f} µs."
     )
     together = sum(layer.ns for layer in layers.layers)

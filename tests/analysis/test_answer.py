@@ -100,3 +100,10 @@ def test_each_target_has_its_own_answer_in_five_lines_altogether() -> None:
 
 def test_a_single_file_is_no_choice() -> None:
     assert of(FLOAT).lines[0].startswith("Only net-onnx-fp32 was measured: 50.0")
+
+
+def test_one_file_in_two_runtimes_is_told_apart() -> None:
+    other = msgspec.structs.replace(FLOAT.runtime, name="openvino")
+    found = of(FLOAT, file("net-onnx-fp32", 25_000.0, runtime=other))
+    assert found.lines[0].startswith("Ship net-onnx-fp32 (openvino)")
+    assert "of net-onnx-fp32 (onnxruntime)," in found.lines[0]

@@ -13,7 +13,7 @@ from edgebench.analysis import layer_pairs, layer_report
 from edgebench.analysis.report import html, markdown
 from edgebench.schema.layer_times import LayerTime, LayerTimes
 from edgebench.schema.record import Record
-from tests.support.records import make_record
+from tests.support.records import make_artifact, make_record
 
 # As ONNX Runtime names the layers of one network in float and in INT8.
 FLOAT = [("ReorderInput", 1), ("Conv", 7), ("MaxPool", 4), ("Conv", 5), ("ReorderOutput", 3), ("FusedGemm", 7)]
@@ -66,6 +66,11 @@ def test_a_terminal_shows_float_and_int8_side_by_side_with_sums_and_the_profiler
     assert "net-onnx-int8, layer by layer" in text and "fp32 µs" in text and "int8 µs" in text
     assert "all layers │ │ 27.0 │ 23.0 │ +4.0" in text and "of these 6 conversions │ │ 4.0 │ 8.0 │ -4.0" in text
     assert "an inference takes 26.0 µs, with the profiler 30.0 µs" in text and "interrupted" not in text
+    stranger = make_record(
+        msgspec.structs.replace(make_artifact("their-onnx-fp32"), precision="unknown"), layers=float_
+    )
+    assert "unknown" not in shown(stranger) and "│ µs │" in shown(stranger).replace("┃", "│")
+    assert "An inference takes 26.0 µs" in shown(stranger)
     alone = shown(recorded("fp32", msgspec.structs.replace(float_, profiled_ns=20_000.0)))
     assert "saved" not in alone and "they are means, and other programs interrupted some" in alone
 

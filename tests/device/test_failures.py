@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -18,11 +19,13 @@ from edgebench import deploy
 from edgebench.analysis import verdict
 from edgebench.analysis.verdict import failures
 from edgebench.analysis.verdict.failures import Explained
+from edgebench.errors import UserError
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome
 from edgebench.schema.targets import Target
 from tests.support import odd_models
 from tests.support.odd_models import FLOAT, identity, onnx_file, with_dtype, with_operator
+from tests.support.records import failed, make_artifact, make_record
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -197,3 +200,15 @@ def test_the_verdict_says_it(tiny_plan: Plan, tmp_path: Path) -> None:
         said.append((reason.seen, reason.remedy))
     assert "FlexErf" in said[0][0] and "IR version 99" in said[1][0] and len({remedy for _, remedy in said}) == 4
     assert "bfloat16" in said[2][0].lower()
+
+
+def test_what_was_not_measured_is_counted_by_file_and_runtime() -> None:
+    """One file in two runtimes; the text of a crash ends at a word."""
+    crash = msgspec.structs.replace(failed("net-onnx-int8"), outcome=Outcome("failed", "load", "raised", "word " * 60))
+    other = msgspec.structs.replace(crash, runtime=msgspec.structs.replace(crash.runtime, name="openvino"))
+    wanted = [deploy.LocalArtifact(one, Path()) for one in (crash.artifact, make_artifact("left-onnx-fp32"))]
+    with pytest.raises(UserError) as caught:
+        deploy.check_measured(wanted, [crash, other, make_record("good-onnx-fp32")])
+    said = str(caught.value)
+    assert "3 of 4 not fully measured: left-onnx-fp32 (left out); net-onnx-int8 (onnxruntime: failed: word " in said
+    assert "net-onnx-int8 (openvino: failed: word" in said and "word ...)" in said

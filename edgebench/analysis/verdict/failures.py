@@ -41,7 +41,7 @@ class Explained:
 _MEMORY = "Give it smaller sizes, or a file with smaller weights (INT8), or measure it on a device with more memory"
 _OTHER_SIZES = (
     "Feed it sizes that it accepts (--shape, if it leaves some open): many need multiples of 32, and some compute "
-    "sizes from their input values, which are made up here"
+    "sizes from their input values, which are made up unless you give them (--inputs FILE.npz)"
 )
 # What the agent says of a worker that it found ended so (process.py).
 _FOR_MEMORY = "the kernel ended it for want of memory"

@@ -9,6 +9,7 @@ Imported by `channels` only: this imports torch and torch-pruning.
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ def _cut(model: nn.Module, graph: Any, group: _Group, number: int, example: torc
     except Exception as error:  # the user's code may raise anything
         restore()
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        text = text if len(text) <= 120 else f"{text[:117].rsplit(' ', 1)[0]} ..."
+        text = textwrap.shorten(text, 120, placeholder=" ...")
         return f"the network does not run without some of its channels ({text})"
     if given.shape != dense.shape:
         restore()
