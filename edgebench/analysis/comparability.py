@@ -4,8 +4,9 @@ equal    if it is not, there is no ratio, unless it is asked for (`compare --any
 noted    it may differ, and reports say so
 scaled   the ratio is converted: times per image (`ratios.of_images`)
 
-A condition that one of the two records does not know is no difference. A record that failed its golden check is invalid
-before it comes here (`analysis/verdict`), and joules are compared within one scope and provenance (`energy_ratios`).
+A condition that one of the two records does not know does not count as a difference. A record that failed its golden
+check is invalid before it comes here (`analysis/verdict`), and joules are compared within one scope and provenance
+(`energy_ratios`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options that say which network is meant, shared by the commands that take one that is no checkpoint."""
+"""Options for networks that are not checkpoints, shared by the commands that take them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgebench.networks.starting import StartingPoint
     from edgebench.schema.preprocessing import Geometry
 
-PANEL = "Networks that are no checkpoints"
+PANEL = "Networks that are not checkpoints"
 
 Network = Annotated[
     str,

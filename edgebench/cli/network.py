@@ -173,7 +173,7 @@ def prune(
 ) -> None:
     """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint.
 
-    Of a network that is no checkpoint, one is made first, with the accuracy that it has before.
+    A network that is not a checkpoint is saved as one first, with the accuracy that it has before pruning.
     """
     from edgebench.prune import prune as run
 

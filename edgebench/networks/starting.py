@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What may be said of a network that is no checkpoint.
+    """What may be given for a network that is not a checkpoint.
 
     arguments: of the built-in network or of the callable. weights: FILE, FILE:KEY, or `imagenet`. preprocessing: a name
     of `networks.normalisation`, instead of the data set's and the recipe's; geometry: how images get their size.
@@ -98,7 +98,7 @@ def opened(source: Path | StartingPoint, out: Path | None, progress: Progress) -
 
 
 def checkpoint_of(start: StartingPoint) -> Checkpoint:
-    """Raises UserError for options of networks that are no checkpoints, and for files that are none."""
+    """Raises UserError for options of networks that are not checkpoints, and for files that are not checkpoints."""
     path, options = Path(start.name), start.options
     for option, value in (
         ("--weights", options.weights),
@@ -118,7 +118,7 @@ def checkpoint_of(start: StartingPoint) -> Checkpoint:
 
 
 def named(start: StartingPoint, progress: Progress, *, other_classes: bool = True) -> tuple[Dataset, StartingNetwork]:
-    """The network that is no checkpoint, and its images. Raises UserError if one of them is not fully named.
+    """A network that is not a checkpoint, and its images. Raises UserError if one of them is not fully named.
 
     other_classes: see `network_for`.
     """

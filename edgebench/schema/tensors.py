@@ -38,7 +38,7 @@ def to_stored(images: Float32Array, spec: TensorSpec) -> Any:
 
 
 def is_batched(spec: TensorSpec) -> bool:
-    """Whether its first axis counts samples, of which there is one."""
+    """Whether its first axis counts samples (it has size 1)."""
     return bool(spec.shape) and spec.shape[0] == 1
 
 

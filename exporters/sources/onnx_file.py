@@ -66,7 +66,7 @@ def inspect(
 
 
 def _refuse_others(where: str, model: Any) -> None:
-    """Raises UserError for inputs and outputs that are no arrays of numbers, and for a quantised network."""
+    """Raises UserError for inputs and outputs that are not arrays of numbers, and for a quantised network."""
     import onnx
 
     held = {tensor.name for tensor in model.graph.initializer}

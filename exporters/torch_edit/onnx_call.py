@@ -1,4 +1,4 @@
-"""A node of an .onnx graph, as what each operator does in torch is told of it."""
+"""A node of an .onnx graph, as the functions that stand for operators in torch see it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _FREEDOM = 30
 
 @dataclass(frozen=True)
 class _Measured:
-    """value with its interval, in the check's own unit; exact: it has none because it is no measurement. missing: why
+    """value with its interval, in the check's own unit; exact: it has none, because it was not measured. missing: why
     there is no value.
     """
 

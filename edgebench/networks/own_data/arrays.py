@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from edgebench.schema.preprocessing import Geometry
 
 _REMEDY = "See 'Arrays' in docs/own-data.md"
-# Of each image, or None where nothing says it.
+# The split of each image, or None where the data does not say.
 Splits = list[SplitName | None] | None
-# Looked through at a time for numbers that are none.
+# How many images are searched for NaN and infinity at a time.
 _PIECE = 1024
 
 

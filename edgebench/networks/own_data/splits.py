@@ -21,7 +21,7 @@ VALIDATION_SHARE = 0.15
 def fill(where: str, listing: Listing, digests: Sequence[str], seed: int) -> list[SplitName]:
     """A split for every image; what was done goes to the listing's remarks. Raises UserError for too few images.
 
-    Data with train and validation alone has its scores told on the latter, as ImageNet's are.
+    Data with only train and validation is scored on the latter, as ImageNet is.
     """
     given = set(listing.splits)
     if given == {"train", "validation", "test"}:

@@ -100,13 +100,13 @@ def _placed(answer: ImageAnswers, place: int, test: AnnotatedImages, asked: Kept
 
 
 def _refuse_offsets(answers: Sequence[ImageAnswers], test: AnnotatedImages) -> None:
-    """Boxes whose right is left of their left are no corners, but offsets from anchors."""
+    """Boxes that end left of where they begin are not corners but offsets from anchors."""
     import numpy as np
 
     corners = np.concatenate([one[0] for one in answers])
     turned = (corners[:, 2:] < corners[:, :2]).any(1)
     if len(corners) and turned.mean() > 0.2:
         raise UserError(
-            test.name, f"{turned.mean():.0%} of the network's boxes end before they begin: they are no corners",
+            test.name, f"{turned.mean():.0%} of the network's boxes end before they begin: these are not corners",
             "If they are offsets from anchors, give these: --head ssd --anchors FILE.npy; else name another --head",
         )  # fmt: skip
