@@ -33,7 +33,7 @@ class UserError(Exception):
 
 class UnknownName(UserError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.known = sorted(known)
+        self.known = sorted(set(known))
         close = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
         remedy = f"Did you mean '{close[0]}'? " if close else ""
         super().__init__(kind, f"there is no '{name}'", f"{remedy}Known: {', '.join(self.known) or 'none'}")

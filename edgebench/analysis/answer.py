@@ -234,7 +234,8 @@ def _faster_but(choice: ShipChoice) -> str:
 
 def _of_changes(comparison: Comparison) -> Iterator[str]:
     """Two result sets: what became slower or faster, and what that rests on."""
-    rows = [row for row in comparison.rows if not row.is_baseline and row.ratio is not None]
+    files = [row for row in comparison.rows if not row.is_baseline]
+    rows = [row for row in files if row.ratio is not None]
     changed = [row for row in rows if row.outcome == "different"]
     for word, found in (
         ("Slower", [row for row in changed if row.ratio and row.ratio.value > 1]),
@@ -245,11 +246,13 @@ def _of_changes(comparison: Comparison) -> Iterator[str]:
     unresolved = [row for row in rows if row.outcome == "not resolved"]
     if unresolved:
         named = _named(unresolved, lambda row: formatting.change(row.ratio.value - 1) if row.ratio else "")
-        yield f"Not resolved in {len(unresolved)} of {len(rows)} files: {named} (see the intervals)."
+        yield f"Not resolved in {len(unresolved)} of {len(files)} files: {named} (see the intervals)."
     same = sum(row.outcome == "equivalent" for row in rows)
     if same:
-        counted = f"{same} of {len(rows)} files are" if len(rows) > 1 else "The file is"
+        counted = f"{same} of {len(files)} files {'are' if same > 1 else 'is'}" if len(files) > 1 else "The file is"
         yield f"{counted} as fast as before, within {comparison.margin:.0%}."
+    if len(rows) < len(files):
+        yield f"No ratio for {len(files) - len(rows)} of {len(files)} files: see the notes."
 
 
 def _named(rows: Sequence[ComparisonRow], value: Callable[[ComparisonRow], str]) -> str:

@@ -109,10 +109,11 @@ def brief_notes(comparison: Comparison) -> Iterator[str]:
     yield from ratio_text.of_history(comparison)
     yield from _of_records(comparison, brief=True)
     yield from _carbon(comparison.rows)
-    meters = {why.partition(":")[0] for row in comparison.rows for why in row.no_energy}
+    reasons = list(dict.fromkeys(why for row in comparison.rows for why in row.no_energy))
+    meters = {why.partition(":")[0] for why in reasons}
     if meters and not any(row.energy for row in comparison.rows):
         several = f"none of {len(meters)} kinds of meter can be read here (-v says why)"
-        yield f"No energy: {several if len(meters) > 1 else next(iter(meters))}."
+        yield f"No energy: {several if len(meters) > 1 else reasons[0]}."
 
 
 def _of_records(comparison: Comparison, *, brief: bool = False) -> Iterator[str]:

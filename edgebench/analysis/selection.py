@@ -49,6 +49,7 @@ def select(results: Path, named: Iterable[str], *, every: bool = False, after: d
 
     A folder stands for every target in it; no names at all, for every target with results. Unreadable files are
     skipped, so the newest record is the newest readable one. every: all runs; after: those since then, all of them.
+    Raises UserError if all are older.
     """
     targets = _targets(results)
     found: list[Selection] = []
@@ -62,7 +63,10 @@ def select(results: Path, named: Iterable[str], *, every: bool = False, after: d
             found += of_folder(Path(name), every=every, after=after)
         else:
             raise UnknownName(f"target with records in {results}", name, targets)
-    return joined(found)
+    chosen = joined(found)
+    if after is not None and chosen.older and not chosen.records:
+        raise UserError("--since", f"all {chosen.older:,} records are older than {after:%Y-%m-%d %H:%M} UTC", _SINCE)
+    return chosen
 
 
 def joined(found: Sequence[Selection]) -> Selection:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from edgebench import compare, plugins
-from edgebench.analysis import formatting, selection, selftest_band
+from edgebench.analysis import answer, formatting, report_text, selection, selftest_band
 from edgebench.analysis.between_jobs import Deviation
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report import markdown
@@ -430,6 +430,8 @@ def test_older_runs_are_counted_and_shown_if_asked_for(tmp_path: Path) -> None:
     assert selection.select(tmp_path, [], every=True).records == made
     since = selection.since("2026-11-15")
     assert selection.select(tmp_path, [], after=since).records == made[1:]
+    with pytest.raises(UserError, match="all 3 records are older than 2027-01-01 00:00 UTC"):
+        selection.select(tmp_path, [], after=selection.since("2027-01-01"))
     assert "2 older runs are not" in " ".join(markdown.render(compare.compare(newest.records, older=2)).split())
 
 
@@ -490,6 +492,20 @@ def test_a_file_of_one_set_alone_has_no_ratio(tmp_path: Path) -> None:
     assert [one.no_ratio for one in of_sets(*both).rows if one.record.artifact.name == "new-onnx-fp32"] == [
         "no record can be the baseline"
     ]
+
+
+def test_files_without_a_ratio_are_counted_too(tmp_path: Path) -> None:
+    both = sets(tmp_path, 1.0, jobs=3)
+    save_all(tmp_path / "pr", [make_record("new-onnx-fp32", job="pr9")])
+    lines = answer.of(of_sets(*both)).lines
+    assert "2 of 3 files are as fast as before, within 3%." in lines, lines
+    assert "No ratio for 1 of 3 files: see the notes." in lines
+
+
+def test_meters_that_could_not_be_read_say_why() -> None:
+    why = EnergyReading(meter="rapl", provenance="unavailable", reason="no counters here")
+    notes = list(report_text.brief_notes(compare.compare([make_record(energy=(why,))])))
+    assert "No energy: rapl: no counters here." in notes
 
 
 def test_two_folders_without_a_file_in_common_stand_side_by_side(tmp_path: Path) -> None:
