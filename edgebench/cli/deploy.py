@@ -229,7 +229,9 @@ def deploy(
         task, metric, head, anchors,
     )  # fmt: skip
     if score != ScoreChoice() and not accuracy:
-        _without_effect("--dataset, --task and what describes images", "--accuracy")
+        named = {"--dataset": dataset, "--task": task, "--metric": metric, "--head": head, "--anchors": anchors}
+        given = next((option for option, value in named.items() if value is not None), "")
+        _without_effect(given or "--preprocessing, --resize or another option of images", "--accuracy")
     check_outputs(json)
     plan = _plan(preset, accuracy=accuracy, energy=energy or bool(meter), country=country, window_s=window)
     if layers:

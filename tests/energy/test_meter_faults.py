@@ -194,6 +194,7 @@ def test_a_calibration_is_of_one_unit(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--energy-window", "20"], "--energy-window has no effect without --energy, --meter or --carbon"),
+        (["--task", "detection"], "--task has no effect without --accuracy: add it, or leave --task out"),
         (["--calibrations", "mine.yaml"], "--calibrations has no effect without --meter"),
         (["--meter", "um25c:/dev/rfcomm0", "--volts", "5"], "it measures the voltage itself, so 5 V has no effect"),
     ],

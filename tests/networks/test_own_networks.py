@@ -220,6 +220,12 @@ def test_code_in_a_weights_file_is_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_grey_images_for_a_network_of_colours_are_refused_with_the_way_out() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
+    with pytest.raises(UserError, match="does not take images of 1x8x8.*--preprocessing imagenet makes that of grey"):
+        output_layer.outputs("nets:make", network, (1, 8, 8))
+
+
 def test_help_says_that_code_is_run(tmp_path: Path) -> None:
     for command in ("train", "finetune", "prune", "evaluate"):
         shown = " ".join(run_cli(command, "--help", cwd=tmp_path).stdout.replace("│", " ").split())

@@ -40,9 +40,10 @@ def outputs(source: str, network: nn.Module, input_shape: InputShape) -> int:
         with torch.inference_mode():
             answer: Any = network.eval()(torch.zeros(2, *input_shape))
     except Exception as error:  # the user's code may raise anything
-        raise code.own_error(
-            source, f"the network does not take images of {size}", error, "Give the size that it is for, as --resize"
-        ) from error
+        remedy = "Give the size that it is for, as --resize"
+        if input_shape[0] == 1:
+            remedy += "; if it is for RGB, --preprocessing imagenet makes that of grey image files"
+        raise code.own_error(source, f"the network does not take images of {size}", error, remedy) from error
     finally:
         for module, mode in training.items():
             module.training = mode
