@@ -1,8 +1,8 @@
 """The answer of a comparison, in at most five lines: which file to ship, how sure that is, what to distrust.
 
-For each target: the fastest file whose accuracy is not below the float parent's by more than a margin, and that keeps
-the user's limits. Files whose times cannot be told from it are named; of those that are the same within the margin, the
-smallest is chosen.
+For each target and each question (files of one network, of one test set, or of one job): the fastest file whose
+accuracy is not below the float parent's by more than a margin, and that keeps the user's limits. Files whose times
+cannot be told from it are named; of those that are the same within the margin, the smallest is chosen.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from edgebench.analysis.between_jobs import UNKNOWN, Spread
 from edgebench.analysis.comparison import Comparison, ComparisonRow, ShipLimits
 from edgebench.analysis.ratios import Ratio
 from edgebench.schema.estimate import Estimate
+from edgebench.schema.record import Record
 
 LINES_MAX = 5
 _NEAREST = 100
@@ -23,10 +24,12 @@ _NEAREST = 100
 
 @dataclass(frozen=True)
 class ShipChoice:
-    """For one target. row: the file to ship; None if no file keeps the limits, or none can be trusted. like: files
-    whose time cannot be told from its; refused: for each other file the limit that it breaks. parent: the float
-    accuracy that others are held against, as a fraction; None if unknown. count: of all records there. baseline: the
-    name of what the row's ratio is to, if that is on this target.
+    """For one question on one target.
+
+    row: the file to ship; None if no file keeps the limits, or none can be trusted. like: files whose time cannot be
+    told from its; refused: for each other file the limit that it breaks. parent: the float accuracy that others are
+    held against, as a fraction; None if unknown. count: of all records there. baseline: the name of what the row's
+    ratio is to, if that is on this target.
     """
 
     target: str
@@ -55,14 +58,45 @@ def of(comparison: Comparison, following: str = "") -> Answer:
         lines = list(_of_changes(comparison))
     else:
         targets = dict.fromkeys(row.record.target.name for row in comparison.rows)
-        choices = tuple(_choice(comparison, target) for target in targets)
+        choices = tuple(
+            _choice(comparison, target, rows)
+            for target in targets
+            for rows in _questions([row for row in comparison.rows if row.record.target.name == target])
+        )
         lines = list(_of_choices(choices, comparison.margin))
     after = [*_of_doubts(comparison.rows), *([f"Next: {following}"] if following else [])]
-    return Answer(choices, tuple([*lines[: LINES_MAX - len(after)], *after]))
+    room = LINES_MAX - len(after)
+    if len(choices) > room:
+        lines = [*lines[: room - 1], f"... and {len(choices) - room + 1} more networks: all of them are in --json."]
+    return Answer(choices, tuple([*lines[:room], *after]))
 
 
-def _choice(comparison: Comparison, target: str) -> ShipChoice:
-    rows = [row for row in comparison.rows if row.record.target.name == target]
+def _questions(rows: Sequence[ComparisonRow]) -> list[list[ComparisonRow]]:
+    """Rows that stand for the same thing: the fastest of unrelated networks would be an answer to nothing."""
+    found: list[tuple[set[object], list[ComparisonRow]]] = []
+    for row in rows:
+        shared, own = _stands_for(row.record), [row]
+        for other in [one for one in found if one[0] & shared]:
+            found.remove(other)
+            shared, own = shared | other[0], [*other[1], *own]
+        found.append((shared, own))
+    return [own for _, own in found]
+
+
+def _stands_for(record: Record) -> set[object]:
+    artifact, parity = record.artifact, record.artifact.parity
+    keys: set[object] = {
+        ("job", record.job),
+        ("network", artifact.name.removesuffix(f"-{artifact.format}-{artifact.precision}")),
+    }
+    if parity is not None and parity.dataset:
+        keys.add(("test set", parity.dataset, parity.images))
+    if record.answers is not None:
+        keys.add(("labels", record.answers.dataset, record.answers.labels_base64))
+    return keys
+
+
+def _choice(comparison: Comparison, target: str, rows: Sequence[ComparisonRow]) -> ShipChoice:
     able = [row for row in rows if row.may_be_baseline and row.ratio is not None]
     parent = _parent(able)
     refused = [(row, why) for row in able if (why := _broken(row, comparison.limits, parent))]
@@ -149,8 +183,9 @@ def _broken(row: ComparisonRow, limits: ShipLimits, parent: float | None) -> str
 
 def _of_choices(choices: Sequence[ShipChoice], margin: float) -> Iterator[str]:
     several = len(choices) > 1
+    places = len({choice.target for choice in choices})
     for choice in choices:
-        where = f" on {choice.target}" if several or choice.is_emulated else ""
+        where = f" on {choice.target}" if places > 1 or choice.is_emulated else ""
         where += " (by an emulator's clock)" if choice.is_emulated else ""
         if choice.row is None:
             yield _nothing(choice, where)
@@ -205,7 +240,8 @@ def _against_parent(row: ComparisonRow, found: float, parent: float) -> Estimate
     parity, answers = row.record.artifact.parity, row.record.answers
     images = answers.images if answers else parity.images if parity else 1
     agreement = parity.top1_agreement if parity and parity.parent_accuracy == parent else None
-    if agreement is None or answers is not None:
+    is_hosts = parity is not None and (images, found) == (parity.images, parity.accuracy)
+    if agreement is None or (answers is not None and not is_hosts):
         return stats.proportion_difference(found, parent, images, images)
     return stats.agreeing_difference(found, parent, agreement, images)
 

@@ -56,8 +56,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="CHECK",
-            help='Exit with 3 if it holds beyond chance: "latency_p50 > 1.05", "accuracy < -0.3pt"; or a budget: '
-            '"latency_p99 < 20ms", "size < 500kB for *-int8".',
+            help='Exit with 3 if a file is worse than this beyond chance ("latency_p50 > 1.05", "accuracy < -0.3pt"), '
+            'or breaks a budget ("latency_p99 < 20ms", "size < 500kB for *-int8").',
             show_default=False,
         ),
     ] = None,

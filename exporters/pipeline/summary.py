@@ -102,9 +102,8 @@ def _unscored(artifact: Artifact) -> tuple[OutputParity, ...]:
 def _is_unlike(output: OutputParity) -> bool:
     if output.share_equal is not None:
         return output.share_equal < CLOSE_AGREEMENT
-    if output.top1_agreement is not None:
-        return output.top1_agreement < CLOSE_AGREEMENT
-    return output.sqnr_db is not None and output.sqnr_db < CLOSE_DB
+    is_close = output.sqnr_db is not None and output.sqnr_db >= CLOSE_DB
+    return not is_close and (output.top1_agreement or 0.0) < CLOSE_AGREEMENT
 
 
 def candidates(artifact: Artifact) -> list[str]:

@@ -66,7 +66,7 @@ def refuse_unusable(
             parent.where,
             f"INT8 needs {parent.samples} to be made and judged on, and {KINDS[parent.kind]} does not say which data "
             "it is for",
-            "Name a data set, --calibration fashion-mnist-mini, or give inputs: --inputs FILE.npz",
+            "Give inputs, --inputs FILE.npz, or for images a data set, --dataset photos/",
         )
     if not fold:
         return

@@ -83,6 +83,20 @@ def test_doubts_are_counted_by_cause_and_what_holds_is_said() -> None:
     assert doubt.endswith("(-v).")
 
 
+def test_unrelated_networks_are_answered_each_for_itself() -> None:
+    other = [
+        make_record(make_artifact(f"voice-onnx-{precision}"), p50_ns=p50_ns, job="another")
+        for precision, p50_ns in (("fp32", 9_000.0), ("int8", 5_000.0))
+    ]
+    lines = of(FLOAT, FAST, *other).lines
+    assert lines[0].startswith("Ship net-onnx-int8: 25.0") and lines[1].startswith("Ship voice-onnx-int8: 5.0")
+    many = [file(f"net{number}-onnx-fp32", 1e4, job=str(number)) for number in range(9)]
+    many = [msgspec.structs.replace(one, artifact=msgspec.structs.replace(one.artifact, parity=None)) for one in many]
+    assert of(*many).lines[-1] == "... and 5 more networks: all of them are in --json." and len(of(*many).lines) == 5
+    together = of(FLOAT, FAST, *(msgspec.structs.replace(one, job=FLOAT.job) for one in other)).lines
+    assert together[0].startswith("Ship voice-onnx-int8") and not any(line.startswith("Ship net") for line in together)
+
+
 def test_invalid_records_are_never_shipped() -> None:
     assert FAST.golden is not None
     wrong = msgspec.structs.replace(FAST, golden=msgspec.structs.replace(FAST.golden, passed=False))

@@ -10,7 +10,7 @@ from tests.support.records import make_artifact
 
 CLOSE = OutputParity("boxes", sqnr_db=35.0, cosine=0.999, max_abs_diff=0.1)
 FAR = OutputParity("boxes", sqnr_db=6.0, cosine=0.9, max_abs_diff=9.0)
-OTHERS = OutputParity("scores", sqnr_db=30.0, top1_agreement=0.8)
+OTHERS = OutputParity("scores", sqnr_db=12.0, top1_agreement=0.8)
 WHOLE = OutputParity("ids", share_equal=0.7)
 
 
@@ -27,4 +27,5 @@ def test_an_int8_file_far_from_its_network_is_said(far: OutputParity) -> None:
 
 def test_several_are_counted_and_close_or_scored_ones_are_not_doubted() -> None:
     assert "boxes, scores and 1 more outputs" in said(FAR, OTHERS, WHOLE)[0]
-    assert said(CLOSE) == said(FAR, precision="fp16") == said(FAR, accuracy=0.9) == []
+    few = OutputParity("scores", sqnr_db=37.9, top1_agreement=0.83)  # one flip among six samples
+    assert said(CLOSE, few) == said(FAR, precision="fp16") == said(FAR, accuracy=0.9) == []
