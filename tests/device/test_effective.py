@@ -88,7 +88,8 @@ def test_other_threads_and_processors_are_another_condition() -> None:
         for name, threads, cpus in (("a-onnx-fp32", 1, (0,)), ("b-onnx-fp32", 2, (2, 3)))
     )
     row = compare.compare([one, other]).rows[1]
-    assert "threads: 2, baseline 1" in row.differences and "processors: (2, 3), baseline (0,)" in row.differences
+    assert "threads started: 2, baseline 1" in row.differences
+    assert "processors: [2, 3], baseline [0]" in row.differences
 
 
 # ------------------------------------------------------------------ fallback

@@ -48,6 +48,7 @@ class Measured:
 
     def __init__(self, pid: int) -> None:
         self.worker = type("Worker", (), {"pid": pid})
+        self.index = pid
 
 
 def load_of(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from device_agents.python import PROTOCOL
 from device_agents.python.runtimes import onnxruntime
 from tests.conftest import sha256
 from tests.support.faults import peer
@@ -141,7 +142,7 @@ PEERS = (
         until_tail()
         raw(b'{"n":0,"t_ns":1,"event":"job","id":"a","protocol":1,"python":"3.11.2"}\\n')
         sleep(99)
-        """, "speaks protocol 1, not 2. Finish it with that version"),
+        """, f"speaks protocol 1, not {PROTOCOL}. Finish it with that version"),
     Peer("silence while measuring", "hello(); until_tail(); sleep(99)", "silent for 1 s .waiting for 'tail'",
          "silent for 0 s"),
     Peer("alive and nothing else", "hello(); ask()\nwhile True:\n    raw(b'{\"alive\": {}}\\n')\n    sleep(0.1)",

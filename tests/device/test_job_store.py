@@ -182,7 +182,7 @@ def test_another_question_of_an_older_protocol_is_in_nobodys_way(old_job: Path, 
 
 
 def test_a_journal_of_an_older_protocol_is_refused_with_what_to_do(old_job: Path, jobs: JobStore) -> None:
-    with pytest.raises(AgentError, match="speaks protocol 1, not 2. Finish it with that version, or remove"):
+    with pytest.raises(AgentError, match=f"speaks protocol 1, not {PROTOCOL}. Finish it with that version, or remove"):
         jobs.find("the key of then")
 
 

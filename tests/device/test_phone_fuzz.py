@@ -247,7 +247,7 @@ def _line(what: str, worker: PageWorker) -> bytes:
         golden = {"passed": True, "count": 2, "outputs": outputs}
         return encode({**start, "event": "golden", "golden": golden}).encode()
     if what == "classify":
-        return encode({**start, "event": "answers", "piece": 0, "classes": told}).encode()
+        return encode({**start, "event": "answers", "piece": 0, "answers": told}).encode()
     if what == "memory":
         memory = {"bare": told, "loaded": told, "running": told, "reset": False}
         return encode({**start, "event": "memory", "memory": memory}).encode()

@@ -158,7 +158,7 @@ def assert_goes_on(measured: dict[str, Record]) -> None:
 
 
 def test_a_phone_that_goes_away_leaves_what_it_measured(person: Person, tiny_plan: Plan, tmp_path: Path) -> None:
-    plan = msgspec.structs.replace(tiny_plan, rounds_min=6, seconds_max=60.0, precision=10.0, worker_timeout_s=3.0)
+    plan = msgspec.structs.replace(tiny_plan, rounds_min=60, seconds_max=60.0, precision=10.0, worker_timeout_s=3.0)
     person.when["round 3"] = lambda phone: phone.open("about:blank")
     measured = measure(person, plan, tmp_path)
     for one in measured.values():

@@ -10,14 +10,18 @@ import sys
 import textwrap
 from pathlib import Path
 
-_PRELUDE = """
+from device_agents.python import PROTOCOL
+
+_PRELUDE = (
+    f"PROTOCOL = {PROTOCOL}"
+    + """
 import json, os, select, sys, time
 out = os.fdopen(os.dup(1), "wb", 1 << 16)
 def raw(data):
     out.write(data)
     out.flush()
 def hello(**changes):
-    raw(json.dumps({"hello": 2, "python": "3.11.2", "pid": os.getpid(), "root": "/r", **changes}).encode() + b"\\n")
+    raw(json.dumps({"hello": PROTOCOL, "python": "3.11.2", "pid": os.getpid(), "root": "/r", **changes}).encode() + b"\\n")
 def ask():
     line = sys.stdin.buffer.readline()
     if not line:
@@ -65,6 +69,7 @@ def at_work(*did, pause=0.1):
         raw(b'{"alive": {"did": %d}}\\n' % did[-1])
         sleep(pause)
 """
+)
 
 
 def write(folder: Path, script: str) -> Path:
