@@ -21,7 +21,8 @@ def raw(data):
     out.write(data)
     out.flush()
 def hello(**changes):
-    raw(json.dumps({"hello": PROTOCOL, "python": "3.11.2", "pid": os.getpid(), "root": "/r", **changes}).encode() + b"\\n")
+    said = {"hello": PROTOCOL, "python": "3.11.2", "pid": os.getpid(), "root": "/r", **changes}
+    raw(json.dumps(said).encode() + b"\\n")
 def ask():
     line = sys.stdin.buffer.readline()
     if not line:
