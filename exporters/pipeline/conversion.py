@@ -241,7 +241,7 @@ class Conversion:
                 self.part,
                 choice.name,
                 choice.precision,
-                stored=test.stored(test.golden, ran.inputs),
+                stored=test.stored(test.golden, ran.inputs, choice.name),
                 expected=feeds.some(found.own, test.golden),
                 reference=feeds.some(found.reference, test.golden),
             ),

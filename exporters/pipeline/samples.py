@@ -70,9 +70,12 @@ class Samples:
         labels = None if self.labels is None else self.labels[index]
         return replace(self, file=file, reference=reference, golden=index[:0], labels=labels)
 
-    def stored(self, index: Int64Array, inputs: Sequence[TensorSpec]) -> tuple[Any, ...]:
-        """Some of them as an artifact takes them, [n, ...] for each of its inputs."""
-        file = feeds.take(self.file, index, f"{self.file.stem}-golden")
+    def stored(self, index: Int64Array, inputs: Sequence[TensorSpec], name: str) -> tuple[Any, ...]:
+        """Some of them as an artifact takes them, [n, ...] for each of its inputs.
+
+        name: the artifact's, for a file of its own: several artifacts are checked at the same time.
+        """
+        file = feeds.take(self.file, index, f"{self.file.stem}-{name}")
         return next(feeds.each_batch(file, self.preprocessing, self.inputs, inputs, len(index)))
 
 

@@ -66,7 +66,9 @@ def refuse_unusable(
             parent.where,
             f"INT8 needs {parent.samples} to be made and judged on, and {KINDS[parent.kind]} does not say which data "
             "it is for",
-            "Give inputs, --inputs FILE.npz, or for images a data set, --dataset photos/",
+            "Name a data set, --dataset or --calibration, or give inputs: --inputs FILE.npz"
+            if parent.input_shape
+            else "Give inputs: --inputs FILE.npz",
         )
     if not fold:
         return

@@ -118,7 +118,7 @@ def test_golden_files_feed_each_input_and_hold_each_output(exported: Exported) -
 
 def test_int8_without_any_data_is_one_sentence(folder: Path) -> None:
     options = ExportOptions(formats=["onnx-int8"], wanted=parse_request(SHAPES))
-    with pytest.raises(UserError, match="INT8 needs samples to be made and .* or give inputs: --inputs FILE.npz"):
+    with pytest.raises(UserError, match="INT8 needs samples to be made and .* Give inputs: --inputs FILE.npz"):
         export("two_ports:Two", options, out=folder / "none")
     assert not (folder / "none").exists()
 
