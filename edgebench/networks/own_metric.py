@@ -7,15 +7,14 @@ of arrays as they are stored), and returns a number, or {name: number}.
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
+from edgebench.networks import named_function
 from edgebench.networks.scoring import KeptAnswers, values_bytes
 from edgebench.schema.record import Score
 
@@ -31,24 +30,7 @@ _AGAIN = "Mend it and run the same command again: nothing is measured twice"
 
 def load(name: str) -> Callable[[dict[str, Any], Any], object]:
     """Raises UserError for what cannot be imported or called."""
-    module, colon, attribute = name.partition(":")
-    here = os.getcwd()  # noqa: PTH109
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        if not colon:
-            raise ImportError("write package.module:callable")
-        found: Any = importlib.import_module(module)
-        for step in attribute.split("."):
-            found = getattr(found, step)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"--metric {name}", f"it cannot be imported ({error})", "Check the name, and the folder you are in"
-        ) from error
-    if not callable(found):
-        raise UserError(f"--metric {name}", f"it is {type(found).__name__}, not a function", "Name a function")
-    metric: Callable[[dict[str, Any], Any], object] = found
-    return metric
+    return named_function.load(name, f"--metric {name}", "Name a function")
 
 
 def asked(network: OutputsOfFile, test: AnnotatedImages) -> KeptAnswers:

@@ -12,13 +12,11 @@ names are the data set's `classes`, where it has that.
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from edgebench.errors import BadFile, UserError
+from edgebench.errors import BadFile
+from edgebench.networks import named_function
 from edgebench.networks.dataset import Dataset
 from edgebench.networks.lazy_images import MOST_BYTES, LazyImages
 from edgebench.networks.own_data import arrays, pictures
@@ -34,7 +32,7 @@ _REMEDY = "Return a torch Dataset, arrays x and y, or an iterable of (image, lab
 
 
 def load(where: Address, geometry: Geometry | None, channels: int | None, progress: Progress) -> Dataset:
-    returned = _called(where.where)
+    returned = named_function.load(where.where, where.where, "Name one that returns the data")()
     parts = dict(returned) if isinstance(returned, Mapping) else {None: returned}
     splits = {name: None if name is None else _split(where, str(name)) for name in parts}
     pairs = {name: part for name, part in parts.items() if _is_pair(part)}
@@ -49,24 +47,6 @@ def load(where: Address, geometry: Geometry | None, channels: int | None, progre
     names = next((_class_names(part) for part in parts.values() if _class_names(part)), None)
     x, y = _walked(where, source, convert, progress)
     return arrays.from_arrays(where, x, y, None if None in parts else given, names, None, known=geometry)
-
-
-def _called(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    here = os.getcwd()  # noqa: PTH109
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-        for step in attribute.split("."):
-            found = getattr(found, step)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            name, f"it cannot be imported ({error})", "Check the name, and the folder you are in"
-        ) from error
-    if not callable(found):
-        raise UserError(name, f"it is {type(found).__name__}, not a function", "Name one that returns the data")
-    return found()
 
 
 def _split(where: Address, name: str) -> SplitName:
