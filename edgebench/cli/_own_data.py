@@ -33,17 +33,17 @@ Letterbox = Annotated[
     typer.Option(metavar="640|HxW", help="Instead: the whole image, with grey around it.", rich_help_panel=OWN),
 ]
 Interpolate = Annotated[
-    Literal["bilinear", "bicubic"], typer.Option("--interpolation", help="Of --resize.", rich_help_panel=OWN)
+    Literal["bilinear", "bicubic"], typer.Option("--interpolation", help="How --resize computes pixels.", rich_help_panel=OWN)
 ]
 Antialias = Annotated[
     bool,
-    typer.Option("--antialias/--no-antialias", help="Of --resize.", rich_help_panel=OWN),
+    typer.Option("--antialias/--no-antialias", help="Smooth images that --resize shrinks.", rich_help_panel=OWN),
 ]
 SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="Count images that cannot be decoded, and go on.", rich_help_panel=OWN)
 ]
 SplitSeed = Annotated[
-    int, typer.Option("--split-seed", help="Of the split, where the data has none.", min=0, rich_help_panel=OWN)
+    int, typer.Option("--split-seed", help="Seed of the split, for data without one.", min=0, rich_help_panel=OWN)
 ]
 
 
