@@ -33,7 +33,8 @@ Letterbox = Annotated[
     typer.Option(metavar="640|HxW", help="Instead: the whole image, with grey around it.", rich_help_panel=OWN),
 ]
 Interpolate = Annotated[
-    Literal["bilinear", "bicubic"], typer.Option("--interpolation", help="How --resize computes pixels.", rich_help_panel=OWN)
+    Literal["bilinear", "bicubic"],
+    typer.Option("--interpolation", help="How --resize computes pixels.", rich_help_panel=OWN),
 ]
 Antialias = Annotated[
     bool,
