@@ -125,6 +125,12 @@ def test_a_pattern_that_names_no_file_is_an_error() -> None:
         judged(other(), "size < 1MB for resnet*")
 
 
+@pytest.mark.parametrize("expression", ["latency_p50 > 1.05", "accuracy < -0.3pt", "size > 1.1"])
+def test_a_baseline_alone_does_not_pass(expression: str) -> None:
+    (found,) = gate.judge(compare.compare([BASE]), (gate.parse(expression),))
+    assert found.state == "not resolved" and "it is the baseline itself" in found.said
+
+
 def test_chance_is_allowed_for_where_many_checks_are_made() -> None:
     barely = other(rounds=make_rounds([50_000 * one for one in (1.03, 1.006, 1.02, 1.01, 1.04, 1.008, 1.03, 1.02)]))
     assert state(barely, "latency_p50 > 1.0") == "failed"

@@ -57,14 +57,15 @@ def judge(comparison: Comparison, checks: Sequence[Check]) -> tuple[CheckResult,
 
 
 def _rows(comparison: Comparison, check: Check) -> Iterator[ComparisonRow]:
-    """A baseline is not checked against itself; of two result sets only the later one is."""
+    """A baseline is not checked against itself, of two result sets only the later one is. Baselines alone: themselves,
+    so that a check without anything to compare cannot pass.
+    """
     named = [row for row in comparison.rows if fnmatchcase(row.record.artifact.name, check.pattern)]
     if not named:
         known = ", ".join(dict.fromkeys(row.record.artifact.name for row in comparison.rows))
         raise UserError("--fail-if", f"'{check.text}' names none of the files", f"There are: {known}")
-    yield from (
-        row for row in named if not row.is_baseline or (check.kind == "budget" and not comparison.is_against_earlier)
-    )
+    is_own_budget = check.kind == "budget" and not comparison.is_against_earlier
+    yield from [row for row in named if not row.is_baseline or is_own_budget] or named
 
 
 def _is_beyond(check: Check, one: _Measured) -> bool:
@@ -99,10 +100,12 @@ def _result(check: Check, row: ComparisonRow, one: _Measured, *, is_real: bool) 
 
 
 def _measured(check: Check, row: ComparisonRow, comparison: Comparison) -> _Measured:
-    if check.kind == "points":
-        return _points(row)
     if check.kind == "budget":
         return _budget(check, row)
+    if row.is_baseline:
+        return _Measured(missing="it is the baseline itself, and there is no other record to check")
+    if check.kind == "points":
+        return _points(row)
     if row.baseline is None or row.no_ratio:
         return _Measured(missing=row.no_ratio or "there is no baseline")
     if check.metric in ("size", "memory"):
