@@ -47,7 +47,7 @@ def since(typed: str, now: datetime | None = None) -> datetime:
 def select(results: Path, named: Iterable[str], *, every: bool = False, after: datetime | None = None) -> Selection:
     """The records that the command line names: files, targets (the newest record of each artifact), or folders.
 
-    A folder stands for every target in it; no names at all, for every target with results. Unreadable files are
+    A folder stands for every target in it, or is the folder of one; no names at all, for every target with results. Unreadable files are
     skipped, so the newest record is the newest readable one. every: all runs; after: those since then, all of them.
     Raises UserError if all are older.
     """
@@ -84,15 +84,24 @@ def joined(found: Sequence[Selection]) -> Selection:
 
 
 def of_folder(folder: Path, *, every: bool = False, after: datetime | None = None) -> list[Selection]:
-    """One for each target with results in it. Raises UserError if there is none."""
-    targets = _targets(folder)
-    if not targets:
+    """One for each target with results in it; or the folder is that of one target. Raises UserError without records."""
+    places = _places(folder)
+    if not places:
         raise UserError(str(folder), "contains no records", "Measure something first: edgebench deploy")
-    return [_of_target(folder, target, every=every, after=after) for target in targets]
+    return [_of_target(results, target, every=every, after=after) for results, target in places]
 
 
 def is_results_folder(name: str) -> bool:
-    return Path(name).is_dir() and bool(_targets(Path(name)))
+    return Path(name).is_dir() and bool(_places(Path(name)))
+
+
+def _places(folder: Path) -> list[tuple[Path, str]]:
+    """(results, target) for each target."""
+    found = [(folder, target) for target in _targets(folder)]
+    if not found and any(folder.glob("*.json")):
+        own = folder.resolve()
+        return [(own.parent, own.name)]
+    return found
 
 
 def _of_target(results: Path, target: str, *, every: bool, after: datetime | None) -> Selection:

@@ -91,6 +91,14 @@ def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
         selection.select(here, [str(tmp_path / "empty")])
 
 
+def test_the_folder_of_one_target_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_all(tmp_path, [make_record(FP32, target=target) for target in ("a", "b")])
+    selected = selection.select(tmp_path / "elsewhere", [str(tmp_path / "b")])
+    assert [one.target.name for one in selected.records] == ["b"] and len(selected.series) == 1
+    monkeypatch.chdir(tmp_path / "a")
+    assert [one.target.name for one in selection.select(Path("results"), ["."]).records] == ["a"]
+
+
 def test_the_jobs_of_a_target_are_no_records(tmp_path: Path) -> None:
     save_all(tmp_path, [make_record()])
     job = tmp_path / "board/.jobs/20261120-abc"
