@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from edgebench.schema.targets import Target as Target
 
 STEPS = (
-    "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "selftest", "demo",
+    "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "repeat", "publish",
+    "selftest", "demo",
 )  # fmt: skip
 _NAMES = {
     "Bundle": "edgebench.schema.bundle",

@@ -77,9 +77,11 @@ class Spread:
         """Half of the 95 % interval of the difference of the two sides' logarithms of p50 (Student's t)."""
         if self.own is None or self.base is None:
             return math.log1p(UNKNOWN)
-        factor = 1.0 if self.by_turns or self.jobs == (1, 1) else _IN_A_ROW
+        factor = 1.0 if self.by_turns else _IN_A_ROW
+        # The mean of jobs is never less certain than one of them.
         of_means = [
-            one.log * math.sqrt(factor / jobs) for one, jobs in zip((self.own, self.base), self.jobs, strict=True)
+            one.log * math.sqrt(min(factor, jobs) / jobs)
+            for one, jobs in zip((self.own, self.base), self.jobs, strict=True)
         ]
         half = series.t95(self.freedom) * math.hypot(*of_means)
         # A deviation from few jobs misses the tails of what single jobs do.

@@ -11,7 +11,9 @@ from pathlib import Path
 from edgebench.analysis import statistics_cache
 from edgebench.analysis.comparability import moment
 from edgebench.errors import BadFile, UnknownName, UserError
+from edgebench.schema import publication
 from edgebench.schema.record import Record
+from edgebench.schema.record_files import LoadedRecords
 
 # Target, artifact, runtime: what is one series of runs.
 SeriesKey = tuple[str, str, str]
@@ -47,15 +49,17 @@ def since(typed: str, now: datetime | None = None) -> datetime:
 def select(results: Path, named: Iterable[str], *, every: bool = False, after: datetime | None = None) -> Selection:
     """The records that the command line names: files, targets (the newest record of each artifact), or folders.
 
-    A folder stands for every target in it, or is the folder of one; no names at all, for every target with results. Unreadable files are
-    skipped, so the newest record is the newest readable one. every: all runs; after: those since then, all of them.
-    Raises UserError if all are older.
+    A folder stands for every target in it, that of one target for this one; no names at all, for every target with
+    results. Unreadable files are skipped, so the newest record is the newest readable one. every: all runs; after:
+    those since then, all of them. Raises UserError if all are older.
     """
     targets = _targets(results)
     found: list[Selection] = []
     for name in list(named) or [str(results)]:
         if name in targets:
             found.append(_of_target(results, name, every=every, after=after))
+        elif publication.is_publication(Path(name)):
+            found += of_folder(Path(name), every=every, after=after)
         elif Path(name).is_file():
             loaded = statistics_cache.load_all([Path(name)])
             found.append(Selection(loaded.records, {}, loaded.skipped))
@@ -84,7 +88,12 @@ def joined(found: Sequence[Selection]) -> Selection:
 
 
 def of_folder(folder: Path, *, every: bool = False, after: datetime | None = None) -> list[Selection]:
-    """One for each target with results in it; or the folder is that of one target. Raises UserError without records."""
+    """One for each target with results in it; or the folder is that of one target, or a publication.
+
+    Raises UserError without records.
+    """
+    if publication.is_publication(folder):
+        return _of_publication(folder, every=every, after=after)
     places = _places(folder)
     if not places:
         raise UserError(str(folder), "contains no records", "Measure something first: edgebench deploy")
@@ -92,7 +101,8 @@ def of_folder(folder: Path, *, every: bool = False, after: datetime | None = Non
 
 
 def is_results_folder(name: str) -> bool:
-    return Path(name).is_dir() and bool(_places(Path(name)))
+    path = Path(name)
+    return publication.is_publication(path) or (path.is_dir() and bool(_places(path)))
 
 
 def _places(folder: Path) -> list[tuple[Path, str]]:
@@ -104,8 +114,19 @@ def _places(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
+def _of_publication(path: Path, *, every: bool, after: datetime | None) -> list[Selection]:
+    by_target: dict[str, list[Record]] = {}
+    for record in sorted(publication.load(path), key=lambda one: one.created):
+        by_target.setdefault(record.target.name, []).append(record)
+    return [_chosen(LoadedRecords(records, []), every=every, after=after) for records in by_target.values()]
+
+
 def _of_target(results: Path, target: str, *, every: bool, after: datetime | None) -> Selection:
     loaded = statistics_cache.load_all(sorted((results / target).glob("*.json")))
+    return _chosen(loaded, every=every, after=after)
+
+
+def _chosen(loaded: LoadedRecords, *, every: bool, after: datetime | None) -> Selection:
     series = runs(loaded.records)
     if after is not None:
         wanted = [one for one in loaded.records if (made := moment(one)) is not None and made >= after]

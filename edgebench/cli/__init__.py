@@ -15,7 +15,21 @@ from typing import Annotated
 import typer
 
 from edgebench import __version__
-from edgebench.cli import audit, compare, deploy, evaluate, export, inspect, meters, network, selftest, study, targets
+from edgebench.cli import (
+    audit,
+    compare,
+    deploy,
+    evaluate,
+    export,
+    inspect,
+    meters,
+    network,
+    publish,
+    repeat,
+    selftest,
+    study,
+    targets,
+)
 from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, complain, say
 from edgebench.errors import MissingPackage, UserError
 
@@ -32,6 +46,8 @@ app.add_typer(evaluate.app)
 app.add_typer(export.app)
 app.add_typer(deploy.app)
 app.add_typer(compare.app)
+app.add_typer(repeat.app)
+app.add_typer(publish.app)
 app.add_typer(selftest.app)
 app.add_typer(inspect.app)
 app.add_typer(audit.app)

@@ -91,6 +91,8 @@ def scored(questions: Mapping[str, Question], progress: Progress, name: str, ans
 
 
 def test_sets(questions: Mapping[str, Question], progress: Progress) -> dict[str, TestSet]:
+    if not questions:
+        return {}
     with progress.step("Preparing the test images", total=len(questions)) as step:
         tests = {}
         for name, one in questions.items():

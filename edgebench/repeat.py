@@ -1,0 +1,283 @@
+"""repeat(): whether a record's figure comes out again: its file measured anew, under its plan.
+
+    record ─ its file, by content ─ jobs under its plan ─ conditions alike? ─ ratio, as between jobs ─ reproduced?
+
+Several jobs, because one differs from the next by more than its rounds show (analysis/between_jobs.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from edgebench import publish
+from edgebench.analysis import (
+    between_jobs,
+    comparability,
+    formatting,
+    ratios,
+    record_statistics,
+    selection,
+    selftest_band,
+    statistics_cache,
+)
+from edgebench.analysis.comparability import Unlike
+from edgebench.analysis.ratios import Ratio
+from edgebench.deploy import DeployOptions, deploy
+from edgebench.device import at_hand
+from edgebench.device.local_artifacts import LocalArtifact
+from edgebench.errors import UserError
+from edgebench.progress import Progress, Silent
+from edgebench.schema import publication, record_files
+from edgebench.schema.estimate import Estimate
+from edgebench.schema.plan import Plan
+from edgebench.schema.record import Record
+from edgebench.schema.targets import Target
+
+MARGIN = 0.10
+JOBS = 3
+_ENDED = ("complete", "budget")
+# Noted conditions that cannot explain another time.
+_HARMLESS = ("measured", "test set", "plan")
+
+RepeatOutcome = Literal["reproduced", "not reproduced", "conditions differ", "not resolved"]
+
+
+@dataclass(frozen=True)
+class RepeatOptions:
+    """jobs: so many at most; fewer where a condition differs that must be equal. margin: a ratio whose interval lies
+    within counts as reproduced. places: where the file is looked for; default: `at_hand.places_of`. energy: its energy
+    windows as well. wait: for others who measure there. anyway: all jobs although conditions differ.
+    """
+
+    jobs: int = JOBS
+    margin: float = MARGIN
+    places: tuple[Path, ...] = ()
+    energy: bool = False
+    wait: bool = True
+    anyway: bool = False
+
+    def also_in(self, place: Path | None) -> RepeatOptions:
+        """Looked for there first."""
+        return self if place is None else replace(self, places=(place, *(self.places or (Path(),))))
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """record: the one that was repeated, under the name of the target here. repeats: of each job that ended. ratio: now
+    over then. wrong: how its answers differ from the golden ones here; then nothing was timed.
+    """
+
+    record: Record
+    repeats: tuple[Record, ...]
+    ratio: Ratio | None
+    unlike: tuple[Unlike, ...]
+    margin: float = MARGIN
+    wrong: str = ""
+
+    @property
+    def outcome(self) -> RepeatOutcome:
+        """A difference counts against the record only where nothing else is known to differ."""
+        if self.wrong:
+            return "not reproduced"
+        if any(one.rule == "equal" for one in self.unlike) or self.ratio is None:
+            return "conditions differ"
+        if self.ratio.within_margin:
+            return "reproduced"
+        if not self.ratio.differs:
+            return "not resolved"
+        return "conditions differ" if self._may_explain else "not reproduced"
+
+    @property
+    def _may_explain(self) -> list[Unlike]:
+        return [one for one in self.unlike if one.name not in _HARMLESS]
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values."""
+        ratio = self.ratio
+        return {
+            "artifact": self.record.artifact.name,
+            "target": self.record.target.name,
+            "sha256": self.record.artifact.sha256,
+            "outcome": self.outcome,
+            "then": {"record": self.record.id, "p50_ns": _p50(self.record)},
+            "now": [{"record": one.id, "p50_ns": _p50(one)} for one in self.repeats],
+            "ratio": ratio and ratio.value,
+            "ratio_low": ratio and ratio.low,
+            "ratio_high": ratio and ratio.high,
+            "margin": self.margin,
+            "differs": [
+                {"condition": one.name, "rule": one.rule, "now": str(one.own), "then": str(one.base)}
+                for one in self.unlike
+            ],
+            "wrong": self.wrong,
+        }
+
+    def lines(self) -> Iterator[str]:
+        name, runtime = self.record.artifact.name, self.record.runtime.name
+        yield f"{name} in {runtime} on {self.record.target.name}: {self.outcome}"
+        then = comparability.moment(self.record)
+        yield f"  then   p50 {_said(_p50(self.record))}{f', {then:%Y-%m-%d}' if then else ''}"
+        if self.wrong:
+            yield f"  now    not timed: {self.wrong}"
+        elif self.repeats:
+            now = ", ".join(formatting.time(found.value) for one in self.repeats if (found := _p50(one)))
+            count = len(self.repeats)
+            yield f"  now    p50 {now} in {count} job{'s' * (count > 1)} of plan {self.record.plan.preset}"
+        if self.ratio is not None:
+            yield f"  ratio  {self._said_of_ratio(self.ratio)}"
+        for one in self.unlike:
+            must = " (must be equal)" if one.rule == "equal" else ""
+            yield f"  differs: {one.name}: now {one.own}, then {one.base}{must}"
+
+    def _said_of_ratio(self, ratio: Ratio) -> str:
+        if ratio.low is None or ratio.high is None:
+            return f"{ratio.value:.3f}, without an interval: too few rounds"
+        said = f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+        if self.outcome == "reproduced":
+            return f"{said}, within {self.margin:.0%}"
+        if self.outcome != "not resolved":
+            return f"{said}, which jobs of one file do not explain" if ratio.differs else said
+        if ratio.spread is not None and not ratio.spread.is_known:
+            return f"{said}: by how much jobs of one file differ here is not known; more --jobs, or edgebench selftest"
+        return f"{said}: jobs of one file differ by so much here that {self.margin:.0%} cannot be told; more --jobs"
+
+
+@contextmanager
+def opened(paths: Sequence[Path]) -> Iterator[list[tuple[Record, Path | None]]]:
+    """The records of record files and publications, of a publication the newest of each file; with the folder of the
+    files that came with them.
+    """
+    with ExitStack() as open_:
+        found: list[tuple[Record, Path | None]] = []
+        for path in paths:
+            if publication.is_publication(path):
+                records, folder = open_.enter_context(publish.unpacked(path))
+                found += [(one, folder) for one in selection.newest(sorted(records, key=lambda one: one.created))]
+            else:
+                found.append((record_files.load(path), None))
+        yield found
+
+
+def repeat(
+    record: Record,
+    target: Target,
+    results: Path,
+    options: RepeatOptions = RepeatOptions(),  # noqa: B008  (it is frozen)
+    *,
+    progress: Progress | None = None,
+) -> Repetition:
+    """Measures the file of `record` again, with its plan, runtime, threads and input sizes.
+
+    target: on which; under its name records of the repeats are saved. Accuracy and layers are left out, and energy
+    unless it is asked for. After Ctrl-C the jobs that ended are judged. Raises UserError.
+    """
+    progress = progress or Silent()
+    _check(record)
+    local = _file(record, options.places)
+    target = _as_then(record, target)
+    then = _named(record, target.name)
+    plan = _plan(record.plan, energy=options.energy)
+    repeats: list[Record] = []
+    for number in range(options.jobs):
+        progress.say(f"Job {number + 1} of {options.jobs}")
+        (found,) = deploy(target, [local], plan, results, DeployOptions(wait=options.wait), progress=progress)
+        if found.outcome.status == "failed" and found.outcome.kind == "wrong":
+            return Repetition(then, (), None, comparability.unlike(found, then), options.margin, found.outcome.reason)
+        if found.outcome.status == "stopped":
+            break
+        if found.outcome.status not in _ENDED or not found.rounds:
+            why = found.outcome.reason.partition("\n")[0] or "the agent died"
+            raise UserError(
+                record.artifact.name, f"it could not be measured here: {why}", "See `edgebench targets check`"
+            )
+        repeats.append(found)
+        if not options.anyway and any(one.rule == "equal" for one in comparability.unlike(found, then)):
+            break
+    if not repeats:
+        raise KeyboardInterrupt
+    return judge(then, repeats, _history(results, target.name), options.margin)
+
+
+def judge(
+    then: Record, repeats: Sequence[Record], history: Sequence[Record] = (), margin: float = MARGIN
+) -> Repetition:
+    """history: further records of the target, which show by how much jobs of one file differ there."""
+    once = {one.id: one for one in (*history, *repeats)}
+    deviations = selftest_band.of_targets(repeats) | between_jobs.deviations(once.values())
+    if len(repeats) == 1:
+        ratio = ratios.latency_ratio(repeats[0], then, between_jobs.spread(repeats[0], then, deviations))
+    else:
+        ratio = ratios.of_jobs(repeats, [then], between_jobs.of_sides(repeats, [then], deviations))
+    unlike = comparability.unlike(repeats[-1], then)
+    return Repetition(then, tuple(repeats), ratio and ratios.with_margin(ratio, margin), unlike, margin)
+
+
+def _check(record: Record) -> None:
+    """Raises UserError for a record without a figure that could come out again."""
+    found = record_statistics.of(record)
+    if found.may_be_baseline:
+        return
+    reasons = [reason.seen for reason in found.verdict.reasons if reason.level == "invalid"]
+    why = f"it is invalid: {reasons[0]}" if reasons else "it has no rounds"
+    raise UserError(str(record.path or record.id), f"there is nothing to repeat, {why}", "Name another record")
+
+
+def _file(record: Record, named: tuple[Path, ...]) -> LocalArtifact:
+    places = named or at_hand.places_of(record)
+    for place in named:
+        if not place.exists():
+            raise UserError(str(place), "there is no such file or folder", "Give the bundle or the file to --files")
+    found = at_hand.find(record, places)
+    if found is None:
+        content = record.artifact.content
+        raise UserError(
+            record.artifact.name,
+            f"no file with its content (sha256 {content.sha256[:12]}..., {content.size_bytes} bytes, then called "
+            f"{content.file}) is in {at_hand.said(places)}",
+            "Give its bundle or file: --files PATH",
+        )
+    return found
+
+
+def _as_then(record: Record, target: Target) -> Target:
+    """The target with the record's runtime and threads; what else it is, the device says itself."""
+    return msgspec.structs.replace(
+        target, threads=record.target.threads, device=_device(record, target), runtimes=(record.runtime.name,)
+    )
+
+
+def _device(record: Record, target: Target) -> Literal["cpu", "cuda"]:
+    return "cuda" if record.target.device == "cuda" else target.device
+
+
+def _named(record: Record, name: str) -> Record:
+    """On the target here: all that must be equal on one target must be equal."""
+    then = msgspec.structs.replace(record, target=msgspec.structs.replace(record.target, name=name))
+    then.__dict__["path"] = record.path
+    return then
+
+
+def _plan(plan: Plan, *, energy: bool) -> Plan:
+    left_out: dict[str, Any] = {"accuracy": False, "layers_s": 0.0}
+    if not energy:
+        left_out |= {"energy_windows": 0, "carbon": "", "carbon_g_per_kwh": None, "carbon_source": ""}
+    return msgspec.structs.replace(plan, **left_out)
+
+
+def _history(results: Path, target: str) -> list[Record]:
+    return statistics_cache.load_all(sorted((results / target).glob("*.json"))).records
+
+
+def _p50(record: Record) -> Estimate | None:
+    return record_statistics.of(record).p50_ns
+
+
+def _said(found: Estimate | None) -> str:
+    return "unknown" if found is None or math.isnan(found.value) else formatting.estimate(found)
