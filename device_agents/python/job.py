@@ -25,6 +25,7 @@ from .gate import Condition, gate
 from .journal import Journal
 from .latency import measure_latency, measure_one_by_one
 from .layers import measure_layers
+from .peaks import measure_peaks
 from .process import WorkerFailed
 from .store import FULL, Store
 
@@ -87,6 +88,7 @@ def run(
         measure_energy(artifacts, plan, journal, survives, device, HostWindows(job, folder))
         measure_accuracy(artifacts, plan, journal, store, survives)
         measure_layers(artifacts, plan, journal, survives)
+        measure_peaks(artifacts, plan, journal)
     except Stopped:
         status = "stopped"
     finally:

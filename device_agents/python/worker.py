@@ -172,6 +172,12 @@ class ModelWorker:
 
         return layers.profile(self._runtime, self._session, self._fed, (path, options, scratch), seconds)
 
+    def do_peaks(self, options: dict[str, Any], scratch: str, seconds: float) -> list[dict[str, Any]]:
+        """The most that the runtime and the memory do, with one thread and with those of `options`."""
+        from . import peaks
+
+        return peaks.probe(self._runtime, options, scratch, seconds)
+
     def do_pace(self, period_ns: int) -> None:
         """From now on start an inference every `period_ns`, and sleep in between."""
         self._period_ns = period_ns

@@ -105,7 +105,7 @@ def _table(float_: Record | None, other: Record) -> LayerTable:
         ("layer", "kind", *precisions, *(["saved µs"] if both else [])),
         tuple(rows),
         tuple(sums),
-        " ".join(map(_cost, known)),
+        " ".join([*map(_cost, known), *_most(other)]),
     )
 
 
@@ -131,6 +131,17 @@ def _times(pairs: Sequence[LayerPair], *, both: bool) -> list[str]:
 def _precision(record: Record) -> str:
     """Empty for files from elsewhere, which do not say it."""
     return "" if record.artifact.precision == "unknown" else record.artifact.precision
+
+
+def _most(record: Record) -> list[str]:
+    """What the device does at most, with as many threads as the record."""
+    found = []
+    for peak in record.peaks[-1:]:
+        rates = ((peak.float_flops, "FLOP/s in float32"), (peak.int8_ops, "OP/s in INT8"), (peak.bytes_per_s, "B/s"))
+        known = [f"{rate.best / 1e9:.3g} G{unit}" for rate, unit in rates if rate is not None]
+        threads = "one thread" if peak.threads == 1 else f"{peak.threads} threads"
+        found.append(f"Seen at most here, {threads}: {', '.join(known)}.")
+    return found
 
 
 def _cost(record: Record) -> str:

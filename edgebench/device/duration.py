@@ -177,7 +177,7 @@ class JobEstimate:
         if self.phase <= _ENERGY:
             total += self._energy(alive)
         images_s = (sum(one.pieces[one.answered :]) * (1.5 * one.inference_s + IMAGE_S) for one in alive)
-        layers_s = (self.plan.layers_s and LONG * self.plan.layers_s + self._started_s(one) for one in alive)
+        layers_s = (self.plan.layers_s and LONG * self.plan.layers_s + 3 * self._started_s(one) for one in alive)
         return total + Range(0.0, sum(images_s) + sum(layers_s))
 
     def _checked(self, one: ArtifactProgress) -> Range:

@@ -22,6 +22,7 @@ from edgebench.schema.facts import Facts
 from edgebench.schema.layer_times import LayerTimes
 from edgebench.schema.limits import Index, Instant, LongText, Text, Wait
 from edgebench.schema.parts import only, without
+from edgebench.schema.peak import Peak
 from edgebench.schema.record import Cooling, GoldenCheck, Load, Memory, Outcome, Record, Round, Series
 
 if TYPE_CHECKING:
@@ -151,6 +152,10 @@ class LayersLine(ArtifactLine, tag="layers", frozen=True):
     layers: LayerTimes
 
 
+class PeaksLine(ArtifactLine, tag="peaks", frozen=True):
+    peaks: tuple[Peak, ...]
+
+
 class FailedLine(ArtifactLine, tag="failed", frozen=True):
     outcome: Outcome
 
@@ -164,7 +169,7 @@ class EndLine(Line, tag="end", frozen=True):
 
 AnyLine = (
     JobLine | FactsLine | LoadedLine | GoldenLine | MemoryLine | GateLine | WarmupLine | WarmLine | RoundLine
-    | LoadLine | MeterLine | IdleLine | EnergyLine | AnswersLine | LayersLine | FailedLine | EndLine
+    | LoadLine | MeterLine | IdleLine | EnergyLine | AnswersLine | LayersLine | PeaksLine | FailedLine | EndLine
 )  # fmt: skip
 
 _DECODER: msgspec.json.Decoder[AnyLine] = msgspec.json.Decoder(AnyLine)

@@ -119,6 +119,8 @@ def _parts(own: Sequence[journal.AnyLine]) -> dict[str, Any]:
                 parts["load"] = entry.load
             case journal.LayersLine():
                 parts["layers"] = entry.layers
+            case journal.PeaksLine():
+                parts["peaks"] = entry.peaks
     return parts
 
 

@@ -35,14 +35,16 @@ from edgebench.schema.limits import (
     Text,
     Wait,
 )
+from edgebench.schema.peak import Peak
 from edgebench.schema.plan import Plan
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # 1  2026-11  first
 # 2  2026-11  energy: a reading for each scope, with the meter, its clock, and idle windows of their own
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 # 4  2026-11  artifact: the geometry of its preprocessing, the test set's hash
 # 5  2026-11  golden: each output by itself; artifact: as in bundles of schema 4; scored; commit; layers
+# 6  2026-12  peaks
 
 
 ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
@@ -311,6 +313,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     energy: tuple[EnergyReading, ...] = ()
     answers: Answers | None = None
     layers: LayerTimes | None = None
+    peaks: tuple[Peak, ...] = ()
     scored: Scored | None = None
     fed: tuple[FedInput, ...] = ()
     signature: Text = ""

@@ -12,6 +12,7 @@ from edgebench import compare
 from edgebench.analysis import layer_pairs, layer_report
 from edgebench.analysis.report import html, markdown
 from edgebench.schema.layer_times import LayerTime, LayerTimes
+from edgebench.schema.peak import Peak, PeakRate
 from edgebench.schema.record import Record
 from tests.support.records import make_artifact, make_record
 
@@ -73,6 +74,14 @@ def test_a_terminal_shows_float_and_int8_side_by_side_with_sums_and_the_profiler
     assert "An inference takes 26.0 µs" in shown(stranger)
     alone = shown(recorded("fp32", msgspec.structs.replace(float_, profiled_ns=20_000.0)))
     assert "saved" not in alone and "they are means, and other programs interrupted some" in alone
+
+
+def test_the_caption_says_what_the_device_does_at_most() -> None:
+    rate = PeakRate(1.07e11, 0.1, 9, "product")
+    peaks = (Peak(1, rate), Peak(2, rate, bytes_per_s=PeakRate(8.2e9, 0.1, 9, "copies")))
+    found = recorded("fp32", LayerTimes("", 9, 26_000.0, 3e4, layers(*FLOAT)))
+    text = shown(msgspec.structs.replace(found, peaks=peaks))
+    assert "Seen at most here, 2 threads: 107 GFLOP/s in float32, 8.2 GB/s." in text
 
 
 def test_reports_have_the_same_tables() -> None:

@@ -14,6 +14,7 @@ from device_agents.python.runtimes import onnxruntime
 from edgebench import compare, deploy
 from edgebench.analysis.report import markdown
 from edgebench.analysis.verdict import failures
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Outcome
 from edgebench.schema.targets import Target
@@ -50,6 +51,12 @@ def test_a_file_is_measured_in_every_runtime_that_reads_it_and_its_layers_are_ti
     assert [[layer.kind for layer in one.layers] for one in layers[:2]] == [["Relu"], ["Subgraph"]]
     assert all(one.plain_ns > 0 and one.profiled_ns > 0 and one.inferences >= 5 for one in layers if not one.reason)
     assert not list(Path(tmp_path).rglob("profile*.json"))
+    for one in records:
+        (peak,) = one.peaks  # one thread, and the job has one
+        assert peak.threads == 1 and peak.float_flops and peak.int8_ops and peak.bytes_per_s
+        assert peak.float_flops.best > 1e8 and peak.bytes_per_s.best > 1e7 and peak.float_flops.repeats >= 1
+        assert one.runtime.name in peak.float_flops.how and record_files.load(one.path) == one
+    assert not list(Path(tmp_path).rglob("peak*"))
     text = markdown.render(compare.compare(records))
     assert "relu-onnx-fp32 (openvino)" in text and "relu-onnx-fp32 (onnxruntime)" in text
 

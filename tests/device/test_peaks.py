@@ -1,0 +1,33 @@
+"""The probe of what a device can do at most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_agents.python import peaks, runtimes
+from tools import make_peak_models
+
+
+def test_its_networks_are_those_that_the_tool_makes() -> None:
+    assert make_peak_models.WRITTEN.read_text() == make_peak_models.source()
+
+
+def test_int8_and_float_are_those_of_the_runtime_and_what_it_cannot_do_is_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peaks, "MOST_COPIED", 1 << 24)
+    one, two = peaks.probe(runtimes.module("onnxruntime"), {"threads": 2, "device": "cpu"}, str(tmp_path), 0.01)
+    assert (one["threads"], two["threads"]) == (1, 2) and one["float_flops"]["best"] > 1e8
+    (without,) = peaks.probe(runtimes.module("simulated"), {"threads": 1, "device": "cpu"}, str(tmp_path), 0.01)
+    assert set(without) == {"threads", "bytes_per_s"} and not list(tmp_path.iterdir())
+    assert peaks.probe(runtimes.module("onnxruntime"), {"threads": 1, "device": "cuda"}, str(tmp_path), 0.01) == []
+
+
+def test_a_rate_is_the_best_and_its_spread_says_how_far_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0, 10, 100, 120, 200, 240])
+    monkeypatch.setattr(peaks.time, "perf_counter_ns", lambda: next(clock))
+    monkeypatch.setattr(peaks, "MOST_REPEATS", 3)
+    found = peaks._rate(lambda: None, 100, "so", 1.0)
+    assert (found["best"], found["spread"], found["repeats"]) == (1e10, 0.5, 3)
