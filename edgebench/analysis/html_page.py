@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench import __version__
+from edgebench.analysis import colours
 from edgebench.errors import UserError
 from edgebench.files import cache, output
 
@@ -36,6 +37,8 @@ def render(template: Path, specs: Sequence[dict[str, Any]], **context: Any) -> s
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         specs=[_script_safe(spec) for spec in specs],
         library=_library(),
+        light=colours.LIGHT.variables,
+        dark=colours.DARK.variables,
         **context,
     )
 

@@ -15,8 +15,7 @@ from edgebench import compare, plugins
 from edgebench.analysis import answer, formatting, report_text, selection, selftest_band
 from edgebench.analysis.between_jobs import Deviation
 from edgebench.analysis.comparison import Comparison, ComparisonRow
-from edgebench.analysis.report import markdown
-from edgebench.analysis.report._charts import charts
+from edgebench.analysis.report import markdown, sections
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.energy_reading import EnergyReading
 from edgebench.schema.record import Record, Runtime
@@ -145,8 +144,13 @@ def test_a_record_that_answered_wrongly_is_invalid_and_has_no_rank() -> None:
     assert (wrong.verdict.level, wrong.ratio, wrong.no_ratio) == ("invalid", None, "its record is invalid")
     assert [one.is_baseline for one in (wrong, right, other)] == [False, True, False]
     assert other.ratio is not None and other.ratio.value == pytest.approx(0.5, rel=1e-3)
-    charted = [one["artifact"] for _, _, spec in charts(compare.compare([WRONG, make_record(FP32)]))[:-1]
-               for one in spec["datasets"]["rows"]]  # fmt: skip
+    charted = [
+        one["artifact"]
+        for section in sections.of(compare.compare([WRONG, make_record(FP32)]))
+        for figure in section.figures
+        if figure.name != "sizes"
+        for one in figure.panels[0]["datasets"]["rows"]
+    ]
     assert charted and not any("wrong" in label for label in charted)
 
 

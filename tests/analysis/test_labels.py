@@ -6,13 +6,14 @@ import csv as csv_
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from edgebench import compare
 from edgebench.analysis import labels, selection
-from edgebench.analysis.report import csv, html, markdown
-from edgebench.analysis.report._charts import charts
+from edgebench.analysis.comparison import Comparison
+from edgebench.analysis.report import csv, html, markdown, sections
 from edgebench.schema.record import Record
 from tests.conftest import run_cli
 from tests.support.records import make_artifact, make_record, save_all
@@ -76,17 +77,23 @@ def test_folders_tell_apart_where_they_are_shorter(tmp_path: Path) -> None:
 def test_each_record_is_a_row_a_bar_and_a_curve_of_its_own(tmp_path: Path) -> None:
     comparison = compare.compare(two_folders(tmp_path))
     wanted = {f"{FILE} (main) · board", f"{FILE} (pr) · board"}
-    for heading, _, spec in charts(comparison):
-        shown = {one["artifact"] for one in spec["datasets"]["rows"]}
-        assert shown == ({FILE} if heading.startswith("Size") else wanted), heading
-    bars = charts(comparison)[0][2]["datasets"]["rows"]
-    assert [round(one["p50"]) for one in bars] == [36, 40]
+    drawn = charted(comparison)
+    assert {one["artifact"] for one in drawn["sizes"]} == {FILE}
+    for name in ("latency", "curves"):
+        assert {one["artifact"] for one in drawn[name]} == wanted, name
+    assert [round(one["p50"]) for one in drawn["latency"]] == [36, 40]
     assert f"{FILE} (main)" in markdown.render(comparison) and f"{FILE} (pr)" in markdown.render(comparison)
     lines = list(csv_.DictReader(io.StringIO(csv.render(comparison))))
     assert [line["label"] for line in lines] == ["main", "pr"]
     assert all(Path(line["path"]).is_file() for line in lines)
     page = html.render(comparison)
     assert "<small>main</small>" in page and "<small>pr</small>" in page
+
+
+def charted(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
+    """The data of each figure's first panel, by the figure's name."""
+    found = [figure for section in sections.of(comparison) for figure in section.figures]
+    return {figure.name: figure.panels[0]["datasets"]["rows"] for figure in found}
 
 
 def test_the_baseline_can_be_named_by_its_label(tmp_path: Path) -> None:
@@ -113,5 +120,5 @@ def test_another_file_of_the_same_name_is_another_bar_of_the_sizes() -> None:
         make_record(make_artifact(FILE, content=content), job=content, created=f"2026112{number}T100000Z")
         for number, content in enumerate(("old", "new"))
     ]
-    sizes = charts(compare.compare(records))[-1][2]["datasets"]["rows"]
+    sizes = charted(compare.compare(records))["sizes"]
     assert len({one["artifact"] for one in sizes}) == 2

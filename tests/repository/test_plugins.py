@@ -34,6 +34,7 @@ from tests.support.records import make_record
 REGISTRIES = {
     "edgebench.device.transports": "transport",
     "edgebench.analysis.report": "report",
+    "edgebench.analysis.report.sections": "section",
     "edgebench.networks.models": "model",
     "edgebench.networks.data": "data set",
     "edgebench.networks.pruning": "pruning method",
@@ -92,11 +93,11 @@ def test_a_typo_is_answered_with_a_guess(package: str) -> None:
         load(package, name + "x")
 
 
-@pytest.mark.parametrize("name", ["_charts", "-charts", "charts", "__init__", "../targets", "csv.py", "html.x", ""])
+@pytest.mark.parametrize("name", ["_facts", "-facts", "facts", "__init__", "../targets", "memory.py", "memory.x", ""])
 def test_only_names_in_the_listing_are_loaded(name: str) -> None:
-    assert (Path(str(sys.modules["edgebench"].__file__)).parent / "analysis/report/_charts.py").is_file()
+    assert (Path(str(sys.modules["edgebench"].__file__)).parent / "analysis/report/sections/_facts.py").is_file()
     with pytest.raises(UnknownName):
-        load("edgebench.analysis.report", name)
+        load("edgebench.analysis.report.sections", name)
 
 
 def test_names_with_an_underscore_are_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +161,12 @@ def test_a_transport_takes_interpreter_and_folder_from_the_target(
 def test_a_report_form_renders_a_comparison_to_text(name: str) -> None:
     text = load("edgebench.analysis.report", name).render(compare.compare([make_record()]))
     assert ("net-onnx-fp32" if isinstance(text, str) else b"net-onnx-fp32") in text
+
+
+@every("edgebench.analysis.report.sections")
+def test_a_section_has_its_place_and_none_without_data(name: str) -> None:
+    section = load("edgebench.analysis.report.sections", name)
+    assert isinstance(section.PLACE, int) and list(section.sections(compare.compare([]))) == []
 
 
 # ------------------------------------------------------------------ what runs on devices
