@@ -1,12 +1,13 @@
-"""Reads a .onnx, .tflite or .pt2 file before it is sent: its inputs, and the other files that it needs.
+"""Reads a .onnx, .tflite, .pt2 or .param file before it is sent: its inputs, and the other files that it needs.
 
-_onnx.py, _tflite.py and _torch.py parse their formats in plain Python and without the weights: deploy works where
-neither onnx nor a runtime is installed. _kind.py identifies files that are not models. Only what no runtime could run
-is refused here; everything else is for the runtime to decide.
+_onnx.py, _tflite.py, _torch.py and _ncnn.py parse their formats in plain Python and without the weights: deploy works
+where neither onnx nor a runtime is installed. _kind.py identifies files that are not models. Only what no runtime could
+run is refused here; everything else is for the runtime to decide.
 """
 
 from __future__ import annotations
 
+import functools
 import mmap
 from collections.abc import Callable
 from contextlib import closing
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.errors import BadFile
-from edgebench.modelfile import _kind, _onnx, _tflite, _torch
+from edgebench.modelfile import _kind, _ncnn, _onnx, _tflite, _torch
 from edgebench.modelfile._bytes import Damaged
 from edgebench.modelfile._what import Input, ModelFile, Signature
 
 __all__ = ["Companion", "Input", "ModelFile", "Signature", "companions", "read"]
 
-_READERS: dict[str, Callable[[memoryview], ModelFile]] = {".onnx": _onnx.read, ".tflite": _tflite.read}
+_Reader = Callable[[memoryview], ModelFile]
+_READERS: dict[str, _Reader] = {".onnx": _onnx.read, ".tflite": _tflite.read}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Companion:
 
 def read(path: Path) -> ModelFile | None:
     """None for formats that are not parsed. Raises BadFile for a file that is not a model."""
-    reader = _READERS.get(path.suffix)
+    reader = functools.partial(_ncnn.read, path) if path.suffix == ".param" else _READERS.get(path.suffix)
     if reader is None and path.suffix != ".pt2":
         return None
     _kind.refuse_other_files(path)

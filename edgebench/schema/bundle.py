@@ -31,10 +31,17 @@ SCHEMA_VERSION = 4
 # 3  2026-11  class_names; preprocessing.geometry
 # 4  2026-12  golden: a file for each input and output, a tolerance for each output; parity: each output by itself
 
-Format = Literal["onnx", "tflite", "torch", "simulated"]
+Format = Literal["onnx", "tflite", "torch", "ncnn", "mnn", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
 
-FORMAT_OF_SUFFIX: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".pt2": "torch", ".sim": "simulated"}
+FORMAT_OF_SUFFIX: dict[str, Format] = {
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".pt2": "torch",
+    ".param": "ncnn",
+    ".mnn": "mnn",
+    ".sim": "simulated",
+}
 
 _EXPORT = "Export it first: edgebench export {path}"
 _EXPORT_CODE = (
@@ -324,7 +331,8 @@ def loose_artifact(path: Path) -> Artifact:
         raise _no_format(path)
     if not path.is_file():
         raise BadFile(str(path), "there is no such file", "Check the path")
-    name = f"{names.shown(path.stem)}-{path.suffix[1:]}"
+    # ncnn's own tools call them NAME.ncnn.param.
+    name = f"{names.shown(path.stem.removesuffix('.ncnn'))}-{'ncnn' if format_ == 'ncnn' else path.suffix[1:]}"
     return Artifact(name=name, format=format_, precision="unknown", content=file_ref(path.parent, path))
 
 

@@ -31,7 +31,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     cpus: tuple[Annotated[int, msgspec.Meta(ge=0, le=4095)], ...] = ()
-    runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch", "openvino")
+    runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch", "openvino", "ncnn")
     emulated: bool = False
     meter: str = ""
     meter_volts: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None

@@ -114,3 +114,101 @@ def test_what_openvino_refuses_has_its_remedy(
     reason = f"{type(raised.value).__name__}: {str(raised.value).strip()[:2000]}"
     found = failures.explain(Outcome("failed", "check", "error", reason))
     assert found.kind == kind and seen in found.seen
+
+
+# ------------------------------------------------------------------ ncnn
+
+
+@pytest.fixture
+def ncnn() -> object:
+    pytest.importorskip("ncnn")
+    return runtimes.module("ncnn")
+
+
+INNER_PRODUCT = """7767517
+4 4
+Input image 0 1 image 0=3 1=2
+Input shift 0 1 shift 0=2
+InnerProduct rows 1 1 image rows 0=2 1=0 2=6
+BinaryOp sum 2 1 rows shift sum 0=0
+"""
+# A window of 3 x 3 on an image of 2 x 2.
+TOO_SMALL = """7767517
+2 2
+Input image 0 1 image 0=2 1=2 2=1
+Convolution edges 1 1 image edges 0=1 1=3 6=9
+"""
+WEIGHTS = np.array([1.0, 2.0, 3.0, -1.0, 0.5, 1.00001], "<f4")
+
+
+def written(folder: Path, param: str, weights: bytes) -> Path:
+    (folder / "net.ncnn.param").write_text(param)
+    (folder / "net.ncnn.bin").write_bytes(weights)
+    return folder / "net.ncnn.param"
+
+
+def as_float32(values: object) -> bytes:
+    return bytes(4) + values.astype("<f4").tobytes()  # type: ignore[attr-defined]
+
+
+def as_float16(values: object) -> bytes:
+    return b"\x47\x6b\x30\x01" + values.astype("<f2").tobytes()  # type: ignore[attr-defined]
+
+
+def test_ncnn_computes_in_the_precision_of_the_file(ncnn: object, tmp_path: Path) -> None:
+    image, shift = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "<f4"), np.array([10.0, 20.0], "<f4")
+    expected = image @ WEIGHTS.reshape(2, 3).T + shift[:, None]  # its rule: a value a row
+    halves = WEIGHTS.astype("<f2").astype("<f4")
+    for weights, option, is_half in (
+        (as_float32(WEIGHTS), "file", False), (as_float16(halves), "file", True), (as_float32(WEIGHTS), "fast", True),
+    ):  # fmt: skip
+        path = written(tmp_path, INNER_PRODUCT, weights)
+        session = ncnn.load(str(path), {**OPTIONS, "precision": option})  # type: ignore[attr-defined]
+        assert [(one["name"], one["shape"], one["dtype"]) for one in session.inputs()] == [
+            ("image", [1, 2, 3], "float32"), ("shift", [1, 2], "float32"),
+        ]  # fmt: skip
+        session.feed(0, image.tobytes())
+        session.feed(1, shift.tobytes())
+        session.invoke()
+        (answer,) = session.arrays()
+        assert answer.shape == (1, 2, 2)
+        np.testing.assert_allclose(answer[0], expected, rtol=1e-2 if is_half else 1e-6)
+        notes = session.notes()
+        assert notes["options"]["use_fp16_arithmetic"] is is_half and notes["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("param", "weights", "kind", "seen"),
+    [
+        (INNER_PRODUCT, b"", "unknown", "net.ncnn.bin does not fit its .param file"),
+        (INNER_PRODUCT.replace("InnerProduct", "aten::foo"), b"", "operator", "its layers: aten::foo"),
+        (TOO_SMALL, as_float32(np.ones(9)), "sizes that do not fit", "status -100"),
+        (INNER_PRODUCT.replace(" 0=3 1=2", ""), as_float32(WEIGHTS), "unknown", "what sizes input 'image' has"),
+    ],
+)
+def test_what_ncnn_refuses_has_its_remedy(
+    param: str, weights: bytes, kind: str, seen: str, ncnn: object, tmp_path: Path
+) -> None:
+    path = written(tmp_path, param, weights)
+    with pytest.raises((RuntimeError, ValueError)) as raised:
+        session = ncnn.load(str(path), OPTIONS)  # type: ignore[attr-defined]
+        for number, one in enumerate(session.inputs()):
+            session.feed(number, bytes(one["bytes"]))
+        session.invoke()
+    found = failures.explain(Outcome("failed", "check", "error", f"ValueError: {raised.value}"))
+    assert found.kind == kind and seen in found.seen
+
+
+def test_a_loose_param_file_is_measured_with_its_weights(ncnn: object, tmp_path: Path) -> None:
+    path = written(tmp_path, INNER_PRODUCT, as_float32(WEIGHTS))
+    one = ["deploy", "--target", "desktop-cpu", path.name, "--plan", "quick"]
+    assert run_cli(*one, cwd=tmp_path).returncode == 0
+    (record,) = (tmp_path / "results/desktop-cpu").glob("*-net-ncnn.json")
+    assert '"name":"ncnn"' in record.read_text().replace(" ", "")
+    path.with_suffix(".bin").unlink()
+    missing = run_cli(*one, cwd=tmp_path)
+    assert missing.returncode == 1 and "net.ncnn.bin, which is not in" in missing.stderr
+    path.write_text("7767517\n2 2\nInput in0 0 1 in0\nReLU a b\n")
+    damaged = run_cli(*one, cwd=tmp_path)
+    assert damaged.returncode == 1 and "line 4 is not one of a layer" in damaged.stderr
+    assert "Traceback" not in missing.stderr + damaged.stderr

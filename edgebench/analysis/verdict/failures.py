@@ -102,6 +102,15 @@ CAUSES: tuple[Cause, ...] = (
         "Measure it with another runtime (--runtimes), or export the network without them",
     ),
     Cause(
+        "operator", r"ncnn does not have its layers: (?P<operator>[\w.:-]+(?:, [\w.:-]+)*)",
+        "ncnn does not have its layers: {operator}",
+        "Measure the network with another runtime, or export it without them; a newer ncnn may have them",
+    ),
+    Cause(
+        "sizes that do not fit", r"ncnn stops with status (?P<status>-?\d+)", "ncnn stops with status {status}",
+        _OTHER_SIZES,
+    ),
+    Cause(
         "operator", r"builtin opcode '(?P<operator>\w+)' version '(?P<version>\d+)'",
         "its operator {operator} is of version {version}, newer than the runtime",
         "Update LiteRT on the device, or convert it with an older converter",

@@ -1,0 +1,143 @@
+"""ncnn on the CPU: a .param file, and the .bin file with its weights beside it.
+
+Left alone ncnn computes float32 files in half precision where the processor can. Here that is switched on only for
+files whose weights are stored so, or with `precision: fast`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+from . import _ncnn_param, fed_shape
+from .litert import check_device, installed_version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+SUFFIXES = (".param",)
+WHEELS = {"ncnn": "", "numpy": ""}
+# y = relu(x), one float.
+TINY_MODEL = "Nzc2NzUxNwoyIDIKSW5wdXQgeCAwIDEgeCAwPTEKUmVMVSB5IDEgMSB4IHkK"
+
+_HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic")
+_OTHERS = ("use_bf16_storage", "use_int8_inference", "use_packing_layout", "use_winograd_convolution")
+# The mark before weights that are stored as float16, little-endian.
+_HALF_MARK = b"\x47\x6b\x30\x01"
+# Weights come in the order of the layers, those of the first ones soon.
+_LOOKED_THROUGH_BYTES = 1 << 24
+
+
+def facts(options: dict[str, Any]) -> dict[str, str]:
+    check_device(options)
+    import ncnn
+
+    return {"version": getattr(ncnn, "__version__", None) or installed_version("ncnn")}
+
+
+def load(path: str, options: dict[str, Any]) -> NcnnNetwork:
+    return NcnnNetwork(path, options)
+
+
+class NcnnNetwork:
+    """net: ncnn's own object; layers: the lines of its file."""
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        import ncnn
+        import numpy
+
+        self._ncnn = ncnn
+        self._numpy = numpy
+        self.layers = _ncnn_param.layers(Path(path).read_text("utf-8", "replace"))
+        unknown = sorted({one.kind for one in self.layers if ncnn.layer_to_index(one.kind) < 0})
+        if unknown:
+            raise ValueError("ncnn does not have its layers: %s" % ", ".join(unknown))
+        weights = _weights(Path(path))
+        self._stored = "float16" if weights and _is_half(weights) else "float32"
+        self.net = ncnn.Net()
+        self._set(options)
+        if self.net.load_param(path):
+            raise ValueError("ncnn cannot read its .param file")
+        if self.net.load_model(str(weights or os.devnull)):
+            raise ValueError(
+                "%s does not fit its .param file" % weights.name if weights
+                else "its weights, a .bin file, are not beside it"
+            )  # fmt: skip
+        self._specs = [_spec(*one, options.get("shapes", {})) for one in _ncnn_param.inputs(self.layers)]
+        places = dict(zip(self.net.input_names(), self.net.input_indexes()))
+        self._fed = [[places[spec["name"]], None] for spec in self._specs]
+        places = dict(zip(self.net.output_names(), self.net.output_indexes()))
+        self._outputs = [places[name] for name in _ncnn_param.outputs(self.layers)]
+        self._answers: list[Any] = [None] * len(self._outputs)
+        self.invoke: Callable[[], object] = self._inference()
+
+    def _set(self, options: dict[str, Any]) -> None:
+        self.net.opt.num_threads = options["threads"]
+        if options.get("precision", "file") != "fast":
+            for name in _HALF:
+                setattr(self.net.opt, name, self._stored == "float16")
+
+    def _inference(self) -> Callable[[], object]:
+        create, fed, answers = self.net.create_extractor, self._fed, self._answers
+        outputs = list(enumerate(self._outputs))
+
+        def infer() -> None:
+            extractor = create()
+            for place, given in fed:
+                extractor.input(place, given)
+            for number, place in outputs:
+                failed, answers[number] = extractor.extract(place)
+                if failed:
+                    raise RuntimeError("ncnn stops with status %d: are the sizes of its inputs right?" % failed)
+
+        return infer
+
+    def inputs(self) -> list[dict[str, Any]]:
+        return self._specs
+
+    def feed(self, index: int, data: bytes) -> None:
+        spec = self._specs[index]
+        values = self._numpy.frombuffer(data, spec["dtype"]).reshape(spec["shape"][1:] or [1])
+        # Copied: ncnn aligns each channel.
+        self._fed[index][1] = self._ncnn.Mat(values).clone()
+
+    def arrays(self) -> list[Any]:
+        """With the batch of 1 that ncnn leaves out."""
+        return [self._numpy.array(one)[None] for one in self._answers]
+
+    def notes(self) -> dict[str, Any]:
+        options = {name: getattr(self.net.opt, name) for name in (*_HALF, *_OTHERS)}
+        waits = os.environ.get("OMP_WAIT_POLICY", "OpenMP's default: its threads spin for a moment, then sleep")
+        return {"weights": self._stored, "options": options, "threads": self.net.opt.num_threads, "waits": waits}
+
+
+def _weights(path: Path) -> Path | None:
+    """The .bin file of a .param file: of the same name, or the only one there."""
+    own = path.with_suffix(".bin")
+    if own.is_file():
+        return own
+    others = list(path.parent.glob("*.bin"))
+    return others[0] if len(others) == 1 else None
+
+
+def _is_half(weights: Path) -> bool:
+    if not weights.stat().st_size:
+        return False
+    with weights.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(_HALF_MARK, 0, _LOOKED_THROUGH_BYTES)
+        while at >= 0 and at % 4:
+            at = content.find(_HALF_MARK, at + 1, _LOOKED_THROUGH_BYTES)
+        return at >= 0
+
+
+def _spec(name: str, stored: Sequence[int] | None, dtype: str, shapes: dict[str, Sequence[int]]) -> dict[str, Any]:
+    if stored is None and name not in shapes:
+        raise ValueError("the file does not say what sizes input '%s' has: give them with --shape" % name)
+    shape = fed_shape(name, stored or [1] + [None] * (len(shapes[name]) - 1), shapes)
+    count = 1
+    for size in shape:
+        count *= size
+    return {"name": name, "shape": shape, "dtype": dtype, "bytes": 4 * count}
