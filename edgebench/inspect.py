@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -33,7 +34,7 @@ from edgebench.schema import bundle
 from edgebench.schema.bundle import Artifact
 from edgebench.schema.inspection import Errors, Format, Inspection, LoadedBy, Looked, NetworkInFile, RunsAs, as_run
 from exporters.inspect import GoldenInputs, LookTask, Sibling
-from exporters.workers.process import Failed, WorkerPool
+from exporters.workers.process import Failed, WorkerPool, at_once
 
 LARGEST_FILE_BYTES = 2**31 - 1  # both formats end there; what is larger keeps its weights beside it
 _PACKAGES = {"onnx": (("onnx", "export"), ("onnxruntime", "runtimes")), "tflite": (("ai_edge_litert", "runtimes"),)}
@@ -99,6 +100,26 @@ def inspect(
         source=known.source,
         compared_images=errors.images,
     )
+
+
+def contents(paths: Sequence[Path], progress: Progress) -> list[NetworkInFile | None]:
+    """What is in each file, read but neither loaded nor run; None for one that cannot be read."""
+
+    def read(path: Path) -> NetworkInFile | None:
+        try:
+            loose, _ = _checked(path, {})
+            task = LookTask(str(path.absolute()), cast(Format, loose.format), "read", scratch, {}, None)
+            return _read(path, workers, task)
+        except UserError:
+            return None
+
+    with (
+        tempfile.TemporaryDirectory(prefix="edgebench-inspect-") as scratch,
+        progress.step(f"Reading {len(paths)} file{'s' * (len(paths) != 1)}"),
+        ThreadPoolExecutor(at_once()) as readers,
+    ):
+        workers = WorkerPool(Path(scratch))
+        return list(readers.map(read, paths))
 
 
 def as_json(found: Inspection) -> bytes:

@@ -20,6 +20,7 @@ from edgebench.cli import (
     compare,
     deploy,
     evaluate,
+    explain,
     export,
     inspect,
     meters,
@@ -48,6 +49,7 @@ app.add_typer(deploy.app)
 app.add_typer(compare.app)
 app.add_typer(repeat.app)
 app.add_typer(publish.app)
+app.add_typer(explain.app)
 app.add_typer(selftest.app)
 app.add_typer(inspect.app)
 app.add_typer(audit.app)

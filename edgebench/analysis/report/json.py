@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from edgebench import __version__
-from edgebench.analysis import answer, report_text, tidy
+from edgebench.analysis import answer, causes, report_text, tidy
+from edgebench.analysis.causes.evidence import Evidence
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.schema.estimate import Estimate
 
@@ -29,6 +30,7 @@ def render(comparison: Comparison) -> str:
         "answer": list(answer.of(comparison).lines),
         "rows": rows,
         "outputs": [vars(match) for match in comparison.outputs],
+        "explanations": causes.explain(Evidence([row.record for row in comparison.rows])),
         "notes": list(report_text.notes(comparison)),
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis import answer, formatting, layer_report, markdown_table, report_text
+from edgebench.analysis import answer, explanation_report, formatting, layer_report, markdown_table, report_text
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 
 _HEADINGS = (
@@ -22,6 +22,10 @@ def render(comparison: Comparison) -> str:
         lines += ["", f"### {found.title}", ""]
         lines += markdown_table.table(found.headings, [*found.rows, *found.sums], left=2)
         lines += ["", found.caption]
+    for explained in explanation_report.of_records([row.record for row in comparison.rows]):
+        lines += ["", f"### {explained.title}", ""]
+        lines += markdown_table.table(explanation_report.HEADINGS, explained.rows, left=3)
+        lines += [f"\n{note}" for note in explained.notes]
     return "\n".join(lines) + "\n"
 
 

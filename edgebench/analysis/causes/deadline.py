@@ -1,0 +1,194 @@
+"""Deadline: the probability that an inference takes longer than D, with an upper bound, and misses an hour.
+
+Values of one round are correlated: a burst of another program's work makes several in a row late. So the bound is that
+of Clopper and Pearson (Biometrika 26, 1934) for the effective number of values, by the design effect of late values
+between rounds (Korn and Graubard, Survey Methodology 24, 1998), never more than there are values or fewer than rounds.
+Without a single late value that effect cannot be seen: then only rounds count as independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from device_agents.python import series
+from edgebench.analysis import formatting
+from edgebench.analysis.causes.evidence import Evidence, measured, where
+from edgebench.analysis.causes.explanation import Cause, Explanation, MissingEvidence
+from edgebench.energy import coverage
+from edgebench.schema.record import Record, Round
+
+# One-sided: in 95 of 100 such measurements the true probability is below the bound.
+LEVEL = 0.05
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class LateShare:
+    """late of values took longer. bound: upper limit of the probability, 95 %, one-sided; as_independent: the same if
+    every value were, which they are not. effective: values that count as independent.
+    """
+
+    late: int
+    values: int
+    rounds: int
+    effective: float
+    bound: float
+    as_independent: float
+
+    @property
+    def share(self) -> float:
+        return self.late / self.values
+
+
+def explain(evidence: Evidence) -> Iterator[Explanation]:
+    deadline_ns = evidence.wanted.deadline_ns
+    if deadline_ns is None:
+        return
+    for record in measured(evidence.records):
+        subject = f"{record.artifact.name} {where(record)}"
+        if why := _why_unknown(record):
+            again = evidence.deploy(record, options="--plan duty:10")
+            missing = (MissingEvidence(f"single latencies: {why}", again),)
+            yield Explanation("deadline", subject, f"{record.artifact.name}: not known, {why}", missing=missing)
+        else:
+            yield _of(evidence, record, deadline_ns, subject)
+
+
+def _why_unknown(record: Record) -> str:
+    if record.means_only:
+        return "its runtime reports means only"
+    if any(one.block > 1 for one in record.rounds):
+        return f"inferences were timed in blocks of {max(one.block for one in record.rounds)}"
+    return ""
+
+
+def late_share(rounds: Sequence[Round], deadline_ns: float) -> LateShare:
+    """Of all values, cold starts included: an application meets them too. Needs at least one round, blocks of 1."""
+    late = [int(np.count_nonzero(np.asarray(one.values_ns) > deadline_ns)) for one in rounds]
+    counts = [len(one.values_ns) for one in rounds]
+    effective = effective_count(late, counts)
+    total, values = sum(late), sum(counts)
+    share = total / values
+    return LateShare(
+        total,
+        values,
+        len(rounds),
+        effective,
+        upper_bound(share * effective, effective),
+        upper_bound(total, values),
+    )
+
+
+def effective_count(late: Sequence[int], counts: Sequence[int]) -> float:
+    """Values that count as independent, judging by how unevenly late ones fall into rounds."""
+    rounds, values = len(counts), sum(counts)
+    share = sum(late) / values
+    if rounds < 2 or not 0 < share < 1:
+        return float(rounds)
+    between = rounds / (rounds - 1) * sum((one - share * of) ** 2 for one, of in zip(late, counts, strict=True))
+    design_effect = max(1.0, between / (values * share * (1 - share)))
+    # The effect is itself an estimate, from so many rounds.
+    widening = (coverage.Z95 / series.t95(rounds - 1)) ** 2
+    return min(float(values), max(float(rounds), values / design_effect * widening))
+
+
+def upper_bound(successes: float, count: float) -> float:
+    """Clopper and Pearson's upper limit, one-sided, also for counts that are not whole."""
+    if successes >= count:
+        return 1.0
+    low, high = successes / count, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _beta_cdf(middle, successes + 1, count - successes) < 1 - LEVEL:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _beta_cdf(x: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function, by its continued fraction (Lentz)."""
+    if not 0 < x < 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _beta_cdf(1 - x, b, a)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    tiny = 1e-300
+    c, d = 1.0, 1 / _away(1 - (a + b) * x / (a + 1), tiny)
+    fraction = d
+    for m in range(1, 10_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = 1 / _away(1 + term * d, tiny)
+            c = _away(1 + term / c, tiny)
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-12:
+            break
+    return math.exp(log_front) * fraction / a
+
+
+def _away(value: float, tiny: float) -> float:
+    """From zero, by which it would be divided."""
+    return value if abs(value) > tiny else tiny
+
+
+def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) -> Explanation:
+    found = late_share(record.rounds, deadline_ns)
+    rate = evidence.wanted.per_second or record.plan.duty_hz
+    pace = f"at {rate:g} a second" if rate else "back to back"
+    per_second = rate or 1e9 * found.values / sum(sum(one.values_ns) for one in record.rounds)
+    hourly = per_second * _HOUR_S
+    limit = formatting.time(deadline_ns)
+    answer = (
+        f"{record.artifact.name}: {found.late:,} of {found.values:,} inferences took longer than {limit}: "
+        f"P = {_percent(found.share)}, at most {_percent(found.bound)} (95 %); {pace} that is "
+        f"{_number(found.share * hourly)} late an hour, at most {_number(found.bound * hourly)}"
+    )
+    notes = [
+        f"{found.values:,} values of {found.rounds} rounds count as {found.effective:,.0f} independent ones: values of "
+        f"a round are correlated. If all were independent the bound would be {_percent(found.as_independent)}.",
+        "It holds for the conditions of the measurement (heat, other load, pace), not for others.",
+    ]
+    missing: list[MissingEvidence] = []
+    if not found.late:
+        rounds = math.ceil(math.log(LEVEL) / math.log1p(-0.01))
+        notes.append(
+            f"None was late, so that only the {found.rounds} rounds are known to be independent; a bound of 1 % needs "
+            f"{rounds} rounds without a late one."
+        )
+        missing.append(MissingEvidence("a lower bound", evidence.deploy(record, options="--plan sustained")))
+    causes = _causes(record, found, deadline_ns)
+    return Explanation(
+        "deadline", subject, answer, tuple(causes), tuple(missing), tuple(notes), concern=1.0 if found.late else 0.8
+    )
+
+
+def _causes(record: Record, found: LateShare, deadline_ns: float) -> list[Cause]:
+    """Where late values lie."""
+    if not found.late or found.share > 0.5:
+        return []
+    first = sum(1 for one in record.rounds if one.values_ns[0] > deadline_ns)
+    of_first = sum(len(one.values_ns) > 1 for one in record.rounds)
+    if first > found.late / 2 and of_first == found.rounds:
+        return [
+            Cause(
+                "after a pause",
+                f"{first} of {found.late} late inferences were the first of their round, after a pause",
+                f"edgebench deploy --target {record.target.name} --plan duty:N (the pace that you have)",
+                evidence=(f"{found.rounds} rounds, {found.values:,} values",),
+            )
+        ]
+    return []
+
+
+def _percent(share: float) -> str:
+    return f"{formatting.significant(100 * share)} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or not value else formatting.significant(value)
