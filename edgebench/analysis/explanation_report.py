@@ -36,8 +36,9 @@ class CauseTable:
 
 
 def of_records(records: Sequence[Record]) -> list[CauseTable]:
-    """What records alone show, for the report of a comparison; nothing that only says what is missing."""
-    return tables([one for one in causes.explain(Evidence(records)) if one.causes or one.family in ("int8", "pruning")])
+    """What records alone show, for the report of a comparison: neither what is fine nor what is only missing."""
+    found = causes.explain(Evidence(records))
+    return tables([one for one in found if one.causes or (one.family in ("int8", "pruning") and one.concern >= 0.5)])
 
 
 def tables(found: Sequence[Explanation]) -> list[CauseTable]:
