@@ -38,7 +38,7 @@ def _theme(ink: str, soft: str, line: str, marks: list[str], outcomes: list[str]
         "background": "transparent",
         "view": {"stroke": None},
         "axis": {**words, "gridColor": line, "domainColor": soft, "tickColor": soft, "labelOverlap": True},
-        "legend": {**words, "symbolSize": 90},
+        "legend": {**words, "symbolSize": 90, "symbolBaseFillColor": soft, "symbolBaseStrokeColor": soft},
         "title": {"color": ink, "anchor": "start", "fontSize": 14},
         "range": {"category": marks, "ordinal": outcomes},
         "mark": {"color": marks[0]},

@@ -33,7 +33,12 @@ class LayerTable:
 
 def tables(records: Sequence[Record]) -> list[LayerTable]:
     """One for each file with layers; a float file stands alone only where there is no other of its network."""
-    return [_table(float_, other) for network in _networks(records) for float_, other in _side_by_side(network)]
+    return [_table(float_, other) for float_, other in side_by_side(records)]
+
+
+def side_by_side(records: Sequence[Record]) -> list[tuple[Record | None, Record]]:
+    """Each file with layers, and the float file of its network where there is one."""
+    return [pair for network in _networks(records) for pair in _side_by_side(network)]
 
 
 def missing(records: Sequence[Record]) -> list[str]:

@@ -49,6 +49,7 @@ class KeptStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     no_quantiles: tuple[str, ...]
     throughput_hz: float | None
     curve_ns: tuple[float, ...]
+    sample_ns: tuple[tuple[int, float], ...]
 
 
 def load_all(paths: Iterable[Path]) -> LoadedRecords:
@@ -98,7 +99,7 @@ def _kept(found: RecordStatistics) -> KeptStatistics:
     light = msgspec.structs.replace(record, rounds=rounds, warmup=())
     return KeptStatistics(
         light, list(medians_ns), found.verdict.level, list(found.verdict.reasons), found.p50_ns, found.p90_ns,
-        found.p99_ns, found.no_quantiles, found.throughput_hz, found.curve_ns,
+        found.p99_ns, found.no_quantiles, found.throughput_hz, found.curve_ns, found.sample_ns,
     )  # fmt: skip
 
 
@@ -109,7 +110,15 @@ def _restored(kept: KeptStatistics, path: Path) -> Record:
     verdict = Verdict(kept.level, tuple(kept.reasons))
     record_statistics.keep(
         RecordStatistics(
-            record, verdict, kept.p50_ns, kept.p90_ns, kept.p99_ns, kept.no_quantiles, kept.throughput_hz, kept.curve_ns
+            record,
+            verdict,
+            kept.p50_ns,
+            kept.p90_ns,
+            kept.p99_ns,
+            kept.no_quantiles,
+            kept.throughput_hz,
+            kept.curve_ns,
+            kept.sample_ns,
         )
     )
     return record

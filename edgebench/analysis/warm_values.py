@@ -59,6 +59,31 @@ class WarmValues:
         merged.sort(kind="stable")  # fast for what is already in order
         return merged
 
+    def sample_ns(self, most: int) -> list[tuple[int, float]]:
+        """About so many single values as (number of the round, ns): evenly spaced ranks of every round, or of every
+        n-th round if there are more rounds than that, and the least and the greatest of all.
+        """
+        if not self._rounds:
+            return []
+        step = -(-len(self._rounds) // most)
+        all_of_them = list(zip(self._rounds, self._ranked, strict=True))
+        chosen = all_of_them[::step]
+        each = max(1, most // len(chosen))
+        found = [
+            (round_.number, float(value) / round_.block)
+            for round_, ranked in chosen
+            for value in ranked[_even_ranks(len(ranked), each)]
+        ]
+        ends = [
+            [
+                (float(ranked[place]) / one.block, one.number)
+                for one, ranked in zip(self._rounds, self._ranked, strict=True)
+            ]
+            for place in (0, -1)
+        ]
+        extremes = min(ends[0]), max(ends[1])
+        return [*found, *((number, ns) for ns, number in extremes)]
+
     @cached_property
     def medians_ns(self) -> list[float]:
         """Cached in the rounds, because they are needed again long after the values."""
@@ -122,6 +147,12 @@ def cold_prefix(values: np.ndarray) -> int:
     rank = int(_UPPER_QUARTILE * len(values))
     limit = np.partition(values, rank)[rank]
     return int(np.argmax(values <= limit))
+
+
+def _even_ranks(count: int, most: int) -> np.ndarray:
+    """At most so many of `count` ranks, evenly spaced. Int [ranks]."""
+    few = min(count, most)
+    return ((np.arange(few) + 0.5) * count / few).astype(int)
 
 
 def _without_cold_start(round_: Round) -> np.ndarray:

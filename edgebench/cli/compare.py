@@ -36,6 +36,7 @@ app = typer.Typer()
         "edgebench compare",
         "edgebench compare desktop-cpu rpi4 --baseline desktop-cpu/ultralight-onnx-fp32 --html report.html",
         "edgebench compare results-of-main results",
+        "edgebench compare --html report.html --figures figures",
         'edgebench compare --baseline results-of-main --fail-if "latency_p50 > 1.05" --junit gate.xml',
     )
 )
@@ -85,6 +86,10 @@ def compare(
     max_mb: Annotated[float | None, typer.Option(help="Its largest size, in MB.", show_default=False)] = None,
     max_mj: Annotated[float | None, typer.Option(help="Its most energy, in mJ.", show_default=False)] = None,
     reports: dict[str, Path] | None = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write every figure of the report as SVG, PNG and PDF.", show_default=False),
+    ] = None,
     intensity: Intensity = None,
     results: Results = RESULTS,
     strict: Strict = False,
@@ -100,11 +105,13 @@ def compare(
     Files that are not records are listed and left out; the exit code is then 1.
     """
     from edgebench import compare
-    from edgebench.analysis import gate, report, selection
+    from edgebench.analysis import figure_files, gate, report, selection
     from edgebench.analysis.comparison import ShipLimits
 
     reports = reports or {}
     check_outputs(*reports.values())
+    if figures:
+        figure_files.check(figures)
     checks = tuple(map(gate.parse, fail_if or ()))
     if unresolved not in ("fail", "pass"):
         raise typer.BadParameter("give fail or pass", param_hint="--unresolved")
@@ -124,6 +131,8 @@ def compare(
     comparison = compare.of_found(found, asked, compare.Terms(margin / 100, anyway, intensity, limits, checks))
     for form, path in reports.items():
         report.write(comparison, form, path)
+        say_written(path)
+    for path in figure_files.write(comparison, figures) if figures else ():
         say_written(path)
     show(comparison, verbose=verbose, following=_next(comparison, asked, reports))
     end_if_skipped(skipped, "record")

@@ -41,9 +41,9 @@ def names(sort: Sequence[str] | None = None, field: str = "artifact") -> Any:
 
 
 def log_scale(values: Sequence[float]) -> Any:
-    """From just below the least to just above the most; a single value gets room on both sides."""
+    """From below the least to above the most, so that whole marks fit; a single value gets room too."""
     low, high = min(values), max(values)
-    room = 1.02 if high / low > 1.1 else 1.1
+    room = max(1.03, (high / low) ** 0.04)
     return alt.Scale(type="log", domain=[_rows.short(low / room), _rows.short(high * room)], nice=False)
 
 

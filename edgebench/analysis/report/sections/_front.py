@@ -11,14 +11,18 @@ from edgebench.schema.estimate import Estimate
 
 # Value and both ends of its interval.
 Ends = tuple[float, float, float]
+_TOP1 = "top-1 accuracy, %"
 
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """quality: of `metric`, more is better. shown: the same in words. costs: less is better, those that are known."""
+    """metric: with its test set; unit: without. quality: of it, more is better; shown: in words. costs: less is
+    better, those that are known.
+    """
 
     row: ComparisonRow
     metric: str
+    unit: str
     shown: str
     quality: Ends
     costs: dict[str, Ends]
@@ -52,7 +56,7 @@ def _dominates(other: ParetoPoint, one: ParetoPoint) -> bool:
     return is_more_right or any(other.costs[which][2] < one.costs[which][1] for which in common)
 
 
-def _quality(row: ComparisonRow) -> tuple[str, str, Ends] | None:
+def _quality(row: ComparisonRow) -> tuple[str, str, str, Ends] | None:
     record, parity = row.record, row.record.artifact.parity
     score = device_scores.first(record)
     if score is not None and record.scored is not None:
@@ -60,19 +64,16 @@ def _quality(row: ComparisonRow) -> tuple[str, str, Ends] | None:
             return None
         found = device_scores.estimate(score)
         metric = f"{score.metric} on {record.scored.images:,} images of {record.scored.dataset}"
-        return metric, device_scores.number(score.value), _ends(found)
+        return metric, score.metric, device_scores.number(score.value), _ends(found)
     if row.device_accuracy is not None and record.answers is not None:
         found = row.device_accuracy
-        return (
-            f"top-1 accuracy on {record.answers.images:,} images of {record.answers.dataset}, %",
-            f"{found.value:.2%}",
-            _per_cent(found),
-        )
+        metric = f"top-1 accuracy on {record.answers.images:,} images of {record.answers.dataset}"
+        return metric, _TOP1, f"{found.value:.2%}", _per_cent(found)
     if parity is None or parity.accuracy is None:
         return None
     low, high = stats.wilson_interval(parity.accuracy * parity.images, parity.images)
-    metric = f"top-1 accuracy on {parity.images:,} images of {parity.dataset}, %"
-    return metric, f"{parity.accuracy:.2%}", _per_cent(Estimate(parity.accuracy, low, high))
+    metric = f"top-1 accuracy on {parity.images:,} images of {parity.dataset}"
+    return metric, _TOP1, f"{parity.accuracy:.2%}", _per_cent(Estimate(parity.accuracy, low, high))
 
 
 def _ends(found: Estimate) -> Ends:

@@ -53,7 +53,7 @@ def _figure(target: str, name: str, metric: str, candidates: Sequence[ParetoPoin
     if len(front) < len(candidates):
         said += f" {len(candidates) - len(front):,} of {len(candidates):,} are dominated."
     known = [cost for cost in _COSTS if any(cost[0] in one.costs for one in candidates)]
-    panels = tuple(_panel(candidates, dominated, metric, cost) for cost in known)
+    panels = tuple(_panel(candidates, dominated, cost, legend=cost is known[-1]) for cost in known)
     return Figure(name, f"{target}: {metric}", said, panels)
 
 
@@ -65,21 +65,21 @@ def _said(one: ParetoPoint) -> str:
 
 
 def _panel(
-    candidates: Sequence[ParetoPoint], dominated: Sequence[bool], metric: str, cost: tuple[str, str, float]
+    candidates: Sequence[ParetoPoint], dominated: Sequence[bool], cost: tuple[str, str, float], *, legend: bool
 ) -> dict[str, Any]:
     import altair as alt
 
     from edgebench.analysis.report.sections import _drawing
 
     which, title, divisor = cost
+    metric = candidates[0].unit
     data = [
         _point(one, worse, which, divisor)
         for one, worse in zip(candidates, dominated, strict=True)
         if which in one.costs
     ]
     range_ = [point[end] for point in data for end in ("cost", "low", "high") if point[end] > 0]
-    room = 1.15  # so that the names beside the points are inside
-    scale = _drawing.log_scale([min(range_) / room, max(range_) * room])
+    scale = _drawing.log_scale(range_)
     middle = math.sqrt(min(range_) * max(range_))
     named = sorted((point for point in data if point["standing"] == _STANDINGS[0]), key=lambda point: point["cost"])
     for point in named[:_MOST_NAMED]:
@@ -87,7 +87,7 @@ def _panel(
     base = alt.Chart(_drawing.ROWS)
     x = alt.X("cost:Q", title=title, scale=scale, axis=_drawing.ticks(range_))
     y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5, format="~g"))
-    standing: dict[str, Any] = {"title": None, "legend": _drawing.WIDE_LEGEND}
+    standing: dict[str, Any] = {"title": None, "legend": _drawing.WIDE_LEGEND if legend else None}
     points = base.mark_point(filled=True, size=100, opacity=1).encode(
         x=x,
         y=y,
@@ -103,6 +103,7 @@ def _panel(
         .mark_text(align=side, dx=shift, dy=-9, limit=170, fontSize=11)
         .encode(x=x, y=y, text=f"{side}:N")
         for side, shift in _SIDES
+        if any(side in point for point in data)
     ]
     return _drawing.panel(alt.layer(across, up, points, *texts), data, height=230)
 
