@@ -10,6 +10,7 @@ Sections import altair inside their functions (`_drawing` does).
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,15 @@ def of(comparison: Comparison) -> list[PageSection]:
     modules: list[Any] = [plugins.load(__name__, name, kind="section") for name in plugins.names(__name__)]
     modules.sort(key=lambda one: (one.PLACE, one.__name__))
     used: Counter[str] = Counter()
-    return [_named_apart(section, used) for one in modules for section in one.sections(comparison)]
+    with _unchecked():
+        return [_named_apart(section, used) for one in modules for section in one.sections(comparison)]
+
+
+def _unchecked() -> AbstractContextManager[None]:
+    """Charts that altair does not hold against its schema, which takes longer than making them; tests draw them all."""
+    from altair.utils import schemapi
+
+    return schemapi.debug_mode(False)
 
 
 def _named_apart(section: PageSection, used: Counter[str]) -> PageSection:

@@ -26,7 +26,7 @@ WIDE_LEGEND = alt.Legend(orient="bottom", columns=3, labelLimit=200, symbolOpaci
 
 def panel(chart: Any, data: Data, *, height: int) -> dict[str, Any]:
     """A specification with its data. They are added to the finished chart: altair would inspect every number."""
-    found: dict[str, Any] = chart.properties(width=WIDTH, height=height).to_dict()
+    found: dict[str, Any] = chart.properties(width=WIDTH, height=height).to_dict(validate=False)
     found.pop("config", None)
     return found | {"datasets": {**found.get("datasets", {}), ROWS.name: data}}
 
@@ -38,6 +38,12 @@ def names(sort: Sequence[str] | None = None, field: str = "artifact") -> Any:
         labelFontSize=12, labelColor=alt.Undefined, domain=False, ticks=False, grid=False, zindex=1,
     )  # fmt: skip
     return alt.Y(f"{field}:N", sort=sort, axis=axis, scale=alt.Scale(paddingInner=0, paddingOuter=0))
+
+
+def tips(*words: str, **numbers: str) -> list[Any]:
+    """What is shown on hover. words: fields; numbers: titles, by field."""
+    shown = [alt.Tooltip(f"{field}:Q", title=title, format=".4~g") for field, title in numbers.items()]
+    return [*(alt.Tooltip(f"{field}:N") for field in words), *shown]
 
 
 def log_scale(values: Sequence[float]) -> Any:

@@ -61,7 +61,7 @@ def _panel(rows: Sequence[ComparisonRow], points: int) -> dict[str, Any]:
             y=alt.Y("share:Q", title="share of inferences", axis=alt.Axis(format="%", tickCount=5)),
             color=alt.Color("artifact:N", sort=None, title=None, legend=_drawing.LEGEND),
             strokeDash=alt.StrokeDash("artifact:N", sort=None, title=None, scale=alt.Scale(range=dashes)),
-            tooltip=["artifact:N", alt.Tooltip("us:Q", title="µs"), alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[alt.Tooltip("artifact:N"), alt.Tooltip("us:Q", title="µs"), alt.Tooltip("share:Q", format=".1%")],
         )
     )  # fmt: skip
     return _drawing.panel(chart, data, height=260)

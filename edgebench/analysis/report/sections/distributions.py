@@ -50,16 +50,16 @@ def _panel(rows: Sequence[ComparisonRow]) -> dict[str, Any]:
     )
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[len(rows), 0], nice=False))
     dots = base.mark_circle(size=14, opacity=0.55).encode(
-        x=x, y=y, tooltip=["artifact:N", alt.Tooltip("us:Q", title="µs"), "round:Q"]
+        x=x, y=y, tooltip=_drawing.tips("artifact", us="µs", round="round")
     )
     middle = base.mark_point(shape="diamond", filled=True, size=80, opacity=1, style="name").encode(
-        x="p50:Q", y=y, tooltip=["artifact:N", alt.Tooltip("p50:Q", title="p50 µs")]
+        x=alt.X("p50:Q"), y=y, tooltip=_drawing.tips("artifact", p50="p50 µs")
     )
-    interval = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y)
+    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y)
     labels = (
         base.transform_filter("isValid(datum.p50)")
         .mark_text(align="left", limit=alt.expr("width"))
-        .encode(x=alt.value(2), y="top:Q", text="artifact:N")
+        .encode(x=alt.value(2), y=alt.Y("top:Q"), text=alt.Text("artifact:N"))
     )
     return _drawing.panel(alt.layer(dots, interval, middle, labels), data, height=54 * len(rows))
 

@@ -51,14 +51,10 @@ def _panel(found: Sequence[Reading]) -> dict[str, Any]:
 
     data = [_point(*one) for one in found]
     base = alt.Chart(_drawing.ROWS).encode(y=_drawing.names())
-    tip = [
-        alt.Tooltip("artifact:N"), alt.Tooltip("provenance:N"), alt.Tooltip("mJ:Q", format=".4~g"),
-        alt.Tooltip("low:Q", format=".4~g"), alt.Tooltip("high:Q", format=".4~g"),
-        alt.Tooltip("gross:Q", format=".4~g", title="gross mJ"),
-    ]  # fmt: skip
+    tip = _drawing.tips("artifact", "provenance", mJ="mJ", low="low mJ", high="high mJ", gross="gross mJ")
     x = alt.X("mJ:Q", title="energy of one inference, mJ", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
-    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x="low:Q", x2="high:Q")
-    gross = base.mark_tick(thickness=2, size=14, yOffset=_drawing.BELOW).encode(x="gross:Q", tooltip=tip)
+    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
+    gross = base.mark_tick(thickness=2, size=14, yOffset=_drawing.BELOW).encode(x=alt.X("gross:Q"), tooltip=tip)
     provenance: dict[str, Any] = {"title": "provenance", "legend": _drawing.WIDE_LEGEND}
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=_drawing.BELOW).encode(
         x=x,

@@ -28,15 +28,15 @@ def _panel(rows: Sequence[ComparisonRow]) -> dict[str, Any]:
     from edgebench.analysis.report.sections import _drawing
 
     base = alt.Chart(_drawing.ROWS).encode(y=_drawing.names())
-    tip = [alt.Tooltip(f"{name}:Q", format=".4~g", title=f"{name} µs") for name in ("p50", "low", "high", "p90", "p99")]
+    tip = _drawing.tips("artifact", **{name: f"{name} µs" for name in ("p50", "low", "high", "p90", "p99")})
     bars = base.mark_bar(height=_drawing.BAR, yOffset=_drawing.BELOW, cornerRadiusEnd=2).encode(
         x=alt.X("p50:Q", title="latency of one inference, µs", axis=alt.Axis(tickCount=6)),
         color=alt.Color("precision:N", title="precision", legend=_drawing.WIDE_LEGEND),
-        tooltip=[alt.Tooltip("artifact:N"), *tip],
+        tooltip=tip,
     )
-    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x="low:Q", x2="high:Q")
+    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
     ticks = [
-        base.mark_tick(thickness=thickness, size=14, yOffset=_drawing.BELOW).encode(x=f"{name}:Q", tooltip=tip)
+        base.mark_tick(thickness=thickness, size=14, yOffset=_drawing.BELOW).encode(x=alt.X(f"{name}:Q"), tooltip=tip)
         for name, thickness in (("p90", 1.5), ("p99", 3))
     ]
     return _drawing.panel(alt.layer(bars, interval, *ticks), _data(rows), height=_drawing.ROW * len(rows))

@@ -65,12 +65,14 @@ def _panel(pairs: Sequence[LayerPair], first: str, second: str) -> dict[str, Any
     base = alt.Chart(_drawing.ROWS).encode(y=_drawing.names(field="layer"))
     x = alt.X("us:Q", title="time of the layer, µs", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
     kinds: dict[str, Any] = {"title": None, "legend": _drawing.WIDE_LEGEND}
-    between = base.mark_rule(strokeWidth=2, style="faint", yOffset=_drawing.BELOW).encode(x="min(us):Q", x2="max(us):Q")
+    between = base.mark_rule(strokeWidth=2, style="faint", yOffset=_drawing.BELOW).encode(
+        x=alt.X("min(us):Q"), x2=alt.X2("max(us):Q")
+    )
     points = base.mark_point(filled=True, size=90, opacity=1, yOffset=_drawing.BELOW).encode(
         x=x,
         color=alt.Color("file:N", scale=alt.Scale(domain=[first, second]), **kinds),
         shape=alt.Shape("file:N", scale=alt.Scale(domain=[first, second], range=["circle", "square"]), **kinds),
-        tooltip=["layer:N", "file:N", "kind:N", alt.Tooltip("us:Q", title="µs", format=".4~g")],
+        tooltip=_drawing.tips("layer", "file", "kind", us="µs"),
     )
     return _drawing.panel(alt.layer(between, points), data, height=_drawing.ROW * len(pairs))
 

@@ -90,8 +90,8 @@ def _bars(data: list[dict[str, Any]], parts: Sequence[str], *, stacked: bool) ->
             x=alt.X("MB:Q", title="MB", stack="zero" if stacked else None, axis=alt.Axis(tickCount=6)),
             y=_drawing.names(),
             color=alt.Color("part:N", sort=list(parts), title=None, legend=_drawing.WIDE_LEGEND),
-            order="order:Q",
-            tooltip=["artifact:N", "part:N", alt.Tooltip("MB:Q", format=".4~g")],
+            order=alt.Order("order:Q"),
+            tooltip=_drawing.tips("artifact", "part", MB="MB"),
         )
     )
     return _drawing.panel(chart, data, height=_drawing.ROW * len({one["artifact"] for one in data}))

@@ -94,14 +94,14 @@ def _panel(
         color=alt.Color("standing:N", scale=alt.Scale(domain=[_STANDINGS[0], "", _STANDINGS[1]], range="ordinal"),
                         title=None, legend=None),
         shape=alt.Shape("standing:N", scale=alt.Scale(domain=_STANDINGS, range=["circle", "cross"]), **standing),
-        tooltip=["artifact:N", alt.Tooltip("value:Q", title=metric), alt.Tooltip("cost:Q", title=title), "standing:N"],
+        tooltip=_drawing.tips("artifact", "standing", value=metric, cost=title),
     )  # fmt: skip
-    across = base.mark_rule(style="faint").encode(x="low:Q", x2="high:Q", y="value:Q")
-    up = base.mark_rule(style="faint").encode(x="cost:Q", y="least:Q", y2="most:Q")
+    across = base.mark_rule(style="faint").encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=alt.Y("value:Q"))
+    up = base.mark_rule(style="faint").encode(x=alt.X("cost:Q"), y=alt.Y("least:Q"), y2=alt.Y2("most:Q"))
     texts = [
         base.transform_filter(f"isValid(datum.{side})")
         .mark_text(align=side, dx=shift, dy=-9, limit=170, fontSize=11)
-        .encode(x=x, y=y, text=f"{side}:N")
+        .encode(x=x, y=y, text=alt.Text(f"{side}:N"))
         for side, shift in _SIDES
         if any(side in point for point in data)
     ]

@@ -58,19 +58,16 @@ def _panel(rows: Sequence[ComparisonRow], margin: float) -> dict[str, Any]:
     band = (
         alt.Chart(alt.InlineData(values=[{"from": 1 / (1 + margin), "to": 1 + margin}]))
         .mark_rect(style="band", opacity=0.8)
-        .encode(x=alt.X("from:Q", scale=scale), x2="to:Q")
+        .encode(x=alt.X("from:Q", scale=scale), x2=alt.X2("to:Q"))
     )
-    one = alt.Chart(alt.InlineData(values=[{"one": 1}])).mark_rule(strokeDash=[4, 3]).encode(x="one:Q")
-    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x=alt.X("low:Q"), x2="high:Q")
+    one = alt.Chart(alt.InlineData(values=[{"one": 1}])).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("one:Q"))
+    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
     outcome: dict[str, Any] = {"title": "outcome", "legend": _drawing.WIDE_LEGEND}
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=_drawing.BELOW).encode(
         x=x,
         color=alt.Color("outcome:N", scale=alt.Scale(domain=_OUTCOMES, range="ordinal"), **outcome),
         shape=alt.Shape("outcome:N", scale=alt.Scale(domain=_OUTCOMES, range=["circle", "square", "cross"]), **outcome),
-        tooltip=[
-            alt.Tooltip("artifact:N"), alt.Tooltip("outcome:N"), alt.Tooltip("ratio:Q", format=".4~g"),
-            alt.Tooltip("low:Q", format=".4~g"), alt.Tooltip("high:Q", format=".4~g"),
-        ],
+        tooltip=_drawing.tips("artifact", "outcome", ratio="ratio", low="low", high="high"),
     )  # fmt: skip
     return _drawing.panel(alt.layer(band, one, interval, points), data, height=_drawing.ROW * len(rows))
 

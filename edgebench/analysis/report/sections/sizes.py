@@ -56,7 +56,7 @@ def _panel(files: Mapping[str, ComparisonRow]) -> dict[str, Any]:
             x=alt.X("kB:Q", title="kB", axis=alt.Axis(tickCount=6)),
             y=_drawing.names(),
             color=alt.Color("precision:N", title="precision", legend=_drawing.WIDE_LEGEND),
-            tooltip=["artifact:N", alt.Tooltip("kB:Q", format=".4~g")],
+            tooltip=_drawing.tips("artifact", kB="kB"),
         )
     )
     return _drawing.panel(chart, data, height=_drawing.ROW * len(data))

@@ -84,9 +84,9 @@ def _panel(data: list[dict[str, Any]], field: str, title: str, last_s: float, *,
             y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False), axis=axis),
             color=alt.Color("artifact:N", sort=None, title=None, legend=legend),
             strokeDash=alt.StrokeDash(
-                "artifact:N", sort=None, title=None, legend=legend, scale=alt.Scale(range=dashes)
+                alt.Tooltip("artifact:N"), sort=None, title=None, legend=legend, scale=alt.Scale(range=dashes)
             ),
-            tooltip=["artifact:N", "s:Q", alt.Tooltip(f"{field}:Q", title=title)],
+            tooltip=_drawing.tips("artifact", s="s", **{field: title}),
         )
     )
     return _drawing.panel(chart, data, height=200 if field == "us" else 110)

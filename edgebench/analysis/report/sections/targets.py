@@ -150,12 +150,12 @@ def _panel(files: Files, order: Sequence[str]) -> dict[str, Any]:
     legend: dict[str, Any] = {"title": None, "legend": _drawing.WIDE_LEGEND}
     shapes = [_SHAPES[number % len(_SHAPES)] for number in range(len(where))]
     x = alt.X("us:Q", title="p50, µs", scale=_drawing.log_scale(range_us), axis=_drawing.ticks(range_us))
-    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x="low:Q", x2="high:Q")
+    interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=_drawing.BELOW).encode(
         x=x,
         color=alt.Color("target:N", scale=alt.Scale(domain=where), **legend),
         shape=alt.Shape("target:N", scale=alt.Scale(domain=where, range=shapes), **legend),
-        tooltip=["artifact:N", "target:N", alt.Tooltip("us:Q", title="p50 µs"), "low:Q", "high:Q"],
+        tooltip=_drawing.tips("artifact", "target", us="p50 µs", low="low µs", high="high µs"),
     )
     return _drawing.panel(alt.layer(interval, points), data, height=_drawing.ROW * len(files))
 
