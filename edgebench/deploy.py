@@ -43,7 +43,7 @@ from edgebench.schema.bundle import Golden
 from edgebench.schema.facts import Facts
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
-from edgebench.schema.targets import Target
+from edgebench.schema.targets import ComputeIn, Target
 from exporters.pipeline.loose_files import with_inputs as with_inputs
 
 
@@ -250,14 +250,20 @@ def _spec(
             "threads": target.threads,
             "device": target.device,
             "cpus": target.cpus,
+            "precision": target.precision,
             **wanted.feeding.options,
         },
-        "golden": golden and _golden_spec(golden),
+        "golden": golden and _golden_spec(golden, target.precision),
         "test": _test_spec(artifact.name, runtime, tests[artifact.name].test) if tests and answers else None,
     }
 
 
-def _golden_spec(golden: Golden) -> dict[str, Any]:
+# Allowed where the runtime may compute a file as it likes: bfloat16 keeps 8 bits.
+_FAST_RELATIVE_ERROR = 0.1
+
+
+def _golden_spec(golden: Golden, precision: ComputeIn) -> dict[str, Any]:
+    least = _FAST_RELATIVE_ERROR if precision == "fast" else 0.0
     references = golden.reference or (None,) * len(golden.expected)
     each = zip(golden.expected, references, golden.max_relative_error, strict=True)
     return {
@@ -265,7 +271,7 @@ def _golden_spec(golden: Golden) -> dict[str, Any]:
         "inputs": [one.sha256 for one in golden.inputs],
         # Without any, the inputs are only fed.
         "outputs": [
-            {"expected": own.sha256, "reference": given and given.sha256, "max_relative_error": allowed}
+            {"expected": own.sha256, "reference": given and given.sha256, "max_relative_error": max(allowed, least)}
             for own, given, allowed in each
         ],
     }

@@ -56,9 +56,20 @@ def _compared(
     if code == "f":
         found["agreement_with_host"] = _agreement(here, there, count)
         if reference:
-            found["agreement_with_parent"] = _agreement(here, _numbers(code, reference.read_bytes()), count)
+            parent = _numbers(code, reference.read_bytes())
+            found["agreement_with_parent"] = _agreement(here, parent, count)
+            found.update(_errors(here, there, parent))
     # JSON has no NaN and no infinity.
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
+def _errors(here: Sequence[float], there: Sequence[float], parent: Sequence[float]) -> dict[str, float]:
+    """Of the answers here and of the exporter's against the parent's: they show what precision was computed in."""
+    size = _rms(parent)
+    if len(parent) != len(here) or not size:
+        return {}
+    names = ("reference_error", "exporter_error")
+    return {name: _rms(a - b for a, b in zip(own, parent)) / size for name, own in zip(names, (here, there))}
 
 
 def _numbers(code: str, data: bytes) -> array.array[Any]:

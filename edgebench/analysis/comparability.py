@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from edgebench.analysis import computed_precision
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 
@@ -124,6 +125,16 @@ def _differ(own: Plan, base: Plan, name: str) -> bool:
 def _providers(record: Record) -> object:
     found = record.runtime.notes.get("providers")
     return ", ".join(map(str, found)) if isinstance(found, list | tuple) and found else None
+
+
+def _computed(record: Record, baseline: Record) -> Values | None:
+    """Of files that are called equal: between fp32 and INT8 files it is what is compared."""
+    if record.artifact.precision != baseline.artifact.precision:
+        return None
+    own, base = computed_precision.of(record), computed_precision.of(baseline)
+    if not own.names or not base.names or set(own.settled) & set(base.settled):
+        return None
+    return str(own), str(base)
 
 
 def _temperatures(record: Record, baseline: Record) -> Values | None:
@@ -262,6 +273,7 @@ CONDITIONS: tuple[ComparedCondition, ...] = (
     ComparedCondition("inputs", "scaled", _scaled_inputs),
     ComparedCondition("inputs", "equal", _same_networks_inputs),
     ComparedCondition("inputs", "noted", _other_networks_inputs),
+    ComparedCondition("computed in", "equal", _computed),
     ComparedCondition("device", "equal", _on_one_target(_fact("model"))),
     ComparedCondition("processor", "equal", _on_one_target(_fact("cpu"))),
     ComparedCondition("GPU", "equal", _on_one_target(_gpus)),

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from edgebench.analysis import comparability, same_outputs, stats
+from edgebench.analysis import comparability, computed_precision, same_outputs, stats
 from edgebench.analysis.comparability import Unlike
+from edgebench.analysis.computed_precision import ComputedPrecision
 from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio, RatioOutcome
 from edgebench.analysis.record_statistics import RecordStatistics
 from edgebench.analysis.resolution import Resolution
@@ -66,6 +67,10 @@ class ComparisonRow(RecordStatistics):
     def fed(self) -> str:
         """The shapes of the inputs as they were fed, `4x1x28x28`; empty if unknown."""
         return comparability.fed(self.record)
+
+    @cached_property
+    def computed(self) -> ComputedPrecision:
+        return computed_precision.of(self.record)
 
     @cached_property
     def device_accuracy(self) -> Estimate | None:

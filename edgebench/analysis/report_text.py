@@ -9,6 +9,7 @@ from typing import Literal
 
 from edgebench.analysis import comparability, device_scores, formatting, latency_patterns, ratio_text, stats
 from edgebench.analysis.comparison import Comparison, ComparisonRow
+from edgebench.analysis.computed_precision import ComputedPrecision
 from edgebench.analysis.same_outputs import OutputsMatch
 from edgebench.energy import carbon
 from edgebench.energy.per_inference import EnergyPerInference
@@ -57,10 +58,32 @@ def brief_remarks(rows: Sequence[ComparisonRow]) -> list[Remark]:
 def _notes(row: ComparisonRow) -> Iterator[str]:
     for difference in row.differences:
         yield f"differs from the baseline: {difference}"
+    yield from _computed(row)
     yield from row.no_quantiles
     if row.no_ratio and row.verdict.level != "invalid":
         yield f"no ratio: {row.no_ratio}"
     yield from ratio_text.of_row(row)
+
+
+def _computed(row: ComparisonRow) -> Iterator[str]:
+    """If a file was computed in another precision than it is called."""
+    found, called = row.computed, row.record.artifact.precision
+    if found.names and called not in found.settled:
+        yield (
+            f"called {called}, but computed in {found}: so its answers show (likelihood {found.likelihood:.1%}"
+            f"{computed_report(found, '; ')})"
+        )
+
+
+def computed_report(found: ComputedPrecision, before: str) -> str:
+    """`; the runtime reports bf16 30, fp32 12 layers`; empty if it does not."""
+    layers = ", ".join(f"{name} {count}" for name, count in found.reported.items())
+    return f"{before}the runtime reports {layers} layers" if layers else ""
+
+
+def computed(row: ComparisonRow) -> str:
+    """`bf16`, `fp16 or bf16`; empty if not known."""
+    return " or ".join(row.computed.settled)
 
 
 def _numbered(numbers: Sequence[int], count: int) -> str:

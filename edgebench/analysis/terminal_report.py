@@ -69,7 +69,7 @@ def _quality_table(rows: Sequence[ComparisonRow]) -> Table:
         runtime, size = row.record.runtime, row.record.artifact.size_bytes
         table.add_row(
             f"({number})",
-            escape(f"{runtime.name} {runtime.facts.get('version', '')}"),
+            escape(f"{runtime.name} {runtime.facts.get('version', '')}") + _under(report_text.computed(row)),
             formatting.rate(row.throughput_hz),
             formatting.accuracy(row).replace(" ", "\n"),
             formatting.agreement(row),

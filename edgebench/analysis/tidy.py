@@ -37,6 +37,7 @@ def _line(row: ComparisonRow) -> dict[str, Any]:
         "sha256": record.artifact.sha256,
         "format": record.artifact.format,
         "precision": record.artifact.precision,
+        **_computed(row),
         "fed": row.fed,
         "batch": record.batch,
         "runtime": record.runtime.name,
@@ -70,6 +71,18 @@ def _line(row: ComparisonRow) -> dict[str, Any]:
         "no_energy": " | ".join(row.no_energy),
         "intensity_g_per_kwh": row.intensity_g_per_kwh,
         "co2e_g": " | ".join(_grams(row)),
+    }
+
+
+def _computed(row: ComparisonRow) -> dict[str, Any]:
+    """computed_precision: None where it is not known, and computed_unknown says why."""
+    found = row.computed
+    return {
+        "computed_precision": " or ".join(found.settled) or None,
+        "computed_likelihood": found.likelihood,
+        "computed_unknown": found.unknown,
+        "precision_asked": " | ".join(f"{name} {value}" for name, value in found.asked.items()),
+        "precision_reported": " | ".join(f"{name} {layers}" for name, layers in found.reported.items()),
     }
 
 

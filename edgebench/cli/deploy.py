@@ -73,6 +73,16 @@ Runtimes = Annotated[
         show_default=False,
     ),
 ]
+ComputedIn = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="file|fast",
+        help="Compute as each file says, or in the runtime's own default, which may be half precision; default: "
+        "the target's.",
+        show_default=False,
+    ),
+]
 Energy = Annotated[bool, typer.Option("--energy", help="Measure energy too (takes minutes longer).")]
 Accuracy = Annotated[bool, typer.Option("--accuracy", help="Score each file on the device too, on a whole test set.")]
 SCORE = "Accuracy of any file"
@@ -175,6 +185,7 @@ def deploy(
     signature: Signature = "",
     inputs: Inputs = None,
     runtimes: Runtimes = None,
+    precision: ComputedIn = None,
     energy: Energy = False,
     accuracy: Accuracy = False,
     layers: Layers = False,
@@ -240,6 +251,8 @@ def deploy(
     if calibrations is not None and not (meter or known.meter):
         _without_effect("--calibrations", "--meter NAME[:PORT]")
     device = targets_.with_page(targets_.with_meter(known, meter, volts), lan=lan, https=https, assets=assets)
+    if precision is not None:
+        device = targets_.with_precision(device, precision)
     if runtimes not in (None, "all"):
         device = targets_.with_runtimes(device, str(runtimes))
     asked = feeding.parse_request(shape or (), signature, dim or ())

@@ -80,7 +80,9 @@ def _record(
         created=request.created,
         edgebench=version,
         commit=request.commit,
-        target=MeasuredTarget(target.name, target.transport, target.device, target.threads, target.emulated),
+        target=MeasuredTarget(
+            target.name, target.transport, target.device, target.threads, target.emulated, target.precision
+        ),
         artifact=artifact,
         plan=request.plan,
         outcome=outcome,

@@ -87,6 +87,8 @@ def raw(spec: TensorSpec) -> TensorSpec:
 
 # A note of artifacts that were tested on a user's own data: sha256 of the test images and labels.
 TEST_SET = "test set sha256"
+# A note of artifacts whose parent does not compute in fp32: what it computes in.
+PARENT_PRECISION = "parent's precision"
 
 
 class FileRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,6 +37,7 @@ from edgebench.schema.limits import (
 )
 from edgebench.schema.peak import Peak
 from edgebench.schema.plan import Plan
+from edgebench.schema.targets import ComputeIn
 
 SCHEMA_VERSION = 6
 # 1  2026-11  first
@@ -44,7 +45,7 @@ SCHEMA_VERSION = 6
 # 3  2026-11  fed: the inputs as they were fed; signature: which one of the file's ran
 # 4  2026-11  artifact: the geometry of its preprocessing, the test set's hash
 # 5  2026-11  golden: each output by itself; artifact: as in bundles of schema 4; scored; commit; layers
-# 6  2026-12  peaks
+# 6  2026-12  peaks; golden: errors against the parent; target: precision
 
 
 ValuesNs = Annotated[tuple[Nanoseconds, ...], msgspec.Meta(min_length=1)]
@@ -88,7 +89,8 @@ class GoldenOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
     relative_error: rms of the difference from the exporter's answers over their rms, or share of whole numbers that
     differ; absent if not finite. Agreements: of the largest value's place along the last axis; absent where there is no
-    axis of classes, or no parent.
+    axis of classes, or no parent. reference_error, exporter_error: rms of the difference from the parent's answers over
+    their rms, of the answers here and of the exporter's; absent without a parent.
     """
 
     passed: bool
@@ -98,6 +100,8 @@ class GoldenOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     agreement_with_host: Fraction | None = None
     agreement_with_parent: Fraction | None = None
     whole: bool = False
+    reference_error: Amount | None = None
+    exporter_error: Amount | None = None
 
 
 class GoldenCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,13 +278,14 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MeasuredTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The target as it was at the time: targets.yaml may change later."""
+    """The target as it was at the time: targets.yaml may change later. precision: what files were to be computed in."""
 
     name: Name
     transport: Text
     device: Text
     threads: Count
     emulated: bool
+    precision: ComputeIn = "file"
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -14,6 +14,10 @@ from edgebench.schema.limits import Name
 
 # Beside the package in a checkout, inside it when installed.
 _SHIPPED = (Path(__file__).parents[2] / "targets.yaml", Path(__file__).parents[1] / "targets.yaml")
+
+
+# As the file says, or as the runtime likes best (half precision, where the processor is faster in it).
+ComputeIn = Literal["file", "fast"]
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +36,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     cpus: tuple[Annotated[int, msgspec.Meta(ge=0, le=4095)], ...] = ()
     runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch", "openvino", "ncnn")
+    precision: ComputeIn = "file"
     emulated: bool = False
     meter: str = ""
     meter_volts: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
@@ -93,6 +98,14 @@ def with_runtimes(target: Target, names: str) -> Target:
     if not chosen:
         raise UserError("--runtimes", f"'{names}' names no runtime", "Give names, such as onnxruntime,litert, or all")
     return msgspec.structs.replace(target, runtimes=chosen)
+
+
+def with_precision(target: Target, precision: str) -> Target:
+    """The target with another precision than in its entry. Raises UnknownName."""
+    for known in get_args(ComputeIn):
+        if precision == known:
+            return msgspec.structs.replace(target, precision=known)
+    raise UnknownName("precision", precision, get_args(ComputeIn))
 
 
 def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) -> Target:

@@ -213,6 +213,8 @@ class Conversion:
         if self.options.fold:
             file, how = self._folded(file, choice, reference)
             notes |= {"preprocessing": how}
+        if self.parent.precision != "fp32":
+            notes |= {bundle.PARENT_PRECISION: self.parent.precision}
         if reference.own_test_set:
             notes |= {bundle.TEST_SET: reference.own_test_set}
         if choice.precision == "int8":

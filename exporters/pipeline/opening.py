@@ -282,4 +282,5 @@ def _from_summary(
         named_preprocessing=request.preprocessing,
         geometry=request.geometry,
         zeros=summary.zeros,
+        precision=summary.precision,
     )

@@ -11,6 +11,7 @@ class ModelSummary(msgspec.Struct, frozen=True):
     """inputs, outputs: with a batch of 1. macs: as `models.Size` counts them, None if unknown. zeros: parameters that
     are zero. sha256: over everything that determines the network, "" if that cannot be known. weights: how they were
     found in the user's file, in words. table_sizes: of the tables that whole numbers are looked up in, by input.
+    precision: what most weights are stored in: fp32 (also for float64), fp16 or bf16.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -21,3 +22,4 @@ class ModelSummary(msgspec.Struct, frozen=True):
     sha256: str = ""
     weights: str = ""
     table_sizes: dict[str, int] = {}
+    precision: str = "fp32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,16 @@ def look(isolated: IsolatedModel) -> ModelSummary:
         macs=_macs(module, examples),
         table_sizes=sizes,
         zeros=sum(int((tensor == 0).sum()) for tensor in parameters),
+        precision=_precision(parameters),
         weights=weights,
     )
+
+
+def _precision(parameters: Sequence[nn.Parameter]) -> str:
+    held = Counter[str]()
+    for one in parameters:
+        held[str(one.dtype).removeprefix("torch.")] += one.numel()
+    return {"float16": "fp16", "bfloat16": "bf16"}.get(max(held, key=held.__getitem__), "fp32")
 
 
 def _refuse_training(isolated: IsolatedModel, module: nn.Module) -> None:

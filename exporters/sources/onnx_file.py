@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
@@ -61,8 +62,20 @@ def inspect(
         parameters=sum(prod(tensor.dims) for tensor in numbers),
         macs=sum(_macs(node, weights, shapes) for node in model.graph.node),
         zeros=sum(int((numpy_helper.to_array(tensor) == 0).sum()) for tensor in numbers),
+        precision=_precision(model),
         sha256=digest,
     )
+
+
+def _precision(model: Any) -> str:
+    from onnx import TensorProto
+
+    held = Counter[int]()
+    for tensor in model.graph.initializer:
+        held[tensor.data_type] += prod(tensor.dims)
+    names = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+    sizes = {name: held[kind] for kind, name in names.items() if held[kind] > held[TensorProto.FLOAT]}
+    return max(sizes, key=sizes.__getitem__, default="fp32")
 
 
 def _refuse_others(where: str, model: Any) -> None:

@@ -73,7 +73,7 @@ class SourceModel:
     dataset, calibration: see `SourceRequest`; None where no data set is known. preprocessing: how images are prepared
     for it, None where only the data set says so. packed_bytes: size of the checkpoint without its zeros, None where
     that is not smaller. tested: what a checkpoint's training noted about the official test split.
-    class_names: () if the source does not name its classes.
+    class_names: () if the source does not name its classes. precision: what it computes in.
     """
 
     name: str
@@ -98,6 +98,7 @@ class SourceModel:
     tested: Metrics | None = None
     class_names: tuple[str, ...] = ()
     table_sizes: dict[str, int] = field(default_factory=dict)
+    precision: str = "fp32"
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -6,9 +6,10 @@
     facts(options)  import it and check that it has the device; {"version": ..., ...}
     load(path, options) -> a session
 
-options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...]}, and for load "shapes" ({input: sizes}) and "signature"
-if asked for, and "golden", files that begin with a golden input each, or none; the worker is already pinned. load
-raises Fallback if an accelerator does not take every node. A runtime for GPUs has two more functions:
+options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...], "precision": "file" | "fast"}; file: compute in what
+the file was made in, whatever the runtime's default; fast: that default. For load also "shapes" ({input: sizes}) and
+"signature" if asked for, and "golden", files that begin with a golden input each, or none; the worker is already
+pinned. load raises Fallback if an accelerator does not take every node. A runtime for GPUs has two more functions:
 
     gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
     reset_gpu_high_water()
@@ -26,7 +27,8 @@ A session holds one loaded model, fed and ready:
     invoke()        one inference, result in host memory; an attribute prebound to whatever is quickest, because
                     each attribute look-up inside it would be charged to the model
     arrays()        the outputs of the last inference as numpy's arrays, dequantised
-    notes()         what was really built: providers, delegates, {provider: nodes}
+    notes()         what was really built: providers, delegates, {provider: nodes}; "precision", where the runtime has a
+                    say in it: {"asked": {its own option: value}, "reported": {precision: layers}}, either may be absent
     helpers         how many of the threads that it started take no part in inferences; may be absent
     signature       which of the file's signatures runs, "" if it has only one; may be absent
 

@@ -28,8 +28,6 @@ WHEELS = {"onnxruntime": "", "numpy": ""}
 TINY_MODEL = "CAgSADo7CgwKAXgSAXkiBFJlbHUSAWdaEwoBeBIOCgwIARIICgIIAQoCCAFiEwoBeRIOCgwIARIICgIIAQoCCAFCBAoAEA0="
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-# TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says.
-_PROVIDER_OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _KERNEL_TIME = "_kernel_time"
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
@@ -67,7 +65,8 @@ class _OnnxSession:
             settings.profile_file_prefix = profile
         if options["device"] != "cpu":
             settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        providers = [(provider, _PROVIDER_OPTIONS[options["device"]])]
+        self._options = _provider_options(options)
+        providers = [(provider, self._options)]
         try:
             self._session = onnxruntime.InferenceSession(path, settings, providers=providers)
         except Exception as error:  # its errors have no base class of their own
@@ -144,7 +143,8 @@ class _OnnxSession:
         return [value.numpy() for value in found]
 
     def notes(self) -> dict[str, Any]:
-        return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0]}
+        asked = {"precision": {"asked": {**self._options}}} if self._options else {}
+        return {"providers": self._session.get_providers(), "nodes": _nodes(self._session)[0], **asked}
 
 
 class _ProfiledOnnxSession(_OnnxSession):
@@ -183,6 +183,11 @@ def _computed_in(about: dict[str, Any]) -> str:
     """The type of what goes in first: onnxruntime computes in that, except where it only converts."""
     kinds = [kind for port in about["input_type_shape"] for kind in port]
     return {"float": "f32", "float16": "f16", "uint8": "u8", "int8": "i8"}.get(kinds[0], kinds[0]) if kinds else ""
+
+
+def _provider_options(options: dict[str, Any]) -> dict[str, str]:
+    """TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says."""
+    return {} if options["device"] == "cpu" else {"use_tf32": "1" if options.get("precision") == "fast" else "0"}
 
 
 def _settings(options: dict[str, Any]) -> Any:

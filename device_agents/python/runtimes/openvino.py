@@ -1,7 +1,8 @@
 """OpenVINO on the CPU, which reads .onnx and .tflite files as they are.
 
-Left alone it computes float32 files in bfloat16 or float16 where the processor can. Here a file is computed in the
-precision that it was made in: the hint is f32, and the notes say what each kind of layer really runs in.
+Left alone it computes float32 files in bfloat16 or float16 where the processor can, which is what a target with
+`precision: fast` gets. Otherwise a file is computed in the precision that it was made in: the hint is f32. The notes
+say what each kind of layer really runs in.
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ class _CompiledNetwork:
         network = core.read_model(path)
         self._shape(network, options.get("shapes", {}))
         self._scales = [_scale(result) for result in network.get_results()]
+        self._asked = {} if options.get("precision") == "fast" else {"INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = core.compile_model(
             network,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": "f32",
+                **self._asked,
                 "INFERENCE_NUM_THREADS": options["threads"],
                 "NUM_STREAMS": 1,  # of parallel inferences: all threads work on one
                 "ENABLE_CPU_PINNING": False,  # the worker is pinned already where the target asks for it
@@ -114,7 +116,11 @@ class _CompiledNetwork:
             if kind not in _NOT_LAYERS:
                 kinds.setdefault(known["runtimePrecision"].astype(str), collections.Counter())[kind] += 1
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        return {"precision_hint": hint, "layers": {name: dict(counted) for name, counted in kinds.items()}}
+        reported = {name: sum(counted.values()) for name, counted in kinds.items()}
+        return {
+            "precision": {"asked": {**self._asked}, "hint": hint, "reported": reported},
+            "layers": {name: dict(counted) for name, counted in kinds.items()},
+        }
 
 
 class _ProfiledNetwork(_CompiledNetwork):

@@ -56,8 +56,9 @@ class _TorchSession:
         self._answer: Any = None  # on the CPU: of the last inference
         torch.set_num_threads(options["threads"])
         # TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says.
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+        self._tf32 = options.get("precision") == "fast"
+        torch.backends.cudnn.allow_tf32 = self._tf32
+        torch.backends.cuda.matmul.allow_tf32 = self._tf32
         self._torch = torch
         self._device = torch.device(options["device"])
         program = torch.export.load(path)
@@ -113,8 +114,9 @@ class _TorchSession:
         outputs = self._outputs if self._answer is None else self._arrays(self._answer)
         return [(one.float() if one.is_floating_point() else one).numpy() for one in outputs]
 
-    def notes(self) -> dict[str, str]:
-        return {"device": str(self._device)}
+    def notes(self) -> dict[str, Any]:
+        asked = {"precision": {"asked": {"allow_tf32": self._tf32}}} if self._device.type == "cuda" else {}
+        return {"device": str(self._device), **asked}
 
 
 def _examples(torch: Any, program: Any) -> tuple[list[str], list[Any]]:

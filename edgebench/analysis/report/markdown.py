@@ -6,7 +6,7 @@ from edgebench.analysis import answer, explanation_report, formatting, layer_rep
 from edgebench.analysis.comparison import Comparison, ComparisonRow
 
 _HEADINGS = (
-    "", "artifact", "target", "verdict", "p50", "p90", "p99", "rate", "time / baseline", "accuracy",
+    "", "artifact", "target", "computed in", "verdict", "p50", "p90", "p99", "rate", "time / baseline", "accuracy",
     "agreement", "memory", "size", "energy",
 )  # fmt: skip
 
@@ -15,7 +15,7 @@ def render(comparison: Comparison) -> str:
     shapes = report_text.shows_shapes(comparison.rows)
     rows = [[f"({number})", *_cells(row, shapes=shapes)] for number, row in enumerate(comparison.rows, start=1)]
     lines = [f"{line}\n" for line in answer.of(comparison).lines]
-    lines += markdown_table.table(_HEADINGS, rows, left=4)
+    lines += markdown_table.table(_HEADINGS, rows, left=5)
     lines += [f"\n{remark.rows} {remark.level}: {remark.text}" for remark in report_text.remarks(comparison.rows)]
     lines += [f"\n{note}" for note in report_text.notes(comparison)]
     for found in layer_report.tables([row.record for row in comparison.rows]):
@@ -34,6 +34,7 @@ def _cells(row: ComparisonRow, *, shapes: bool) -> list[str]:
     return [
         row.name + (f", {row.fed}" if shapes and row.fed else ""),
         record.target.name + report_text.mark(record),
+        str(row.computed),
         row.verdict.level,
         formatting.estimate(row.p50_ns),
         formatting.estimate(row.p90_ns),
