@@ -174,7 +174,7 @@ def test_ncnn_computes_in_the_precision_of_the_file(ncnn: object, tmp_path: Path
         assert answer.shape == (1, 2, 2)
         np.testing.assert_allclose(answer[0], expected, rtol=1e-2 if is_half else 1e-6)
         notes = session.notes()
-        assert notes["options"]["use_fp16_arithmetic"] is is_half and notes["threads"] == 1
+        assert notes["precision"]["asked"]["use_fp16_arithmetic"] is is_half and notes["threads"] == 1
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,13 @@ class NcnnNetwork:
         return [self._numpy.array(one)[None] for one in self._answers]
 
     def notes(self) -> dict[str, Any]:
-        options = {name: getattr(self.net.opt, name) for name in (*_HALF, *_OTHERS)}
+        half = {name: getattr(self.net.opt, name) for name in _HALF}
+        options = {name: getattr(self.net.opt, name) for name in _OTHERS}
         waits = os.environ.get("OMP_WAIT_POLICY", "OpenMP's default: its threads spin for a moment, then sleep")
-        return {"weights": self._stored, "options": options, "threads": self.net.opt.num_threads, "waits": waits}
+        return {
+            "weights": self._stored, "precision": {"asked": half}, "options": options,
+            "threads": self.net.opt.num_threads, "waits": waits,
+        }  # fmt: skip
 
 
 def _weights(path: Path) -> Path | None:
