@@ -23,7 +23,7 @@ import msgspec
 
 from device_agents.python import PROTOCOL
 from edgebench import __version__
-from edgebench.device import following, job_store, local_artifacts, provisioning, records_from_journal
+from edgebench.device import following, job_store, local_artifacts, processors, provisioning, records_from_journal
 from edgebench.device.accuracy import TestSet
 from edgebench.device.agent import Agent
 from edgebench.device.connection import Connection
@@ -52,11 +52,13 @@ class DeployOptions:
     """What most jobs do without.
 
     every_runtime: each artifact in every one of the target's runtimes that reads it and works there, in the same
-    rounds; otherwise in the first. score: how answers to a test set are scored, where the plan asks for accuracy.
+    rounds; otherwise in the first. threads: each file with each of these numbers of them, in the same rounds; none:
+    with the target's. score: how answers to a test set are scored, where the plan asks for accuracy.
     calibrations: of the target's `meter`. wait: for the end of another's job there, instead of raising Busy.
     """
 
     every_runtime: bool = False
+    threads: tuple[int, ...] = ()
     score: ScoreChoice = ScoreChoice()
     calibrations: Path = _calibration.FILE
     wait: bool = False
@@ -90,7 +92,8 @@ def deploy(
     ):
         facts = link.agent.facts()
         _check_device(facts, target)
-        key = _job_key(target, plan, wanted, tests, link.agent.sha256, every=options.every_runtime)
+        target = processors.of_class(target, facts, progress)
+        key = _job_key(target, plan, wanted, tests, link.agent.sha256, options)
         claims.enter_context(jobs.claim(key))
         job = jobs.find(key)
         if job:
@@ -100,7 +103,8 @@ def deploy(
             link.await_turn(options.wait)
             runnable = _with_runtimes(link.agent, target, wanted, progress, every=options.every_runtime)
             _check_plan(plan, runnable, target)
-            job = jobs.add(_request(key, target, plan, runnable, tests))
+            specs = _specs(runnable, target, options.threads or (target.threads,), tests)
+            job = jobs.add(_request(key, target, plan, specs, tests))
         meter.start(job, link.agent)
         _start(link, job, wanted, tests, meter.name, options.wait, progress)
         metered = any(one.available for one in facts.meters.values())
@@ -126,11 +130,11 @@ def _job_key(
     wanted: Sequence[LocalArtifact],
     tests: Mapping[str, TestSet],
     agent_sha256: str,
-    *,
-    every: bool,
+    options: DeployOptions,
 ) -> str:
     asked: list[dict[str, Any]] = [one.feeding.options for one in wanted]
-    asked += [{"every_runtime": True}] if every else []
+    asked += [{"every_runtime": True}] if options.every_runtime else []
+    asked += [{"threads": options.threads}] if options.threads else []
     asked += [{"tests": msgspec.to_builtins([one.test for one in tests.values()])}] if tests else []
     return job_store.job_key(target, plan, [one.artifact for one in wanted], agent_sha256, asked)
 
@@ -156,7 +160,7 @@ def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -
 
 def _how_it_ended(record: Record, several: bool) -> str:
     """several: the file was measured in more runtimes than this one."""
-    runtime = f"{record.runtime.name}: " if several else ""
+    runtime = f"{record.runtime.name}, {record.target.threads} threads: " if several else ""
     if record.outcome.status == "agent-died":
         return f"{runtime}the agent died"
     why = textwrap.shorten(record.outcome.reason.partition("\n")[0], 120, placeholder=" ...")
@@ -213,7 +217,7 @@ def _request(
     key: str,
     target: Target,
     plan: Plan,
-    runnable: Sequence[tuple[LocalArtifact, WorkingRuntime]],
+    specs: Sequence[tuple[LocalArtifact, dict[str, Any]]],
     tests: Mapping[str, TestSet],
 ) -> JobRequest:
     # With milliseconds: records are named after it, and a small job takes less than a second.
@@ -224,18 +228,32 @@ def _request(
         created=created,
         target=target,
         plan=plan,
-        artifacts=tuple(one.artifact for one, _ in runnable),
-        specs=tuple(_spec(one, runtime, target, tests) for one, runtime in runnable),
+        artifacts=tuple(one.artifact for one, _ in specs),
+        specs=tuple(spec for _, spec in specs),
         tests={name: one.test for name, one in tests.items()},
         protocol=PROTOCOL,
         commit=commit.of_folder(Path()),
     )
 
 
+def _specs(
+    runnable: Sequence[tuple[LocalArtifact, WorkingRuntime]],
+    target: Target,
+    threads: Sequence[int],
+    tests: Mapping[str, TestSet],
+) -> list[tuple[LocalArtifact, dict[str, Any]]]:
+    """Each file in each runtime with each number of threads, and what the agent needs to know of that."""
+    options = provisioning.options(target)
+    return [
+        (one, _spec(one, runtime, {**options, "threads": count}, tests))
+        for one, runtime in runnable
+        for count in threads
+    ]
+
+
 def _spec(
-    wanted: LocalArtifact, runtime: WorkingRuntime, target: Target, tests: Mapping[str, TestSet]
+    wanted: LocalArtifact, runtime: WorkingRuntime, options: dict[str, Any], tests: Mapping[str, TestSet]
 ) -> dict[str, Any]:
-    """What the agent needs to know about one artifact."""
     artifact = wanted.artifact
     answers = provisioning.answers(runtime.name)
     golden = artifact.golden if answers else None
@@ -246,14 +264,8 @@ def _spec(
         "companions": [(bundle.location(artifact, ref), ref.sha256) for ref in artifact.companions],
         "runtime": runtime.name,
         "runtime_folder": runtime.folder,
-        "options": {
-            "threads": target.threads,
-            "device": target.device,
-            "cpus": target.cpus,
-            "precision": target.precision,
-            **wanted.feeding.options,
-        },
-        "golden": golden and _golden_spec(golden, target.precision),
+        "options": {**options, **wanted.feeding.options},
+        "golden": golden and _golden_spec(golden, options["precision"]),
         "test": _test_spec(artifact.name, runtime, tests[artifact.name].test) if tests and answers else None,
     }
 

@@ -58,6 +58,7 @@ def static_facts() -> dict[str, Any]:
             "cpu": cpu,
             "cpu_features": sorted(_TELLING_FEATURES & flags),
             "cores": len(os.sched_getaffinity(0)),
+            "core_classes": core_classes(),
             "gpus": _gpus(),
             "ram_bytes": _meminfo().get("MemTotal"),
             "os": _os_name(),
@@ -149,6 +150,36 @@ def clocks_s() -> dict[str, dict[int, float]]:
         if times:
             found[policy.name] = times
     return found
+
+
+# Of one class: firms sort the cores of one kind by how high they happen to clock, by a few percent.
+_SAME_CLASS = 0.9
+
+
+def core_classes() -> list[dict[str, Any]] | None:
+    """[{"cpus", "speed"}] of the processors that this process may use, the fastest class first; None if the kernel does
+    not tell their speeds.
+    """
+    for name, unit in (("cpu_capacity", 1), ("cpufreq/cpuinfo_max_freq", 1000)):
+        speeds = {}
+        for cpu in sorted(os.sched_getaffinity(0)):
+            text = _text(ROOT / "sys/devices/system/cpu" / ("cpu%d" % cpu) / name)
+            if text and text.isdigit() and int(text):
+                speeds[cpu] = int(text) * unit
+        if len(speeds) == len(os.sched_getaffinity(0)):
+            return _classes(speeds)
+    return None
+
+
+def _classes(speeds: dict[int, int]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    last = 0
+    for cpu in sorted(speeds, key=lambda cpu: (-speeds[cpu], cpu)):
+        if not found or speeds[cpu] < _SAME_CLASS * last:
+            found.append({"cpus": [], "speed": speeds[cpu]})
+        found[-1]["cpus"].append(cpu)
+        last = speeds[cpu]
+    return [{**one, "cpus": sorted(one["cpus"])} for one in found]
 
 
 @functools.lru_cache(maxsize=1)

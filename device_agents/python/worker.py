@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .runtimes import RuntimeSession
 
 
+SPIN_S = 0.05
+
+
 def main(arguments: list[str]) -> None:
     channel = Channel.stdio()
     worker = ModelWorker()
@@ -80,6 +83,7 @@ class ModelWorker:
         says of that. golden: a file for each input, or ().
 
         threads: those started by loading and inferring, and this one, which works too; cpus: where they may run.
+        spun_s: of the runtime's pool, if it has one.
         """
         clock = self._clock_ns
         others = _threads()
@@ -92,12 +96,13 @@ class ModelWorker:
         self._session.invoke()
         inferred = clock()
         helpers: int = getattr(self._session, "helpers", 0)
+        spun_s = _spun_s() if options["threads"] > 1 else None
         threads, cpus = max(1, 1 + len(_threads() - others) - helpers), sorted(os.sched_getaffinity(0))
         inputs = self._session.inputs()
         return {
             "load_ns": loaded - started,
             "first_inference_ns": inferred - ready,
-            "runtime": {"notes": self._session.notes(), "threads": threads, "cpus": cpus},
+            "runtime": {"notes": self._session.notes(), "threads": threads, "cpus": cpus, "spun_s": spun_s},
             "fed": [{name: one[name] for name in ("name", "shape", "dtype")} for one in inputs],
             "signature": getattr(self._session, "signature", ""),
         }
@@ -314,6 +319,13 @@ class ModelWorker:
         except OSError:
             return False
         return True
+
+
+def _spun_s() -> float:
+    """Processor seconds that the threads of a pool use for waiting, in the SPIN_S after an inference."""
+    before_s = time.process_time()
+    time.sleep(SPIN_S)
+    return time.process_time() - before_s
 
 
 def _numbers(output: Any) -> array.array[Any]:

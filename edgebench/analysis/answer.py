@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgebench.analysis import comparability, device_scores, formatting, ratios, stats
+from edgebench.analysis import comparability, device_scores, formatting, ratios, stats, thread_sweep
 from edgebench.analysis.between_jobs import UNKNOWN, Spread
 from edgebench.analysis.comparison import Comparison, ComparisonRow, ShipLimits
 from edgebench.analysis.ratios import Ratio
@@ -63,9 +63,9 @@ def of(comparison: Comparison, following: str = "") -> Answer:
             for target in targets
             for rows in _questions([row for row in comparison.rows if row.record.target.name == target])
         )
-        lines = list(_of_choices(choices, comparison.margin))
+        lines = list(_of_choices(choices, comparison))
     after = [*_of_doubts(comparison.rows), *([f"Next: {following}"] if following else [])]
-    room = LINES_MAX - len(after)
+    room = LINES_MAX + bool(thread_sweep.series(comparison.rows)) - len(after)
     if len(choices) > room:
         lines = [*lines[: room - 1], f"... and {len(choices) - room + 1} more networks: all of them are in --json."]
     return Answer(choices, tuple([*lines[:room], *after]))
@@ -107,7 +107,7 @@ def _choice(comparison: Comparison, target: str, rows: Sequence[ComparisonRow]) 
     near = _near(left, fastest)
     pairs = [(row, between(row, fastest, comparison.margin)) for row in near]
     same = [fastest, *(row for row, ratio in pairs if ratio and ratio.within_margin)]
-    chosen = min(same, key=lambda row: (row.record.artifact.size_bytes, _per_image_ns(row)))
+    chosen = min(same, key=lambda row: (row.record.artifact.size_bytes, thread_sweep.threads(row), _per_image_ns(row)))
     if chosen is not fastest:
         pairs = [(row, between(row, chosen, comparison.margin)) for row in (fastest, *near) if row is not chosen]
     like = tuple(
@@ -181,7 +181,8 @@ def _broken(row: ComparisonRow, limits: ShipLimits, parent: float | None) -> str
     return ""
 
 
-def _of_choices(choices: Sequence[ShipChoice], margin: float) -> Iterator[str]:
+def _of_choices(choices: Sequence[ShipChoice], comparison: Comparison) -> Iterator[str]:
+    margin = comparison.margin
     several = len(choices) > 1
     places = len({choice.target for choice in choices})
     for choice in choices:
@@ -192,6 +193,7 @@ def _of_choices(choices: Sequence[ShipChoice], margin: float) -> Iterator[str]:
             continue
         yield f"{_ship(choice, where)}."
         if not several:
+            yield from thread_sweep.lines(comparison.rows, choice.row, lambda row, base: between(row, base, margin))
             yield from _certainty(choice, choice.row, margin)
 
 

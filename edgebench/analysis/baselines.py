@@ -20,7 +20,7 @@ class Baseline:
     def counterpart(self, record: Record) -> Record | None:
         """The baseline for this record; on an emulated target, the same artifact there."""
         chosen = self._chosen
-        if chosen is None or record.target == chosen.target:
+        if chosen is None or record.target.name == chosen.target.name:
             return chosen
         if not (record.target.emulated or chosen.target.emulated):
             return chosen

@@ -86,6 +86,12 @@ def _in_one_runtime(read: Callable[[Record], object]) -> Callable[[Record, Recor
     return lambda own, base: differing(own, base) if own.runtime.name == base.runtime.name else None
 
 
+def _between_jobs(read: Callable[[Record], object]) -> Callable[[Record, Record], Values | None]:
+    """Inside one job it differs because that was asked for (`deploy --threads 1,2,4`)."""
+    differing = _on_one_target(read)
+    return lambda own, base: differing(own, base) if own.job != base.job else None
+
+
 def _place(record: Record) -> str:
     if record.target.emulated:
         return "emulated"
@@ -280,7 +286,7 @@ CONDITIONS: tuple[ComparedCondition, ...] = (
     ComparedCondition("machine", "equal", _on_one_target(_virtual)),
     ComparedCondition("computes on", "equal", _on_one_target(lambda record: record.target.device)),
     ComparedCondition("provider", "equal", _in_one_runtime(_providers)),
-    ComparedCondition("threads", "equal", _on_one_target(lambda record: record.target.threads)),
+    ComparedCondition("threads", "equal", _between_jobs(lambda record: record.target.threads)),
     ComparedCondition("threads", "noted", _between_targets(_started)),
     ComparedCondition("threads started", "noted", _in_one_runtime(lambda record: record.runtime.threads)),
     ComparedCondition("cores", "equal", _on_one_target(lambda record: len(record.runtime.cpus) or None)),

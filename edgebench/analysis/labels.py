@@ -1,4 +1,4 @@
-"""Labels that distinguish records of the same artifact and target: runtimes, dates, or the folders they came from."""
+"""Labels that distinguish records of the same artifact and target: runtimes, threads, dates, or their folders."""
 
 from __future__ import annotations
 
@@ -24,16 +24,26 @@ def of(records: Sequence[Record]) -> list[str]:
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
-    """Of one artifact on one target: the runtime where there are several, and what distinguishes those of a runtime."""
-    by_runtime: dict[str, list[int]] = defaultdict(list)
-    for number, record in enumerate(records):
-        by_runtime[record.runtime.name].append(number)
-    labels = [record.runtime.name if len(by_runtime) > 1 else "" for record in records]
-    for numbers in by_runtime.values():
+    """Of one artifact on one target: runtime and threads where there are several, and what distinguishes the rest."""
+    runtimes, threads = ({read(one) for one in records} for read in (_runtime, _threads))
+    found = [[_runtime(one)] * (len(runtimes) > 1) + [_threads(one)] * (len(threads) > 1) for one in records]
+    alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, parts in enumerate(found):
+        alike[tuple(parts)].append(number)
+    for numbers in alike.values():
         if len(numbers) > 1:
             for number, label in zip(numbers, _distinct([records[number] for number in numbers]), strict=True):
-                labels[number] = f"{labels[number]} {label}".strip()
-    return labels
+                found[number].append(label)
+    return [" ".join(parts) for parts in found]
+
+
+def _runtime(record: Record) -> str:
+    return record.runtime.name
+
+
+def _threads(record: Record) -> str:
+    """As requested."""
+    return f"{record.target.threads} thread{'s' if record.target.threads > 1 else ''}"
 
 
 def of_sides(records: Sequence[Record], earlier: Sequence[Record]) -> list[str]:

@@ -15,8 +15,8 @@ from edgebench.schema import publication
 from edgebench.schema.record import Record
 from edgebench.schema.record_files import LoadedRecords
 
-# Target, artifact, runtime: what is one series of runs.
-SeriesKey = tuple[str, str, str]
+# Target, artifact, runtime, threads: what is one series of runs.
+SeriesKey = tuple[str, str, str, int]
 _SINCE = "Give a date (--since 2026-11-01) or an age (--since 7d)"
 
 
@@ -33,7 +33,7 @@ class Selection:
 
 
 def key(record: Record) -> SeriesKey:
-    return record.target.name, record.artifact.name, record.runtime.name
+    return record.target.name, record.artifact.name, record.runtime.name, record.target.threads
 
 
 def since(typed: str, now: datetime | None = None) -> datetime:

@@ -24,7 +24,7 @@ def show(comparison: Comparison, console: Console, *, verbose: bool) -> None:
     shapes = report_text.shows_shapes(comparison.rows)
     for target in dict.fromkeys(row.record.target.name for row in comparison.rows):
         rows = [row for row in comparison.rows if row.record.target.name == target]
-        console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows[0]))}")
+        console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows))}")
         shown = rows if verbose else rows[:_ROWS_MAX]
         console.print(_latency_table(shown, shapes=shapes))
         console.print(_quality_table(shown))
@@ -37,12 +37,14 @@ def show(comparison: Comparison, console: Console, *, verbose: bool) -> None:
         console.print(escape(note), style="dim")
 
 
-def _device(row: ComparisonRow) -> str:
-    facts = row.record.facts_before
-    browser = facts.browser and f"BROWSER ({row.record.in_browser_by}): {facts.browser}"
-    parts = [facts.model, facts.cpu, browser, "EMULATED" if row.record.target.emulated else None]
-    threads = row.record.runtime.threads or row.record.target.threads
-    return ", ".join([part for part in parts if part] + [f"{threads} thread{'s' if threads > 1 else ''}"])
+def _device(rows: Sequence[ComparisonRow]) -> str:
+    record = rows[0].record
+    facts = record.facts_before
+    browser = facts.browser and f"BROWSER ({record.in_browser_by}): {facts.browser}"
+    parts = [facts.model, facts.cpu, browser, "EMULATED" if record.target.emulated else None]
+    counts = sorted({row.record.runtime.threads or row.record.target.threads for row in rows})
+    named = f"{', '.join(map(str, counts))} thread{'s' if counts[-1] > 1 else ''}"
+    return ", ".join([part for part in parts if part] + [named])
 
 
 def _latency_table(rows: Sequence[ComparisonRow], *, shapes: bool) -> Table:

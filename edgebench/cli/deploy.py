@@ -83,6 +83,24 @@ ComputedIn = Annotated[
         show_default=False,
     ),
 ]
+Threads = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        metavar="N[,N...]",
+        help="Threads of the runtime; several: each file with each number, in the same rounds, and which is best.",
+        show_default=False,
+    ),
+]
+Cpus = Annotated[
+    str | None,
+    typer.Option(
+        "--cpus",
+        metavar="big|little|0,2-3",
+        help="Processors to run on: the fastest or slowest class that the device has, or numbers.",
+        show_default=False,
+    ),
+]
 Energy = Annotated[bool, typer.Option("--energy", help="Measure energy too (takes minutes longer).")]
 Accuracy = Annotated[bool, typer.Option("--accuracy", help="Score each file on the device too, on a whole test set.")]
 SCORE = "Accuracy of any file"
@@ -169,6 +187,7 @@ Wait = Annotated[
         "edgebench deploy --target rpi4 model.tflite --plan duty:5",
         "edgebench deploy --target rpi4 detector.onnx --shape images=1x3x320x320",
         "edgebench deploy --target rpi4 model.onnx --runtimes onnxruntime,openvino",
+        "edgebench deploy --target rpi4 model.onnx --threads 1,2,4 --cpus big",
         "edgebench deploy --target rpi4 net.tflite --accuracy --dataset photos/ --preprocessing 0..1",
         "edgebench deploy --target rpi4 yolo.onnx --accuracy --dataset val.json --preprocessing 0..1 --letterbox 640",
         "edgebench deploy --target rpi4 --layers",
@@ -186,6 +205,8 @@ def deploy(
     inputs: Inputs = None,
     runtimes: Runtimes = None,
     precision: ComputedIn = None,
+    threads: Threads = None,
+    cpus: Cpus = None,
     energy: Energy = False,
     accuracy: Accuracy = False,
     layers: Layers = False,
@@ -255,13 +276,16 @@ def deploy(
         device = targets_.with_precision(device, precision)
     if runtimes not in (None, "all"):
         device = targets_.with_runtimes(device, str(runtimes))
+    if cpus is not None:
+        device = targets_.with_cpus(device, cpus)
+    device, counts = targets_.with_threads(device, threads) if threads is not None else (device, ())
     asked = feeding.parse_request(shape or (), signature, dim or ())
     wanted = deploy.artifacts_at(what or [bundle.newest()], asked)
     if inputs is not None:
         wanted = deploy.with_inputs(wanted, inputs, progress())
     records = deploy.deploy(
         device, wanted, plan, results,
-        deploy.DeployOptions(runtimes is not None, score, calibrations or CALIBRATIONS, wait),
+        deploy.DeployOptions(runtimes is not None, counts, score, calibrations or CALIBRATIONS, wait),
         progress=progress(lines_too=True),
     )  # fmt: skip
     comparison = compare.compare(records)

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from edgebench import plugins
 from edgebench.device.agent import Agent
@@ -78,7 +79,12 @@ def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, Runtim
     """What the device reports about each runtime. Raises UnknownName here, where the names can be listed."""
     for name in names:
         _runtime_module(name)
-    return agent.runtimes(names, {"threads": target.threads, "device": target.device, "cpus": target.cpus})
+    return agent.runtimes(names, options(target))
+
+
+def options(target: Target) -> dict[str, Any]:
+    """What a runtime is told of a target (device_agents/python/runtimes)."""
+    return {"threads": target.threads, "device": target.device, "cpus": target.cpus, "precision": target.precision}
 
 
 def can_install(name: str, target: Target) -> bool:

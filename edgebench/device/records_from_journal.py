@@ -81,7 +81,7 @@ def _record(
         edgebench=version,
         commit=request.commit,
         target=MeasuredTarget(
-            target.name, target.transport, target.device, target.threads, target.emulated, target.precision
+            target.name, target.transport, target.device, _threads(request, index), target.emulated, target.precision
         ),
         artifact=artifact,
         plan=request.plan,
@@ -96,10 +96,17 @@ def _record(
 
 
 def _name(request: JobRequest, index: int) -> str:
-    """Unique in the job: an artifact that is measured in several runtimes is named with its runtime."""
-    name = request.artifacts[index].name
-    alone = sum(one.name == name for one in request.artifacts) == 1
-    return name if alone else f"{name}-{request.specs[index]['runtime']}"
+    """Unique in the job: an artifact that is measured several times is named with its runtime, or its threads."""
+    name, own = request.artifacts[index].name, request.specs[index]
+    others = [spec for artifact, spec in zip(request.artifacts, request.specs, strict=True) if artifact.name == name]
+    runtime = f"-{own['runtime']}" if len({one["runtime"] for one in others}) > 1 else ""
+    several = len({one.get("options", {}).get("threads") for one in others}) > 1
+    return name + runtime + (f"-{_threads(request, index)}threads" if several else "")
+
+
+def _threads(request: JobRequest, index: int) -> int:
+    threads: int = request.specs[index].get("options", {}).get("threads", request.target.threads)
+    return threads
 
 
 def _parts(own: Sequence[journal.AnyLine]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from edgebench.schema.limits import Amount, Bytes, Celsius, Count, Fraction, Hertz, Index, Span, Text
+from edgebench.schema.limits import Amount, Bytes, Celsius, Count, Fraction, Hertz, Index, Processor, Span, Text
 
 
 class MeterFound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,6 +12,13 @@ class MeterFound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     available: bool
     note: Text = ""
+
+
+class CoreClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Processors that are alike. speed: the kernel's capacity (1024: the fastest), else the highest clock in Hz."""
+
+    cpus: tuple[Processor, ...]
+    speed: Count
 
 
 class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -23,6 +30,8 @@ class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     cpu: Text | None = None
     cpu_features: tuple[Text, ...] = ()
     cores: Count | None = None
+    # Processors that this process may use, by how fast they are, the fastest first.
+    core_classes: tuple[CoreClass, ...] = ()
     gpus: tuple[Text, ...] = ()
     ram_bytes: Bytes | None = None
     os: Text | None = None

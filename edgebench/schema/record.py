@@ -251,13 +251,17 @@ class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """threads: those it started, plus the calling one; cpus: where they could run. As observed, not as requested."""
+    """threads: those it started, plus the calling one; cpus: where they could run. As observed, not as requested.
+
+    spun_s: processor seconds that its threads spent on waiting in the 50 ms after an inference; None with one thread.
+    """
 
     name: Text
     facts: dict[Text, LongText] = {}
     notes: dict[Text, Any] = {}
     threads: Count | None = None
     cpus: tuple[Processor, ...] = ()
+    spun_s: ProcessorSeconds | None = None
 
 
 FailureKind = Literal["wrong", "error", "fallback", "crashed", "timeout"]

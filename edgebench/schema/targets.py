@@ -12,12 +12,15 @@ import yaml
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.schema.limits import Name
 
+_PROCESSORS_MAX = 4096
 # Beside the package in a checkout, inside it when installed.
 _SHIPPED = (Path(__file__).parents[2] / "targets.yaml", Path(__file__).parents[1] / "targets.yaml")
 
 
 # As the file says, or as the runtime likes best (half precision, where the processor is faster in it).
 ComputeIn = Literal["file", "fast"]
+ProcessorNumber = Annotated[int, msgspec.Meta(ge=0, le=4095)]
+THREADS_MAX = 1024
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +36,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     python: str = ""
     workdir: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
-    cpus: tuple[Annotated[int, msgspec.Meta(ge=0, le=4095)], ...] = ()
+    threads: Annotated[int, msgspec.Meta(ge=1, le=THREADS_MAX)] = 1
+    # Numbers, or the fastest or slowest class of processors that the device has.
+    cpus: tuple[ProcessorNumber, ...] | Literal["big", "little"] = ()
     runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch", "openvino", "ncnn")
     precision: ComputeIn = "file"
     emulated: bool = False
@@ -106,6 +110,39 @@ def with_precision(target: Target, precision: str) -> Target:
         if precision == known:
             return msgspec.structs.replace(target, precision=known)
     raise UnknownName("precision", precision, get_args(ComputeIn))
+
+
+def with_cpus(target: Target, given: str) -> Target:
+    """The target on other processors than in its entry: `big`, `little`, or numbers and ranges, `0,4-7`."""
+    if given in ("big", "little"):
+        return msgspec.structs.replace(target, cpus=given)
+    found: set[int] = set()
+    for part in given.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isdigit() and last.isdigit() and int(first) <= int(last) < _PROCESSORS_MAX):
+            raise UserError(
+                "--cpus", f"'{part.strip()}' is no processor", "Give big, little, or numbers, such as 0,4-7"
+            )
+        found.update(range(int(first), int(last) + 1))
+    return msgspec.structs.replace(target, cpus=tuple(sorted(found)))
+
+
+def with_threads(target: Target, given: str) -> tuple[Target, tuple[int, ...]]:
+    """The target with another number of threads, or a sweep of several: `1,2,4`, in ascending order, each once."""
+    words = [word.strip() for word in given.split(",")]
+    for word in words:
+        if not (word.isdigit() and 1 <= int(word) <= THREADS_MAX):
+            raise UserError("--threads", f"'{word}' is no number of threads", "Give one, or several: --threads 1,2,4")
+    counts = tuple(sorted(set(map(int, words))))
+    if len(counts) == 1:
+        return msgspec.structs.replace(target, threads=counts[0]), ()
+    if target.has_page or target.device != "cpu":
+        why = (
+            "a page has one number of threads" if target.has_page else f"it computes on {target.device}, not on threads"
+        )
+        raise UserError(f"target '{target.name}'", f"--threads {given}: {why}", "Give one number, or leave it out")
+    return target, counts
 
 
 def with_page(target: Target, *, lan: bool, https: bool, assets: Path | None) -> Target:

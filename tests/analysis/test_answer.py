@@ -12,6 +12,7 @@ from edgebench.schema.record import Load, Record
 from tests.support.comparisons import COMPARISON
 from tests.support.records import failed, make_artifact, make_record, make_rounds
 
+STEPS = (1.2, 0.9, 1.1, 0.95, 1.05, 1.15, 0.9, 1.0)
 BUSY = Load(wall_s=10.0, own_s=10.0, busy_s=18.0, steal_s=0.0)
 
 
@@ -58,8 +59,7 @@ def test_limits_are_the_users(limits: dict[str, float], shipped: str | None) -> 
 
 
 def test_no_difference_can_be_shown_is_an_answer() -> None:
-    steps = (1.2, 0.9, 1.1, 0.95, 1.05, 1.15, 0.9, 1.0)
-    other = msgspec.structs.replace(FAST, rounds=make_rounds([47_000 * one for one in steps]))
+    other = msgspec.structs.replace(FAST, rounds=make_rounds([47_000 * one for one in STEPS]))
     found = of(FLOAT, other)
     assert "No difference in time to net-onnx-fp32 can be shown (" in found.lines[1]
 
@@ -121,3 +121,41 @@ def test_one_file_in_two_runtimes_is_told_apart() -> None:
     found = of(FLOAT, file("net-onnx-fp32", 25_000.0, runtime=other))
     assert found.lines[0].startswith("Ship net-onnx-fp32 (openvino)")
     assert "of net-onnx-fp32 (onnxruntime)," in found.lines[0]
+
+
+def swept(threads: int, p50_ns: float, steps: tuple[float, ...] = (1.0,) * 8) -> Record:
+    one = file("net-onnx-fp32", p50_ns)
+    target = msgspec.structs.replace(one.target, threads=threads)
+    return msgspec.structs.replace(one, target=target, rounds=make_rounds([p50_ns * step for step in steps]))
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (
+            [swept(1, 50_000.0), swept(2, 28_000.0), swept(4, 28_100.0)],
+            "Threads: 2 are best for net-onnx-fp32, 0.56x (0.56-0.56) of the time with 1; "
+            "4 do not pay (1.00x (1.00-1.00) of the time with 2).",
+        ),
+        (
+            [swept(1, 50_000.0), swept(2, 60_000.0)],
+            "Threads: 1 is best for net-onnx-fp32; 2 do not pay (1.20x (1.20-1.20) of the time with 1).",
+        ),
+        (
+            [swept(1, 50_000.0), swept(2, 49_000.0, STEPS)],
+            "Threads: 1 for net-onnx-fp32; whether 2 pay is not resolved (1.00x (0.88-1.18) of the time with 1).",
+        ),
+    ],
+)
+def test_how_many_threads_are_best_and_whether_more_pay(records: list[Record], said: str) -> None:
+    found = of(*records)
+    assert found.lines[1] == said
+    assert f"({said.split()[1]} thread" in found.lines[0]
+    assert not any(row.no_ratio for row in compare.compare(records).rows)
+
+
+def test_other_threads_in_another_job_are_another_condition() -> None:
+    later = msgspec.structs.replace(swept(2, 28_000.0), job="another")
+    row = compare.compare([swept(1, 50_000.0), later]).rows[1]
+    assert "threads" in row.no_ratio
+    assert not any(line.startswith("Threads") for line in of(swept(1, 50_000.0), later).lines)

@@ -395,7 +395,7 @@ def test_conditions_that_must_be_equal_and_are_not_give_a_reason_and_a_command_i
 
 @pytest.mark.parametrize("form", plugins.names("edgebench.analysis.report"))
 def test_a_ratio_that_was_asked_for_anyway_is_marked_in_every_form(form: str) -> None:
-    pair = [make_record(FP32), make_record(INT8, threads=4)]
+    pair = [make_record(FP32), make_record(INT8, threads=4, job="job-2")]
     render = plugins.load("edgebench.analysis.report", form, kind="report").render
     marked, unmarked = (compare.compare(pair, terms=compare.Terms(anyway=one)) for one in (True, False))
     if form == "parquet":

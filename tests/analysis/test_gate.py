@@ -107,7 +107,7 @@ def test_a_wrong_expression_is_answered_with_the_nearest_right_form(text: str, r
         (other(), "memory > 1.0", "passed"),
         (other(), "energy > 1.05", "not resolved"),
         (other(energy=(make_reading(active_w=(8.0, 8.1, 7.9)),)), "energy > 1.05", "failed"),
-        (other(threads=4), "latency_p50 > 1.05", "not resolved"),
+        (other(threads=4, job="job-2"), "latency_p50 > 1.05", "not resolved"),
     ],
 )
 def test_a_check_fails_only_if_the_interval_excludes_chance(record: Record, expression: str, expected: str) -> None:

@@ -48,6 +48,15 @@ def in_runtime(name: str, moment: str = "20261129T100000Z") -> Record:
     return msgspec.structs.replace(one, runtime=msgspec.structs.replace(one.runtime, name=name))
 
 
+def test_threads_are_named_where_they_differ() -> None:
+    one = make_record(FILE)
+    four = msgspec.structs.replace(one, target=msgspec.structs.replace(one.target, threads=4))
+    assert labels.of([one, four]) == ["1 thread", "4 threads"]
+    other = msgspec.structs.replace(four, runtime=in_runtime("openvino").runtime)
+    assert labels.of([one, four, other]) == ["onnxruntime 1 thread", "onnxruntime 4 threads", "openvino 4 threads"]
+    assert len(selection.newest([one, four, other])) == 3
+
+
 def test_runtimes_are_named_where_there_are_several() -> None:
     assert labels.of([in_runtime("onnxruntime"), in_runtime("openvino")]) == ["onnxruntime", "openvino"]
     later = in_runtime("openvino", "20261130T100000Z")

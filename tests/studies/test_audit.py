@@ -184,7 +184,7 @@ def test_latencies_of_records_decide_about_a_published_one() -> None:
     (open_,) = audit.audit(evidence(45_000.0, job="another"), ["latency-within-noise"])
     assert open_.level == "doubtful" and "takes 0.900x" in open_.seen and open_.seen.endswith("not resolved")
     assert said(evidence(40_000.0), "latency-within-noise") == ""
-    assert "differ in threads: 4, baseline 1" in said(evidence(40_000.0, threads=4), "unlike-conditions")
+    assert "differ in threads: 4, baseline 1" in said(evidence(40_000.0, threads=4, job="another"), "unlike-conditions")
     assert "threads" not in said(evidence(40_000.0), "unlike-conditions")
 
 
