@@ -1,4 +1,4 @@
-"""explain: records -> why a file is as fast as it is, what it costs, how often it is late.
+"""explain: records -> why a file is as fast as it is, what it costs, how often it is late; why others publish another.
 
 records ─ their files, if at hand ─ read ─┐
                                           ├─ causes, one family a file ─ answer
@@ -11,23 +11,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from edgebench.analysis import causes, selection
 from edgebench.analysis.causes.evidence import Evidence, Wanted, int8_pairs, pruned_pairs, timed
 from edgebench.analysis.causes.explanation import Explanation
-from edgebench.errors import BadFile
+from edgebench.analysis.published import difference
+from edgebench.analysis.published.difference import AgainstRow
+from edgebench.analysis.published.row import PublishedFigure
+from edgebench.deploy import DeployOptions, LocalArtifact, deploy
+from edgebench.device import at_hand
+from edgebench.errors import BadFile, UserError
 from edgebench.inspect import contents
 from edgebench.progress import Progress, Silent
 from edgebench.schema import bundle
 from edgebench.schema.record import Record
+from edgebench.schema.targets import Target
 
 BUNDLES = Path("bundles")
+# Of records that were measured to explain a gap: in the results folder, but not among the others.
+OWN_FOLDER = "against"
 _READ = (".onnx", ".tflite")
 # Folders hold other things too; so many files are hashed at most.
 _MOST_FILES = 1000
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainedRecords:
     """explanations: what matters most first. answer: at most five lines. skipped: files that are not records."""
 
     records: Sequence[Record]
@@ -43,13 +53,13 @@ def explain(
     *,
     files: Sequence[Path] = (BUNDLES,),
     progress: Progress = Silent(),  # noqa: B008 - it has no state
-) -> Explained:
+) -> ExplainedRecords:
     """names: targets, record files, results folders; default: the newest records of all targets. files: bundles,
     folders with them, or model files, among which the measured files are looked for.
     """
     selected = selection.select(results, names)
     found = of_records(selected.records, wanted, files=files, progress=progress)
-    return Explained(selected.records, found, causes.answer(found, len(selected.records)), selected.skipped)
+    return ExplainedRecords(selected.records, found, causes.answer(found, len(selected.records)), selected.skipped)
 
 
 def of_records(
@@ -96,3 +106,50 @@ def _candidates(files: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found[path] = None
     return list(found)
+
+
+@dataclass(frozen=True)
+class MeasureHere:
+    """What can be changed of a record's conditions is measured on `target`; places: where its file is looked for."""
+
+    target: Target
+    places: Sequence[Path]
+    results: Path
+
+
+def against(record: Record, row: PublishedFigure, here: MeasureHere | None, progress: Progress) -> AgainstRow:
+    """What differs between a record and a published row, and how much of the gap it explains: the statistic, and if
+    `here` is given threads, runtime and precision, each changed alone and all together.
+    """
+    found = difference.against(record, row)
+    if here is None or not found.needs_measuring:
+        return found
+    changes = {one.name for one in found.to_change}
+    wanted = _files(record, row, here.places, other="precision" in changes)
+    runtimes = [record.runtime.name, *([row.runtime] if "runtime" in changes and row.runtime else [])]
+    threads = [record.target.threads, *([row.threads] if "threads" in changes and row.threads else [])]
+    target = replace(here.target, device=record.target.device, runtimes=tuple(runtimes))
+    plan = replace(record.plan, accuracy=False, layers_s=0.0, energy_windows=0)
+    options = DeployOptions(every_runtime=True, wait=True)
+    records = [
+        one
+        for count in threads
+        for one in deploy(
+            replace(target, threads=count), wanted, plan, here.results / OWN_FOLDER, options, progress=progress
+        )
+    ]
+    return difference.with_measured(found, records)
+
+
+def _files(record: Record, row: PublishedFigure, places: Sequence[Path], *, other: bool) -> list[LocalArtifact]:
+    """The record's file, and of its bundle the one in the row's precision."""
+    own = at_hand.find(record, places)
+    if own is None:
+        raise UserError(
+            record.artifact.name, f"its file is not in {at_hand.said(places)}", "Give its bundle or file: --files PATH"
+        )
+    if not other or not (own.folder / "bundle.json").is_file():
+        return [own]
+    made = bundle.load(own.folder).artifacts
+    alike = [one for one in made if (one.format, one.precision) == (own.artifact.format, row.precision)]
+    return [own, *(LocalArtifact(one, own.folder) for one in alike)]

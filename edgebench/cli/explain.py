@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from edgebench.cli._terminal import (
     Intensity,
     Json,
     Results,
+    TargetsFile,
     check_outputs,
     console,
     end_if_skipped,
@@ -25,6 +28,7 @@ from edgebench.cli._terminal import (
 
 if TYPE_CHECKING:
     from edgebench.analysis.causes.evidence import Wanted
+    from edgebench.analysis.published.difference import AgainstRow
 
 app = typer.Typer()
 
@@ -35,6 +39,7 @@ app = typer.Typer()
         "edgebench explain desktop-cpu -v",
         "edgebench explain rpi4 --battery-wh 37 --per-second 2 --carbon DEU",
         "edgebench explain rpi4 --deadline-ms 20",
+        'edgebench explain rpi4 --against "runtime=ncnn threads=4 ms=33.9" --measure',
     )
 )
 def explain(
@@ -49,7 +54,8 @@ def explain(
     files: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Where the measured files are: bundles or folders with them; default: bundles.", show_default=False
+            help="Where the measured files are: bundles, folders; default: bundles, here and beside the results.",
+            show_default=False,
         ),
     ] = None,
     deadline_ms: Annotated[
@@ -69,8 +75,22 @@ def explain(
         typer.Option(metavar="ISO", help="CO2e by this country's grid, e.g. DEU.", show_default=False),
     ] = None,
     intensity: Intensity = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW",
+            help="Why one record's time is not this published one: a row of a table or benchncnn, figures "
+            '("runtime=ncnn threads=4 ms=33.9"), a record, perf.yaml#WORD,WORD.',
+            show_default=False,
+        ),
+    ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="With --against: measure with its threads, runtime and precision, in one job."),
+    ] = False,
     json: Json = None,
     results: Results = RESULTS,
+    targets: TargetsFile = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every file, cause and assumption, with what shows it.")
     ] = False,
@@ -84,8 +104,15 @@ def explain(
     from edgebench.analysis import explanation_report
 
     check_outputs(json)
+    if against is not None:
+        _explain_against(against, Sources(results, tuple(names or ()), files, targets), json, measure=measure)
+        return
+    if measure:
+        say("--measure needs --against ROW: the row whose conditions are measured here")
+        raise typer.Exit(EXIT_USAGE)
     wanted = _wanted(deadline_ms, battery_wh, per_second, carbon, intensity)
-    found = explain.explain(results, tuple(names or ()), wanted, files=files or (explain.BUNDLES,), progress=progress())
+    places = files or (explain.BUNDLES, results.parent / explain.BUNDLES)
+    found = explain.explain(results, tuple(names or ()), wanted, files=places, progress=progress())
     say_skipped(found.skipped)
     if not found.records:
         end_if_skipped(found.skipped, "record")
@@ -96,6 +123,52 @@ def explain(
         console().print(line, markup=False, style="bold")
     write_json(json, {"answer": found.answer, "explanations": found.explanations})
     end_if_skipped(found.skipped, "record")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """As typed: where records, their files and targets are."""
+
+    results: Path
+    names: tuple[str, ...]
+    files: list[Path] | None
+    targets: Path | None
+
+
+def _explain_against(row_text: str, where: Sources, json: Path | None, *, measure: bool) -> None:
+    from edgebench import explain
+    from edgebench.analysis import published, selection
+    from edgebench.analysis.published import difference
+    from edgebench.device import at_hand
+    from edgebench.schema import targets
+
+    row = published.parse(row_text)
+    selected = selection.select(where.results, where.names)
+    say_skipped(selected.skipped)
+    record = difference.best_record(selected.records, row)
+    here = None
+    if measure:
+        target = targets.load(record.target.name, targets.find_file(where.targets))
+        here = explain.MeasureHere(target, where.files or at_hand.places_of(record), where.results)
+    found = explain.against(record, row, here, progress(lines_too=True))
+    for line in difference.lines(found, _next(found, row_text, record.path, measured=measure)):
+        console().print(line, markup=False, style="bold")
+    for part in [*found.parts, *([found.together] if found.together else [])]:
+        console().print(
+            f"  {part.name}: {part.ns / 1e6:.4g} ms ({part.how}), {part.share:.0%} of the gap", markup=False
+        )
+    for note in row.notes:
+        console().print(f"  {note}", markup=False)
+    write_json(json, found.facts())
+    end_if_skipped(selected.skipped, "record")
+
+
+def _next(found: AgainstRow, row: str, path: Path | None, *, measured: bool) -> str:
+    if found.needs_measuring and not measured:
+        return shlex.join(
+            ["edgebench", "explain", str(path or found.record.target.name), "--against", row, "--measure"]
+        )
+    return ""
 
 
 def _wanted(

@@ -17,7 +17,7 @@ import numpy as np
 from device_agents.python import series
 from edgebench.analysis import formatting
 from edgebench.analysis.causes.evidence import Evidence, measured, where
-from edgebench.analysis.causes.explanation import Cause, Explanation, MissingEvidence
+from edgebench.analysis.causes.explanation import Explanation, FoundCause, MissingEvidence
 from edgebench.energy import coverage
 from edgebench.schema.record import Record, Round
 
@@ -168,7 +168,7 @@ def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) ->
     )
 
 
-def _causes(record: Record, found: LateShare, deadline_ns: float) -> list[Cause]:
+def _causes(record: Record, found: LateShare, deadline_ns: float) -> list[FoundCause]:
     """Where late values lie."""
     if not found.late or found.share > 0.5:
         return []
@@ -176,7 +176,7 @@ def _causes(record: Record, found: LateShare, deadline_ns: float) -> list[Cause]
     of_first = sum(len(one.values_ns) > 1 for one in record.rounds)
     if first > found.late / 2 and of_first == found.rounds:
         return [
-            Cause(
+            FoundCause(
                 "after a pause",
                 f"{first} of {found.late} late inferences were the first of their round, after a pause",
                 f"edgebench deploy --target {record.target.name} --plan duty:N (the pace that you have)",

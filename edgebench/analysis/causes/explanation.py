@@ -9,7 +9,7 @@ Family = Literal["int8", "pruning", "roofline", "cost", "deadline"]
 
 
 @dataclass(frozen=True)
-class Cause:
+class FoundCause:
     """One reason. seen: in numbers. share: of the time of an inference; None if it cannot be separated from the rest.
 
     command: what removes it, or what to do. evidence: single layers, facts, readings.
@@ -40,12 +40,12 @@ class Explanation:
     family: Family
     subject: str
     answer: str
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[FoundCause, ...] = ()
     missing: tuple[MissingEvidence, ...] = ()
     notes: tuple[str, ...] = ()
     concern: float = 0.0
 
     @property
-    def ranked(self) -> list[Cause]:
+    def ranked(self) -> list[FoundCause]:
         """The largest share first; those without one last."""
         return sorted(self.causes, key=lambda cause: -(cause.share or 0.0))

@@ -23,7 +23,7 @@ from edgebench.analysis.causes.evidence import (
     timed,
     where,
 )
-from edgebench.analysis.causes.explanation import Cause, Explanation, MissingEvidence
+from edgebench.analysis.causes.explanation import Explanation, FoundCause, MissingEvidence
 from edgebench.analysis.ratios import Ratio
 from edgebench.schema.layer_times import LayerTime
 from edgebench.schema.record import Record
@@ -85,7 +85,7 @@ def _answer(record: Record, base: Record, found: Ratio, *, is_faster: bool) -> s
     return f"INT8 is not faster: {record.artifact.name} {took}"
 
 
-def _of_layers(evidence: Evidence, record: Record, base: Record, *, is_faster: bool) -> Iterator[Cause]:
+def _of_layers(evidence: Evidence, record: Record, base: Record, *, is_faster: bool) -> Iterator[FoundCause]:
     layers = timed(record)
     whole = sum(layer.ns for layer in layers)
     if not whole:
@@ -98,7 +98,7 @@ def _of_layers(evidence: Evidence, record: Record, base: Record, *, is_faster: b
         yield from _of_little_work(record, base)
 
 
-def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[Cause]:
+def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[FoundCause]:
     found = conversions.stretches(layers)
     unfolded = [one for one in found if one.place == "inside" and (one.is_weighted or not one.inside)]
     islands = [
@@ -107,7 +107,7 @@ def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> 
     edges = [one for one in found if one not in unfolded and one not in islands]
     export = "edgebench export NETWORK --int8 (its files are checked for this; edgebench inspect FILE shows each layer)"
     if unfolded:
-        yield Cause(
+        yield FoundCause(
             "unfolded quantise/dequantise pairs",
             f"{_count(unfolded, 'pair')} of conversions {_is(unfolded)} not folded by {record.runtime.name}: what is "
             f"between them is computed in float",
@@ -118,7 +118,7 @@ def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> 
     if islands:
         kinds = Counter(layer.kind for one in islands for layer in one.inside)
         named = ", ".join(f"{kind} {number}" for kind, number in kinds.most_common(3))
-        yield Cause(
+        yield FoundCause(
             "float islands",
             f"{_count(islands, 'stretch')} of the network {_is(islands)} float, with conversions around: {named}",
             "Replace these operators by ones that have integer kernels (ReLU for Hardswish, Sigmoid, ...), train, and "
@@ -127,7 +127,7 @@ def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> 
             _stretch_evidence(islands, whole),
         )
     if edges:
-        yield Cause(
+        yield FoundCause(
             "conversions at the edges",
             f"quantising the input and dequantising the output takes {_share(edges, whole):.0%} of so small a network",
             "edgebench export --int8 --fold-preprocessing (the file then takes images as bytes)",
@@ -136,10 +136,10 @@ def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> 
         )
 
 
-def _of_layout(record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[Cause]:
+def _of_layout(record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[FoundCause]:
     moved = [layer for layer in layers if conversions.is_layout(layer)]
     if moved:
-        yield Cause(
+        yield FoundCause(
             "layout reorders",
             f"{record.runtime.name} moves data between layouts {len(moved)} times",
             "Another runtime, whose layout the file already has: edgebench deploy --runtimes all",
@@ -148,7 +148,7 @@ def _of_layout(record: Record, layers: Sequence[LayerTime], whole: float) -> Ite
         )
 
 
-def _of_arithmetic(evidence: Evidence, record: Record, base: Record) -> Iterator[Cause]:
+def _of_arithmetic(evidence: Evidence, record: Record, base: Record) -> Iterator[FoundCause]:
     """Layers with weights that integers do not make faster."""
     both = _both(record, base)
     before, after = (sum(layer.ns for layer in side) for side in zip(*both, strict=True)) if both else (0.0, 0.0)
@@ -173,7 +173,7 @@ def _of_arithmetic(evidence: Evidence, record: Record, base: Record) -> Iterator
         why = f": integer kernels gain from long sums, and {_named(few)} add up few products for an output"
     else:
         name, why = "slow integer kernels", f", most of all {_named([second for _, second in slower])}"
-    yield Cause(
+    yield FoundCause(
         name,
         f"the {len(both)} layers with weights take {after / 1e3:.1f} µs in INT8, {before / 1e3:.1f} µs in float{why}",
         _without_dot_product(record) if lacking else _other_kernels(evidence, record),
@@ -223,14 +223,14 @@ def _both(record: Record, base: Record) -> list[tuple[LayerTime, LayerTime]]:
     ]
 
 
-def _of_little_work(record: Record, base: Record) -> Iterator[Cause]:
+def _of_little_work(record: Record, base: Record) -> Iterator[FoundCause]:
     layers = timed(base)
     whole = sum(layer.ns for layer in layers)
     if whole:
         others = [layer for layer in layers if not has_weights(layer)]
         share = sum(layer.ns for layer in others) / whole
         if 1 - share < LEAST_WEIGHTED:
-            yield Cause(
+            yield FoundCause(
                 "little to gain",
                 f"only {1 - share:.0%} of the float file's time is in layers with weights, which INT8 makes faster",
                 "Make the other layers cheaper, or fewer; INT8 then still makes the file smaller",
@@ -242,7 +242,7 @@ def _of_little_work(record: Record, base: Record) -> Iterator[Cause]:
         return
     around = found.plain_ns - sum(layer.ns + _PROFILER_STEP_NS for layer in found.layers)
     if around > LEAST_OVERHEAD * found.plain_ns:
-        yield Cause(
+        yield FoundCause(
             "too small to matter",
             f"{around / 1e3:.1f} of {found.plain_ns / 1e3:.1f} µs of an inference are {record.runtime.name}'s own work "
             "around the layers, which no precision changes",
@@ -268,12 +268,14 @@ def _without_dot_product(record: Record) -> str:
     return "Ship the float file on this processor, or use one that has it"
 
 
-def _of_processor(evidence: Evidence, record: Record, base: Record, causes: Sequence[Cause]) -> Iterator[Cause]:
+def _of_processor(
+    evidence: Evidence, record: Record, base: Record, causes: Sequence[FoundCause]
+) -> Iterator[FoundCause]:
     """Without layers, the processor alone is a reason to expect nothing of INT8."""
     lacking = lacks_dot_product(record)
     if lacking and not _both(record, base) and not any(cause.name == "no dot product" for cause in causes):
         features = " ".join(record.facts_before.cpu_features)
-        yield Cause(
+        yield FoundCause(
             "no dot product",
             f"the processor ({record.facts_before.cpu or 'unknown'}) has no {lacking}: 8-bit products are not faster",
             _without_dot_product(record),
@@ -281,28 +283,28 @@ def _of_processor(evidence: Evidence, record: Record, base: Record, causes: Sequ
         )
 
 
-def _of_notes(record: Record, causes: Sequence[Cause]) -> Iterator[Cause]:
+def _of_notes(record: Record, causes: Sequence[FoundCause]) -> Iterator[FoundCause]:
     """What the exporter noted of the file, where no layers were timed."""
     noted = record.artifact.notes.get("float_operators", "")
     if noted and not noted.startswith("none") and not any(cause.name == "float islands" for cause in causes):
-        yield Cause(
+        yield FoundCause(
             "float islands",
             f"its exporter left operators in float: {noted}",
             "edgebench inspect FILE (why each is float)",
         )
 
 
-def _of_threads(record: Record) -> Iterator[Cause]:
+def _of_threads(record: Record) -> Iterator[FoundCause]:
     there = len(record.runtime.cpus) or record.facts_before.cores
     if there and record.target.threads > there:
-        yield Cause(
+        yield FoundCause(
             "threads",
             f"{record.target.threads} threads on {there} processors: they wait for one another",
             f"threads: {there} in targets.yaml, then edgebench deploy --target {record.target.name}",
         )
     build = record.runtime.facts.get("build", "")
     if "build type=Debug" in build:
-        yield Cause("build", f"this {record.runtime.name} is a debug build", f"pip install {record.runtime.name}")
+        yield FoundCause("build", f"this {record.runtime.name} is a debug build", f"pip install {record.runtime.name}")
 
 
 def _missing(evidence: Evidence, record: Record, base: Record) -> Iterator[MissingEvidence]:

@@ -18,7 +18,7 @@ from edgebench.analysis.causes.evidence import (
     timed,
     where,
 )
-from edgebench.analysis.causes.explanation import Cause, Explanation, MissingEvidence
+from edgebench.analysis.causes.explanation import Explanation, FoundCause, MissingEvidence
 from edgebench.analysis.ratios import EQUIVALENCE_MARGIN, Ratio
 from edgebench.schema.inspection import Layer, NetworkInFile
 from edgebench.schema.record import Record
@@ -48,7 +48,7 @@ def _of_pair(evidence: Evidence, record: Record, base: Record, found: Ratio) -> 
     helped = found.high is not None and found.high < 1
     expected = _work_ratio(record, base)
     is_enough = helped and (1 - found.value) >= FOLLOWS * (1 - expected)
-    causes: list[Cause] = []
+    causes: list[FoundCause] = []
     if not is_enough:
         causes += _of_zeros(evidence, record, expected)
         causes += _of_channels(evidence, record, base, helped=helped)
@@ -85,7 +85,7 @@ def _answer(record: Record, base: Record, found: Ratio, expected: float, *, help
     return f"Pruning is not shown to help: {record.artifact.name} takes {took}"
 
 
-def _of_zeros(evidence: Evidence, record: Record, expected: float) -> Iterator[Cause]:
+def _of_zeros(evidence: Evidence, record: Record, expected: float) -> Iterator[FoundCause]:
     """Zeros that dense kernels multiply like any number."""
     network = evidence.network(record)
     share, shown = _zeros(network) if network is not None else (0.0, ())
@@ -94,7 +94,7 @@ def _of_zeros(evidence: Evidence, record: Record, expected: float) -> Iterator[C
         share = float(found[1]) / 100
     if share < NOTABLE_ZEROS or expected < KEPT:
         return
-    yield Cause(
+    yield FoundCause(
         "dense kernels",
         f"{share:.0%} of the weights are zeros in place, and {record.runtime.name}'s kernels multiply them like any "
         "number",
@@ -120,7 +120,7 @@ def block(record: Record) -> int:
     return next((size for feature, size in _BLOCKS if feature in features), 0)
 
 
-def _of_channels(evidence: Evidence, record: Record, base: Record, *, helped: bool) -> Iterator[Cause]:
+def _of_channels(evidence: Evidence, record: Record, base: Record, *, helped: bool) -> Iterator[FoundCause]:
     """Numbers of channels that pruning left beside the kernels' multiple."""
     size = block(record)
     own, dense = evidence.network(record), evidence.network(base)
@@ -138,7 +138,7 @@ def _of_channels(evidence: Evidence, record: Record, base: Record, *, helped: bo
     if helped if cost is None else cost[0] < KEPT * cost[1]:
         return  # these layers did become faster, or nothing shows that they did not
     slower = "" if cost is None else f"; they take {cost[0] / 1e3:.1f} µs, {cost[1] / 1e3:.1f} µs with all channels"
-    yield Cause(
+    yield FoundCause(
         "channels off the kernels' multiple",
         f"{len(odd)} layer{'s have' if len(odd) > 1 else ' has'} numbers of channels that are not multiples of {size} "
         f"({', '.join(f'{before} became {count}' for _, count, before in odd[:3])}): kernels pad them, or give way to "
@@ -176,7 +176,7 @@ def _cost(
     return (sum(after for after, _ in known), sum(before for _, before in known)) if known else None
 
 
-def _of_left_layout(record: Record, base: Record, causes: Sequence[Cause]) -> Iterator[Cause]:
+def _of_left_layout(record: Record, base: Record, causes: Sequence[FoundCause]) -> Iterator[FoundCause]:
     """The dense network runs in blocks of channels (the runtime reorders into them), and the pruned one does not."""
     sides = [[layer for layer in timed(one) if "Reorder" in layer.kind] for one in (record, base)]
     if not timed(record) or not sides[1] or sides[0]:
@@ -190,7 +190,7 @@ def _of_left_layout(record: Record, base: Record, causes: Sequence[Cause]) -> It
     whole = sum(layer.ns for layer in timed(record))
     if after <= before:
         return
-    yield Cause(
+    yield FoundCause(
         "left the blocked layout",
         f"{base.artifact.name} is computed in blocks of channels ({sides[1][0].kind}), {record.artifact.name} is not: "
         f"its convolutions take {after / 1e3:.1f} µs, {before / 1e3:.1f} µs before",
@@ -199,7 +199,7 @@ def _of_left_layout(record: Record, base: Record, causes: Sequence[Cause]) -> It
     )
 
 
-def _of_dominating(evidence: Evidence, record: Record, base: Record, expected: float) -> Iterator[Cause]:
+def _of_dominating(evidence: Evidence, record: Record, base: Record, expected: float) -> Iterator[FoundCause]:
     """Where the time is that pruning did not touch."""
     layers = timed(record)
     whole = sum(layer.ns for layer in layers)
@@ -219,7 +219,7 @@ def _of_dominating(evidence: Evidence, record: Record, base: Record, expected: f
         return
     largest = sorted(untouched, key=lambda layer: -layer.ns)[:_MOST_EVIDENCE]
     named = ", ".join(short(layer.name) for layer in largest[:3])
-    yield Cause(
+    yield FoundCause(
         "the time is elsewhere",
         f"{share:.0%} of the time is in layers whose work pruning did not reduce, first of all {named}",
         "edgebench prune --method channels with a higher --ratio, or a smaller input: these layers cost what they did",

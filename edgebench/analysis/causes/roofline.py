@@ -18,7 +18,7 @@ from edgebench.analysis.causes.evidence import (
     timed,
     where,
 )
-from edgebench.analysis.causes.explanation import Cause, Explanation, MissingEvidence
+from edgebench.analysis.causes.explanation import Explanation, FoundCause, MissingEvidence
 from edgebench.analysis.causes.peaks import Peaks, peaks_of
 from edgebench.schema.inspection import NetworkInFile
 from edgebench.schema.layer_times import LayerTime
@@ -109,7 +109,7 @@ def _of(record: Record, roofs: list[LayerRoof], peaks: Peaks) -> Explanation:
         share = sum(one.timed.ns for one in bound) / whole
         named = ", ".join(short(one.timed.name) for one in bound[:3])
         causes.append(
-            Cause(
+            FoundCause(
                 "bound by memory",
                 f"{named} wait{'s' if len(bound) == 1 else ''} for memory: {_bytes_rate(bound)} of "
                 f"{peaks.bytes_per_s / 1e9:.1f} GB/s; more threads or faster arithmetic will not help",
@@ -122,7 +122,7 @@ def _of(record: Record, roofs: list[LayerRoof], peaks: Peaks) -> Explanation:
         share = sum(one.timed.ns for one in low) / whole
         named = ", ".join(short(one.timed.name) for one in low[:3])
         causes.append(
-            Cause(
+            FoundCause(
                 "kernels far from the peak",
                 f"{named} get{'s' if len(low) == 1 else ''} less than {LOW:.0%} of what the device can do",
                 "edgebench deploy --runtimes all (kernels of another runtime)",
