@@ -119,7 +119,7 @@ class MeasureHere:
 
 def against(record: Record, row: PublishedFigure, here: MeasureHere | None, progress: Progress) -> AgainstRow:
     """What differs between a record and a published row, and how much of the gap it explains: the statistic, and if
-    `here` is given threads, runtime and precision, each changed alone and all together.
+    `here` is given threads, runtime and precision, each changed alone and all together, in one job.
     """
     found = difference.against(record, row)
     if here is None or not found.needs_measuring:
@@ -130,14 +130,8 @@ def against(record: Record, row: PublishedFigure, here: MeasureHere | None, prog
     threads = [record.target.threads, *([row.threads] if "threads" in changes and row.threads else [])]
     target = replace(here.target, device=record.target.device, runtimes=tuple(runtimes))
     plan = replace(record.plan, accuracy=False, layers_s=0.0, energy_windows=0)
-    options = DeployOptions(every_runtime=True, wait=True)
-    records = [
-        one
-        for count in threads
-        for one in deploy(
-            replace(target, threads=count), wanted, plan, here.results / OWN_FOLDER, options, progress=progress
-        )
-    ]
+    options = DeployOptions(every_runtime=True, threads=tuple(threads), wait=True)
+    records = deploy(target, wanted, plan, here.results / OWN_FOLDER, options, progress=progress)
     return difference.with_measured(found, records)
 
 

@@ -154,7 +154,9 @@ def _groups(records: Sequence[Record], same: Callable[[Record], object]) -> list
     found: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in measured(records):
         what = same(record)
-        found[what, record.artifact.format, record.runtime.name, record.target.name].append(record)
+        found[what, record.artifact.format, record.runtime.name, record.target.name, record.target.threads].append(
+            record
+        )
     return list(found.values())
 
 

@@ -61,8 +61,8 @@ def _of_pair(evidence: Evidence, record: Record, base: Record, found: Ratio) -> 
     is_faster = found.high is not None and found.high < FASTER
     causes = [*_of_layers(evidence, record, base, is_faster=is_faster)]
     if not is_faster:
-        causes += [*_of_processor(evidence, record, base, causes), *_of_notes(record, causes)]
-    causes += _of_threads(record)
+        causes += [*_of_processor(record, base, causes), *_of_notes(record, causes)]
+    causes += _of_threads(evidence, record)
     return Explanation(
         "int8",
         f"{record.artifact.name} {where(record)}",
@@ -268,9 +268,7 @@ def _without_dot_product(record: Record) -> str:
     return "Ship the float file on this processor, or use one that has it"
 
 
-def _of_processor(
-    evidence: Evidence, record: Record, base: Record, causes: Sequence[FoundCause]
-) -> Iterator[FoundCause]:
+def _of_processor(record: Record, base: Record, causes: Sequence[FoundCause]) -> Iterator[FoundCause]:
     """Without layers, the processor alone is a reason to expect nothing of INT8."""
     lacking = lacks_dot_product(record)
     if lacking and not _both(record, base) and not any(cause.name == "no dot product" for cause in causes):
@@ -294,13 +292,13 @@ def _of_notes(record: Record, causes: Sequence[FoundCause]) -> Iterator[FoundCau
         )
 
 
-def _of_threads(record: Record) -> Iterator[FoundCause]:
+def _of_threads(evidence: Evidence, record: Record) -> Iterator[FoundCause]:
     there = len(record.runtime.cpus) or record.facts_before.cores
     if there and record.target.threads > there:
         yield FoundCause(
             "threads",
             f"{record.target.threads} threads on {there} processors: they wait for one another",
-            f"threads: {there} in targets.yaml, then edgebench deploy --target {record.target.name}",
+            evidence.deploy(record, options=f"--threads {there}"),
         )
     build = record.runtime.facts.get("build", "")
     if "build type=Debug" in build:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from edgebench.analysis.published.row import PublishedFigure
+from edgebench.analysis.published.row import PublishedFigure, number
 
 FORM = "mobilenet_v2  min =    9.00  max =   72.98  avg =   33.88"
 _LINE = re.compile(r"^\s*(\S+)\s+min\s*=\s*[\d.]+\s+max\s*=\s*[\d.]+\s+avg\s*=\s*([\d.]+)\s*$", re.MULTILINE)
@@ -24,7 +24,7 @@ def read(text: str) -> list[PublishedFigure]:
     return [
         PublishedFigure(
             "a benchncnn line",
-            float(average) * 1e6,
+            ms * 1e6,
             "average",
             model=re.sub(r"_int8$", "", name),
             runtime="ncnn",
@@ -35,5 +35,5 @@ def read(text: str) -> list[PublishedFigure]:
             notes=_NOTES[:1] if name.endswith("_int8") else _NOTES,
         )
         for name, average in _LINE.findall(text)
-        if float(average) > 0
+        if (ms := number(average)) is not None
     ]

@@ -230,11 +230,14 @@ def lines(found: AgainstRow, command: str) -> list[str]:
         told.append(f"There is no gap to explain: the two are within {LEAST_GAP:.0%}.")
     elif found.parts:
         parts = ", ".join(f"{one.name} {one.share:.0%}" for one in found.parts)
-        whole = found.together
-        rest = (
-            f"; together {whole.share:.0%}, so {1 - whole.share:.0%} is due to what cannot be changed here"
-            if whole
-            else ""
-        )
-        told.append(f"Of the gap explain: {parts}{rest}.")
+        told.append(f"Of the gap explain: {parts}{_rest(found.together)}.")
     return [*told[:4], *([f"Next: {command}"] if command else [])]
+
+
+def _rest(together: GapPart | None) -> str:
+    if together is None:
+        return ""
+    left = 1 - together.share
+    if left < 0:
+        return f"; together {together.share:.0%}, more than all of it: what cannot be changed here works the other way"
+    return f"; together {together.share:.0%}, so {left:.0%} is due to what cannot be changed here"
