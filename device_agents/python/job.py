@@ -87,7 +87,7 @@ def run(
             status = measure_latency(artifacts, plan, journal, store, device)
         measure_energy(artifacts, plan, journal, survives, device, HostWindows(job, folder))
         measure_accuracy(artifacts, plan, journal, store, survives)
-        measure_layers(artifacts, plan, journal, survives)
+        measure_layers(artifacts, plan, journal)
         measure_peaks(artifacts, plan, journal)
     except Stopped:
         status = "stopped"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 from . import series
+from .artifact_run import Stopped
+from .process import WorkerFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -23,26 +25,29 @@ LEAST_INFERENCES = 5
 WARM_UP = 5
 
 
-def measure_layers(
-    artifacts: Sequence[ArtifactRun], plan: Plan, journal: Notebook, survives: Callable[..., bool]
-) -> None:
-    """One artifact after the other; one that breaks keeps the numbers that it has."""
-    if plan["layers_s"]:
-        for artifact in artifacts:
-            if artifact.worker is not None:
-                survives(artifact, journal, time_layers, artifact, plan, journal)
+def measure_layers(artifacts: Sequence[ArtifactRun], plan: Plan, journal: Notebook) -> None:
+    """One artifact after the other, each in a worker of its own: what breaks there costs no other numbers."""
+    for artifact in artifacts:
+        if plan["layers_s"] and artifact.worker is not None:
+            journal.write("layers", artifact=artifact.index, layers=_found(artifact, plan))
 
 
-def time_layers(artifact: ArtifactRun, plan: Plan, journal: Notebook) -> None:
-    found = artifact.running.ask(
-        "layers",
-        plan["worker_timeout_s"],
-        path=str(artifact.path),
-        options=artifact.spec["options"],
-        scratch=str(artifact.folder),
-        seconds=plan["layers_s"],
-    )
-    journal.write("layers", artifact=artifact.index, layers=found)
+def _found(artifact: ArtifactRun, plan: Plan) -> dict[str, Any]:
+    if artifact.stop_asked():
+        raise Stopped
+    if artifact.running.pid is None:
+        return {"reason": "a page in a browser does not say how long its layers take"}
+    timeout_s = plan["worker_timeout_s"]
+    spec = artifact.spec
+    asked = {"path": str(artifact.path), "options": spec["options"], "scratch": str(artifact.folder)}
+    try:
+        with artifact.start_worker("layers") as worker:
+            artifact.import_runtime(worker, timeout_s)
+            artifact.load_into(worker, timeout_s)
+            found: dict[str, Any] = worker.ask("layers", timeout_s, **asked, seconds=plan["layers_s"])
+            return found
+    except WorkerFailed as failure:
+        return {"reason": failure.reason[:1000]}
 
 
 def profile(
@@ -67,16 +72,20 @@ def profile(
     for _ in range(WARM_UP):
         session.invoke()
     session.begin_layers()
+    collect = getattr(session, "collect", None)
     end = time.perf_counter() + seconds
     while len(with_it) < LEAST_INFERENCES or (time.perf_counter() < end and len(with_it) < MOST_INFERENCES):
         for invoke, values in ((plain.invoke, without), (session.invoke, with_it)):
             started = time.perf_counter_ns()
             invoke()
             values.append(time.perf_counter_ns() - started)
+        if collect:
+            collect()
     return {
         "inferences": len(with_it),
         "plain_ns": series.median(without),
         "profiled_ns": series.median(with_it),
+        "cut": getattr(session, "CUT", False),
         "layers": [{**one, "ns": _typical(one["ns"])} for one in session.layers(len(with_it))],
     }
 

@@ -16,14 +16,14 @@ from edgebench.schema.layer_times import LayerTime
 CONVERSION = "conversion"
 # The first pattern that matches an operator's name says what kind of work it is; other operators are their own kind.
 _KINDS = (
-    (r"[Qq]uantizeLinear|^Quantize$|^Dequantize$|FakeQuantize|^Cast$|^Convert$", CONVERSION),
-    (r"^Transpose$|Reorder", CONVERSION),
-    (r"Conv", "Conv"),
-    (r"Gemm|MatMul|FullyConnected", "MatMul"),
-    (r"GlobalAveragePool|ReduceMean|^Mean$", "mean"),
-    (r"Pool", "pool"),
-    (r"Reshape|Flatten|Squeeze|^Unsqueeze", "shape"),
-    (r"Sigmoid|HardSigmoid|Relu|Clip|Gelu|Silu|Swish|Tanh|Elu", "activation"),
+    (r"quantizelinear|^(?:de)?quantize|fakequantize|^cast$|^convert$|quantize_per|packing|_to_copy", CONVERSION),
+    (r"^transpose$|reorder|^permute|^contiguous", CONVERSION),
+    (r"conv", "Conv"),
+    (r"gemm|matmul|fully.?connected|innerproduct|^linear|addmm", "MatMul"),
+    (r"globalaveragepool|reducemean|^mean|adaptive_avg|static reduce", "mean"),
+    (r"pool", "pool"),
+    (r"reshape|flatten|squeeze|^view", "shape"),
+    (r"sigmoid|relu|clip|clamp|gelu|silu|swish|tanh|elu", "activation"),
 )
 _WEIGHTED = ("Conv", "MatMul")
 _ADDED_TO_OPERATORS = re.compile(r"^(?:QLinear|Fused|Nhwc|Group)")
@@ -55,12 +55,57 @@ class LayerPair:
 def kind_of(layer: LayerTime | None) -> str:
     """The kind of work, whatever a runtime calls its operator."""
     assert layer is not None
-    found = next((kind for pattern, kind in _KINDS if re.search(pattern, layer.kind)), None)
+    found = next((kind for pattern, kind in _KINDS if re.search(pattern, layer.kind.lower())), None)
     return found or _ADDED_TO_OPERATORS.sub("", layer.kind)
 
 
 def pairs(first: Sequence[LayerTime], second: Sequence[LayerTime]) -> list[LayerPair]:
-    """In the order in which they run: the alignment with the most layers of one kind opposite one another.
+    """In the order in which they run: by the layers of the network that both compute where both say it, else by kind
+    and order.
+    """
+    known = _by_parents(first, second)
+    rest = [one for place, one in enumerate(first) if place not in known]
+    paired = set(known.values())
+    others = [one for place, one in enumerate(second) if place not in paired]
+    aligned = {id(pair.first): pair.second for pair in _aligned(rest, others) if pair.first and pair.second}
+    partner = {**{id(first[i]): second[j] for i, j in known.items()}, **aligned}
+    taken = {id(one) for one in partner.values()}
+    places = {id(one): float(place) for place, one in enumerate(second)}
+    ordered, place = [], -1.0
+    for one in first:
+        other = partner.get(id(one))
+        place = places[id(other)] if other else place + 1e-6
+        ordered.append((place, LayerPair(one, other)))
+    ordered += [(places[id(one)], LayerPair(None, one)) for one in second if id(one) not in taken]
+    return [pair for _, pair in sorted(ordered, key=lambda one: one[0])]
+
+
+def _by_parents(first: Sequence[LayerTime], second: Sequence[LayerTime]) -> dict[int, int]:
+    """{place in the first: place in the second} of layers that compute the same layer of the network: the one with
+    weights if there are several, and each once.
+    """
+    there: dict[str, list[int]] = {}
+    for place, layer in enumerate(second):
+        if kind_of(layer) != CONVERSION:
+            for name in layer.parents:
+                there.setdefault(name, []).append(place)
+    found: dict[int, int] = {}
+    ranked = sorted(range(len(first)), key=lambda place: kind_of(first[place]) not in _WEIGHTED)
+    for place in ranked:
+        kind = kind_of(first[place])
+        if kind == CONVERSION:
+            continue
+        named = [other for name in first[place].parents for other in there.get(name, ())]
+        free = [other for other in dict.fromkeys(named) if other not in found.values()]
+        alike = [other for other in free if kind_of(second[other]) == kind]
+        weighted = [other for other in free if kind in _WEIGHTED and kind_of(second[other]) in _WEIGHTED]
+        if best := alike or weighted:
+            found[place] = best[0]
+    return found
+
+
+def _aligned(first: Sequence[LayerTime], second: Sequence[LayerTime]) -> list[LayerPair]:
+    """The alignment with the most layers of one kind opposite one another.
 
     Needleman and Wunsch (1970), without a cost for gaps; layers with weights count more than all that lies between two.
     """

@@ -155,10 +155,8 @@ def _cost(record: Record) -> str:
     assert layers is not None
     precision = _precision(record)
     beginning = f"{precision}: an" if precision else "An"
-    text = (
-        f"{beginning} inference takes {layers.plain_ns / 1e3:.1f} µs, with the profiler "
-        f"{layers.profiled_ns / 1e3:.1f} µs."
-    )
+    how = "layer by layer" if layers.cut else "with the profiler"
+    text = f"{beginning} inference takes {layers.plain_ns / 1e3:.1f} µs, {how} {layers.profiled_ns / 1e3:.1f} µs."
     together = sum(layer.ns for layer in layers.layers)
     if together > INTERRUPTED * layers.profiled_ns:
         text += f" Its layers add up to {together / 1e3:.1f} µs: they are means, and other programs interrupted some."

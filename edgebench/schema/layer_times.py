@@ -14,7 +14,9 @@ class LayerTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     name: the runtime's; kind: its operator; kernel: the code that computed it; precision: what that computes in, as the
     runtime says ("f32", "u8", ...). ns: mean of all inferences, or of the middle half where the profiler shows each:
-    profilers count in whole microseconds, of which a median says too little.
+    profilers count in whole microseconds, of which a median says too little. parents: the layers of the checkpoint, or
+    of the file, that it computes; empty for conversions and where the names do not say. shape: of its first output, as
+    the runtime has it; empty where it does not say.
     """
 
     name: Text
@@ -22,10 +24,13 @@ class LayerTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     ns: Amount
     kernel: Text = ""
     precision: Text = ""
+    parents: Annotated[tuple[Text, ...], msgspec.Meta(max_length=100)] = ()
+    shape: Annotated[tuple[Index, ...], msgspec.Meta(max_length=16)] = ()
 
 
 class LayerTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The layers in the order in which they ran. reason: why there are none.
+    """The layers in the order in which they ran. reason: why there are none. cut: without a profiler, the
+    network ran up to each layer in turn, and a layer's time is what that added.
 
     plain_ns, profiled_ns: median of a whole inference right before, and with the profiler; the difference is its cost.
     """
@@ -35,6 +40,7 @@ class LayerTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     plain_ns: Amount = 0.0
     profiled_ns: Amount = 0.0
     layers: Annotated[tuple[LayerTime, ...], msgspec.Meta(max_length=20_000)] = ()
+    cut: bool = False
 
     @property
     def overhead(self) -> float:

@@ -50,6 +50,23 @@ def test_a_layer_that_was_fused_away_does_not_shift_the_others() -> None:
     assert layer_pairs.pairs((), layers(("Conv", 1.0)))[0].first is None
 
 
+def test_layers_that_compute_the_same_layer_of_the_network_stand_opposite_one_another_whatever_their_order() -> None:
+    def layer(kind: str, *parents: str) -> LayerTime:
+        return LayerTime(f"{kind} of {parents}", kind, 1.0, parents=parents)
+
+    first = [layer("Conv", "left", "act"), layer("Conv", "right"), layer("Add", "sum"), layer("Gemm", "head")]
+    second = [
+        layer("QuantizeLinear"), layer("QLinearConv", "right"), layer("QLinearConv", "left"), layer("Relu", "act"),
+        layer("QLinearAdd", "sum"), layer("QLinearMatMul", "head"),
+    ]  # fmt: skip
+    found = layer_pairs.pairs(first, second)
+    assert [(pair.first.parents if pair.first else (), pair.name) for pair in found] == [
+        ((), "QuantizeLinear of ()"), (("right",), "QLinearConv of ('right',)"),
+        (("left", "act"), "QLinearConv of ('left',)"), ((), "Relu of ('act',)"), (("sum",), "QLinearAdd of ('sum',)"),
+        (("head",), "QLinearMatMul of ('head',)"),
+    ]  # fmt: skip
+
+
 def recorded(precision: str, found: LayerTimes) -> Record:
     return msgspec.structs.replace(make_record(f"net-onnx-{precision}"), layers=found)
 

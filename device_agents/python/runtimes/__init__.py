@@ -17,8 +17,10 @@ pinned. load raises Fallback if an accelerator does not take every node. A runti
 One with a profiler has `profiled(path, options, scratch)`: a session that also has
 
     begin_layers()  inferences count from now on
-    layers(count)   [{"name", "kind", "kernel", "precision", "ns"}] of so many, in the order in which they ran; ns: a
-                    mean, or the values of single inferences
+    layers(count)   [{"name", "kind", "kernel", "precision", "parents", "shape", "ns"}] of so many, in the order in
+                    which they ran; ns: a mean, or the values of single inferences; parents, shape: may be absent
+    collect()       read what the profiler has, outside the timed spans; may be absent
+    CUT             True: no profiler, the network runs layer by layer instead; may be absent
 
 A session holds one loaded model, fed and ready:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from pathlib import Path
 
 from . import fed_shape
 
@@ -11,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Protocol
+
+    from ._litert_profiler import CompiledNetwork
 
     class _Graph(Protocol):
         """One graph of a file; index is a tensor's number."""
@@ -52,6 +55,15 @@ def load(path: str, options: dict[str, Any]) -> InterpreterSession:
     from ai_edge_litert.interpreter import Interpreter
 
     return InterpreterSession(Interpreter, path, options)
+
+
+def profiled(path: str, options: dict[str, Any], scratch: str) -> CompiledNetwork:
+    import ai_edge_litert
+
+    from ._litert_profiler import CompiledNetwork
+
+    library = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
+    return CompiledNetwork(str(library), path, options, load(path, options))
 
 
 class InterpreterSession:
@@ -103,6 +115,18 @@ class InterpreterSession:
             stored = self._graph.get(detail["index"])
             found.append((stored.astype("float32") - zero_point) * self._numpy.float32(scale) if scale else stored)
         return found
+
+    def output_names(self) -> list[str]:
+        return [detail["name"] for detail in self._outputs]
+
+    def operators(self) -> list[tuple[str, str]]:
+        """(kind, name of the first output) of each operator of the file, in their order, delegates left out."""
+        tensors = {one["index"]: one["name"] for one in self._interpreter.get_tensor_details()}
+        return [
+            (one["op_name"], tensors.get(next(iter(one["outputs"]), -1), ""))
+            for one in self._interpreter._get_ops_details()
+            if "DELEGATE" not in one["op_name"].upper()
+        ]
 
     def notes(self) -> dict[str, Any]:
         """Which delegates took operators; the rest run in the reference or built-in kernels."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from pathlib import Path
 
 from . import _ncnn_param, fed_shape
@@ -42,8 +43,12 @@ def load(path: str, options: dict[str, Any]) -> NcnnNetwork:
     return NcnnNetwork(path, options)
 
 
+def profiled(path: str, options: dict[str, Any], scratch: str) -> _LayerByLayer:
+    return _LayerByLayer(path, options)
+
+
 class NcnnNetwork:
-    """net: ncnn's own object; layers: the lines of its file."""
+    """net: ncnn's own object; lines: those of its file."""
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         import ncnn
@@ -51,8 +56,8 @@ class NcnnNetwork:
 
         self._ncnn = ncnn
         self._numpy = numpy
-        self.layers = _ncnn_param.layers(Path(path).read_text("utf-8", "replace"))
-        unknown = sorted({one.kind for one in self.layers if ncnn.layer_to_index(one.kind) < 0})
+        self.lines = _ncnn_param.layers(Path(path).read_text("utf-8", "replace"))
+        unknown = sorted({one.kind for one in self.lines if ncnn.layer_to_index(one.kind) < 0})
         if unknown:
             raise ValueError("ncnn does not have its layers: %s" % ", ".join(unknown))
         weights = _weights(Path(path))
@@ -66,11 +71,11 @@ class NcnnNetwork:
                 "%s does not fit its .param file" % weights.name if weights
                 else "its weights, a .bin file, are not beside it"
             )  # fmt: skip
-        self._specs = [_spec(*one, options.get("shapes", {})) for one in _ncnn_param.inputs(self.layers)]
+        self._specs = [_spec(*one, options.get("shapes", {})) for one in _ncnn_param.inputs(self.lines)]
         places = dict(zip(self.net.input_names(), self.net.input_indexes()))
         self._fed = [[places[spec["name"]], None] for spec in self._specs]
         places = dict(zip(self.net.output_names(), self.net.output_indexes()))
-        self._outputs = [places[name] for name in _ncnn_param.outputs(self.layers)]
+        self._outputs = [places[name] for name in _ncnn_param.outputs(self.lines)]
         self._answers: list[Any] = [None] * len(self._outputs)
         self.invoke: Callable[[], object] = self._inference()
 
@@ -116,6 +121,53 @@ class NcnnNetwork:
             "weights": self._stored, "precision": {"asked": half}, "options": options,
             "threads": self.net.opt.num_threads, "waits": waits,
         }  # fmt: skip
+
+
+class _LayerByLayer(NcnnNetwork):
+    """ncnn's package has no profiler. An extractor keeps what it has computed, so asking for each blob in turn runs
+    one layer after the other.
+    """
+
+    CUT = True
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        super().__init__(path, options)
+        self._steps = [one for one in self.lines if one.kind not in ("Input", "Split", "Noop", "MemoryData")]
+        self._spent: list[list[int]] = [[] for _ in self._steps]
+        self._shapes: list[list[int]] = [[] for _ in self._steps]
+        self.invoke = self._one_by_one
+
+    def _one_by_one(self) -> None:
+        clock = time.perf_counter_ns
+        extractor = self.net.create_extractor()
+        for place, given in self._fed:
+            extractor.input(place, given)
+        for number, (layer, spent) in enumerate(zip(self._steps, self._spent)):
+            started = clock()
+            # 1: as the layer leaves it, not as an application would want it.
+            made = [extractor.extract(name, 1) for name in layer.tops]
+            spent.append(clock() - started)
+            if any(failed for failed, _ in made):
+                raise RuntimeError("ncnn stops with status %d in layer '%s'" % (made[0][0], layer.name))
+            self._shapes[number] = _sizes(made[0][1]) if made else []
+
+    def begin_layers(self) -> None:
+        self._spent[:] = [[] for _ in self._steps]
+
+    def layers(self, count: int) -> list[dict[str, Any]]:
+        half = self.net.opt.use_fp16_arithmetic
+        return [
+            {"name": layer.name, "kind": layer.kind, "kernel": "ncnn", "precision": "f16" if half else "f32",
+             "shape": shape, "ns": spent[-count:]}
+            for layer, spent, shape in zip(self._steps, self._spent, self._shapes)
+        ]  # fmt: skip
+
+
+def _sizes(blob: Any) -> list[int]:
+    """Of a blob whose channels may be packed by four, eight or sixteen."""
+    whole = [blob.w, blob.h, blob.d, blob.c][: max(1, blob.dims)] if blob.dims != 3 else [blob.w, blob.h, blob.c]
+    whole[-1] *= blob.elempack
+    return [1, *reversed(whole)]
 
 
 def _weights(path: Path) -> Path | None:

@@ -15,6 +15,7 @@ import os
 import re
 from pathlib import Path
 
+from .. import onnx_nodes
 from . import Fallback, fed_shape
 
 TYPE_CHECKING = False
@@ -152,6 +153,7 @@ class _ProfiledOnnxSession(_OnnxSession):
 
     def __init__(self, path: str, options: dict[str, Any], scratch: str) -> None:
         super().__init__(path, options, os.path.join(scratch, "profile"))  # noqa: PTH118
+        self._path = path
 
     def begin_layers(self) -> None:
         """The file has all inferences."""
@@ -169,9 +171,15 @@ class _ProfiledOnnxSession(_OnnxSession):
             about = times[-1]["args"]
             found.append({
                 "name": _parents_name(times[-1]["name"]), "kind": about["op_name"], "kernel": about["provider"],
-                "precision": _computed_in(about), "ns": [1000 * one["dur"] for one in times[-count:]],
+                "precision": _computed_in(about), "shape": _first_shape(about),
+                "ns": [1000 * one["dur"] for one in times[-count:]],
             })  # fmt: skip
-        return found
+        return onnx_nodes.with_parents(found, self._path)
+
+
+def _first_shape(about: dict[str, Any]) -> list[int]:
+    shapes = [shape for port in about.get("output_type_shape", ()) for shape in port.values()]
+    return shapes[0] if shapes and all(size >= 0 for size in shapes[0]) else []
 
 
 def _parents_name(event: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 
+from .. import onnx_nodes
 from . import fed_shape
 from .litert import check_device
 
@@ -130,6 +131,7 @@ class _ProfiledNetwork(_CompiledNetwork):
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         super().__init__(path, options, counters=True)
+        self._path = path
         self._plain, self.invoke = self.invoke, self._counted
         self._inferences = 0
 
@@ -150,7 +152,7 @@ class _ProfiledNetwork(_CompiledNetwork):
                 "name": one.node_name, "kind": one.node_type, "kernel": kernel, "precision": precision.lower(),
                 "ns": max(0.0, spent / (self._inferences - self._before)),
             })  # fmt: skip
-        return found
+        return onnx_nodes.with_parents(found, self._path) if self._path.endswith(".onnx") else found
 
     def _ran(self) -> list[Any]:
         """Those with code; not by their status, which is NOT_RUN below a microsecond too."""

@@ -5,6 +5,9 @@ One inference is input in host memory to output in host memory, synchronised: wh
 
 from __future__ import annotations
 
+import functools
+import time
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +16,11 @@ if TYPE_CHECKING:
 SUFFIXES = (".pt2",)
 WHEELS: dict[str, str] = {}  # gigabytes: never sent, only used where it is installed
 TINY_MODEL = ""
+
+_PRECISIONS = {
+    "torch.float32": "f32", "torch.float16": "f16", "torch.bfloat16": "bf16", "torch.float64": "f64",
+    "torch.int8": "i8", "torch.uint8": "u8",
+}  # fmt: skip
 
 
 def facts(options: dict[str, Any]) -> dict[str, str]:
@@ -27,6 +35,10 @@ def facts(options: dict[str, Any]) -> dict[str, str]:
 
 def load(path: str, options: dict[str, Any]) -> _TorchSession:
     return _TorchSession(path, options)
+
+
+def profiled(path: str, options: dict[str, Any], scratch: str) -> _NodeByNode:
+    return _NodeByNode(path, options)
 
 
 def gpu_allocated() -> dict[str, int]:
@@ -117,6 +129,65 @@ class _TorchSession:
     def notes(self) -> dict[str, Any]:
         asked = {"precision": {"asked": {"allow_tf32": self._tf32}}} if self._device.type == "cuda" else {}
         return {"device": str(self._device), **asked}
+
+
+class _NodeByNode(_TorchSession):
+    """Runs the program's graph node by node, as its module does, and times each; on a GPU by events in its stream."""
+
+    CUT = True
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        super().__init__(path, options)
+        torch = self._torch
+        clock = time.perf_counter_ns if self._device.type == "cpu" else functools.partial(_event, torch)
+        spent: dict[Any, list[Any]] = {}
+        shapes: dict[Any, list[int]] = {}
+        self._spent, self._shapes = spent, shapes
+
+        class Timed(torch.fx.Interpreter):  # type: ignore[misc, name-defined]
+            def run_node(self, node: Any) -> Any:
+                if node.op != "call_function":
+                    return super().run_node(node)
+                started = clock()
+                result = super().run_node(node)
+                spent.setdefault(node, []).append((started, clock()))
+                shapes[node] = list(result.shape) if isinstance(result, torch.Tensor) else []
+                return result
+
+        self._model = Timed(self._model).run
+
+    def begin_layers(self) -> None:
+        self._spent.clear()
+
+    def layers(self, count: int) -> list[dict[str, Any]]:
+        found = []
+        for node, times in self._spent.items():
+            _, _, kind = str(node.target).partition("aten.")
+            if kind:  # else Python's own, which picks one of several results
+                value = node.meta.get("val")
+                found.append({
+                    "name": node.name, "kind": kind.split(".")[0], "kernel": str(node.target),
+                    "precision": _PRECISIONS.get(str(getattr(value, "dtype", "")), ""), "parents": _modules(node),
+                    "shape": self._shapes[node], "ns": [_between_ns(*pair) for pair in times[-count:]],
+                })  # fmt: skip
+        return found
+
+
+def _event(torch: Any) -> Any:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def _between_ns(started: Any, ended: Any) -> float:
+    spent = ended - started if isinstance(started, int) else 1e6 * started.elapsed_time(ended)
+    return float(spent)
+
+
+def _modules(node: Any) -> list[str]:
+    """The innermost module of the network that the node is of."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return [str(stack[-1][0])] if stack and stack[-1][0] else []
 
 
 def _examples(torch: Any, program: Any) -> tuple[list[str], list[Any]]:
