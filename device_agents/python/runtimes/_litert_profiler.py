@@ -119,7 +119,8 @@ class CompiledNetwork:
         return [names.index(one) for one in wanted] if sorted(names) == sorted(wanted) else list(range(len(wanted)))
 
     def inputs(self) -> list[dict[str, Any]]:
-        return self._plain.inputs()
+        known: list[dict[str, Any]] = self._plain.inputs()
+        return known
 
     def feed(self, index: int, data: bytes) -> None:
         buffer, size, place = c_void_p(self._inputs[self._order[index]]), c_size_t(), c_void_p()
