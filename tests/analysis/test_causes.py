@@ -204,6 +204,10 @@ def test_a_layer_that_waits_for_memory_is_named_and_one_at_its_peak_is_not() -> 
     assert names(found) == ["bound by memory"]
     assert "/gemm1" in found.causes[0].seen and "/conv0" not in found.causes[0].seen
     assert found.causes[0].share == pytest.approx(1 / 3) and "100.0 GMAC/s in float" in found.notes[0]
+    cached = msgspec.structs.replace(memory, weights_bytes=40_000_000)
+    found = explained([record], "roofline", networks={record.artifact.sha256: network(compute, cached)})
+    assert names(found) == ["kernels far from the peak"]
+    assert any("come from caches" in note for note in found.notes)
     unknown = explained([make_record("net-onnx-fp32", layers=layers)], "roofline")
     assert unknown.causes == () and "--layers" in unknown.missing[0].command
 

@@ -91,11 +91,11 @@ def _of_layers(evidence: Evidence, record: Record, base: Record, *, is_faster: b
     if not whole:
         return
     least = LEAST_SHARE_IF_FASTER if is_faster else LEAST_SHARE
-    found = [*_of_stretches(record, layers, whole), *_of_layout(record, layers, whole)]
+    found = [*_of_stretches(record, layers, whole), *_of_layout(evidence, record, layers, whole)]
     yield from (cause for cause in found if cause.share is not None and cause.share >= least)
     if not is_faster:
         yield from _of_arithmetic(evidence, record, base)
-        yield from _of_little_work(record, base)
+        yield from _of_little_work(evidence, record, base)
 
 
 def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[FoundCause]:
@@ -136,13 +136,13 @@ def _of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> 
         )
 
 
-def _of_layout(record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[FoundCause]:
+def _of_layout(evidence: Evidence, record: Record, layers: Sequence[LayerTime], whole: float) -> Iterator[FoundCause]:
     moved = [layer for layer in layers if conversions.is_layout(layer)]
     if moved:
         yield FoundCause(
             "layout reorders",
             f"{record.runtime.name} moves data between layouts {len(moved)} times",
-            "Another runtime, whose layout the file already has: edgebench deploy --runtimes all",
+            evidence.deploy(record, options="--runtimes all") + " (another may use the file's own layout)",
             sum(layer.ns for layer in moved) / whole,
             _layer_evidence(moved, whole),
         )
@@ -223,7 +223,7 @@ def _both(record: Record, base: Record) -> list[tuple[LayerTime, LayerTime]]:
     ]
 
 
-def _of_little_work(record: Record, base: Record) -> Iterator[FoundCause]:
+def _of_little_work(evidence: Evidence, record: Record, base: Record) -> Iterator[FoundCause]:
     layers = timed(base)
     whole = sum(layer.ns for layer in layers)
     if whole:
@@ -246,7 +246,7 @@ def _of_little_work(record: Record, base: Record) -> Iterator[FoundCause]:
             "too small to matter",
             f"{around / 1e3:.1f} of {found.plain_ns / 1e3:.1f} µs of an inference are {record.runtime.name}'s own work "
             "around the layers, which no precision changes",
-            "edgebench deploy --runtimes all (runtimes differ most in this)",
+            evidence.deploy(record, options="--runtimes all") + " (runtimes differ most in this)",
             around / found.plain_ns,
         )
 

@@ -2,12 +2,13 @@
 
 A layer cannot take less time than its products at the device's peak, nor than its bytes at the device's bandwidth
 (Williams, Waterman and Patterson, Communications of the ACM 52, 2009). Bytes: weights, input, output, each moved once.
+Bytes that arrive faster than main memory delivers them come from caches, and do not bind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgebench.analysis.causes.evidence import (
     Evidence,
@@ -27,6 +28,7 @@ from edgebench.schema.record import Record
 # A layer is bound by what it gets at least this share of; less is overhead, or a kernel that does not fit.
 BOUND = 0.4
 LOW = 0.1
+CACHED = 1.1
 # Layers below this share of the time are not named.
 NOTABLE = 0.1
 _MOST_EVIDENCE = 8
@@ -42,7 +44,7 @@ class LayerRoof:
 
     @property
     def attained(self) -> float:
-        """Share of what the device could do; above 1 where data stay in caches."""
+        """Share of what the device could do."""
         return max(self.compute_ns, self.memory_ns) / self.timed.ns if self.timed.ns else 0.0
 
     @property
@@ -61,7 +63,7 @@ def explain(evidence: Evidence) -> Iterator[Explanation]:
         elif network is None:
             without_file.append(record)
         elif roofs := list(_roofs(record, network, peaks)):
-            yield _of(record, roofs, peaks)
+            yield _of(evidence, record, roofs, peaks)
     if without_peaks:
         again = evidence.deploy(*without_peaks, options="--layers")
         yield _unknown(without_peaks, MissingEvidence("what the device can compute and move at most", again))
@@ -98,7 +100,18 @@ def _input_bytes(network: NetworkInFile) -> dict[int, int]:
     return found
 
 
-def _of(record: Record, roofs: list[LayerRoof], peaks: Peaks) -> Explanation:
+def _without_cached(roofs: list[LayerRoof]) -> list[LayerRoof]:
+    """Bytes bind only layers that main memory serves: none of a network that is served faster as a whole."""
+    everything = sum(one.memory_ns for one in roofs) > sum(one.timed.ns for one in roofs)
+    return [
+        replace(one, memory_ns=0.0) if everything or one.memory_ns > CACHED * one.timed.ns else one for one in roofs
+    ]
+
+
+def _of(evidence: Evidence, record: Record, roofs: list[LayerRoof], peaks: Peaks) -> Explanation:
+    served = _without_cached(roofs)
+    cached = sum(one.memory_ns != other.memory_ns for one, other in zip(roofs, served, strict=True))
+    roofs = served
     whole = sum(layer.ns for layer in timed(record))
     spent = sum(roof.timed.ns for roof in roofs)
     least = sum(max(roof.compute_ns, roof.memory_ns) for roof in roofs)
@@ -125,17 +138,22 @@ def _of(record: Record, roofs: list[LayerRoof], peaks: Peaks) -> Explanation:
             FoundCause(
                 "kernels far from the peak",
                 f"{named} get{'s' if len(low) == 1 else ''} less than {LOW:.0%} of what the device can do",
-                "edgebench deploy --runtimes all (kernels of another runtime)",
+                evidence.deploy(record, options="--runtimes all") + " (kernels of other runtimes)",
                 share,
                 tuple(map(_line, low[:_MOST_EVIDENCE])),
             )
         )
+    notes = [
+        peaks.words(),
+        "Bytes of a layer: weights, input and output, each moved once; no branches assumed.",
+        f"The data of {cached} of {len(roofs)} layers come from caches, not from main memory." if cached else "",
+    ]
     return Explanation(
         "roofline",
         _subject(record),
         f"{record.artifact.name}: its layers with weights get {least / spent:.0%} of what the device can do",
         tuple(causes),
-        notes=(peaks.words(), "Bytes of a layer: weights, input and output, each moved once; no branches assumed."),
+        notes=tuple(filter(None, notes)),
         concern=0.3 if causes else 0.0,
     )
 
