@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Rows of a table; what takes less time than these is summed up in one row.
 MOST_ROWS = 20
-# Layers may add up to this many times a whole inference with the profiler, whose time is a median.
+# Layers may add up to this many times a whole inference with the profiler, whose time is a median; or to as much less.
 INTERRUPTED = 1.1
 
 
@@ -158,6 +158,9 @@ def _cost(record: Record) -> str:
     how = "layer by layer" if layers.cut else "with the profiler"
     text = f"{beginning} inference takes {layers.plain_ns / 1e3:.1f} µs, {how} {layers.profiled_ns / 1e3:.1f} µs."
     together = sum(layer.ns for layer in layers.layers)
+    text += f" Its layers add up to {together / 1e3:.1f} µs"
     if together > INTERRUPTED * layers.profiled_ns:
-        text += f" Its layers add up to {together / 1e3:.1f} µs: they are means, and other programs interrupted some."
-    return text
+        return text + ": they are means, and other programs interrupted some."
+    if together * INTERRUPTED < layers.plain_ns:
+        return text + ": the rest is between them, or other programs interrupted whole inferences more often."
+    return text + "."

@@ -83,7 +83,12 @@ def test_a_terminal_shows_float_and_int8_side_by_side_with_sums_and_the_profiler
     text = shown(recorded("fp32", float_), recorded("int8", LayerTimes("", 100, 20_000.0, 24_000.0, layers(*INT8))))
     assert "net-onnx-int8, layer by layer" in text and "fp32 µs" in text and "int8 µs" in text
     assert "all layers │ │ 27.0 │ 23.0 │ +4.0" in text and "of these 6 conversions │ │ 4.0 │ 8.0 │ -4.0" in text
-    assert "an inference takes 26.0 µs, with the profiler 30.0 µs" in text and "interrupted" not in text
+    assert "an inference takes 26.0 µs, with the profiler 30.0 µs. Its layers add up to 27.0 µs." in text
+    assert "interrupted" not in text
+    slow = msgspec.structs.replace(float_, plain_ns=32_000.0, cut=True)
+    assert "layer by layer 30.0 µs. Its layers add up to 27.0 µs: the rest is between them" in shown(
+        recorded("fp32", slow)
+    )
     stranger = make_record(
         msgspec.structs.replace(make_artifact("their-onnx-fp32"), precision="unknown"), layers=float_
     )
