@@ -5,7 +5,8 @@ The one story, one module and one function each:
     train ──> checkpoint ──prune──> checkpoint ──export──> bundle ──deploy──> records ──compare──> report
 
 From Python each step is the function of its name in the module of its name, `edgebench.deploy.deploy(...)`; a module is
-imported when it is first named, so that `import edgebench` costs nothing. `edgebench.load(...)` reads records.
+imported when it is first named, so that `import edgebench` costs nothing. `edgebench.load(...)` gives records as a
+pandas DataFrame.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from edgebench.analysis.frame import load as load
     from edgebench.schema.bundle import Bundle as Bundle
     from edgebench.schema.checkpoint import Checkpoint as Checkpoint
     from edgebench.schema.plan import Plan as Plan
     from edgebench.schema.record import Record as Record
-    from edgebench.schema.record_files import load as load
     from edgebench.schema.targets import Target as Target
 
 STEPS = (
     "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "repeat", "publish",
-    "selftest", "demo",
+    "results",     "selftest", "demo",
 )  # fmt: skip
 _NAMES = {
     "Bundle": "edgebench.schema.bundle",
@@ -38,7 +39,7 @@ _NAMES = {
     "Plan": "edgebench.schema.plan",
     "Record": "edgebench.schema.record",
     "Target": "edgebench.schema.targets",
-    "load": "edgebench.schema.record_files",
+    "load": "edgebench.analysis.frame",
 }
 
 

@@ -27,6 +27,7 @@ from edgebench.cli import (
     network,
     publish,
     repeat,
+    results,
     selftest,
     study,
     targets,
@@ -56,6 +57,7 @@ app.add_typer(audit.app)
 app.add_typer(study.app, name="study")
 app.add_typer(targets.app, name="targets")
 app.add_typer(meters.app, name="meters")
+app.add_typer(results.app, name="results")
 
 # Packages that are not in the base install, and the extra that installs each.
 _EXTRA_OF_PACKAGE = {
@@ -73,6 +75,9 @@ _EXTRA_OF_PACKAGE = {
     "codecarbon": "carbon",
     "zstandard": "pack",
     "pyarrow": "parquet",
+    "pandas": "frame",
+    "mlflow": "mlflow",
+    "mcp": "mcp",
     "sklearn": "studies",
     "ray": "ray",
 }
