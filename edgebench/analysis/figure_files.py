@@ -57,7 +57,9 @@ def _specification(figure: Figure) -> dict[str, Any]:
         datasets |= {f"{name}-{number}": data for name, data in panel["datasets"].items()}
         panels.append(_renamed({key: value for key, value in panel.items() if key != "datasets"}, f"-{number}"))
     theme = chart_style.theme(colours.LIGHT) | {"background": colours.LIGHT.page["paper"], "padding": 12}
-    return {"title": figure.title, "vconcat": panels, "datasets": datasets, "config": theme}
+    alone = {"scale": dict.fromkeys(("color", "shape", "strokeDash"), "independent")}
+    about = {"title": figure.title, "description": figure.said}
+    return {**about, "vconcat": panels, "resolve": alone, "datasets": datasets, "config": theme}
 
 
 def _renamed(part: Any, suffix: str) -> Any:

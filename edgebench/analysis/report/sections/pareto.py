@@ -86,7 +86,12 @@ def _panel(
         point["left" if point["cost"] <= middle else "right"] = point["artifact"]
     base = alt.Chart(_drawing.ROWS)
     x = alt.X("cost:Q", title=title, scale=scale, axis=_drawing.ticks(range_))
-    y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5, format="~g"))
+    y = alt.Y(
+        "value:Q",
+        title=metric,
+        scale=alt.Scale(zero=False, nice=True),
+        axis=alt.Axis(tickCount=5, minExtent=36, format=",.4~r"),
+    )
     standing: dict[str, Any] = {"title": None, "legend": _drawing.WIDE_LEGEND if legend else None}
     points = base.mark_point(filled=True, size=100, opacity=1).encode(
         x=x,

@@ -75,7 +75,7 @@ def _panel(data: list[dict[str, Any]], field: str, title: str, last_s: float, *,
     from edgebench.analysis.report.sections import _drawing
 
     dashes = [[(1, 0), (6, 2), (2, 2)][number % 3] for number in range(_MOST)]
-    axis = alt.Axis(tickCount=4, minExtent=48, format="~g")
+    axis = alt.Axis(tickCount=4, minExtent=48, format=",.4~r")
     chart = (
         alt.Chart(_drawing.ROWS)
         .mark_line(strokeWidth=1.8)
@@ -84,7 +84,7 @@ def _panel(data: list[dict[str, Any]], field: str, title: str, last_s: float, *,
             y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False), axis=axis),
             color=alt.Color("artifact:N", sort=None, title=None, legend=legend),
             strokeDash=alt.StrokeDash(
-                alt.Tooltip("artifact:N"), sort=None, title=None, legend=legend, scale=alt.Scale(range=dashes)
+                "artifact:N", sort=None, title=None, legend=legend, scale=alt.Scale(range=dashes)
             ),
             tooltip=_drawing.tips("artifact", s="s", **{field: title}),
         )
