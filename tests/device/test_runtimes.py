@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from pathlib import Path
 
 import msgspec
@@ -212,3 +213,29 @@ def test_a_loose_param_file_is_measured_with_its_weights(ncnn: object, tmp_path:
     damaged = run_cli(*one, cwd=tmp_path)
     assert damaged.returncode == 1 and "line 4 is not one of a layer" in damaged.stderr
     assert "Traceback" not in missing.stderr + damaged.stderr
+
+
+# ------------------------------------------------------------------ MNN
+
+
+def test_mnn_says_in_what_it_computes_and_talks_to_nobody(tmp_path: Path) -> None:
+    pytest.importorskip("_mnncengine")
+    mnn = runtimes.module("mnn")
+    path = tmp_path / "tiny.mnn"
+    path.write_bytes(base64.b64decode(mnn.TINY_MODEL))
+    for option, precision in (("file", "high"), ("fast", "low")):
+        session = mnn.load(str(path), {**OPTIONS, "precision": option})
+        assert [(one["name"], one["shape"], one["dtype"]) for one in session.inputs()] == [("x", [1], "float32")]
+        for given in (-2.5, 3.0000001):
+            session.feed(0, np.array([given], "<f4").tobytes())
+            session.invoke()
+            assert session.arrays()[0].ravel().tolist() == [max(0.0, np.float32(given))]
+        assert (
+            session.notes()["precision"] == {"asked": {"precision": precision}}
+            and session.notes()["weights"] == "float32"
+        )
+    assert not {"MNN", "MNN.tools", "aliyun"} & set(sys.modules)
+    for damage in (path.read_bytes()[:200], b"\xff" * 400, bytes(400)):
+        path.write_bytes(damage)
+        with pytest.raises(ValueError, match="not a network of MNN"):
+            mnn.load(str(path), OPTIONS)

@@ -116,10 +116,9 @@ class NcnnNetwork:
     def notes(self) -> dict[str, Any]:
         half = {name: getattr(self.net.opt, name) for name in _HALF}
         options = {name: getattr(self.net.opt, name) for name in _OTHERS}
-        waits = os.environ.get("OMP_WAIT_POLICY", "OpenMP's default: its threads spin for a moment, then sleep")
         return {
             "weights": self._stored, "precision": {"asked": half}, "options": options,
-            "threads": self.net.opt.num_threads, "waits": waits,
+            "threads": self.net.opt.num_threads, "waits": waits(),
         }  # fmt: skip
 
 
@@ -168,6 +167,11 @@ def _sizes(blob: Any) -> list[int]:
     whole = [blob.w, blob.h, blob.d, blob.c][: max(1, blob.dims)] if blob.dims != 3 else [blob.w, blob.h, blob.c]
     whole[-1] *= blob.elempack
     return [1, *reversed(whole)]
+
+
+def waits() -> str:
+    """What the threads of OpenMP do between two layers."""
+    return os.environ.get("OMP_WAIT_POLICY", "OpenMP's default: its threads spin for a moment, then sleep")
 
 
 def _weights(path: Path) -> Path | None:

@@ -110,6 +110,11 @@ CAUSES: tuple[Cause, ...] = (
         "sizes that do not fit", r"ncnn stops with status (?P<status>-?\d+)", "ncnn stops with status {status}",
         _OTHER_SIZES,
     ),
+    Cause("sizes that do not fit", r"MNN stops without an answer", "MNN stops without an answer", _OTHER_SIZES),
+    Cause(
+        "no model", r"not a network of MNN", "its content is not a network of MNN, or only part of one",
+        "Convert, download or copy it again",
+    ),
     Cause(
         "operator", r"builtin opcode '(?P<operator>\w+)' version '(?P<version>\d+)'",
         "its operator {operator} is of version {version}, newer than the runtime",
