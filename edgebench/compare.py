@@ -127,6 +127,26 @@ def compare(
     return _comparison(rows, terms, older=older)
 
 
+def against(
+    records: Sequence[Record],
+    baseline_of: Mapping[int, Record],
+    *,
+    history: Iterable[Record] = (),
+    terms: Terms = Terms(),  # noqa: B008 - frozen
+) -> Comparison:
+    """Each record against one of its own. baseline_of: by the id() of a record that stands in `records`."""
+    able = {id(one) for one in records if record_statistics.of(one).may_be_baseline}
+    chosen = {own: base for own, base in baseline_of.items() if id(base) in able}
+    chosen |= {id(base): base for base in chosen.values()}
+    deviations = _deviations(records, history)
+    rows = [
+        _row(record_statistics.of(one), label, chosen.get(id(one)), deviations, terms)
+        for one, label in zip(records, labels.of(records), strict=True)
+    ]
+    made = replace(_comparison(rows, terms), is_against_earlier=True)
+    return replace(made, checks=gate.judge(made, terms.checks))
+
+
 def against_earlier(earlier: Selection, later: Selection, *, terms: Terms = Terms()) -> Comparison:  # noqa: B008 - frozen
     """Each file of two result sets against its earlier self: two rows a file. All runs of a set count."""
     before = runs(earlier.records)

@@ -247,14 +247,12 @@ def _file(record: Record, named: tuple[Path, ...]) -> LocalArtifact:
 
 
 def _as_then(record: Record, target: Target) -> Target:
-    """The target with the record's runtime and threads; what else it is, the device says itself."""
-    return msgspec.structs.replace(
-        target, threads=record.target.threads, device=_device(record, target), runtimes=(record.runtime.name,)
-    )
-
-
-def _device(record: Record, target: Target) -> Literal["cpu", "cuda"]:
-    return "cuda" if record.target.device == "cuda" else target.device
+    """The target with the record's runtime, threads, precision and device; what else it is, the device says itself."""
+    then = record.target
+    changes: dict[str, Any] = {"threads": then.threads, "precision": then.precision}
+    if then.device in ("cpu", "cuda"):
+        changes["device"] = then.device
+    return msgspec.structs.replace(target, runtimes=(record.runtime.name,), **changes)
 
 
 def _named(record: Record, name: str) -> Record:

@@ -87,13 +87,17 @@ MAX_DROP_POINTS = 1.0
 
 @dataclass(frozen=True)
 class CheckResult:
-    """An expression of `--fail-if` for one file. said: what was measured, or why it could not be."""
+    """An expression of `--fail-if` for one file. said: what was measured, or why it could not be. longer: how many
+    times as many rounds would resolve it, and name, without its label; None if rounds do not help.
+    """
 
     expression: str
     target: str
     artifact: str
     state: Literal["passed", "failed", "not resolved"]
     said: str
+    longer: float | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)

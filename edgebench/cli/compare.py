@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgebench.cli import _gate
 from edgebench.cli._comparison import Verbose, be_strict, show
 from edgebench.cli._reports import with_reports
 from edgebench.cli._terminal import (
-    EXIT_UNTRUSTED,
     RESULTS,
     Intensity,
     Results,
@@ -53,15 +53,7 @@ def compare(
         str | None,
         typer.Option(help="An artifact, target/artifact, or folder of earlier results; default: the first valid one."),
     ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHECK",
-            help='Exit with 3 if a file is worse than this beyond chance ("latency_p50 > 1.05", "accuracy < -0.3pt"), '
-            'or breaks a budget ("latency_p99 < 20ms", "size < 500kB for *-int8").',
-            show_default=False,
-        ),
-    ] = None,
+    fail_if: Annotated[list[str] | None, typer.Option(metavar="CHECK", help=_gate.FAIL_IF, show_default=False)] = None,
     unresolved: Annotated[
         str, typer.Option(metavar="fail|pass", help="What --fail-if does about checks that are not resolved.")
     ] = "pass",
@@ -113,8 +105,7 @@ def compare(
     if figures:
         figure_files.check(figures)
     checks = tuple(map(gate.parse, fail_if or ()))
-    if unresolved not in ("fail", "pass"):
-        raise typer.BadParameter("give fail or pass", param_hint="--unresolved")
+    _gate.check_word(unresolved, "pass", "fail")
     asked = compare.Asked(tuple(names or ()), baseline, every, selection.since(since) if since else None)
     found = compare.find(results, asked)
     skipped = [error for one in found for error in one.skipped]
@@ -137,9 +128,7 @@ def compare(
     show(comparison, verbose=verbose, following=_next(comparison, asked, reports))
     end_if_skipped(skipped, "record")
     be_strict(comparison, strict)
-    states = {one.state for one in comparison.checks}
-    if "failed" in states or ("not resolved" in states and unresolved == "fail"):
-        raise typer.Exit(EXIT_UNTRUSTED)
+    _gate.end(comparison, unresolved)
 
 
 def _next(comparison: Comparison, asked: Asked, reports: dict[str, Path]) -> str:

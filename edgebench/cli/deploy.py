@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli import _own_data
+from edgebench.cli import _gate, _own_data
 from edgebench.cli._comparison import Verbose, be_strict, show
 from edgebench.cli._terminal import (
     CALIBRATIONS,
@@ -22,7 +22,6 @@ from edgebench.cli._terminal import (
     example,
     progress,
     say,
-    say_written,
 )
 
 if TYPE_CHECKING:
@@ -193,6 +192,7 @@ Wait = Annotated[
         "edgebench deploy --target rpi4 --layers",
         "edgebench deploy --target rpi4 --meter um25c:/dev/rfcomm0",
         "edgebench deploy --target phone --lan --https",
+        'edgebench deploy --target rpi4 new.onnx --baseline old.onnx --fail-if "latency_p50 > 1.05"',
     )
 )
 def deploy(
@@ -223,6 +223,11 @@ def deploy(
     metric: Metric = None,
     head: Head = None,
     anchors: Anchors = None,
+    baseline: _gate.Baseline = None,
+    fail_if: _gate.FailIf = None,
+    unresolved: _gate.Unresolved = "measure",
+    junit: _gate.Junit = None,
+    summary: _gate.Summary = None,
     meter: MeterName = None,
     volts: Volts = None,
     window: Window = None,
@@ -242,12 +247,12 @@ def deploy(
 
     --meter and --carbon imply --energy.
 
-    Exits with 1 unless every file is measured; with --strict, with 3 if a record is not valid.
+    Exits with 1 unless every file is measured; with 3 if a check failed, and with --strict if a record is not valid.
 
     Interrupted (killed, link lost, laptop closed)? Run the same command again: it continues where it stopped.
     """
-    from edgebench import compare, deploy
-    from edgebench.analysis import report
+    from edgebench import deploy, gated
+    from edgebench.analysis import gate
     from edgebench.modelfile import feeding
     from edgebench.networks.scoring import ScoreChoice
     from edgebench.schema import bundle
@@ -264,7 +269,9 @@ def deploy(
         named = {"--dataset": dataset, "--task": task, "--metric": metric, "--head": head, "--anchors": anchors}
         given = next((option for option, value in named.items() if value is not None), "")
         _without_effect(given or "--preprocessing, --resize or another option of images", "--accuracy")
-    check_outputs(json)
+    check_outputs(json, junit, summary)
+    _gate.check_word(unresolved, "measure", "pass", "fail")
+    checks = tuple(map(gate.parse, fail_if or ()))
     plan = _plan(preset, accuracy=accuracy, energy=energy or bool(meter), country=country, window_s=window)
     if layers:
         plan = plan_.with_layers(plan)
@@ -283,21 +290,21 @@ def deploy(
     wanted = deploy.artifacts_at(what or [bundle.newest()], asked)
     if inputs is not None:
         wanted = deploy.with_inputs(wanted, inputs, progress())
-    records = deploy.deploy(
+    held = gated.deploy(
         device, wanted, plan, results,
         deploy.DeployOptions(runtimes is not None, counts, score, calibrations or CALIBRATIONS, wait),
-        progress=progress(lines_too=True),
+        gated.Gate(baseline, checks, more=unresolved == "measure"),
+        request=asked, progress=progress(lines_too=True),
     )  # fmt: skip
-    comparison = compare.compare(records)
-    if json:
-        report.write(comparison, "json", json)
-        say_written(json)
+    records, comparison = held.records, held.comparison
+    _gate.write(comparison, {"json": json, "junit": junit, "summary": summary})
     count = f"{len(records)} record{'s' if len(records) > 1 else ''}"
     following = f"edgebench compare --html report.html ({count} in {results / target})"
     show(comparison, verbose=verbose, following=following)
     if any(one.outcome.status == "stopped" for one in records):
         raise typer.Exit(EXIT_INTERRUPTED)
-    deploy.check_measured(wanted, records)
+    _gate.end(comparison, unresolved)
+    deploy.check_measured(held.wanted, records)
     be_strict(comparison, strict)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -60,12 +60,18 @@ def _rows(comparison: Comparison, check: Check) -> Iterator[ComparisonRow]:
     """A baseline is not checked against itself, of two result sets only the later one is. Baselines alone: themselves,
     so that a check without anything to compare cannot pass.
     """
+    check_names([check], [row.record.artifact.name for row in comparison.rows])
     named = [row for row in comparison.rows if fnmatchcase(row.record.artifact.name, check.pattern)]
-    if not named:
-        known = ", ".join(dict.fromkeys(row.record.artifact.name for row in comparison.rows))
-        raise UserError("--fail-if", f"'{check.text}' names none of the files", f"There are: {known}")
     is_own_budget = check.kind == "budget" and not comparison.is_against_earlier
     yield from [row for row in named if not row.is_baseline or is_own_budget] or named
+
+
+def check_names(checks: Iterable[Check], names: Sequence[str]) -> None:
+    """Raises UserError if a check is about none of the files of these names."""
+    for check in checks:
+        if not any(fnmatchcase(name, check.pattern) for name in names):
+            known = ", ".join(dict.fromkeys(names))
+            raise UserError("--fail-if", f"'{check.text}' names none of the files", f"There are: {known}")
 
 
 def _is_beyond(check: Check, one: _Measured) -> bool:
@@ -96,7 +102,20 @@ def _result(check: Check, row: ComparisonRow, one: _Measured, *, is_real: bool) 
     if _is_within(check, one):
         return CheckResult(*names, "passed", shown)
     many = "; beyond it alone, but not among so many checks (Holm)" if _is_beyond(check, one) else ""
-    return CheckResult(*names, "not resolved", shown + many)
+    return CheckResult(
+        *names, "not resolved", shown + many, longer=_longer(check, row, one), name=row.record.artifact.name
+    )
+
+
+def _longer(check: Check, row: ComparisonRow, one: _Measured) -> float | None:
+    """An interval narrows with the root of the number of rounds; what jobs differ by does not narrow."""
+    if not check.metric.startswith("latency") or one.low is None or one.high is None:
+        return None
+    if check.kind == "ratio" and row.ratio is not None and row.ratio.spread is not None:
+        return None
+    half = one.high - one.value if one.value <= check.limit else one.value - one.low
+    distance = abs(one.value - check.limit)
+    return max(1.0, (half / distance) ** 2) if distance else math.inf
 
 
 def _measured(check: Check, row: ComparisonRow, comparison: Comparison) -> _Measured:
