@@ -45,7 +45,7 @@ class LayerPair:
     def name(self) -> str:
         one = self.second or self.first
         assert one is not None
-        return one.name
+        return " + ".join(one.parents) or one.name
 
     @property
     def is_conversion(self) -> bool:
