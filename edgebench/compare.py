@@ -94,7 +94,8 @@ def of_found(found: Sequence[Selection], asked: Asked, terms: Terms) -> Comparis
     else:
         (only,) = found
         made = compare(only.records, baseline=asked.baseline, history=history(only), terms=terms, older=only.older)
-    return replace(made, checks=gate.judge(made, terms.checks))
+    passed_over = tuple(record for one in found for record in one.passed_over)
+    return replace(made, checks=gate.judge(made, terms.checks), passed_over=passed_over)
 
 
 # The jobs that measured the same file under the same conditions, oldest first; the record's own is among them.

@@ -116,7 +116,7 @@ class Comparison:
     """intensity_g_per_kwh: of the electricity, from the user; None if not given. margin: what counts as equivalent, as
     a fraction. older: the number of runs of the same files that are not shown. is_against_earlier: two result sets,
     each file against its earlier self. limits: of a file that is worth shipping.
-    checks: of `--fail-if`.
+    checks: of `--fail-if`. passed_over: newest runs without a value, for which an older one stands.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -127,6 +127,7 @@ class Comparison:
     is_against_earlier: bool = False
     limits: ShipLimits = ShipLimits()
     checks: tuple[CheckResult, ...] = ()
+    passed_over: tuple[Record, ...] = ()
 
     @property
     def compared(self) -> int:

@@ -16,6 +16,7 @@ from edgebench.analysis import formatting, stats
 from edgebench.files.plain_text import plain_excerpt
 from edgebench.schema.bundle import OutputParity, Parity
 from edgebench.schema.inspection import InspectedTensor, Inspection, Layer, is_quantised, operators
+from edgebench.schema.tensors import SQNR_CEILING_DB
 
 # More than any classifier has; for more there is --csv.
 MOST_ROWS = 400
@@ -126,10 +127,20 @@ def agreement_words(output: OutputParity) -> str:
     if output.share_equal is not None:
         return f"{output.share_equal:.2%} of its whole numbers equal"
     words = [] if output.top1_agreement is None else [f"{output.top1_agreement:.2%} with its network"]
-    words += [] if output.sqnr_db is None else [f"SQNR {output.sqnr_db:.1f} dB"]
+    words += [] if output.sqnr_db is None else [_sqnr(output.sqnr_db)]
     words += [] if output.cosine is None else [f"cosine {output.cosine:.6f}"]
     words += [] if output.max_abs_diff is None else [f"largest difference {output.max_abs_diff:.3g}"]
     return ", ".join(words)
+
+
+def _sqnr(db: float) -> str:
+    return "answers identical to its network's" if db >= SQNR_CEILING_DB else f"SQNR {db:.1f} dB"
+
+
+def _decibels(db: float | None) -> str:
+    if db is None:
+        return formatting.NOTHING
+    return "same" if db >= SQNR_CEILING_DB else f"{db:.1f}"
 
 
 def _operators(found: Inspection) -> Table:
@@ -158,7 +169,7 @@ def _work(layers: Sequence[Layer], *, compared: bool) -> Table:
     """Each layer's output, MACs and error."""
     table = _table("", "layer", "operator", "output", "held as", "bytes", "MACs", *(["dB"] if compared else []))
     for layer in layers:
-        error = [formatting.NOTHING if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}"] if compared else []
+        error = [_decibels(layer.sqnr_db)] if compared else []
         table.add_row(
             str(layer.number),
             escape(layer_name(layer)),

@@ -100,6 +100,10 @@ def of_history(comparison: Comparison) -> Iterator[str]:
     """What is known from other runs, or left out of them."""
     if comparison.is_against_earlier:
         yield from _of_a_whole_job(comparison.rows, comparison.margin)
+    for record in comparison.passed_over:
+        said = f"{record.artifact.name} on {record.target.name}: its newest run ({record.created}) has no values"
+        why = ": ".join(filter(None, (record.outcome.status, record.outcome.reason)))
+        yield f"{said} ({why}); the run before it is shown."
     if comparison.older:
         runs = "1 older run of these files is" if comparison.older == 1 else f"{comparison.older} older runs are"
         yield f"The newest run of each file is shown; {runs} not (--all, --since 2026-11-01 or --since 7d)."

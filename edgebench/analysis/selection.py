@@ -23,13 +23,15 @@ _SINCE = "Give a date (--since 2026-11-01) or an age (--since 7d)"
 @dataclass(frozen=True)
 class Selection:
     """records: in the order of the table. series: all readable runs of each file, oldest first. skipped: files that are
-    not records. older: the number of runs that are left out because newer ones stand for them.
+    not records. older: the number of runs that are left out because newer ones stand for them. passed_over: newest runs
+    without a value, for which an older one stands.
     """
 
     records: list[Record]
     series: dict[SeriesKey, list[Record]]
     skipped: list[BadFile]
     older: int = 0
+    passed_over: tuple[Record, ...] = ()
 
 
 def key(record: Record) -> SeriesKey:
@@ -84,6 +86,7 @@ def joined(found: Sequence[Selection]) -> Selection:
         series,
         [error for one in found for error in one.skipped],
         sum(one.older for one in found),
+        tuple(record for one in found for record in one.passed_over),
     )
 
 
@@ -132,8 +135,13 @@ def _chosen(loaded: LoadedRecords, *, every: bool, after: datetime | None) -> Se
         wanted = [one for one in loaded.records if (made := moment(one)) is not None and made >= after]
     else:
         wanted = list(loaded.records)
-    kept = _in_reading_order(wanted) if every or after is not None else newest(wanted)
-    return Selection(kept, series, loaded.skipped, len(loaded.records) - len(kept))
+    if every or after is not None:
+        kept = _in_reading_order(wanted)
+        return Selection(kept, series, loaded.skipped, len(loaded.records) - len(kept))
+    kept = newest(wanted)
+    shown = {key(record): record for record in kept}
+    passed_over = tuple(which[-1] for name, which in series.items() if which[-1] is not shown[name])
+    return Selection(kept, series, loaded.skipped, len(loaded.records) - len(kept), passed_over)
 
 
 def _targets(results: Path) -> list[str]:
@@ -149,12 +157,20 @@ def runs(records: Iterable[Record]) -> dict[SeriesKey, list[Record]]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The last record of each series, from records sorted by age; a model's files together."""
+    """The last record of each series, from records sorted by age; a model's files together.
+
+    A run that was cut off before its first value says nothing of its file: the run before it stands, if it has any.
+    """
     latest: dict[SeriesKey, Record] = {}
     for record in records:
-        latest.pop(key(record), None)
-        latest[key(record)] = record
+        before = latest.pop(key(record), None)
+        latest[key(record)] = before if before is not None and before.rounds and _was_cut_off(record) else record
     return _in_reading_order(latest.values())
+
+
+def _was_cut_off(record: Record) -> bool:
+    """Before its first value, and not by its own failure, which must be seen."""
+    return not record.rounds and record.outcome.status != "failed"
 
 
 def _in_reading_order(records: Iterable[Record]) -> list[Record]:

@@ -18,7 +18,7 @@ from edgebench.analysis.comparison import Comparison, ComparisonRow
 from edgebench.analysis.report import markdown, sections
 from edgebench.errors import UnknownName, UserError
 from edgebench.schema.energy_reading import EnergyReading
-from edgebench.schema.record import Record, Runtime
+from edgebench.schema.record import Outcome, Record, Runtime
 from tests.support.records import (
     FACTS,
     PLAN,
@@ -52,6 +52,21 @@ def test_the_newest_record_of_each_artifact_is_selected(tmp_path: Path) -> None:
     save_all(tmp_path, [new, other, old])
     selected = selection.select(tmp_path, ["board"]).records
     assert [(one.artifact.name, one.job) for one in selected] == [(FP32, "new"), (INT8, "old")]
+
+
+def test_the_run_before_stands_for_one_that_was_cut_off(tmp_path: Path) -> None:
+    """Its row was once "-" for everything, though the file had been measured."""
+    old = make_record(FP32, job="old", created="20261119T100000Z")
+    cut_off = make_record(FP32, job="new", created="20261120T100000Z", rounds=(), outcome=Outcome("agent-died"))
+    crashed = failed(INT8, job="new", created="20261120T100000Z")
+    save_all(tmp_path, [old, cut_off, make_record(INT8, job="old", created="20261119T100000Z"), crashed])
+    asked = compare.Asked()
+    found = compare.find(tmp_path, asked)
+    assert [one.job for one in found[0].records] == ["old", "new"]  # a failure is said of the file, and seen
+    notes = list(report_text.notes(compare.of_found(found, asked, compare.Terms())))
+    assert [note for note in notes if "no values" in note] == [
+        f"{FP32} on board: its newest run (20261120T100000Z) has no values (agent-died); the run before it is shown."
+    ]
 
 
 def test_a_models_files_stand_together_floats_first(tmp_path: Path) -> None:

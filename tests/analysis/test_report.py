@@ -17,12 +17,13 @@ import pytest
 from rich.console import Console
 
 from edgebench import compare
-from edgebench.analysis import formatting, report
+from edgebench.analysis import formatting, inspection_report, report
 from edgebench.analysis import terminal_report as terminal
 from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report import csv, json, latex, markdown, parquet
 from edgebench.errors import UnknownName, UserError
 from edgebench.plugins import load
+from edgebench.schema.bundle import OutputParity
 from edgebench.schema.record import Runtime
 from tests.conftest import DATA
 from tests.support.comparisons import COMPARISON, fixed_records
@@ -109,6 +110,13 @@ def test_names_from_files_are_shown_as_they_are(word: str) -> None:
 def test_a_version_from_a_device_is_shown_as_it_is(version: str) -> None:
     record = make_record(runtime=Runtime("onnxruntime", {"version": version}))
     assert version in on_terminal(compare.compare([record]), width=200)
+
+
+def test_identical_answers_are_called_so() -> None:
+    """They have no noise; 300 dB stands for that in the file."""
+    alike, near = (OutputParity("logits", sqnr_db=db) for db in (300.0, 136.02))
+    assert inspection_report.agreement_words(alike) == "answers identical to its network's"
+    assert inspection_report.agreement_words(near) == "SQNR 136.0 dB"
 
 
 # ------------------------------------------------------------------ markdown
