@@ -37,13 +37,23 @@ def layers_of(name: str) -> list[str]:
 
 def _layer(name: str) -> str:
     parts = name.strip("/").split("/")
-    if name.startswith("/") and len(parts) > 1:  # /features/features.0/features.0.0/Conv
-        return parts[-2]
+    if name.startswith("/") and len(parts) > 1:
+        return _path(parts[:-1])
     scopes = [_SCOPE.match(part) for part in parts]
     if any(scopes) and _ROOT.match(parts[0]):
         path = [one.group(1) for one in scopes if one]
         return ".".join(path[1:] if path[0] in _WRAPPERS else path)
     return name
+
+
+def _path(scopes: Sequence[str]) -> str:
+    """features.0.block.1 of features, features.0, block, block.1: a member of a list has the list's name as well."""
+    path, before = [], ""
+    for scope in scopes:
+        member = bool(before) and scope.startswith(before + ".")
+        path.append(scope[len(before) + 1 :] if member else scope)
+        before = scope
+    return ".".join(path)
 
 
 def of_kernels(kernels: Sequence[str], operators: Sequence[tuple[str, str]]) -> list[str]:

@@ -66,6 +66,8 @@ def test_litert_says_in_which_precision_and_by_which_kernel(tmp_path: Path) -> N
     ("name", "found"),
     [
         ("/features/features.0/features.0.0/Conv", ["features.0.0"]),
+        ("/features/features.1/features.1.0/block/block.0/block.0.0/Conv", ["features.1.0.block.0.0"]),
+        ("/features/features.3/squeeze/Conv", ["features.3.squeeze"]),
         ("/stem/Conv", ["stem"]),
         ("/Add", ["/Add"]),
         ("Conv_3", ["Conv_3"]),
@@ -121,3 +123,16 @@ def test_a_runtime_that_breaks_in_this_pass_costs_no_other_numbers() -> None:
     Artifact.running.pid = None
     layers.measure_layers([Artifact()], {"layers_s": 1.0, "worker_timeout_s": 1.0}, journal)  # type: ignore
     assert "browser" in str(journal[1])
+
+
+def test_mnn_calls_back_around_each_of_its_operators(tmp_path: Path) -> None:
+    pytest.importorskip("_mnncengine")
+    module = runtimes.module("mnn")
+    path = tmp_path / "a.mnn"
+    path.write_bytes(base64.b64decode(module.TINY_MODEL))
+    plain = module.load(str(path), OPTIONS)
+    fed = [bytes(one["bytes"]) for one in plain.inputs()]
+    plain.feed(0, fed[0])
+    found = layers.profile(module, plain, fed, (str(path), OPTIONS, str(tmp_path)), 0.01)
+    (layer,) = (one for one in found["layers"] if one["kind"] == "ReLU")
+    assert layer["precision"] == "f32" and layer["kernel"] == "MNN" and layer["ns"] > 0 and not found["cut"]

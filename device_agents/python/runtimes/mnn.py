@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from ._mnn_layers import CalledBack
+
 SUFFIXES = (".mnn",)
 WHEELS = {"MNN": "", "numpy": ""}
 # y = relu(x), one float.
@@ -45,6 +47,15 @@ def load(path: str, options: dict[str, Any]) -> _MnnNetwork:
     return _MnnNetwork(path, options)
 
 
+def profiled(path: str, options: dict[str, Any], scratch: str) -> CalledBack:
+    import _mnncengine
+
+    from ._mnn_layers import CalledBack
+
+    plain = load(path, options)
+    return CalledBack(_mnncengine, path, plain.precision, options["threads"], plain.inputs())
+
+
 class _MnnNetwork:
     # It prepares weights while loading, and sleeps afterwards (3.6.1).
     helpers = 1
@@ -59,7 +70,7 @@ class _MnnNetwork:
             self._file = _mnn_file.MnnFile(content)
         self._threads = options["threads"]
         half = self._file.is_half or options.get("precision", "file") == "fast"
-        self._precision, mode = _HALF if half else _PRECISE
+        self.precision, mode = _HALF if half else _PRECISE
         self._module = self._loaded(_mnncengine._nn, path, mode)
         self._specs = [self._spec(*one, options.get("shapes", {})) for one in self._file.inputs]
         formats = [one.data_format for one in self._module.get_info()["inputs"]]
@@ -70,7 +81,7 @@ class _MnnNetwork:
     def _loaded(self, networks: Any, path: str, mode: str) -> Any:
         """The interface that copies what is fed: MNN's older one computes in the memory of its inputs."""
         expr = self._expr
-        how = {"backend": "CPU", "numThread": self._threads, "precision": self._precision}
+        how = {"backend": "CPU", "numThread": self._threads, "precision": self.precision}
         self._manager = networks.create_runtime_manager((how,))
         module = networks.load_module_from_file(
             self._manager, [name for name, _, _ in self._file.inputs], self._file.outputs, path, False, True, False,
@@ -122,7 +133,7 @@ class _MnnNetwork:
         weights = "float16" if self._file.is_half else "float32"
         return {
             "weights": weights,
-            "precision": {"asked": {"precision": self._precision}},
+            "precision": {"asked": {"precision": self.precision}},
             "threads": self._threads,
             "waits": waits(),
         }
