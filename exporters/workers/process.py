@@ -237,8 +237,10 @@ class WorkerProcess:
 
 
 def _places(folder: Path) -> dict[str, str]:
-    """Where libraries put their leftovers: torch and TensorFlow in TMPDIR, Keras in a home that has no settings."""
-    places = {"TMPDIR": str(folder)}
+    """Where libraries put their leftovers: torch and TensorFlow in TMPDIR, Keras in a home that has no settings,
+    matplotlib, which TensorFlow's libraries import where it is installed, its list of fonts.
+    """
+    places = {"TMPDIR": str(folder), "MPLCONFIGDIR": str(folder / "matplotlib")}
     if "KERAS_HOME" not in os.environ and not Path("~/.keras").expanduser().exists():
         places["KERAS_HOME"] = str(folder / "keras")
     return places

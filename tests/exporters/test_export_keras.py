@@ -13,6 +13,9 @@ import exporters
 from edgebench.errors import UserError
 from edgebench.export import Exported, ExportOptions, export
 from edgebench.progress import Silent
+from edgebench.schema import bundle
+from edgebench.schema.bundle import Bundle
+from tests.support.traces import exported_leaving_nothing
 
 pytestmark = pytest.mark.export
 
@@ -60,22 +63,32 @@ def by_default(keras_files: Path, tmp_path_factory: pytest.TempPathFactory) -> T
     return Told(made, said)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["net.keras", "net.h5", "saved"])
-def test_a_keras_network_becomes_tflite(
-    keras_files: Path, tmp_path: Path, name: str, request: pytest.FixtureRequest
-) -> None:
-    if name == "net.keras":
-        made = request.getfixturevalue("by_default").made
-    else:
-        made = export(keras_files / name, ExportOptions(formats=["tflite-fp32"]), out=tmp_path / "out")
-    (artifact,) = [one for one in made.bundle.artifacts if one.precision == "fp32"]
+def check(made: Bundle) -> None:
+    (artifact,) = [one for one in made.artifacts if one.precision == "fp32"]
     assert (artifact.inputs[0].shape, artifact.inputs[0].layout) == ((1, 20, 12, 3), "NHWC")
     assert (artifact.macs, artifact.parameters) == (18 * 10 * 8 * 27 + 8 * 6, 8 * 27 + 8 + 8 * 6 + 6)
-    assert made.bundle.source["kind"] == "keras"
+    assert made.source["kind"] == "keras"
     assert artifact.golden is not None
+
+
+@pytest.mark.slow
+def test_a_keras_network_becomes_tflite(by_default: Told) -> None:
+    check(by_default.made.bundle)
     with pytest.raises(UserError, match="cannot be made from this source.*Choose from: tflite-fp32"):
         exporters.choose(["onnx-fp32"], "keras")
+
+
+@pytest.mark.slow
+def test_a_saved_model_becomes_tflite(keras_files: Path, tmp_path: Path) -> None:
+    check(export(keras_files / "saved", ExportOptions(formats=["tflite-fp32"]), out=tmp_path / "out").bundle)
+
+
+@pytest.mark.slow
+def test_an_older_keras_file_becomes_tflite_and_leaves_nothing_else(
+    keras_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = str(keras_files / "net.h5"), "--formats", "tflite-fp32"
+    check(bundle.load(exported_leaving_nothing(tmp_path, monkeypatch, *typed)))
 
 
 @pytest.mark.slow
