@@ -15,8 +15,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import exporters
 from edgebench.errors import UserError
@@ -62,6 +63,7 @@ class ExportOptions:
         int8: Also make INT8 of every format named.
         weights: A state dict (.safetensors, or .pt without code in it) for a callable's network, or a training
             checkpoint that contains one; FILE:KEY where it contains several.
+        arguments: Of the callable.
         input_shape: Of one image, for a callable's network, or for an .onnx file that leaves it open.
         wanted: Sizes and dtypes of any inputs, by name, for the same sources.
         inputs: An .npz file of arrays by input name, instead of a data set: half of the samples are for calibration,
@@ -88,6 +90,7 @@ class ExportOptions:
     formats: Sequence[str] = ()
     int8: bool = False
     weights: Path | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     input_shape: InputShape | None = None
     wanted: InputRequest = InputRequest()
     inputs: Path | None = None
@@ -211,6 +214,7 @@ def _request(source: Path | str | None, options: ExportOptions) -> SourceRequest
     return SourceRequest(
         source=str(checkpoint.newest() if source is None else source),
         weights=options.weights,
+        arguments=options.arguments,
         input_shape=options.input_shape,
         wanted=options.wanted,
         dataset=options.dataset,

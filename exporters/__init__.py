@@ -115,7 +115,8 @@ class IsolatedModel(msgspec.Struct, frozen=True):
     folder: put on the import path while a module is imported. weights: file of its state dict, "" for the weights it
     comes with; weights_key: where they are in that file, if it has several. inputs: with a batch of 1; () if not
     known. held: where `sources.isolated.look` keeps what all later processes use (weights, or the converted
-    file): a callable may draw new weights each time.
+    file): a callable may draw new weights each time. arguments: of the
+    callable, as a JSON object.
     """
 
     kind: Literal["module", "checkpoint", "keras"]
@@ -125,6 +126,7 @@ class IsolatedModel(msgspec.Struct, frozen=True):
     inputs: tuple[TensorSpec, ...] = ()
     held: str = ""
     weights_key: str = ""
+    arguments: str = "{}"
 
     @property
     def plugin(self) -> str:

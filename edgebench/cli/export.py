@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgebench.cli import _own_data
-from edgebench.cli._terminal import example, progress, say
+from edgebench.cli._terminal import Json, check_outputs, example, named_values, progress, say, write_json
 
 app = typer.Typer()
 
@@ -20,7 +20,7 @@ app = typer.Typer()
         "edgebench export checkpoints/ultralight.safetensors --formats tflite-int8,onnx-fp32",
         "edgebench export model.onnx --int8 --calibration fashion-mnist-mini",
         "edgebench export my.models:make --weights best.pt --dataset cifar10",
-        "edgebench export my.models:make --dataset photos/ --preprocessing imagenet --resize 256 --crop 224",
+        "edgebench export my.models:make --argument num_classes=7 --dataset photos/ --preprocessing imagenet",
         "edgebench export my.models:two --shape image=1x3x64x64 --shape ids=1x16:int64 --inputs samples.npz",
         "edgebench export --for rpi4,rpi5",
     ),
@@ -37,6 +37,10 @@ def export_command(
     formats: Annotated[str | None, typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights for a callable's network; FILE:KEY if the file has several.")
+    ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An argument of the callable; repeatable.", show_default=False),
     ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="Input size, if the source leaves it open: 3x32x32.")
@@ -101,6 +105,7 @@ def export_command(
     ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Make everything again.")] = False,
     out: Annotated[Path | None, typer.Option(help="The bundle's folder.")] = None,
+    json: Json = None,
 ) -> None:
     """Write ONNX and TFLite files, each checked against the network it came from.
 
@@ -113,10 +118,12 @@ def export_command(
     from edgebench.modelfile import feeding
     from edgebench.networks import models
 
+    check_outputs(json)
     options = ExportOptions(
         formats=formats.split(",") if formats else (),
         int8=int8,
         weights=weights,
+        arguments=named_values("--argument", argument or (), "num_classes=10"),
         input_shape=models.parse_shape(input_) if input_ else None,
         wanted=feeding.parse_request(shape or (), dims=dim or ()),
         inputs=inputs,
@@ -135,6 +142,7 @@ def export_command(
         source, options, out=out, cache=None if no_cache else cache.folder() / "export", progress=progress()
     )
     say(str(exported.path))
+    write_json(json, {"path": exported.path, "missed": exported.missed, "bundle": exported.bundle})
     check_made(exported, options.formats)
     if max_drop is not None and not best_effort:
         check_kept(exported, max_drop)

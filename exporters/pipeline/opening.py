@@ -45,6 +45,8 @@ def open_source(
     path = Path(request.source)
     if request.is_module:
         return _module(request, scratch, workers)
+    if request.arguments:
+        raise UserError("--argument", f"{request.source} is no callable, which takes arguments", "Leave the option out")
     if (path / keras.SAVED_MODEL).is_file() or (path.suffix in keras.SUFFIXES and path.is_file()):
         return _from_keras(request, scratch, workers)
     if not path.is_file():
@@ -189,16 +191,20 @@ def _module(request: SourceRequest, scratch: Path, workers: WorkerPool) -> Sourc
     if importlib.util.find_spec("torch") is None:
         raise MissingPackage(request.source, "torch", "train")
     weights, key = weight_files.named(request.weights) if request.weights else (None, "")
+    arguments = msgspec.json.encode(request.arguments, enc_hook=str).decode()
     isolated = IsolatedModel(
         kind="module",
         source=request.source,
         folder=str(Path.cwd()),
         weights=str(weights.absolute()) if weights else "",
         weights_key=key,
+        arguments=arguments,
         inputs=_inputs(request) or _image(request.input_shape or _shape(request, str(images))),
         held=str(scratch / "module.pt"),
     )
     source = {"kind": "module", "callable": request.source}
+    if request.arguments:
+        source["arguments"] = arguments
     if weights is not None:
         source |= {"weights": weights.name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     summary = _looked_at(isolated, workers)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from edgebench.errors import UserError
 from edgebench.modelfile.feeding import written
 from edgebench.networks import models
@@ -132,4 +134,4 @@ def _macs(module: nn.Module, examples: Sequence[torch.Tensor]) -> int:
 
 
 def _made(isolated: IsolatedModel) -> nn.Module:
-    return code.make(isolated.source, folder=isolated.folder)
+    return code.make(isolated.source, msgspec.json.decode(isolated.arguments), folder=isolated.folder)

@@ -5,9 +5,10 @@ It is called the parent of the artifacts that are made from it and compared with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.modelfile.feeding import InputRequest
 from edgebench.networks import own_network
@@ -40,7 +41,7 @@ class SourceRequest:
 
     dataset: what it is tested on; calibration: what INT8 ranges are found on. For networks that are not checkpoints,
     one of the two stands for both. input_shape: of one image; wanted: sizes and dtypes of any inputs. preprocessing: a
-    name in `normalisation.NAMES`. geometry: how images get their size.
+    name in `normalisation.NAMES`. geometry: how images get their size. arguments: of the callable.
     """
 
     source: str
@@ -51,6 +52,7 @@ class SourceRequest:
     calibration: str | None = None
     preprocessing: str | None = None
     geometry: Geometry | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_module(self) -> bool:

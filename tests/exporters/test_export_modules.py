@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,3 +198,24 @@ def test_dropout_that_evaluation_mode_does_not_turn_off(folder: Path) -> None:
         assert (repeat_error > LARGEST_REPEAT_ERROR) == differs
         (found,) = feeds.read(folder / "answers.npz")
         assert found.shape == (20, 10)
+
+
+def test_arguments_reach_the_callable_and_are_noted(folder: Path) -> None:
+    (folder / "sized.py").write_text(
+        "from torch import nn\n\ndef make(classes=10): return nn.Sequential(nn.Flatten(), nn.Linear(4, classes))\n"
+    )
+    done = run_cli(
+        "export", "sized:make", "--argument", "classes=3", "--input", "1x2x2", "--formats", "onnx-fp32", "--json", "-",
+        cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (artifact,) = found["bundle"]["artifacts"]
+    assert artifact["outputs"][0]["shape"] == [1, 3] and found["bundle"]["source"]["arguments"] == '{"classes":3}'
+    assert (folder / found["path"] / artifact["content"]["file"]).is_file()
+
+
+def test_arguments_of_what_is_no_callable_are_refused(folder: Path, tmp_path: Path) -> None:
+    request = SourceRequest("net.onnx", arguments={"classes": 3})
+    with pytest.raises(UserError, match="is no callable, which takes arguments"):
+        open_source(request, tmp_path, WorkerPool(tmp_path))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-ARGUMENTS = "Name a callable that needs no arguments; train, finetune, prune and evaluate take --argument NAME=VALUE"
+ARGUMENTS = "Name a callable that needs no arguments, or give them: --argument NAME=VALUE"
 
 
 def make(
