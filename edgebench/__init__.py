@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STEPS = (
     "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "repeat", "publish",
-    "results",     "selftest", "demo",
+    "results", "mcp",     "selftest", "demo",
 )  # fmt: skip
 _NAMES = {
     "Bundle": "edgebench.schema.bundle",

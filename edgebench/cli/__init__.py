@@ -23,6 +23,7 @@ from edgebench.cli import (
     explain,
     export,
     inspect,
+    mcp,
     meters,
     network,
     publish,
@@ -53,6 +54,7 @@ app.add_typer(publish.app)
 app.add_typer(explain.app)
 app.add_typer(selftest.app)
 app.add_typer(inspect.app)
+app.add_typer(mcp.app)
 app.add_typer(audit.app)
 app.add_typer(study.app, name="study")
 app.add_typer(targets.app, name="targets")

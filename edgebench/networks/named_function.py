@@ -10,9 +10,19 @@ from typing import Any
 
 from edgebench.errors import UserError
 
+# Set to `refused` where whoever names files is not trusted with code, as by `edgebench mcp`.
+OWN_CODE = "EDGEBENCH_OWN_CODE"
+
+
+def refuse_if_forbidden(where: str) -> None:
+    """Checkpoints and bundles may name code too. Raises UserError."""
+    if os.environ.get(OWN_CODE) == "refused":
+        raise UserError(where, "it names code, which is not run here", "Use edgebench's command line for it")
+
 
 def load(name: str, where: str, remedy: str) -> Callable[..., Any]:
     """where: what names it, for errors; remedy: for something that cannot be called. Raises UserError."""
+    refuse_if_forbidden(where)
     module, colon, attribute = name.partition(":")
     here = os.getcwd()  # noqa: PTH109
     if here not in sys.path:

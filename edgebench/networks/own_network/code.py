@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
+from edgebench.networks import named_function
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,7 @@ def make(
     seed: of the weights that it draws; torch's own random numbers are not moved. folder: first on the import path
     meanwhile; default: the current folder.
     """
+    named_function.refuse_if_forbidden(source)
     import torch
     from torch import nn
 
