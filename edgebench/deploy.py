@@ -160,7 +160,8 @@ def check_measured(wanted: Sequence[LocalArtifact], records: Sequence[Record]) -
 
 def _how_it_ended(record: Record, several: bool) -> str:
     """several: the file was measured in more runtimes than this one."""
-    runtime = f"{record.runtime.name}, {record.target.threads} threads: " if several else ""
+    threads = f", {record.target.threads} threads" if record.target.threads > 1 else ""
+    runtime = f"{record.runtime.name}{threads}: " if several else ""
     if record.outcome.status == "agent-died":
         return f"{runtime}the agent died"
     why = textwrap.shorten(record.outcome.reason.partition("\n")[0], 120, placeholder=" ...")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -38,7 +38,7 @@ from edgebench.schema import publication, record_files
 from edgebench.schema.estimate import Estimate
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
-from edgebench.schema.targets import Target
+from edgebench.schema.targets import Device, Target
 
 MARGIN = 0.10
 JOBS = 3
@@ -250,7 +250,7 @@ def _as_then(record: Record, target: Target) -> Target:
     """The target with the record's runtime, threads, precision and device; what else it is, the device says itself."""
     then = record.target
     changes: dict[str, Any] = {"threads": then.threads, "precision": then.precision}
-    if then.device in ("cpu", "cuda"):
+    if then.device in get_args(Device):
         changes["device"] = then.device
     return msgspec.structs.replace(target, runtimes=(record.runtime.name,), **changes)
 

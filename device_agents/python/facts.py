@@ -280,7 +280,13 @@ def _gpus() -> list[str]:
         for line in (_text(path) or "").splitlines():
             if line.startswith("Model:"):
                 names.append(line.partition(":")[2].strip())
-    return names
+    return names or _tegra()
+
+
+def _tegra() -> list[str]:
+    """A Jetson's own GPU, which that driver does not list."""
+    chips = [one.partition(",")[2] for one in (read("proc/device-tree/compatible") or "").splitlines()]
+    return ["Tegra %s" % chip[len("tegra") :] for chip in chips if chip.startswith("tegra")][:1]
 
 
 def _meminfo() -> dict[str, int]:

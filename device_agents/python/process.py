@@ -65,6 +65,14 @@ def own_path() -> list[str]:
     return [str(container)] if container.is_file() else ["-m", __package__]
 
 
+def _what_is_lacking() -> str:
+    from .facts import static_facts  # only here: a job reads them once, when nothing has failed
+
+    known = static_facts()
+    found = ", ".join([known.get("cpu", "unknown"), *known["cpu_features"]])
+    return ": illegal instruction: this build needs instructions that this processor lacks (it has: %s)" % found
+
+
 class ModelWorkerProcess:
     def __init__(self, stderr_path: Path, environment: dict[str, str] | None = None) -> None:
         self._stderr_path = stderr_path
@@ -138,6 +146,7 @@ class ModelWorkerProcess:
         if code < 0:
             name = signal.Signals(-code).name
             hint = self._why_killed(used.ru_maxrss * 1024) if name == "SIGKILL" else ""
+            hint = _what_is_lacking() if name == "SIGILL" else hint
             return WorkerFailed("crashed", "%s during '%s'%s%s" % (name, what, hint, said), name)
         return WorkerFailed("crashed", "exit code %d during '%s'%s" % (code, what, said))
 

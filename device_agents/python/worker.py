@@ -301,7 +301,7 @@ class ModelWorker:
         return None if now is None or self._refaults is None else now - self._refaults
 
     def _gpu_memory(self) -> dict[str, int | None]:
-        if self._device == "cpu":
+        if self._device != "cuda":
             return {}
         from . import gpu_memory  # not in processes without a GPU, whose memory it would count as
 

@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from edgebench import plugins
 from edgebench.device.agent import Agent
@@ -31,6 +34,8 @@ from edgebench.schema.facts import Facts
 from edgebench.schema.targets import Target
 
 _OLDEST_GLIBC_MINOR = 17  # manylinux2014
+_NEWEST_GLIBC_MINOR = 45
+_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
@@ -84,12 +89,21 @@ def look(agent: Agent, target: Target, names: Sequence[str]) -> dict[str, Runtim
 
 def options(target: Target) -> dict[str, Any]:
     """What a runtime is told of a target (device_agents/python/runtimes)."""
-    return {"threads": target.threads, "device": target.device, "cpus": target.cpus, "precision": target.precision}
+    return {
+        "threads": target.threads,
+        "device": target.device,
+        "provider": target.provider,
+        "cpus": target.cpus,
+        "precision": target.precision,
+    }
 
 
 def can_install(name: str, target: Target) -> bool:
     """Whether there are wheels to try; those for a GPU are gigabytes, so users install them themselves."""
-    return target.device == "cpu" and bool(_runtime_module(name).WHEELS or _program(name, target))
+    module = _runtime_module(name)
+    if target.device == "cuda" or getattr(module, "needs_own_build", lambda _: False)(options(target)):
+        return False
+    return bool(module.WHEELS or _program(name, target))
 
 
 def answers(name: str) -> bool:
@@ -165,6 +179,7 @@ class Platform:
         self.python = f"{version[1]}.{version[2]}"
         minors = range(int(libc[1]), _OLDEST_GLIBC_MINOR - 1, -1)
         self.tags = [f"manylinux_2_{minor}_{facts.machine}" for minor in minors] + [f"manylinux2014_{facts.machine}"]
+        self.machine, self.libc = facts.machine, facts.libc
         self.name = f"{facts.machine}-py{self.python}-glibc2.{libc[1]}"
 
 
@@ -197,15 +212,39 @@ def _download(requirement: str, platform: Platform, folder: Path) -> Path:
     if os.strerror(errno.ENOSPC) in answer.stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if "No matching distribution" in answer.stderr and "connection" not in answer.stderr.lower():
-        raise NoWheel(
-            f"runtime '{requirement}'",
-            f"pip finds no wheel for {platform.name} (is this machine, not the device, online?)",
-            "Use a newer system on the device",
-        )
+        raise NoWheel(f"runtime '{requirement}'", _why_none(requirement, platform), "Use a newer system on the device")
     raise UserError(
         f"runtime '{requirement}'", f"its wheel cannot be downloaded ({said[-1]})",
         "Connect this machine (not the device) to the internet once; wheels are kept",
     )  # fmt: skip
+
+
+def _why_none(requirement: str, platform: Platform) -> str:
+    """What a wheel would fit, asked of pip without a download: another glibc or another Python, in one sentence."""
+    newer = [f"manylinux_2_{minor}_{platform.machine}" for minor in range(_NEWEST_GLIBC_MINOR, 16, -1)]
+    if wheel := _would_take(requirement, platform.python, newer):
+        needed = min(re.findall(r"manylinux_2_(\d+)", wheel), key=int, default="?")
+        return f"{wheel.split('-')[0]} needs glibc 2.{needed} or newer, and the device has {platform.libc}"
+    fitting = [python for python in _PYTHONS if _would_take(requirement, python, platform.tags + newer)]
+    if fitting:
+        return f"{requirement} has wheels for Python {', '.join(fitting)}, and the device has {platform.python}"
+    return f"pip finds no wheel of {requirement} for {platform.machine} (is this machine, not the device, online?)"
+
+
+def _would_take(requirement: str, python: str, tags: Sequence[str]) -> str:
+    """The file name of the wheel that pip would download; "" if none."""
+    command = [
+        sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps",
+        "--only-binary=:all:", "--report", "-", "--target", "unused", "--implementation", "cp",
+        "--python-version", python,
+    ]  # fmt: skip
+    command += [part for tag in tags for part in ("--platform", tag)]
+    answer = subprocess.run([*command, requirement], capture_output=True, text=True)
+    try:
+        (found,) = msgspec.json.decode(answer.stdout)["install"]
+        return Path(unquote(urlsplit(found["download_info"]["url"]).path)).name
+    except (msgspec.DecodeError, KeyError, ValueError, TypeError):
+        return ""
 
 
 def _store_uncompressed(wheel: Path, destination: Path) -> None:

@@ -19,6 +19,7 @@ _SHIPPED = (Path(__file__).parents[2] / "targets.yaml", Path(__file__).parents[1
 
 # As the file says, or as the runtime likes best (half precision, where the processor is faster in it).
 ComputeIn = Literal["file", "fast"]
+Device = Literal["cpu", "cuda", "gpu"]
 ProcessorNumber = Annotated[int, msgspec.Meta(ge=0, le=4095)]
 THREADS_MAX = 1024
 
@@ -35,7 +36,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ssh_config: str = ""
     python: str = ""
     workdir: str = ""
-    device: Literal["cpu", "cuda"] = "cpu"
+    # gpu: Intel's, by OpenVINO.
+    device: Device = "cpu"
+    provider: Literal["", "cpu", "xnnpack", "acl", "cuda", "tensorrt", "qnn", "openvino"] = ""
     threads: Annotated[int, msgspec.Meta(ge=1, le=THREADS_MAX)] = 1
     # Numbers, or the fastest or slowest class of processors that the device has.
     cpus: tuple[ProcessorNumber, ...] | Literal["big", "little"] = ()
@@ -49,6 +52,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assets: str = ""
     benchmark_model: str = ""
     agent: Literal["native", "browser"] = "native"
+
+    def __post_init__(self) -> None:
+        needed = "cuda" if self.provider in ("cuda", "tensorrt") else "cpu"
+        if self.provider and self.device != needed:
+            raise ValueError(f"`provider: {self.provider}` goes with `device: {needed}`, not {self.device}")
 
     @property
     def has_page(self) -> bool:

@@ -14,11 +14,12 @@ import pytest
 from device_agents.python import gpu_memory, runtimes, worker
 from device_agents.python.meters import nvml
 from device_agents.python.process import ModelWorkerProcess
-from device_agents.python.runtimes import onnxruntime
+from device_agents.python.runtimes import _onnx_providers, onnxruntime
 from device_agents.python.simulation import SimulatedBoard, SimulatedModel
 from edgebench import compare, deploy
 from edgebench.analysis import verdict
-from edgebench.analysis.report import _facts, csv, markdown
+from edgebench.analysis.report import csv, markdown
+from edgebench.analysis.report.sections import _facts
 from edgebench.device import simulated
 from edgebench.errors import UserError
 from edgebench.schema import bundle, targets
@@ -98,12 +99,12 @@ def test_other_threads_and_processors_are_another_condition() -> None:
 def test_nodes_that_fall_back_are_counted_and_end_it(relu_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one accelerator of every onnxruntime wheel takes no node at all."""
     pytest.importorskip("onnxruntime")
-    monkeypatch.setitem(onnxruntime._PROVIDERS, "cuda", "AzureExecutionProvider")
-    monkeypatch.setitem(onnxruntime._PROVIDER_OPTIONS, "cuda", {})
+    monkeypatch.setitem(_onnx_providers.NAMES, "acl", "AzureExecutionProvider")
+    monkeypatch.setattr(_onnx_providers, "settings", lambda _: {})
     artifact = bundle.load(relu_bundle).artifacts[0]
     path = str(relu_bundle / artifact.content.file)
     with pytest.raises(runtimes.Fallback, match=r"1 of 1 nodes .* would run on the CPU: Relu 1"):
-        onnxruntime.load(path, {"threads": 1, "device": "cuda"})
+        onnxruntime.load(path, {"threads": 1, "device": "cpu", "provider": "acl"})
 
 
 def test_what_falls_back_is_never_timed_and_has_a_remedy_of_its_own(tmp_path: Path, tiny_plan: Plan) -> None:

@@ -69,7 +69,7 @@ def test_another_rule_is_another_wheel(pip: Pip) -> None:
 
 def test_no_wheel_for_this_board_is_told_from_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provisioning.subprocess, "run", Pip("ERROR: No matching distribution found for thing"))
-    with pytest.raises(NoWheel, match="no wheel for aarch64-py3.11-glibc2.36.*online"):
+    with pytest.raises(NoWheel, match="no wheel of .* for aarch64 .*online"):
         provisioning.wheels_for({"thing": ""}, PI)
     offline = "WARNING: Retrying after connection broken by NewConnectionError\nERROR: No matching distribution found"
     monkeypatch.setattr(provisioning.subprocess, "run", Pip(offline))

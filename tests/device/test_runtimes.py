@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from device_agents.python import runtimes
-from device_agents.python.runtimes import onnxruntime
+from device_agents.python.runtimes import _onnx_providers, onnxruntime
 from edgebench import compare, deploy
 from edgebench.analysis.report import markdown
 from edgebench.analysis.verdict import failures
@@ -239,3 +239,55 @@ def test_mnn_says_in_what_it_computes_and_talks_to_nobody(tmp_path: Path) -> Non
         path.write_bytes(damage)
         with pytest.raises(ValueError, match="not a network of MNN"):
             mnn.load(str(path), OPTIONS)
+
+
+# ------------------------------------------------------------------ providers and devices
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"provider": "xnnpack"}, "no XnnpackExecutionProvider, only .*CPU; no package has it: build onnxruntime with"),
+        ({"provider": "openvino"}, "no OpenVINOExecutionProvider, .*; pip install onnxruntime-openvino"),
+        ({"provider": "qnn"}, "no QNNExecutionProvider, .*; pip install onnxruntime-qnn"),
+        ({"device": "cuda"}, "no CUDAExecutionProvider, .*; pip install onnxruntime-gpu"),
+        ({"device": "gpu"}, "does not compute on device 'gpu'"),
+        ({"provider": "tensorrt"}, "does not compute on device 'cpu' with provider 'tensorrt'"),
+    ],
+)
+def test_a_provider_that_this_build_lacks_is_named_with_its_package(options: dict[str, object], said: str) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(RuntimeError, match=said) as caught:
+        onnxruntime.facts({**OPTIONS, **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_providers_are_told() -> None:
+    for name in set(_onnx_providers.NAMES) - {"cpu"}:
+        device = "cuda" if name in ("cuda", "tensorrt") else "cpu"
+        asked = {"threads": 3, "device": device, "provider": name}
+        own, fast = (_onnx_providers.settings({**asked, "precision": one}) for one in ("file", "fast"))
+        assert own == fast if name == "xnnpack" else own != fast
+        assert all(isinstance(value, str) for value in own.values())
+        assert onnxruntime.needs_own_build(asked)
+    assert _onnx_providers.settings(OPTIONS) == {} and not onnxruntime.needs_own_build(OPTIONS)
+
+
+def test_a_provider_goes_with_a_device(tmp_path: Path) -> None:
+    (tmp_path / "relu.onnx").write_bytes(base64.b64decode(onnxruntime.TINY_MODEL))
+    (tmp_path / "targets.yaml").write_text("a:\n  transport: local\n  provider: tensorrt\n")
+    wrong = run_cli("targets", cwd=tmp_path)
+    assert wrong.returncode == 1 and "goes with `device: cuda`, not cpu" in " ".join(wrong.stderr.split())
+    (tmp_path / "targets.yaml").write_text("a:\n  transport: local\n  provider: acl\n  runtimes: [onnxruntime]\n")
+    lacking = run_cli("deploy", "--target", "a", "relu.onnx", "--plan", "quick", cwd=tmp_path)
+    assert lacking.returncode == 1 and "no ACLExecutionProvider" in " ".join(lacking.stderr.split())
+    assert "Installing" not in lacking.stderr and "Traceback" not in lacking.stderr
+
+
+def test_openvino_on_a_gpu_fails_closed(openvino: object) -> None:
+    import openvino as library
+
+    if "GPU" in library.Core().available_devices:
+        pytest.skip("this machine has Intel's GPU")
+    with pytest.raises(RuntimeError, match="finds no Intel GPU here, only CPU; with one, install Intel's driver"):
+        openvino.facts({**OPTIONS, "device": "gpu"})  # type: ignore[attr-defined]

@@ -6,10 +6,12 @@
     facts(options)  import it and check that it has the device; {"version": ..., ...}
     load(path, options) -> a session
 
-options: {"threads": n, "device": "cpu" | "cuda", "cpus": [...], "precision": "file" | "fast"}; file: compute in what
-the file was made in, whatever the runtime's default; fast: that default. For load also "shapes" ({input: sizes}) and
-"signature" if asked for, and "golden", files that begin with a golden input each, or none; the worker is already
-pinned. load raises Fallback if an accelerator does not take every node. A runtime for GPUs has two more functions:
+options: {"threads": n, "device": "cpu" | "cuda" | "gpu", "provider": "" or its name, "cpus": [...],
+"precision": "file" | "fast"}; file: compute in what the file was made in, whatever the runtime's default; fast: that
+default. For load also "shapes" ({input: sizes}) and "signature" if asked for, and "golden", files that begin with a
+golden input each, or none; the worker is already pinned. load raises Fallback if an accelerator does not take every
+node. Where the wheels do not hold all that the options may ask for, needs_own_build(options) says so. A runtime for
+GPUs has two more functions:
 
     gpu_allocated()            {"gpu_allocated_bytes", "gpu_allocated_high_water_bytes"} of its allocator
     reset_gpu_high_water()

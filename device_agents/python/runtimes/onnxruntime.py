@@ -1,6 +1,6 @@
-"""ONNX Runtime, on the CPU or through CUDA.
+"""ONNX Runtime, on the CPU, through CUDA, or by another of its execution providers (the target's `provider`).
 
-With CUDA it fails closed: a node that would fall back to the CPU is an error, not a slower result. Nodes are counted
+All but the CPU's own fail closed: a node that would fall back to it is an error, not a slower result. Nodes are counted
 per provider, as ONNX Runtime assigned them.
 Inputs and outputs are bound (I/O binding) to host memory, so that a GPU is charged for its transfers. Outputs whose
 size may depend on the input are bound anew for each inference, and ONNX Runtime allocates them, as in any application.
@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from .. import onnx_nodes
-from . import Fallback, fed_shape
+from . import Fallback, _onnx_providers, fed_shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ WHEELS = {"onnxruntime": "", "numpy": ""}
 # y = relu(x), one float; IR 8, opset 13.
 TINY_MODEL = "CAgSADo7CgwKAXgSAXkiBFJlbHUSAWdaEwoBeBIOCgwIARIICgIIAQoCCAFiEwoBeRIOCgwIARIICgIIAQoCCAFCBAoAEA0="
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _KERNEL_TIME = "_kernel_time"
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
@@ -40,9 +39,13 @@ _DTYPES = {
 def facts(options: dict[str, Any]) -> dict[str, str]:
     import onnxruntime
 
-    if _PROVIDERS[options["device"]] not in onnxruntime.get_available_providers():
-        raise RuntimeError("this onnxruntime has no %s; pip install onnxruntime-gpu" % _PROVIDERS[options["device"]])
+    _onnx_providers.require(options, onnxruntime.get_available_providers())
     return {"version": onnxruntime.__version__, "build": onnxruntime.get_build_info()[:200]}
+
+
+def needs_own_build(options: dict[str, Any]) -> bool:
+    """Whether the wheel that is brought cannot do."""
+    return _onnx_providers.chosen(options) != "cpu"
 
 
 def load(path: str, options: dict[str, Any]) -> _OnnxSession:
@@ -59,14 +62,14 @@ class _OnnxSession:
         import onnxruntime
 
         self._numpy = numpy
-        provider = _PROVIDERS[options["device"]]
+        provider = _onnx_providers.NAMES[_onnx_providers.chosen(options)]
         settings = _settings(options)
         if profile:
             settings.enable_profiling = True
             settings.profile_file_prefix = profile
-        if options["device"] != "cpu":
+        if needs_own_build(options):
             settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        self._options = _provider_options(options)
+        self._options = _onnx_providers.settings(options)
         providers = [(provider, self._options)]
         try:
             self._session = onnxruntime.InferenceSession(path, settings, providers=providers)
@@ -76,7 +79,7 @@ class _OnnxSession:
             raise
         if self._session.get_providers()[0] != provider:
             raise RuntimeError("asked for %s, got %s" % (provider, self._session.get_providers()))
-        self._on_gpu = options["device"] != "cpu"
+        self._on_gpu = options["device"] == "cuda"
         self._bind(options.get("shapes", {}), options.get("golden", ()))
 
     def _bind(self, shapes: dict[str, Sequence[int]], golden: Sequence[str]) -> None:
@@ -193,16 +196,11 @@ def _computed_in(about: dict[str, Any]) -> str:
     return {"float": "f32", "float16": "f16", "uint8": "u8", "int8": "i8"}.get(kinds[0], kinds[0]) if kinds else ""
 
 
-def _provider_options(options: dict[str, Any]) -> dict[str, str]:
-    """TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says."""
-    return {} if options["device"] == "cpu" else {"use_tf32": "1" if options.get("precision") == "fast" else "0"}
-
-
 def _settings(options: dict[str, Any]) -> Any:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options["threads"]
+    settings.intra_op_num_threads = 1 if _onnx_providers.has_own_threads(options) else options["threads"]
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
     # Recorded while the session is created; inferences are not affected.
@@ -217,7 +215,7 @@ def _nodes(session: Any) -> tuple[dict[str, int], collections.Counter[str]]:
     for part in getattr(session, "get_provider_graph_assignment_info", list)():
         operators = [node.op_type for node in part.get_nodes()]
         by_provider[part.ep_name] += len(operators)
-        if part.ep_name == _PROVIDERS["cpu"]:
+        if part.ep_name == _onnx_providers.NAMES["cpu"]:
             on_cpu.update(operators)
     return dict(by_provider), on_cpu
 

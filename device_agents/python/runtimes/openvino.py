@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, which reads .onnx and .tflite files as they are.
+"""OpenVINO on the CPU or on Intel's GPU, which reads .onnx and .tflite files as they are.
 
 Left alone it computes float32 files in bfloat16 or float16 where the processor can, which is what a target with
 `precision: fast` gets. Otherwise a file is computed in the precision that it was made in: the hint is f32. The notes
@@ -12,7 +12,6 @@ import functools
 
 from .. import onnx_nodes
 from . import fed_shape
-from .litert import check_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +23,27 @@ WHEELS = {"openvino": "", "numpy": ""}
 # y = relu(x), one float; IR 8, opset 13.
 TINY_MODEL = "CAgSADo7CgwKAXgSAXkiBFJlbHUSAWdaEwoBeBIOCgwIARIICgIIAQoCCAFiEwoBeRIOCgwIARIICgIIAQoCCAFCBAoAEA0="
 
+_DEVICES = {"cpu": "CPU", "gpu": "GPU"}
 _NOT_LAYERS = ("Input", "Output", "Const")
 _NO_KERNEL = ("undef", "unknown")
 
 
 def facts(options: dict[str, Any]) -> dict[str, str]:
-    check_device(options)
+    if options["device"] not in _DEVICES:
+        raise RuntimeError("this runtime has no device '%s'" % options["device"])
     import openvino
 
     version, _, build = openvino.get_version().partition("-")
-    return {"version": version, "build": build}
+    if options["device"] == "cpu":
+        return {"version": version, "build": build}
+    core, name = openvino.Core(), _DEVICES[options["device"]]
+    there = core.available_devices
+    if name not in [one.partition(".")[0] for one in there]:
+        raise RuntimeError(
+            "OpenVINO finds no Intel GPU here, only %s; with one, install Intel's driver (intel-opencl-icd)"
+            % (", ".join(there) or "nothing")
+        )
+    return {"version": version, "build": build, "gpu": str(core.get_property(name, "FULL_DEVICE_NAME"))}
 
 
 def load(path: str, options: dict[str, Any]) -> _CompiledNetwork:
@@ -59,17 +69,12 @@ class _CompiledNetwork:
         self._shape(network, options.get("shapes", {}))
         self._scales = [_scale(result) for result in network.get_results()]
         self._asked = {} if options.get("precision") == "fast" else {"INFERENCE_PRECISION_HINT": "f32"}
-        self._compiled = core.compile_model(
-            network,
-            "CPU",
-            {
-                **self._asked,
-                "INFERENCE_NUM_THREADS": options["threads"],
-                "NUM_STREAMS": 1,  # of parallel inferences: all threads work on one
-                "ENABLE_CPU_PINNING": False,  # the worker is pinned already where the target asks for it
-                "PERF_COUNT": counters,
-            },
-        )
+        how = {**self._asked, "NUM_STREAMS": 1, "PERF_COUNT": counters}  # streams: of parallel inferences
+        if options["device"] == "cpu":
+            how["INFERENCE_NUM_THREADS"] = options["threads"]
+            how["ENABLE_CPU_PINNING"] = False  # the worker is pinned already where the target asks for it
+        # A device by its own name has no fallback; AUTO and HETERO would have.
+        self._compiled = core.compile_model(network, _DEVICES[options["device"]], how)
         self._request = self._compiled.create_infer_request()
         self._inputs = []
         self._tensors = []

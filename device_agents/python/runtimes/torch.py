@@ -57,6 +57,8 @@ def reset_gpu_high_water() -> None:
 
 
 def _check_device(torch: Any, options: dict[str, Any]) -> None:
+    if options["device"] not in ("cpu", "cuda"):
+        raise RuntimeError("this runtime has no device '%s'" % options["device"])
     if options["device"] == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no GPU here: torch.cuda.is_available() is False")
 

@@ -45,6 +45,7 @@ _OTHER_SIZES = (
 )
 # What the agent says of a worker that it found ended so (process.py).
 _FOR_MEMORY = "the kernel ended it for want of memory"
+_ILLEGAL = "illegal instruction: this build needs"
 _OUT_OF_MEMORY = r"std::bad_alloc|bad allocation|MemoryError|[Uu]nable to allocate|[Oo]ut of memory"
 
 CAUSES: tuple[Cause, ...] = (
@@ -182,6 +183,13 @@ CAUSES: tuple[Cause, ...] = (
         f"Close other programs there. {_MEMORY}",
     ),
     Cause("memory", _OUT_OF_MEMORY, "there is not enough memory for it", _MEMORY),
+    # ---- processors
+    Cause(
+        "crash",
+        r"illegal instruction: this build needs instructions that this processor lacks \(it has: (?P<has>.*?)\)(?:;|$)",
+        "illegal instruction: this build needs instructions that this processor lacks (it has: {has})",
+        "Use another runtime (--runtimes), an older version of this one, or a build for this processor",
+    ),
     # ---- invalid networks
     Cause(
         "type", r"Invalid data-type for array",
@@ -244,7 +252,7 @@ def explain(outcome: Outcome) -> Explained:
     if outcome.kind in ("wrong", "fallback", "timeout"):
         kind, remedy = _BY_KIND[outcome.kind]
         return Explained(kind, plain_excerpt(outcome.reason), remedy)
-    if outcome.signal in _BY_SIGNAL and _FOR_MEMORY not in outcome.reason:
+    if outcome.signal in _BY_SIGNAL and not any(one in outcome.reason for one in (_FOR_MEMORY, _ILLEGAL)):
         kind, seen, remedy = _BY_SIGNAL[outcome.signal]
         return Explained(kind, f"{seen} ({outcome.signal})", remedy)
     found = of_words(outcome.reason)
