@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device_agents.python import series
 from edgebench.analysis import formatting
 from edgebench.analysis.causes.evidence import Evidence, measured, where
 from edgebench.analysis.causes.explanation import Explanation, FoundCause, MissingEvidence
-from edgebench.energy import coverage
 from edgebench.schema.record import Record, Round
 
 # One-sided: in 95 of 100 such measurements the true probability is below the bound.
 LEVEL = 0.05
 _HOUR_S = 3600.0
+# One in ten design effects is larger by more than this normal deviate allows for.
+_CAUTIOUS = -1.2816
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,15 @@ def effective_count(late: Sequence[int], counts: Sequence[int]) -> float:
         return float(rounds)
     between = rounds / (rounds - 1) * sum((one - share * of) ** 2 for one, of in zip(late, counts, strict=True))
     design_effect = max(1.0, between / (values * share * (1 - share)))
-    # The effect is itself an estimate, from so many rounds.
-    widening = (coverage.Z95 / series.t95(rounds - 1)) ** 2
+    # The effect is itself an estimate from so many rounds, and the fewer they are the more often it is too small.
+    widening = _chi_square(rounds - 1, _CAUTIOUS) / (rounds - 1)
     return min(float(values), max(float(rounds), values / design_effect * widening))
+
+
+def _chi_square(freedom: int, z: float) -> float:
+    """The point of the distribution at a normal deviate (Wilson and Hilferty, 1931)."""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + z * math.sqrt(part)) ** 3
 
 
 def upper_bound(successes: float, count: float) -> float:
