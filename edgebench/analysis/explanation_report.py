@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgebench.analysis import causes
@@ -23,7 +23,9 @@ TITLES = {
 }
 
 
-HEADINGS = ("file, causes", "share", "what shows it, what to do")
+HEADINGS = ("file, causes", "what shows it, what to do")
+# The rest is in `edgebench explain -v`, and its layers in the table of layers.
+_MOST_EVIDENCE = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class CauseTable:
 def of_records(records: Sequence[Record]) -> list[CauseTable]:
     """What records alone show, for the report of a comparison: neither what is fine nor what is only missing."""
     found = causes.explain(Evidence(records))
-    return tables([one for one in found if one.causes or (one.family in ("int8", "pruning") and one.concern >= 0.5)])
+    told = [one for one in found if one.causes or (one.family in ("int8", "pruning") and one.concern >= 0.5)]
+    return tables([replace(one, missing=tuple(each for each in one.missing if not each.is_file)) for one in told])
 
 
 def tables(found: Sequence[Explanation]) -> list[CauseTable]:
@@ -54,13 +57,13 @@ def tables(found: Sequence[Explanation]) -> list[CauseTable]:
 
 
 def _rows(one: Explanation) -> Iterator[tuple[str, ...]]:
-    yield (one.subject, "", one.answer)
+    yield (one.subject, f"{one.answer}.")
     for cause in one.ranked:
-        share = "" if cause.share is None else f"{cause.share:.0%}"
-        shown = "; ".join((cause.seen, *cause.evidence))
-        yield (f"\u2014 {cause.name}", share, f"{shown}. To do: {cause.command}")
+        share = "" if cause.share is None else f", {cause.share:.0%} of the time"
+        shown = "; ".join((cause.seen, *cause.evidence[:_MOST_EVIDENCE]))
+        yield (f"\u2014 {cause.name}{share}", f"{shown}. To do: {cause.command}.")
     for missing in one.missing:
-        yield ("\u2014 not known", "", f"{missing.what}. To do: {missing.command}")
+        yield ("\u2014 not known", f"{missing.what}. To do: {missing.command}.")
 
 
 def show(found: Sequence[Explanation], console: Console) -> None:

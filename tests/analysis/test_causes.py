@@ -40,6 +40,7 @@ ISLAND = inserted(4, ("DequantizeLinear", 30.0), ("HardSigmoid", 20.0), ("Mul", 
 REDUNDANT = inserted(4, ("DequantizeLinear", 60.0), ("QuantizeLinear", 60.0))
 REORDERED = inserted(2, ("Transpose", 60.0), without=0)
 REORDERED = [*REORDERED[:5], ("Transpose", 50.0), *REORDERED[5:]]
+DYNAMIC = [("ConvInteger" if kind == "QLinearConv" else kind, us * 6) for kind, us in INT8]
 NO_GAIN = [(kind, {"QLinearConv": 55.0, "QGemm": 25.0}.get(kind, us)) for kind, us in INT8]
 
 
@@ -53,6 +54,7 @@ NO_GAIN = [(kind, {"QLinearConv": 55.0, "QGemm": 25.0}.get(kind, us)) for kind, 
         (NO_GAIN, OLD_X86, "no dot product"),
         (NO_GAIN, FACTS, "no dot product"),
         (NO_GAIN, FAST_X86, "slow integer kernels"),
+        (DYNAMIC, FAST_X86, "dynamic quantisation"),
     ],
 )
 def test_the_planted_cause_is_the_only_one_named(int8: list[tuple[str, float]], facts: object, cause: str) -> None:
@@ -86,6 +88,11 @@ def test_work_around_the_layers_and_little_work_in_them() -> None:
     assert found is not None
     tiny[1] = msgspec.structs.replace(tiny[1], layers=msgspec.structs.replace(found, plain_ns=found.plain_ns * 2))
     assert "too small to matter" in names(explained(tiny))
+    large = pair(NO_GAIN, scale=100.0)
+    found = large[1].layers
+    assert found is not None
+    large[1] = msgspec.structs.replace(large[1], layers=msgspec.structs.replace(found, plain_ns=found.plain_ns * 2))
+    assert "too small to matter" not in names(explained(large))  # other programs, not the runtime
     other = [("Conv", 20.0), ("Softmax", 100.0), ("Resize", 80.0)]
     records = pair([("QuantizeLinear", 1.0), ("QLinearConv", 9.0), ("Softmax", 105.0), ("Resize", 85.0)], other)
     assert names(explained(records)) == ["little to gain"]

@@ -13,6 +13,8 @@ from edgebench.analysis.causes.explanation import Explanation
 
 FAMILIES = (int8, pruning, roofline, cost, deadline)
 LINES_MAX = 5
+MUCH = 0.9
+ASKED = 2.0
 
 
 def explain(evidence: Evidence) -> list[Explanation]:
@@ -30,25 +32,22 @@ def answer(found: Sequence[Explanation], records: int) -> list[str]:
             "Next: edgebench deploy --target TARGET --layers BUNDLE (float and INT8 files of one network, in one job)",
         ]
     following = _next(found)
-    room = LINES_MAX - len(following)
-    lines = list(_lines(found))
-    return [*lines[:room], *following]
+    return [*_lines(found, LINES_MAX - len(following)), *following]
 
 
-def _lines(found: Sequence[Explanation]) -> Iterator[str]:
-    counts = Counter(one.family for one in found if not _is_unknown(one))
-    seen: set[str] = set()
-    for one in found:
-        if one.family in seen or _is_unknown(one):
-            continue
-        seen.add(one.family)
+def _lines(found: Sequence[Explanation], room: int) -> Iterator[str]:
+    """What was asked, of each family what matters most, then what else matters much, as far as there is room."""
+    told = [one for one in found if not _is_unknown(one)]
+    firsts = sorted({one.family: one for one in reversed(told)}.values(), key=told.index)
+    asked = [one for one in told if one.concern >= ASKED]
+    wanted = [*(one for one in firsts if one in asked), *asked, *firsts, *(one for one in told if one.concern >= MUCH)]
+    chosen = list(dict.fromkeys(wanted))[:room]
+    left = Counter(one.family for one in told if one not in chosen)
+    for one in sorted(chosen, key=told.index):
         causes = "; ".join(f"{cause.name}{_share(cause.share)}" for cause in one.ranked[:2])
-        more = f" (and {counts[one.family] - 1} more, see -v)" if counts[one.family] > 1 else ""
+        is_last = one is [each for each in chosen if each.family == one.family][-1]
+        more = f" (and {left[one.family]} more, see -v)" if left[one.family] and is_last else ""
         yield f"{one.answer}{f': {causes}' if causes else ''}{more}."
-    for one in found:
-        if _is_unknown(one) and one.family not in seen and one.concern:
-            seen.add(one.family)
-            yield f"{one.answer}."
 
 
 def _is_unknown(one: Explanation) -> bool:

@@ -72,7 +72,7 @@ def _none(evidence: Evidence, records: Sequence[Record]) -> Explanation:
         f"{subject}: no energy was measured, so that there is no cost and there are no hours",
         missing=(MissingEvidence("joules", f"{command} (or --meter NAME:PORT, a meter in the device's supply)"),),
         notes=tuple(reasons),
-        concern=0.9 if evidence.wanted.battery_wh is not None or evidence.wanted.grid is not None else 0.0,
+        concern=2.0 if evidence.wanted.battery_wh is not None or evidence.wanted.grid is not None else 0.0,
     )
 
 
@@ -104,7 +104,7 @@ def _of_reading(evidence: Evidence, record: Record, reading: EnergyReading, one:
         "; ".join(parts),
         missing=tuple(missing),
         notes=tuple(notes),
-        concern=0.95 if wanted.battery_wh is not None or wanted.grid is not None else 0.05,
+        concern=2.0 if wanted.battery_wh is not None or wanted.grid is not None else 0.05,
     )
 
 

@@ -170,7 +170,7 @@ def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) ->
         missing.append(MissingEvidence("a lower bound", evidence.deploy(record, options="--plan sustained")))
     causes = _causes(record, found, deadline_ns)
     return Explanation(
-        "deadline", subject, answer, tuple(causes), tuple(missing), tuple(notes), concern=1.0 if found.late else 0.8
+        "deadline", subject, answer, tuple(causes), tuple(missing), tuple(notes), concern=2.5 if found.late else 2.0
     )
 
 

@@ -51,15 +51,18 @@ class Evidence:
         return self.networks.get(record.artifact.sha256)
 
     def deploy(self, *records: Record, options: str) -> str:
-        """The command that measures these files again, with more options; many files by their folders."""
-        named = list(
-            dict.fromkeys(self.places.get(one.artifact.sha256) or one.artifact.content.file for one in records)
-        )
-        if len(named) > _MOST_NAMED:
-            folders = (Path(name).parent for name in named)
-            named = list(dict.fromkeys(str(folder) for folder in folders if folder != Path())) or named
-        files = " ".join(map(shlex.quote, named))
-        return f"edgebench deploy --target {shlex.quote(records[0].target.name)} {options} {files}"
+        """The command that measures these files again, with more options; many files by their folders, and files that
+        only share a name by what they are called here.
+        """
+        once = {one.artifact.sha256: one.artifact for one in records}
+        paths = [self.places.get(sha256) or artifact.content.file for sha256, artifact in once.items()]
+        command = f"edgebench deploy --target {shlex.quote(records[0].target.name)} {options}"
+        if len(paths) > _MOST_NAMED:
+            folders = dict.fromkeys(str(Path(path).parent) for path in paths if Path(path).parent != Path())
+            paths = list(folders) or paths
+        if len(set(paths)) < len(paths):
+            return f"{command} FILES (of {', '.join(artifact.name for artifact in once.values())})"
+        return f"{command} {' '.join(map(shlex.quote, paths))}"
 
     def is_integer(self, record: Record) -> bool:
         """Whether it is an INT8 file: by its bundle, else by its content, else by what ran."""

@@ -24,17 +24,18 @@ class FoundCause:
 
 @dataclass(frozen=True)
 class MissingEvidence:
-    """What is not known, and the command that brings it."""
+    """What is not known, and the command that brings it. is_file: the file was not looked for, or not found."""
 
     what: str
     command: str
+    is_file: bool = False
 
 
 @dataclass(frozen=True)
 class Explanation:
     """Of one file, or one file against another. subject: which; answer: in a sentence; notes: assumptions.
 
-    concern: how much this matters, from 0 to 1; the highest are in the answer of the command.
+    concern: how much this matters, from 0 to 1, or more if it was asked; the highest are in the answer.
     """
 
     family: Family

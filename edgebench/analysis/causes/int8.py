@@ -39,6 +39,8 @@ NO_GAIN = 0.8
 LEAST_WEIGHTED = 0.5
 # Runtimes' own work around the layers.
 LEAST_OVERHEAD = 0.3
+# In longer inferences such a difference is another program's work, which means of layers leave out and medians do not.
+SMALL_NS = 2e6
 # A register of dot products takes in 64 products; sums shorter than half of that leave it mostly empty.
 SHORT_SUM = 32
 _PROFILER_STEP_NS = 1000.0
@@ -165,9 +167,12 @@ def _of_arithmetic(evidence: Evidence, record: Record, base: Record) -> Iterator
     slower = [(first, second) for first, second in lost if second.ns > first.ns] or lost[:1]
     extra = sum(max(0.0, second.ns - first.ns) for first, second in slower)
     few = [second for _, second in slower if products.get(second.name, SHORT_SUM) < SHORT_SUM]
+    dynamic = [second for _, second in slower if second.kind == "ConvInteger"]
     lacking = lacks_dot_product(base)
     if lacking:
         name, why = "no dot product", f"; this processor has no {lacking}"
+    elif len(dynamic) > len(slower) / 2:
+        name, why = "dynamic quantisation", "; ConvInteger, which dynamic quantisation makes, has no fast kernel"
     elif few and sum(one.ns for one in few) > sum(one.ns for _, one in slower) / 2:
         name = "short sums"
         why = f": integer kernels gain from long sums, and {_named(few)} add up few products for an output"
@@ -176,15 +181,27 @@ def _of_arithmetic(evidence: Evidence, record: Record, base: Record) -> Iterator
     yield FoundCause(
         name,
         f"the {len(both)} layers with weights take {after / 1e3:.1f} µs in INT8, {before / 1e3:.1f} µs in float{why}",
-        _without_dot_product(record) if lacking else _other_kernels(evidence, record),
+        _remedy(evidence, record, name),
         extra / whole,
         shown,
     )
 
 
+def _remedy(evidence: Evidence, record: Record, cause: str) -> str:
+    if cause == "no dot product":
+        return _without_dot_product(record)
+    if cause == "dynamic quantisation":
+        return "edgebench export NETWORK --int8 (static: ranges are found once, on calibration data)"
+    return _other_kernels(evidence, record)
+
+
 def _named(layers: Sequence[LayerTime]) -> str:
+    """Some exporters call all layers by their kind."""
+    names = list(dict.fromkeys(short(layer.name) for layer in layers))
+    if len(names) < min(2, len(layers)):
+        return f"{len(layers)} layers called {names[0]}"
     more = f" and {len(layers) - 2} more" if len(layers) > 2 else ""
-    return " and ".join(short(layer.name) for layer in layers[:2]) + more
+    return " and ".join(names[:2]) + more
 
 
 def _products(evidence: Evidence, record: Record) -> dict[str, float]:
@@ -241,7 +258,7 @@ def _of_little_work(evidence: Evidence, record: Record, base: Record) -> Iterato
     if found is None or not found.plain_ns:
         return
     around = found.plain_ns - sum(layer.ns + _PROFILER_STEP_NS for layer in found.layers)
-    if around > LEAST_OVERHEAD * found.plain_ns:
+    if found.plain_ns < SMALL_NS and around > LEAST_OVERHEAD * found.plain_ns:
         yield FoundCause(
             "too small to matter",
             f"{around / 1e3:.1f} of {found.plain_ns / 1e3:.1f} µs of an inference are {record.runtime.name}'s own work "

@@ -235,5 +235,6 @@ def _missing(evidence: Evidence, record: Record, base: Record) -> Iterator[Missi
         yield MissingEvidence(
             "channels and zeros of each layer: the files are not at hand",
             "edgebench explain RECORDS --files FOLDER, with the bundles that were measured",
+            is_file=True,
         )
     yield from missing_layers(evidence, record, base)

@@ -69,7 +69,7 @@ def explain(evidence: Evidence) -> Iterator[Explanation]:
         yield _unknown(without_peaks, MissingEvidence("what the device can compute and move at most", again))
     if without_file:
         what = "MACs and bytes of the layers: the files are not at hand"
-        yield _unknown(without_file, MissingEvidence(what, "edgebench explain RECORDS --files FOLDER"))
+        yield _unknown(without_file, MissingEvidence(what, "edgebench explain RECORDS --files FOLDER", is_file=True))
 
 
 def _unknown(records: list[Record], missing: MissingEvidence) -> Explanation:

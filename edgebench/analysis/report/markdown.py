@@ -24,7 +24,7 @@ def render(comparison: Comparison) -> str:
         lines += ["", found.caption]
     for explained in explanation_report.of_records([row.record for row in comparison.rows]):
         lines += ["", f"### {explained.title}", ""]
-        lines += markdown_table.table(explanation_report.HEADINGS, explained.rows, left=3)
+        lines += markdown_table.table(explanation_report.HEADINGS, explained.rows, left=2)
         lines += [f"\n{note}" for note in explained.notes]
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,7 @@ def sections(comparison: Comparison) -> Iterator[PageSection]:
     found = explanation_report.of_records([row.record for row in comparison.rows])
     if found:
         tables = tuple(
-            PageTable(one.title, explanation_report.HEADINGS, one.rows, words=3, note=" ".join(one.notes), wraps=True)
+            PageTable(one.title, explanation_report.HEADINGS, one.rows, words=2, note=" ".join(one.notes), wraps=True)
             for one in found
         )
         yield PageSection("Why", _TEXT, tables=tables)
