@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
-import os
+import re
 import threading
 import time
 import zlib
@@ -79,21 +79,35 @@ def probe(runtime: ModuleType, options: dict[str, Any], scratch: str, seconds: f
 def _peak(runtime: ModuleType, threads: int, scratch: str, seconds: float) -> dict[str, Any]:
     name = runtime.__name__.rpartition(".")[2].replace("_", "-")
     found: dict[str, Any] = {"threads": threads}
-    suffix = next((one for one in runtime.SUFFIXES if one in PEAK_MODELS), "")
-    for kind, field in (("float", "float_flops"), ("int8", "int8_ops")) if suffix else ():
-        path = Path(scratch) / ("peak-%s%s" % (kind, suffix))
-        path.write_bytes(zlib.decompress(zlib.decompress(base64.b64decode(PEAK_MODELS[suffix][kind]))))
+    how = "%s: product of %d x %d matrices, 2 operations a multiply-accumulate" % (name, SIZE, SIZE)
+    for kind, field in (("float", "float_flops"), ("int8", "int8_ops")):
         try:
-            session = runtime.load(str(path), {"threads": threads, "device": "cpu"})
-            session.feed(0, bytes(session.inputs()[0]["bytes"]))
-            how = "%s: product of %d x %d matrices, 2 operations a multiply-accumulate" % (name, SIZE, SIZE)
-            found[field] = _rate(session.invoke, 2 * SIZE**3, how, seconds)
+            product = _product(runtime, kind, threads, Path(scratch))
+            if product is not None:
+                found[field] = _rate(product, 2 * SIZE**3, how, seconds)
         except Exception:  # a build without INT8, say: what it cannot do is absent
             continue
-        finally:
-            path.unlink()
     found["bytes_per_s"] = copy_rate(threads, seconds)
     return found
+
+
+def _product(runtime: ModuleType, kind: str, threads: int, scratch: Path) -> Callable[[], object] | None:
+    """What computes it once; None where the runtime has none of this kind."""
+    if hasattr(runtime, "product"):
+        own: Callable[[], object] | None = runtime.product(kind, SIZE, threads, scratch)
+        return own
+    suffix = next((one for one in runtime.SUFFIXES if one in PEAK_MODELS), "")
+    if not suffix:
+        return None
+    path = scratch / ("peak-%s%s" % (kind, suffix))
+    path.write_bytes(zlib.decompress(zlib.decompress(base64.b64decode(PEAK_MODELS[suffix][kind]))))
+    try:
+        session = runtime.load(str(path), {"threads": threads, "device": "cpu"})
+        session.feed(0, bytes(session.inputs()[0]["bytes"]))
+    finally:
+        path.unlink()
+    invoke: Callable[[], object] = session.invoke
+    return invoke
 
 
 def copy_rate(threads: int, seconds: float) -> dict[str, Any]:
@@ -137,10 +151,10 @@ def _soon(values: Sequence[int], seconds: float) -> bool:
 def _copied_bytes() -> int:
     wanted = max(LEAST_COPIED, min(MOST_COPIED, BEYOND_CACHES * _caches_bytes()))
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
+        known = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
         return wanted
-    return min(wanted, free // FREE_SHARE)
+    return min(wanted, int(known.group(1)) * _KB // FREE_SHARE) if known else wanted
 
 
 def _caches_bytes() -> int:

@@ -22,7 +22,9 @@ INTERRUPTED = 1.1
 
 @dataclass(frozen=True)
 class LayerTable:
-    """rows: layers in the order in which they run; sums: of all, and of conversions. Cells are text, times in µs."""
+    """rows: layers of one file in the order in which they run; of two files by what the second loses, then gains. sums:
+    of all, and of conversions. Cells are text, times in µs.
+    """
 
     title: str
     headings: tuple[str, ...]
@@ -97,7 +99,10 @@ def _table(float_: Record | None, other: Record) -> LayerTable:
     ranked = sorted(pairs, key=lambda pair: -max(abs(pair.gained_ns), pair.second.ns if pair.second else 0.0))
     largest = {id(pair) for pair in ranked[:MOST_ROWS]}
     rest = [pair for pair in pairs if id(pair) not in largest]
-    rows = [_cells(pair, both=both) for pair in pairs if id(pair) in largest]
+    shown = [pair for pair in pairs if id(pair) in largest]
+    if both:
+        shown.sort(key=lambda pair: pair.gained_ns)
+    rows = [_cells(pair, both=both) for pair in shown]
     if rest:
         rows.append(_sum(f"{len(rest)} more", rest, both=both))
     sums = [_sum("all layers", pairs, both=both)]

@@ -22,6 +22,10 @@ def test_int8_and_float_are_those_of_the_runtime_and_what_it_cannot_do_is_absent
     assert (one["threads"], two["threads"]) == (1, 2) and one["float_flops"]["best"] > 1e8
     (without,) = peaks.probe(runtimes.module("simulated"), {"threads": 1, "device": "cpu"}, str(tmp_path), 0.01)
     assert set(without) == {"threads", "bytes_per_s"} and not list(tmp_path.iterdir())
+    for runtime in ("torch", "ncnn"):
+        pytest.importorskip(runtime)
+        (own,) = peaks.probe(runtimes.module(runtime), {"threads": 1, "device": "cpu"}, str(tmp_path), 0.01)
+        assert own["float_flops"]["best"] > 1e8 and "int8_ops" not in own and not list(tmp_path.iterdir())
     assert peaks.probe(runtimes.module("onnxruntime"), {"threads": 1, "device": "cuda"}, str(tmp_path), 0.01) == []
 
 

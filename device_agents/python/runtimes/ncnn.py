@@ -6,6 +6,7 @@ files whose weights are stored so, or with `precision: fast`.
 
 from __future__ import annotations
 
+import array
 import mmap
 import os
 import time
@@ -45,6 +46,22 @@ def load(path: str, options: dict[str, Any]) -> NcnnNetwork:
 
 def profiled(path: str, options: dict[str, Any], scratch: str) -> _LayerByLayer:
     return _LayerByLayer(path, options)
+
+
+def product(kind: str, size: int, threads: int, scratch: Path) -> Callable[[], object] | None:
+    if kind != "float":
+        return None
+    path = scratch / "peak.param"
+    about = "7767517\n2 2\nInput x 0 1 x 0=%d 1=%d\nInnerProduct y 1 1 x y 0=%d 1=0 2=%d\n"
+    path.write_text(about % (size, size, size, size * size))
+    path.with_suffix(".bin").write_bytes(bytes(4) + array.array("f", [0.01]).tobytes() * (size * size))
+    try:
+        network = NcnnNetwork(str(path), {"threads": threads})
+        network.feed(0, bytes(4 * size * size))
+    finally:
+        path.unlink()
+        path.with_suffix(".bin").unlink()
+    return network.invoke
 
 
 class NcnnNetwork:

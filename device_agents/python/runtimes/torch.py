@@ -10,7 +10,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import Any
 
 SUFFIXES = (".pt2",)
@@ -39,6 +40,16 @@ def load(path: str, options: dict[str, Any]) -> _TorchSession:
 
 def profiled(path: str, options: dict[str, Any], scratch: str) -> _NodeByNode:
     return _NodeByNode(path, options)
+
+
+def product(kind: str, size: int, threads: int, scratch: Path) -> Callable[[], object] | None:
+    import torch
+
+    if kind != "float":
+        return None
+    torch.set_num_threads(threads)
+    first, second, made = (torch.full((size, size), 0.01) for _ in range(3))
+    return functools.partial(torch.mm, first, second, out=made)
 
 
 def gpu_allocated() -> dict[str, int]:
