@@ -7,6 +7,8 @@ What a user types is `<file name>-<precision>`: `onnx-int8`, `tflite-fp16`. A pl
     SOURCES       the kinds of source it reads, some of: "checkpoint", "module", "onnx", "keras"
     PRECISIONS    what it makes
     PACKAGES      what must be installed, and EXTRA, the extra of edgebench that installs it
+    BY_DEFAULT    False: made only where a user names it; may be absent
+    COMPANIONS    suffixes of the files with its weights, which have its name; may be absent
 
     warm()                       import the heavy libraries
     convert(job)                 yield a ConvertedFile for each of the job's precisions; for INT8 one for each scheme,
@@ -224,6 +226,16 @@ def load(plugin: str) -> Exporter:
     return exporter  # type: ignore[no-any-return]
 
 
+def by_default(plugin: str) -> bool:
+    """Whether its files are made where no formats are named."""
+    return bool(getattr(load(plugin), "BY_DEFAULT", True))
+
+
+def with_companions(exporter: Exporter, file: Path) -> list[Path]:
+    """All files of an artifact, the one that a runtime opens first."""
+    return [file, *(file.with_suffix(suffix) for suffix in getattr(exporter, "COMPANIONS", ()))]
+
+
 def formats(source: SourceKind) -> list[str]:
     """What a user may type for this kind of source, best known first."""
     return [choice.name for choice in _choices(source)]
@@ -273,7 +285,7 @@ def without_packages(choices: list[Choice]) -> dict[str, MissingPackage]:
 def _choices(source: SourceKind) -> list[Choice]:
     """A name like `tflite-int8` belongs to the format, not to one route: the first plugin that can make it gets it."""
     found: dict[str, Choice] = {}
-    for plugin in plugins.names("exporters"):
+    for plugin in sorted(plugins.names("exporters"), key=lambda name: not by_default(name)):
         exporter = load(plugin)
         if source not in exporter.SOURCES:
             continue

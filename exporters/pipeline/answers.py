@@ -42,6 +42,10 @@ def matched(
     laid_out = []
     for values, place in zip(own, places, strict=True):
         given = reference[place]
+        if values.shape != given.shape and _differs_in_ones(values, given):
+            like_parent[place] = values.reshape(given.shape)
+            laid_out.append(given.reshape(values.shape))
+            continue
         order = _order(values, given)
         like_parent[place] = values if order is None else values.transpose(_inverse(order))
         laid_out.append(given if order is None else given.transpose(order))
@@ -58,7 +62,14 @@ def _apart(places: list[int], own: Sequence[Any], reference: Sequence[Any]) -> l
 
 
 def _fits(values: Any, given: Any) -> bool:
-    return values.shape == given.shape or _order(values, given) is not None
+    same = values.shape == given.shape or _differs_in_ones(values, given)
+    return same or _order(values, given) is not None
+
+
+def _differs_in_ones(values: Any, given: Any) -> bool:
+    """Whether only axes of size 1 are elsewhere, as in runtimes without a batch. [N, ...] both."""
+    own, parents = (tuple(size for size in one.shape[1:] if size != 1) for one in (values, given))
+    return len(values) == len(given) and own == parents
 
 
 def _order(values: Any, given: Any) -> tuple[int, ...] | None:

@@ -25,7 +25,7 @@ import exporters
 from edgebench.errors import UserError
 from edgebench.progress import ProgressStep
 from edgebench.schema import bundle, tensors
-from edgebench.schema.bundle import Artifact, Parity, Precision
+from edgebench.schema.bundle import Artifact, FileRef, Parity, Precision
 from edgebench.schema.inspection import Format
 from exporters import ArtifactOptions, Choice, ConversionJob, ConvertedFile
 from exporters.arithmetic import feeds
@@ -226,14 +226,13 @@ class Conversion:
         if choice.precision == "int8" and self.options.max_drop_points is not None and test.labels is not None:
             drop = accuracy_drop.measured(found.like_parent[0], test.reference[0], test.labels, "test images")
             notes |= accuracy_drop.notes(self.options.max_drop_points, best.drop, drop, best.tried)
-        content = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
-        shutil.copyfile(file, content)
+        content, *companions = self._published(file, choice)
         self.step.advance(1, f"{choice.name} checked")
         return Artifact(
             name=self._name(choice),
             format=choice.exporter.FORMAT,
             precision=choice.precision,
-            content=bundle.file_ref(self.part, content),
+            content=content,
             model=self.parent.model,
             inputs=ran.inputs,
             outputs=ran.outputs,
@@ -250,7 +249,14 @@ class Conversion:
             parity=_parity(found, reference, ran),
             preprocessing=reference.preprocessing,
             notes=notes,
+            companions=tuple(companions),
         )
+
+    def _published(self, file: Path, choice: Choice) -> list[FileRef]:
+        """Its files as they are in the bundle, the one that a runtime opens first."""
+        out = self.part / f"{choice.name}{choice.exporter.SUFFIX}"
+        pairs = zip(*(exporters.with_companions(choice.exporter, one) for one in (file, out)), strict=True)
+        return [bundle.file_ref(self.part, Path(shutil.copyfile(one, to))) for one, to in pairs]
 
     def _name(self, choice: Choice) -> str:
         return f"{self.parent.name}-{choice.name}"

@@ -32,7 +32,8 @@ def names(parent: SourceModel, formats: Sequence[str], *, int8: bool, has_inputs
         return named
     if int8:
         return [name for name in INT8_FORMATS if name in known]
-    plain = [name for name in known if name.count("-") == 1]
+    usual = [choice.name for choice in exporters.choose(known, parent.kind) if exporters.by_default(choice.plugin)]
+    plain = [name for name in usual if name.count("-") == 1]
     return [name for name in plain if parent.calibration or has_inputs or not name.endswith("-int8")]
 
 

@@ -68,6 +68,7 @@ class _MnnNetwork:
         self._expr = _mnncengine._expr
         with Path(path).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             self._file = _mnn_file.MnnFile(content)
+        self.outputs = self._file.outputs
         self._threads = options["threads"]
         half = self._file.is_half or options.get("precision", "file") == "fast"
         self.precision, mode = _HALF if half else _PRECISE

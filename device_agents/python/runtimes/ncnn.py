@@ -92,7 +92,8 @@ class NcnnNetwork:
         places = dict(zip(self.net.input_names(), self.net.input_indexes()))
         self._fed = [[places[spec["name"]], None] for spec in self._specs]
         places = dict(zip(self.net.output_names(), self.net.output_indexes()))
-        self._outputs = [places[name] for name in _ncnn_param.outputs(self.lines)]
+        self.outputs = _ncnn_param.outputs(self.lines)
+        self._outputs = [places[name] for name in self.outputs]
         self._answers: list[Any] = [None] * len(self._outputs)
         self.invoke: Callable[[], object] = self._inference()
 
