@@ -33,6 +33,8 @@ BY_DEFAULT = False
 _REMEDY = "Leave the format out with --formats; other formats are not affected"
 _HALF = "weights in half precision; ncnn computes in it where the processor can, in fp32 elsewhere"
 _PLAIN = re.compile(r"[\w./:-]{1,200}")
+# What it says of operators that it copies without a meaning.
+_LEFT = re.compile(r"^todo (\S+)", re.MULTILINE)
 _BATCH = re.compile(r'input\("in(\d+)".*batch_index=(\d+)')
 
 
@@ -57,7 +59,9 @@ def _pnnx(source: Path, out: Path, job: ConversionJob, precision: Precision) -> 
         shutil.copyfile(source, Path(folder) / "net.onnx")
         sizes = ",".join(f"[{','.join(map(str, one.shape))}]{_KINDS.get(one.dtype, 'f32')}" for one in job.inputs)
         half = "fp16=1" if precision == "fp16" else "fp16=0"
-        run_converter("pnnx", [str(program), "net.onnx", half, f"inputshape={sizes}"], Path(folder))
+        said = run_converter("pnnx", [str(program), "net.onnx", half, f"inputshape={sizes}"], Path(folder))
+        if left := sorted(set(_LEFT.findall(said))):
+            raise UserError("pnnx", f"it does not know how to convert {', '.join(left)}", _REMEDY)
         param, weights = Path(folder) / "net.ncnn.param", Path(folder) / "net.ncnn.bin"
         if not param.is_file() or not weights.is_file():
             raise UserError("pnnx", "it ended without writing an ncnn network", _REMEDY)
@@ -79,7 +83,7 @@ def _refuse_unknown(text: str) -> None:
         kinds = {one.kind for one in _ncnn_param.layers(text)}
     except ValueError as error:
         raise UserError("pnnx", f"what it wrote is not a network of ncnn ({error})", _REMEDY) from error
-    unknown = sorted(kind for kind in kinds if ncnn.layer_to_index(kind) < 0)
+    unknown = sorted(kind for kind in kinds if ncnn.create_layer(kind) is None)
     if unknown:
         raise UserError("ncnn", f"it has no layers for {', '.join(unknown)}", _REMEDY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import UserError
@@ -47,6 +48,11 @@ def sample(values: Any, spec: TensorSpec, place: int) -> Any:
     return values[place : place + 1] if is_batched(spec) else values[place, ...]
 
 
+def without_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes that matter: runtimes without a batch have axes of size 1 elsewhere."""
+    return tuple(size for size in shape if size != 1)
+
+
 def placed(values: Any, given: TensorSpec, spec: TensorSpec) -> Any:
     """Samples of a network's input -> as an artifact takes them: its layout and dtype, quantised if it takes integers.
 
@@ -55,6 +61,8 @@ def placed(values: Any, given: TensorSpec, spec: TensorSpec) -> Any:
     if given.layout == "NCHW" and spec.layout == "NHWC":
         values = values.transpose(0, 2, 3, 1)
     shape = spec.shape[1:] if is_batched(spec) else spec.shape
+    if without_ones(values.shape[1:]) == without_ones(shape):
+        values = values.reshape(len(values), *shape)
     if values.shape[1:] != shape:
         raise UserError(
             f"input '{spec.name}'",

@@ -68,7 +68,7 @@ def _fits(values: Any, given: Any) -> bool:
 
 def _differs_in_ones(values: Any, given: Any) -> bool:
     """Whether only axes of size 1 are elsewhere, as in runtimes without a batch. [N, ...] both."""
-    own, parents = (tuple(size for size in one.shape[1:] if size != 1) for one in (values, given))
+    own, parents = (tensors.without_ones(one.shape[1:]) for one in (values, given))
     return len(values) == len(given) and own == parents
 
 

@@ -49,7 +49,7 @@ def describe(artifact: Artifact) -> str:
     from edgebench.analysis.inspection_report import agreement_words
     from edgebench.analysis.stats import wilson_interval
 
-    size = f"{artifact.name}: {artifact.content.size_bytes:,} bytes"
+    size = f"{artifact.name}: {artifact.size_bytes:,} bytes"
     found = artifact.parity
     if found is None:
         return f"{size}; compared with the network on made-up inputs only, because no data was named"

@@ -43,7 +43,7 @@ def test_what_is_made_without_being_named() -> None:
 @pytest.mark.parametrize("plugin", exporters.plugins.names("exporters"))
 def test_every_exporter_keeps_the_contract(plugin: str) -> None:
     exporter = exporters.load(plugin)
-    assert exporter.FORMAT in ("onnx", "tflite", "torch")
+    assert exporter.FORMAT in get_args(bundle.Format)
     assert bundle.FORMAT_OF_SUFFIX[exporter.SUFFIX] == exporter.FORMAT
     assert set(exporter.SOURCES) <= set(get_args(exporters.SourceKind))
     assert exporter.PACKAGES

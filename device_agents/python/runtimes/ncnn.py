@@ -74,7 +74,7 @@ class NcnnNetwork:
         self._ncnn = ncnn
         self._numpy = numpy
         self.lines = _ncnn_param.layers(Path(path).read_text("utf-8", "replace"))
-        unknown = sorted({one.kind for one in self.lines if ncnn.layer_to_index(one.kind) < 0})
+        unknown = sorted({one.kind for one in self.lines if ncnn.create_layer(one.kind) is None})
         if unknown:
             raise ValueError("ncnn does not have its layers: %s" % ", ".join(unknown))
         weights = _weights(Path(path))
