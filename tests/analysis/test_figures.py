@@ -216,7 +216,10 @@ def opened(page: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brow
 
 def drawn(opened: Browser) -> None:
     for _ in range(300):
-        if opened.run("document.querySelectorAll('.chart svg').length === specs.length"):
+        if opened.run(
+            "document.readyState === 'complete' && typeof specs !== 'undefined' && "
+            "document.querySelectorAll('.chart svg').length === specs.length"
+        ):
             return
         time.sleep(0.1)
     raise AssertionError("the charts were not drawn")
@@ -228,8 +231,10 @@ def test_a_page_fits_every_width_and_says_nothing_on_the_console(opened: Browser
         opened.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600
         )
-        opened.run("location.reload()")
-        time.sleep(0.2)
+        opened.run("document.documentElement.id = 'before'")
+        opened.reload()
+        while opened.run("document.documentElement?.id === 'before'"):
+            time.sleep(0.05)
         drawn(opened)
         assert opened.run("document.documentElement.scrollWidth") <= width
         right = "[...document.querySelectorAll('.chart svg')].map(one => one.getBoundingClientRect().right)"

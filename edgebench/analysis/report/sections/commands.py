@@ -36,7 +36,7 @@ def _deploy(job: Sequence[Record]) -> str:
     if len({record.artifact.sha256 for record in job}) < len(job) and len(runtimes) > 1:
         typed += ["--runtimes", ",".join(runtimes)]
     typed += ["--accuracy"] * any(record.answers or record.scored for record in job)
-    typed += ["--energy"] * any(record.energy for record in job)
+    typed += ["--energy"] * any(reading.windows for record in job for reading in record.energy)
     typed += ["--layers"] * any(record.layers for record in job)
     return shlex.join([*typed, *dict.fromkeys(record.artifact.content.file for record in job)])
 

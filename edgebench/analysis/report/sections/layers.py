@@ -47,7 +47,7 @@ def _figures(records: Sequence[Record]) -> Iterator[Figure]:
         largest = sorted(pairs, key=lambda pair: -abs(pair.gained_ns))[:_MOST_LAYERS]
         ranked = sorted(largest, key=lambda pair: -pair.gained_ns)
         where = f"{other.artifact.name} on {other.target.name} in {other.runtime.name}"
-        said = _rows.sentence(f"What {where} takes less in each layer than {float_.artifact.name}", ranked, _said)
+        said = _rows.sentence(f"Saved by {where} against {float_.artifact.name} in each layer", ranked, _said)
         name = names.safe(f"layers-{other.target.name}-{other.runtime.name}-{other.artifact.name}")
         yield Figure(name, where, said, (_panel(ranked, float_.artifact.precision, other.artifact.precision),))
 
@@ -79,7 +79,7 @@ def _panel(pairs: Sequence[LayerPair], first: str, second: str) -> dict[str, Any
 
 def _points(pair: LayerPair, number: int, first: str, second: str) -> Iterator[dict[str, Any]]:
     """Numbered, as names of layers may occur twice."""
-    name = f"{number + 1}. {pair.name}: {-pair.gained_ns / 1e3:+.1f} µs"
+    name = f"{number + 1}. {pair.name}: saved {pair.gained_ns / 1e3:+.1f} µs"
     for file, layer in ((first, pair.first), (second, pair.second)):
         if layer is not None:
             yield {"layer": name, "file": file, "kind": layer.kind, "us": _rows.short(layer.ns / 1e3)}
