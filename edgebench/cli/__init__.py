@@ -40,7 +40,6 @@ app = typer.Typer(
     help="Export a trained network for edge devices, run it there, and measure what it costs.",
     epilog="A first look: edgebench demo",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli import _gate, _own_data
+from edgebench.cli import _completion, _gate, _own_data
 from edgebench.cli._comparison import Verbose, be_strict, show
 from edgebench.cli._terminal import (
     CALIBRATIONS,
@@ -34,12 +34,14 @@ PLANS = (
     "throttles, and what speed remains); duty:N (N inferences a second)."
 )
 
-TargetName = Annotated[str, typer.Option("--target", help="A name from targets.yaml.")]
+TargetName = Annotated[
+    str, typer.Option("--target", help="A name from targets.yaml.", autocompletion=_completion.targets)
+]
 Files = Annotated[
     list[Path] | None,
     typer.Argument(help="Bundles and .onnx / .tflite files; default: the newest bundle.", show_default=False),
 ]
-Preset = Annotated[str, typer.Option("--plan", help=PLANS)]
+Preset = Annotated[str, typer.Option("--plan", help=PLANS, autocompletion=_completion.plans)]
 Shapes = Annotated[
     list[str] | None,
     typer.Option(
@@ -68,6 +70,7 @@ Runtimes = Annotated[
     typer.Option(
         "--runtimes",
         metavar="NAME,...|all",
+        autocompletion=_completion.runtimes,
         help="Measure each file in every one of these that reads it, or in all of the target's; default: in the first.",
         show_default=False,
     ),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgebench.cli import _own_data
+from edgebench.cli import _completion, _own_data
 from edgebench.cli._terminal import Json, check_outputs, example, named_values, progress, say, write_json
 
 app = typer.Typer()
@@ -34,7 +34,10 @@ def export_command(
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Make fp32 and INT8 files of ONNX and TFLite.")] = False,
-    formats: Annotated[str | None, typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.")] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, e.g. onnx-fp32,tflite-int8.", autocompletion=_completion.formats),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights for a callable's network; FILE:KEY if the file has several.")
     ] = None,

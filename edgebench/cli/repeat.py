@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgebench.cli import _completion
 from edgebench.cli._terminal import (
     EXIT_UNTRUSTED,
     RESULTS,
@@ -35,7 +36,12 @@ def repeat(
         list[Path], typer.Argument(metavar="RECORD...", help="Record files, or what `edgebench publish` made.")
     ],
     target: Annotated[
-        str | None, typer.Option(help="Where, by a name from targets.yaml; default: the record's.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Where, by a name from targets.yaml; default: the record's.",
+            show_default=False,
+            autocompletion=_completion.targets,
+        ),
     ] = None,
     files: Annotated[
         list[Path] | None,

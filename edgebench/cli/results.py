@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgebench.cli import _completion
 from edgebench.cli._terminal import (
     EXIT_USAGE,
     RESULTS,
@@ -32,7 +33,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Target = Annotated[str | None, typer.Option("--target", help="Only those of this target.", show_default=False)]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target", help="Only those of this target.", show_default=False, autocompletion=_completion.measured
+    ),
+]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="DATE|AGE", help="Only those since: 2026-11-01, or 7d.", show_default=False),

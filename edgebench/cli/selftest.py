@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgebench.cli import _completion
 from edgebench.cli._terminal import (
     EXIT_INTERRUPTED,
     EXIT_UNTRUSTED,
@@ -34,7 +35,9 @@ def selftest(
     file: Annotated[
         Path | None, typer.Argument(help="A file or bundle; default: a tiny one.", show_default=False)
     ] = None,
-    target: Annotated[str, typer.Option(help="A name from targets.yaml.")] = "desktop-cpu",
+    target: Annotated[
+        str, typer.Option(help="A name from targets.yaml.", autocompletion=_completion.targets)
+    ] = "desktop-cpu",
     preset: Annotated[str, typer.Option("--plan", help="How hard to measure: quick or default.")] = "default",
     runs: Annotated[
         int,

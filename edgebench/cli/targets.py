@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgebench.cli import _completion
 from edgebench.cli._terminal import (
     EXIT_USER,
     Json,
@@ -54,7 +55,7 @@ def list_targets(file: TargetsFile = None, json: Json = None) -> None:
 
 @app.command("check", epilog=example("edgebench targets check desktop-cpu"))
 def check_target(
-    name: Annotated[str, typer.Argument(help="A name from targets.yaml.")],
+    name: Annotated[str, typer.Argument(help="A name from targets.yaml.", autocompletion=_completion.targets)],
     file: TargetsFile = None,
     json: Json = None,
 ) -> None:
