@@ -17,7 +17,7 @@ CONVERSION = "conversion"
 # The first pattern that matches an operator's name says what kind of work it is; other operators are their own kind.
 _KINDS = (
     (r"quantizelinear|^(?:de)?quantize|fakequantize|^cast$|^convert$|quantize_per|packing|_to_copy", CONVERSION),
-    (r"^transpose$|reorder|^permute|^contiguous", CONVERSION),
+    (r"^transpose$|reorder|^raster$|^permute|^contiguous", CONVERSION),
     (r"conv", "Conv"),
     (r"gemm|matmul|fully.?connected|innerproduct|^linear|addmm", "MatMul"),
     (r"globalaveragepool|reducemean|^mean|adaptive_avg|static reduce", "mean"),
