@@ -14,8 +14,8 @@ from edgebench.schema.record import Record
 
 PLACE = 300
 _TEXT = (
-    "By each runtime's own profiler, in a pass of its own. Conversions (between float and integers, of layout) have "
-    "rows of their own."
+    "By each runtime's own profiler, or layer by layer where it has none, in a pass of its own. Conversions (between "
+    "float and integers, of layout) have rows of their own."
 )
 
 
