@@ -341,6 +341,8 @@ def loose_artifact(path: Path) -> Artifact:
 def _no_format(path: Path) -> BadFile:
     """Files that export can start from get the command as the remedy."""
     seen = f"'{path.suffix}' is not a format that targets run"
+    if path.suffix == ".bin" and path.with_suffix(".param").is_file():
+        return BadFile(str(path), "it holds the weights of an ncnn network", f"Give {path.with_suffix('.param')}")
     remedy = _EXPORTED_FROM.get(path.suffix.lower())
     if remedy:
         return BadFile(str(path), seen, remedy.format(path=path))

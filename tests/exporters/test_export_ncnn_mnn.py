@@ -12,10 +12,11 @@ import pytest
 
 import exporters
 from device_agents.python.runtimes import _ncnn_param
-from edgebench import export
-from edgebench.deploy import artifacts_at
+from edgebench import deploy, export
 from edgebench.errors import BadFile, UserError
 from edgebench.schema import bundle, tensors
+from edgebench.schema.plan import Plan
+from edgebench.schema.targets import Target
 from exporters import _mnn_converter, with_companions
 from exporters.sources import programs
 
@@ -82,10 +83,25 @@ def test_an_artifact_of_two_files_is_published_hashed_and_sent_whole(exported: e
         "bundle.json", "golden", "mnn-fp16.mnn", "mnn-fp32.mnn",
         "ncnn-fp16.bin", "ncnn-fp16.param", "ncnn-fp32.bin", "ncnn-fp32.param",
     ]  # fmt: skip
-    (local, *_) = artifacts_at([exported.path])
+    (local, *_) = deploy.artifacts_at([exported.path])
     assert local.model is not None and local.model.external == ("ncnn-fp32.bin",)
     names = [path.name for path in with_companions(exporters.load("ncnn"), Path("a/x.param"))]
     assert names == ["x.param", "x.bin"]
+
+
+def test_they_answer_on_a_target_as_at_export(exported: export.Exported, tiny_plan: Plan, tmp_path: Path) -> None:
+    target = Target(name="here", transport="local", runtimes=("ncnn", "mnn"))
+    records = deploy.deploy(target, deploy.artifacts_at([exported.path]), tiny_plan, tmp_path / "results")
+    assert [(one.runtime.name, one.artifact.precision) for one in records] == [
+        ("ncnn", "fp32"), ("ncnn", "fp16"), ("mnn", "fp32"), ("mnn", "fp16"),
+    ]  # fmt: skip
+    for one in records:
+        assert one.rounds and one.golden is not None and one.golden.passed and one.runtime.threads == 1
+
+
+def test_the_weights_alone_are_refused_with_the_file_to_give(exported: export.Exported) -> None:
+    with pytest.raises(BadFile, match=r"weights of an ncnn network.*ncnn-fp32\.param"):
+        deploy.artifacts_at([exported.path / "ncnn-fp32.bin"])
 
 
 def test_the_cache_keeps_both_files_and_a_missing_one_is_named(exported: export.Exported, tmp_path: Path) -> None:
