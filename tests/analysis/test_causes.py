@@ -302,7 +302,9 @@ def test_the_answer_has_at_most_five_lines_and_a_next_command() -> None:
     records = [*pair(UNFOLDED), *pair(ISLAND, name="other"), *pruned_pair(1.7)]
     found = causes.explain(Evidence(records, {}, Wanted(20e6, 37.0, 2.0)))
     lines = causes.answer(found, len(records))
-    assert len(lines) <= 5 and lines[-1].startswith("Next: ") and "INT8 is slower" in lines[0]
+    assert len(lines) <= 5 and lines[-1].startswith("Next: ") and "no energy was measured" in lines[0]
+    unasked = causes.answer(causes.explain(Evidence(records)), len(records))
+    assert len(unasked) <= 5 and "INT8 is slower" in unasked[0] and "Pruning made it slower" in " ".join(unasked)
     assert causes.answer([], 1)[-1].startswith("Next: edgebench deploy")
     tables = explanation_report.tables(found)
     assert {one.title for one in tables} >= {"What pruning brought", "How often it is late"}

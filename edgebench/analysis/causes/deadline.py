@@ -168,6 +168,9 @@ def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) ->
             f"{rounds} rounds without a late one."
         )
         missing.append(MissingEvidence("a lower bound", evidence.deploy(record, options="--plan sustained")))
+    if record.plan.duty_hz is None:
+        again = evidence.deploy(record, options=f"--plan duty:{rate or 10:g}")
+        missing.append(MissingEvidence("how late it is at an application's pace, from rest", again))
     causes = _causes(record, found, deadline_ns)
     return Explanation(
         "deadline", subject, answer, tuple(causes), tuple(missing), tuple(notes), concern=2.5 if found.late else 2.0
