@@ -3,6 +3,7 @@
     python -m benchmarks.compare                         # this checkout, with the HTML report
     python -m benchmarks.compare --no-html               # the table on the terminal alone
     python -m benchmarks.compare --against ../other      # and another one, by turns, as a ratio
+    python -m benchmarks.compare --browse                # the page of 100 records in headless Chromium
 
 Records are made up, of many jobs of eight files. Each run is a process of its own: wall time, processor time, and the
 most memory that was resident; first with an empty cache of statistics, then again.
@@ -59,6 +60,17 @@ SIZES = (
 # With the HTML report, and the most bytes that it may have.
 HTML_SECONDS, HTML_BYTES = 2.0, 5e6
 
+# The page that a browser opens, the most bytes it may have, and when something must be seen of it.
+BROWSED, BROWSED_BYTES, PAINT_SECONDS = Size(100, 20, 200, 3.0, 500e6), 3e6, 1.0
+_LISTENING = (
+    "<script>var said = []; for (const kind of ['log', 'info', 'warn', 'error', 'debug']) "
+    "console[kind] = (...words) => said.push(words); onerror = word => said.push(word)</script>"
+)
+_DRAWN = (
+    "document.readyState === 'complete' && typeof specs !== 'undefined' && "
+    "document.querySelectorAll('.chart svg').length === specs.length"
+)
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -66,7 +78,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--only", type=int, help="the sizes with so many records")
     parser.add_argument("--no-html", action="store_true", help="the table on the terminal alone")
+    parser.add_argument("--browse", action="store_true", help="open the page of 100 records, and nothing else")
     asked = parser.parse_args()
+    if asked.browse:
+        return _browse()
     print(report.conditions(("numpy", "msgspec", "altair", "rich")), f"load {report.load():.1f}", sep="; ", end="\n\n")
     header = ["records", "wall", "again", "processor", "again", "memory", "page", "goal", "met"]
     header += ["before", "as a ratio"] if asked.against else []
@@ -77,6 +92,37 @@ def main() -> int:
             cells, met = _row(size, asked.against, asked.runs, html=not asked.no_html)
             table.add(cells)
             all_met &= met
+    return 0 if all_met else 3
+
+
+def _browse() -> int:
+    """When a browser shows something of a page, what it says on the console, and whether the page is too wide."""
+    from tests.support.browser import browser
+
+    table = report.Table(["width", "page", "first paint", "all charts", "too wide", "console"], [5, 7, 11, 10, 8, 7])
+    all_met = True
+    with tempfile.TemporaryDirectory() as folder, browser() as opened:
+        results = Path(folder) / "results"
+        make(results, BROWSED)
+        size = run(HERE, results, Path(folder) / "cache", html=True).page_bytes
+        page = (results / "report.html").read_text(encoding="utf-8").replace("<head>", f"<head>{_LISTENING}", 1)
+        (results / "heard.html").write_text(page, encoding="utf-8")
+        for width in (1400, 390):
+            opened.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600
+            )
+            started = time.perf_counter()
+            opened.open((results / "heard.html").as_uri())
+            while not opened.run(_DRAWN):
+                time.sleep(0.05)
+            took_s = time.perf_counter() - started
+            paint_s = opened.run("performance.getEntriesByType('paint')[0].startTime") / 1e3
+            excess = max(0, opened.run("document.documentElement.scrollWidth") - width)
+            said = opened.run("said.length")
+            all_met &= paint_s <= PAINT_SECONDS and not excess and not said and size <= BROWSED_BYTES
+            table.add(
+                [str(width), f"{size / 1e6:.2f} MB", f"{paint_s:.2f} s", f"{took_s:.1f} s", f"{excess} px", str(said)]
+            )
     return 0 if all_met else 3
 
 
