@@ -100,15 +100,42 @@ def energy(row: ComparisonRow) -> str:
     return "; ".join(_energy(one, ratio, row.intensity_g_per_kwh) for one, ratio in pairs)
 
 
+def energy_lines(row: ComparisonRow, *, sources: bool) -> list[str]:
+    """The same for a narrow column. sources: with meter, scope and provenance."""
+    ratios = row.energy_ratios or ("",) * len(row.energy)
+    lines = []
+    for one, to_baseline in zip(row.energy, ratios, strict=True):
+        value, ends = _joules(one)
+        lines += [f"{value} {_kind(one)}", *([ends] if ends else []), *_emitted(one, row.intensity_g_per_kwh)]
+        lines += [f"{one.meter} {one.scope},", one.provenance] if sources else []
+        lines += _ratio(to_baseline) if isinstance(to_baseline, Ratio) else []
+    return lines or ["none"]
+
+
+def source(one: EnergyPerInference) -> str:
+    return f"{one.meter} {one.scope}, {one.provenance}"
+
+
 def _energy(one: EnergyPerInference, to_baseline: Ratio | str, intensity_g_per_kwh: float | None) -> str:
     """Net joules if there are any, and emissions of the gross ones. Reasons for missing ratios follow the table."""
-    kind, shown = "gross" if one.net_j is None else "net", one.shown_j
-    figure = " ".join(filter(None, _parts(shown, *_joule_unit(shown.value))))
+    figure = " ".join(filter(None, _joules(one)))
     ratio_text = f", {' '.join(_ratio(to_baseline))}" if isinstance(to_baseline, Ratio) else ""
-    emitted = ""
-    if intensity_g_per_kwh is not None:
-        emitted = f", {grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))} CO2e"
-    return f"{figure} {kind}{emitted} ({one.meter} {one.scope}, {one.provenance}){ratio_text}"
+    emitted = "".join(f", {text}" for text in _emitted(one, intensity_g_per_kwh))
+    return f"{figure} {_kind(one)}{emitted} ({source(one)}){ratio_text}"
+
+
+def _kind(one: EnergyPerInference) -> str:
+    return "gross" if one.net_j is None else "net"
+
+
+def _joules(one: EnergyPerInference) -> tuple[str, str]:
+    return _parts(one.shown_j, *_joule_unit(one.shown_j.value))
+
+
+def _emitted(one: EnergyPerInference, intensity_g_per_kwh: float | None) -> list[str]:
+    if intensity_g_per_kwh is None:
+        return []
+    return [f"{grams(carbon.grams(one.gross_j.value, intensity_g_per_kwh))} CO2e"]
 
 
 def rate(per_second: float | None) -> str:

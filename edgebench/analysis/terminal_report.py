@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from edgebench.schema.estimate import Estimate
 
 # Nobody reads more on a terminal, and laying it out would take longer than comparing.
 _ROWS_MAX = 100
+# Columns of a name that fit beside the numbers, and those that numbers take.
+_NAME, _NUMBERS = 27, 53
 _STYLES = {"valid": "green", "suspect": "yellow", "invalid": "red", "note": "dim"}
 
 
@@ -26,8 +29,11 @@ def show(comparison: Comparison, console: Console, *, verbose: bool) -> None:
         rows = [row for row in comparison.rows if row.record.target.name == target]
         console.print(f"\n[bold]{escape(target)}[/bold]  {escape(_device(rows))}")
         shown = rows if verbose else rows[:_ROWS_MAX]
-        console.print(_latency_table(shown, shapes=shapes))
-        console.print(_quality_table(shown))
+        console.print(_latency_table(shown, shapes=shapes, longest=max(_NAME, console.width - _NUMBERS)))
+        sources = list(dict.fromkeys(formatting.source(one) for row in shown for one in row.energy))
+        console.print(_quality_table(shown, sources=len(sources) > 1))
+        if len(sources) == 1:
+            console.print(f"energy: {escape(sources[0])}", style="dim")
         if len(shown) < len(rows):
             console.print(f"... and {len(rows) - len(shown)} more rows: -v, or a report (--html, --csv)")
         for remark in remarks(shown):
@@ -47,7 +53,7 @@ def _device(rows: Sequence[ComparisonRow]) -> str:
     return ", ".join([part for part in parts if part] + [named])
 
 
-def _latency_table(rows: Sequence[ComparisonRow], *, shapes: bool) -> Table:
+def _latency_table(rows: Sequence[ComparisonRow], *, shapes: bool, longest: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("artifact", overflow="fold")
@@ -56,12 +62,15 @@ def _latency_table(rows: Sequence[ComparisonRow], *, shapes: bool) -> Table:
     for number, row in enumerate(rows, start=1):
         quantiles = [_two_lines(estimate) for estimate in (row.p50_ns, row.p90_ns, row.p99_ns)]
         mark = f"[{_STYLES[row.verdict.level]}]({number})[/]"
-        name = escape(row.record.artifact.name) + _under(row.label) + _under(row.fed if shapes else "")
+        name = (
+            escape(_folded(row.record.artifact.name, longest)) + _under(row.label) + _under(row.fed if shapes else "")
+        )
         table.add_row(mark, name, *quantiles, "\n".join(formatting.ratio_parts(row)))
     return table
 
 
-def _quality_table(rows: Sequence[ComparisonRow]) -> Table:
+def _quality_table(rows: Sequence[ComparisonRow], *, sources: bool) -> Table:
+    """sources: of energies, which differ."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("runtime")
@@ -77,9 +86,16 @@ def _quality_table(rows: Sequence[ComparisonRow]) -> Table:
             formatting.agreement(row),
             report_text.memory(row) + _under(report_text.memory_parts(row)),
             formatting.size(size),
-            formatting.energy(row),
+            "\n".join(formatting.energy_lines(row, sources=sources)),
         )
     return table
+
+
+def _folded(name: str, longest: int) -> str:
+    """A long name in lines that end at a hyphen, where it has any."""
+    if len(name) <= longest + 3:  # a column is often a little wider
+        return name
+    return "\n".join(re.findall(rf".{{1,{longest - 1}}}(?:-|$)|.{{1,{longest}}}", name))
 
 
 def _under(text: str) -> str:
