@@ -23,6 +23,7 @@ _NATIVE = Path(__file__).parent / "native"
 _LIBRARIES = {
     "onnxruntime": ("onnxruntime", "capi/libonnxruntime.so*", "ort_loop.c"),
     "litert": ("ai_edge_litert", "libLiteRt.so", "litert_loop.c"),
+    "openvino": ("openvino", "libs/libopenvino_c.so*", "openvino_loop.c"),
 }
 
 

@@ -52,7 +52,7 @@ def real(name: str, seed: int) -> RandomNetwork:
 
     torch.manual_seed(seed)
     grey = name == "ultralight"
-    module = models.create(name, num_classes=CLASSES) if grey else _torchvision(name)
+    module = models.build(name, (1, 28, 28), CLASSES) if grey else _torchvision(name)
     inputs = torch.randn(8, *((1, 28, 28) if grey else (3, 64, 64)))
     _settle(module, inputs)
     return RandomNetwork(name, module.eval(), inputs)
