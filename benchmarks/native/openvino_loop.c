@@ -3,8 +3,8 @@
    One timed inference is one call of ov_infer_request_infer; input and output stay in the request's own tensors.
    Compiled with the options of device_agents/python/runtimes/openvino.py.
 
-   The wheel brings libopenvino_c.so without its headers. What is declared here is of openvino/c of OpenVINO 2024 to
-   2026: every function answers 0 or a status, and ov_get_last_err_msg says what was wrong. */
+   Functions are taken from the wheel's libopenvino_c.so by name: every one answers 0 or a status, and
+   ov_get_last_err_msg says what was wrong (openvino/c/ov_core.h, ov_infer_request.h, ov_tensor.h). */
 
 #include "timed_loop.h"
 
@@ -34,14 +34,13 @@ static void infer(void)
         check(status, "inference");
 }
 
-static void *tensor(const char *which, float **data, size_t *bytes)
+static void tensor(const char *which, float **data, size_t *bytes)
 {
     void *found, *where;
     check(function(which)(request, (size_t)0, &found), which);
     check(function("ov_tensor_get_byte_size")(found, bytes), "size of a tensor");
     check(function("ov_tensor_data")(found, &where), "data of a tensor");
     *data = where;
-    return found;
 }
 
 int main(int argc, char **argv)
