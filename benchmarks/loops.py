@@ -9,10 +9,11 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks import models
+from benchmarks import binding_loop, models
 from benchmarks.models import Model
 from device_agents.python.process import ModelWorkerProcess
 from edgebench.errors import MissingPackage, UserError
@@ -58,14 +59,15 @@ class WorkerLoop:
 
 
 class NativeLoop:
-    """A C program around the library of the same wheel; native/timed_loop.h says how it is spoken to."""
+    """A C program around the library of the same wheel; native/timed_loop.h says how it is spoken to. For a wheel that
+    holds none (ncnn links it into its module), a bare loop over its binding in Python.
+    """
 
     def __init__(self, model: Model, folder: Path) -> None:
-        program = compile_loop(model.runtime)
         self._stderr_path = folder / "native.stderr"
         with self._stderr_path.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [program, library(model.runtime), model.path, str(THREADS), model.input_path],
+                [*_command(model.runtime), str(model.path), str(THREADS), str(model.input_path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -92,6 +94,12 @@ class NativeLoop:
             self.close()
             raise RuntimeError(f"the native loop ended: {self._stderr_path.read_text(errors='replace')[-500:]}")
         return line
+
+
+def _command(runtime: str) -> list[str]:
+    if runtime in binding_loop.LOOPS:
+        return [sys.executable, "-m", "benchmarks.binding_loop", runtime]
+    return [str(compile_loop(runtime)), str(library(runtime))]
 
 
 def compile_loop(runtime: str) -> Path:

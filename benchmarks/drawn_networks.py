@@ -1,0 +1,80 @@
+"""Networks of the studies with drawn weights whose normalisations have seen data, for `edgebench export`.
+
+Answers of such networks are as sensitive to rounding as those of trained ones; random normalisations would not be.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgebench.networks import models
+from edgebench.networks.models import InputShape
+
+SHAPES: dict[str, InputShape] = {
+    "ultralight": (1, 28, 28),
+    "mobilenetv2": (3, 224, 224),
+    "resnet18": (3, 224, 224),
+    "efficientnet-b0": (3, 224, 224),
+}
+CLASSES = 10
+SAMPLES = 24
+
+
+def source(name: str) -> str:
+    """What `edgebench export` takes."""
+    return f"{__name__}:{name.replace('-', '_')}"
+
+
+def save_inputs(name: str, path: Path) -> Path:
+    """Smooth random images, half of which are for calibration."""
+    rng = np.random.default_rng(0)
+    channels, height, width = SHAPES[name]
+    coarse = rng.normal(size=(SAMPLES, channels, height // 4, width // 4)).astype("float32")
+    np.savez(path, input=np.kron(coarse, np.ones((1, 1, 4, 4), "float32")))
+    return path
+
+
+def _drawn(name: str) -> Any:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    network = models.build(name, SHAPES[name], CLASSES)
+    for one in network.modules():
+        if isinstance(one, nn.BatchNorm2d):
+            one.momentum = None  # the mean of all batches
+    network.train()
+    with torch.no_grad():
+        for _ in range(2):
+            network(torch.randn(8, *SHAPES[name]))
+
+    class Named(nn.Module):
+        """Takes `input`, whatever the network calls it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, input: Any) -> Any:
+            return self.network(input)
+
+    return Named().eval()
+
+
+def ultralight() -> Any:
+    return _drawn("ultralight")
+
+
+def mobilenetv2() -> Any:
+    return _drawn("mobilenetv2")
+
+
+def resnet18() -> Any:
+    return _drawn("resnet18")
+
+
+def efficientnet_b0() -> Any:
+    return _drawn("efficientnet-b0")
