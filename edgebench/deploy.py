@@ -23,6 +23,7 @@ import msgspec
 
 from device_agents.python import PROTOCOL
 from edgebench import __version__
+from edgebench.analysis.verdict import failures
 from edgebench.device import following, job_store, local_artifacts, processors, provisioning, records_from_journal
 from edgebench.device.accuracy import TestSet
 from edgebench.device.agent import Agent
@@ -164,7 +165,7 @@ def _how_it_ended(record: Record, several: bool) -> str:
     runtime = f"{record.runtime.name}{threads}: " if several else ""
     if record.outcome.status == "agent-died":
         return f"{runtime}the agent died"
-    why = textwrap.shorten(record.outcome.reason.partition("\n")[0], 120, placeholder=" ...")
+    why = textwrap.shorten(failures.explain(record.outcome).seen, 120, placeholder=" ...")
     return f"{runtime}failed: {why}" if why else f"{runtime}failed"
 
 

@@ -27,6 +27,7 @@ from edgebench.analysis import (
     selftest_band,
     statistics_cache,
 )
+from edgebench.analysis.between_jobs import Deviation
 from edgebench.analysis.comparability import Unlike
 from edgebench.analysis.ratios import Ratio
 from edgebench.deploy import DeployOptions, deploy
@@ -209,14 +210,23 @@ def judge(
     then: Record, repeats: Sequence[Record], history: Sequence[Record] = (), margin: float = MARGIN
 ) -> Repetition:
     """history: further records of the target, which show by how much jobs of one file differ there."""
-    once = {one.id: one for one in (*history, *repeats)}
-    deviations = selftest_band.of_targets(repeats) | between_jobs.deviations(once.values())
+    deviations = _deviations(repeats, history)
     if len(repeats) == 1:
         ratio = ratios.latency_ratio(repeats[0], then, between_jobs.spread(repeats[0], then, deviations))
     else:
         ratio = ratios.of_jobs(repeats, [then], between_jobs.of_sides(repeats, [then], deviations))
     unlike = comparability.unlike(repeats[-1], then)
     return Repetition(then, tuple(repeats), ratio and ratios.with_margin(ratio, margin), unlike, margin)
+
+
+def _deviations(repeats: Sequence[Record], history: Sequence[Record]) -> dict[str, Deviation]:
+    """Of the target's self-test and its earlier jobs; without any, of the repeats, which followed one another."""
+    own = {one.id for one in repeats}
+    earlier = [one for one in history if one.id not in own]
+    if between_jobs.deviations(earlier):
+        return between_jobs.deviations([*earlier, *repeats])
+    of_repeats = {name: between_jobs.of_a_row(one) for name, one in between_jobs.deviations(repeats).items()}
+    return of_repeats | selftest_band.of_targets(repeats)
 
 
 def _check(record: Record) -> None:

@@ -33,7 +33,7 @@ from edgebench.cli import (
     study,
     targets,
 )
-from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, complain, say
+from edgebench.cli._terminal import EXIT_USAGE, EXIT_USER, complain, console, say
 from edgebench.errors import MissingPackage, UserError
 
 app = typer.Typer(
@@ -108,6 +108,11 @@ def main() -> None:
     try:
         _refuse_empty(sys.argv[1:])
         app()
+    except SystemExit as ended:
+        # Typer ends with 130 and says nothing; commands that have said it raise Exit themselves.
+        if isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt):
+            console(stderr=True).print("Stopped.")
+        raise
     except UserError as error:
         complain(error)
         sys.exit(EXIT_USER)

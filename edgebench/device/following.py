@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -84,6 +86,10 @@ def follow(link: Connection, job: StoredJob, meter: Listener, progress: Progress
                 link.agent.stop(request.id)
 
 
+# Where in a C++ library it was noticed, which OpenVINO says first.
+_SOURCE_LINES = re.compile(r"(?:Exception from|Check '[^']*' failed at) \S+:\d+:\s*")
+
+
 def _age_s(request: JobRequest) -> float:
     created = datetime.strptime(request.created, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
     return (datetime.now(UTC) - created).total_seconds()
@@ -107,7 +113,8 @@ class JobProgress:
         self._keep_true(left)
         if isinstance(entry, FailedLine):
             name = self._request.artifacts[entry.artifact].name
-            self._progress.say(f"{name} failed: {entry.outcome.reason[:200]}")
+            words = " ".join(_SOURCE_LINES.sub("", entry.outcome.reason).split())
+            self._progress.say(f"{name} failed: {textwrap.shorten(words, 160, placeholder=' ...')}")
         what = f"round {entry.round.number + 1}" if isinstance(entry, RoundLine) else event(entry)
         self._step.advance(isinstance(entry, RoundLine), f"{what}, {left} left")
 

@@ -36,12 +36,14 @@ def check_replaceable(folder: Path) -> None:
 
 @contextmanager
 def part(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which replaces it if all goes well and is deleted if anything fails.
+    """A new folder beside `folder`, which replaces it if all goes well and is deleted if anything fails,
+    with the folders above it that were made for it.
 
     Where `folder` is a link, its target is replaced and the link stays.
     """
     if folder.is_symlink():
         folder = Path(os.path.realpath(folder))
+    absent = [one for one in folder.parents if not one.exists()]
     made = _new(folder)
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
@@ -51,6 +53,9 @@ def part(folder: Path) -> Iterator[Path]:
             publish(made, folder)
         except BaseException:  # also Ctrl-C: nothing incomplete may stay
             discard(made)
+            for one in absent:  # the innermost first; another process may use it by now
+                with contextlib.suppress(OSError):
+                    one.rmdir()
             raise
 
 

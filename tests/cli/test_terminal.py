@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -105,3 +107,13 @@ def test_an_error_shows_what_it_quotes(capsys: pytest.CaptureFixture[str]) -> No
     complain(BadFile(NASTY, NASTY, NASTY))
     said = capsys.readouterr().err
     assert is_plain(said) and said.count("title") == 3
+
+
+def test_ctrl_c_is_answered(tmp_path: Path) -> None:
+    code = (
+        "import sys; from edgebench import cli; from edgebench.schema import targets\n"
+        "def stop(*_): raise KeyboardInterrupt\n"
+        "targets.load_all = stop; sys.argv = ['edgebench', 'targets', 'list']; cli.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (130, "Stopped.\n")
