@@ -5,6 +5,8 @@ Answers of such networks are as sensitive to rounding as those of trained ones; 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +66,9 @@ def _drawn(name: str) -> Any:
     return Named().eval()
 
 
-def ultralight() -> Any:
-    return _drawn("ultralight")
-
-
-def mobilenetv2() -> Any:
-    return _drawn("mobilenetv2")
-
-
-def resnet18() -> Any:
-    return _drawn("resnet18")
-
-
-def efficientnet_b0() -> Any:
-    return _drawn("efficientnet-b0")
+def __getattr__(name: str) -> Callable[[], Any]:
+    """`drawn_networks.resnet18()`: a network by its name, with underscores."""
+    known = name.replace("_", "-")
+    if known not in SHAPES:
+        raise AttributeError(name)
+    return partial(_drawn, known)

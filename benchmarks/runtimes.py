@@ -58,26 +58,29 @@ def runtimes() -> tuple[str, ...]:
     return tuple(name for name in found if not any(part in name for part in NOT_HERE))
 
 
-def bundle_of(network: str) -> Path:
-    """From the cache, or exported now."""
-    made = models.folder() / f"runtimes-{network}-r{RECIPE}"
+def bundles_of(network: str) -> list[Path]:
+    """One for each format, from the cache or exported now."""
     there = plugins.names("exporters")
-    formats = [f"{name}-{precision}" for name, both in FORMATS.items() if name in there for precision in both]
-    if (made / "bundle.json").exists() and _has(made, formats):
+    found = [_bundle_of(network, name, both) for name, both in FORMATS.items() if name in there]
+    return [one for one in found if one is not None]
+
+
+def _bundle_of(network: str, format_: str, precisions: Sequence[str]) -> Path | None:
+    made = models.folder() / f"runtimes-{network}-{format_}-r{RECIPE}"
+    if (made / "bundle.json").exists():
         return made
     with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
         inputs = drawn_networks.save_inputs(network, Path(folder) / "inputs.npz")
+        formats = [f"{format_}-{one}" for one in precisions]
         options = export.ExportOptions(formats, input_shape=drawn_networks.SHAPES[network], inputs=inputs)
-        exported = export.export(drawn_networks.source(network), options, out=made)
-    for one in exported.bundle.failed:
+        try:
+            failed = export.export(drawn_networks.source(network), options, out=made).bundle.failed
+        except UserError as error:
+            print(f"{network}: no {format_} ({error.seen.splitlines()[0][:200]})", file=sys.stderr)
+            return None
+    for one in failed:
         print(f"{network}: no {one.format} ({one.reason.splitlines()[0][:200]})", file=sys.stderr)
     return made
-
-
-def _has(made: Path, formats: Sequence[str]) -> bool:
-    known = bundle.load(made)
-    names = {one.name.partition("-")[2] for one in known.artifacts} | {one.format for one in known.failed}
-    return all(any(name.endswith(one) for name in names) for one in formats)
 
 
 # ------------------------------------------------------------------ times
@@ -97,7 +100,7 @@ TIMES = (
 
 def times(network: str, results: Path) -> Iterator[list[str]]:
     """Rows of one network; a runtime that cannot take a file is a row that says so."""
-    wanted = deploy.artifacts_at([bundle_of(network)])
+    wanted = deploy.artifacts_at(bundles_of(network))
     target = Target(name="here", transport="local", runtimes=runtimes())
     plan = msgspec.structs.replace(PLAN, layers_s=LAYERS_S)
     records = _measured(target, wanted, plan, results / "file")
@@ -147,8 +150,7 @@ def _layers(record: Record, p50_ns: float) -> str:
 
 
 def loops(network: str) -> Iterator[list[str]]:
-    folder = bundle_of(network)
-    for artifact in bundle.load(folder).artifacts:
+    for folder, artifact in ((one, made) for one in bundles_of(network) for made in bundle.load(one).artifacts):
         if artifact.precision != "fp32" or artifact.golden is None:
             continue
         given = folder / artifact.golden.inputs[0].file
@@ -202,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--export", action="store_true", help="only make the files")
     asked = parser.parse_args(arguments)
     for network in asked.networks:
-        bundle_of(network)
+        bundles_of(network)
     if asked.export:
         return 0
     packages = ("onnxruntime", "ai-edge-litert", "openvino", "torch", "ncnn", "MNN", "executorch")

@@ -78,6 +78,7 @@ def tflite_int8() -> bytes:
 
 def _tflite(dtype: str, stored: bytes) -> bytes:
     import flatbuffers  # type: ignore[import-untyped]
+    import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
     def tensor(name: str, buffer: int) -> Any:
@@ -97,7 +98,7 @@ def _tflite(dtype: str, stored: bytes) -> bytes:
     graph.tensors = [tensor("x", 0), tensor("w", 1), tensor("y", 0)]
     graph.inputs, graph.outputs, graph.operators, graph.name = [0], [2], [operator], "main"
     empty, weights = schema.BufferT(), schema.BufferT()
-    weights.data = list(stored)
+    weights.data = np.frombuffer(stored, "u1")
     model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], [empty, weights]
     builder = flatbuffers.Builder(len(stored) + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgebench.cli._terminal import EXIT_UNTRUSTED, console, end_if_skipped, example, say, say_skipped
+from edgebench.cli._terminal import (
+    EXIT_UNTRUSTED,
+    Json,
+    check_outputs,
+    console,
+    end_if_skipped,
+    example,
+    say,
+    say_skipped,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from rich.padding import Padding
@@ -42,6 +52,7 @@ def audit(
     ] = None,
     list_detectors: Annotated[bool, typer.Option("--list", help="List the detectors and exit.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 for doubtful findings as well.")] = False,
+    json: Json = None,
 ) -> None:
     """Look for the known mistakes of compression and green AI studies.
 
@@ -51,6 +62,7 @@ def audit(
     from edgebench.studies import audit as auditor
     from edgebench.studies.audit.gather import gather
 
+    check_outputs(json)
     if list_detectors:
         for name in auditor.names():
             say(name)
@@ -68,6 +80,7 @@ def audit(
     _print(findings)
     looked = len(only or auditor.names())
     say(f"{looked} detector{'s' * (looked != 1)} ran, {len(findings)} finding{'s' * (len(findings) != 1)}")
+    write_json(json, findings)
     end_if_skipped(evidence.skipped, "file")
     if any(strict or finding.level == "wrong" for finding in findings):
         raise typer.Exit(EXIT_UNTRUSTED)

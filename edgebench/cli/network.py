@@ -25,6 +25,7 @@ from edgebench.cli._terminal import (
 
 if TYPE_CHECKING:
     from edgebench.networks.pruning import PruningRequest
+    from edgebench.schema.checkpoint import Checkpoint
 
 app = typer.Typer()
 
@@ -75,12 +76,14 @@ def train(
     skip_broken: _own_data.SkipBroken = False,
     split_seed: _own_data.SplitSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
+    json: Json = None,
 ) -> None:
     """Train a network and save a checkpoint. If it was killed, the same command continues it."""
     from edgebench.networks import training
     from edgebench.train import TrainOptions, train_seeds
     from edgebench.train import train as run
 
+    check_outputs(json)
     how: dict[str, Any] = {"recipe": recipe, "epochs": epochs, "out": out, "progress": progress()}
     options = TrainOptions(
         named_values("--argument", argument, "branches=1"),
@@ -99,6 +102,7 @@ def train(
         trained = train_seeds(model, dataset, seeds=range(seed, seed + seeds), options=options, **how)
     for one in trained:
         say(str(one.path))
+    write_json(json, [_described(one) for one in trained])
 
 
 @app.command(
@@ -122,10 +126,12 @@ def finetune(
     skip_broken: _own_data.SkipBroken = False,
     split_seed: _own_data.SplitSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
+    json: Json = None,
 ) -> None:
     """Train a network further: the control for pruning, a dense network with the same number of epochs."""
     from edgebench.finetune import finetune as run
 
+    check_outputs(json)
     start = _own_network.starting_point(
         network,
         _own_data.address(dataset, split_seed, skip_broken),
@@ -134,7 +140,9 @@ def finetune(
         preprocessing=preprocessing,
         geometry=_own_data.geometry(resize, crop, interpolation, antialias),
     )
-    say(str(run(start, recipe=recipe, epochs=epochs, out=out, progress=progress()).path))
+    tuned = run(start, recipe=recipe, epochs=epochs, out=out, progress=progress())
+    say(str(tuned.path))
+    write_json(json, _described(tuned))
 
 
 @app.command(
@@ -170,6 +178,7 @@ def prune(
     skip_broken: _own_data.SkipBroken = False,
     split_seed: _own_data.SplitSeed = 0,
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write.")] = None,
+    json: Json = None,
 ) -> None:
     """Remove channels, dead taps or single weights, fine-tune, and save a new checkpoint.
 
@@ -177,6 +186,7 @@ def prune(
     """
     from edgebench.prune import prune as run
 
+    check_outputs(json)
     start = _own_network.starting_point(
         network,
         _own_data.address(dataset, split_seed, skip_broken),
@@ -196,6 +206,7 @@ def prune(
         progress=progress(),
     )
     say(str(pruned.path))
+    write_json(json, _described(pruned.checkpoint))
 
 
 @app.command(epilog=example("edgebench sparsity checkpoints/resnet18-l1-global.safetensors --csv layers.csv"))
@@ -233,6 +244,7 @@ def pack(
     bits: Annotated[int | None, typer.Option(help="Also with weights shared among 2^BITS values (lossy).")] = None,
     out: Annotated[Path | None, typer.Option(help="Packed file to write, or with --unpack the checkpoint.")] = None,
     unpack: Annotated[bool, typer.Option("--unpack", help="Restore the checkpoint.")] = False,
+    json: Json = None,
 ) -> None:
     """Size of a checkpoint when its zeros are not stored; inference gets no faster."""
     from edgebench import pack
@@ -243,6 +255,9 @@ def pack(
         raise UserError(
             "--bits", "the lossy form is only measured, never written", "Leave --bits out, or --out and --unpack"
         )
+    if json and (unpack or out):
+        raise UserError("--json", "--out and --unpack print no sizes", "Leave one of them out")
+    check_outputs(json)
     if unpack:
         say(str(pack.unpack(file, out).path))
     elif out:
@@ -252,6 +267,7 @@ def pack(
         with progress().step("Packing, and unpacking to check"):
             found = pack.sizes(file, [format_] if format_ else None, shared_bits=bits)
         console().print(_packing_table.table(found))
+        write_json(json, found)
 
 
 @app.command(epilog=example("edgebench models --input 3x224x224 --classes 100"))
@@ -269,6 +285,10 @@ def models(
         listed = models.listing(models.parse_shape(shape), classes)
     console().print(_network_table.table(listed))
     write_json(json, listed)
+
+
+def _described(made: Checkpoint) -> dict[str, Any]:
+    return {"path": made.path, "about": made.about}
 
 
 def _zeros(method: str | None, ratio: float | None, option: list[str], *, hooks: bool) -> PruningRequest | None:

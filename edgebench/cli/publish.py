@@ -9,6 +9,7 @@ import typer
 
 from edgebench.cli._terminal import (
     RESULTS,
+    Json,
     Results,
     check_outputs,
     complain,
@@ -16,6 +17,7 @@ from edgebench.cli._terminal import (
     example,
     say,
     say_skipped,
+    write_json,
 )
 
 app = typer.Typer()
@@ -49,6 +51,7 @@ def publish(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every run of each file, not only the newest.")] = False,
     results: Results = RESULTS,
+    json: Json = None,
 ) -> None:
     """Pack records with all raw values, hashes and verdicts into one checked file.
 
@@ -58,7 +61,7 @@ def publish(
     from edgebench.analysis import selection
     from edgebench.errors import UserError
 
-    check_outputs(out)
+    check_outputs(out, json)
     chosen = selection.select(results, names or (), every=every)
     say_skipped(chosen.skipped)
     if not chosen.records:
@@ -74,4 +77,5 @@ def publish(
             UserError(", ".join(made.without), "not found by content, so not in it", "Name the folder: --files PATH"),
             "left out", "yellow",
         )  # fmt: skip
+    write_json(json, {"path": made.path, "sha256": made.sha256, "content": made.content, "without": made.without})
     end_if_skipped(chosen.skipped, "record")

@@ -412,7 +412,7 @@ def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path) -> Non
 def test_every_optional_package_has_an_extra_that_brings_it() -> None:
     written = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     extras = written["project"]["optional-dependencies"]
-    names = {"sklearn": "scikit-learn"}
+    names = {"sklearn": "scikit-learn", "mlflow": "mlflow-skinny"}
     for package, extra in cli._EXTRA_OF_PACKAGE.items():
         brought = {re.split(r"[\[>=;\s]", one)[0] for one in extras[extra]}
         assert names.get(package, package.replace("_", "-")) in brought | {"onnxruntime", "ai-edge-litert"}, package

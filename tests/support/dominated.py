@@ -41,7 +41,7 @@ def tflite_file(path: Path) -> Path:
         made.name, made.shape, made.type = name, list(shape), schema.TensorType.FLOAT32
         if content is not None:
             stored = schema.BufferT()
-            stored.data = list(content.tobytes())
+            stored.data = np.frombuffer(content.tobytes(), "u1")
             model.buffers.append(stored)
             made.buffer = len(model.buffers) - 1
         return made
