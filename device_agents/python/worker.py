@@ -82,7 +82,8 @@ class ModelWorker:
         """Load the model and run it once, on the first of the golden inputs or on made-up ones. Returns what a record
         says of that. golden: a file for each input, or ().
 
-        threads: those started by loading and inferring, and this one, which works too; cpus: where they may run.
+        threads: those started by loading and inferring, and this one, which works too; idle_threads: all others of this
+        process; cpus: where they may run.
         spun_s: of the runtime's pool, if it has one.
         """
         clock = self._clock_ns
@@ -97,12 +98,19 @@ class ModelWorker:
         inferred = clock()
         helpers: int = getattr(self._session, "helpers", 0)
         spun_s = _spun_s() if options["threads"] > 1 else None
-        threads, cpus = max(1, 1 + len(_threads() - others) - helpers), sorted(os.sched_getaffinity(0))
+        running, cpus = _threads(), sorted(os.sched_getaffinity(0))
+        threads = max(1, 1 + len(running - others) - helpers)
         inputs = self._session.inputs()
         return {
             "load_ns": loaded - started,
             "first_inference_ns": inferred - ready,
-            "runtime": {"notes": self._session.notes(), "threads": threads, "cpus": cpus, "spun_s": spun_s},
+            "runtime": {
+                "notes": self._session.notes(),
+                "threads": threads,
+                "idle_threads": len(running) - threads,
+                "cpus": cpus,
+                "spun_s": spun_s,
+            },
             "fed": [{name: one[name] for name in ("name", "shape", "dtype")} for one in inputs],
             "signature": getattr(self._session, "signature", ""),
         }

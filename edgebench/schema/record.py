@@ -253,6 +253,7 @@ class FedInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """threads: those it started, plus the calling one; cpus: where they could run. As observed, not as requested.
 
+    idle_threads: others of its process, which take no part in inferences.
     spun_s: processor seconds that its threads spent on waiting in the 50 ms after an inference; None with one thread.
     """
 
@@ -260,6 +261,7 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     facts: dict[Text, LongText] = {}
     notes: dict[Text, Any] = {}
     threads: Count | None = None
+    idle_threads: Index | None = None
     cpus: tuple[Processor, ...] = ()
     spun_s: ProcessorSeconds | None = None
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -370,22 +369,8 @@ def test_a_board_measures_for_one_at_a_time_and_says_for_whom(board: Board, mode
 # ------------------------------------------------------------------ what stays behind
 
 
-def test_nothing_is_written_outside_the_agents_folder(
-    board: Board, relu_bundle: Path, tmp_path: Path, tiny_plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("SILENCE_MAX_S", "JOURNAL_SILENCE_MAX_S"):
-        monkeypatch.setattr(wire, name, 60.0)  # importing torch takes seconds
-    results = board.workdir.parent / "results"
-    deploy.deploy(board.target, deploy.artifacts_at([relu_bundle]), tiny_plan, results)
-    if find_spec("torch"):
-        made = measure(board, torch_program(tmp_path / "relu.pt2"), tiny_plan)
-        assert made.runtime.name == "torch" and made.rounds
+def test_nothing_is_written_outside_the_agents_folder(board: Board, relu_bundle: Path, tiny_plan: Plan) -> None:
+    """Over ssh; each runtime on this machine: test_planted_answers.py."""
+    deploy.deploy(board.target, deploy.artifacts_at([relu_bundle]), tiny_plan, board.workdir.parent / "results")
     home = board.workdir.parent / "home"
     assert list(home.rglob("*")) == [] and list(board.tmp.rglob("*")) == []
-
-
-def torch_program(path: Path) -> Path:
-    import torch
-
-    torch.export.save(torch.export.export(torch.nn.ReLU(), (torch.zeros(1, 4),)), path)
-    return path

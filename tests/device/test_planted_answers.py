@@ -1,4 +1,6 @@
-"""Files whose weights were changed after their export, in every runtime that is installed: never timed as if right."""
+"""What holds in every runtime that is installed: files whose weights were changed after their export are never timed as
+if right, half precision is named, nothing is left behind, no thread is unrecorded, no network is used.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from edgebench.schema.bundle import Artifact
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
+from tests.support.watched import Watched, watched
 
 LAYER = "network.classifier.weight"
 # Where each runtime's library is, and the format that it reads.
@@ -85,6 +88,11 @@ def measured(folder: Path, runtime: str, plan: Plan, results: Path, **target: An
     return one, wanted[0].artifact
 
 
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return watched(tmp_path / "watched", monkeypatch)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_wrong_layer_is_never_timed(runtime: str, made: Path, tmp_path: Path, tiny_plan: Plan) -> None:
     folder = planted(made, tmp_path / "wrong", RUNTIMES[runtime][1], lambda weights: weights[::-1] * 0.9)
@@ -93,9 +101,13 @@ def test_a_wrong_layer_is_never_timed(runtime: str, made: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_weights_in_half_precision_are_named_so(runtime: str, made: Path, tmp_path: Path, tiny_plan: Plan) -> None:
+def test_weights_in_half_precision_are_named_so_and_nothing_is_left_behind(
+    runtime: str, made: Path, tmp_path: Path, tiny_plan: Plan, watch: Watched
+) -> None:
+    """Two threads, and a process that the kernel ends when it opens a socket."""
     folder = planted(made, tmp_path / "half", RUNTIMES[runtime][1], lambda weights: weights.astype("f2").astype("f4"))
-    one, artifact = measured(folder, runtime, tiny_plan, tmp_path / "results")
+    one, artifact = measured(folder, runtime, tiny_plan, tmp_path / "results", threads=2, python=watch.python)
+    assert (one.runtime.threads, watch.left_behind()) == (2, []) and one.runtime.idle_threads is not None
     found = computed_precision.of(one)
     assert artifact.precision == "fp32" and one.golden is not None and one.golden.passed
     assert "fp16" in found.names and "fp32" not in found.names

@@ -57,9 +57,6 @@ def profiled(path: str, options: dict[str, Any], scratch: str) -> CalledBack:
 
 
 class _MnnNetwork:
-    # It prepares weights while loading, and sleeps afterwards (3.6.1).
-    helpers = 1
-
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         import _mnncengine
         import numpy

@@ -36,6 +36,7 @@ _LOOKED_THROUGH_BYTES = 1 << 24
 def facts(options: dict[str, Any]) -> dict[str, str]:
     check_device(options)
     import ncnn
+    import numpy  # noqa: F401  (here: its threads are not ncnn's)
 
     return {"version": getattr(ncnn, "__version__", None) or installed_version("ncnn")}
 

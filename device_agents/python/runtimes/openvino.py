@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import sys
 
 from .. import onnx_nodes
 from . import fed_shape
@@ -31,6 +32,8 @@ _NO_KERNEL = ("undef", "unknown")
 def facts(options: dict[str, Any]) -> dict[str, str]:
     if options["device"] not in _DEVICES:
         raise RuntimeError("this runtime has no device '%s'" % options["device"])
+    # Where it is installed, OpenVINO reports to a server from a thread of its own, and writes to the user's home.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
     version, _, build = openvino.get_version().partition("-")

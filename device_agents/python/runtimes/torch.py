@@ -79,6 +79,8 @@ class _TorchSession:
         import torch
 
         self._answer: Any = None  # on the CPU: of the last inference
+        # set_num_threads fills a second pool, whose kernels (QNNPACK's) no exported program calls (2.14).
+        self.helpers = options["threads"] - 1
         torch.set_num_threads(options["threads"])
         # TF32 would round fp32 inputs to 10 bits: another precision than the artifact's name says.
         self._tf32 = options.get("precision") == "fast"

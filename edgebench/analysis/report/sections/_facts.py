@@ -42,7 +42,8 @@ def _threads(record: Record) -> str:
         return str(record.target.threads)
     cpus = ", ".join(map(str, runtime.cpus))
     spun = "" if runtime.spun_s is None else f"; they spun for {1000 * runtime.spun_s:.0f} ms after an inference"
-    return f"{record.target.threads} requested, {runtime.threads} started, on processors {cpus}{spun}"
+    idle = f", {runtime.idle_threads} idle" if runtime.idle_threads else ""
+    return f"{record.target.threads} requested, {runtime.threads} started{idle}, on processors {cpus}{spun}"
 
 
 def _clock(record: Record) -> str | None:
