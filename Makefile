@@ -3,8 +3,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
-# One more than there are processors: many tests wait for a link, a deadline or the end of a round.
-PROCESSES := $(shell expr $$(nproc) + 1)
+# Two more than there are processors: many tests wait for a link, a deadline or the end of a round.
+PROCESSES := $(shell expr $$(nproc) + 2)
 READY := $(VENV)/.ready
 
 .PHONY: help venv demo test lint check docs board clean

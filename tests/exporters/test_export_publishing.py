@@ -76,7 +76,7 @@ def test_no_room_for_a_file_is_said(dense: checkpoint.Checkpoint, folder: Path, 
     assert done.returncode == 1, done.stderr
     assert "no space is left for the files of this export" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    assert not [path for path in (folder / "out").iterdir() if path.suffix != ".log"]
+    assert not [path for path in (folder / "out").glob("*") if path.suffix != ".log"]
 
 
 def test_a_failure_that_is_not_about_room_stays_what_it_is(tmp_path: Path) -> None:
