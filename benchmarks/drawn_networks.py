@@ -21,6 +21,9 @@ SHAPES: dict[str, InputShape] = {
     "resnet18": (3, 224, 224),
     "efficientnet-b0": (3, 224, 224),
 }
+# The same on small images, for emulated boards.
+SMALL: dict[str, InputShape] = {f"{name}-32": (3, 32, 32) for name, shape in SHAPES.items() if shape[1] > 32}
+KNOWN = {**SHAPES, **SMALL}
 CLASSES = 10
 SAMPLES = 24
 
@@ -33,7 +36,7 @@ def source(name: str) -> str:
 def save_inputs(name: str, path: Path) -> Path:
     """Smooth random images, half of which are for calibration."""
     rng = np.random.default_rng(0)
-    channels, height, width = SHAPES[name]
+    channels, height, width = KNOWN[name]
     coarse = rng.normal(size=(SAMPLES, channels, height // 4, width // 4)).astype("float32")
     np.savez(path, input=np.kron(coarse, np.ones((1, 1, 4, 4), "float32")))
     return path
@@ -44,14 +47,14 @@ def _drawn(name: str) -> Any:
     from torch import nn
 
     torch.manual_seed(0)
-    network = models.build(name, SHAPES[name], CLASSES)
+    network = models.build(name.removesuffix("-32"), KNOWN[name], CLASSES)
     for one in network.modules():
         if isinstance(one, nn.BatchNorm2d):
             one.momentum = None  # the mean of all batches
     network.train()
     with torch.no_grad():
         for _ in range(2):
-            network(torch.randn(8, *SHAPES[name]))
+            network(torch.randn(8, *KNOWN[name]))
 
     class Named(nn.Module):
         """Takes `input`, whatever the network calls it."""
@@ -69,6 +72,6 @@ def _drawn(name: str) -> Any:
 def __getattr__(name: str) -> Callable[[], Any]:
     """`drawn_networks.resnet18()`: a network by its name, with underscores."""
     known = name.replace("_", "-")
-    if known not in SHAPES:
+    if known not in KNOWN:
         raise AttributeError(name)
     return partial(_drawn, known)

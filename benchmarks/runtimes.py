@@ -72,7 +72,7 @@ def _bundle_of(network: str, format_: str, precisions: Sequence[str]) -> Path | 
     with tempfile.TemporaryDirectory(prefix="edgebench-") as folder:
         inputs = drawn_networks.save_inputs(network, Path(folder) / "inputs.npz")
         formats = [f"{format_}-{one}" for one in precisions]
-        options = export.ExportOptions(formats, input_shape=drawn_networks.SHAPES[network], inputs=inputs)
+        options = export.ExportOptions(formats, input_shape=drawn_networks.KNOWN[network], inputs=inputs)
         try:
             failed = export.export(drawn_networks.source(network), options, out=made).bundle.failed
         except UserError as error:

@@ -99,17 +99,24 @@ def test_openvino_dequantises_the_outputs_of_a_tflite_file(openvino: object) -> 
 
 
 @pytest.mark.parametrize(
-    ("make", "kind", "seen"),
+    ("name", "make", "kind", "seen"),
     [
-        (odd_models.custom, "operator", "OpenVINO does not have its operators: com.acme.Foo"),
-        (odd_models.detector, "open sizes", "'image' open"),
-        (lambda path: path.write_bytes(b"no network") and path, "no model", "not a network"),
+        ("a.onnx", odd_models.custom, "operator", "OpenVINO does not have its operators: com.acme.Foo"),
+        ("a.onnx", odd_models.either, "operator", "OpenVINO cannot convert its operator Conv"),
+        (
+            "a.tflite",
+            lambda path: odd_models.with_operator(path, custom="My"),
+            "operator",
+            "not have its operators: My",
+        ),
+        ("a.onnx", odd_models.detector, "open sizes", "'image' open"),
+        ("a.onnx", lambda path: path.write_bytes(b"no network") and path, "no model", "not a network"),
     ],
 )
 def test_what_openvino_refuses_has_its_remedy(
-    make: object, kind: str, seen: str, openvino: object, tmp_path: Path
+    name: str, make: object, kind: str, seen: str, openvino: object, tmp_path: Path
 ) -> None:
-    path = make(tmp_path / "a.onnx")  # type: ignore[operator]
+    path = make(tmp_path / name)  # type: ignore[operator]
     with pytest.raises((RuntimeError, ValueError)) as raised:
         openvino.load(str(path), OPTIONS)  # type: ignore[attr-defined]
     reason = f"{type(raised.value).__name__}: {str(raised.value).strip()[:2000]}"

@@ -66,6 +66,25 @@ def nonzero(path: Path) -> Path:
     return onnx_file(path, [node], [("x", FLOAT, [1, 8])], [("y", TensorProto.INT64, [2, None])])
 
 
+def either(path: Path) -> Path:
+    """A convolution of what an If makes, whose number of axes is open."""
+    branches = {
+        f"{name}_branch": h.make_graph(
+            [h.make_node(kind, ["x", *more], [name])], name, [], [h.make_tensor_value_info(name, FLOAT, None)]
+        )
+        for name, kind, more in (("then", "Identity", []), ("else", "Unsqueeze", ["axes"]))
+    }
+    nodes = [
+        h.make_node("If", ["c"], ["i"], **branches), h.make_node("Conv", ["i", "w"], ["y"]),
+    ]  # fmt: skip
+    weights = [
+        numpy_helper.from_array(np.ones((1, 1, 1, 1), "f4"), "w"),
+        numpy_helper.from_array(np.array([0]), "axes"),
+    ]
+    fed = [("x", FLOAT, [1, 1, 4, 4]), ("c", TensorProto.BOOL, [1])]
+    return onnx_file(path, nodes, fed, [("y", FLOAT, [1, 1, 4, 4])], weights=weights)
+
+
 def outside(path: Path, location: str = "", value: float = 0.5) -> Path:
     """y = x * weights, and the weights are in another file."""
     weight = numpy_helper.from_array(np.full((1, 300), value, "f4"), "w")

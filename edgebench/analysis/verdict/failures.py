@@ -103,6 +103,16 @@ CAUSES: tuple[Cause, ...] = (
         "Measure it with another runtime (--runtimes), or export the network without them",
     ),
     Cause(
+        "operator", r"No translator found for (?P<operator>[\w./:-]+) node",
+        "OpenVINO does not have its operators: {operator}",
+        "Measure it with another runtime (--runtimes), or export the network without them",
+    ),
+    Cause(
+        "operator", r"Failed operations detailed log:\s*-- (?P<operator>[\w./:-]+) with a message",
+        "OpenVINO cannot convert its operator {operator}",
+        "Measure it with another runtime (--runtimes); onnxsim may make the sizes known that OpenVINO needs",
+    ),
+    Cause(
         "operator", r"ncnn does not have its layers: (?P<operator>[\w.:-]+(?:, [\w.:-]+)*)",
         "ncnn does not have its layers: {operator}",
         "Measure the network with another runtime, or export it without them; a newer ncnn may have them",
