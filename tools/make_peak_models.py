@@ -6,11 +6,16 @@ python tools/make_peak_models.py
 from __future__ import annotations
 
 import base64
+import re
+import subprocess
+import sys
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 SIZE = 512
+CONVERTER = Path(__file__).parents[1] / "exporters/_mnn_converter.py"
 WRITTEN = Path(__file__).parents[1] / "device_agents/python/peak_models.py"
 HEAD = '''"""Networks of one product of two matrices of %d x %d, in float32 and in INT8, for each kind of file.
 
@@ -105,12 +110,27 @@ def _tflite(dtype: str, stored: bytes) -> bytes:
     return bytes(builder.Output())
 
 
+def mnn_float() -> bytes:
+    """By MNN's converter, without the random name that it gives to each file."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder) / "a.onnx", Path(folder) / "a.mnn"
+        given.write_bytes(onnx_float())
+        command = [sys.executable, "-I", str(CONVERTER), "-f", "ONNX", "--bizCode", "edgebench"]
+        command += ["--modelFile", str(given), "--MNNModel", str(made)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        return re.sub(rb"\w{8}(-\w{4}){3}-\w{12}", b"0" * 36, made.read_bytes(), count=1)
+
+
 def source() -> str:
     lines = []
-    made = {".onnx": (onnx_float(), onnx_int8()), ".tflite": (tflite_float(), tflite_int8())}
+    made = {
+        ".onnx": {"float": onnx_float(), "int8": onnx_int8()},
+        ".tflite": {"float": tflite_float(), "int8": tflite_int8()},
+        ".mnn": {"float": mnn_float()},
+    }
     for suffix, models in made.items():
         lines.append(f'    "{suffix}": {{\n')
-        for kind, content in zip(("float", "int8"), models, strict=True):
+        for kind, content in models.items():
             packed = base64.b64encode(zlib.compress(zlib.compress(content, 9), 9)).decode()
             parts = [packed[place : place + 96] for place in range(0, len(packed), 96)]
             text = "".join(f'            "{part}"\n' for part in parts)

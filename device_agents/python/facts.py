@@ -261,6 +261,11 @@ def _highest(policies: Iterable[Path], name: str) -> int | None:
     return max(int(text) for text in readings) * 1000 if readings else None
 
 
+def has_half_arithmetic() -> bool:
+    """Whether an Arm processor computes in float16 (ARMv8.2's extension); those of PCs only convert it."""
+    return "asimdhp" in _cpu()[1]
+
+
 def _cpu() -> tuple[str | None, set[str]]:
     """(name, features)"""
     fields: dict[str, str] = {}

@@ -32,4 +32,24 @@ PEAK_MODELS = {
             "9UH6aofyTAAgsJID"
         ),
     },
+    ".mnn": {
+        "float": (
+            "eNrt1QtTEgYAAOC83c3rNu28zlfquHMrd9rkyAcgiqd17nzh0jOnJXWRqeVjaj4Qgdu6raaiLYeKCmwpqCBqBvggZZ4uzhRY"
+            "KiI2JSIwQCTlpTxkd/2N+f2Jr25DvyouvybxPvHGGCiISA70+6npSWjT1xzG+eBbsF8iiT9/9z441zvhPWN5FXLx/mPILOVS"
+            "H6wvfKqRwWgKxbslns8dvTHLCPPJziZ6NB25EUOjTt5MqBBjDQTjhXXvzI4GqS22XL1ZJXKatxYeQryaXonFh37ziYHNkxAK"
+            "37zf0XaYu/HjBMRvPtPW11gX7/yqK7rbZ2W5tojmempiNuOjWLSE+k4+9jd4KqDfukJdLl9hmRbvgVhczqelm58TeIPNTmJ3"
+            "d4BOSfRNIUyq7RbIJ54qs04q3/LLx91VlSAByeUlZfwqTKRNWFSg+tWeumLtEAsUDpxCLzSzePF8Tk/bbnolkMrUPefOoEsP"
+            "/9ZM+GpxI9fz+VF58IAMMKg26apysVeo7766GLZX4m//oQ6FbVBazIqkqtp7ZxHEnl59TGUxJLBl/IpVe6UVM359pyVM+qZh"
+            "OtzA1a3k949ZPsvweGv91v1pO5wMmM9xD4anKVcz8KSFdXYnfPEvOY1mEtdkhHOhVMyHEfLDKgnJ9vutrRpAOMdM0aw6bXJa"
+            "+SX60opkRw7UHsgYOxoNwqGILhsVzGzZbxf2QwmqoaRY4suNI45IzvSBoVvYaAol5hQwvujF2D9q0lCG/zUJEv+BOoWQBElV"
+            "FuQgFEv3ZEelCHs1QndhHcIAovRiemb5+gj6cMeMDJ9mzELlaZsHpWt241ymUqUtVOXq302sqSFjAhnQ3wbtmtyN4VALqLiD"
+            "gXc9zDW6ZVSqiXA6HJHbl6srhWxQgcMKiNZxpwRTQY0h1OkEbGJ9NVUt9PbK0uVUymXFayxMdDjbatefSacoFjoRcRt4V/2e"
+            "vtDZ2mqBZpGdYRnyvaXIcTtFLxGj2AZ2Mjnn9VHbdPfzi+cOd7G5d/IHXtqtaSG709G7NzDqfjnYNaC8XSM/iR/hAxhw7Tbv"
+            "j7bCGePWuiEou6b6UZxNxtsx5Kk7DWCQ+cndLnpxlyWu5FnFgRHAcjtx7Nix/xtHfDAukPmq9WNGracrLvigohEC0veN90G+"
+            "NPOYtI1lA9ykXx4+1WeHwWBevoxFNBb0TR+uHviFFUpEBpR+7AF5xvOBkiXhzSkI5j3Ca+mDADDY0Mx90Rt2dpiK0kr2aCmS"
+            "9iZIOwpoPRehUQFpZGblY2iHoBrIqU7998+yzaJ9gdJRukt3AbRoE0OCGP6SjLYuh4HB4DXBtg5kMnYcxtQ/wqfDZKJaLier"
+            "UhQ7iXumb2jZdk1uTpOWtt0lGoQzqy2qPF5OmJPx5k37jGKnqCEEcxo9TlKWbI6sxnaK4K63xkX9VPOwo96kLqpS3kG6fD2G"
+            "csb+A+QUUkk="
+        ),
+    },
 }

@@ -1,13 +1,14 @@
 """What the device can do at most, for comparison with what a network attains: operations a second and bytes a second.
 
-By a large matrix product in the runtime that is measured, and by copying memory; with one thread, and with those of the
-job. In a process of its own, after everything else.
+By a large matrix product in the runtime that is measured, and by copying memory; with one thread, with those of the
+job, and with one for each processor that it may use. In a process of its own, after everything else.
 """
 
 from __future__ import annotations
 
 import base64
 import ctypes
+import os
 import re
 import threading
 import time
@@ -34,10 +35,12 @@ SHARE = 1 / 8
 MOST_REPEATS = 100
 LEAST_REPEATS = 5
 _KB = 1024
-# A copy is larger than all caches together by this factor, within these bounds and a part of the free memory.
-BEYOND_CACHES = 4
+# A copy is larger than the largest cache by this factor, within these bounds and a part of the free memory.
+BEYOND_CACHE = 4
 LEAST_COPIED, MOST_COPIED = 16 << 20, 256 << 20
 FREE_SHARE = 8
+# Of a runtime's options: those that say how it computes, not those of one file.
+_HOW = ("threads", "device", "provider", "cpus", "precision")
 
 
 def measure_peaks(artifacts: Sequence[ArtifactRun], plan: Plan, journal: Notebook) -> None:
@@ -48,8 +51,7 @@ def measure_peaks(artifacts: Sequence[ArtifactRun], plan: Plan, journal: Noteboo
     for artifact in artifacts:
         if not plan["layers_s"] or artifact.worker is None or artifact.worker.pid is None:
             continue
-        options = artifact.spec["options"]
-        alike = repr((artifact.spec["runtime"], *(options.get(name) for name in ("threads", "device", "cpus"))))
+        alike = repr((artifact.spec["runtime"], _how(artifact.spec["options"])))
         if alike not in found:
             found[alike] = _peaks(artifact, plan)
         if found[alike]:
@@ -61,7 +63,7 @@ def _peaks(artifact: ArtifactRun, plan: Plan) -> list[dict[str, Any]]:
     try:
         with artifact.start_worker("peaks") as worker:
             artifact.import_runtime(worker, plan["worker_timeout_s"])
-            asked: dict[str, Any] = {"options": artifact.spec["options"], "scratch": str(artifact.folder)}
+            asked: dict[str, Any] = {"options": _how(artifact.spec["options"]), "scratch": str(artifact.folder)}
             asked["seconds"] = SHARE * plan["layers_s"]
             found: list[dict[str, Any]] = worker.ask("peaks", plan["worker_timeout_s"], **asked)
             return found
@@ -70,19 +72,27 @@ def _peaks(artifact: ArtifactRun, plan: Plan) -> list[dict[str, Any]]:
 
 
 def probe(runtime: ModuleType, options: dict[str, Any], scratch: str, seconds: float) -> list[dict[str, Any]]:
-    """In the worker. seconds: for each rate. scratch: a folder for files."""
-    if options["device"] != "cpu":
+    """In the worker, which is pinned. seconds: for each rate. scratch: a folder for files. [] for a GPU, and for a
+    device that is not the agent's machine: neither's memory is what would be copied here.
+    """
+    if options["device"] != "cpu" or hasattr(runtime, "open_device"):
         return []
-    return [_peak(runtime, count, scratch, seconds) for count in sorted({1, options["threads"]})]
+    counts = sorted({1, options["threads"], len(os.sched_getaffinity(0))})
+    return [_peak(runtime, {**options, "threads": count}, scratch, seconds) for count in counts]
 
 
-def _peak(runtime: ModuleType, threads: int, scratch: str, seconds: float) -> dict[str, Any]:
+def _how(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in _HOW if name in options}
+
+
+def _peak(runtime: ModuleType, options: dict[str, Any], scratch: str, seconds: float) -> dict[str, Any]:
     name = runtime.__name__.rpartition(".")[2].replace("_", "-")
+    threads = options["threads"]
     found: dict[str, Any] = {"threads": threads}
     how = "%s: product of %d x %d matrices, 2 operations a multiply-accumulate" % (name, SIZE, SIZE)
     for kind, field in (("float", "float_flops"), ("int8", "int8_ops")):
         try:
-            product = _product(runtime, kind, threads, Path(scratch))
+            product = _product(runtime, kind, options, Path(scratch))
             if product is not None:
                 found[field] = _rate(product, 2 * SIZE**3, how, seconds)
         except Exception:  # a build without INT8, say: what it cannot do is absent
@@ -91,18 +101,18 @@ def _peak(runtime: ModuleType, threads: int, scratch: str, seconds: float) -> di
     return found
 
 
-def _product(runtime: ModuleType, kind: str, threads: int, scratch: Path) -> Callable[[], object] | None:
+def _product(runtime: ModuleType, kind: str, options: dict[str, Any], scratch: Path) -> Callable[[], object] | None:
     """What computes it once; None where the runtime has none of this kind."""
     if hasattr(runtime, "product"):
-        own: Callable[[], object] | None = runtime.product(kind, SIZE, threads, scratch)
+        own: Callable[[], object] | None = runtime.product(kind, SIZE, options, scratch)
         return own
     suffix = next((one for one in runtime.SUFFIXES if one in PEAK_MODELS), "")
-    if not suffix:
+    if kind not in PEAK_MODELS.get(suffix, ()):
         return None
     path = scratch / ("peak-%s%s" % (kind, suffix))
     path.write_bytes(zlib.decompress(zlib.decompress(base64.b64decode(PEAK_MODELS[suffix][kind]))))
     try:
-        session = runtime.load(str(path), {"threads": threads, "device": "cpu"})
+        session = runtime.load(str(path), options)
         session.feed(0, bytes(session.inputs()[0]["bytes"]))
     finally:
         path.unlink()
@@ -149,7 +159,7 @@ def _soon(values: Sequence[int], seconds: float) -> bool:
 
 
 def _copied_bytes() -> int:
-    wanted = max(LEAST_COPIED, min(MOST_COPIED, BEYOND_CACHES * _caches_bytes()))
+    wanted = max(LEAST_COPIED, min(MOST_COPIED, BEYOND_CACHE * _cache_bytes()))
     try:
         known = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
     except OSError:
@@ -157,7 +167,7 @@ def _copied_bytes() -> int:
     return min(wanted, int(known.group(1)) * _KB // FREE_SHARE) if known else wanted
 
 
-def _caches_bytes() -> int:
+def _cache_bytes() -> int:
     """Of the largest cache that the first processor sees; 0 where the kernel does not say."""
     sizes = [0]
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):

@@ -146,7 +146,7 @@ def _precision(record: Record) -> str:
 def _most(record: Record) -> list[str]:
     """What the device does at most, with as many threads as the record."""
     found = []
-    for peak in record.peaks[-1:]:
+    for peak in (one for one in record.peaks if one.threads == record.target.threads):
         rates = ((peak.float_flops, "FLOP/s in float32"), (peak.int8_ops, "OP/s in INT8"), (peak.bytes_per_s, "B/s"))
         known = [f"{rate.best / 1e9:.3g} G{unit}" for rate, unit in rates if rate is not None]
         threads = "one thread" if peak.threads == 1 else f"{peak.threads} threads"

@@ -100,9 +100,10 @@ def test_a_terminal_shows_float_and_int8_side_by_side_with_sums_and_the_profiler
 
 def test_the_caption_says_what_the_device_does_at_most() -> None:
     rate = PeakRate(1.07e11, 0.1, 9, "product")
-    peaks = (Peak(1, rate), Peak(2, rate, bytes_per_s=PeakRate(8.2e9, 0.1, 9, "copies")))
+    peaks = (Peak(1, rate), Peak(2, rate, bytes_per_s=PeakRate(8.2e9, 0.1, 9, "copies")), Peak(4, rate))
     found = recorded("fp32", LayerTimes("", 9, 26_000.0, 3e4, layers(*FLOAT)))
-    text = shown(msgspec.structs.replace(found, peaks=peaks))
+    target = msgspec.structs.replace(found.target, threads=2)
+    text = shown(msgspec.structs.replace(found, peaks=peaks, target=target))
     assert "Seen at most here, 2 threads: 107 GFLOP/s in float32, 8.2 GB/s." in text
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.python import layer_names, layers, onnx_nodes, runtimes
+from device_agents.python import facts, layer_names, layers, onnx_nodes, runtimes
 from device_agents.python.peak_models import PEAK_MODELS
+from device_agents.python.runtimes import _mnn_layers
 from tests.support import dominated
 
 OPTIONS = {"threads": 1, "device": "cpu"}
@@ -104,6 +105,16 @@ def test_fused_nodes_of_an_onnx_file_belong_to_the_layer_that_computes_them(tmp_
     assert onnx_nodes.with_parents([{"name": "x"}], str(tmp_path / "bad.onnx"))[0].get("parents", []) == []
 
 
+def test_a_node_that_holds_a_graph_is_one_layer(tmp_path: Path) -> None:
+    path = str(dominated.branching_onnx_file(tmp_path / "a.onnx"))
+    module = runtimes.module("onnxruntime")
+    session = module.profiled(path, OPTIONS, str(tmp_path))
+    for _ in range(3):
+        session.invoke()
+    found = session.layers(3)
+    assert [(one["kind"], len(one["ns"])) for one in found] == [("ReduceMean", 3), ("Greater", 3), ("If", 3)]
+
+
 def test_a_runtime_that_breaks_in_this_pass_costs_no_other_numbers() -> None:
     class Lines(list[dict[str, object]]):
         def write(self, event: str, **fields: object) -> None:
@@ -125,8 +136,8 @@ def test_a_runtime_that_breaks_in_this_pass_costs_no_other_numbers() -> None:
     assert "browser" in str(journal[1])
 
 
-def test_mnn_calls_back_around_each_of_its_operators(tmp_path: Path) -> None:
-    pytest.importorskip("_mnncengine")
+def test_mnn_calls_back_around_each_of_its_operators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = pytest.importorskip("_mnncengine")
     module = runtimes.module("mnn")
     path = tmp_path / "a.mnn"
     path.write_bytes(base64.b64decode(module.TINY_MODEL))
@@ -136,3 +147,13 @@ def test_mnn_calls_back_around_each_of_its_operators(tmp_path: Path) -> None:
     found = layers.profile(module, plain, fed, (str(path), OPTIONS, str(tmp_path)), 0.01)
     (layer,) = (one for one in found["layers"] if one["kind"] == "ReLU")
     assert layer["precision"] == "f32" and layer["kernel"] == "MNN" and layer["ns"] > 0 and not found["cut"]
+    # Half precision is asked for, and computed in where the processor can.
+    monkeypatch.setattr(facts, "ROOT", tmp_path)
+    (tmp_path / "proc").mkdir()
+    for features, precision in (("asimd asimdhp", "f16"), ("asimd", "f32")):
+        (tmp_path / "proc/cpuinfo").write_text(f"Features : {features}\n")
+        session = module.profiled(str(path), {**OPTIONS, "precision": "fast"}, str(tmp_path))
+        session.invoke()
+        assert [one["precision"] for one in session.layers(1)] == [precision]
+    with pytest.raises(ValueError, match="no inputs of int8"):
+        _mnn_layers.CalledBack(engine, str(path), "low", 1, [{**plain.inputs()[0], "dtype": "int8"}])

@@ -18,15 +18,34 @@ def test_int8_and_float_are_those_of_the_runtime_and_what_it_cannot_do_is_absent
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peaks, "MOST_COPIED", 1 << 24)
-    one, two = peaks.probe(runtimes.module("onnxruntime"), {"threads": 2, "device": "cpu"}, str(tmp_path), 0.01)
+    one, two, *_ = peaks.probe(runtimes.module("onnxruntime"), {"threads": 2, "device": "cpu"}, str(tmp_path), 0.01)
     assert (one["threads"], two["threads"]) == (1, 2) and one["float_flops"]["best"] > 1e8
-    (without,) = peaks.probe(runtimes.module("simulated"), {"threads": 1, "device": "cpu"}, str(tmp_path), 0.01)
-    assert set(without) == {"threads", "bytes_per_s"} and not list(tmp_path.iterdir())
-    for runtime in ("torch", "ncnn"):
-        pytest.importorskip(runtime)
-        (own,) = peaks.probe(runtimes.module(runtime), {"threads": 1, "device": "cpu"}, str(tmp_path), 0.01)
+    for runtime, library in (("torch", "torch"), ("ncnn", "ncnn"), ("mnn", "_mnncengine")):
+        pytest.importorskip(library)
+        own, *_ = peaks.probe(runtimes.module(runtime), {"threads": 1, "device": "cpu"}, str(tmp_path), 0.01)
         assert own["float_flops"]["best"] > 1e8 and "int8_ops" not in own and not list(tmp_path.iterdir())
-    assert peaks.probe(runtimes.module("onnxruntime"), {"threads": 1, "device": "cuda"}, str(tmp_path), 0.01) == []
+    for elsewhere, device in (("onnxruntime", "cuda"), ("simulated", "cpu")):
+        assert peaks.probe(runtimes.module(elsewhere), {"threads": 1, "device": device}, str(tmp_path), 0.01) == []
+
+
+def test_it_is_probed_as_the_target_computes_with_one_thread_its_own_and_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peaks, "copy_rate", lambda threads, seconds: {})
+    monkeypatch.setattr(peaks.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    asked = []
+
+    class Runtime:
+        @staticmethod
+        def product(kind: str, size: int, options: dict[str, object], scratch: Path) -> None:
+            asked.append((kind, options))
+
+        __name__ = "any"
+
+    options = {"threads": 2, "device": "cpu", "provider": "xnnpack", "precision": "fast"}
+    found = peaks.probe(Runtime(), options, str(tmp_path), 0.01)  # type: ignore[arg-type]
+    assert [one["threads"] for one in found] == [1, 2, 4]
+    assert asked == [(kind, {**options, "threads": count}) for count in (1, 2, 4) for kind in ("float", "int8")]
 
 
 def test_a_rate_is_the_best_and_its_spread_says_how_far_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:

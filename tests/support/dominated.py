@@ -27,6 +27,30 @@ def onnx_file(path: Path) -> Path:
     return path
 
 
+def branching_onnx_file(path: Path) -> Path:
+    """Which of two products is computed depends on the input's mean: a node If, with a graph for each."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def info(name: str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [NARROW, NARROW])
+
+    def branch(name: str) -> Any:
+        nodes = [helper.make_node("MatMul", ["x", "w"], [f"{name}0"]), helper.make_node("Exp", [f"{name}0"], [name])]
+        return helper.make_graph(nodes, name, [], [info(name)])
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Greater", ["mean", "zero"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], then_branch=branch("then"), else_branch=branch("else")),
+    ]
+    weights = [numpy_helper.from_array(np.full((NARROW, NARROW), 0.01, "f4"), "w")]
+    weights.append(numpy_helper.from_array(np.zeros((), "f4"), "zero"))
+    graph = helper.make_graph(nodes, "g", [info("x")], [info("y")], weights)
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), path)
+    return path
+
+
 def tflite_file(path: Path) -> Path:
     import flatbuffers  # type: ignore[import-untyped]
     from ai_edge_litert import schema_py_generated as schema

@@ -24,7 +24,7 @@ One with a profiler has `profiled(path, options, scratch)`: a session that also 
     collect()       read what the profiler has, outside the timed spans; may be absent
     CUT             True: no profiler, the network runs layer by layer instead; may be absent
 
-One for files of which peak_models.py has none has `product(kind, size, threads, scratch)`: what computes a product of
+One for files of which peak_models.py has none has `product(kind, size, options, scratch)`: what computes a product of
 two matrices of `size` x `size` once, in "float" or "int8", or None if it does not.
 
 A session holds one loaded model, fed and ready:

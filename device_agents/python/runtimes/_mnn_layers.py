@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .. import layer_names
+from .. import facts, layer_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class CalledBack:
     def __init__(self, engine: Any, path: str, precision: str, threads: int, specs: Sequence[dict[str, Any]]) -> None:
         self._engine = engine
         self._specs = specs
-        self._half = precision == "low"
+        self._half = precision == "low" and facts.has_half_arithmetic()
         self._network = engine.Interpreter(path)
         how = {"backend": "CPU", "numThread": threads, "precision": precision}
         self._session = self._network.createSession(how)
@@ -32,6 +32,9 @@ class CalledBack:
         self._kinds = {
             "float32": engine.Halide_Type_Float, "int32": engine.Halide_Type_Int, "uint8": engine.Halide_Type_Uint8,
         }  # fmt: skip
+        unfed = sorted({one["dtype"] for one in specs} - set(self._kinds))
+        if unfed:
+            raise ValueError("MNN's interface with callbacks takes no inputs of %s" % ", ".join(unfed))
         self._started = 0
         self._spent: list[list[tuple[str, str, int]]] = []
         self._shapes: dict[str, list[int]] = {}

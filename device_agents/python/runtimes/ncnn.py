@@ -49,7 +49,7 @@ def profiled(path: str, options: dict[str, Any], scratch: str) -> _LayerByLayer:
     return _LayerByLayer(path, options)
 
 
-def product(kind: str, size: int, threads: int, scratch: Path) -> Callable[[], object] | None:
+def product(kind: str, size: int, options: dict[str, Any], scratch: Path) -> Callable[[], object] | None:
     if kind != "float":
         return None
     path = scratch / "peak.param"
@@ -57,7 +57,7 @@ def product(kind: str, size: int, threads: int, scratch: Path) -> Callable[[], o
     path.write_text(about % (size, size, size, size * size))
     path.with_suffix(".bin").write_bytes(bytes(4) + array.array("f", [0.01]).tobytes() * (size * size))
     try:
-        network = NcnnNetwork(str(path), {"threads": threads})
+        network = NcnnNetwork(str(path), options)
         network.feed(0, bytes(4 * size * size))
     finally:
         path.unlink()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import functools
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -29,6 +30,7 @@ WHEELS = {"onnxruntime": "", "numpy": ""}
 TINY_MODEL = "CAgSADo7CgwKAXgSAXkiBFJlbHUSAWdaEwoBeBIOCgwIARIICgIIAQoCCAFiEwoBeRIOCgwIARIICgIIAQoCCAFCBAoAEA0="
 
 _KERNEL_TIME = "_kernel_time"
+_WITH_GRAPHS = ("If", "Loop", "Scan")
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(int8)": "int8",
     "tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
@@ -165,10 +167,10 @@ class _ProfiledOnnxSession(_OnnxSession):
         written = Path(self._session.end_profiling())
         events = json.loads(written.read_text())
         written.unlink()
+        kernels = [one for one in events if one.get("cat") == "Node" and one["name"].endswith(_KERNEL_TIME)]
         timed: dict[str, list[dict[str, Any]]] = {}
-        for event in events:
-            if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_TIME):
-                timed.setdefault(event["args"]["node_index"], []).append(event)
+        for event in _of_main_graph(kernels):
+            timed.setdefault(event["args"]["node_index"], []).append(event)
         found = []
         for times in timed.values():
             about = times[-1]["args"]
@@ -178,6 +180,21 @@ class _ProfiledOnnxSession(_OnnxSession):
                 "ns": [1000 * one["dur"] for one in times[-count:]],
             })  # fmt: skip
         return onnx_nodes.with_parents(found, self._path)
+
+
+def _of_main_graph(kernels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what ran inside another node: its time is in that node's, and inner graphs number their nodes anew.
+
+    kernels: in the order in which they ended. ts: when one started, in microseconds.
+    """
+    found: list[dict[str, Any]] = []
+    inside_since = math.inf
+    for one in reversed(kernels):
+        if one["ts"] >= inside_since:
+            continue
+        inside_since = one["ts"] if one["args"]["op_name"] in _WITH_GRAPHS else math.inf
+        found.append(one)
+    return found[::-1]
 
 
 def _first_shape(about: dict[str, Any]) -> list[int]:
