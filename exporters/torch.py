@@ -37,7 +37,7 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
     import torch
 
     for precision in job.precisions:
-        network, examples = _network(job), module_ports.zeros(job.inputs)
+        network, examples = network_of(job), module_ports.zeros(job.inputs)
         if precision == "fp16":
             network = network.half()
             examples = [one.half() if one.dtype == torch.float32 else one for one in examples]
@@ -46,7 +46,7 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
         yield ConvertedFile(precision, str(out))
 
 
-def _network(job: ConversionJob) -> nn.Module:
+def network_of(job: ConversionJob) -> nn.Module:
     from edgebench.schema import checkpoint
 
     if job.isolated is not None:

@@ -76,6 +76,8 @@ _EXTRA_OF_PACKAGE = {
     "codecarbon": "carbon",
     "zstandard": "pack",
     "pyarrow": "parquet",
+    "executorch": "executorch",
+    "torchao": "executorch",
     "pandas": "frame",
     "mlflow": "mlflow",
     "mcp": "mcp",

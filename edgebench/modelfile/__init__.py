@@ -1,8 +1,8 @@
-"""Reads a .onnx, .tflite, .pt2 or .param file before it is sent: its inputs, and the other files that it needs.
+"""Reads a .onnx, .tflite, .pt2, .pte or .param file before it is sent: its inputs, and the other files that it needs.
 
-_onnx.py, _tflite.py, _torch.py and _ncnn.py parse their formats in plain Python and without the weights: deploy works
-where neither onnx nor a runtime is installed. _kind.py identifies files that are not models. Only what no runtime could
-run is refused here; everything else is for the runtime to decide.
+_onnx.py, _tflite.py, _torch.py, _executorch.py and _ncnn.py parse their formats in plain Python and without the
+weights: deploy works where neither onnx nor a runtime is installed. _kind.py identifies files that are not models. Only
+what no runtime could run is refused here; everything else is for the runtime to decide.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.errors import BadFile
-from edgebench.modelfile import _kind, _ncnn, _onnx, _tflite, _torch
+from edgebench.modelfile import _executorch, _kind, _ncnn, _onnx, _tflite, _torch
 from edgebench.modelfile._bytes import Damaged
 from edgebench.modelfile._what import Input, ModelFile, Signature
 
 __all__ = ["Companion", "Input", "ModelFile", "Signature", "companions", "read"]
 
 _Reader = Callable[[memoryview], ModelFile]
-_READERS: dict[str, _Reader] = {".onnx": _onnx.read, ".tflite": _tflite.read}
+_READERS: dict[str, _Reader] = {".onnx": _onnx.read, ".tflite": _tflite.read, ".pte": _executorch.read}
 
 
 @dataclass(frozen=True)

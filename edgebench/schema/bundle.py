@@ -31,7 +31,7 @@ SCHEMA_VERSION = 4
 # 3  2026-11  class_names; preprocessing.geometry
 # 4  2026-12  golden: a file for each input and output, a tolerance for each output; parity: each output by itself
 
-Format = Literal["onnx", "tflite", "torch", "ncnn", "mnn", "simulated"]
+Format = Literal["onnx", "tflite", "torch", "ncnn", "mnn", "executorch", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
 
 FORMAT_OF_SUFFIX: dict[str, Format] = {
@@ -40,6 +40,7 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".pt2": "torch",
     ".param": "ncnn",
     ".mnn": "mnn",
+    ".pte": "executorch",
     ".sim": "simulated",
 }
 

@@ -42,7 +42,16 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=THREADS_MAX)] = 1
     # Numbers, or the fastest or slowest class of processors that the device has.
     cpus: tuple[ProcessorNumber, ...] | Literal["big", "little"] = ()
-    runtimes: tuple[str, ...] = ("onnxruntime", "litert", "tflite-runtime", "torch", "openvino", "ncnn", "mnn")
+    runtimes: tuple[str, ...] = (
+        "onnxruntime",
+        "litert",
+        "tflite-runtime",
+        "torch",
+        "openvino",
+        "ncnn",
+        "mnn",
+        "executorch",
+    )
     precision: ComputeIn = "file"
     emulated: bool = False
     meter: str = ""

@@ -178,6 +178,8 @@ class CandidateSelection:
 
         If no INT8 file keeps it, the one that loses least.
         """
+        if not start.made.layers:
+            return start, "no operators in float: they cannot be chosen in this format"
         kept = start.scheme.float_layers
         ranking = self._ranked(start.scheme, [layer for layer in start.made.layers if layer not in kept])
         # With all layers that have weights in float, it would be INT8 in name only.
