@@ -12,22 +12,30 @@ from pathlib import Path
 from typing import TypeGuard
 
 import device_agents
+from edgebench.device import own_runtimes
 
 PACKAGE = "agent"
 _MAIN = f"import runpy\nrunpy.run_module('{PACKAGE}', run_name='__main__', alter_sys=True)\n"
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
-@cache
 def build_zipapp() -> bytes:
     """The same bytes for the same sources, so that the hash serves as version."""
+    return _built(tuple(own_runtimes.files()))
+
+
+@cache
+def _built(further: tuple[Path, ...]) -> bytes:
+    """further: a user's own runtimes."""
     source = Path(device_agents.__file__).parent / "python"
+    files = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*.py"))}
+    files |= {f"runtimes/{path.name}": path for path in further}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py", _EPOCH), _MAIN, zipfile.ZIP_DEFLATED)
-        for path in sorted(source.rglob("*.py")):
-            name = f"{PACKAGE}/{path.relative_to(source).as_posix()}"
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), as_sent(path.read_text()), zipfile.ZIP_DEFLATED)
+        for name, path in files.items():
+            entry = zipfile.ZipInfo(f"{PACKAGE}/{name}", _EPOCH)
+            archive.writestr(entry, as_sent(path.read_text()), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

@@ -31,7 +31,7 @@ SCHEMA_VERSION = 4
 # 3  2026-11  class_names; preprocessing.geometry
 # 4  2026-12  golden: a file for each input and output, a tolerance for each output; parity: each output by itself
 
-Format = Literal["onnx", "tflite", "torch", "ncnn", "mnn", "executorch", "simulated"]
+Format = Literal["onnx", "tflite", "torch", "ncnn", "mnn", "executorch", "hailo", "rknn", "imx500", "simulated"]
 Precision = Literal["fp32", "fp16", "int8", "unknown"]
 
 FORMAT_OF_SUFFIX: dict[str, Format] = {
@@ -41,6 +41,10 @@ FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".param": "ncnn",
     ".mnn": "mnn",
     ".pte": "executorch",
+    # Of users' own runtimes (docs/npu.md).
+    ".hef": "hailo",
+    ".rknn": "rknn",
+    ".rpk": "imx500",
     ".sim": "simulated",
 }
 

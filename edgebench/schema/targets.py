@@ -52,6 +52,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "mnn",
         "executorch",
     )
+    own_runtimes: str = ""
     precision: ComputeIn = "file"
     emulated: bool = False
     meter: str = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Protocol, runtime_checkable
 
 from edgebench import plugins
+from edgebench.device import own_runtimes
 from edgebench.progress import Progress
 from edgebench.schema.targets import Target
 
@@ -64,6 +65,9 @@ class AgentTransport(Protocol):
 
 
 def open_transport(target: Target) -> Transport | AgentTransport:
+    """Raises UserError; also for a target's own runtimes, which are part of the agent that goes there."""
+    if target.own_runtimes:
+        own_runtimes.join(target.own_runtimes)
     module = plugins.load("edgebench.device.transports", target.transport, kind="transport")
     transport: Transport | AgentTransport = module.open_transport(target)
     return transport
