@@ -47,7 +47,9 @@ def whole(**changes: Any) -> Record:
         artifact(),
         **{
             "plan": msgspec.structs.replace(PLAN, accuracy=True, window_s_min=0.001, duty_hz=5.0),
-            "runtime": Runtime("onnxruntime", {"version": "1"}, {"delegated": 3, "why": [1, {"a": None}]}, 2, cpus=(0, 1)),
+            "runtime": Runtime(
+                "onnxruntime", {"version": "1"}, {"delegated": 3, "why": [1, {"a": None}]}, 2, cpus=(0, 1)
+            ),
             "facts": msgspec.structs.replace(
                 FACTS,
                 clock_hz=1_500_000_000,
