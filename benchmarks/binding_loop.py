@@ -24,8 +24,8 @@ def _ncnn(model: str, threads: int, given: str) -> tuple[str, Callable[[], objec
     net.load_param(model)
     net.load_model(str(Path(model).with_suffix(".bin")))
     fed, asked = net.input_indexes()[0], net.output_indexes()[0]
-    sizes = _sizes(model)
-    mat = ncnn.Mat(np.fromfile(given, "f4").reshape(sizes)).clone()
+    values = np.fromfile(given, "f4").reshape(_sizes(model))  # held: a Mat does not own it
+    mat = ncnn.Mat(values).clone()
     held: list[Any] = [None]
 
     def infer() -> None:

@@ -22,7 +22,7 @@ from exporters.arithmetic import feeds
 from exporters.arithmetic.ranges import Histogram
 from exporters.onnx_edit import simplified
 from exporters.sources import modules
-from exporters.tflite_edit import batch, folding, int8
+from exporters.tflite_edit import batch, flatbuffer, folding, int8
 from exporters.torch_edit import from_onnx, litert
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def _halve(float32: Path, out: Path) -> Path:
         algorithm_key=AlgorithmName.FLOAT_CASTING,
     )
     maker.quantize(enable_progress_report=False).export_model(str(out), overwrite=True)
+    flatbuffer.gather(out)
     return out
 
 

@@ -225,6 +225,7 @@ def quantise(float32: Path, out: Path, seen: dict[str, Histogram], scheme: Schem
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
     maker.quantize(ranges, enable_progress_report=False).export_model(str(out), overwrite=True)
+    flatbuffer.gather(out)
     signatures.repair(float32, out)
 
 

@@ -151,6 +151,7 @@ def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -
     out = tmp_path / "int8.tflite"
     int8.quantise(prepared, out, seen, Scheme("minmax"))
     assert tensors.sqnr_db(answers(out), wanted) > 25
+    assert _places_of_weights(out) == {0}
 
     names, weighted = int8.layers(prepared)
     assert any(name.endswith("(CONCATENATION)") for name in names)
@@ -161,3 +162,18 @@ def test_norms_and_dead_filters_in_tflite(small: data.Dataset, tmp_path: Path) -
     assert tensors.sqnr_db(answers(everything), wanted) > tensors.sqnr_db(answers(out), wanted)
     kinds = [operator["op_name"] for operator in int8._interpreter(everything)._get_ops_details()]
     assert kinds.count("QUANTIZE") <= 2, "what only hands numbers on is float too"
+
+
+def _places_of_weights(path: Path) -> set[int]:
+    """In the flatbuffer, from one boundary of 16 bytes to the next; -1: behind it, where not every runtime looks."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = np.fromfile(path, np.uint8)
+    model = schema.Model.GetRootAs(content.tobytes(), 0)
+    found = set()
+    for buffer in map(model.Buffers, range(model.BuffersLength())):
+        if buffer.Offset():
+            found.add(-1)
+        elif buffer.DataLength() >= 16:
+            found.add(buffer._tab.Vector(buffer._tab.Offset(4)) % 16)
+    return found
