@@ -219,10 +219,10 @@ def test_a_layer_that_waits_for_memory_is_named_and_one_at_its_peak_is_not() -> 
     assert unknown.causes == () and "--layers" in unknown.missing[0].command
 
 
-def metered(active_w: float = 5.0, **changes: object) -> Record:
+def metered(active_w: float = 5.0, *, offset_w: float = 0.0, **changes: object) -> Record:
     """10 ms an inference, 100 a second: 50 mJ gross, 30 mJ net."""
     watts = tuple(active_w * factor for factor in (0.99, 1.0, 1.01))
-    reading = make_reading(active_w=watts, scope="board_input", accuracy=Accuracy(0.01, 0.0, "data sheet"))
+    reading = make_reading(active_w=watts, scope="board_input", accuracy=Accuracy(0.01, offset_w, "data sheet"))
     return make_record("net-onnx-fp32", p50_ns=10e6, energy=(reading,), **changes)  # type: ignore[arg-type]
 
 
@@ -236,6 +236,18 @@ def test_cost_is_the_arithmetic_of_its_joules() -> None:
     assert (
         "more than it can do" in explained([metered()], "cost", wanted=Wanted(battery_wh=1.0, per_second=200.0)).answer
     )
+
+
+def test_a_meters_offset_widens_gross_energy() -> None:
+    """1 W of 5 W: no less than 80 % of the rectangular limit, 0.0139 kWh -+ 0.0026."""
+    assert "0.0139 kWh (0.0135-0.0143)" in explained([metered()], "cost").answer
+    assert "0.0139 kWh (0.0112-0.0166)" in explained([metered(offset_w=1.0)], "cost").answer
+
+
+def test_energy_at_a_pace_is_not_said_to_be_without_pauses() -> None:
+    assert "one after the other" in explained([metered()], "cost").answer
+    paced = explained([metered(plan=plan.duty("duty:2"))], "cost").answer
+    assert "for a million inferences, 2 a second" in paced and "one after the other" not in paced
 
 
 def test_wake_energy_is_what_the_pace_costs_more() -> None:

@@ -78,8 +78,11 @@ def _none(evidence: Evidence, records: Sequence[Record]) -> Explanation:
 
 def _of_reading(evidence: Evidence, record: Record, reading: EnergyReading, one: EnergyPerInference) -> Explanation:
     wanted = evidence.wanted
-    gross = _with_systematic(one.gross_j, _gain(reading) * one.gross_j.value)
-    parts = [f"{_scaled(gross, MILLION / carbon.J_PER_KWH, 'kWh')} for a million inferences one after the other"]
+    each_s = one.gross_j.value / one.power_w if one.power_w else 0.0
+    gross = _with_systematic(one.gross_j, _u_systematic_w(reading, one.power_w) * each_s)
+    pace = record.plan.duty_hz
+    how = f"for a million inferences{f', {pace:g} a second' if pace else ' one after the other'}"
+    parts = [f"{_scaled(gross, MILLION / carbon.J_PER_KWH, 'kWh')} {how}"]
     intensity, source = _intensity(record, wanted)
     if intensity is not None:
         parts[0] += f", {_scaled(gross, MILLION / carbon.J_PER_KWH * intensity / 1e3, 'kg')} CO2e"
@@ -165,8 +168,7 @@ def power_need(
     watts = one.idle_w + rate * net.value
     random = math.hypot(idle.half_width, rate * net.half_width)
     # The meter's gain moves idle and net power alike; its offset only the idle power.
-    u_systematic = _gain(reading) * watts + _offset_w(reading)
-    half = coverage.of_u(random / coverage.Z95, u_systematic) if u_systematic else random
+    half = coverage.of_u(random / coverage.Z95, _u_systematic_w(reading, watts))
     wake = None if paced is None else paced.value - one.net_j.value
     return PowerNeed(Estimate(watts, watts - half, watts + half), own_pace or paced is not None, wake)
 
@@ -189,15 +191,12 @@ def _paced(record: Record, one: EnergyPerInference, rate: float, others: Sequenc
     return None
 
 
-def _gain(reading: EnergyReading) -> float:
-    """Standard uncertainty as a fraction, from the data sheet's limits, which are rectangular."""
+def _u_systematic_w(reading: EnergyReading, watts: float) -> float:
+    """Standard uncertainty of a power with idle power in it, from the limits of the data sheet, which are rectangular;
+    0 if they are not stated.
+    """
     accuracy = reading.instrument.accuracy if reading.instrument else None
-    return accuracy.gain / math.sqrt(3) if accuracy else 0.0
-
-
-def _offset_w(reading: EnergyReading) -> float:
-    accuracy = reading.instrument.accuracy if reading.instrument else None
-    return accuracy.offset_w / math.sqrt(3) if accuracy else 0.0
+    return math.hypot(accuracy.gain * watts, accuracy.offset_w) / math.sqrt(3) if accuracy else 0.0
 
 
 def _with_systematic(found: Estimate, u: float) -> Estimate:
