@@ -171,13 +171,13 @@ def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) ->
     if record.plan.duty_hz is None:
         again = evidence.deploy(record, options=f"--plan duty:{rate or 10:g}")
         missing.append(MissingEvidence("how late it is at an application's pace, from rest", again))
-    causes = _causes(record, found, deadline_ns)
+    causes = _causes(evidence, record, found, deadline_ns)
     return Explanation(
         "deadline", subject, answer, tuple(causes), tuple(missing), tuple(notes), concern=2.5 if found.late else 2.0
     )
 
 
-def _causes(record: Record, found: LateShare, deadline_ns: float) -> list[FoundCause]:
+def _causes(evidence: Evidence, record: Record, found: LateShare, deadline_ns: float) -> list[FoundCause]:
     """Where late values lie."""
     if not found.late or found.share > 0.5:
         return []
@@ -188,7 +188,7 @@ def _causes(record: Record, found: LateShare, deadline_ns: float) -> list[FoundC
             FoundCause(
                 "after a pause",
                 f"{first} of {found.late} late inferences were the first of their round, after a pause",
-                f"edgebench deploy --target {record.target.name} --plan duty:N (the pace that you have)",
+                evidence.deploy(record, options="--plan duty:N") + " (the pace that you have)",
                 evidence=(f"{found.rounds} rounds, {found.values:,} values",),
             )
         ]

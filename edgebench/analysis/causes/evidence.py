@@ -25,6 +25,7 @@ _PRECISION_IN_NAME = re.compile(
 _INTEGER_KINDS = re.compile(r"^QLinear|^QGemm$|Integer$|^QAttention$")
 _MOST_NAMED = 2
 _LONGEST_NAME = 48
+_MOST_EVIDENCE = 5
 _INTEGER_PRECISIONS = ("u8", "i8", "s8", "int8", "uint8")
 
 
@@ -109,6 +110,12 @@ def short(name: str) -> str:
         return name
     parts = [part for part in name.split(";") if part] or [name]
     return parts[0].rsplit("/", 1)[-1][-_LONGEST_NAME:]
+
+
+def layer_evidence(found: Sequence[LayerTime], whole_ns: float) -> tuple[str, ...]:
+    """The slowest of these layers, each with its time and its share of all."""
+    slowest = sorted(found, key=lambda layer: -layer.ns)[:_MOST_EVIDENCE]
+    return tuple(f"{short(one.name)} ({one.kind}): {one.ns / 1e3:.1f} µs, {one.ns / whole_ns:.0%}" for one in slowest)
 
 
 def has_weights(layer: LayerTime) -> bool:

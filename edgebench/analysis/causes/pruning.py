@@ -10,6 +10,7 @@ from edgebench.analysis.causes import conversions
 from edgebench.analysis.causes.evidence import (
     Evidence,
     has_weights,
+    layer_evidence,
     layers_in_file,
     missing_layers,
     pruned_pairs,
@@ -28,6 +29,8 @@ FOLLOWS = 0.5
 # Layers that take this much of the time and kept this much of their work are where it stays.
 DOMINATES = 0.5
 KEPT = 0.9
+# Above this share of the work nothing to speak of was removed.
+ALL_LEFT = 0.99
 # Shares of zeros and of lost channels that could matter.
 NOTABLE_ZEROS = 0.1
 # Channels that kernels compute at once: 16 floats in a register of AVX-512, 8 of AVX2; 4 of NEON, in two registers 8.
@@ -169,11 +172,15 @@ def _cost(
     record: Record, base: Record, names: set[str], own: NetworkInFile, dense: NetworkInFile
 ) -> tuple[float, float] | None:
     """What these layers take, and took with all channels, in ns; None where that was not timed."""
-    mine = {layer.name: timed(record)[place].ns for place, layer in layers_in_file(record, own).items()}
-    theirs = {layer.name: timed(base)[place].ns for place, layer in layers_in_file(base, dense).items()}
+    mine, theirs = _ns_by_name(record, own), _ns_by_name(base, dense)
     pairs = [(first.name, second.name) for first, second in _same_layers(own, dense) if first.name in names]
     known = [(mine[first], theirs[second]) for first, second in pairs if first in mine and second in theirs]
     return (sum(after for after, _ in known), sum(before for _, before in known)) if known else None
+
+
+def _ns_by_name(record: Record, network: NetworkInFile) -> dict[str, float]:
+    layers = timed(record)
+    return {layer.name: layers[place].ns for place, layer in layers_in_file(record, network).items()}
 
 
 def _of_left_layout(record: Record, base: Record, causes: Sequence[FoundCause]) -> Iterator[FoundCause]:
@@ -204,7 +211,7 @@ def _of_dominating(evidence: Evidence, record: Record, base: Record, expected: f
     layers = timed(record)
     whole = sum(layer.ns for layer in layers)
     network, dense = evidence.network(record), evidence.network(base)
-    if not whole or network is None or dense is None or expected >= KEPT + 0.09:
+    if not whole or network is None or dense is None or expected >= ALL_LEFT:
         return
     macs = {own.name: (own.macs or 0) / (other.macs or 1) for own, other in _same_layers(network, dense)}
     placed = layers_in_file(record, network)
@@ -217,16 +224,14 @@ def _of_dominating(evidence: Evidence, record: Record, base: Record, expected: f
     share = sum(layer.ns for layer in untouched) / whole
     if share < DOMINATES:
         return
-    largest = sorted(untouched, key=lambda layer: -layer.ns)[:_MOST_EVIDENCE]
-    named = ", ".join(short(layer.name) for layer in largest[:3])
+    largest = sorted(untouched, key=lambda layer: -layer.ns)[:3]
+    named = ", ".join(short(layer.name) for layer in largest)
     yield FoundCause(
         "the time is elsewhere",
         f"{share:.0%} of the time is in layers whose work pruning did not reduce, first of all {named}",
         "edgebench prune --method channels with a higher --ratio, or a smaller input: these layers cost what they did",
         share,
-        tuple(
-            f"{short(layer.name)} ({layer.kind}): {layer.ns / 1e3:.1f} µs, {layer.ns / whole:.0%}" for layer in largest
-        ),
+        layer_evidence(untouched, whole),
     )
 
 

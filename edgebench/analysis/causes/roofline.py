@@ -82,9 +82,9 @@ def _subject(record: Record) -> str:
 
 
 def _roofs(record: Record, network: NetworkInFile, peaks: Peaks) -> Iterator[LayerRoof]:
-    inputs = _input_bytes(network)
+    inputs, layers = _input_bytes(network), timed(record)
     for place, layer in layers_in_file(record, network).items():
-        own = timed(record)[place]
+        own = layers[place]
         rate = peaks.macs_per_s(integer=computes_in_integers(own))
         moved = layer.weights_bytes + (layer.activation_bytes or 0) + inputs.get(layer.number, 0)
         if own.ns and rate:
