@@ -1,4 +1,4 @@
-"""inspect: what is in an .onnx or .tflite file, whatever made it.
+"""inspect: what is in an .onnx, .tflite or .pte file, whatever made it.
 
     main process                       hash, bundle beside it ─────────────┬─ put together
     one process: read the file         versions, layers, MACs, memory ─────┤
@@ -37,7 +37,11 @@ from exporters.inspect import GoldenInputs, LookTask, Sibling
 from exporters.workers.process import Failed, WorkerPool, at_once
 
 LARGEST_FILE_BYTES = 2**31 - 1  # both formats end there; what is larger keeps its weights beside it
-_PACKAGES = {"onnx": (("onnx", "export"), ("onnxruntime", "runtimes")), "tflite": (("ai_edge_litert", "runtimes"),)}
+_PACKAGES = {
+    "onnx": (("onnx", "export"), ("onnxruntime", "runtimes")),
+    "tflite": (("ai_edge_litert", "runtimes"),),
+    "executorch": (),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def inspect(
     """Inspect one file. If its runtime rejects it, that is a remark.
 
     Args:
-        path: An .onnx or .tflite file.
+        path: An .onnx, .tflite or .pte file.
         shape: The shape of its first input, if the file leaves sizes open (.onnx only).
         shapes: Shapes by input name.
         progress: Where to report progress.
@@ -150,9 +154,11 @@ def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Artifac
     """Refuses what can be refused before a process is started; returns the file with the other files of its weights."""
     loose = bundle.loose_artifact(path)
     if loose.format not in _PACKAGES:
-        raise BadFile(str(path), f"inspect does not read '{path.suffix}' files", "Give an .onnx or .tflite file")
+        raise BadFile(str(path), f"inspect does not read '{path.suffix}' files", "Give an .onnx, .tflite or .pte file")
     if shapes and loose.format != "onnx":
-        raise UserError("--shape", "has no effect on .tflite files, which are stored with all sizes", "Leave it out")
+        raise UserError(
+            "--shape", f"has no effect on {path.suffix} files, which are stored with all sizes", "Leave it out"
+        )
     if not 0 < loose.content.size_bytes <= LARGEST_FILE_BYTES:
         raise BadFile(
             str(path),
@@ -202,7 +208,7 @@ def _load(workers: WorkerPool, task: LookTask) -> LoadedBy:
     try:
         return cast(LoadedBy, workers.look(replace(task, step="load")))
     except Failed as failure:
-        runtime = {"onnx": "onnxruntime", "tflite": "LiteRT"}[task.format]
+        runtime = {"onnx": "onnxruntime", "tflite": "LiteRT", "executorch": "ExecuTorch"}[task.format]
         return LoadedBy(runtime, f"{plain_excerpt(failure.seen)}: the file crashes whatever loads it")
 
 

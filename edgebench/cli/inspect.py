@@ -19,7 +19,7 @@ app = typer.Typer()
     )
 )
 def inspect(
-    file: Annotated[Path, typer.Argument(help="An .onnx or .tflite file from any source.")],
+    file: Annotated[Path, typer.Argument(help="An .onnx, .tflite or .pte file from any source.")],
     shape: Annotated[
         list[str] | None,
         typer.Option(

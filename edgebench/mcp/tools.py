@@ -32,7 +32,7 @@ class ToolArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 
 class InspectArguments(ToolArguments, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    file: Annotated[_Text, Meta(description="An .onnx or .tflite file.")]
+    file: Annotated[_Text, Meta(description="An .onnx, .tflite or .pte file.")]
     shape: Annotated[
         _Names, Meta(description="Sizes of inputs that an .onnx file leaves open: 1x3x224x224, or NAME=1x3x224x224.")
     ] = []

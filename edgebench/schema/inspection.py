@@ -1,4 +1,4 @@
-"""Inspection: the content of one .onnx or .tflite file, as `edgebench inspect` finds and stores it.
+"""Inspection: the content of one .onnx, .tflite or .pte file, as `edgebench inspect` finds and stores it.
 
 It combines three examinations, each in a worker process of its own (exporters/inspect): NetworkInFile, from reading
 the file; LoadedBy, from loading it in its runtime; Errors, from running it beside the float32 file of the same network.
@@ -15,7 +15,7 @@ import msgspec
 
 from edgebench.schema.bundle import Artifact, FileRef
 
-Format = Literal["onnx", "tflite"]
+Format = Literal["onnx", "tflite", "executorch"]
 
 SCHEMA_VERSION = 1
 # 1  2026-11  first

@@ -1,8 +1,8 @@
-"""Inspecting any .onnx or .tflite file. Runs in worker processes: an untrusted file may crash its reader.
+"""Inspecting any .onnx, .tflite or .pte file. Runs in worker processes: an untrusted file may crash its reader.
 
 onnx_*.py and tflite_*.py handle one format each: *_reader.py turns a file into a Graph (graph.py), and *_runs.py loads
-and runs it; counting.py and hints.py describe what is in a Graph. Data files that the inspected file names outside its
-own folder are not read.
+and runs it; counting.py and hints.py describe what is in a Graph. pte_file.py does all for its own. Data files that the
+inspected file names outside its own folder are not read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from edgebench.schema.inspection import Format, Looked
+from edgebench.schema.inspection import Errors, Format, Looked
 
 MOST_SECONDS = 300
 
@@ -54,6 +54,12 @@ def look(task: LookTask) -> Looked:
     """Raises UserError for a file that is not what its name says."""
     limit_this_process()
     path = Path(task.artifact)
+    if task.format == "executorch":
+        from exporters.inspect import pte_file
+
+        if task.step == "compare":
+            return Errors({}, 0)  # its layers have no names
+        return pte_file.read(path) if task.step == "read" else pte_file.load(path)
     if task.step == "read":
         from exporters.inspect import counting, onnx_reader, tflite_reader
 

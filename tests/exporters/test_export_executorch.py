@@ -11,7 +11,7 @@ import pytest
 
 from device_agents.python import runtimes
 from device_agents.python.runtimes._pte_file import PteFile
-from edgebench import deploy, export, modelfile
+from edgebench import deploy, export, inspect, modelfile
 from edgebench.errors import BadFile, UserError
 from edgebench.modelfile.feeding import InputRequest
 from edgebench.schema.plan import Plan
@@ -66,7 +66,9 @@ def test_both_precisions_answer_like_their_network_and_are_what_they_say(exporte
         assert [spec.dtype for spec in one.inputs] == ["float32", "float32"]
         assert one.golden is not None and len(one.golden.expected) == 2
     session = runtimes.module("executorch").load(str(exported.path / fp32.content.file), OPTIONS)
-    assert session.notes()["threads"] == 1
+    assert session.notes()["threads"] == 1 and session.notes()["precision"] == {"reported": {"f32": 2}}
+    of_int8 = PteFile((exported.path / int8.content.file).read_bytes())
+    assert [one.precision for one in of_int8.xnnpack if one.precision] == ["i8", "i8"]
     assert session.notes()["backends"]["XnnpackBackend"] >= 1 and "aten::cumsum.out" in session.notes()["kernels"]
 
 
@@ -97,6 +99,16 @@ def test_a_program_is_described_without_any_library(exported: export.Exported) -
         ("input 0", (1, 3, 8, 8), "float32"), ("input 1", (1, 4), "float32"),
     ]  # fmt: skip
     assert [one.shape for one in model.outputs] == [(1, 5, 8, 8), (1, 6)]
+
+
+def test_inspect_shows_the_layers_of_a_program_and_what_they_compute_in(exported: export.Exported) -> None:
+    found = inspect.inspect(exported.path / exported.bundle.artifacts[1].content.file)
+    layers = {one.operator: one for one in found.network.layers}
+    conv = layers["Conv2d"]
+    assert (conv.arithmetic, conv.output_shape, conv.macs, conv.scales) == ("integer", (1, 8, 8, 5), 8640, 5)
+    assert layers["FullyConnected"].macs == 24 and "aten::cumsum.out" in layers
+    assert found.network.conversions["Convert"] >= 2 and not found.network.remarks
+    assert [one.shape for one in found.network.inputs] == [(1, 3, 8, 8), (1, 4)]
 
 
 @pytest.mark.parametrize(

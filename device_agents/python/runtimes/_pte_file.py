@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 
+from . import _xnnpack_graph
 from ._flatbuffer import DAMAGE, Flatbuffer
 
 TYPE_CHECKING = False
@@ -18,6 +19,9 @@ DTYPES = {
     15: "bfloat16",
 }  # fmt: skip
 _TENSOR = 5
+_XNNPACK = "XnnpackBackend"
+_SEGMENT = 1
+_EXTENDED_HEADER = b"eh00"
 _KERNEL, _DELEGATE = 1, 2
 
 
@@ -33,12 +37,14 @@ class PteFile:
     """The method `forward` of a program, or its only one.
 
     kernels: how often each operator is called that no backend takes; backends: how many parts of the network each
-    takes. Raises ValueError for anything but a program of ExecuTorch.
+    takes; xnnpack: the layers of those that XNNPACK takes, none of what other versions wrote. Raises ValueError for
+    anything but a program of ExecuTorch.
     """
 
     def __init__(self, content: bytes | memoryview | mmap.mmap) -> None:
         if bytes(content[4:6]) != b"ET":
             raise ValueError("not a program of ExecuTorch")
+        self._content = content
         self._file = file = Flatbuffer(content)
         try:
             plans = {file.string(plan, 0): plan for plan in file.tables(file.root(), 1)}
@@ -51,6 +57,7 @@ class PteFile:
             self.inputs = [self._port(values[place]) for place in file.numbers(plan, 3)]
             self.outputs = [self._port(values[place]) for place in file.numbers(plan, 4)]
             self.kernels, self.backends = self._calls(plan)
+            self.xnnpack = [layer for payload in self._payloads(plan) for layer in _layers(payload)]
         except DAMAGE:
             raise ValueError("not a program of ExecuTorch, or truncated") from None
 
@@ -75,6 +82,28 @@ class PteFile:
                 taken[backends[place]] += 1
         return dict(called), dict(taken)
 
+    def _payloads(self, plan: int) -> Iterator[bytes]:
+        """What the file holds for XNNPACK, one for each of its parts: in the flatbuffer, or in a segment after it."""
+        file, program = self._file, self._file.root()
+        for delegate in file.tables(plan, 7):
+            if file.string(delegate, 0) != _XNNPACK:
+                continue
+            place = file.table(delegate, 1)
+            kind, index = file.number(place, 0, "<b"), file.number(place, 1, "<I")
+            if kind == _SEGMENT:
+                segment = list(file.tables(program, 4))[index]
+                yield self._segment(file.number(segment, 0, "<Q"), file.number(segment, 1, "<Q"))
+            else:
+                yield file.bytes_of(list(file.tables(program, 3))[index], 0)
+
+    def _segment(self, offset: int, size: int) -> bytes:
+        if bytes(self._content[8:12]) != _EXTENDED_HEADER:
+            raise IndexError
+        start = self._file.unpack("<Q", 24) + offset
+        if start + size > len(self._content):
+            raise IndexError
+        return bytes(self._content[start : start + size])
+
     def _operator(self, operator: int) -> str:
         name, overload = self._file.string(operator, 0), self._file.string(operator, 1)
         return "%s.%s" % (name, overload) if overload else name
@@ -85,3 +114,10 @@ class PteFile:
         for chain in file.tables(plan, 5):
             for instruction in file.tables(chain, 2):
                 yield file.number(instruction, 0, "<B"), file.number(file.table(instruction, 1), 0, "<i")
+
+
+def _layers(payload: bytes) -> list[_xnnpack_graph.Layer]:
+    try:
+        return _xnnpack_graph.layers(payload)
+    except ValueError:
+        return []

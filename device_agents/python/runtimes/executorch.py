@@ -5,6 +5,7 @@ A program is compiled: what it is computed in and which backend takes which part
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import mmap
 from pathlib import Path
@@ -114,7 +115,7 @@ class ExecuTorchProgram:
         execute, set_input = library.execute, library.set_input
         fed = [(ctypes.addressof(value), place) for place, (_, value) in enumerate(self._fed)]
 
-        def infer() -> None:
+        def infer(_alive: object = self) -> None:  # its memory is what ExecuTorch is given
             for value, place in fed:
                 failed = set_input(method, value, place)
                 if failed:
@@ -136,7 +137,11 @@ class ExecuTorchProgram:
         return [self._numpy.array(one) for one in self._answers]
 
     def notes(self) -> dict[str, Any]:
-        return {"threads": self._threads, "backends": self.file.backends, "kernels": self.file.kernels}
+        reported = collections.Counter(layer.precision for layer in self.file.xnnpack if layer.precision)
+        return {
+            "threads": self._threads, "backends": self.file.backends, "kernels": self.file.kernels,
+            "precision": {"reported": dict(reported)},
+        }  # fmt: skip
 
 
 def _known(dtype: str) -> str:
