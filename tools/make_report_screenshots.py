@@ -21,7 +21,7 @@ from tests.support.browser import Browser
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 # Width and height in points; a telephone's first screens stand side by side.
 SIZES = {1400: 1250, 390: 844}
-COLOURS = 64
+COLOURS = 256
 # The sections whose first screen is shown, from the top of the page on.
 SHOWN = {1400: ("h1", "Ratios to the baseline"), 390: ("h1", "Ratios to the baseline", "Single latencies")}
 

@@ -45,6 +45,11 @@ def _said(row: ComparisonRow) -> str:
     return f"{row.name} {formatting.ratio(row)}"
 
 
+def _short(row: ComparisonRow) -> str:
+    """For a label on a telephone; the mark's shape says that it is not resolved."""
+    return formatting.ratio(row).removeprefix("not resolved: ")
+
+
 def _panel(rows: Sequence[ComparisonRow], margin: float) -> dict[str, Any]:
     import altair as alt
 
@@ -60,7 +65,8 @@ def _panel(rows: Sequence[ComparisonRow], margin: float) -> dict[str, Any]:
         .mark_rect(style="band", opacity=0.8)
         .encode(x=alt.X("from:Q", scale=scale), x2=alt.X2("to:Q"))
     )
-    one = alt.Chart(alt.InlineData(values=[{"one": 1}])).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("one:Q"))
+    # In each row, so that it does not run through the names.
+    one = base.mark_tick(size=20, thickness=1, yOffset=_drawing.BELOW).encode(x=alt.XDatum(1))
     interval = base.mark_rule(strokeWidth=2, yOffset=_drawing.BELOW).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"))
     outcome: dict[str, Any] = {"title": "outcome", "legend": _drawing.WIDE_LEGEND}
     points = base.mark_point(filled=True, size=110, opacity=1, yOffset=_drawing.BELOW).encode(
@@ -75,7 +81,7 @@ def _panel(rows: Sequence[ComparisonRow], margin: float) -> dict[str, Any]:
 def _point(row: ComparisonRow) -> dict[str, Any]:
     assert row.ratio is not None
     return {
-        "artifact": f"{row.name}: {formatting.ratio(row)}",
+        "artifact": f"{row.name}: {_short(row)}",
         "ratio": _rows.short(row.ratio.value),
         **_rows.ends(row.ratio.value, row.ratio.low, row.ratio.high, 1.0),
         "outcome": row.outcome,
