@@ -10,6 +10,7 @@ runtime are the emulator's, several times those of a board.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import tempfile
 import time
@@ -48,7 +49,7 @@ def brought(target: Target, runtime: str) -> list[str]:
     module = plugins.load("device_agents.python.runtimes", runtime, kind="runtime")
     with Connection(target, Silent()) as link:
         wheels = provisioning.wheels_for(module.WHEELS, link.agent.facts())
-        by_hash = {provisioning._sha256(one): one for one in wheels}
+        by_hash = {hashlib.sha256(one.read_bytes()).hexdigest(): one for one in wheels}
         sent = sum(by_hash[one].stat().st_size for one in link.agent.missing(by_hash))
         started = time.perf_counter()
         only = msgspec.structs.replace(target, runtimes=(runtime,))

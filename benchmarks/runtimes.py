@@ -1,6 +1,6 @@
 """Every runtime and precision on this machine: networks of four sizes, one job each; the tables of docs/runtimes.md.
 
-    .venv/bin/python -m benchmarks.runtimes                      # about 12 minutes on an idle machine of two cores
+    .venv/bin/python -m benchmarks.runtimes                      # a quarter of an hour, on an idle machine of two cores
     .venv/bin/python -m benchmarks.runtimes --networks ultralight --parts times
 
 times     each file in each runtime that reads it, in the same rounds, and by the runtime's own default (`precision:
@@ -38,7 +38,7 @@ from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
 
-RECIPE = 1
+RECIPE = 2
 FORMATS = {
     "onnx": ("fp32", "int8"), "tflite": ("fp32", "int8"), "torch": ("fp32",), "ncnn": ("fp32", "fp16"),
     "mnn": ("fp32", "fp16"), "executorch": ("fp32", "int8"),
@@ -132,8 +132,9 @@ def _row(network: str, record: Record, base: Record | None, mode: str) -> list[s
     value, ends = formatting.estimate_parts(p50)
     ratio = ratios.latency_ratio(record, base) if base is not None and base.job == record.job else None
     error = record.golden.outputs[0].reference_error if record.golden else None
+    shown = "" if error is None else f"{error:.1e}"
     return [
-        *beginning, value, ends.strip("()"), f"{ratio.value:.2f}" if ratio else "", f"{error:.1e}" if error else "",
+        *beginning, value, ends.strip("()"), f"{ratio.value:.2f}" if ratio else "", shown,
         _layers(record, p50.value),
     ]  # fmt: skip
 
@@ -144,6 +145,21 @@ def _layers(record: Record, p50_ns: float) -> str:
     if layers is None or layers.reason or not layers.layers:
         return ""
     return f"{sum(one.ns for one in layers.layers) / p50_ns:.2f}"
+
+
+def by_network(rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """As docs/runtimes.md has them: a row for each file and runtime; the first one names the networks."""
+    networks = list(dict.fromkeys(row[0] for row in rows))
+    yield ["file", "runtime", *networks]
+    cells = {tuple(row[:3]): _cell(row) for row in rows}
+    for file, runtime in dict.fromkeys((row[1], row[2]) for row in rows):
+        yield [file, runtime, *(cells.get((network, file, runtime), "") for network in networks)]
+
+
+def _cell(row: Sequence[str]) -> str:
+    _, file, _, computed, p50, ends, *_ = row
+    named = "" if computed == file.split()[1] else f", {computed}"
+    return f"{p50} ({ends}){named}" if ends else row[-1].split(":")[0]
 
 
 # ------------------------------------------------------------------ overhead
@@ -212,7 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Path(tempfile.mkdtemp(prefix="edgebench-runtimes-"))
     try:
         if "times" in asked.parts:
-            _print(TIMES, (row for network in asked.networks for row in times(network, results / network)))
+            rows = [row for network in asked.networks for row in times(network, results / network)]
+            _print(TIMES, iter(rows))
+            heading, *table = by_network(rows)
+            report.print_table(heading, table)
+            print()
         if "overhead" in asked.parts:
             _print(overhead.HEADER, (row for network in asked.networks for row in loops(network)))
         if "brought" in asked.parts:

@@ -108,7 +108,7 @@ CAUSES: tuple[Cause, ...] = (
         "Measure it with another runtime (--runtimes), or export the network without them",
     ),
     Cause(
-        "operator", r"Failed operations detailed log:\s*-- (?P<operator>[\w./:-]+) with a message",
+        "operator", r"Failed operations detailed log:\s*-- (?P<operator>[\w./:-]+?)(?:-\d+)? with a message",
         "OpenVINO cannot convert its operator {operator}",
         "Measure it with another runtime (--runtimes); onnxsim may make the sizes known that OpenVINO needs",
     ),
