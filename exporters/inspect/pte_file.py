@@ -26,7 +26,8 @@ def read(path: Path) -> NetworkInFile:
     layers += [_kernel(number, name) for number, name in enumerate(_calls(program), start=len(layers) + 1)]
     macs = [layer.macs for layer in layers]
     parts = [f"{count} part{'s' * (count != 1)} by {name}" for name, count in program.backends.items()]
-    parts += [f"{sum(program.kernels.values())} calls of its own kernels"] if program.kernels else []
+    own = sum(program.kernels.values())
+    parts += [f"{own} call{'s' * (own != 1)} of its own kernels"] if own else []
     remarks = [] if program.xnnpack or not program.backends else ["what its backends take cannot be looked into"]
     return NetworkInFile(
         facts={"ExecuTorch": plain_excerpt(", ".join([f"method {program.method}", *parts]))},

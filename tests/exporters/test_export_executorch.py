@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,23 @@ import pytest
 from device_agents.python import runtimes
 from device_agents.python.runtimes._pte_file import PteFile
 from edgebench import deploy, export, inspect, modelfile
+from edgebench.analysis.verdict import failures
 from edgebench.errors import BadFile, UserError
 from edgebench.modelfile.feeding import InputRequest
 from edgebench.schema.plan import Plan
+from edgebench.schema.record import Outcome
 from edgebench.schema.targets import Target
 
 pytest.importorskip("executorch")
 pytest.importorskip("torchao")
+
+
+def _executorch_program(before: bytes, after: bytes) -> bytes:
+    """relu, for another backend."""
+    content = base64.b64decode(runtimes.module("executorch").TINY_MODEL)
+    assert content.count(before) == 1 and len(before) == len(after)
+    return content.replace(before, after)
+
 
 FORMATS = ("executorch-fp32", "executorch-int8")
 OPTIONS = {"threads": 1, "device": "cpu", "precision": "file"}
@@ -137,3 +148,27 @@ def test_an_operator_without_a_kernel_is_named(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UserError) as raised:
         export.export("nets:Sorted", options, out=tmp_path / "bundle", cache=tmp_path / "cache")
     assert "aten::sort" in str(raised.value)
+
+
+def test_another_version_is_refused_and_not_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "executorch-1.6.0.dist-info").mkdir()
+    (tmp_path / "executorch-1.6.0.dist-info/METADATA").write_text("Name: executorch\nVersion: 1.6.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match=r"ExecuTorch 1\.6\.0 is installed, and only >=1\.5,<1\.6 is known"):
+        runtimes.module("executorch").facts(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "seen"),
+    [
+        (b"ET12ET12", "no model", "not a program of ExecuTorch"),
+        (_executorch_program(b"XnnpackBackend", b"SamsungBackend"), "operator", "made for SamsungBackend"),
+    ],
+    ids=["no program", "other backend"],
+)
+def test_what_executorch_refuses_has_its_remedy(content: bytes, kind: str, seen: str, tmp_path: Path) -> None:
+    (tmp_path / "x.pte").write_bytes(content)
+    with pytest.raises((RuntimeError, ValueError)) as raised:
+        runtimes.module("executorch").load(str(tmp_path / "x.pte"), OPTIONS)
+    found = failures.explain(Outcome("failed", "check", "error", f"ValueError: {raised.value}"))
+    assert found.kind == kind and seen in found.seen

@@ -10,12 +10,15 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
+from .litert import installed_version
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
 VERSIONS = ">=1.5,<1.6"
+_OWN = "1.5."
 _LIBRARIES = ("kernels_optimized", "kernels_quantized", "backend_xnnpack")
 _STRING = "NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
 _MODULE = "_ZN10executorch9extension6module6Module"
@@ -33,6 +36,7 @@ _FILE = 0  # read whole, as an application on a board would that has no use for 
 _MODULE_BYTES = 8192  # more than its object has
 _TENSOR_TAG = 1
 _NO_KERNEL = 0x14
+_NAMED_MAX = 4
 ERRORS = {
     0x10: "not supported", 0x12: "an argument does not fit", 0x13: "a type does not fit",
     _NO_KERNEL: "it has no kernel for one of its operators", 0x20: "something is not there",
@@ -73,10 +77,12 @@ class _Result(ctypes.Structure):
 
 
 class Library:
-    """Raises ImportError where it is not installed."""
+    """Raises ImportError where it is not installed, or another version is."""
 
     def __init__(self) -> None:
-        folder = _folder()
+        folder, version = _folder(), installed_version("executorch")
+        if not version.startswith(_OWN):
+            raise ImportError("ExecuTorch %s is installed, and only %s is known here" % (version, VERSIONS))
         try:
             self._core = ctypes.CDLL(str(folder / "libexecutorch.so"), ctypes.RTLD_GLOBAL)
             self._pool = ctypes.CDLL(str(folder / "libexecutorch_threadpool.so"), ctypes.RTLD_GLOBAL)
@@ -142,7 +148,9 @@ class Method:
         )
         failed = library.load_method(module, called, None, None, None, ctypes.addressof(self._no_kernels))
         if failed:
-            called_for = ": %s" % ", ".join(kernels) if failed == _NO_KERNEL else ""
+            # Its log says which; those of other libraries than torch's are the likeliest.
+            likeliest = sorted(kernels, key=lambda name: name.startswith("aten::"))[:_NAMED_MAX]
+            called_for = ": %s" % ", ".join(likeliest) if failed == _NO_KERNEL else ""
             raise ValueError("ExecuTorch cannot load it: %s%s" % (said(failed), called_for))
         answer = library.method(module, called)
         if not answer.has_value or not answer.value:

@@ -118,6 +118,20 @@ CAUSES: tuple[Cause, ...] = (
         "Measure the network with another runtime, or export it without them; a newer ncnn may have them",
     ),
     Cause(
+        "operator", r"has no kernel for one of its operators \(error 0x14\): (?P<operator>[\w.:-]+(?:, [\w.:-]+)*)",
+        "ExecuTorch has no kernel for one of its operators, {operator}",
+        "Export the network without it: ExecuTorch has those of its portable library only",
+    ),
+    Cause(
+        "operator", r"it needs (?P<backend>\w+(?:, \w+)*), and this build has only (?P<known>\w*(?:, \w+)*)",
+        "it was made for {backend}, and ExecuTorch's package has only {known}",
+        "Make it for XNNPACK: edgebench export --formats executorch-fp32",
+    ),
+    Cause(
+        "no model", r"not a program of ExecuTorch", "its content is not a program of ExecuTorch, or only part of one",
+        "Export, download or copy it again",
+    ),
+    Cause(
         "sizes that do not fit", r"ncnn stops with status (?P<status>-?\d+)", "ncnn stops with status {status}",
         _OTHER_SIZES,
     ),
