@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from edgebench.schema.targets import Target as Target
 
 STEPS = (
-    "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "repeat", "publish",
-    "results", "mcp",     "selftest", "demo",
+    "train", "finetune", "prune", "evaluate", "pack", "export", "inspect", "deploy", "compare", "explain", "repeat",
+    "publish", "results", "mcp", "selftest", "demo",
 )  # fmt: skip
 _NAMES = {
     "Bundle": "edgebench.schema.bundle",

@@ -232,3 +232,10 @@ def test_the_record_that_fits_a_row_best_or_a_question() -> None:
         difference.best_record([measured(1.0), measured(2.0)], row)
     with pytest.raises(UserError, match="none of these records has times"):
         difference.best_record([msgspec.structs.replace(measured(1.0), rounds=())], row)
+
+
+@pytest.mark.parametrize(
+    "text", ["OpenVINO, 4 threads: 81.2 \u03bcs", "OpenVINO: 81.2 \u00b5S", "runtime=openvino \u03bcs=81.2"]
+)
+def test_both_letters_for_micro_are_read(text: str) -> None:
+    assert published.parse(text).ns == pytest.approx(81_200)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import edgebench
+
+
+# What lies beside the stories: errors and progress, how plugins are found, deploy with a baseline, pytest's door.
+BESIDE = {"__init__", "__main__", "errors", "progress", "plugins", "gated", "pytest_plugin"}
+
+
+def test_every_story_can_be_had_from_the_package() -> None:
+    stories = {path.stem for path in Path(edgebench.__path__[0]).glob("*.py")} - BESIDE
+    assert set(edgebench.STEPS) == stories | {"mcp"}
 
 
 @pytest.mark.parametrize("step", edgebench.STEPS)

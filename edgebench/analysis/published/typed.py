@@ -15,6 +15,8 @@ from edgebench.errors import UnknownName, UserError
 
 FORM = "runtime=ncnn threads=4 ms=33.9"
 _TIMES_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1.0}
+# Keyboards have the Greek letter, data sheets the sign of SI: U+03BC, U+00B5.
+_MU, _MICRO = "\u03bc", "\u00b5"
 _RATES = ("fps", "ips", "inf/s", "inferences/s")
 _STATISTICS: dict[str, Statistic] = {
     "min": "minimum", "minimum": "minimum", "best": "minimum", "avg": "average", "mean": "average",
@@ -31,7 +33,7 @@ _DEVICE = re.compile(
 def read_pairs(text: str) -> PublishedFigure | None:
     """None if it holds no `name=value`. Raises UserError for names and values that cannot be read."""
     try:
-        words = shlex.split(text)
+        words = shlex.split(text.replace(_MU, _MICRO))
     except ValueError:
         return None
     if not words or not all("=" in word for word in words):
@@ -68,6 +70,7 @@ def _conditions(given: dict[str, str]) -> dict[str, Any]:
 
 def read_words(text: str) -> PublishedFigure | None:
     """A line with exactly one time or rate, and what else its words say; None for anything else."""
+    text = text.replace(_MU, _MICRO)
     figures = _FIGURE.findall(text)
     if len(figures) != 1:
         return None
