@@ -11,7 +11,6 @@ import pytest
 
 import edgebench
 
-
 # What lies beside the stories: errors and progress, how plugins are found, deploy with a baseline, pytest's door.
 BESIDE = {"__init__", "__main__", "errors", "progress", "plugins", "gated", "pytest_plugin"}
 
