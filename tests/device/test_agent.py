@@ -90,7 +90,7 @@ def session(zipapp: Path, tmp_path: Path) -> Iterator[Session]:
 
 
 def test_the_zipapp_is_small_and_the_same_every_time() -> None:
-    assert len(agent_zipapp.build_zipapp()) <= 105_000
+    assert len(agent_zipapp.build_zipapp()) <= 110_000
     assert agent_zipapp._built.__wrapped__(()) == agent_zipapp.build_zipapp()
 
 
