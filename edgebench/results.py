@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatch, fnmatchcase
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def _fits(record: Record, wanted: WantedRecords) -> bool:
         return True
     artifact = record.artifact.name
     names = (artifact, f"{record.target.name}/{artifact}", record.runtime.name, record.id)
-    return any(fnmatch(name, wanted.pattern) for name in names)
+    return any(fnmatchcase(name, wanted.pattern) for name in names)
 
 
 def _fits_by_name(path: Path, wanted: WantedRecords) -> bool:

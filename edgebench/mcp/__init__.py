@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -169,7 +170,7 @@ async def _run(command: Sequence[str], folder: Path, said: Said) -> tuple[int, s
         if begun.strip():
             errors.append(begun.rstrip())
 
-    async with await anyio.open_process(command, stdin=-3, cwd=folder, env=_environment()) as process:
+    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, cwd=folder, env=_environment()) as process:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(read_out, process.stdout)

@@ -7,10 +7,12 @@ import random
 import msgspec
 import pytest
 
-from edgebench.analysis import causes, explanation_report, stats
+from edgebench import compare
+from edgebench.analysis import causes, explanation_report, same_again, stats
 from edgebench.analysis.causes import conversions, deadline, evidence
 from edgebench.analysis.causes.evidence import Evidence, Wanted
 from edgebench.analysis.causes.explanation import Explanation
+from edgebench.analysis.report.sections import commands
 from edgebench.energy.carbon import Grid
 from edgebench.schema import plan
 from edgebench.schema.energy_reading import Accuracy, EnergyReading
@@ -257,6 +259,19 @@ def test_wake_energy_is_what_the_pace_costs_more() -> None:
     ]
     notes = [" ".join(one.notes) for one in found]
     assert "Waking up costs 4.00 mJ an inference" in notes[0] and "what waking up costs is included" in notes[1]
+
+
+def test_what_to_type_names_what_is_not_usual_of_these_records() -> None:
+    usual = make_record("net-onnx-fp32")
+    assert same_again.options([usual, make_record("net-tflite-fp32")]) == []
+    other = msgspec.structs.replace(usual, runtime=msgspec.structs.replace(usual.runtime, name="openvino"))
+    command = Evidence([other]).deploy(other, options="--layers")
+    assert command.startswith("edgebench deploy --target board --runtimes openvino --layers ")
+    assert "openvino" not in Evidence([other]).deploy(other, options="--layers --runtimes all")
+    swept = [make_record("net-onnx-fp32", threads=threads) for threads in (4, 1)]
+    assert same_again.options(swept) == ["--threads", "1,4"] and same_again.options(swept, "--threads 2") == []
+    (section,) = commands.sections(compare.compare([other]))
+    assert "--runtimes openvino" in section.commands[0]
 
 
 def test_no_cost_without_measured_energy() -> None:

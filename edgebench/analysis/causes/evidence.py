@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from edgebench.analysis import between_jobs, layer_pairs, ratios
+from edgebench.analysis import between_jobs, layer_pairs, ratios, same_again
 from edgebench.analysis.causes.explanation import MissingEvidence
 from edgebench.analysis.ratios import Ratio
 from edgebench.energy.carbon import Grid
@@ -52,12 +52,13 @@ class Evidence:
         return self.networks.get(record.artifact.sha256)
 
     def deploy(self, *records: Record, options: str) -> str:
-        """The command that measures these files again, with more options; many files by their folders, and files that
-        only share a name by what they are called here.
+        """The command that measures these files again as they were, with more options; many files by their folders, and
+        files that only share a name by what they are called here.
         """
         once = {one.artifact.sha256: one.artifact for one in records}
         paths = [self.places.get(sha256) or artifact.content.file for sha256, artifact in once.items()]
-        command = f"edgebench deploy --target {shlex.quote(records[0].target.name)} {options}"
+        again = same_again.options(records, options)
+        command = shlex.join(["edgebench", "deploy", "--target", records[0].target.name, *again]) + f" {options}"
         if len(paths) > _MOST_NAMED:
             folders = dict.fromkeys(str(Path(path).parent) for path in paths if Path(path).parent != Path())
             paths = list(folders) or paths

@@ -230,7 +230,7 @@ def lines(found: AgainstRow, command: str) -> list[str]:
         told.append(f"There is no gap to explain: the two are within {LEAST_GAP:.0%}.")
     elif found.parts:
         parts = ", ".join(f"{one.name} {one.share:.0%}" for one in found.parts)
-        told.append(f"Of the gap explain: {parts}{_rest(found.together)}.")
+        told.append(f"What explains the gap: {parts}{_rest(found.together)}.")
     return [*told[:4], *([f"Next: {command}"] if command else [])]
 
 

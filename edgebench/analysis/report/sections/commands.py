@@ -6,6 +6,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from edgebench.analysis import same_again
 from edgebench.analysis.comparison import Comparison
 from edgebench.analysis.report.sections import PageSection
 from edgebench.schema.record import Record
@@ -32,9 +33,7 @@ def _deploy(job: Sequence[Record]) -> str:
     """As far as a record keeps what was typed."""
     first = job[0]
     typed = ["edgebench", "deploy", "--target", first.target.name, "--plan", first.plan.preset]
-    runtimes = list(dict.fromkeys(record.runtime.name for record in job))
-    if len({record.artifact.sha256 for record in job}) < len(job) and len(runtimes) > 1:
-        typed += ["--runtimes", ",".join(runtimes)]
+    typed += same_again.options(job)
     typed += ["--accuracy"] * any(record.answers or record.scored for record in job)
     typed += ["--energy"] * any(reading.windows for record in job for reading in record.energy)
     typed += ["--layers"] * any(record.layers for record in job)
