@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from edgebench import deploy, repeat
+from edgebench.analysis import repetition
 from edgebench.errors import UserError
 from edgebench.repeat import RepeatOptions
 from edgebench.schema.plan import Plan
@@ -40,21 +41,21 @@ def again(*p50s_ns: float, **changes: object) -> list[Record]:
     ],
 )
 def test_a_ratio_has_an_outcome(p50s_ns: tuple[float, ...], expected: str) -> None:
-    found = repeat.judge(THEN, again(*p50s_ns))
+    found = repetition.judge(THEN, again(*p50s_ns))
     assert found.outcome == expected and next(found.lines()).endswith(f": {expected}")
 
 
 def test_where_a_condition_differs_that_must_be_equal_the_record_is_not_blamed() -> None:
     other = msgspec.structs.replace(FACTS, cpu="Cortex-A76")
-    found = repeat.judge(THEN, again(30_000.0, 30_100.0, 29_900.0, facts=other))
+    found = repetition.judge(THEN, again(30_000.0, 30_100.0, 29_900.0, facts=other))
     assert found.outcome == "conditions differ"
     assert "  differs: processor: now Cortex-A76, then Cortex-A72 (must be equal)" in list(found.lines())
 
 
 def test_a_difference_that_other_software_may_explain_is_not_held_against_the_record() -> None:
     other = msgspec.structs.replace(FACTS, kernel="7.1")
-    assert repeat.judge(THEN, again(60_000.0, 60_100.0, 59_900.0, facts=other)).outcome == "conditions differ"
-    assert repeat.judge(THEN, again(50_000.0, 50_100.0, 49_900.0, facts=other)).outcome == "reproduced"
+    assert repetition.judge(THEN, again(60_000.0, 60_100.0, 59_900.0, facts=other)).outcome == "conditions differ"
+    assert repetition.judge(THEN, again(50_000.0, 50_100.0, 49_900.0, facts=other)).outcome == "reproduced"
 
 
 def test_a_failed_record_has_nothing_to_repeat(tmp_path: Path) -> None:
