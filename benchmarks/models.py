@@ -5,8 +5,10 @@ Made once and kept in the cache; their names say how long an inference takes, in
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ RECIPE = 1
 SIZE = 32
 WIDTHS_AND_BLOCKS = {10: (16, 2), 20: (16, 6), 50: (32, 6), 100: (48, 8), 300: (64, 13), 1000: (128, 13)}
 INT8_US = 300
-RUNTIMES = {"onnxruntime": ".onnx", "litert": ".tflite"}
+RUNTIMES = {"onnxruntime": ".onnx", "litert": ".tflite", "openvino": ".onnx", "ncnn": ".param"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def all_models() -> list[Model]:
         _model(runtime, precision, nominal_us)
         for runtime in RUNTIMES
         for precision, nominal_us in (*(("fp32", us) for us in WIDTHS_AND_BLOCKS), ("int8", INT8_US))
+        if (runtime, precision) != ("ncnn", "int8")
     ]
     if not all(model.path.exists() for model in found):
         # In a process of its own: exporters talk a lot, and what they load does not belong beside a measurement.
@@ -69,6 +72,7 @@ def _export_all() -> None:
     for nominal_us in WIDTHS_AND_BLOCKS:
         _export(_onnx_fp32, "onnxruntime", "fp32", nominal_us)
         _export(_tflite_fp32, "litert", "fp32", nominal_us)
+        _export(_ncnn_fp32, "ncnn", "fp32", nominal_us)
     _export(_onnx_int8, "onnxruntime", "int8", INT8_US)
     _export(_tflite_int8, "litert", "int8", INT8_US)
 
@@ -131,6 +135,16 @@ def _onnx_int8(nominal_us: int, path: Path) -> None:
         str(_model("onnxruntime", "fp32", nominal_us).path), str(path), Samples(), quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True,
     )  # fmt: skip
+
+
+def _ncnn_fp32(nominal_us: int, path: Path) -> None:
+    from edgebench import export
+
+    source, weights = _model("onnxruntime", "fp32", nominal_us).path, path.with_suffix(".bin")
+    with tempfile.TemporaryDirectory(prefix="edgebench-") as made:
+        export.export(str(source), export.ExportOptions(["ncnn-fp32"]), out=Path(made) / "bundle")
+        shutil.copyfile(Path(made) / "bundle/ncnn-fp32.bin", weights.with_name(weights.name.removeprefix("part-")))
+        shutil.copyfile(Path(made) / "bundle/ncnn-fp32.param", path)
 
 
 def _tflite_fp32(nominal_us: int, path: Path) -> None:

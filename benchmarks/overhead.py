@@ -8,6 +8,9 @@ onnxruntime: `run_with_iobinding`, as device_agents/python/runtimes/onnxruntime.
 of the C API, both with input and output bound once. The wheel holds the runtime twice, in libonnxruntime.so, which C
 can load, and linked into the Python module: same sources, two builds, so the ratio holds their difference too.
 
+OpenVINO: the same with libopenvino_c.so. ncnn: its wheel has no such library, and the other side is a bare loop over
+its binding in Python (binding_loop.py).
+
 LiteRT: `Interpreter.invoke()` against LiteRtRunCompiledModel of libLiteRt.so. The wheel's Interpreter cannot be driven
 from C (its library exports only module initialisers); the compiled model runs the same file through the same XNNPACK
 delegate, but behind LiteRT's own front, whose cost is part of the baseline.
