@@ -14,7 +14,7 @@ from edgebench.errors import UserError
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact, onnx
 from exporters.sources import device_session
-from exporters.sources.programs import run_converter
+from exporters.sources.programs import REMEDY, run_converter
 
 FORMAT = "mnn"
 SUFFIX = ".mnn"
@@ -26,7 +26,6 @@ BY_DEFAULT = False
 
 _CONVERTER = Path(__file__).with_name("_mnn_converter.py")
 _HALF = "weights in half precision; MNN computes in it where the processor can, in fp32 elsewhere"
-_REMEDY = "Leave the format out with --formats; other formats are not affected"
 
 
 def warm() -> None:
@@ -41,7 +40,7 @@ def convert(job: ConversionJob) -> Iterator[ConvertedFile]:
         command += ["--MNNModel", str(out.absolute()), "--bizCode", "edgebench"]
         said = run_converter("MNN's converter", [*command, *(["--fp16"] if precision == "fp16" else [])], out.parent)
         if not out.is_file() or not out.stat().st_size:
-            raise UserError("MNN's converter", _why(said), _REMEDY)
+            raise UserError("MNN's converter", _why(said), REMEDY)
         yield ConvertedFile(precision, str(out), notes={"arithmetic": _HALF} if precision == "fp16" else {})
 
 

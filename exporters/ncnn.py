@@ -19,7 +19,7 @@ from edgebench.schema.bundle import Precision, TensorSpec
 from edgebench.schema.preprocessing import Preprocessing
 from exporters import ConversionJob, ConvertedFile, OpenedArtifact, onnx
 from exporters.sources import device_session
-from exporters.sources.programs import run_converter
+from exporters.sources.programs import REMEDY, run_converter
 
 FORMAT = "ncnn"
 SUFFIX = ".param"
@@ -30,8 +30,9 @@ PACKAGES = ("onnx", "onnxruntime", "pnnx", "ncnn")
 EXTRA = "ncnn"
 BY_DEFAULT = False
 
-_REMEDY = "Leave the format out with --formats; other formats are not affected"
 _HALF = "weights in half precision; ncnn computes in it where the processor can, in fp32 elsewhere"
+# What pnnx calls the dtypes of inputs.
+_KINDS = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8", "bool": "bool"}
 _PLAIN = re.compile(r"[\w./:-]{1,200}")
 # What it says of operators that it copies without a meaning.
 _LEFT = re.compile(r"^todo (\S+)", re.MULTILINE)
@@ -61,18 +62,15 @@ def _pnnx(source: Path, out: Path, job: ConversionJob, precision: Precision) -> 
         half = "fp16=1" if precision == "fp16" else "fp16=0"
         said = run_converter("pnnx", [str(program), "net.onnx", half, f"inputshape={sizes}"], Path(folder))
         if left := sorted(set(_LEFT.findall(said))):
-            raise UserError("pnnx", f"it does not know how to convert {', '.join(left)}", _REMEDY)
+            raise UserError("pnnx", f"it does not know how to convert {', '.join(left)}", REMEDY)
         param, weights = Path(folder) / "net.ncnn.param", Path(folder) / "net.ncnn.bin"
         if not param.is_file() or not weights.is_file():
-            raise UserError("pnnx", "it ended without writing an ncnn network", _REMEDY)
+            raise UserError("pnnx", "it ended without writing an ncnn network", REMEDY)
         text = param.read_text()
         script = Path(folder) / "net_ncnn.py"
         _refuse_unknown(text)
         out.write_text(_described(text, job, script.read_text() if script.is_file() else ""))
         shutil.move(weights, out.with_suffix(".bin"))
-
-
-_KINDS = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8", "bool": "bool"}
 
 
 def _refuse_unknown(text: str) -> None:
@@ -82,10 +80,10 @@ def _refuse_unknown(text: str) -> None:
     try:
         kinds = {one.kind for one in _ncnn_param.layers(text)}
     except ValueError as error:
-        raise UserError("pnnx", f"what it wrote is not a network of ncnn ({error})", _REMEDY) from error
+        raise UserError("pnnx", f"what it wrote is not a network of ncnn ({error})", REMEDY) from error
     unknown = sorted(kind for kind in kinds if ncnn.create_layer(kind) is None)
     if unknown:
-        raise UserError("ncnn", f"it has no layers for {', '.join(unknown)}", _REMEDY)
+        raise UserError("ncnn", f"it has no layers for {', '.join(unknown)}", REMEDY)
 
 
 def _described(text: str, job: ConversionJob, script: str) -> str:

@@ -12,7 +12,7 @@ from edgebench.errors import UserError
 from edgebench.files.plain_text import plain_excerpt
 
 TIMEOUT_S = 900
-_REMEDY = "Leave the format out with --formats; other formats are not affected"
+REMEDY = "Leave the format out with --formats; other formats are not affected"
 
 
 def run_converter(name: str, command: Sequence[str], folder: Path, timeout_s: float = TIMEOUT_S) -> str:
@@ -23,14 +23,14 @@ def run_converter(name: str, command: Sequence[str], folder: Path, timeout_s: fl
             timeout=timeout_s,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise UserError(name, f"it did not end within {timeout_s:g} s", _REMEDY) from error
+        raise UserError(name, f"it did not end within {timeout_s:g} s", REMEDY) from error
     said = done.stdout.decode(errors="replace")
     print(said, file=sys.stderr)
     if done.returncode < 0:
         died = signal.Signals(-done.returncode).name
-        raise UserError(name, f"it died of {died}{_last(said)}", _REMEDY)
+        raise UserError(name, f"it died of {died}{_last(said)}", REMEDY)
     if done.returncode:
-        raise UserError(name, f"it ended with status {done.returncode}{_last(said)}", _REMEDY)
+        raise UserError(name, f"it ended with status {done.returncode}{_last(said)}", REMEDY)
     return said
 
 

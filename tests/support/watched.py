@@ -46,6 +46,7 @@ def watched(folder: Path, patch: pytest.MonkeyPatch) -> Watched:
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         patch.delenv(name, raising=False)
     patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+    patch.setenv("OMP_WAIT_POLICY", "passive")  # spinning threads would take the processors of other tests
     patch.chdir(folder / "here")
     script = folder / "python"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {__name__} "$@"\n')
