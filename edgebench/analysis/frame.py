@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebench.analysis import comparability, record_statistics, selection, tidy
+from edgebench.analysis import comparability, record_statistics, selection, statistics_cache, tidy
 from edgebench.analysis.columns import COLUMNS, VALUES, Column, Kind
 from edgebench.errors import MissingPackage
-from edgebench.schema import record_files
 from edgebench.schema.record import Record, Round, Series
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def load(
         warnings.warn(f"{len(found.skipped)} files were left out; the first: {first}", stacklevel=2)
     records = sorted(found.records, key=lambda record: (record.created, record.target.name, record.id))
     if values:
-        return _of_values(list(map(_whole, records)))
+        return _of_values(list(map(statistics_cache.whole, records)))
     columns = {name: column for name, column in COLUMNS.items() if column.of_record}
     lines = [tidy.record_line(record_statistics.of(record)) for record in records]
     made = _frame(columns, {name: [_known(line[name]) for line in lines] for name in columns})
@@ -66,11 +65,6 @@ def _frame(columns: dict[str, Column], content: dict[str, Any]) -> pandas.DataFr
     return pandas.DataFrame(
         {name: pandas.Series(content[name], dtype=_DTYPES[column.kind]) for name, column in columns.items()}
     )
-
-
-def _whole(record: Record) -> Record:
-    """With all values: what comes from the cache has one a round."""
-    return record_files.load(record.path) if record.path is not None and record.path.is_file() else record
 
 
 def _of_values(records: Sequence[Record]) -> pandas.DataFrame:

@@ -30,6 +30,7 @@ from edgebench.schema.record_files import KIND, LoadedRecords
 
 # Fewer files are read as quickly as they are looked up.
 _FILES_MIN = 20
+_LIGHT = "without its values"
 # The cache begins anew beyond this.
 _BYTES_MAX = 2**30
 _EDGEBENCH = Path(__file__).parents[1]
@@ -66,6 +67,14 @@ def load_all(paths: Iterable[Path]) -> LoadedRecords:
             except BadFile as error:
                 skipped.append(error)
     return LoadedRecords(records, skipped)
+
+
+def whole(record: Record) -> Record:
+    """With all raw values: a record that was looked up has one a round. Raises BadFile if its file is gone."""
+    if _LIGHT not in record.__dict__:
+        return record
+    assert record.path is not None
+    return record_files.load(record.path)
 
 
 def _load(path: Path, database: _Database) -> Record:
@@ -106,6 +115,7 @@ def _kept(found: RecordStatistics) -> KeptStatistics:
 def _restored(kept: KeptStatistics, path: Path) -> Record:
     record = kept.record
     record.__dict__["path"] = path
+    record.__dict__[_LIGHT] = True
     warm_values.keep_medians(record.rounds, kept.medians_ns)
     verdict = Verdict(kept.level, tuple(kept.reasons))
     record_statistics.keep(

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from edgebench import compare
-from edgebench.analysis import selection, statistics_cache
+from edgebench.analysis import causes, selection, statistics_cache
+from edgebench.analysis.causes.evidence import Evidence, Wanted
+from edgebench.analysis.published import difference
 from edgebench.analysis.report import csv, markdown
 from edgebench.files import cache as cache_
 from edgebench.schema import plan, record_files
@@ -77,3 +79,20 @@ def test_plans_whose_values_are_needed_later_are_read_in_full(tmp_path: Path) ->
     save_all(results, paced)
     for _ in range(2):
         assert selection.select(results, []).records == paced
+
+
+def test_what_needs_values_has_all_of_them_of_looked_up_records(tmp_path: Path) -> None:
+    """How often a deadline is missed, and the quickest inference: medians of rounds do not show either."""
+    made = [timed(number) for number in range(COUNT)]
+    save_all(tmp_path / "results", made)
+    deadline = Wanted(deadline_ns=50_000.0)
+    for _ in range(2):
+        found = selection.select(tmp_path / "results", []).records
+        assert [difference.statistic_ns(one, "minimum") for one in found] == [
+            difference.statistic_ns(one, "minimum") for one in made
+        ]
+        late = [
+            [one.answer for one in causes.explain(Evidence(records, wanted=deadline)) if one.family == "deadline"]
+            for records in (found, made)
+        ]
+        assert late[0] == late[1] and len(late[0]) == COUNT

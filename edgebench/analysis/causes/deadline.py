@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgebench.analysis import formatting
+from edgebench.analysis import formatting, statistics_cache
 from edgebench.analysis.causes.evidence import Evidence, measured, where
 from edgebench.analysis.causes.explanation import Explanation, FoundCause, MissingEvidence
 from edgebench.schema.record import Record, Round
@@ -48,7 +48,7 @@ def explain(evidence: Evidence) -> Iterator[Explanation]:
     deadline_ns = evidence.wanted.deadline_ns
     if deadline_ns is None:
         return
-    for record in measured(evidence.records):
+    for record in map(statistics_cache.whole, measured(evidence.records)):
         subject = f"{record.artifact.name} {where(record)}"
         if why := _why_unknown(record):
             again = evidence.deploy(record, options="--plan duty:10")

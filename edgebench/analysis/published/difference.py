@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgebench import plugins
-from edgebench.analysis import comparability, computed_precision, formatting, stats, warm_values
+from edgebench.analysis import comparability, computed_precision, formatting, statistics_cache, stats, warm_values
 from edgebench.analysis.published.row import PublishedFigure, Statistic, plain
 from edgebench.errors import UserError
 from edgebench.schema.record import Record
@@ -128,13 +128,12 @@ def share(found: AgainstRow, before_ns: float, after_ns: float) -> float:
 
 def statistic_ns(record: Record, statistic: Statistic) -> float:
     """Of single values, or of blocks where they were timed in blocks. Raises UserError without times."""
-    values = warm_values.of(record.rounds).pooled_ns
-    if not len(values):
+    median = stats.latency_ns(record.rounds, 0.5)
+    if median is None:
         raise UserError(str(record.path or record.id), "it has no times", "Name a record that was measured")
     if statistic == "median":
-        found = stats.latency_ns(record.rounds, 0.5)
-        assert found is not None
-        return found.value
+        return median.value
+    values = warm_values.of(statistics_cache.whole(record).rounds).pooled_ns
     if statistic == "p90":
         return float(values[int(0.9 * (len(values) - 1))])
     return float(values.min() if statistic == "minimum" else values.mean())
