@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_agents.python.runtimes._pte_file import Port, PteFile
+from device_agents.python.runtimes._pte_file import ProgramPort, PteFile
 from edgebench.modelfile._bytes import Damaged
 from edgebench.modelfile._what import Input, ModelFile
 
@@ -19,5 +19,5 @@ def read(content: memoryview) -> ModelFile:
     )
 
 
-def _port(kind: str, place: int, port: Port) -> Input:
+def _port(kind: str, place: int, port: ProgramPort) -> Input:
     return Input(f"{kind} {place}", tuple(port.shape), port.dtype)

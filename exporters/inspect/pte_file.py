@@ -62,7 +62,7 @@ def _calls(program: _pte_file.PteFile) -> list[str]:
     return [name for name, count in program.kernels.items() for _ in range(count)]
 
 
-def _layer(number: int, layer: _xnnpack_graph.Layer) -> Layer:
+def _layer(number: int, layer: _xnnpack_graph.XnnpackLayer) -> Layer:
     shape, weights = tuple(layer.output.shape), layer.weights
     count = prod(weights.shape) if weights else 0
     size = _BYTES.get(layer.output.dtype)
@@ -86,7 +86,7 @@ def _layer(number: int, layer: _xnnpack_graph.Layer) -> Layer:
     )
 
 
-def _arithmetic(layer: _xnnpack_graph.Layer) -> Literal["integer", "float", "none"]:
+def _arithmetic(layer: _xnnpack_graph.XnnpackLayer) -> Literal["integer", "float", "none"]:
     if layer.kind.startswith(_MOVES):
         return "none"
     return "integer" if (layer.precision or layer.output.dtype).startswith(("i", "u")) else "float"
@@ -96,6 +96,6 @@ def _kernel(number: int, name: str) -> Layer:
     return Layer(number, "", plain_excerpt(name), (), "", None, 0, runs_as="ExecuTorch's own kernel")
 
 
-def _port(kind: str, place: int, port: _pte_file.Port) -> InspectedTensor:
+def _port(kind: str, place: int, port: _pte_file.ProgramPort) -> InspectedTensor:
     shape = tuple(port.shape)
     return InspectedTensor(f"{kind} {place}", shape, port.dtype, guess_layout(shape, "NCHW"))

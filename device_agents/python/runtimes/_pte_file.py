@@ -25,7 +25,7 @@ _EXTENDED_HEADER = b"eh00"
 _KERNEL, _DELEGATE = 1, 2
 
 
-class Port:
+class ProgramPort:
     """What a program takes or answers: they are numbered, not named. Of open sizes the file has the largest."""
 
     def __init__(self, shape: list[int], dtype: str) -> None:
@@ -61,13 +61,13 @@ class PteFile:
         except DAMAGE:
             raise ValueError("not a program of ExecuTorch, or truncated") from None
 
-    def _port(self, value: int) -> Port:
+    def _port(self, value: int) -> ProgramPort:
         file = self._file
         if file.number(value, 0, "<B") != _TENSOR:
             raise ValueError("it takes or answers something that is not a tensor")
         tensor = file.table(value, 1)
         dtype = file.number(tensor, 0, "<b")
-        return Port(file.numbers(tensor, 2), DTYPES.get(dtype, "type %d" % dtype))
+        return ProgramPort(file.numbers(tensor, 2), DTYPES.get(dtype, "type %d" % dtype))
 
     def _calls(self, plan: int) -> tuple[dict[str, int], dict[str, int]]:
         file = self._file
@@ -116,7 +116,7 @@ class PteFile:
                 yield file.number(instruction, 0, "<B"), file.number(file.table(instruction, 1), 0, "<i")
 
 
-def _layers(payload: bytes) -> list[_xnnpack_graph.Layer]:
+def _layers(payload: bytes) -> list[_xnnpack_graph.XnnpackLayer]:
     try:
         return _xnnpack_graph.layers(payload)
     except ValueError:

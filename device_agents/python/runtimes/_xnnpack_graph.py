@@ -41,7 +41,7 @@ _QUANTISED, _ID, _BY_CHANNEL = 2, 6, 1
 _HEADER = b"XH00"
 
 
-class Tensor:
+class XnnpackTensor:
     """scales: how many it is quantised with."""
 
     def __init__(self, dtype: str, shape: list[int], scales: int = 0) -> None:
@@ -50,17 +50,17 @@ class Tensor:
         self.scales = scales
 
 
-class Layer:
+class XnnpackLayer:
     """weights: None for layers without; precision: of the arithmetic of those with weights, else ""."""
 
-    def __init__(self, kind: str, output: Tensor, weights: Tensor | None, precision: str) -> None:
+    def __init__(self, kind: str, output: XnnpackTensor, weights: XnnpackTensor | None, precision: str) -> None:
         self.kind = kind
         self.output = output
         self.weights = weights
         self.precision = precision
 
 
-def layers(payload: bytes) -> list[Layer]:
+def layers(payload: bytes) -> list[XnnpackLayer]:
     """Raises ValueError for what is no such network."""
     try:
         at = struct.unpack_from("<I", payload, 10)[0] if payload[4:8] == _HEADER else 0
@@ -74,13 +74,13 @@ def layers(payload: bytes) -> list[Layer]:
         raise ValueError("not a network of XNNPACK, or truncated") from None
 
 
-def _tensors(file: Flatbuffer, graph: int) -> Iterator[tuple[int, Tensor]]:
+def _tensors(file: Flatbuffer, graph: int) -> Iterator[tuple[int, XnnpackTensor]]:
     for value in file.tables(graph, 2):
         tensor, scales = file.table(value, 1), 0
         if file.number(value, 0, "<B") == _QUANTISED:
             tensor, scales = file.table(tensor, 0), _scales(file, tensor)
         dtype = _DTYPES.get(file.number(tensor, 0, "<h"), "unknown")
-        yield file.number(tensor, _ID, "<I"), Tensor(dtype, file.numbers(tensor, 2), scales)
+        yield file.number(tensor, _ID, "<I"), XnnpackTensor(dtype, file.numbers(tensor, 2), scales)
 
 
 def _scales(file: Flatbuffer, quantised: int) -> int:
@@ -90,16 +90,16 @@ def _scales(file: Flatbuffer, quantised: int) -> int:
     return len(file.numbers(how, 0)) or file.number(how, 3, "<I")
 
 
-def _layer(file: Flatbuffer, node: int, tensors: dict[int, Tensor]) -> Layer:
+def _layer(file: Flatbuffer, node: int, tensors: dict[int, XnnpackTensor]) -> XnnpackLayer:
     number, about = file.number(node, 0, "<B"), file.table(node, 1)
     kind = _KINDS[number] if number < len(_KINDS) else "kind %d" % number
 
-    def named(field: int) -> Tensor:
-        return tensors.get(file.number(about, field, "<I")) or Tensor("unknown", [])
+    def named(field: int) -> XnnpackTensor:
+        return tensors.get(file.number(about, field, "<I")) or XnnpackTensor("unknown", [])
 
     output = named(_OUTPUT.get(kind, _OUTPUT_OF_OTHERS))
     if kind not in _WEIGHTS:
-        return Layer(kind, output, None, "")
+        return XnnpackLayer(kind, output, None, "")
     given, weights = map(named, _WEIGHTS[kind])
     # Float inputs and weights of whole numbers are multiplied in float.
-    return Layer(kind, output, weights, weights.dtype if given.dtype.startswith("i") else given.dtype)
+    return XnnpackLayer(kind, output, weights, weights.dtype if given.dtype.startswith("i") else given.dtype)

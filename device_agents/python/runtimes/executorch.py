@@ -11,7 +11,7 @@ import mmap
 from pathlib import Path
 
 from . import _executorch_library, fed_shape
-from ._pte_file import DTYPES, Port, PteFile
+from ._pte_file import DTYPES, ProgramPort, PteFile
 from .litert import check_device, installed_version
 
 TYPE_CHECKING = False
@@ -150,7 +150,7 @@ def _known(dtype: str) -> str:
     return dtype
 
 
-def _spec(place: int, port: Port, shapes: dict[str, Any]) -> dict[str, Any]:
+def _spec(place: int, port: ProgramPort, shapes: dict[str, Any]) -> dict[str, Any]:
     """Programs do not name their inputs. One with open sizes is fed with the largest that it was made for."""
     import numpy
 
