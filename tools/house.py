@@ -10,6 +10,7 @@ import ast
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def where(path: Path, function: Function) -> str:
     return f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
 
 
+def ambiguous() -> list[str]:
+    """Names of classes that several modules have; underscores begin what is private to one."""
+    named = Counter(
+        node.name
+        for path in sources()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    return sorted(name for name, count in named.items() if count > 1)
+
+
 def main() -> int:
     sizes = {path: lines(path) for path in sources()}
     largest = max(sizes, key=lambda path: sizes[path])
@@ -79,6 +91,7 @@ def main() -> int:
         ("import contracts", kept.removeprefix("Contracts: ")),
         ("functions annotated", f"{annotated:,} of {len(known):,} ({annotated / len(known):.1%})"),
         ("files: median, largest", f"{statistics.median(sizes.values()):.0f} lines, {sizes[largest]} ({largest.name})"),
+        ("class names with more than one meaning", " ".join([str(len(ambiguous())), *ambiguous()])),
         ("lines of source", f"{sum(sizes.values()):,} in {len(sizes)} files"),
         (f"functions over {LONGEST_FUNCTION} lines", str(len(long))),
         (f"functions with more than {MOST_PARAMETERS} parameters", str(len(wide))),
