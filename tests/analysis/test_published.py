@@ -239,3 +239,14 @@ def test_the_record_that_fits_a_row_best_or_a_question() -> None:
 )
 def test_both_letters_for_micro_are_read(text: str) -> None:
     assert published.parse(text).ns == pytest.approx(81_200)
+
+
+@pytest.mark.parametrize("text", ["OpenVINO: 12,5 ms", "runtime=ncnn ms=12,5", "runtime=ncnn ms=33.9 ms=40"])
+def test_figures_that_may_be_two_are_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        published.parse(text)
+
+
+def test_thousands_may_be_separated() -> None:
+    assert published.parse("OpenVINO: 12,500.5 us").ns == pytest.approx(12_500_500)
+    assert published.parse("runtime=ncnn ms=.5").ns == pytest.approx(5e5)

@@ -63,9 +63,9 @@ def precision_of(text: str) -> str | None:
 
 
 def number(text: str) -> float | None:
-    """`5,495.9`; None for what is not a number. A figure that is not above 0 is not a figure."""
-    cleaned = text.strip().strip("*`~≈").replace(",", "")
-    if not re.fullmatch(r"\d+(\.\d+)?([eE][+-]?\d+)?", cleaned):
+    """`5,495.9`; None for what is not a number, or may be two: `12,5`. A figure that is not above 0 is not a figure."""
+    cleaned = text.strip().strip("*`~≈")
+    if not re.fullmatch(r"(\d+|\d{1,3}(,\d{3})+)?(\.\d+)?([eE][+-]?\d+)?", cleaned) or not re.match(r"\.?\d", cleaned):
         return None
-    value = float(cleaned)
+    value = float(cleaned.replace(",", ""))
     return value if 0 < value < 1e15 else None

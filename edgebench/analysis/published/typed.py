@@ -39,6 +39,8 @@ def read_pairs(text: str) -> PublishedFigure | None:
     if not words or not all("=" in word for word in words):
         return None
     given = dict(word.split("=", 1) for word in words)
+    if len(given) < len(words):
+        raise UserError("--against", f"'{text}' says something twice", f"For example: {FORM}")
     known = (*_KEYS, *_TIMES_NS, *_RATES)
     for key in given:
         if key not in known:
