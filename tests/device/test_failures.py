@@ -212,3 +212,12 @@ def test_what_was_not_measured_is_counted_by_file_and_runtime() -> None:
     said = str(caught.value)
     assert "3 of 4 not fully measured: left-onnx-fp32 (left out); net-onnx-int8 (onnxruntime: failed: word " in said
     assert "net-onnx-int8 (openvino: failed: word" in said and "word ...)" in said
+
+
+def test_what_openvino_said_on_a_cortex_a72_of_an_int8_file_is_explained() -> None:
+    words = (
+        "RuntimeError: Exception from src/inference/src/cpp/core.cpp:117:\n"
+        "Exception from src/inference/src/dev/plugin.cpp:54:\nobject is not initialized"
+    )
+    found = failures.of_words(words)
+    assert found.kind == "operator" and "no code for it on this processor" in found.seen

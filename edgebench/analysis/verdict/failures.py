@@ -113,6 +113,11 @@ CAUSES: tuple[Cause, ...] = (
         "Measure it with another runtime (--runtimes); onnxsim may make the sizes known that OpenVINO needs",
     ),
     Cause(
+        "operator", r"dev/plugin\.cpp:\d+:\s+object is not initialized",
+        "OpenVINO has no code for it on this processor",
+        "Measure it with another runtime (--runtimes), or its fp32 file: INT8 was seen to fail so on a Cortex-A72",
+    ),
+    Cause(
         "operator", r"ncnn does not have its layers: (?P<operator>[\w.:-]+(?:, [\w.:-]+)*)",
         "ncnn does not have its layers: {operator}",
         "Measure the network with another runtime, or export it without them; a newer ncnn may have them",
