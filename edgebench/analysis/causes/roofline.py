@@ -111,38 +111,11 @@ def _without_cached(roofs: list[LayerRoof]) -> list[LayerRoof]:
 def _of(evidence: Evidence, record: Record, roofs: list[LayerRoof], peaks: Peaks) -> Explanation:
     served = _without_cached(roofs)
     cached = sum(one.memory_ns != other.memory_ns for one, other in zip(roofs, served, strict=True))
-    roofs = served
     whole = sum(layer.ns for layer in timed(record))
-    spent = sum(roof.timed.ns for roof in roofs)
-    least = sum(max(roof.compute_ns, roof.memory_ns) for roof in roofs)
-    bound = [one for one in roofs if one.is_memory_bound and one.attained >= BOUND and one.timed.ns >= NOTABLE * whole]
-    low = [one for one in roofs if one.attained < LOW and one.timed.ns >= NOTABLE * whole]
-    causes = []
-    if bound:
-        share = sum(one.timed.ns for one in bound) / whole
-        named = ", ".join(short(one.timed.name) for one in bound[:3])
-        causes.append(
-            FoundCause(
-                "bound by memory",
-                f"{named} wait{'s' if len(bound) == 1 else ''} for memory: {_bytes_rate(bound)} of "
-                f"{peaks.bytes_per_s / 1e9:.1f} GB/s; more threads or faster arithmetic will not help",
-                "edgebench export --int8 (a quarter of the bytes), or fewer weights there: edgebench prune",
-                share,
-                tuple(map(_line, bound[:_MOST_EVIDENCE])),
-            )
-        )
-    if low:
-        share = sum(one.timed.ns for one in low) / whole
-        named = ", ".join(short(one.timed.name) for one in low[:3])
-        causes.append(
-            FoundCause(
-                "kernels far from the peak",
-                f"{named} get{'s' if len(low) == 1 else ''} less than {LOW:.0%} of what the device can do",
-                evidence.deploy(record, options="--runtimes all") + " (kernels of other runtimes)",
-                share,
-                tuple(map(_line, low[:_MOST_EVIDENCE])),
-            )
-        )
+    spent = sum(roof.timed.ns for roof in served)
+    least = sum(max(roof.compute_ns, roof.memory_ns) for roof in served)
+    notable = [one for one in served if one.timed.ns >= NOTABLE * whole]
+    causes = (*_bound_by_memory(notable, whole, peaks), *_far_from_peak(evidence, record, notable, whole))
     notes = [
         peaks.words(),
         "Bytes of a layer: weights, input and output, each moved once; no branches assumed.",
@@ -152,10 +125,40 @@ def _of(evidence: Evidence, record: Record, roofs: list[LayerRoof], peaks: Peaks
         "roofline",
         _subject(record),
         f"{record.artifact.name}: its layers with weights get {least / spent:.0%} of what the device can do",
-        tuple(causes),
+        causes,
         notes=tuple(filter(None, notes)),
         concern=0.3 if causes else 0.0,
     )
+
+
+def _bound_by_memory(roofs: list[LayerRoof], whole_ns: float, peaks: Peaks) -> Iterator[FoundCause]:
+    bound = [one for one in roofs if one.is_memory_bound and one.attained >= BOUND]
+    if bound:
+        yield FoundCause(
+            "bound by memory",
+            f"{_named(bound)} wait{'s' if len(bound) == 1 else ''} for memory: {_bytes_rate(bound)} of "
+            f"{peaks.bytes_per_s / 1e9:.1f} GB/s; more threads or faster arithmetic will not help",
+            "edgebench export --int8 (a quarter of the bytes), or fewer weights there: edgebench prune",
+            sum(one.timed.ns for one in bound) / whole_ns,
+            tuple(map(_line, bound[:_MOST_EVIDENCE])),
+        )
+
+
+def _far_from_peak(evidence: Evidence, record: Record, roofs: list[LayerRoof], whole_ns: float) -> Iterator[FoundCause]:
+    low = [one for one in roofs if one.attained < LOW]
+    if low:
+        yield FoundCause(
+            "kernels far from the peak",
+            f"{_named(low)} get{'s' if len(low) == 1 else ''} less than {LOW:.0%} of what the device can do",
+            evidence.deploy(record, options="--runtimes all") + " (kernels of other runtimes)",
+            sum(one.timed.ns for one in low) / whole_ns,
+            tuple(map(_line, low[:_MOST_EVIDENCE])),
+        )
+
+
+def _named(roofs: list[LayerRoof]) -> str:
+    more = f" and {len(roofs) - 3} more" if len(roofs) > 3 else ""
+    return ", ".join(short(one.timed.name) for one in roofs[:3]) + more
 
 
 def _bytes_rate(bound: list[LayerRoof]) -> str:
