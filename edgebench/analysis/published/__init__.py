@@ -44,7 +44,8 @@ def parse(given: str) -> PublishedFigure:
         shown = "; ".join(
             " ".join(filter(None, (row.model, row.device, row.runtime, row.precision))) for row in rows[:4]
         )
-        raise UserError(where, f"it has {len(rows)} rows that fit ({shown}, ...)", "Pick one: FILE#WORD,WORD")
+        more = "; ..." if len(rows) > 4 else ""
+        raise UserError(where, f"it has {len(rows)} rows that fit ({shown}{more})", "Pick one: FILE#WORD,WORD")
     raise UserError(where, f"no row can be read in '{untrusted.shortened(given)}'", f"For example: {_nearest(given)}")
 
 

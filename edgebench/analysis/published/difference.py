@@ -206,8 +206,8 @@ def best_record(records: Sequence[Record], row: PublishedFigure) -> Record:
     counts = [len(_conditions(one, row)) for one in able]
     best = [one for one, count in zip(able, counts, strict=True) if count == min(counts)]
     if len(best) > 1:
-        named = ", ".join(str(one.path or one.artifact.name) for one in best[:4])
-        raise UserError("--against", f"{len(best)} records fit the row equally well ({named}, ...)", "Name one of them")
+        named = ", ".join(str(one.path or one.artifact.name) for one in best[:4]) + ", ..." * (len(best) > 4)
+        raise UserError("--against", f"{len(best)} records fit the row equally well ({named})", "Name one of them")
     return best[0]
 
 
