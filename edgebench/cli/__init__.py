@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -86,6 +87,10 @@ _EXTRA_OF_PACKAGE = {
 }
 
 
+# Of a path that is longer than any can be.
+_MOST_OF_A_NAME = 60
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         say(f"edgebench {__version__}")
@@ -117,6 +122,13 @@ def main() -> None:
         raise
     except UserError as error:
         complain(error)
+        sys.exit(EXIT_USER)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(
+            UserError(f"{str(error.filename)[:_MOST_OF_A_NAME]}...", "no file can have a name as long", "Check it")
+        )
         sys.exit(EXIT_USER)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

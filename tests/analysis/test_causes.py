@@ -336,3 +336,11 @@ def test_the_answer_has_at_most_five_lines_and_a_next_command() -> None:
     tables = explanation_report.tables(found)
     assert {one.title for one in tables} >= {"What pruning brought", "How often it is late"}
     assert stats.latency_ns(records[0].rounds, 0.5) is not None
+
+
+def test_a_name_that_was_measured_on_two_targets_is_told_with_its_target() -> None:
+    here = pair(UNFOLDED)
+    there = [msgspec.structs.replace(one, target=msgspec.structs.replace(one.target, name="rpi4")) for one in here]
+    lines = " ".join(causes.answer(causes.explain(Evidence([*here, *there])), 4))
+    assert "net-onnx-int8 in onnxruntime on rpi4 takes" in lines
+    assert "net-onnx-int8 takes" in " ".join(causes.answer(causes.explain(Evidence(here)), 2))

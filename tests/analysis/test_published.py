@@ -158,6 +158,7 @@ def test_a_record_of_ours_and_a_file_of_text(tmp_path: Path) -> None:
         ("garbage", "runtime=ncnn threads=4 ms=33.9"),
         ("mobilenet min 9 max 72", "mobilenet_v2  min ="),
         ("| a | b |", r"\| NCNN \| ✅"),
+        ("NCNN ✅ 10.4 0.5106 88.03", r"\| NCNN \| ✅"),
         ("6 inf a second", r"\| STM32L4R5 \|"),
         ("runtime=ncnn", "no single time above 0.*runtime=ncnn threads=4"),
         ("thread=4 ms=3", "Did you mean 'threads'"),
@@ -241,10 +242,28 @@ def test_both_letters_for_micro_are_read(text: str) -> None:
     assert published.parse(text).ns == pytest.approx(81_200)
 
 
-@pytest.mark.parametrize("text", ["OpenVINO: 12,5 ms", "runtime=ncnn ms=12,5", "runtime=ncnn ms=33.9 ms=40"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OpenVINO: 12,5 ms", "runtime=ncnn ms=12,5", "runtime=ncnn ms=33.9 ms=40", "ncnn: 5e-3 s", "ncnn -5 ms",
+        "ncnn 30-40 ms", "ncnn 30 \u2013 40 ms", "ncnn 30 to 40 ms", "ncnn < 40 ms", "ncnn 1\u202f234.5 ms",
+        "ncnn 1'234.5 ms", "runtime = ncnn threads = 4 ms = 33.9",
+    ],
+)  # fmt: skip
 def test_figures_that_may_be_two_are_refused(text: str) -> None:
     with pytest.raises(UserError):
         published.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["ncnn 33.9 \u00b1 0.5 ms", "ncnn 33.9ms +/- 2 %", "ncnn: ~33.9 ms \u00b1 0.5 ms", "ncnn - 33.9 ms"]
+)
+def test_a_figure_is_not_its_spread(text: str) -> None:
+    assert published.parse(text).ns == pytest.approx(33.9e6)
+
+
+def test_a_row_may_be_longer_than_a_name_of_a_file() -> None:
+    assert published.parse(f"ncnn{' ' * 300}33.9 ms").ns == pytest.approx(33.9e6)
 
 
 def test_thousands_may_be_separated() -> None:

@@ -94,6 +94,16 @@ def test_the_version_is_the_packages(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what a user can mend: exit code 1
 
 
+NAMING_FILES = (
+    "compare",
+    "explain",
+    "compare --baseline",
+    "results show",
+    "results list --results",
+    "publish -o x.zip",
+)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -112,6 +122,7 @@ def test_the_version_is_the_packages(tmp_path: Path) -> None:
         ("targets check rpi5", "Did you mean 'rpi4'?"),
         ("targets --targets gone.yaml", "gone.yaml: there is no such file"),
         ("targets emulate rpi9", "rpi"),
+        *((f"{command} {'b' * 300}", "no file can have a name as long") for command in NAMING_FILES),
     ],
 )
 def test_what_a_user_can_mend_is_said_without_a_traceback(

@@ -42,12 +42,24 @@ def _lines(found: Sequence[Explanation], room: int) -> Iterator[str]:
     asked = [one for one in told if one.concern >= ASKED]
     wanted = [*(one for one in firsts if one in asked), *asked, *firsts, *(one for one in told if one.concern >= MUCH)]
     chosen = list(dict.fromkeys(wanted))[:room]
+    names = Counter(place.rpartition(" in ")[0] for place in {_place(one) for one in found})
     left = Counter(one.family for one in told if one not in chosen)
     for one in sorted(chosen, key=told.index):
         causes = "; ".join(f"{cause.name}{_share(cause.share)}" for cause in one.ranked[:2])
         is_last = one is [each for each in chosen if each.family == one.family][-1]
         more = f" (and {left[one.family]} more, see -v)" if left[one.family] and is_last else ""
-        yield f"{one.answer}{f': {causes}' if causes else ''}{more}."
+        yield f"{_placed(one, names)}{f': {causes}' if causes else ''}{more}."
+
+
+def _placed(one: Explanation, names: Counter[str]) -> str:
+    """The answer, with runtime and target where a file of this name was measured in several."""
+    name = _place(one).rpartition(" in ")[0]
+    return one.answer.replace(name, _place(one), 1) if name and names[name] > 1 else one.answer
+
+
+def _place(one: Explanation) -> str:
+    """Its subject, without a meter."""
+    return one.subject.partition(", ")[0]
 
 
 def _is_unknown(one: Explanation) -> bool:

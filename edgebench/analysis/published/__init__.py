@@ -15,6 +15,7 @@ from edgebench.schema import record_files
 
 _KIND = untrusted.Kind("a published row", 1, "Give a row as text, a record, or AI Hub's perf.yaml", 16 * 2**20)
 _FORMS = {
+    "✅": ultralytics.FORM,
     "min": benchncnn.FORM,
     "avg": benchncnn.FORM,
     "|": ultralytics.FORM,
@@ -31,7 +32,7 @@ def parse(given: str) -> PublishedFigure:
     """
     name, _, picked = given.partition("#")
     path = Path(name)
-    if "\n" not in name and len(name) < 1000 and path.is_file():
+    if _is_file(path):
         rows = _of_file(path)
         where = str(path)
     else:
@@ -47,6 +48,14 @@ def parse(given: str) -> PublishedFigure:
         more = "; ..." if len(rows) > 4 else ""
         raise UserError(where, f"it has {len(rows)} rows that fit ({shown}{more})", "Pick one: FILE#WORD,WORD")
     raise UserError(where, f"no row can be read in '{untrusted.shortened(given)}'", f"For example: {_nearest(given)}")
+
+
+def _is_file(path: Path) -> bool:
+    """A row may be longer than a file's name may be, which some systems answer with an error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _picked(rows: list[PublishedFigure], words: list[str]) -> list[PublishedFigure]:

@@ -24,6 +24,16 @@ _STATISTICS: dict[str, Statistic] = {
 }  # fmt: skip
 _KEYS = ("model", "device", "runtime", "threads", "precision", "statistic", "batch", "input", "weights")
 _FIGURE = re.compile(r"(?<![\w.])([\d,]*\.?\d+)\s*(ms|µs|us|fps|inf/s|s)(?![\w/])", re.IGNORECASE)
+# `33.9 ± 0.5 ms`, `33.9 ms ± 2 %`: how far it spreads is not what it is.
+_PLUS_MINUS = r"\s*(?:±|\+/-|\+-)\s*[\d.,]+"
+_SPREAD = re.compile(
+    rf"(?<=\d){_PLUS_MINUS}(?=\s*[a-zµ])|(?<=[a-z]){_PLUS_MINUS}\s*(?:ms|µs|us|ns|s|%)?", re.IGNORECASE
+)
+# What makes a figure a part of another one, a range, a bound, or another name's value: `5e-3`, `30-40`, `1 234`, `< 5`.
+_NOT_ITS_START = re.compile(
+    r"([-+\u2212'\u2019±=]|[<>≤≥]\s*|\d\s*[-\u2013\u2014]\s*|\d\s*to\s+|\d[\u00a0\u2009\u202f])$", re.IGNORECASE
+)
+_NAMES_ANOTHER = re.compile(r"\s*=")
 _THREADS = re.compile(r"(\d+)\s*(?:-\s*)?threads?|threads?\s*[:=]?\s*(\d+)", re.IGNORECASE)
 _DEVICE = re.compile(
     r"(?:raspberry\s*)?pi\s*(?:zero\s*2\s*w|[2-5]\s*b?\+?)|jetson\s+\w+(?:\s+\w+)?|rk3588|odroid[- ]\w+", re.I
@@ -72,11 +82,11 @@ def _conditions(given: dict[str, str]) -> dict[str, Any]:
 
 def read_words(text: str) -> PublishedFigure | None:
     """A line with exactly one time or rate, and what else its words say; None for anything else."""
-    text = text.replace(_MU, _MICRO)
-    figures = _FIGURE.findall(text)
-    if len(figures) != 1:
+    text = _SPREAD.sub("", text.replace(_MU, _MICRO))
+    figures = list(_FIGURE.finditer(text))
+    if len(figures) != 1 or not _is_whole(figures[0], text):
         return None
-    value = number(figures[0][0])
+    value, unit = number(figures[0][1]), figures[0][2].lower()
     words = re.split(r"[\s,;:|()]+", text)
     runtime = next((found for word in words if (found := runtime_of(word))), None)
     if value is None or runtime is None:
@@ -84,7 +94,7 @@ def read_words(text: str) -> PublishedFigure | None:
     threads, device = _THREADS.search(text), _DEVICE.search(text)
     return PublishedFigure(
         "a line of words",
-        _ns(value, figures[0][1].lower()),
+        _ns(value, unit),
         next((_STATISTICS[word.lower()] for word in words if word.lower() in _STATISTICS), None),
         model=next((word for word in words if _is_model(word)), None),
         device=device[0].strip() if device else None,
@@ -92,6 +102,11 @@ def read_words(text: str) -> PublishedFigure | None:
         threads=int(threads[1] or threads[2]) if threads else None,
         precision=next((found for word in words if (found := precision_of(word))), None),
     )
+
+
+def _is_whole(figure: re.Match[str], text: str) -> bool:
+    before, after = text[: figure.start()], text[figure.end() :]
+    return not _NOT_ITS_START.search(before) and not _NAMES_ANOTHER.match(after)
 
 
 def _is_model(word: str) -> bool:
