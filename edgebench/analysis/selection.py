@@ -41,10 +41,12 @@ def key(record: Record) -> SeriesKey:
 def since(typed: str, now: datetime | None = None) -> datetime:
     """`2026-11-01`, or an age: `7d`, `12h`. Raises UserError."""
     with suppress(ValueError):
-        return datetime.fromisoformat(typed).replace(tzinfo=UTC)
+        date = datetime.fromisoformat(typed)
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
     units = {"d": "days", "h": "hours"}
     with suppress(ValueError, KeyError, OverflowError):
-        return (now or datetime.now(UTC)) - timedelta(**{units[typed[-1:]]: float(typed[:-1])})
+        if (age := timedelta(**{units[typed[-1:]]: float(typed[:-1])})) >= timedelta():
+            return (now or datetime.now(UTC)) - age
     raise UserError("--since", f"'{typed}' is neither a date nor an age", _SINCE)
 
 

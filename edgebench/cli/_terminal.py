@@ -39,7 +39,7 @@ Carbon = Annotated[
 ]
 Intensity = Annotated[
     float | None,
-    typer.Option("--intensity", help="CO2e at so many grams per kWh, instead of a country's grid.", min=0),
+    typer.Option("--intensity", help="CO2e at so many grams per kWh, instead of a country's grid.", min=0, max=1e6),
 ]
 
 

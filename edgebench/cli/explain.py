@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from edgebench.analysis.published.difference import AgainstRow
 
 app = typer.Typer()
+# What nobody means, and what numbers are no longer printed for.
+MOST = 1e9
 
 
 @app.command(
@@ -60,15 +62,17 @@ def explain(
     ] = None,
     deadline_ms: Annotated[
         float | None,
-        typer.Option(help="How often an inference takes longer than this.", min=1e-6, show_default=False),
+        typer.Option(help="How often an inference takes longer than this.", min=1e-6, max=MOST, show_default=False),
     ] = None,
     battery_wh: Annotated[
         float | None,
-        typer.Option(help="Hours on a battery of so many watt-hours; with --per-second.", min=1e-6, show_default=False),
+        typer.Option(
+            help="Hours on a battery of so many watt-hours; with --per-second.", min=1e-6, max=MOST, show_default=False
+        ),
     ] = None,
     per_second: Annotated[
         float | None,
-        typer.Option(help="Inferences a second that the application needs.", min=1e-9, show_default=False),
+        typer.Option(help="Inferences a second that the application needs.", min=1e-9, max=MOST, show_default=False),
     ] = None,
     carbon: Annotated[
         str | None,

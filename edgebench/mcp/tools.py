@@ -19,7 +19,7 @@ from edgebench.errors import UnknownName
 
 _DATA = "edgebench.networks.data"
 _Text = Annotated[str, Meta(min_length=1, max_length=4096)]
-_Positive = Annotated[float, Meta(gt=0)]
+_Positive = Annotated[float, Meta(ge=1e-6, le=1e9)]
 _Names = Annotated[list[_Text], Meta(max_length=1000)]
 
 

@@ -319,6 +319,13 @@ def test_a_deadline_in_words() -> None:
     assert "blocks of 10" in explained([blocked], "deadline", wanted=Wanted(50e6)).answer
 
 
+def test_no_more_are_late_in_an_hour_than_it_can_do() -> None:
+    record = make_record("net-onnx-fp32", p50_ns=1e6)
+    answer = explained([record], "deadline", wanted=Wanted(0.5e6, per_second=1e6)).answer
+    most = 3600e9 * sum(len(one.values_ns) for one in record.rounds) / sum(sum(one.values_ns) for one in record.rounds)
+    assert "back to back, because it cannot do 1e+06 a second" in answer and f"{most:,.0f} late an hour" in answer
+
+
 def test_upper_bounds_are_clopper_and_pearsons() -> None:
     assert deadline.upper_bound(0, 10) == pytest.approx(0.258866, abs=1e-6)
     assert deadline.upper_bound(3, 1000) == pytest.approx(0.00773524, abs=1e-7)

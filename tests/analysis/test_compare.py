@@ -554,3 +554,10 @@ def test_among_many_comparisons_one_just_beyond_chance_is_not_a_difference() -> 
     row = rows(make_record(FP32), barely, *others)[1]
     assert row.ratio is not None and row.ratio.differs and row.ratio.is_one_of_many and row.outcome == "not resolved"
     assert "(Holm)" in markdown.render(compare.compare([make_record(FP32), barely, *others]))
+
+
+def test_dates_keep_their_zone_and_ages_are_not_in_the_future() -> None:
+    assert selection.since("2026-11-15T10:00:00+02:00") == selection.since("2026-11-15T08:00:00")
+    for typed in ("-1d", "nand", "infd", "d", "7w"):
+        with pytest.raises(UserError, match="neither a date nor an age"):
+            selection.since(typed)

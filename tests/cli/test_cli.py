@@ -156,6 +156,9 @@ def test_the_program_itself_ends_with_1_and_the_message_on_stderr(tmp_path: Path
         ("prune x.safetensors --ratio 1.5", "--ratio"),
         ("train ultralight --dataset d --epochs many", "--epochs"),
         ("targets frobnicate", "frobnicate"),
+        ("explain --deadline-ms inf", "--deadline-ms"),
+        ("explain --battery-wh 37 --per-second 1e308", "--per-second"),
+        ("compare --intensity inf", "--intensity"),
     ],
 )
 def test_what_cannot_be_parsed_is_a_usage_error(typed: str, said: str, tmp_path: Path) -> None:

@@ -146,9 +146,11 @@ def _away(value: float, tiny: float) -> float:
 def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) -> Explanation:
     found = late_share(record.rounds, deadline_ns)
     rate = evidence.wanted.per_second or record.plan.duty_hz
+    most = 1e9 * found.values / sum(sum(one.values_ns) for one in record.rounds)
     pace = f"at {rate:g} a second" if rate else "back to back"
-    per_second = rate or 1e9 * found.values / sum(sum(one.values_ns) for one in record.rounds)
-    hourly = per_second * _HOUR_S
+    if rate and rate > most:
+        pace = f"back to back, because it cannot do {rate:g} a second,"
+    hourly = min(rate or most, most) * _HOUR_S
     limit = formatting.time(deadline_ns)
     answer = (
         f"{record.artifact.name}: {found.late:,} of {found.values:,} inferences took longer than {limit}: "
@@ -169,7 +171,7 @@ def _of(evidence: Evidence, record: Record, deadline_ns: float, subject: str) ->
         )
         missing.append(MissingEvidence("a lower bound", evidence.deploy(record, options="--plan sustained")))
     if record.plan.duty_hz is None:
-        again = evidence.deploy(record, options=f"--plan duty:{rate or 10:g}")
+        again = evidence.deploy(record, options=f"--plan duty:{rate if rate and rate <= most else 10:g}")
         missing.append(MissingEvidence("how late it is at an application's pace, from rest", again))
     causes = _causes(evidence, record, found, deadline_ns)
     return Explanation(
