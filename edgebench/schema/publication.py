@@ -38,7 +38,8 @@ KIND = untrusted.Kind("a publication", SCHEMA_VERSION, "Ask for another copy of 
 _ENTRY = re.compile(
     r"(records/[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\.json|files/[0-9a-f]{64}|README\.txt)"
 )
-_MAGIC = b"PK\x03\x04"
+# Of a zip file with entries, and of one without.
+_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 2**20
 _MOST_ENTRIES = 100_000
@@ -81,12 +82,12 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def is_publication(path: Path) -> bool:
-    """Whether it begins like a zip file."""
+    """Whether it is a zip file by its name or its beginning: what is wrong with it is said of a publication then."""
     try:
         if not path.is_file():
             return False
         with path.open("rb") as stream:
-            return stream.read(len(_MAGIC)) == _MAGIC
+            return path.suffix.lower() == ".zip" or stream.read(4) in _MAGICS
     except (OSError, ValueError):
         return False
 
@@ -133,20 +134,23 @@ class OpenPublication:
 
     def records(self) -> list[Record]:
         """Each with its place in this file as its path. Raises BadFile."""
-        found = []
-        for one in self.content.records:
-            where = self.path / one.entry
-            if one.entry not in self._listed or not one.entry.startswith("records/"):
-                raise BadFile(str(self.path), f"it names a record that is not in it ({one.entry})", KIND.remedy)
-            record = record_files.decode(self._packed.read(one.entry), where)
-            if (record.target.name, record.artifact.name, record.artifact.sha256) != (
-                one.target,
-                one.artifact,
-                one.sha256,
-            ):
-                raise BadFile(str(where), f"it is not the record that {MANIFEST} describes", KIND.remedy)
-            found.append(record)
-        return found
+        described = [one.entry for one in self.content.records]
+        there = {name for name in self._listed if name.startswith("records/")}
+        for name in sorted(there ^ set(described)):
+            what = "does not describe" if name in there else "describes a record that is not in it,"
+            raise _damaged(self.path, f"{MANIFEST} {what} {untrusted.shortened(name)}")
+        if len(set(described)) < len(described):
+            raise _damaged(self.path, f"{MANIFEST} describes a record twice")
+        return [self._record(one) for one in self.content.records]
+
+    def _record(self, one: PublishedRecord) -> Record:
+        where = self.path / one.entry
+        record = record_files.decode(self._packed.read(one.entry), where)
+        name = f"records/{record.target.name}/{record.id}.json"
+        found = (name, record.target.name, record.artifact.name, record.artifact.sha256)
+        if found != (one.entry, one.target, one.artifact, one.sha256):
+            raise BadFile(str(where), f"it is not the record that {MANIFEST} describes", KIND.remedy)
+        return record
 
     def raw(self, name: str) -> bytes:
         return self._packed.read(name)

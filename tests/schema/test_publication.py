@@ -118,6 +118,15 @@ def other_path(contents: Contents) -> None:
     manifest(contents, lambda found: found["entries"].append(entry))
 
 
+def renamed(contents: Contents) -> None:
+    """A record under another record's time, and the list with it."""
+    name = first_record(contents)
+    other = name.replace("/20", "/19", 1)
+    assert other != name
+    contents[other] = contents.pop(name)
+    contents["publication.json"] = contents["publication.json"].replace(name.encode(), other.encode())
+
+
 ENEMIES: dict[str, Callable[[Contents], None]] = {
     "a record was changed": other_value,
     "a record is missing": lambda contents: contents.pop(first_record(contents)) and None,
@@ -133,6 +142,11 @@ ENEMIES: dict[str, Callable[[Contents], None]] = {
     "it describes a record that is not in it": lambda contents: manifest(
         contents, lambda found: found["records"][0].update(entry="records/x/y.json")
     ),
+    "it describes a record twice": lambda contents: manifest(
+        contents, lambda found: found["records"].append(found["records"][0])
+    ),
+    "it describes one record fewer": lambda contents: manifest(contents, lambda found: found["records"].pop() and None),
+    "a record has another name than its own": renamed,
     "it unpacks to a thousand times its size": lambda contents: contents.update({"README.txt": bytes(50_000_000)}),
 }
 
@@ -163,6 +177,14 @@ def test_a_part_of_one_is_refused(share: float, packed: Path) -> None:
     packed.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(UserError):
         publication.load(packed)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "no entries"])
+def test_a_file_called_zip_is_refused_as_a_publication(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(content)
+    with pytest.raises(BadFile, match="publication"):
+        compare.find(tmp_path, compare.Asked((str(path),)))
 
 
 def test_a_zip_of_something_else_is_refused_by_the_commands(tmp_path: Path) -> None:
