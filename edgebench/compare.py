@@ -39,6 +39,8 @@ from edgebench.errors import UserError
 from edgebench.schema import record_files
 from edgebench.schema.record import Record
 
+_MOST_NAMED = 5
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -57,8 +59,8 @@ class Terms:
 
 @dataclass(frozen=True)
 class Asked:
-    """names, baseline: as typed; the baseline may be a results folder. every: all runs of each file; after: those since
-    then.
+    """names, baseline: as typed; the baseline may be a results folder or a record file. every: all runs of each
+    file; after: those since then.
     """
 
     names: tuple[str, ...] = ()
@@ -68,9 +70,10 @@ class Asked:
 
     @property
     def earlier(self) -> Path | None:
-        """A results folder whose files are the earlier selves of the others."""
+        """A results folder or file whose files are the earlier selves of the others."""
         if self.baseline is not None:
-            return Path(self.baseline) if is_results_folder(self.baseline) else None
+            is_path = Path(self.baseline).is_file() or is_results_folder(self.baseline)
+            return Path(self.baseline) if is_path else None
         is_pair = len(self.names) == 2 and all(map(is_results_folder, self.names))
         return Path(self.names[0]) if is_pair else None
 
@@ -83,9 +86,18 @@ def find(results: Path, asked: Asked) -> list[Selection]:
     if asked.earlier is None:
         return [select(results, asked.names, every=asked.every, after=asked.after)]
     others = asked.names if asked.baseline is not None else asked.names[1:]
-    sides = [joined(of_folder(asked.earlier)), select(results, others, after=asked.after)]
-    in_common = set.intersection(*({key(one) for one in side.records} for side in sides))
-    return sides if in_common or asked.baseline is not None else [joined(sides)]
+    earlier = select(results, [str(asked.earlier)]) if asked.earlier.is_file() else joined(of_folder(asked.earlier))
+    sides = [earlier, select(results, others, after=asked.after)]
+    keys = [{key(one) for one in side.records} for side in sides]
+    if keys[0] & keys[1]:
+        return sides
+    if asked.baseline is not None and all(keys):
+        there = ", ".join(sorted({f"{target}/{artifact}" for target, artifact, *_ in keys[0]})[:_MOST_NAMED])
+        raise UserError(
+            f"--baseline {asked.baseline}", f"it has no earlier self of any of these files (it has {there})",
+            "Name earlier results of the same files on the same target, runtime and threads",
+        )  # fmt: skip
+    return sides if asked.baseline is not None else [joined(sides)]
 
 
 def of_found(found: Sequence[Selection], asked: Asked, terms: Terms) -> Comparison:

@@ -23,7 +23,9 @@ from edgebench.analysis import comparability, mlflow_runs, record_statistics, st
 from edgebench.analysis.mlflow_runs import PushedRuns
 from edgebench.errors import BadFile, UnknownName, UserError
 from edgebench.progress import Progress, Silent
+from edgebench.schema import publication
 from edgebench.schema.record import Record
+from edgebench.schema.record_files import LoadedRecords, load
 
 _NONE = "Measure something first: edgebench deploy"
 _MOST_NAMED = 5
@@ -49,14 +51,16 @@ class KeptRecords:
 
 
 def results(folder: Path, wanted: WantedRecords = WantedRecords()) -> KeptRecords:  # noqa: B008 - frozen
-    """Raises UserError if there are none at all, or none of that target."""
-    paths = _paths(folder)
+    """folder: or a publication. Raises UserError if there are none at all, or none of that target."""
+    published = publication.load(folder) if publication.is_publication(folder) else []
+    paths = [one.path for one in published if one.path] or _paths(folder)
     if wanted.target is not None:
         targets = {path.parent.name for path in paths}
         if wanted.target not in targets:
             raise UnknownName(f"target with records in {folder}", wanted.target, targets)
         paths = [path for path in paths if path.parent.name == wanted.target]
-    loaded = statistics_cache.load_all(paths)
+    inside = [one for one in published if one.path in paths]
+    loaded = LoadedRecords(inside, []) if published else statistics_cache.load_all(paths)
     records = [record for record in loaded.records if _fits(record, wanted)]
     damaged = [error for error in loaded.skipped if _fits_by_name(Path(error.where), wanted)]
     return KeptRecords(sorted(records, key=lambda one: (one.created, one.target.name, one.id)), damaged)
@@ -84,15 +88,25 @@ def facts(record: Record) -> dict[str, Any]:
     }
 
 
+def record(folder: Path, name: str) -> Record:
+    """One record of a folder or publication, named as for `found`. Raises UserError."""
+    if not publication.is_publication(folder):
+        return load(found(folder, name))
+    published = {one.path: one for one in publication.load(folder) if one.path}
+    path = Path(name)
+    return load(path) if path.is_file() else published[_matching(folder, name, list(published))]
+
+
 def found(folder: Path, name: str) -> Path:
     """The file of one record, by its path, its name, or the beginning of its name, with or without `target/`.
 
     Raises UserError if there is none, or if there are several.
     """
     path = Path(name)
-    if path.is_file():
-        return path
-    paths = _paths(folder)
+    return path if path.is_file() else _matching(folder, name, _paths(folder))
+
+
+def _matching(folder: Path, name: str, paths: Sequence[Path]) -> Path:
     matching = [path for path in paths if name in _names(path)]
     matching = matching or [path for path in paths if any(one.startswith(name) for one in _names(path))]
     if not matching:
@@ -105,6 +119,8 @@ def found(folder: Path, name: str) -> Path:
 
 def to_remove(folder: Path, names: Sequence[str], wanted: WantedRecords) -> list[Path]:
     """Files inside the results folder, damaged ones too: by name, or all that are wanted. Raises UserError."""
+    if publication.is_publication(folder):
+        raise UserError(str(folder), "nothing is removed from a publication", "Publish the others: edgebench publish")
     if names:
         chosen = [found(folder, name) for name in names]
     else:
@@ -142,6 +158,8 @@ def push(
 
 
 def _paths(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(str(folder), "there is no such folder", "Give the results folder or a publication: --results")
     paths = sorted(folder.glob("*/*.json"))
     if not paths:
         raise UserError(str(folder), "contains no records", _NONE)

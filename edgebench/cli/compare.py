@@ -51,7 +51,10 @@ def compare(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="An artifact, target/artifact, or folder of earlier results; default: the first valid one."),
+        typer.Option(
+            help="An artifact, target/artifact, or earlier results (folder, record file or publication); default: the "
+            "first valid one."
+        ),
     ] = None,
     fail_if: Annotated[list[str] | None, typer.Option(metavar="CHECK", help=_gate.FAIL_IF, show_default=False)] = None,
     unresolved: Annotated[

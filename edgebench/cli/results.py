@@ -114,10 +114,9 @@ def show(
     """Show one record: statistics, verdict with its reasons, plan and facts."""
     from edgebench import results
     from edgebench.analysis import record_text
-    from edgebench.schema import record_files
 
     check_outputs(json)
-    record = record_files.load(results.found(folder, name))
+    record = results.record(folder, name)
     for line in record_text.lines(record):
         console().print(line, markup=False, soft_wrap=True)
     write_json(json, results.facts(record))
@@ -153,7 +152,10 @@ def remove(
     for path in chosen:
         say(str(path))
     count = f"{len(chosen)} record{'s' * (len(chosen) != 1)}"
-    if dry_run or not chosen:
+    if not chosen:
+        say(f"No record in {folder} fits: nothing was removed")
+        return
+    if dry_run:
         say(f"{count} would be removed")
         return
     if not yes:

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edgebench import cli, results
+from edgebench import cli, compare, publish, results
 from edgebench.errors import UnknownName, UserError
 from edgebench.results import WantedRecords
 from tests.support.records import failed, make_record, save_all
@@ -130,3 +130,27 @@ def test_nothing_outside_the_folder_is_removed(kept: Path, tmp_path: Path) -> No
 def test_all_is_never_meant_by_giving_nothing(kept: Path) -> None:
     assert typed("results", "rm", "--results", kept)[0] == 2
     assert typed("results", "rm", "name", "--target", "board", "--results", kept)[0] == 2
+
+
+def test_a_publication_is_listed_and_shown_like_a_folder_and_nothing_is_removed_from_it(
+    kept: Path, tmp_path: Path
+) -> None:
+    packed = publish.publish(results.results(kept).records, tmp_path / "p.zip").path
+    code, out, _ = typed("results", "list", "*-fp32", "--target", "phone", "--results", packed)
+    assert code == 0 and "1 record" in out
+    assert typed("results", "show", f"phone/{OLD}-net-onnx-fp32", "--results", packed)[0] == 0
+    with pytest.raises(UserError, match="nothing is removed from a publication"):
+        typed("results", "rm", "--yes", "--target", "phone", "--results", packed)
+
+
+def test_a_folder_that_is_not_there_and_a_pattern_that_fits_nothing_are_said_so(kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        typed("results", "list", "--results", tmp_path / "nowhere")
+    assert "nothing was removed" in typed("results", "rm", "--yes", "--pattern", "[", "--results", kept)[1]
+
+
+def test_a_record_file_may_be_the_baseline_of_compare_and_must_be_of_the_same_target(kept: Path) -> None:
+    board, phone = (str(kept / target / f"{OLD}-net-onnx-fp32.json") for target in ("board", "phone"))
+    assert [len(one.records) for one in compare.find(kept, compare.Asked((board,), board))] == [1, 1]
+    with pytest.raises(UserError, match="no earlier self of any of these files"):
+        compare.find(kept, compare.Asked((board,), phone))
