@@ -54,14 +54,15 @@ class RepeatOptions:
 @contextmanager
 def opened(paths: Sequence[Path]) -> Iterator[list[tuple[Record, Path | None]]]:
     """The records of record files and publications, of a publication the newest of each file; with the folder of the
-    files that came with them.
+    files that came with them, if any did.
     """
     with ExitStack() as open_:
         found: list[tuple[Record, Path | None]] = []
         for path in paths:
             if publication.is_publication(path):
                 records, folder = open_.enter_context(publish.unpacked(path))
-                found += [(one, folder) for one in selection.newest(sorted(records, key=lambda one: one.created))]
+                place = folder if any(folder.iterdir()) else None
+                found += [(one, place) for one in selection.newest(sorted(records, key=lambda one: one.created))]
             else:
                 found.append((record_files.load(path), None))
         yield found

@@ -19,7 +19,7 @@ def mcp(
 ) -> None:
     """Serve edgebench's commands as tools by the Model Context Protocol, on stdin and stdout.
 
-    For editors and assistants, which start this command themselves; needs edgebench[mcp].
+    For editors and assistants, which start this command themselves; needs the extra mcp.
     """
     from edgebench import mcp
 

@@ -11,12 +11,14 @@ import pytest
 from edgebench import deploy, repeat
 from edgebench.analysis import repetition
 from edgebench.errors import UserError
-from edgebench.repeat import RepeatOptions
+from edgebench.publish import publish
+from edgebench.repeat import RepeatOptions, opened
+from edgebench.schema import record_files
 from edgebench.schema.plan import Plan
 from edgebench.schema.record import Record
 from edgebench.schema.targets import Target
 from tests.conftest import run_cli
-from tests.support.records import FACTS, failed, make_record
+from tests.support.records import FACTS, failed, make_record, save_all
 
 HERE = Target(name="here", transport="local")
 THEN = make_record(job="then", created="20261101T100000Z")
@@ -93,6 +95,13 @@ def test_a_file_that_is_nowhere_is_said_to_be_so(tmp_path: Path) -> None:
     assert str(tmp_path) in caught.value.seen and "--files" in caught.value.remedy
     with pytest.raises(UserError, match="no such file"):
         repeat.repeat(THEN, HERE, tmp_path / "results", RepeatOptions(places=(tmp_path / "typo",)))
+
+
+def test_a_publication_without_files_is_no_place_to_look_in(tmp_path: Path) -> None:
+    (path,) = save_all(tmp_path / "results", [make_record("net-onnx-fp32")])
+    publish([record_files.load(path)], tmp_path / "ours.zip")
+    with opened([tmp_path / "ours.zip"]) as found:
+        assert [place for _, place in found] == [None]
 
 
 def test_a_record_that_is_none_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ def test_the_help_of_every_command_has_an_example_of_it(path: tuple[str, ...]) -
     assert " ".join(("edgebench", *path)) in behind_the_usage_line
 
 
+@pytest.mark.parametrize("path", list(commands()))
+def test_nothing_in_a_help_text_is_taken_for_markup(path: tuple[str, ...]) -> None:
+    """`edgebench[mcp]` is shown as `edgebench`."""
+    command = find(path)
+    texts = [command.help, *(getattr(one, "help", None) for one in command.params)]
+    tags = {tag for text in texts for tag in re.findall(r"(?<!\\)\[/?([a-z]\w*)\]", text or "")}
+    assert tags <= {"dim", "deprecated"}
+
+
 def examples() -> list[str]:
     lines = [line for path in commands() for line in (find(path).epilog or "").splitlines()]
     return sorted({line[line.index("edgebench ") :] for line in lines if "edgebench " in line})
