@@ -6,6 +6,7 @@ server's folder, links followed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +91,16 @@ class ExplainArguments(ToolArguments, frozen=True, forbid_unknown_fields=True, o
 
 @dataclass(frozen=True)
 class Tool:
-    """words: of its command line, from checked arguments and a function that checks a path."""
+    """words: of its command line, from checked arguments and a function that checks a path. reads: folders that the
+    command reads or writes without being told.
+    """
 
     name: str
     description: str
     arguments: type[ToolArguments]
     words: Callable[[Any, Callable[[str], str]], Iterator[str]]
     only_reads: bool = True
+    reads: tuple[str, ...] = ()
 
     def schema(self) -> dict[str, Any]:
         found: dict[str, Any] = msgspec.json.schema(self.arguments)
@@ -114,6 +118,8 @@ def command_line(name: str, arguments: dict[str, Any], root: Path | None, folder
     except msgspec.ValidationError as error:
         known = ", ".join(tool.arguments.__struct_fields__) or "none"
         raise ToolFailed(f"{name}: {error}. Its arguments: {known}") from error
+    for place in tool.reads if root is not None else ():  # without being named
+        _inside(place, root, folder)
     return list(tool.words(given, lambda typed: _inside(typed, root, folder)))
 
 
@@ -127,9 +133,24 @@ def _inside(typed: str, root: Path | None, folder: Path) -> str:
         raise ToolFailed(
             f"{typed}: it is outside {root}. Use a path inside it, or start the server with --allow-outside"
         )
+    if root is not None and (link := _link_out(folder / typed, root)):
+        raise ToolFailed(
+            f"{link.relative_to(folder) if link.is_relative_to(folder) else link}: this link leads out of {root}. "
+            "Use a folder without it, or start the server with --allow-outside"
+        )
     if ":" in typed and not path.exists():
         raise ToolFailed(f"{typed}: there is no such file, and code is not run here. Give the path of a file")
     return typed
+
+
+def _link_out(folder: Path, root: Path) -> Path | None:
+    """The first link below it that leads out of the root: what is in a folder is read as well."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+                return path
+    return None
 
 
 def _options(**given: Any) -> Iterator[str]:
@@ -206,6 +227,7 @@ TOOLS = {
             ExportArguments,
             _export,
             only_reads=False,
+            reads=("bundles",),
         ),
         Tool(
             "deploy",
@@ -214,6 +236,7 @@ TOOLS = {
             DeployArguments,
             _deploy,
             only_reads=False,
+            reads=("bundles", "results"),
         ),
         Tool(
             "compare",
@@ -221,6 +244,7 @@ TOOLS = {
             "baseline, verdicts with reasons.",
             CompareArguments,
             _compare,
+            reads=("results",),
         ),
         Tool(
             "explain",
@@ -228,6 +252,7 @@ TOOLS = {
             "with its evidence and the command that removes it.",
             ExplainArguments,
             _explain,
+            reads=("results",),
         ),
     )
 }

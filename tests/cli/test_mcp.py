@@ -106,6 +106,24 @@ def test_paths_stay_in_the_folder(tmp_path: Path) -> None:
     assert tools.command_line("inspect", {"file": "/x.onnx"}, None, root)[-1] == "/x.onnx"
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("compare", {}), ("compare", {"records": ["board"]}), ("explain", {"records": ["results"]}),
+        ("deploy", {"target": "board"}), ("deploy", {"target": "board", "files": ["bundles/net"]}),
+    ],
+)  # fmt: skip
+def test_links_in_folders_that_are_read_stay_in_the_folder(
+    name: str, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    root = tmp_path / "work"
+    for inside, outside in (("results/board/x.json", "x.json"), ("bundles/net/x.onnx", "x.onnx")):
+        (tmp_path / outside).write_text("outside")
+        (root / inside).parent.mkdir(parents=True)
+        (root / inside).symlink_to(tmp_path / outside)
+    assert "leads out" in why_not(name, root, **arguments)
+
+
 def test_unknown_tools_and_arguments_are_named(tmp_path: Path) -> None:
     assert "Did you mean 'inspect'" in why_not("inspekt", tmp_path)
     assert "unknown field `path`. Its arguments: file, shape" in why_not("inspect", tmp_path, path="a.onnx")
