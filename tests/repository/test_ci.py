@@ -106,7 +106,13 @@ def test_the_actions_steps(tmp_path: Path, installed: dict[str, str]) -> None:
 
 def test_the_action_does_not_run_what_its_inputs_say(tmp_path: Path, installed: dict[str, str]) -> None:
     given = {"files": "--results=/tmp\n$(touch evil)\n`touch evil`; touch evil", "fail-if": "$(touch evil)"}
+    (tmp_path / "edgebench-summary.md").write_text("of an earlier use")
+    (tmp_path / "edgebench.xml").write_text("of an earlier use")
     assert run_step(steps()[1], given, tmp_path, installed) == 1
+    assert (
+        tmp_path / "GITHUB_STEP_SUMMARY"
+    ).read_text() == "edgebench: nothing was measured; see the log of this step\n"
+    assert not (tmp_path / "edgebench.xml").exists()
     assert not (tmp_path / "evil").exists() and "outcome=error" in (tmp_path / "GITHUB_OUTPUT").read_text()
     assert not any("${{" in step["run"] for step in steps())
 
