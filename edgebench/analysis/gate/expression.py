@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,12 @@ _SHAPE = re.compile(
     r"\s*(?P<metric>[A-Za-z_0-9]+)\s*(?P<comparison>[<>]=?)\s*(?P<value>[+-]?[0-9]*\.?[0-9]+)\s*(?P<unit>[A-Za-zµ%]*)"
     r"(?:\s+for\s+(?P<pattern>\S+))?\s*\Z"
 )
+# Whatever may have been meant as one: other signs, a decimal comma, any unit, a `for` without a name.
+_MEANT = re.compile(
+    r"\s*(?P<metric>[A-Za-z_0-9]+)[^<>=≤≥0-9+-]*(?P<comparison>[<>=≤≥]+)\s*(?P<value>[+-]?[0-9]*[.,]?[0-9]+)\s*"
+    r"(?P<unit>[A-Za-zµμ%]*)(?P<pattern>\s+for\s+\S+)?"
+)
+_USUAL_UNIT = {"latency": "ms", "energy": "mJ", "memory": "MB", "size": "MB", "accuracy": "pt"}
 _EXAMPLES = {metric: f"{metric} > 1.05" for metric in UNITS} | {"accuracy": "accuracy < -0.3pt"}
 
 
@@ -63,13 +70,12 @@ def parse(text: str) -> Check:
         raise _wrong(text, "it is not METRIC > VALUE or METRIC < VALUE", _nearest(text))
     metric, unit, value = found["metric"], found["unit"], float(found["value"])
     if metric not in UNITS:
-        right = _closest(metric)
-        raise _wrong(text, f"there is no metric '{metric}'", text.replace(metric, right, 1) if right else _listed())
+        raise _wrong(text, f"there is no metric '{metric}'", _nearest(text))
     above = found["comparison"].startswith(">")
     kind, limit = _limit(text, metric, unit, value, is_signed=found["value"][0] in "+-")
     worse_above = metric != "accuracy"
     if kind != "budget" and above is not worse_above:
-        raise _wrong(text, "it would fail what is better than the baseline", _EXAMPLES[metric])
+        raise _wrong(text, "it would fail what is better than the baseline", _nearest(text))
     return Check(text.strip(), metric, kind, worse_above, limit, found["pattern"] or "*")
 
 
@@ -79,21 +85,60 @@ def _limit(text: str, metric: str, unit: str, value: float, *, is_signed: bool) 
             return "points", value / 100
         if unit == "%" and not is_signed:
             return "budget", value / 100
-        raise _wrong(text, "an accuracy is compared in points (pt), or has a budget in per cent", "accuracy < -0.3pt")
+        raise _wrong(text, "an accuracy is compared in points (pt), or has a budget in per cent", _nearest(text))
     if not unit and not is_signed and value > 0:
         return "ratio", value
     if unit == "%" and value > -100:
         return "ratio", 1 + value / 100
     if unit in UNITS[metric] and not is_signed:
         return "budget", value * UNITS[metric][unit]
+    if unit in UNITS[metric]:
+        raise _wrong(text, "a budget has no sign", _nearest(text))
     seen = f"'{unit or f'{value:g}'}' is neither a ratio, a change in per cent, nor one of {', '.join(UNITS[metric])}"
-    raise _wrong(text, seen, _EXAMPLES[metric])
+    raise _wrong(text, seen, _nearest(text))
 
 
 def _nearest(text: str) -> str:
-    """For something of another shape: its metric with an example of a comparison."""
+    """The check that was probably meant; if there is none, its metric with an example of a comparison."""
+    text = re.sub(r"(?i)\blatency[ -]+p", "latency_p", text)
     metric = _closest(re.split(r"[^A-Za-z_0-9]", text.strip())[0])
-    return _EXAMPLES[metric] if metric else _listed()
+    if not metric:
+        return _listed()
+    return next((one for one in _repaired(text, metric) if _is_right(one)), _EXAMPLES[metric])
+
+
+def _repaired(text: str, metric: str) -> Iterator[str]:
+    """What differs less from the text comes first."""
+    found = _MEANT.match(text)
+    if found is None or re.match(r"[0-9]", text[found.end() :]):
+        return
+    value, unit, pattern = found["value"].replace(",", "."), found["unit"].replace("μ", "µ"), found["pattern"] or ""
+    above = found["comparison"][0] in ">≥"
+    known = [*UNITS[metric], "%", "pt"]
+    units = [one for one in known if one == unit] or [
+        one for one in known if one.lower() == unit.lower().replace("ib", "b")
+    ]
+    signs = "><" if above else "<>"
+    forms = [(sign, one) for one in units for sign in signs]
+    if not units and 1 <= abs(float(value)) <= 2:  # a ratio, whichever way it was compared
+        forms += [(sign, "") for sign in signs]
+    if not unit and (metric == "accuracy" or not 0.5 <= float(value) <= 1):
+        usual = "%" if metric == "accuracy" and float(value) > 5 else _USUAL_UNIT[metric.partition("_")[0]]
+        forms += [(sign, usual) for sign in signs]
+    for sign, which in forms:
+        yield f"{metric} {sign} {value}{which}{pattern}"
+        size = value.lstrip("+-")
+        yield f"{metric} {sign} {'-' * (which == 'pt')}{size}{which}{pattern}"
+
+
+def _is_right(text: str) -> bool:
+    found = _SHAPE.match(text)
+    if found is None:
+        return False
+    budget = found["unit"] in UNITS[found["metric"]] and found["value"][0] not in "+-"
+    if found["metric"] == "accuracy":
+        return budget or (found["unit"], found["comparison"][0], found["value"][0]) == ("pt", "<", "-")
+    return budget or (found["comparison"][0] == ">" and found["unit"] in ("", "%") and float(found["value"]) > 0)
 
 
 def _closest(metric: str) -> str:
