@@ -56,6 +56,7 @@ def explain(
     files: Annotated[
         list[Path] | None,
         typer.Option(
+            exists=True,
             help="Where the measured files are: bundles, folders; default: bundles, here and beside the results.",
             show_default=False,
         ),

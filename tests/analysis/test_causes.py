@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -351,3 +353,18 @@ def test_a_name_that_was_measured_on_two_targets_is_told_with_its_target() -> No
     lines = " ".join(causes.answer(causes.explain(Evidence([*here, *there])), 4))
     assert "net-onnx-int8 in onnxruntime on rpi4 takes" in lines
     assert "net-onnx-int8 takes" in " ".join(causes.answer(causes.explain(Evidence(here)), 2))
+
+
+def test_paths_of_files_that_are_not_at_hand_are_not_printed_as_if_they_were() -> None:
+    records = [make_record(f"n{number}-onnx-fp32") for number in range(8)]
+    assert len({one.artifact.sha256 for one in records}) == 8
+    one, many = (Evidence(some).deploy(*some, options="--layers") for some in (records[:1], records))
+    assert one.endswith("--layers FILE (of n0-onnx-fp32)") and many.endswith("n5-onnx-fp32 and 2 more)")
+    there = Evidence(records[:1], places={records[0].artifact.sha256: "bundles/n0/a.onnx"})
+    assert there.deploy(records[0], options="--layers").endswith("--layers bundles/n0/a.onnx")
+
+
+def test_commands_name_what_they_need() -> None:
+    """`prune` and `export` need a network, also where a person has to fill it in."""
+    written = "".join(path.read_text("utf-8") for path in Path(causes.__file__).parent.glob("*.py"))
+    assert set(re.findall(r"edgebench (?:prune|export)\b (?!NETWORK)[^\s]+", written)) == set()

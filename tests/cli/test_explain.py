@@ -43,6 +43,7 @@ def test_the_answer_is_short_and_the_evidence_behind_v_and_in_json(typed: Typed,
 def test_what_has_to_be_given_together_is_said(typed: Typed) -> None:
     assert "--per-second" in typed("--battery-wh", "37").output and typed("--battery-wh", "37").exit_code == 2
     assert "--against ROW" in typed("--measure").output and typed("--measure").exit_code == 2
+    assert "does not exist" in typed("--files", "nowhere").output and typed("--files", "nowhere").exit_code == 2
 
 
 def test_hours_and_deadlines_come_first_where_they_are_asked_for(typed: Typed, tmp_path: Path) -> None:

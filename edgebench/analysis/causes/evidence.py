@@ -24,6 +24,7 @@ _PRECISION_IN_NAME = re.compile(
 )
 _INTEGER_KINDS = re.compile(r"^QLinear|^QGemm$|Integer$|^QAttention$")
 _MOST_NAMED = 2
+_MOST_BY_NAME = 6
 _LONGEST_NAME = 48
 _MOST_EVIDENCE = 5
 _INTEGER_PRECISIONS = ("u8", "i8", "s8", "int8", "uint8")
@@ -53,17 +54,17 @@ class Evidence:
 
     def deploy(self, *records: Record, options: str) -> str:
         """The command that measures these files again as they were, with more options; many files by their folders, and
-        files that only share a name by what they are called here.
+        files that are not at hand by what they are called here: their paths would not work as printed.
         """
         once = {one.artifact.sha256: one.artifact for one in records}
-        paths = [self.places.get(sha256) or artifact.content.file for sha256, artifact in once.items()]
+        paths = [self.places[sha256] for sha256 in once if sha256 in self.places]
         again = same_again.options(records, options)
         command = shlex.join(["edgebench", "deploy", "--target", records[0].target.name, *again]) + f" {options}"
+        if len(paths) < len(once):
+            return f"{command} {_by_names([artifact.name for artifact in once.values()])}"
         if len(paths) > _MOST_NAMED:
             folders = dict.fromkeys(str(Path(path).parent) for path in paths if Path(path).parent != Path())
             paths = list(folders) or paths
-        if len(set(paths)) < len(paths):
-            return f"{command} FILES (of {', '.join(artifact.name for artifact in once.values())})"
         return f"{command} {' '.join(map(shlex.quote, paths))}"
 
     def is_integer(self, record: Record) -> bool:
@@ -80,6 +81,11 @@ class Evidence:
         if record.artifact.precision != "unknown":
             return record.artifact.precision == "fp32"
         return not self.is_integer(record) and (self.network(record) is not None or bool(timed(record)))
+
+
+def _by_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_BY_NAME} more" if len(names) > _MOST_BY_NAME else ""
+    return f"FILE{'S' * (len(names) > 1)} (of {', '.join(names[:_MOST_BY_NAME])}{more})"
 
 
 def timed(record: Record) -> tuple[LayerTime, ...]:

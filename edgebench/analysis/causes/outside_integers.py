@@ -39,7 +39,7 @@ def of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> I
             "float islands",
             f"{_count(islands, 'stretch')} of the network {_is(islands)} float, with conversions around: {named}",
             "Replace these operators by ones that have integer kernels (ReLU for Hardswish, Sigmoid, ...), train, and "
-            "edgebench export --int8",
+            "edgebench export NETWORK --int8",
             _share(islands, whole),
             _stretch_evidence(islands, whole),
         )
@@ -47,7 +47,7 @@ def of_stretches(record: Record, layers: Sequence[LayerTime], whole: float) -> I
         yield FoundCause(
             "conversions at the edges",
             f"quantising the input and dequantising the output takes {_share(edges, whole):.0%} of so small a network",
-            "edgebench export --int8 --fold-preprocessing (the file then takes images as bytes)",
+            "edgebench export NETWORK --int8 --fold-preprocessing (the file then takes images as bytes)",
             _share(edges, whole),
             _stretch_evidence(edges, whole),
         )

@@ -101,7 +101,7 @@ def _of_zeros(evidence: Evidence, record: Record, expected: float) -> Iterator[F
         "dense kernels",
         f"{share:.0%} of the weights are zeros in place, and {record.runtime.name}'s kernels multiply them like any "
         "number",
-        "edgebench prune --method channels --option round_to=16 (removes whole channels, which are less work)",
+        "edgebench prune NETWORK --method channels --option round_to=16 (removes whole channels, which are less work)",
         evidence=shown or (noted,),
     )
 
@@ -146,7 +146,7 @@ def _of_channels(evidence: Evidence, record: Record, base: Record, *, helped: bo
         f"{len(odd)} layer{'s have' if len(odd) > 1 else ' has'} numbers of channels that are not multiples of {size} "
         f"({', '.join(f'{before} became {count}' for _, count, before in odd[:3])}): kernels pad them, or give way to "
         f"slower ones{slower}",
-        f"edgebench prune --method channels --option round_to={size}",
+        f"edgebench prune NETWORK --method channels --option round_to={size}",
         None if cost is None else cost[0] / whole,
         tuple(
             f"{short(layer.name)}: {before} channels became {count}" for layer, count, before in odd[:_MOST_EVIDENCE]
@@ -201,7 +201,7 @@ def _of_left_layout(record: Record, base: Record, causes: Sequence[FoundCause]) 
         "left the blocked layout",
         f"{base.artifact.name} is computed in blocks of channels ({sides[1][0].kind}), {record.artifact.name} is not: "
         f"its convolutions take {after / 1e3:.1f} µs, {before / 1e3:.1f} µs before",
-        f"edgebench prune --method channels --option round_to={block(record) or 16}",
+        f"edgebench prune NETWORK --method channels --option round_to={block(record) or 16}",
         after / whole,
     )
 
@@ -229,7 +229,7 @@ def _of_dominating(evidence: Evidence, record: Record, base: Record, expected: f
     yield FoundCause(
         "the time is elsewhere",
         f"{share:.0%} of the time is in layers whose work pruning did not reduce, first of all {named}",
-        "edgebench prune --method channels with a higher --ratio, or a smaller input: these layers cost what they did",
+        "edgebench prune NETWORK --method channels --ratio HIGHER, or a smaller input: these layers cost what they did",
         share,
         layer_evidence(untouched, whole),
     )
@@ -239,7 +239,7 @@ def _missing(evidence: Evidence, record: Record, base: Record) -> Iterator[Missi
     if any(evidence.network(one) is None for one in (record, base)):
         yield MissingEvidence(
             "channels and zeros of each layer: the files are not at hand",
-            "edgebench explain RECORDS --files FOLDER, with the bundles that were measured",
+            f"edgebench explain {record.target.name} --files FOLDER (with the bundles that were measured)",
             is_file=True,
         )
     yield from missing_layers(evidence, record, base)

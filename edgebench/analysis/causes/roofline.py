@@ -69,7 +69,8 @@ def explain(evidence: Evidence) -> Iterator[Explanation]:
         yield _unknown(without_peaks, MissingEvidence("what the device can compute and move at most", again))
     if without_file:
         what = "MACs and bytes of the layers: the files are not at hand"
-        yield _unknown(without_file, MissingEvidence(what, "edgebench explain RECORDS --files FOLDER", is_file=True))
+        targets = " ".join(dict.fromkeys(record.target.name for record in without_file))
+        yield _unknown(without_file, MissingEvidence(what, f"edgebench explain {targets} --files FOLDER", is_file=True))
 
 
 def _unknown(records: list[Record], missing: MissingEvidence) -> Explanation:
@@ -138,7 +139,7 @@ def _bound_by_memory(roofs: list[LayerRoof], whole_ns: float, peaks: Peaks) -> I
             "bound by memory",
             f"{_named(bound)} wait{'s' if len(bound) == 1 else ''} for memory: {_bytes_rate(bound)} of "
             f"{peaks.bytes_per_s / 1e9:.1f} GB/s; more threads or faster arithmetic will not help",
-            "edgebench export --int8 (a quarter of the bytes), or fewer weights there: edgebench prune",
+            "edgebench export NETWORK --int8 (a quarter of the bytes), or fewer weights there: edgebench prune NETWORK",
             sum(one.timed.ns for one in bound) / whole_ns,
             tuple(map(_line, bound[:_MOST_EVIDENCE])),
         )
