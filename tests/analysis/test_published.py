@@ -223,6 +223,10 @@ def test_measured_changes_add_up_to_what_they_explain_together() -> None:
     assert len(lines) <= 5 and "threads 50%, runtime 29%; together 79%, so 21% is due to" in lines[-1]
     with pytest.raises(UserError, match="could not be measured again"):
         difference.with_measured(found, job[1:])
+    without = difference.with_measured(found, [one for one in job if one.runtime.name != "ncnn"])
+    assert "threads 50%; it could not be measured here with runtime ncnn." in difference.lines(without, "")[-1]
+    nothing = difference.lines(difference.with_measured(found, job[:1]), "")[-1]
+    assert nothing.startswith("What explains the gap is not known") and "runtime ncnn" in nothing
 
 
 def test_the_record_that_fits_a_row_best_or_a_question() -> None:

@@ -91,9 +91,7 @@ def _remedy(evidence: Evidence, record: Record, cause: str) -> str:
 
 def _without_dot_product(record: Record) -> str:
     if record.artifact.format == "onnx" and "avx2" in record.facts_before.cpu_features:
-        return (
-            "edgebench export NETWORK --int8 --no-vnni (weights of 7 bits, for these), or ship the float file"
-        )
+        return "edgebench export NETWORK --int8 --no-vnni (weights of 7 bits, for these), or ship the float file"
     return "Ship the float file on this processor, or use one that has it"
 
 

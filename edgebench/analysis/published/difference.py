@@ -43,7 +43,10 @@ class GapPart:
 
 @dataclass(frozen=True)
 class AgainstRow:
-    """own_ns: the record's median. unsaid: conditions that the row does not say. together: of all measured changes."""
+    """own_ns: the record's median. unsaid: conditions that the row does not say. together: of all measured changes.
+
+    unmeasured: what a job was to change and could not, with the row's value: `runtime ncnn`.
+    """
 
     record: Record
     row: PublishedFigure
@@ -52,6 +55,7 @@ class AgainstRow:
     unsaid: tuple[str, ...]
     parts: tuple[GapPart, ...] = ()
     together: GapPart | None = None
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -63,7 +67,7 @@ class AgainstRow:
         return {
             "record": self.record.id, "artifact": self.record.artifact.name, "own_ns": self.own_ns, "row": self.row,
             "ratio": math.exp(self.gap), "differing": self.differing, "unsaid": self.unsaid, "parts": self.parts,
-            "together": self.together,
+            "together": self.together, "unmeasured": self.unmeasured,
         }  # fmt: skip
 
     @property
@@ -114,7 +118,9 @@ def with_measured(found: AgainstRow, records: Sequence[Record]) -> AgainstRow:
     if every in times and every != own:
         of_statistic = sum(part.share for part in found.parts)
         together = GapPart("together", times[every], of_statistic + share(found, times[own], times[every]), "measured")
-    return replace(found, parts=tuple(parts), together=together)
+    known = {part.name for part in parts}
+    unmeasured = tuple(f"{name} {theirs[name]}" for name in CHANGEABLE if name in changes - known)
+    return replace(found, parts=tuple(parts), together=together, unmeasured=unmeasured)
 
 
 def _varied(record: Record) -> tuple[object, ...]:
@@ -229,8 +235,14 @@ def lines(found: AgainstRow, command: str) -> list[str]:
         told.append(f"There is no gap to explain: the two are within {LEAST_GAP:.0%}.")
     elif found.parts:
         parts = ", ".join(f"{one.name} {one.share:.0%}" for one in found.parts)
-        told.append(f"What explains the gap: {parts}{_rest(found.together)}.")
+        told.append(f"What explains the gap: {parts}{_rest(found.together)}{_unmeasured(found)}.")
+    elif found.unmeasured:
+        told.append(f"What explains the gap is not known{_unmeasured(found)}.")
     return [*told[:4], *([f"Next: {command}"] if command else [])]
+
+
+def _unmeasured(found: AgainstRow) -> str:
+    return f"; it could not be measured here with {', '.join(found.unmeasured)}" if found.unmeasured else ""
 
 
 def _rest(together: GapPart | None) -> str:
