@@ -60,12 +60,19 @@ def test_assertions_fail_beyond_chance_and_what_is_not_resolved_is_a_state(
         "def test_budget(edgebench_deploy):\n    edgebench_deploy('new.onnx').assert_latency(max_ms=1e-6)\n"
         "def test_unknown(edgebench_deploy):\n    edgebench_deploy('new.onnx').assert_accuracy(at_least=0.5)\n"
         "def test_typo(edgebench_deploy):\n    edgebench_deploy('nwe.onnx').assert_size(max_bytes=10)\n"
+        "def test_share(edgebench_deploy):\n    edgebench_deploy('new.onnx').assert_accuracy(at_least=90)\n"
+        "def test_percentile(edgebench_deploy):\n"
+        "    edgebench_deploy('new.onnx').assert_latency(max_ms=1, percentile=95)\n"
+        "def test_shape(edgebench_deploy):\n"
+        "    edgebench_deploy('new.onnx', shape='x=0').assert_size(max_bytes=1e9)\n"
     )
     environment = installed | {"MODEL": "new.onnx"}
     ran = run_pytest(tmp_path, environment, "--edgebench-unresolved", "skip", "test_latency.py", QUICK)
-    assert ran.returncode == 1 and "2 failed, 2 passed, 2 skipped" in ran.stdout, ran.stdout + ran.stderr
+    assert ran.returncode == 1 and "5 failed, 2 passed, 2 skipped" in ran.stdout, ran.stdout + ran.stderr
     assert "failed: latency_p50 < 0.000001ms: new-onnx on desktop-cpu" in ran.stdout
-    assert "there is no such file" in ran.stdout and "Traceback" not in ran.stdout
+    assert ran.stdout.count("nwe.onnx: there is no such file") == 1 and "Traceback" not in ran.stdout
+    assert "at_least=90: give a number above 0, up to 1" in ran.stdout and "percentile=95: give 50" in ran.stdout
+    assert "During handling" not in ran.stdout and "edgebench: --shape: " in ran.stdout
     assert "not resolved: accuracy > 50%: new-onnx on desktop-cpu: accuracy is not known" in ran.stdout
 
 
