@@ -101,8 +101,8 @@ def test_the_actions_steps(tmp_path: Path, installed: dict[str, str]) -> None:
     install, measure, pack = steps()
     assert run_step(install, {}, tmp_path, installed) == 0  # the command is there: nothing is installed
     given = {
-        "files": "new.onnx\n", "plan": "quick", "publication": "p.zip",
-        "fail-if": "latency_p50 < 1s\nlatency_p50 < 1ns\n\n",
+        "files": "  new.onnx \r\n\t\r\n", "plan": "quick", "publication": "p.zip",
+        "fail-if": "latency_p50 < 1s\r\nlatency_p50 < 1ns\n\n",
     }  # fmt: skip
     assert run_step(measure, given, tmp_path, installed) == 3
     assert "outcome=failed" in (tmp_path / "GITHUB_OUTPUT").read_text()
@@ -122,6 +122,7 @@ def test_the_action_does_not_run_what_its_inputs_say(tmp_path: Path, installed: 
     assert not (tmp_path / "edgebench.xml").exists()
     assert not (tmp_path / "evil").exists() and "outcome=error" in (tmp_path / "GITHUB_OUTPUT").read_text()
     assert not any("${{" in step["run"] for step in steps())
+    assert run_step(steps()[1], {"files": " \n\r\n"}, tmp_path, installed) == 2  # not the newest bundle instead
 
 
 def test_the_script_of_the_docs_is_a_gate(tmp_path: Path, installed: dict[str, str]) -> None:
