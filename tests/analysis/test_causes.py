@@ -175,6 +175,19 @@ def test_zeros_that_dense_kernels_multiply() -> None:
     assert "Pruning changed nothing" in found.answer and "--method channels" in found.causes[0].command
 
 
+def test_a_layer_that_became_faster_is_not_accused_of_its_channels() -> None:
+    before, after = [("Conv", 40.0), ("Conv", 20.0)], [("Conv", 90.0), ("Conv", 10.0)]
+    records = [
+        msgspec.structs.replace(one, layers=planted.layer_times(layers))
+        for one, layers in zip(pruned_pair(1.7), (before, after), strict=True)
+    ]
+    made = [network(*(conv(number, f"/conv{number}", channels) for number in (0, 1))) for channels in (16, 11)]
+    networks = {one.artifact.sha256: each for one, each in zip(records, made, strict=True)}
+    found = explained(records, "pruning", networks=networks)
+    (cause,) = [one for one in found.causes if one.name == "channels off the kernels' multiple"]
+    assert cause.evidence == ("/conv0: 16 channels became 11",) and cause.share == pytest.approx(0.9)
+
+
 def test_channels_off_the_multiple_and_where_the_time_is() -> None:
     records = pruned_pair(1.7)
     found = explained(records, "pruning", networks=pruned_networks(records, (16, 11)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from edgebench.analysis import layer_pairs
 from edgebench.analysis.causes import conversions
@@ -136,10 +136,14 @@ def _of_channels(evidence: Evidence, record: Record, base: Record, *, helped: bo
     ]
     if not odd:
         return
-    cost = _cost(record, base, {layer.name for layer, _, _ in odd}, own, dense)
+    costs = _costs(record, base, {layer.name for layer, _, _ in odd}, own, dense)
     whole = sum(layer.ns for layer in timed(record))
+    cost = _sums(costs.values())
     if helped if cost is None else cost[0] < KEPT * cost[1]:
         return  # these layers did become faster, or nothing shows that they did not
+    faster = {name for name, (after, before) in costs.items() if after < KEPT * before}
+    odd = [one for one in odd if one[0].name not in faster]
+    cost = _sums(both for name, both in costs.items() if name not in faster)
     slower = "" if cost is None else f"; they take {cost[0] / 1e3:.1f} µs, {cost[1] / 1e3:.1f} µs with all channels"
     yield FoundCause(
         "channels off the kernels' multiple",
@@ -168,13 +172,17 @@ def channels(layer: Layer) -> int:
     return shape[3] if layer.operator.isupper() else shape[1]
 
 
-def _cost(
+def _costs(
     record: Record, base: Record, names: set[str], own: NetworkInFile, dense: NetworkInFile
-) -> tuple[float, float] | None:
-    """What these layers take, and took with all channels, in ns; None where that was not timed."""
+) -> dict[str, tuple[float, float]]:
+    """{layer: what it takes, and took with all channels, in ns}, of those of these layers that were timed in both."""
     mine, theirs = _ns_by_name(record, own), _ns_by_name(base, dense)
     pairs = [(first.name, second.name) for first, second in _same_layers(own, dense) if first.name in names]
-    known = [(mine[first], theirs[second]) for first, second in pairs if first in mine and second in theirs]
+    return {first: (mine[first], theirs[second]) for first, second in pairs if first in mine and second in theirs}
+
+
+def _sums(costs: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
+    known = list(costs)
     return (sum(after for after, _ in known), sum(before for _, before in known)) if known else None
 
 
