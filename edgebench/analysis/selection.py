@@ -78,18 +78,26 @@ def select(results: Path, named: Iterable[str], *, every: bool = False, after: d
 
 
 def joined(found: Sequence[Selection]) -> Selection:
-    """One after the other; runs of one series together."""
+    """One after the other; runs of one series together. A file that was named twice is not two runs that agree."""
     series: dict[SeriesKey, list[Record]] = {}
     for one in found:
         for which, runs in one.series.items():
             series.setdefault(which, []).extend(runs)
     return Selection(
-        [record for one in found for record in one.records],
-        series,
+        _once(record for one in found for record in one.records),
+        {which: _once(runs) for which, runs in series.items()},
         [error for one in found for error in one.skipped],
         sum(one.older for one in found),
         tuple(record for one in found for record in one.passed_over),
     )
+
+
+def _once(records: Iterable[Record]) -> list[Record]:
+    """Each file's record, where it came first."""
+    found: dict[object, Record] = {}
+    for one in records:
+        found.setdefault(id(one) if one.path is None else (one.path.resolve(), one.id), one)
+    return list(found.values())
 
 
 def of_folder(folder: Path, *, every: bool = False, after: datetime | None = None) -> list[Selection]:

@@ -93,6 +93,8 @@ def test_a_record_can_be_named_by_its_file(tmp_path: Path) -> None:
     paths = save_all(tmp_path, [old, new])
     assert selection.select(tmp_path, [str(paths[0])]).records == [old]
     assert selection.select(tmp_path, ["board", str(paths[0])]).records == [new, old]
+    twice = selection.select(tmp_path, ["board", "board", str(paths[0]), str(tmp_path), str(paths[0])])
+    assert twice.records == [new, old] and all(len(runs) == 2 for runs in twice.series.values())
 
 
 def test_a_results_folder_can_be_named_beside_targets(tmp_path: Path) -> None:
