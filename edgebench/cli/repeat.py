@@ -77,7 +77,7 @@ def repeat(
     found = []
     with repeat_.opened(records) as wanted:
         for record, places in wanted:
-            device = targets_.load(target or record.target.name, known)
+            device = targets_.load(target or _known_here(record.target.name, known), known)
             one = repeat_.repeat(record, device, results, options.also_in(places), progress=progress(lines_too=True))
             for line in one.lines():
                 console().print(line, markup=False)
@@ -85,3 +85,15 @@ def repeat(
     write_json(json, [one.facts() for one in found])
     if any(one.outcome != "reproduced" for one in found):
         raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _known_here(name: str, file: Path) -> str:
+    """The record's target. Raises UserError if it is somebody else's: the nearest name here may be another board."""
+    from edgebench.errors import UserError
+    from edgebench.schema import targets as targets_
+
+    here = targets_.load_all(file)
+    if name not in here:
+        seen = f"the record is of target '{name}', which {file} does not have"
+        raise UserError("--target", seen, f"Say where to measure: --target {' or '.join(sorted(here)[:5])}")
+    return name

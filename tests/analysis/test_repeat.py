@@ -108,3 +108,10 @@ def test_a_record_that_is_none_is_refused_in_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "x.json").write_text("{}")
     ran = run_cli("repeat", "x.json", cwd=tmp_path)
     assert ran.returncode == 1 and "is not a record" in " ".join(ran.stderr.split()) and "Traceback" not in ran.stderr
+
+
+def test_a_record_of_somebody_elses_board_asks_where_to_measure(tmp_path: Path) -> None:
+    (path,) = save_all(tmp_path, [make_record(target="rpi9")])
+    ran = run_cli("repeat", path, cwd=tmp_path)
+    said = " ".join(ran.stderr.split())
+    assert ran.returncode == 1 and "is of target 'rpi9'" in said and "--target desktop-cpu or" in said
