@@ -273,3 +273,10 @@ def test_a_row_may_be_longer_than_a_name_of_a_file() -> None:
 def test_thousands_may_be_separated() -> None:
     assert published.parse("OpenVINO: 12,500.5 us").ns == pytest.approx(12_500_500)
     assert published.parse("runtime=ncnn ms=.5").ns == pytest.approx(5e5)
+
+
+def test_words_that_fit_no_row_are_answered_with_the_rows(tmp_path: Path) -> None:
+    row = "- {torchscript_onnx_tflite: {inference_time: 369.0}, reference_device_info: {name: Galaxy S24}}"
+    (tmp_path / "perf.yaml").write_text(f"performance_metrics:\n{row}\n", "utf-8")
+    with pytest.raises(UserError, match="none of its 1 rows fits 'pixel'.*\n?.*Galaxy S24 litert"):
+        published.parse(f"{tmp_path / 'perf.yaml'}#pixel")

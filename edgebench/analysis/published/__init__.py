@@ -38,7 +38,11 @@ def parse(given: str) -> PublishedFigure:
     else:
         rows, picked, where = _of_text(given), "", "--against"
     if picked:
-        rows = _picked(rows, [word for word in picked.split(",") if plain(word)])
+        every, rows = rows, _picked(rows, [word for word in picked.split(",") if plain(word)])
+        if every and not rows:
+            known = "; ".join(" ".join(filter(None, (one.model, one.device, one.runtime))) for one in every[:4])
+            seen = f"none of its {len(every)} rows fits '{untrusted.shortened(picked)}'"
+            raise UserError(where, seen, f"Pick one by other words, for example of: {known}")
     if len(rows) == 1:
         return rows[0]
     if rows:
