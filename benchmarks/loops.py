@@ -44,9 +44,13 @@ class WorkerLoop:
     def __init__(self, model: Model, folder: Path) -> None:
         options = {"threads": THREADS, "device": "cpu"}
         self._worker = ModelWorkerProcess(folder / "worker.stderr", {"OMP_NUM_THREADS": str(THREADS)})
-        self._worker.ask("runtime", TIMEOUT_S, name=model.runtime, folder="", options=options)
-        self._worker.ask("load", TIMEOUT_S, path=str(model.path), options=options)
-        answer = self._worker.ask("golden", TIMEOUT_S, inputs=[str(model.input_path)], count=1)
+        try:
+            self._worker.ask("runtime", TIMEOUT_S, name=model.runtime, folder="", options=options)
+            self._worker.ask("load", TIMEOUT_S, path=str(model.path), options=options)
+            answer = self._worker.ask("golden", TIMEOUT_S, inputs=[str(model.input_path)], count=1)
+        except BaseException:
+            self._worker.close()
+            raise
         self.outputs = array.array("f", base64.b64decode(answer["outputs"][0][1])).tolist()
 
     def time(self, count: int) -> list[int]:
