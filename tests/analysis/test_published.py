@@ -280,3 +280,14 @@ def test_words_that_fit_no_row_are_answered_with_the_rows(tmp_path: Path) -> Non
     (tmp_path / "perf.yaml").write_text(f"performance_metrics:\n{row}\n", "utf-8")
     with pytest.raises(UserError, match="none of its 1 rows fits 'pixel'.*\n?.*Galaxy S24 litert"):
         published.parse(f"{tmp_path / 'perf.yaml'}#pixel")
+
+
+def test_a_slip_in_a_name_is_asked_about_and_an_unknown_runtime_is_kept() -> None:
+    with pytest.raises(UserError, match="Did you mean 'ncnn'"):
+        published.parse("runtime=ncnnn ms=3")
+    assert published.parse("runtime=bolt ms=3").runtime == "bolt"
+
+
+def test_a_file_that_is_not_there_is_not_taken_for_a_row() -> None:
+    with pytest.raises(UserError, match=r"there is no file 'results/nosuch\.json'"):
+        published.parse("results/nosuch.json")

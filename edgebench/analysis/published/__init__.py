@@ -24,6 +24,8 @@ _FORMS = {
     ".json": "results/TARGET/RECORD.json",
 }
 
+_SUFFIXES = (".json", ".yaml", ".yml", ".txt", ".md")
+
 
 def parse(given: str) -> PublishedFigure:
     """A record's file, AI Hub's yaml, a text file with a row, or the row itself; `FILE#WORD,WORD` picks one of several.
@@ -51,6 +53,8 @@ def parse(given: str) -> PublishedFigure:
         )
         more = "; ..." if len(rows) > 4 else ""
         raise UserError(where, f"it has {len(rows)} rows that fit ({shown}{more})", "Pick one: FILE#WORD,WORD")
+    if not _is_file(path) and path.suffix in _SUFFIXES:
+        raise UserError(where, f"there is no file '{untrusted.shortened(name)}'", "Correct its path, or give the row")
     raise UserError(where, f"no row can be read in '{untrusted.shortened(given)}'", f"For example: {_nearest(given)}")
 
 

@@ -6,11 +6,21 @@ OpenVINO, 4 threads, FP32, Raspberry Pi 5: 81.2 ms
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from typing import Any
 
-from edgebench.analysis.published.row import PublishedFigure, Statistic, number, precision_of, runtime_of
+from edgebench.analysis.published.row import (
+    PRECISIONS,
+    RUNTIMES,
+    PublishedFigure,
+    Statistic,
+    number,
+    plain,
+    precision_of,
+    runtime_of,
+)
 from edgebench.errors import UnknownName, UserError
 
 FORM = "runtime=ncnn threads=4 ms=33.9"
@@ -22,6 +32,8 @@ _STATISTICS: dict[str, Statistic] = {
     "min": "minimum", "minimum": "minimum", "best": "minimum", "avg": "average", "mean": "average",
     "average": "average", "median": "median", "p50": "median", "p90": "p90",
 }  # fmt: skip
+# There are more runtimes than we know: one that is this like a known name is taken for a slip.
+_SLIP = 0.8
 _KEYS = ("model", "device", "runtime", "threads", "precision", "statistic", "batch", "input", "weights")
 _FIGURE = re.compile(r"(?<![\w.])([\d,]*\.?\d+)\s*(ms|µs|us|fps|inf/s|s)(?![\w/])", re.IGNORECASE)
 # `33.9 ± 0.5 ms`, `33.9 ms ± 2 %`: how far it spreads is not what it is.
@@ -71,11 +83,11 @@ def _conditions(given: dict[str, str]) -> dict[str, Any]:
             if not given[name].isdecimal() or not 0 < int(given[name]) <= 1024:
                 raise UserError("--against", f"{name}={given[name]} is not a count", f"For example: {FORM}")
             made[name] = int(given[name])
-    for name, read in (("runtime", runtime_of), ("precision", precision_of), ("statistic", _STATISTICS.get)):
+    for name, names in (("runtime", RUNTIMES), ("precision", PRECISIONS), ("statistic", _STATISTICS)):
         if name in given:
-            found = read(given[name].lower())
-            if found is None and name == "statistic":
-                raise UnknownName("--against: statistic", given[name], _STATISTICS)
+            found = names.get(plain(given[name]))
+            if found is None and (name == "statistic" or difflib.get_close_matches(given[name], names, cutoff=_SLIP)):
+                raise UnknownName(f"--against: {name}", given[name], names)
             made[name] = found or given[name]
     return made
 
